@@ -1,0 +1,8 @@
+"""The settings of a run as Prefect blocks; register them with `prefect block register -m blocks`."""
+
+from prefect_aws import AwsCredentials
+
+from blocks.fleet_template import FleetTemplate
+from blocks.run_config import RunConfig
+
+__all__ = ["AwsCredentials", "FleetTemplate", "RunConfig"]

@@ -1,0 +1,116 @@
+"""The fleet template: what of the account the machines need (network, role, image, key)."""
+
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from prefect.blocks.core import Block
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from blocks.errors import Refusal, Refusals
+from blocks.settings import OptionalText, listed
+from blocks.spot_fleet import refusals_of
+from blocks.stored import without_block_keys
+
+
+def _aws_id(prefix: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(rf"{prefix}-[0-9a-f]+", value):
+            raise Refusal("is not an id", allowed=f"{prefix}- and hexadecimal digits")
+        return value
+
+    return AfterValidator(check)
+
+
+Subnet = Annotated[str, _aws_id("subnet")]
+SecurityGroup = Annotated[str, _aws_id("sg")]
+ImageId = Annotated[str, _aws_id("ami")]
+
+
+class FleetTemplate(Block):
+    """What of the account the machines need: network, role, machine image, key.
+
+    Everything may be left out. A fleet file of Distributed-CellProfiler is kept whole in
+    `spot_fleet_request` and starts a Spot Fleet; the other fields are then unused.
+
+    Example:
+        ```python
+        from blocks import FleetTemplate
+
+        fleet = FleetTemplate.load("my-account")
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DCP Fleet Template"
+    _block_type_slug: ClassVar[str | None] = "dcp-fleet-template"
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subnets: Annotated[list[Subnet], BeforeValidator(listed)] = Field(
+        default=[],
+        description="Subnets to start machines in. Left out: those of the default VPC.",
+    )
+    security_groups: Annotated[list[SecurityGroup], BeforeValidator(listed)] = Field(
+        default=[],
+        description="Security groups of the machines. Left out: the VPC's default group.",
+    )
+    instance_profile: str = Field(
+        default="ecsInstanceRole",
+        min_length=1,
+        description="Instance profile of the machines, by name or ARN.",
+    )
+    key_name: OptionalText = Field(
+        default=None, description="EC2 key pair to log in with. Left out: none."
+    )
+    image_id: ImageId | None = Field(
+        default=None,
+        description="Machine image (ami-…). Left out: AWS's newest Amazon Linux 2023 for ECS.",
+    )
+    architecture: Literal["x86_64", "arm64"] = Field(
+        default="x86_64",
+        description="Processor of the machine types; the worker's image must be made for it.",
+    )
+    on_demand_base: int = Field(
+        default=0, ge=0, le=10_000, description="Machines bought on demand; the rest are spot."
+    )
+    spot_fleet_request: dict[str, Any] | None = Field(
+        default=None,
+        description="A fleet file of Distributed-CellProfiler (SpotFleetRequestConfig), as it is.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_block_keys(cls, values: Any) -> Any:
+        return without_block_keys(values, cls.get_block_type_slug())
+
+    @model_validator(mode="after")
+    def _sound_spot_fleet(self) -> Self:
+        if self.spot_fleet_request is None:
+            return self
+        refusals = refusals_of(self.spot_fleet_request)
+        refusals += [
+            Refusal(
+                "is not used with spot_fleet_request",
+                key=key,
+                remedy="Write it into the fleet file, or leave it out.",
+            )
+            for key, field in type(self).model_fields.items()
+            if key != "spot_fleet_request" and getattr(self, key) != field.default
+        ]
+        if refusals:
+            raise Refusals(refusals)
+        return self
+
+    @property
+    def image_parameter(self) -> str:
+        """The SSM parameter with the newest ECS image.
+
+        Amazon ECS Developer Guide, "Retrieving Amazon ECS-optimized Linux AMI metadata".
+        """
+        arm = "arm64/" if self.architecture == "arm64" else ""
+        return f"/aws/service/ecs/optimized-ami/amazon-linux-2023/{arm}recommended/image_id"
+
+    @property
+    def instance_profile_specification(self) -> dict[str, str]:
+        """The instance profile as EC2's requests take it, by ARN or by name."""
+        kind = "Arn" if self.instance_profile.startswith("arn:") else "Name"
+        return {kind: self.instance_profile}

@@ -1,0 +1,341 @@
+"""The run config: every setting of a run, with the names of DCP's config.py in lower case.
+
+It is a Prefect block (a form in the UI) and is read from YAML by `blocks.reading`. The attributes
+are flat, as a DCP user knows them; the groups order the form and the sections of the YAML file.
+"""
+
+from typing import Any, ClassVar, Self
+
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import (
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from blocks.errors import Refusal, Refusals
+from blocks.names import Names
+from blocks.rules import broken_rules
+from blocks.settings import (
+    AppName,
+    Bucket,
+    ClusterName,
+    Image,
+    MachineTypes,
+    OptionalBucket,
+    OptionalLogGroup,
+    OptionalQueue,
+    OptionalText,
+    Region,
+    form_title,
+    setting,
+)
+from blocks.stored import without_block_keys
+from blocks.upload_flags import parse_upload_flags
+
+
+class RunConfig(Block):
+    """All settings of a run: what to run, where its files lie, on which machines.
+
+    The names are those of Distributed-CellProfiler's config.py, in lower case.
+
+    Example:
+        ```python
+        from blocks import RunConfig
+
+        config = RunConfig.load("my-plates")
+        print(config.names.queue, config.containers)
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DCP Run Config"
+    _block_type_slug: ClassVar[str | None] = "dcp-run-config"
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        # An error would otherwise print what it was given, secrets too.
+        hide_input_in_errors=True,
+        field_title_generator=form_title,
+    )
+
+    app_name: AppName = setting(
+        "run", "DistributedCP", "Name of the run's app. All names in AWS are made of it."
+    )
+    dockerhub_tag: Image = setting(
+        "run", description="Image of the worker, made with worker/Dockerfile."
+    )
+    max_hours: int = setting(
+        "run",
+        72,
+        "Longest life of the machines: AWS itself ends the fleet after it.",
+        unit="h",
+        ge=1,
+        le=8760,
+    )
+
+    aws_region: Region = setting("aws", "us-east-1", "Region in which everything is made.")
+    aws_profile: OptionalText = setting(
+        "aws",
+        None,
+        "Profile of the AWS configuration files; not together with keys in aws_credentials.",
+        default_text="the credentials AWS tools find by themselves",
+    )
+    aws_credentials: AwsCredentials = setting(
+        "aws",
+        description="Credentials of the account, and the address of an endpoint that stands in "
+        "for AWS.",
+        default_factory=AwsCredentials,
+        default_text="the credentials AWS tools find by themselves",
+        repr=False,
+    )
+
+    aws_bucket: Bucket = setting("buckets", description="Bucket of run records and exported logs.")
+    source_bucket: OptionalBucket = setting(
+        "buckets", None, "Bucket of the images.", default_text="aws_bucket"
+    )
+    workspace_bucket: OptionalBucket = setting(
+        "buckets",
+        None,
+        "Bucket of pipelines and LoadData CSVs.",
+        default_text="source_bucket, else aws_bucket",
+    )
+    destination_bucket: OptionalBucket = setting(
+        "buckets", None, "Bucket of the outputs.", default_text="aws_bucket"
+    )
+    upload_flags: str = setting(
+        "buckets",
+        "",
+        "How outputs are stored, as flags of `aws s3 mv`, such as "
+        "`--acl bucket-owner-full-control`.",
+    )
+    download_files: bool = setting(
+        "buckets",
+        True,
+        "Download the images of each job (true), or mount the bucket of the images (false).",
+    )
+
+    ecs_cluster: ClusterName = setting(
+        "fleet", "default", "ECS cluster; the cluster `default` is never deleted."
+    )
+    cluster_machines: int = setting("fleet", 3, "Number of machines.", ge=1, le=10_000)
+    tasks_per_machine: int = setting("fleet", 1, "Containers on each machine.", ge=1, le=1000)
+    machine_type: MachineTypes = setting(
+        "fleet", ["m5.xlarge"], "EC2 machine types to choose from.", min_length=1, max_length=300
+    )
+    machine_price: float = setting(
+        "fleet",
+        0.20,
+        "Most to pay for a machine.",
+        unit="USD/hour",
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+    )
+    ebs_vol_size: int = setting(
+        "fleet",
+        30,
+        "Disk of each machine; each container has size / tasks_per_machine - 2 GB.",
+        unit="GB",
+        ge=22,
+        le=16_384,
+    )
+    assign_ip: bool = setting("fleet", True, "Give each machine a public IP address.")
+    ssh_key_name: OptionalText = setting(
+        "fleet",
+        None,
+        "Name of an EC2 key pair; kept for DCP's files, the fleet template's key is what is used.",
+        default_text="none",
+    )
+
+    docker_cores: int = setting(
+        "container", 4, "CellProfilers running at a time in each container.", ge=1, le=192
+    )
+    cpu_shares: int | None = setting(
+        "container",
+        None,
+        "CPU units of each container; 1024 are one vCPU.",
+        unit="CPU units",
+        default_text="docker_cores * 1024",
+        ge=128,
+        le=196_608,
+    )
+    memory: int = setting(
+        "container", 15_000, "Memory of each container.", unit="MB", ge=500, le=25_165_824
+    )
+    seconds_to_start: int = setting(
+        "container",
+        180,
+        "Time between the starts of a container's CellProfilers.",
+        unit="s",
+        ge=0,
+        le=3600,
+    )
+
+    sqs_queue_name: OptionalQueue = setting(
+        "queue", None, "Queue of the jobs.", default_text="<app_name>Queue"
+    )
+    sqs_message_visibility: int = setting(
+        "queue",
+        60,
+        "How long a job stays hidden after its worker was last heard of; a running job is renewed.",
+        unit="s",
+        ge=15,
+        le=43_200,
+    )
+    sqs_dead_letter_queue: OptionalQueue = setting(
+        "queue",
+        None,
+        "Queue of the jobs given up; may be shared between apps, is never deleted.",
+        default_text="<app_name>DeadMessages",
+    )
+    job_retries: int = setting(
+        "queue", 3, "Attempts at a job before it is given up.", ge=1, le=1000
+    )
+    job_timeout: int = setting(
+        "queue",
+        41_400,
+        "Longest time of one attempt; SQS takes a job back after 12 h, whatever happens.",
+        unit="s",
+        ge=1,
+        le=42_900,
+    )
+
+    check_if_done_bool: bool = setting(
+        "skip", False, "Skip a job whose outputs are already there."
+    )
+    expected_number_files: int = setting(
+        "skip", 7, "Files that make a job done.", ge=1, le=1_000_000
+    )
+    min_file_size_bytes: int = setting(
+        "skip", 1, "A smaller file does not count.", unit="bytes", ge=0, le=5_000_000_000_000
+    )
+    necessary_string: str = setting(
+        "skip", "", "Only files with this text in their name count.", default_text="any name"
+    )
+
+    always_continue: bool = setting(
+        "cellprofiler", False, "Go on with the other image sets after an error in one."
+    )
+    use_plugins: bool = setting("cellprofiler", False, "Use the CellProfiler plugins.")
+    update_plugins: bool = setting(
+        "cellprofiler", False, "Fetch the plugins anew instead of using those of the image."
+    )
+    plugins_commit: OptionalText = setting(
+        "cellprofiler", None, "Commit, tag or branch of the plugins.", default_text="the newest"
+    )
+    install_requirements: bool = setting(
+        "cellprofiler", False, "Install what the plugins require."
+    )
+    requirements: OptionalText = setting(
+        "cellprofiler",
+        None,
+        "What of the plugins' requirements to install.",
+        default_text="nothing",
+    )
+
+    monitor_seconds: int = setting(
+        "monitor", 60, "Time between two looks at the run.", unit="s", ge=1, le=3600
+    )
+    auto_monitor: bool = setting(
+        "monitor", True, "Scale the fleet down to the work that is left, and end it when done."
+    )
+    create_dashboard: bool = setting("monitor", True, "Create a CloudWatch dashboard.")
+    clean_dashboard: bool = setting("monitor", True, "Delete the dashboard at the end.")
+    log_group_name: OptionalLogGroup = setting(
+        "monitor", None, "CloudWatch log group of the jobs.", default_text="app_name"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_block_keys(cls, values: Any) -> Any:
+        return without_block_keys(values, cls.get_block_type_slug())
+
+    @field_validator("machine_type")
+    @classmethod
+    def _each_type_once(cls, types: list[str]) -> list[str]:
+        if len(set(types)) < len(types):
+            raise Refusal("names a machine type twice")
+        return types
+
+    @field_validator("upload_flags")
+    @classmethod
+    def _known_flags(cls, flags: str) -> str:
+        parse_upload_flags(flags)
+        return flags
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if refusals := broken_rules(self):
+            raise Refusals(refusals)
+        return self
+
+    @field_serializer("aws_credentials", mode="wrap")
+    def _mask_session_token(
+        self, value: AwsCredentials, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> Any:
+        """prefect-aws keeps the session token as plain text: mask it like the secret key."""
+        data = handler(value)
+        shown = isinstance(info.context, dict) and info.context.get("include_secrets")
+        if isinstance(data, dict) and data.get("aws_session_token") and not shown:
+            data["aws_session_token"] = "**********"
+        return data
+
+    @property
+    def names(self) -> Names:
+        """The names of everything the run has in AWS."""
+        return Names.of(
+            self.app_name, self.sqs_queue_name, self.sqs_dead_letter_queue, self.log_group_name
+        )
+
+    @property
+    def credentials(self) -> AwsCredentials:
+        """The credentials to call AWS with: aws_credentials, in this region, with this profile."""
+        update: dict[str, Any] = {"region_name": self.aws_region}
+        if self.aws_profile and self.aws_profile != "default":
+            update["profile_name"] = self.aws_profile
+        return self.aws_credentials.model_copy(update=update)
+
+    @property
+    def images_bucket(self) -> str:
+        """The bucket that images are read from."""
+        return self.source_bucket or self.aws_bucket
+
+    @property
+    def workspace(self) -> str:
+        """The bucket that pipelines and LoadData CSVs are read from."""
+        return self.workspace_bucket or self.images_bucket
+
+    @property
+    def outputs_bucket(self) -> str:
+        """The bucket that outputs are written to."""
+        return self.destination_bucket or self.aws_bucket
+
+    def buckets(self) -> tuple[str, ...]:
+        """All buckets of the run, each once."""
+        used = (self.aws_bucket, self.images_bucket, self.workspace, self.outputs_bucket)
+        return tuple(dict.fromkeys(used))
+
+    @property
+    def cpu_units(self) -> int:
+        """CPU units of each container (1024 a vCPU)."""
+        return self.cpu_shares or self.docker_cores * 1024
+
+    @property
+    def containers(self) -> int:
+        """Containers of the whole run, the service's desired count."""
+        return self.cluster_machines * self.tasks_per_machine
+
+    @property
+    def slots_per_machine(self) -> int:
+        """Jobs that a machine works on at a time."""
+        return self.tasks_per_machine * self.docker_cores
+
+    @property
+    def disk_per_container(self) -> float:
+        """Disk that each container has, in GB (DCP's rule)."""
+        return self.ebs_vol_size / self.tasks_per_machine - 2

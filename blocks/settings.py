@@ -1,0 +1,175 @@
+"""How a setting of the run config is declared, and the kinds of text settings are made of.
+
+A setting is a pydantic field with a group (a section of the YAML file), a description and a unit.
+From these come the form in the Prefect UI, the messages for wrong values and
+docs/configuration.md; nothing is written twice.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.fields import ComputedFieldInfo, FieldInfo
+from pydantic_core import PydanticUndefined
+
+from blocks.errors import Refusal
+
+GROUPS = {
+    "run": "Run",
+    "aws": "AWS account",
+    "buckets": "Buckets",
+    "fleet": "Machines",
+    "container": "Containers",
+    "queue": "Queue",
+    "skip": "Skip what is done",
+    "cellprofiler": "CellProfiler",
+    "monitor": "Watching",
+}
+"""The sections of a run config: their key in YAML and their heading."""
+
+
+def setting(
+    group: str,
+    default: Any = PydanticUndefined,
+    description: str = "",
+    *,
+    unit: str = "",
+    default_text: str = "",
+    **constraints: Any,
+) -> Any:
+    """A field of the run config; `default_text` says what a default that is derived will be."""
+    extra = {"group": group}
+    if unit:
+        extra["unit"] = unit
+    if default_text:
+        extra["default_text"] = default_text
+    return Field(default=default, description=description, json_schema_extra=extra, **constraints)
+
+
+def extra_of(field: FieldInfo | ComputedFieldInfo) -> dict[str, Any]:
+    """What `setting` noted on a field."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def form_title(key: str, field: FieldInfo | ComputedFieldInfo) -> str:
+    """The label of a setting in the Prefect UI: its group, then the key as YAML spells it."""
+    group = extra_of(field).get("group")
+    return f"{GROUPS[group]}: {key}" if group else key
+
+
+def _unset(value: Any) -> Any:
+    """Nothing, an empty text and DCP's 'False' all mean that a text is not set."""
+    if value is False or (isinstance(value, str) and value.strip().lower() in {"", "false"}):
+        return None
+    return value
+
+
+def listed(value: Any) -> Any:
+    """A single text where a list of them is expected."""
+    return [value] if isinstance(value, str) else value
+
+
+_BUCKET_ALLOWED = (
+    "3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter "
+    "or digit"
+)
+
+
+def _bucket(name: str) -> str:
+    """A bucket name (Amazon S3 User Guide, "General purpose bucket naming rules")."""
+    if name.startswith("s3:") or "/" in name:
+        raise Refusal(
+            "is not a bucket name", allowed=_BUCKET_ALLOWED, remedy="Write the bucket's name alone."
+        )
+    good = (
+        re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name)
+        and ".." not in name
+        and not re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name)
+        and not name.startswith(("xn--", "sthree-"))
+        and not name.endswith(("-s3alias", "--ol-s3"))
+    )
+    if not good:
+        raise Refusal("is not a bucket name", allowed=_BUCKET_ALLOWED)
+    return name
+
+
+def _matching(pattern: str, what: str, allowed: str, remedy: str = "") -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise Refusal(what, allowed=allowed, remedy=remedy)
+        return value
+
+    return AfterValidator(check)
+
+
+AppName = Annotated[
+    str,
+    # The longest that still leaves room for every suffix of blocks.names within 80 characters.
+    _matching(
+        r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+        "is not an app name",
+        "1 to 64 letters, digits, hyphens and underscores, beginning with a letter or digit",
+        "All names in AWS are made of it.",
+    ),
+]
+Image = Annotated[
+    str,
+    _matching(
+        r"[a-z0-9][A-Za-z0-9._:/@-]{0,254}",
+        "is not the name of a container image",
+        "[registry/]name[:tag] or name@sha256:digest",
+    ),
+]
+Region = Annotated[
+    str,
+    _matching(
+        r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}",
+        "is not an AWS region",
+        "the code of a region, such as us-east-1",
+        "A zone (us-east-1a) is not a region.",
+    ),
+]
+QueueName = Annotated[
+    str,
+    # Amazon SQS Developer Guide, "Quotas related to queues".
+    _matching(
+        r"[A-Za-z0-9_-]{1,80}",
+        "is not a queue name",
+        "1 to 80 letters, digits, hyphens and underscores",
+        "Of an ARN or URL, write the last part alone.",
+    ),
+]
+LogGroupName = Annotated[
+    str,
+    # CloudWatch Logs, CreateLogGroup: 512 characters, of which `_perInstance` takes 12.
+    _matching(
+        r"[A-Za-z0-9_./#-]{1,500}",
+        "is not a log group name",
+        "1 to 500 letters, digits and the characters _ - / . #",
+    ),
+]
+ClusterName = Annotated[
+    str,
+    # Amazon ECS, CreateCluster.
+    _matching(
+        r"[A-Za-z][A-Za-z0-9_-]{0,254}",
+        "is not a cluster name",
+        "1 to 255 letters, digits, hyphens and underscores, beginning with a letter",
+    ),
+]
+MachineType = Annotated[
+    str,
+    _matching(
+        r"[a-z][a-z0-9-]*\.[a-z0-9-]+",
+        "is not an EC2 machine type",
+        "names such as m5.xlarge",
+    ),
+]
+MachineTypes = Annotated[list[MachineType], BeforeValidator(listed)]
+Bucket = Annotated[str, AfterValidator(_bucket)]
+OptionalBucket = Annotated[Bucket | None, BeforeValidator(_unset)]
+OptionalText = Annotated[str | None, BeforeValidator(_unset)]
+OptionalQueue = Annotated[QueueName | None, BeforeValidator(_unset)]
+OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(_unset)]
