@@ -1,4 +1,4 @@
-"""The settings of a run as Prefect blocks; register them with `prefect block register -m blocks`."""
+"""The settings of a run as Prefect blocks: register them by `prefect block register -m blocks`."""
 
 from prefect_aws import AwsCredentials
 

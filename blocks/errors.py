@@ -1,7 +1,7 @@
 """Every error that dcp raises for its reader, and how its text is composed.
 
     DcpError                  print its text, no traceback: it is written for people
-    ├── InputError            what was given to us is wrong; nothing has been created (exit status 2)
+    ├── InputError            what was given is wrong; nothing has been created (exit status 2)
     │   ├── ConfigError       a run config or a fleet template
     │   ├── JobFileError      a job file
     │   ├── NotFound          a file, block, bucket or object that is not there
@@ -107,6 +107,16 @@ class Refusal(ValueError):
         """The problem this is, at a place in a file."""
         return Problem(
             where, self.key or key, self.what, self.got or got, self.allowed, self.remedy
+        )
+
+    def at_key(self, key: str, got: str = "") -> "Refusal":
+        """The same refusal, about a key of a larger whole."""
+        return Refusal(
+            self.what,
+            key=self.key or key,
+            got=self.got or got,
+            allowed=self.allowed,
+            remedy=self.remedy,
         )
 
     def __str__(self) -> str:

@@ -1,24 +1,18 @@
 """The fleet template: what of the account the machines need (network, role, image, key)."""
 
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from prefect.blocks.core import Block
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from blocks.errors import Refusal, Refusals
-from blocks.settings import OptionalText, listed
+from blocks.settings import OptionalText, TextRule, listed
 from blocks.spot_fleet import refusals_of
 from blocks.stored import without_block_keys
 
 
-def _aws_id(prefix: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(rf"{prefix}-[0-9a-f]+", value):
-            raise Refusal("is not an id", allowed=f"{prefix}- and hexadecimal digits")
-        return value
-
-    return AfterValidator(check)
+def _aws_id(prefix: str) -> TextRule:
+    return TextRule(rf"{prefix}-[0-9a-f]+", "is not an id", f"{prefix}- and hexadecimal digits")
 
 
 Subnet = Annotated[str, _aws_id("subnet")]

@@ -27,8 +27,7 @@ def _disk(config: "RunConfig") -> Iterator[Refusal]:
     if room < MIN_DISK_GB:
         least = (2 + MIN_DISK_GB) * config.tasks_per_machine
         yield Refusal(
-            f"leaves {room:.2f} GB to each container "
-            f"(ebs_vol_size / tasks_per_machine - 2 GB)",
+            f"leaves {room:.2f} GB to each container (ebs_vol_size / tasks_per_machine - 2 GB)",
             key="ebs_vol_size",
             got=f"{config.ebs_vol_size} GB for {config.tasks_per_machine} tasks",
             allowed=f"at least {least} GB with these tasks_per_machine",

@@ -149,7 +149,7 @@ class RunConfig(Block):
         "fleet",
         None,
         "Name of an EC2 key pair; kept for DCP's files, the fleet template's key is what is used.",
-        default_text="none",
+        default_text="no key pair",
     )
 
     docker_cores: int = setting(
@@ -174,6 +174,13 @@ class RunConfig(Block):
         unit="s",
         ge=0,
         le=3600,
+    )
+
+    task_role: OptionalText = setting(
+        "container",
+        None,
+        "IAM role of the worker, by name or ARN.",
+        default_text="the role of the machine",
     )
 
     sqs_queue_name: OptionalQueue = setting(
@@ -205,9 +212,7 @@ class RunConfig(Block):
         le=42_900,
     )
 
-    check_if_done_bool: bool = setting(
-        "skip", False, "Skip a job whose outputs are already there."
-    )
+    check_if_done_bool: bool = setting("skip", False, "Skip a job whose outputs are already there.")
     expected_number_files: int = setting(
         "skip", 7, "Files that make a job done.", ge=1, le=1_000_000
     )
@@ -228,9 +233,7 @@ class RunConfig(Block):
     plugins_commit: OptionalText = setting(
         "cellprofiler", None, "Commit, tag or branch of the plugins.", default_text="the newest"
     )
-    install_requirements: bool = setting(
-        "cellprofiler", False, "Install what the plugins require."
-    )
+    install_requirements: bool = setting("cellprofiler", False, "Install what the plugins require.")
     requirements: OptionalText = setting(
         "cellprofiler",
         None,

@@ -6,11 +6,14 @@ docs/configuration.md; nothing is written twice.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
 from pydantic.fields import ComputedFieldInfo, FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticUndefined
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from blocks.errors import Refusal
 
@@ -37,12 +40,27 @@ def setting(
     default_text: str = "",
     **constraints: Any,
 ) -> Any:
-    """A field of the run config; `default_text` says what a default that is derived will be."""
-    extra = {"group": group}
+    """A field of the run config.
+
+    Args:
+        group: The section it belongs to, a key of `GROUPS`.
+        default: Its value when it is left out; without one, it must be given.
+        description: What it is, a sentence.
+        unit: The unit of a number.
+        default_text: What takes the place of a default that follows from other settings.
+        constraints: What else pydantic's `Field` takes.
+    """
+    form_text = description
     if unit:
-        extra["unit"] = unit
+        form_text += f" Unit: {unit}."
     if default_text:
-        extra["default_text"] = default_text
+        form_text += f" Left out: {default_text}."
+    extra: dict[str, JsonValue] = {
+        "group": group,
+        "unit": unit,
+        "default_text": default_text,
+        "description": form_text,
+    }
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)
 
 
@@ -69,45 +87,40 @@ def listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-_BUCKET_ALLOWED = (
-    "3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter "
-    "or digit"
-)
+@dataclass(frozen=True)
+class TextRule:
+    """What a text must look like; known to validation, to messages and to the UI's form."""
 
+    pattern: str
+    what: str
+    allowed: str
+    remedy: str = ""
 
-def _bucket(name: str) -> str:
-    """A bucket name (Amazon S3 User Guide, "General purpose bucket naming rules")."""
-    if name.startswith("s3:") or "/" in name:
-        raise Refusal(
-            "is not a bucket name", allowed=_BUCKET_ALLOWED, remedy="Write the bucket's name alone."
-        )
-    good = (
-        re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name)
-        and ".." not in name
-        and not re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name)
-        and not name.startswith(("xn--", "sthree-"))
-        and not name.endswith(("-s3alias", "--ol-s3"))
-    )
-    if not good:
-        raise Refusal("is not a bucket name", allowed=_BUCKET_ALLOWED)
-    return name
+    def check(self, value: str) -> str:
+        """The value, when it matches.
 
-
-def _matching(pattern: str, what: str, allowed: str, remedy: str = "") -> AfterValidator:
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise Refusal(what, allowed=allowed, remedy=remedy)
+        Raises:
+            Refusal: It does not.
+        """
+        if not re.fullmatch(self.pattern, value):
+            raise Refusal(self.what, allowed=self.allowed, remedy=self.remedy)
         return value
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "allowed": self.allowed}
 
 
 AppName = Annotated[
     str,
     # The longest that still leaves room for every suffix of blocks.names within 80 characters.
-    _matching(
+    TextRule(
         r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
         "is not an app name",
         "1 to 64 letters, digits, hyphens and underscores, beginning with a letter or digit",
@@ -116,7 +129,7 @@ AppName = Annotated[
 ]
 Image = Annotated[
     str,
-    _matching(
+    TextRule(
         r"[a-z0-9][A-Za-z0-9._:/@-]{0,254}",
         "is not the name of a container image",
         "[registry/]name[:tag] or name@sha256:digest",
@@ -124,7 +137,7 @@ Image = Annotated[
 ]
 Region = Annotated[
     str,
-    _matching(
+    TextRule(
         r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}",
         "is not an AWS region",
         "the code of a region, such as us-east-1",
@@ -134,7 +147,7 @@ Region = Annotated[
 QueueName = Annotated[
     str,
     # Amazon SQS Developer Guide, "Quotas related to queues".
-    _matching(
+    TextRule(
         r"[A-Za-z0-9_-]{1,80}",
         "is not a queue name",
         "1 to 80 letters, digits, hyphens and underscores",
@@ -144,7 +157,7 @@ QueueName = Annotated[
 LogGroupName = Annotated[
     str,
     # CloudWatch Logs, CreateLogGroup: 512 characters, of which `_perInstance` takes 12.
-    _matching(
+    TextRule(
         r"[A-Za-z0-9_./#-]{1,500}",
         "is not a log group name",
         "1 to 500 letters, digits and the characters _ - / . #",
@@ -153,7 +166,7 @@ LogGroupName = Annotated[
 ClusterName = Annotated[
     str,
     # Amazon ECS, CreateCluster.
-    _matching(
+    TextRule(
         r"[A-Za-z][A-Za-z0-9_-]{0,254}",
         "is not a cluster name",
         "1 to 255 letters, digits, hyphens and underscores, beginning with a letter",
@@ -161,14 +174,24 @@ ClusterName = Annotated[
 ]
 MachineType = Annotated[
     str,
-    _matching(
+    TextRule(
         r"[a-z][a-z0-9-]*\.[a-z0-9-]+",
         "is not an EC2 machine type",
         "names such as m5.xlarge",
     ),
 ]
 MachineTypes = Annotated[list[MachineType], BeforeValidator(listed)]
-Bucket = Annotated[str, AfterValidator(_bucket)]
+Bucket = Annotated[
+    str,
+    # Amazon S3 User Guide, "General purpose bucket naming rules".
+    TextRule(
+        r"(?!xn--|sthree-)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)(?!.*(?:-s3alias|--ol-s3)$)"
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "is not a bucket name",
+        "3 to 63 lower-case letters, digits, dots and hyphens",
+        "Write the bucket's name alone, without s3:// or a folder.",
+    ),
+]
 OptionalBucket = Annotated[Bucket | None, BeforeValidator(_unset)]
 OptionalText = Annotated[str | None, BeforeValidator(_unset)]
 OptionalQueue = Annotated[QueueName | None, BeforeValidator(_unset)]

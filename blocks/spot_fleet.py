@@ -62,7 +62,14 @@ def _placeholders(value: Any, place: str) -> Iterator[Refusal]:
         for number, inner in enumerate(value, 1):
             yield from _placeholders(inner, f"{place}[{number}]")
     elif isinstance(value, str):
-        if (named := _ID.fullmatch(value)) and not re.fullmatch(r"[0-9a-f]+", named[2]):
+        yield from _unfilled(value, place)
+
+
+def _unfilled(value: str, place: str) -> Iterator[Refusal]:
+    # A subnet may be several, with commas between (RequestSpotFleet, SubnetId).
+    for part in value.split(","):
+        part = part.strip()
+        if (named := _ID.fullmatch(part)) and not re.fullmatch(r"[0-9a-f]+", named[2]):
             yield Refusal(
                 "is not filled in",
                 key=place,
@@ -70,11 +77,18 @@ def _placeholders(value: Any, place: str) -> Iterator[Refusal]:
                 allowed=f"{named[1]}- and hexadecimal digits",
                 remedy="Write the id from your account.",
             )
-        elif (arn := _ARN.match(value)) and not re.fullmatch(r"\d{12}|aws", arn[1]):
+        elif (arn := _ARN.match(part)) and not re.fullmatch(r"\d{12}|aws", arn[1]):
             yield Refusal(
                 "is not filled in",
                 key=place,
                 got=repr(value),
                 allowed="an ARN with the 12 digits of an account",
                 remedy="Write the number of your account.",
+            )
+        elif re.fullmatch(r"your[_-]key[_-]file[_-]name", part):
+            yield Refusal(
+                "is not filled in",
+                key=place,
+                got=repr(value),
+                remedy="Write the name of an EC2 key pair, or remove the key.",
             )

@@ -1,0 +1,113 @@
+"""YAML and JSON texts to plain mappings, with the file and line of what is wrong."""
+
+import json
+from collections.abc import Hashable
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from blocks.errors import InputError, Problem
+
+# libyaml's parser where it is there: a job file may have 100,000 groups.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TextLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+class _Twice(Exception):
+    """A key occurs twice in one mapping."""
+
+
+def parse_mapping(
+    text: str, where: str, error: type[InputError], *, as_text: bool = False
+) -> dict[str, Any]:
+    """The mapping that a YAML or JSON text holds.
+
+    Args:
+        text: The text; JSON when the name ends in .json or the text begins with a brace.
+        where: The name of the file, for the errors.
+        error: The error to raise.
+        as_text: Keep every scalar as it is written (`001` stays `001`, `NO` stays `NO`).
+
+    Raises:
+        InputError: of the kind asked for, when the text cannot be read, a key occurs twice (keys
+            beginning with `_comment` may), or the text is not a mapping.
+    """
+    suffix = PurePosixPath(where).suffix.lower()
+    is_json = suffix == ".json" or (
+        suffix not in {".yaml", ".yml"} and text.lstrip().startswith("{")
+    )
+    try:
+        values = _json(text, as_text) if is_json else _yaml(text, as_text)
+    except json.JSONDecodeError as wrong:
+        raise error(
+            Problem(
+                f"{where}:{wrong.lineno}:{wrong.colno}",
+                "",
+                f"is not JSON: {_lowered(wrong.msg)}",
+                remedy="JSON needs double quotes, a comma between entries, none after the last.",
+            )
+        ) from wrong
+    except yaml.MarkedYAMLError as wrong:
+        mark = wrong.problem_mark or wrong.context_mark
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise error(Problem(place, "", f"is not YAML: {wrong.problem or wrong.context}")) from wrong
+    except yaml.YAMLError as wrong:
+        raise error(Problem(where, "", f"is not YAML: {wrong}")) from wrong
+    except _Twice as twice:
+        raise error(
+            Problem(where, str(twice), "occurs twice", remedy="Keep one of them.")
+        ) from twice
+    if not isinstance(values, dict):
+        raise error(
+            Problem(where, "", "holds no keys", remedy="Write `key: value`, one on each line.")
+        )
+    return {str(key): value for key, value in values.items()}
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _json(text: str, as_text: bool) -> Any:
+    numbers: dict[str, Any] = (
+        {"parse_int": str, "parse_float": str, "parse_constant": str} if as_text else {}
+    )
+    return json.loads(text, object_pairs_hook=_pairs, **numbers)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        _refuse_repeats([key for key, _ in pairs])
+    return values
+
+
+def _refuse_repeats(keys: list[Hashable]) -> None:
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen and not str(key).startswith("_comment"):
+            raise _Twice(str(key))
+        seen.add(key)
+
+
+def _yaml(text: str, as_text: bool) -> Any:
+    loader: Any = (_TextLoader if as_text else _SafeLoader)(text)
+    try:
+        node = loader.get_single_node()
+        _check_repeats(node)
+        return loader.construct_document(node) if node is not None else None
+    finally:
+        loader.dispose()
+
+
+def _check_repeats(node: Any) -> None:
+    """PyYAML silently keeps the last of equal keys."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            _refuse_repeats([k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)])
+            waiting.extend(value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)

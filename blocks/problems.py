@@ -1,0 +1,129 @@
+"""pydantic's errors as problems that people can act on.
+
+What a key allows is read off the model's own JSON schema, which is also the form in the Prefect
+UI and the table in docs/configuration.md.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from prefect_aws import AwsCredentials
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from blocks.errors import Problem, Refusal, Refusals
+
+_SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
+
+def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> list[Problem]:
+    """Every problem that a validation found, in the model's order."""
+    return [
+        problem
+        for entry in error.errors(include_url=False)
+        for problem in _problems(entry, where, model)
+    ]
+
+
+def unknown_key(key: str, known: Iterable[str]) -> Refusal:
+    """The refusal of a key that does not exist, with the nearest that does."""
+    names = list(known)
+    if key.lower() in names:
+        remedy = f"Write {key.lower()}, in lower case."
+    elif near := difflib.get_close_matches(key.lower(), names, 1):
+        remedy = f"Did you mean {near[0]}?"
+    else:
+        remedy = "Remove it."
+    return Refusal("is not a known key", remedy=remedy)
+
+
+def key_text(location: Iterable[int | str]) -> str:
+    """A place in a document: dotted keys, and numbers in brackets counted from 1."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def shown(value: Any) -> str:
+    """A wrong value as a message shows it."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def allowed_values(model: type[BaseModel], key: str) -> str:
+    """The values a key of the model allows, in words."""
+    schema = model.model_json_schema()["properties"][key]
+    words = " or ".join(
+        _words(choice) for choice in schema.get("anyOf", [schema]) if choice.get("type") != "null"
+    )
+    unit = schema.get("unit")
+    return f"{words} {unit}" if unit else words
+
+
+def _words(schema: dict[str, Any]) -> str:
+    if "allowed" in schema:
+        return str(schema["allowed"])
+    if "enum" in schema:
+        return ", ".join(str(value) for value in schema["enum"])
+    match schema.get("type"):
+        case "integer":
+            return f"a whole number{_range(schema)}"
+        case "number":
+            return f"a number{_range(schema)}"
+        case "boolean":
+            return "true or false"
+        case "array":
+            return f"a list of {_words(schema.get('items', {}))}"
+        case "object":
+            return "a mapping"
+        case _:
+            return "a text, not empty" if schema.get("minLength") else "a text"
+
+
+def _range(schema: dict[str, Any]) -> str:
+    if "exclusiveMinimum" in schema:
+        return f" above {schema['exclusiveMinimum']:g}, at most {schema['maximum']:g}"
+    if "minimum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    return ""
+
+
+def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterable[Problem]:
+    location = entry["loc"]
+    key = key_text(location)
+    field = model.model_fields.get(str(location[0])) if location else None
+    secret = field is not None and field.annotation is AwsCredentials
+    got = "" if secret or not location else shown(entry["input"])
+    cause = entry.get("ctx", {}).get("error")
+    if isinstance(cause, Refusals):
+        return [refusal.at(where, key) for refusal in cause.refusals]
+    if isinstance(cause, Refusal):
+        return [cause.at(where, key, got)]
+    if entry["type"] == "extra_forbidden":
+        return [unknown_key(str(location[-1]), model.model_fields).at(where, key)]
+    if entry["type"] == "missing":
+        remedy = f"Add it: {field.description}" if field and field.description else "Add it."
+        return [Problem(where, key, "is missing", remedy=remedy)]
+    if field and len(location) == 1 and not secret:
+        return [Problem(where, key, _what(entry["type"]), got, allowed_values(model, key))]
+    return [Problem(where, key, "is wrong", got, remedy=f"{entry['msg']}.")]
+
+
+def _what(kind: str) -> str:
+    if kind in {"greater_than", "greater_than_equal", "too_short", "string_too_short"}:
+        return "is too small" if kind.startswith("greater") else "is empty"
+    if kind in {"less_than", "less_than_equal", "too_long", "string_too_long"}:
+        return "is too large" if kind.startswith("less") else "is too long"
+    return "is of the wrong kind"

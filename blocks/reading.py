@@ -1,0 +1,269 @@
+"""Reading a run config, a fleet template or any text from where the user keeps it.
+
+A source is the name of a saved Prefect block, the path of a file, or `s3://bucket/key`.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import BaseModel, ValidationError
+
+from blocks.documents import parse_mapping
+from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
+from blocks.fleet_template import FleetTemplate
+from blocks.problems import problems_of, unknown_key
+from blocks.run_config import RunConfig
+from blocks.settings import GROUPS, extra_of
+from blocks.spot_fleet import is_spot_fleet
+
+B = TypeVar("B", bound=Block)
+M = TypeVar("M", bound=BaseModel)
+
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+
+
+def load_config(source: str, credentials: str | None = None) -> RunConfig:
+    """The run config at a source.
+
+    Args:
+        source: Block name, path or `s3://` address.
+        credentials: Name of an AwsCredentials block; it reads an `s3://` source and takes the
+            place of the config's own aws_credentials.
+
+    Raises:
+        ConfigError: The config is wrong.
+        NotFound: It is not there.
+        AwsRefused: AWS has no credentials, or refuses them.
+    """
+    given = load_block(AwsCredentials, credentials) if credentials else None
+    if is_block_name(source):
+        config = load_block(RunConfig, source)
+    else:
+        config = parse_config(read_text(source, given), source)
+    return config.model_copy(update={"aws_credentials": given}) if given else config
+
+
+def load_fleet(source: str | None, credentials: AwsCredentials | None = None) -> FleetTemplate:
+    """The fleet template at a source; with none, one that leaves everything out.
+
+    Raises:
+        ConfigError: The template is wrong.
+        NotFound: It is not there.
+        AwsRefused: AWS has no credentials, or refuses them.
+    """
+    if not source:
+        return FleetTemplate()
+    if is_block_name(source):
+        return load_block(FleetTemplate, source)
+    return parse_fleet(read_text(source, credentials), source)
+
+
+def parse_config(text: str, where: str) -> RunConfig:
+    """The run config in a YAML or JSON text, with its keys flat or in sections.
+
+    A text as `aws_credentials` is the name of a block, which is loaded.
+
+    Raises:
+        ConfigError: The text cannot be read, or a setting is wrong; all problems are named.
+    """
+    values = _flatten(parse_mapping(text, where, ConfigError), where)
+    credentials = values.get("aws_credentials")
+    if isinstance(credentials, str):
+        values["aws_credentials"] = load_block(AwsCredentials, credentials)
+    elif isinstance(credentials, dict):
+        _refuse_unknown(AwsCredentials, credentials, where, "aws_credentials")
+    return _validated(RunConfig, values, where)
+
+
+def parse_fleet(text: str, where: str) -> FleetTemplate:
+    """The fleet template in a YAML or JSON text, or a fleet file of DCP as it is.
+
+    Raises:
+        ConfigError: The text cannot be read, or a value is wrong; all problems are named.
+    """
+    values = parse_mapping(text, where, ConfigError)
+    if is_spot_fleet(values):
+        values = {"spot_fleet_request": values}
+    return _validated(FleetTemplate, values, where)
+
+
+def is_block_name(source: str) -> bool:
+    """Whether a source is a block's name: lower-case letters, digits, dashes, and no such file."""
+    return bool(re.fullmatch(r"[a-z0-9-]+", source)) and not Path(source).is_file()
+
+
+def load_block(kind: type[B], name: str) -> B:
+    """A saved block, in a flow or outside.
+
+    Raises:
+        NotFound: There is no such block, or no Prefect server that answers.
+        ConfigError: It was saved with values that are wrong.
+    """
+    where = f"block {kind.get_block_type_slug()}/{name}"
+    # `_sync` is consumed by Prefect's dispatcher: without it, load() in an event loop is a
+    # coroutine. It is not in load's own signature.
+    load: Callable[..., Any] = kind.load
+    try:
+        block: B = load(name, _sync=True)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, ValidationError):
+            raise ConfigError(*problems_of(error.__cause__, where, kind)) from error
+        raise NotFound(_no_server(where, error)) from error
+    except httpx.HTTPError as error:
+        raise NotFound(_no_server(where, error)) from error
+    except ValueError as error:
+        raise NotFound(
+            Problem(
+                where,
+                "",
+                "does not exist",
+                remedy="Save it in the Prefect UI, or give the path of a file (./name.yaml).",
+            )
+        ) from error
+    return block
+
+
+def read_text(source: str, credentials: AwsCredentials | None = None) -> str:
+    """The text of a file or of an S3 object.
+
+    Raises:
+        NotFound: It is not there.
+        AwsRefused: AWS has no credentials, or refuses them.
+        ConfigError: It is not text.
+    """
+    data = _s3_object(source, credentials) if source.startswith("s3://") else _file(source)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            Problem(source, "", "is not a text file (UTF-8)", remedy="Save it as UTF-8.")
+        ) from error
+
+
+def _file(source: str) -> bytes:
+    path = Path(source).expanduser()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(
+            Problem(
+                source,
+                "",
+                f"cannot be read ({error.strerror or error})",
+                remedy=f"Looked for {path.absolute()}.",
+            )
+        ) from error
+
+
+def _s3_object(source: str, credentials: AwsCredentials | None) -> bytes:
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise NotFound(Problem(source, "", "is not an object in S3", allowed="s3://bucket/key"))
+    try:
+        client = (credentials or AwsCredentials()).get_s3_client()
+        data: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return data
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _MISSING:
+            what = "has no such bucket" if code == "NoSuchBucket" else "is not there"
+            raise NotFound(Problem(source, "", what)) from error
+        raise AwsRefused(
+            Problem(
+                source,
+                "",
+                f"cannot be read: AWS says {code}",
+                remedy=f"Allow s3:GetObject on {bucket}, or use other credentials.",
+            )
+        ) from error
+    except NoCredentialsError as error:
+        raise AwsRefused(
+            Problem(
+                source,
+                "",
+                "cannot be read: there are no AWS credentials",
+                remedy="Name an AwsCredentials block, or run `aws configure`.",
+            )
+        ) from error
+    except BotoCoreError as error:
+        raise AwsRefused(Problem(source, "", f"cannot be read: {error}")) from error
+
+
+def _no_server(where: str, error: Exception) -> Problem:
+    return Problem(
+        where,
+        "",
+        f"cannot be loaded, because Prefect does not answer ({error})",
+        remedy="Start the server, or set PREFECT_API_URL.",
+    )
+
+
+def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The settings of all sections in one mapping, each checked to stand in its own section."""
+    flat: dict[str, Any] = {}
+    problems: list[Problem] = []
+
+    def take(key: str, value: Any, place: str) -> None:
+        if key in flat:
+            problems.append(Problem(where, place, "occurs twice", remedy="Keep one of them."))
+        flat[key] = value
+
+    for key, value in values.items():
+        if key not in GROUPS:
+            take(key, value, key)
+        elif not isinstance(value, dict):
+            problems.append(Problem(where, key, "is a section and must hold keys"))
+        else:
+            for inner, setting in value.items():
+                problems.extend(_misplaced(key, str(inner), where))
+                take(str(inner), setting, f"{key}.{inner}")
+    if problems:
+        raise ConfigError(*problems)
+    return flat
+
+
+def _misplaced(section: str, key: str, where: str) -> list[Problem]:
+    field = RunConfig.model_fields.get(key)
+    if field is None:
+        own = [k for k, f in RunConfig.model_fields.items() if extra_of(f)["group"] == section]
+        return [unknown_key(key, own).at(where, f"{section}.{key}")]
+    right = extra_of(field)["group"]
+    if right == section:
+        return []
+    return [
+        Problem(
+            where,
+            f"{section}.{key}",
+            "stands in the wrong section",
+            remedy=f"Write it under {right}, or without a section.",
+        )
+    ]
+
+
+def _refuse_unknown(model: type[BaseModel], values: Any, where: str, place: str) -> None:
+    """prefect-aws's models take unknown keys in silence; a misspelt key must not be lost."""
+    problems = [
+        unknown_key(key, model.model_fields).at(where, f"{place}.{key}")
+        for key in values
+        if key not in model.model_fields and key != "block_type_slug"
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    for key, field in model.model_fields.items():
+        nested = field.annotation
+        inner = values.get(key)
+        if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(inner, dict):
+            _refuse_unknown(nested, inner, where, f"{place}.{key}")
+
+
+def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(*problems_of(error, where, model)) from error
