@@ -1,0 +1,60 @@
+"""The emulator's one HTTP application: moto, and below `/_dcp/` what AWS has beside its APIs."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.ec2.responses import EC2Response
+from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Request, Response
+
+from deployments.local import (
+    ecs_actions,
+    ecs_service_actions,
+    fleet_actions,
+    spot_fleet_actions,
+)
+from deployments.local.access import refusal
+from deployments.local.bindings import replace
+from deployments.local.cloud import Cloud
+from deployments.local.control import control
+from deployments.local.link_local import imds, task_services
+
+# No bucket can have this name, so no S3 request can mean it.
+PREFIX = "/_dcp/"
+
+
+class Application:
+    """WSGI application over one cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        fleets = {**fleet_actions.ACTIONS, **spot_fleet_actions.ACTIONS}
+        services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
+        replace(EC2Response, "ec2", fleets, cloud)
+        replace(EC2ContainerServiceResponse, "ecs", services, cloud)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer a request."""
+        path = environ.get("PATH_INFO", "")
+        request = Request(environ, populate_request=False)
+        if path.startswith(PREFIX):
+            return self._own(request, path.removeprefix(PREFIX))(environ, start_response)
+        refused = refusal(self._cloud, request)
+        if refused is not None:
+            return refused(environ, start_response)
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+    def _own(self, request: Request, path: str) -> Response:
+        kind, _, rest = path.partition("/")
+        owner, _, below = rest.partition("/")
+        with self._cloud.lock:
+            if kind == "imds":
+                return imds(self._cloud, request, owner, below)
+            if kind == "task":
+                return task_services(self._cloud, request, owner, below)
+            return control(self._cloud, request, path)

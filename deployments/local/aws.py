@@ -1,0 +1,150 @@
+"""Starts and ends the emulator, and asks its control address: the only module others need."""
+
+import json
+import shlex
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deployments.local.settings import DEFAULT_CONTAINER_COMMAND
+
+LOG_NAME = "emulator.log"
+
+
+class EmulatorError(RuntimeError):
+    """The emulator did not start; the text ends with what it wrote."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator.
+
+    Attributes:
+        endpoint_url: The endpoint of every AWS service.
+        pid: Its process id.
+        root: Folder of its containers and its log.
+    """
+
+    endpoint_url: str
+    pid: int
+    root: Path
+
+    def _ask(self, path: str, method: str = "GET") -> Any:
+        url = f"{self.endpoint_url}/_dcp/{path}"
+        # No proxy of the environment: the address is this machine's.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(urllib.request.Request(url, method=method), timeout=30) as answer:
+            return json.load(answer)
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return the running containers.
+
+        Each has `task_arn`, `task_id`, `instance_id`, `pid`, `last_status`, `desired_status` and
+        `protected`.
+        """
+        found: list[dict[str, Any]] = self._ask("containers")
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what happened to machines and tasks: each with `time` and `kind`, oldest first."""
+        found: list[dict[str, Any]] = self._ask("events")
+        return found
+
+    def kill_container(self, task_id: str) -> None:
+        """Send SIGKILL to a container's command; everything in the container dies with it.
+
+        Raises:
+            urllib.error.HTTPError: When no such container runs.
+        """
+        self._ask(f"containers/{task_id}/kill", "POST")
+
+    def interrupt(self, instance_id: str, notice_seconds: float | None = None) -> None:
+        """Give a Spot instance its interruption notice; it is gone when the notice has run out.
+
+        Args:
+            instance_id: The instance.
+            notice_seconds: Length of the notice in seconds; None: the emulator's setting.
+
+        Raises:
+            urllib.error.HTTPError: When it is no running Spot instance.
+        """
+        query = "" if notice_seconds is None else f"?seconds={notice_seconds}"
+        self._ask(f"instances/{instance_id}/interrupt{query}", "POST")
+
+
+@contextmanager
+def start_emulator(
+    root: Path,
+    worker_python: Path,
+    *,
+    port: int = 0,
+    container_command: Sequence[str] = DEFAULT_CONTAINER_COMMAND,
+    boot_seconds: float = 1.0,
+    tick_seconds: float = 0.3,
+    notice_seconds: float = 120.0,
+    shutdown_seconds: float = 5.0,
+    access_key: str = "",
+) -> Iterator[Emulator]:
+    """Run an emulator for the time of the `with` block.
+
+    It ends with the block, with all its containers, and when this process is killed. All its state
+    is lost with it.
+
+    Args:
+        root: Folder for its containers and its log `emulator.log`; made when missing.
+        worker_python: Interpreter that stands for the container image.
+        port: Port on 127.0.0.1, 0 for any free one.
+        container_command: Arguments of that interpreter.
+        boot_seconds: From launch to ECS registration of an instance, in seconds.
+        tick_seconds: Longest time between two looks of its keeper, in seconds.
+        notice_seconds: From interruption notice to end of a Spot instance, in seconds.
+        shutdown_seconds: What containers get to stop at the end, in seconds.
+        access_key: Refuse every other access key id; empty: accept any.
+
+    Yields:
+        The emulator, answering.
+
+    Raises:
+        EmulatorError: When it does not start.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "deployments.local.emulator", "--end-with-stdin"]
+    command += ["--root", str(root), "--worker-python", str(worker_python), "--port", str(port)]
+    command += [f"--container-command={shlex.join(container_command)}"]
+    command += ["--boot-seconds", str(boot_seconds), "--tick-seconds", str(tick_seconds)]
+    command += ["--notice-seconds", str(notice_seconds)]
+    command += ["--shutdown-seconds", str(shutdown_seconds), f"--access-key={access_key}"]
+    log_file = root / LOG_NAME
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=Path(__file__).resolve().parents[2],
+            # Ctrl-C in a terminal goes to the whole foreground group; the emulator must outlive
+            # the clean-up of whoever started it.
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            process.wait()
+            text = log_file.read_text(errors="replace").strip()[-2000:]
+            raise EmulatorError(f"The AWS emulator did not start: {text}")
+        yield Emulator(**json.loads(line), root=root)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(shutdown_seconds + 30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()

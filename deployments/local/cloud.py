@@ -1,0 +1,232 @@
+"""Everything the emulator knows beside moto: one lock, one clock, regions, recorded events."""
+
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ecs.models import ecs_backends
+from moto.logs.models import logs_backends
+
+from deployments.local.containers import Container
+from deployments.local.fleets import Fleet
+from deployments.local.settings import ACCOUNT_ID, Settings
+
+
+def now() -> datetime:
+    """Return the time as AWS writes it: UTC, whole milliseconds."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass
+class Machine:
+    """What the emulator knows of an instance beside moto's record of it.
+
+    Attributes:
+        instance: moto's record, the one that DescribeInstances shows.
+        boots_at: Monotonic time at which its boot is over, in seconds.
+        booted: Whether the user data has run.
+        ends_at: Monotonic time at which a Spot interruption ends it; None: no notice was given.
+        interruption_at: The same as wall-clock time, as the instance metadata shows it.
+        drains_on_notice: ECS_ENABLE_SPOT_INSTANCE_DRAINING of its ECS agent.
+    """
+
+    instance: Any
+    boots_at: float
+    booted: bool = False
+    ends_at: float | None = None
+    interruption_at: datetime | None = None
+    drains_on_notice: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether the instance is neither terminated nor stopped."""
+        return self.instance.state in ("pending", "running")
+
+
+@dataclass
+class ContainerInstance:
+    """A machine as its ECS cluster sees it; CPU in units (1024 a vCPU), memory in MiB."""
+
+    arn: str
+    cluster: str
+    instance_id: str
+    cpu: int
+    memory: int
+    attributes: dict[str, str]
+    status: str = "ACTIVE"
+    registered_at: datetime = field(default_factory=now)
+
+
+@dataclass
+class Task:
+    """An ECS task with its one container."""
+
+    arn: str
+    cluster_arn: str
+    definition: Any
+    container_instance_arn: str
+    group: str
+    started_by: str
+    cpu: int
+    memory: int
+    tags: list[dict[str, str]] = field(default_factory=list)
+    container: Container | None = None
+    last_status: str = "PENDING"
+    desired_status: str = "RUNNING"
+    created_at: datetime = field(default_factory=now)
+    started_at: datetime | None = None
+    stopping_at: datetime | None = None
+    stopped_at: datetime | None = None
+    stop_code: str = ""
+    stopped_reason: str = ""
+    exit_code: int | None = None
+    kill_at: float | None = None
+    protected_until: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """The last part of the ARN."""
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def task_arn(self) -> str:
+        """The ARN under the name that moto's tagging looks for."""
+        return self.arn
+
+    @property
+    def container_definition(self) -> dict[str, Any]:
+        """The task definition's one container."""
+        definition: dict[str, Any] = self.definition.container_definitions[0]
+        return definition
+
+    @property
+    def protected(self) -> bool:
+        """Whether scale-in must leave the task alone."""
+        return self.protected_until is not None and self.protected_until > now()
+
+
+@dataclass
+class Service:
+    """An ECS service of launch type EC2 with the rolling-update scheduler."""
+
+    arn: str
+    name: str
+    cluster_arn: str
+    task_definition_arn: str
+    desired_count: int
+    request: dict[str, Any]
+    tags: list[dict[str, str]] = field(default_factory=list)
+    status: str = "ACTIVE"
+    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=100))
+    created_at: datetime = field(default_factory=now)
+    deployment_id: str = field(default_factory=lambda: f"ecs-svc/{uuid.uuid4().int % 10**19}")
+    failures: int = 0
+    next_start: float = 0.0
+    unplaced: str = ""
+    steady: bool = False
+
+    @property
+    def physical_resource_id(self) -> str:
+        """The ARN under the name that moto's tagging looks for."""
+        return self.arn
+
+    @property
+    def group(self) -> str:
+        """The task group of its tasks."""
+        return f"service:{self.name}"
+
+    def tell(self, text: str) -> None:
+        """Record a service event, newest first, as DescribeServices shows them."""
+        message = f"(service {self.name}) {text}"
+        self.events.appendleft({"id": str(uuid.uuid4()), "createdAt": now(), "message": message})
+
+
+@dataclass
+class Region:
+    """One region: moto's backends and what the emulator adds to them."""
+
+    name: str
+    fleets: dict[str, Fleet] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
+
+    @property
+    def ec2(self) -> Any:
+        """moto's EC2."""
+        return ec2_backends[ACCOUNT_ID][self.name]
+
+    @property
+    def ecs(self) -> Any:
+        """moto's ECS; its services and tasks hold this module's `Service` and `Task`."""
+        return ecs_backends[ACCOUNT_ID][self.name]
+
+    @property
+    def logs(self) -> Any:
+        """moto's CloudWatch Logs."""
+        return logs_backends[ACCOUNT_ID][self.name]
+
+    def arn(self, kind: str, *parts: str) -> str:
+        """Return the ARN of an ECS resource of this region."""
+        return f"arn:aws:ecs:{self.name}:{ACCOUNT_ID}:{kind}/{'/'.join(parts)}"
+
+    def services(self, cluster: str) -> list[Service]:
+        """Return the services of a cluster, the deleted ones too."""
+        prefix = f"{cluster}:"
+        return [one for key, one in self.ecs.services.items() if key.startswith(prefix)]
+
+    def tasks(self, cluster: str | None = None) -> list[Task]:
+        """Return the tasks of a cluster or of all, the stopped ones too."""
+        tasks = self.ecs.tasks
+        names = list(tasks) if cluster is None else [cluster]
+        return [task for name in names for task in tasks.get(name, {}).values()]
+
+    def tasks_on(self, container_instance_arn: str) -> list[Task]:
+        """Return the tasks that a container instance holds resources for."""
+        return [
+            task
+            for task in self.tasks()
+            if task.container_instance_arn == container_instance_arn
+            and task.last_status != "STOPPED"
+        ]
+
+
+class Cloud:
+    """The emulated account."""
+
+    def __init__(self, settings: Settings, endpoint_url: str) -> None:
+        self.settings = settings
+        self.endpoint_url = endpoint_url
+        self.lock = threading.RLock()
+        self.wake = threading.Event()
+        self.regions: dict[str, Region] = {}
+        self.events: deque[dict[str, Any]] = deque(maxlen=10_000)
+        self.credentials: dict[str, dict[str, str]] = {}
+
+    def region(self, name: str) -> Region:
+        """Return a region, known or new."""
+        with self.lock:
+            return self.regions.setdefault(name, Region(name))
+
+    def tell(self, kind: str, **details: Any) -> None:
+        """Record an event for the control address: what happened to which machine or task."""
+        self.events.append({"time": time.time(), "kind": kind, **details})
+
+    def find_task(self, task_id: str) -> tuple[Region, Task] | None:
+        """Return the task of an id and its region."""
+        for region in self.regions.values():
+            for task in region.tasks():
+                if task.id == task_id:
+                    return region, task
+        return None
+
+    def find_machine(self, instance_id: str) -> tuple[Region, Machine] | None:
+        """Return the machine of an instance id and its region."""
+        for region in self.regions.values():
+            if instance_id in region.machines:
+                return region, region.machines[instance_id]
+        return None

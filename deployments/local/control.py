@@ -1,0 +1,69 @@
+"""The control address: what tests and the command line need and no AWS API offers.
+
+- `GET containers`: the running containers (task, instance, process id).
+- `POST containers/TASK_ID/kill`: SIGKILL to the container's command.
+- `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
+- `GET events`: what happened to machines and tasks, oldest first.
+"""
+
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+from deployments.local.cloud import Cloud
+from deployments.local.link_local import answer_json
+from deployments.local.machines import interrupt
+
+
+def control(cloud: Cloud, request: Request, path: str) -> Response:
+    """Answer a request to the control address."""
+    match request.method, path.split("/"):
+        case "GET", ["health"]:
+            return answer_json({"status": "ok"})
+        case "GET", ["containers"]:
+            return answer_json(containers(cloud))
+        case "GET", ["events"]:
+            return answer_json(list(cloud.events))
+        case "POST", ["containers", task_id, "kill"]:
+            found = cloud.find_task(task_id)
+            if found is None or found[1].container is None:
+                return answer_json({"error": f"No container of a task {task_id}"}, 404)
+            found[1].container.kill_command()
+            return answer_json({"killed": found[1].arn})
+        case "POST", ["instances", instance_id, "interrupt"]:
+            return _interrupt(cloud, instance_id, request.args.get("seconds", type=float))
+    return answer_json({"error": f"No {request.method} {path}"}, 404)
+
+
+def _interrupt(cloud: Cloud, instance_id: str, seconds: float | None) -> Response:
+    found = cloud.find_machine(instance_id)
+    if found is None or not found[1].alive:
+        return answer_json({"error": f"No running instance {instance_id}"}, 404)
+    if found[1].instance.lifecycle != "spot":
+        return answer_json({"error": f"{instance_id} is not a Spot instance"}, 409)
+    interrupt(cloud, found[1], seconds)
+    cloud.wake.set()
+    return answer_json({"interrupted": instance_id})
+
+
+def containers(cloud: Cloud) -> list[dict[str, Any]]:
+    """Return the containers that run."""
+    return [
+        {
+            "task_arn": task.arn,
+            "task_id": task.id,
+            "instance_id": _instance_id(region, task.container_instance_arn),
+            "pid": task.container.pid,
+            "last_status": task.last_status,
+            "desired_status": task.desired_status,
+            "protected": task.protected,
+        }
+        for region in cloud.regions.values()
+        for task in region.tasks()
+        if task.container is not None and task.last_status != "STOPPED"
+    ]
+
+
+def _instance_id(region: Any, arn: str) -> str:
+    host = region.container_instances.get(arn)
+    return "" if host is None else str(host.instance_id)

@@ -1,0 +1,208 @@
+"""The ECS service scheduler: keeps every service at its desired count."""
+
+import math
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from deployments.local.cloud import Cloud, Region, Service, Task, now
+from deployments.local.ecs_agent import request_stop
+from deployments.local.placement import Host, Wish, place
+
+QUICK_SECONDS = 10.0
+LONGEST_BACK_OFF = 60.0
+STOPPED_TASKS_KEPT = timedelta(hours=1)
+
+
+def requirements(definition: Any) -> tuple[int, int]:
+    """Return CPU units and MiB of memory that a task of a definition reserves.
+
+    Source: the ContainerDefinition of the Amazon ECS API reference: `memoryReservation` is what
+    placement counts when it is given, else `memory`; the task's own values come first.
+    """
+    containers = definition.container_definitions
+    cpu = definition.cpu or sum(one.get("cpu", 0) for one in containers)
+    memory = definition.memory or sum(
+        one.get("memoryReservation") or one.get("memory", 0) for one in containers
+    )
+    return int(cpu), int(memory)
+
+
+def hosts(region: Region, cluster: str, group: str = "") -> list[Host]:
+    """Return the container instances of a cluster that take new tasks, with what is left on them."""
+    found = []
+    for one in region.container_instances.values():
+        if one.cluster != cluster or one.status != "ACTIVE":
+            continue
+        tasks = region.tasks_on(one.arn)
+        found.append(
+            Host(
+                arn=one.arn,
+                cpu=one.cpu - sum(task.cpu for task in tasks),
+                memory=one.memory - sum(task.memory for task in tasks),
+                attributes=one.attributes,
+                tasks=sum(task.group == group for task in tasks),
+            )
+        )
+    return found
+
+
+def wish(definition: Any, request: dict[str, Any]) -> Wish:
+    """Return what placement has to respect for a task of a service or RunTask request."""
+    cpu, memory = requirements(definition)
+    constraints = [*definition.placement_constraints, *request.get("placementConstraints", [])]
+    strategies = request.get("placementStrategy", [])
+    fields = [one.get("field", "") for one in strategies if one["type"] == "binpack"]
+    return Wish(
+        cpu=cpu,
+        memory=memory,
+        constraints=tuple(one["expression"] for one in constraints if one["type"] == "memberOf"),
+        distinct=any(one["type"] == "distinctInstance" for one in constraints),
+        binpack=fields[0].lower() if fields else "",
+    )
+
+
+def new_task(
+    region: Region, cluster: str, definition: Any, host: str, group: str, started_by: str
+) -> Task:
+    """Place a task on a host."""
+    cpu, memory = requirements(definition)
+    task = Task(
+        arn=region.arn("task", cluster, uuid.uuid4().hex),
+        cluster_arn=region.arn("cluster", cluster),
+        definition=definition,
+        container_instance_arn=host,
+        group=group,
+        started_by=started_by,
+        cpu=cpu,
+        memory=memory,
+    )
+    region.ecs.tasks.setdefault(cluster, {})[task.arn] = task
+    return task
+
+
+def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
+    """Bring every service of a region closer to its desired count; forget old stopped tasks."""
+    for key, service in region.ecs.services.items():
+        cluster = key.partition(":")[0]
+        tasks = [task for task in region.tasks(cluster) if task.group == service.group]
+        live = [task for task in tasks if task.last_status != "STOPPED"]
+        if service.status == "DRAINING" and not live:
+            service.status = "INACTIVE"
+        if service.status == "INACTIVE":
+            continue
+        _back_off(service, [task for task in failed if task.group == service.group])
+        _scale_in(service, [task for task in live if task.desired_status == "RUNNING"])
+        _drain(region, service, [task for task in live if task.desired_status == "RUNNING"])
+        _scale_out(region, cluster, service)
+        _steady(service, live)
+    _forget_old(region)
+
+
+def _back_off(service: Service, ended: Sequence[Task]) -> None:
+    """Delay the next start after failures in quick succession.
+
+    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide. The delay
+    doubles; it is shorter here than on AWS, where it goes up to 27 minutes.
+    """
+    for task in ended:
+        ran = (task.stopped_at or now()) - (task.started_at or now())
+        service.failures = service.failures + 1 if ran.total_seconds() < QUICK_SECONDS else 0
+        if service.failures:
+            delay = min(0.25 * 2**service.failures, LONGEST_BACK_OFF)
+            service.next_start = time.monotonic() + delay
+        if service.failures == 5:
+            service.tell("is unable to consistently start tasks successfully.")
+
+
+def _scale_in(service: Service, running: list[Task]) -> None:
+    """Stop what is too much, the newest first, sparing protected tasks and tasks in deletion.
+
+    Source: "Protect your Amazon ECS tasks from being terminated by scale-in events".
+    """
+    old = [one for one in running if one.definition.arn != service.task_definition_arn]
+    current = [one for one in running if one.definition.arn == service.task_definition_arn]
+    deleted = service.status == "DRAINING"
+    excess = len(running) - service.desired_count
+    newest_first = sorted(current, key=lambda one: one.created_at, reverse=True)
+    stopped = []
+    for task in [*old, *newest_first]:
+        wanted = task in old or len(stopped) < excess
+        if wanted and (deleted or not task.protected):
+            text = f"Scaling activity initiated by (deployment {service.deployment_id})"
+            request_stop(task, "ServiceSchedulerInitiated", text)
+            stopped.append(task)
+    if stopped:
+        names = ", ".join(f"(task {one.id})" for one in stopped)
+        service.tell(f"has stopped {len(stopped)} running tasks: {names}.")
+        service.steady = False
+
+
+def _drain(region: Region, service: Service, running: list[Task]) -> None:
+    """Stop tasks on draining machines as far as the minimum healthy percent allows.
+
+    Source: "Draining Amazon ECS container instances". Protected tasks are spared.
+    """
+    least = service.request.get("deploymentConfiguration", {}).get("minimumHealthyPercent", 100)
+    spare = len(running) - math.ceil(service.desired_count * least / 100)
+    for task in running:
+        if spare > 0 and _on_draining(region, task) and not task.protected:
+            request_stop(task, "ServiceSchedulerInitiated", "Container instance is draining.")
+            spare -= 1
+
+
+def _on_draining(region: Region, task: Task) -> bool:
+    host = region.container_instances.get(task.container_instance_arn)
+    return host is None or host.status == "DRAINING"
+
+
+def _scale_out(region: Region, cluster: str, service: Service) -> None:
+    if service.status != "ACTIVE" or time.monotonic() < service.next_start:
+        return
+    wanted = [
+        task
+        for task in region.tasks(cluster)
+        if task.group == service.group and task.desired_status == "RUNNING"
+    ]
+    staying = [task for task in wanted if not _on_draining(region, task)]
+    most = service.request.get("deploymentConfiguration", {}).get("maximumPercent", 200)
+    room = math.floor(service.desired_count * most / 100) - len(wanted)
+    missing = min(service.desired_count - len(staying), room)
+    started, reason = [], ""
+    definition = region.ecs.describe_task_definition(service.task_definition_arn)
+    while len(started) < missing:
+        host, reason = place(
+            wish(definition, service.request), hosts(region, cluster, service.group)
+        )
+        if reason:
+            break
+        started.append(
+            new_task(region, cluster, definition, host, service.group, service.deployment_id)
+        )
+    if reason and reason != service.unplaced:
+        service.tell(
+            "was unable to place a task because no container instance met all of its "
+            f"requirements. Reason: {reason}"
+        )
+    service.unplaced = reason
+    if started:
+        names = " ".join(f"(task {one.id})" for one in started)
+        service.tell(f"has started {len(started)} tasks: {names}.")
+        service.steady = False
+
+
+def _steady(service: Service, live: list[Task]) -> None:
+    running = [task for task in live if task.last_status == "RUNNING"]
+    if len(running) == len(live) == service.desired_count and not service.steady:
+        service.steady = True
+        service.tell("has reached a steady state.")
+
+
+def _forget_old(region: Region) -> None:
+    """Drop tasks that stopped an hour ago: ECS shows them for about that long."""
+    limit = now() - STOPPED_TASKS_KEPT
+    for tasks in region.ecs.tasks.values():
+        for arn in [one.arn for one in tasks.values() if (one.stopped_at or now()) < limit]:
+            del tasks[arn]

@@ -1,0 +1,105 @@
+"""This computer as AWS: the emulator's process.
+
+`python -m deployments.local.emulator --root DIR --worker-python PATH` listens on 127.0.0.1, prints
+one line of JSON with its endpoint when it answers, and runs until SIGTERM or SIGINT, or with
+`--end-with-stdin` until its standard input ends, that is until whoever started it is gone.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from deployments.local.app import Application
+from deployments.local.cloud import Cloud
+from deployments.local.keeper import keep, stop_containers
+from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, Settings
+
+HOST = "127.0.0.1"
+
+
+class QuietHandler(MotoRequestHandler):
+    """Logs no line a request, only errors."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing."""
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
+    """Read the command line: the settings, the port, whether to end with standard input."""
+    parser = argparse.ArgumentParser(prog="deployments.local.emulator", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--root", type=Path, required=True, help="folder for the containers")
+    parser.add_argument("--worker-python", type=Path, required=True, help="the image's python")
+    parser.add_argument(
+        "--container-command",
+        default=shlex.join(DEFAULT_CONTAINER_COMMAND),
+        help="arguments of the image's python (default: %(default)s)",
+    )
+    parser.add_argument("--boot-seconds", type=float, default=Settings.boot_seconds)
+    parser.add_argument("--tick-seconds", type=float, default=Settings.tick_seconds)
+    parser.add_argument("--notice-seconds", type=float, default=Settings.notice_seconds)
+    parser.add_argument("--shutdown-seconds", type=float, default=Settings.shutdown_seconds)
+    parser.add_argument("--access-key", default="", help="refuse every other access key id")
+    parser.add_argument("--end-with-stdin", action="store_true")
+    given = vars(parser.parse_args(arguments))
+    port, end_with_stdin = given.pop("port"), given.pop("end_with_stdin")
+    given["container_command"] = tuple(shlex.split(given["container_command"]))
+    # Not resolved: the python of a virtual environment is a link, and the link is what counts.
+    given["worker_python"] = given["worker_python"].absolute()
+    given["root"] = given["root"].resolve()
+    return Settings(**given), port, end_with_stdin
+
+
+def serve(cloud: Cloud, server: BaseWSGIServer, end: threading.Event) -> None:
+    """Answer requests and keep the cloud until the end is set, then end every container."""
+    keeper = threading.Thread(target=keep, args=(cloud, end), daemon=True)
+    answering = threading.Thread(target=server.serve_forever, daemon=True)
+    keeper.start()
+    answering.start()
+    print(json.dumps({"endpoint_url": cloud.endpoint_url, "pid": os.getpid()}), flush=True)
+    end.wait()
+    cloud.wake.set()
+    keeper.join()
+    stop_containers(cloud)
+    server.shutdown()
+
+
+def isolate() -> None:
+    """Forget the environment's AWS settings: moto itself makes clients for some actions."""
+    for name in [one for one in os.environ if one.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the emulator."""
+    settings, port, end_with_stdin = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    isolate()
+    settings.root.mkdir(parents=True, exist_ok=True)
+    end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end.set())
+    if end_with_stdin:
+        threading.Thread(target=lambda: (sys.stdin.read(), end.set()), daemon=True).start()
+    server = make_server(HOST, port, lambda *_: [], threaded=True, request_handler=QuietHandler)
+    cloud = Cloud(settings, f"http://{HOST}:{server.server_port}")
+    server.app = Application(cloud)
+    serve(cloud, server, end)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

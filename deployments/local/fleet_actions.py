@@ -1,0 +1,258 @@
+"""The EC2 Fleet actions of the EC2 API."""
+
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.ec2.utils import convert_tag_spec
+
+from deployments.local.cloud import Cloud, Region, now
+from deployments.local.fleet_keeper import close
+from deployments.local.fleets import EC2_FLEET, Fleet, LaunchSpec, new_fleet_id
+
+KEPT = (
+    "ClientToken",
+    "ExcessCapacityTerminationPolicy",
+    "LaunchTemplateConfigs",
+    "OnDemandOptions",
+    "ReplaceUnhealthyInstances",
+    "SpotOptions",
+    "TargetCapacitySpecification",
+    "TerminateInstancesWithExpiration",
+    "Type",
+    "ValidFrom",
+    "ValidUntil",
+)
+
+
+def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """CreateFleet, types `maintain` and `request`.
+
+    Raises:
+        ServiceException: For type `instant`, for tags on instances (only `instant` takes them),
+            and for a launch template that does not exist.
+    """
+    kind = params.get("Type", "maintain")
+    if kind == "instant":
+        raise ServiceException("UnsupportedOperation", "Fleets of type instant are not emulated")
+    tags = convert_tag_spec(params.get("TagSpecifications", []))
+    if set(tags) - {"fleet"}:
+        text = f"Tag specification for a fleet of type {kind} must have resource type 'fleet'"
+        raise ServiceException("InvalidParameterValue", text)
+    capacity = params["TargetCapacitySpecification"]
+    options = params.get("SpotOptions", {})
+    fleet = Fleet(
+        id=new_fleet_id(),
+        flavour=EC2_FLEET,
+        config={key: params[key] for key in KEPT if key in params} | {"Type": kind},
+        specs=tuple(template_specs(region, params["LaunchTemplateConfigs"])),
+        target=capacity["TotalTargetCapacity"],
+        on_demand_target=on_demand_target(capacity),
+        keeps=kind == "maintain",
+        diversified=options.get("AllocationStrategy") == "diversified",
+        terminates_excess=params.get("ExcessCapacityTerminationPolicy") != "no-termination",
+        terminates_at_expiry=params.get("TerminateInstancesWithExpiration", False),
+        valid_until=params.get("ValidUntil"),
+        created_at=now(),
+    )
+    fleet.config["Tags"] = [{"Key": key, "Value": value} for key, value in tags.get("fleet", {}).items()]
+    region.fleets[fleet.id] = fleet
+    fleet.record(now(), EC2_FLEET.request_change, "submitted")
+    return {"FleetId": fleet.id}
+
+
+def on_demand_target(capacity: dict[str, Any]) -> int:
+    """Return how much of a target capacity is to be on-demand.
+
+    Source: TargetCapacitySpecificationRequest: what neither part names is of the default type.
+    """
+    total, spot = capacity["TotalTargetCapacity"], capacity.get("SpotTargetCapacity", 0)
+    if capacity.get("DefaultTargetCapacityType", "on-demand") == "on-demand":
+        return int(total - spot)
+    return int(capacity.get("OnDemandTargetCapacity", 0))
+
+
+def template_specs(region: Region, configs: list[dict[str, Any]]) -> list[LaunchSpec]:
+    """Return what launch templates with their overrides come to.
+
+    Raises:
+        ServiceException: When there is no such template or version.
+    """
+    specs = []
+    for config in configs:
+        named = config["LaunchTemplateSpecification"]
+        if named.get("LaunchTemplateId"):
+            template = region.ec2.get_launch_template(named["LaunchTemplateId"])
+        else:
+            template = region.ec2.get_launch_template_by_name(named["LaunchTemplateName"])
+        data = template.get_version(named.get("Version", "$Default")).data
+        for override in config.get("Overrides") or [{}]:
+            specs.append(_template_spec({**data, **override}))
+    return specs
+
+
+def _template_spec(data: dict[str, Any]) -> LaunchSpec:
+    interface = next(iter(data.get("NetworkInterfaces", [])), {})
+    return LaunchSpec(
+        image_id=data.get("ImageId", ""),
+        instance_type=data.get("InstanceType", ""),
+        user_data=data.get("UserData"),
+        subnet_id=data.get("SubnetId") or interface.get("SubnetId"),
+        security_group_ids=tuple(data.get("SecurityGroupIds") or interface.get("Groups") or ()),
+        key_name=data.get("KeyName"),
+        instance_profile=data.get("IamInstanceProfile"),
+        block_devices=data.get("BlockDeviceMappings", ()),
+        public_ip=interface.get("AssociatePublicIpAddress"),
+        tags=convert_tag_spec(data.get("TagSpecifications", [])),
+        weight=float(data.get("WeightedCapacity", 1)),
+    )
+
+
+def find(region: Region, fleet_id: str) -> Fleet:
+    """Return a fleet.
+
+    Raises:
+        ServiceException: When there is none of this id.
+    """
+    fleet = region.fleets.get(fleet_id)
+    if fleet is None or fleet.flavour is not EC2_FLEET:
+        text = f"The fleet ID '{fleet_id}' does not exist"
+        raise ServiceException("InvalidFleetId.NotFound", text)
+    return fleet
+
+
+def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """DescribeFleets."""
+    ids = params.get("FleetIds") or [
+        one.id for one in region.fleets.values() if one.flavour is EC2_FLEET
+    ]
+    fleets = [_description(find(region, one)) for one in ids]
+    for wanted in params.get("Filters", []):
+        key = {"fleet-state": "FleetState", "activity-status": "ActivityStatus", "type": "Type"}
+        fleets = [one for one in fleets if one[key[wanted["Name"]]] in wanted["Values"]]
+    return {"Fleets": fleets}
+
+
+def _description(fleet: Fleet) -> dict[str, Any]:
+    return {
+        **fleet.config,
+        "FleetId": fleet.id,
+        "FleetState": fleet.state,
+        "ActivityStatus": fleet.activity,
+        "CreateTime": fleet.created_at,
+        "FulfilledCapacity": fleet.fulfilled,
+        "FulfilledOnDemandCapacity": fleet.fulfilled_on_demand,
+    }
+
+
+def describe_fleet_instances(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """DescribeFleetInstances."""
+    fleet = find(region, params["FleetId"])
+    return {"FleetId": fleet.id, "ActiveInstances": active_instances(region, fleet)}
+
+
+def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
+    """Return the live instances of a fleet as both kinds of fleets describe them."""
+    found = []
+    for instance_id in fleet.instances:
+        if not region.machines[instance_id].alive:
+            continue
+        one = {
+            "InstanceId": instance_id,
+            "InstanceType": region.machines[instance_id].instance.instance_type,
+            "InstanceHealth": "healthy",
+        }
+        if instance_id in fleet.spot_requests:
+            one["SpotInstanceRequestId"] = fleet.spot_requests[instance_id]
+        found.append(one)
+    return found
+
+
+def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """ModifyFleet.
+
+    Raises:
+        ServiceException: When the fleet is not of type `maintain` or no longer active.
+    """
+    fleet = find(region, params["FleetId"])
+    if not fleet.keeps or not fleet.open:
+        text = f"The fleet '{fleet.id}' in state {fleet.state} cannot be modified"
+        raise ServiceException("FleetNotInModifiableState", text)
+    if "ExcessCapacityTerminationPolicy" in params:
+        policy = params["ExcessCapacityTerminationPolicy"]
+        fleet.config["ExcessCapacityTerminationPolicy"] = policy
+        fleet.terminates_excess = policy == "termination"
+    if "LaunchTemplateConfigs" in params:
+        fleet.config["LaunchTemplateConfigs"] = params["LaunchTemplateConfigs"]
+        fleet.specs = tuple(template_specs(region, params["LaunchTemplateConfigs"]))
+    if "TargetCapacitySpecification" in params:
+        capacity = {
+            **fleet.config["TargetCapacitySpecification"],
+            **params["TargetCapacitySpecification"],
+        }
+        fleet.config["TargetCapacitySpecification"] = capacity
+        fleet.target = capacity["TotalTargetCapacity"]
+        fleet.on_demand_target = min(on_demand_target(capacity), fleet.target)
+    fleet.state, fleet.failed = "modifying", False
+    return {"Return": True}
+
+
+def delete_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """DeleteFleets: unknown and already deleted fleets are reported, not raised."""
+    done, failed = [], []
+    for fleet_id in params["FleetIds"]:
+        fleet = region.fleets.get(fleet_id)
+        if fleet is None or fleet.flavour is not EC2_FLEET:
+            failed.append(_deletion_error(fleet_id, "fleetIdDoesNotExist"))
+        elif not fleet.open and not fleet.instances:
+            failed.append(_deletion_error(fleet_id, "fleetNotInDeletableState"))
+        else:
+            before = fleet.state
+            close(region, fleet, params["TerminateInstances"])
+            done.append(
+                {
+                    "FleetId": fleet_id,
+                    "PreviousFleetState": before,
+                    "CurrentFleetState": fleet.state,
+                }
+            )
+    return {"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": failed}
+
+
+def _deletion_error(fleet_id: str, code: str) -> dict[str, Any]:
+    return {"FleetId": fleet_id, "Error": {"Code": code, "Message": f"{fleet_id}: {code}"}}
+
+
+def describe_fleet_history(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """DescribeFleetHistory."""
+    fleet = find(region, params["FleetId"])
+    return {"FleetId": fleet.id, **history(fleet, params)}
+
+
+def history(fleet: Fleet, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the asked-for part of a fleet's history as both kinds of fleets describe it."""
+    records = [
+        one
+        for one in fleet.history
+        if one["Timestamp"] >= params["StartTime"]
+        and params.get("EventType") in (None, one["EventType"])
+    ]
+    start = int(params.get("NextToken") or 0)
+    end = start + params.get("MaxResults", 1000)
+    page = {"HistoryRecords": records[start:end], "StartTime": params["StartTime"]}
+    if end < len(records):
+        return {**page, "NextToken": str(end)}
+    return {**page, "LastEvaluatedTime": now()}
+
+
+ACTIONS = {
+    "CreateFleet": create_fleet,
+    "DescribeFleets": describe_fleets,
+    "DescribeFleetInstances": describe_fleet_instances,
+    "ModifyFleet": modify_fleet,
+    "DeleteFleets": delete_fleets,
+    "DescribeFleetHistory": describe_fleet_history,
+}

@@ -1,0 +1,200 @@
+"""EC2 Fleets and Spot Fleets: what they are, and what keeping them at their target means.
+
+Sources: "EC2 Fleet and Spot Fleet" in the Amazon EC2 User Guide, and the API reference of
+CreateFleet, ModifyFleet, DeleteFleets, RequestSpotFleet, ModifySpotFleetRequest,
+CancelSpotFleetRequests and EventInformation.
+"""
+
+import re
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+ID_FORMS = {
+    "image_id": (re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidAMIID.Malformed"),
+    "subnet_id": (re.compile(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidSubnetID.Malformed"),
+    "security_group_ids": (re.compile(r"sg-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidGroupId.Malformed"),
+}
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """The words in which EC2 Fleet and Spot Fleet say the same."""
+
+    gone_running: str
+    gone_terminating: str
+    gone: str
+    request_change: str
+    instance_change: str
+    error: str
+    tag: str
+
+
+EC2_FLEET = Flavour(
+    gone_running="deleted_running",
+    gone_terminating="deleted_terminating",
+    gone="deleted",
+    request_change="fleet-change",
+    instance_change="instance-change",
+    error="service-error",
+    tag="aws:ec2:fleet-id",
+)
+SPOT_FLEET = Flavour(
+    gone_running="cancelled_running",
+    gone_terminating="cancelled_terminating",
+    gone="cancelled",
+    request_change="fleetRequestChange",
+    instance_change="instanceChange",
+    error="error",
+    tag="aws:ec2spot:fleet-request-id",
+)
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """What one instance of a fleet is launched from."""
+
+    image_id: str
+    instance_type: str
+    user_data: Any = None
+    subnet_id: str | None = None
+    security_group_ids: tuple[str, ...] = ()
+    key_name: str | None = None
+    instance_profile: Mapping[str, str] | None = None
+    block_devices: Sequence[Mapping[str, Any]] = ()
+    public_ip: bool | None = None
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    weight: float = 1.0
+
+    def error(self, known_types: Collection[str]) -> str:
+        """Say why no instance can be launched from this, or return an empty text.
+
+        An account's images, subnets and groups are not here, so an id is refused only when it is
+        no id at all, as the placeholders of a fleet file that was never filled in; an instance
+        type is refused when DescribeInstanceTypes does not know it.
+        """
+        if self.instance_type not in known_types:
+            return f"InvalidInstanceType: The instance type '{self.instance_type}' does not exist"
+        for name, (form, code) in ID_FORMS.items():
+            value = getattr(self, name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if one is not None and not form.fullmatch(one):
+                    return f'{code}: Invalid id: "{one}"'
+        return ""
+
+
+@dataclass
+class Fleet:
+    """A fleet request and the instances it keeps.
+
+    Attributes:
+        config: The request's parameters, as describing the fleet gives them back.
+        target: Target capacity, in the units of the launch specifications' weights.
+        on_demand_target: The part of it that is not Spot.
+        keeps: Whether lost instances are replaced (type `maintain`).
+        terminates_excess: Whether a lowered target ends running instances.
+        instances: Weight of every live instance by its id, in the order of launch.
+        on_demand: The ids of those that are not Spot.
+        placed: Capacity asked for so far; what a fleet of type `request` goes by.
+    """
+
+    id: str
+    flavour: Flavour
+    config: dict[str, Any]
+    specs: tuple[LaunchSpec, ...]
+    target: int
+    on_demand_target: int = 0
+    keeps: bool = True
+    diversified: bool = False
+    terminates_excess: bool = True
+    terminates_at_expiry: bool = False
+    valid_until: datetime | None = None
+    role: str | None = None
+    state: str = "submitted"
+    failed: bool = False
+    launches: int = 0
+    placed: float = 0.0
+    created_at: datetime = field(default_factory=lambda: datetime.min)
+    instances: dict[str, float] = field(default_factory=dict)
+    on_demand: set[str] = field(default_factory=set)
+    spot_requests: dict[str, str] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def fulfilled(self) -> float:
+        """Capacity of the live instances."""
+        return sum(self.instances.values())
+
+    @property
+    def fulfilled_on_demand(self) -> float:
+        """Capacity of the live on-demand instances."""
+        return sum(self.instances[one] for one in self.on_demand)
+
+    @property
+    def open(self) -> bool:
+        """Whether the fleet still launches."""
+        return self.state in ("submitted", "active", "modifying")
+
+    @property
+    def activity(self) -> str:
+        """ActivityStatus as DescribeFleets and DescribeSpotFleetRequests give it."""
+        if self.failed:
+            return "error"
+        if self.fulfilled > self.target:
+            return "pending_termination" if self.terminates_excess else "fulfilled"
+        return "fulfilled" if self.fulfilled >= self.target else "pending_fulfillment"
+
+    def record(
+        self, time: datetime, kind: str, sub_type: str, text: str = "", instance: str = ""
+    ) -> None:
+        """Add an event to the fleet's history."""
+        event = {"EventSubType": sub_type}
+        if text:
+            event["EventDescription"] = text
+        if instance:
+            event["InstanceId"] = instance
+        self.history.append({"Timestamp": time, "EventType": kind, "EventInformation": event})
+
+    def usable(self, known_types: Collection[str]) -> list[LaunchSpec]:
+        """Return the launch specifications that an instance can be launched from."""
+        return [spec for spec in self.specs if not spec.error(known_types)]
+
+    def configuration_error(self, known_types: Collection[str]) -> tuple[str, str]:
+        """Return sub-type and text of the error that leaves nothing to launch, or empty texts."""
+        if self.role is not None and not ROLE_ARN.fullmatch(self.role):
+            return "iamFleetRoleInvalid", f"The IAM fleet role '{self.role}' is not valid"
+        if self.usable(known_types):
+            return "", ""
+        reasons = sorted({spec.error(known_types) for spec in self.specs})
+        return "spotFleetRequestConfigurationInvalid", "; ".join(reasons)
+
+    def shortfall(self) -> float:
+        """Return the capacity that is to be launched."""
+        have = self.fulfilled if self.keeps else self.placed
+        return max(0.0, self.target - have) if self.state == "active" else 0.0
+
+    def excess(self) -> list[str]:
+        """Return the instances, newest first, that are to be ended to come down to the target."""
+        chosen: list[str] = []
+        over = self.fulfilled - self.target
+        if self.state != "active" or not self.terminates_excess or not self.keeps:
+            return chosen
+        for instance_id in reversed(self.instances):
+            weight = self.instances[instance_id]
+            if weight <= over:
+                chosen.append(instance_id)
+                over -= weight
+        return chosen
+
+
+def new_fleet_id() -> str:
+    """Return an id for an EC2 Fleet."""
+    return f"fleet-{uuid.uuid4()}"
+
+
+def new_spot_fleet_id() -> str:
+    """Return an id for a Spot Fleet request."""
+    return f"sfr-{uuid.uuid4()}"

@@ -1,0 +1,59 @@
+"""The emulator's one thread of its own: it makes what should be out of what is."""
+
+import logging
+import threading
+import time
+
+from deployments.local.cloud import Cloud, Region
+from deployments.local.ecs_agent import boot, start_tasks, watch_machines, watch_tasks
+from deployments.local.ecs_scheduler import run_services
+from deployments.local.fleet_keeper import keep_fleets
+from deployments.local.machines import adopt_all, end_interrupted
+
+log = logging.getLogger(__name__)
+
+
+def tick(cloud: Cloud, region: Region) -> None:
+    """Look once at everything of a region, from the machines to the services."""
+    adopt_all(cloud, region)
+    end_interrupted(cloud, region)
+    keep_fleets(cloud, region)
+    boot(cloud, region)
+    watch_machines(cloud, region)
+    failed = watch_tasks(cloud, region)
+    run_services(cloud, region, [*failed, *start_tasks(cloud, region)])
+
+
+def keep(cloud: Cloud, end: threading.Event) -> None:
+    """Tick until the end, soon after every request that changed something.
+
+    A tick that fails is logged and the next one comes: one bad record must not stop the machines.
+    """
+    told = ""
+    while not end.is_set():
+        cloud.wake.wait(cloud.settings.tick_seconds)
+        cloud.wake.clear()
+        for region in list(cloud.regions.values()):
+            try:
+                with cloud.lock:
+                    tick(cloud, region)
+            except Exception as error:
+                if repr(error) != told:
+                    log.exception("A tick of region %s failed", region.name)
+                told = repr(error)
+
+
+def stop_containers(cloud: Cloud) -> None:
+    """End every container: SIGTERM, what the settings give them to stop, SIGKILL."""
+    with cloud.lock:
+        tasks = [task for region in cloud.regions.values() for task in region.tasks()]
+    running = [task.container for task in tasks if task.container and task.last_status != "STOPPED"]
+    for container in running:
+        container.terminate()
+    limit = time.monotonic() + cloud.settings.shutdown_seconds
+    for container in running:
+        if not container.wait(max(0.0, limit - time.monotonic())):
+            container.end()
+    for container in running:
+        container.wait(10)
+        container.exit_code()

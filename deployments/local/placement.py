@@ -1,0 +1,98 @@
+"""Where an ECS task may be placed: pure decisions.
+
+Sources: "How Amazon ECS places tasks on container instances", "Cluster query language" and
+"Service event messages" in the Amazon ECS Developer Guide.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+TERM = re.compile(
+    r"attribute:(?P<name>[\w./-]+)\s+"
+    r"(?:(?P<exists>exists)|(?P<test>==|equals|!=|not_equals)\s+(?P<value>\S+)"
+    r"|in\s+\[(?P<values>[^\]]*)\])"
+)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A container instance as the scheduler sees it: what is left on it."""
+
+    arn: str
+    cpu: int
+    memory: int
+    attributes: Mapping[str, str]
+    tasks: int = 0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a task needs: CPU units, memory in MiB, constraints, strategy."""
+
+    cpu: int
+    memory: int
+    constraints: tuple[str, ...] = ()
+    distinct: bool = False
+    binpack: str = ""
+
+
+def allows(expression: str, attributes: Mapping[str, str]) -> bool:
+    """Tell whether attributes fulfil a cluster query expression.
+
+    Understood are `==`, `!=`, `in [..]` and `exists` on attributes, joined by `and` or `&&`.
+
+    Raises:
+        ValueError: For any other expression.
+    """
+    return all(_term(one)(attributes) for one in re.split(r"\s+(?:and|&&)\s+", expression.strip()))
+
+
+def _term(text: str) -> Callable[[Mapping[str, str]], bool]:
+    match = TERM.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"Invalid expression: '{text}'")
+    name = match["name"]
+    if match["exists"]:
+        return lambda attributes: name in attributes
+    if match["values"] is not None:
+        values = [_unquoted(one) for one in match["values"].split(",")]
+        return lambda attributes: attributes.get(name) in values
+    value, wanted = _unquoted(match["value"]), match["test"] in ("==", "equals")
+    return lambda attributes: (attributes.get(name) == value) is wanted
+
+
+def _unquoted(text: str) -> str:
+    return text.strip().strip("'\"")
+
+
+def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
+    """Choose the host of one task.
+
+    Without a strategy tasks are spread, as ECS does by default: the host with the fewest comes
+    first. `binpack` takes the one with the least of that resource left.
+
+    Returns:
+        The ARN of the host and an empty text, or an empty ARN and the reason as ECS words it.
+    """
+    if not hosts:
+        return "", "No Container Instances were found in your cluster."
+    eligible = [
+        host
+        for host in hosts
+        if all(allows(one, host.attributes) for one in wish.constraints)
+        and not (wish.distinct and host.tasks)
+    ]
+    if not eligible:
+        arn = hosts[0].arn.rpartition("/")[2]
+        text = "encountered error MemberOf placement constraint unsatisfied."
+        return "", f"The closest matching (container-instance {arn}) {text}"
+    fitting = [host for host in eligible if host.cpu >= wish.cpu and host.memory >= wish.memory]
+    if not fitting:
+        closest = max(eligible, key=lambda host: (host.cpu >= wish.cpu, host.memory))
+        what = "memory" if closest.cpu >= wish.cpu else "CPU units"
+        arn = closest.arn.rpartition("/")[2]
+        return "", f"The closest matching (container-instance {arn}) has insufficient {what} available."
+    if wish.binpack:
+        return min(fitting, key=lambda host: getattr(host, wish.binpack)).arn, ""
+    return min(fitting, key=lambda host: host.tasks).arn, ""

@@ -1,0 +1,34 @@
+"""What the emulator is told when it is started."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCOUNT_ID = "123456789012"
+DEFAULT_CONTAINER_COMMAND = ("-m", "dcp_worker")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one emulator; they do not change while it runs.
+
+    Attributes:
+        root: Folder below which every container gets a folder of its own.
+        worker_python: Interpreter that stands for the container image.
+        container_command: Arguments of the interpreter: the image's command.
+        boot_seconds: From the launch of an instance to its ECS registration, in seconds.
+        tick_seconds: Longest time between two looks at what is and what should be, in seconds.
+        notice_seconds: From a Spot interruption notice to the end of the instance, in seconds
+            (120 on AWS: "Spot Instance interruption notices" in the EC2 User Guide).
+        shutdown_seconds: What containers get to stop when the emulator ends, in seconds.
+        access_key: The only access key id that is accepted (besides those handed out by the
+            instance and task credential services); empty: any.
+    """
+
+    root: Path
+    worker_python: Path
+    container_command: tuple[str, ...] = DEFAULT_CONTAINER_COMMAND
+    boot_seconds: float = 1.0
+    tick_seconds: float = 0.3
+    notice_seconds: float = 120.0
+    shutdown_seconds: float = 5.0
+    access_key: str = ""

@@ -1,0 +1,187 @@
+"""The Spot Fleet actions of the EC2 API."""
+
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.ec2.utils import convert_tag_spec, parse_user_data
+
+from deployments.local.cloud import Cloud, Region, now
+from deployments.local.fleet_actions import active_instances, history, template_specs
+from deployments.local.fleet_keeper import close
+from deployments.local.fleets import SPOT_FLEET, Fleet, LaunchSpec, new_spot_fleet_id
+
+
+def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """RequestSpotFleet.
+
+    Raises:
+        ServiceException: When launch specifications and templates are both given or both missing.
+    """
+    config = params["SpotFleetRequestConfig"]
+    if bool(config.get("LaunchSpecifications")) == bool(config.get("LaunchTemplateConfigs")):
+        text = "Exactly one of LaunchSpecifications and LaunchTemplateConfigs must be given"
+        raise ServiceException("InvalidSpotFleetRequestConfig", text)
+    tags = convert_tag_spec(config.get("TagSpecifications", []))
+    specs = [_launch_spec(one) for one in config.get("LaunchSpecifications", [])]
+    specs += template_specs(region, config.get("LaunchTemplateConfigs", []))
+    fleet = Fleet(
+        id=new_spot_fleet_id(),
+        flavour=SPOT_FLEET,
+        config={"Type": "maintain", "AllocationStrategy": "lowestPrice", **config},
+        specs=tuple(specs),
+        target=config["TargetCapacity"],
+        on_demand_target=config.get("OnDemandTargetCapacity", 0),
+        keeps=config.get("Type", "maintain") == "maintain",
+        diversified=config.get("AllocationStrategy") == "diversified",
+        terminates_excess=_terminates(config.get("ExcessCapacityTerminationPolicy")),
+        terminates_at_expiry=config.get("TerminateInstancesWithExpiration", False),
+        valid_until=config.get("ValidUntil"),
+        role=config["IamFleetRole"],
+        created_at=now(),
+    )
+    pairs = tags.get("spot-fleet-request", {}).items()
+    fleet.config["Tags"] = [{"Key": key, "Value": value} for key, value in pairs]
+    region.fleets[fleet.id] = fleet
+    fleet.record(now(), SPOT_FLEET.request_change, "submitted")
+    return {"SpotFleetRequestId": fleet.id}
+
+
+def _terminates(policy: str | None) -> bool:
+    return (policy or "default").lower() == "default"
+
+
+def _launch_spec(spec: dict[str, Any]) -> LaunchSpec:
+    interface = next(iter(spec.get("NetworkInterfaces", [])), {})
+    groups = [one["GroupId"] for one in spec.get("SecurityGroups", []) if "GroupId" in one]
+    subnets = (spec.get("SubnetId") or interface.get("SubnetId") or "").split(",")
+    return LaunchSpec(
+        image_id=spec.get("ImageId", ""),
+        instance_type=spec.get("InstanceType", ""),
+        user_data=parse_user_data(spec.get("UserData")),
+        subnet_id=subnets[0].strip() or None,
+        security_group_ids=tuple(groups or interface.get("Groups") or ()),
+        key_name=spec.get("KeyName"),
+        instance_profile=spec.get("IamInstanceProfile"),
+        block_devices=spec.get("BlockDeviceMappings", ()),
+        public_ip=interface.get("AssociatePublicIpAddress"),
+        tags=convert_tag_spec(spec.get("TagSpecifications", [])),
+        weight=float(spec.get("WeightedCapacity", 1)),
+    )
+
+
+def find(region: Region, request_id: str) -> Fleet:
+    """Return a Spot Fleet.
+
+    Raises:
+        ServiceException: When there is none of this id.
+    """
+    fleet = region.fleets.get(request_id)
+    if fleet is None or fleet.flavour is not SPOT_FLEET:
+        text = f"The spot fleet request ID '{request_id}' does not exist"
+        raise ServiceException("InvalidSpotFleetRequestId.NotFound", text)
+    return fleet
+
+
+def describe_spot_fleet_requests(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """DescribeSpotFleetRequests."""
+    ids = params.get("SpotFleetRequestIds") or [
+        one.id for one in region.fleets.values() if one.flavour is SPOT_FLEET
+    ]
+    return {"SpotFleetRequestConfigs": [_description(find(region, one)) for one in ids]}
+
+
+def _description(fleet: Fleet) -> dict[str, Any]:
+    config = {
+        **{key: value for key, value in fleet.config.items() if key != "Tags"},
+        "FulfilledCapacity": fleet.fulfilled,
+        "OnDemandFulfilledCapacity": fleet.fulfilled_on_demand,
+    }
+    return {
+        "SpotFleetRequestId": fleet.id,
+        "SpotFleetRequestState": fleet.state,
+        "SpotFleetRequestConfig": config,
+        "ActivityStatus": fleet.activity,
+        "CreateTime": fleet.created_at,
+        "Tags": fleet.config["Tags"],
+    }
+
+
+def describe_spot_fleet_instances(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """DescribeSpotFleetInstances."""
+    fleet = find(region, params["SpotFleetRequestId"])
+    return {"SpotFleetRequestId": fleet.id, "ActiveInstances": active_instances(region, fleet)}
+
+
+def modify_spot_fleet_request(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """ModifySpotFleetRequest.
+
+    Raises:
+        ServiceException: When the request is not of type `maintain` or no longer active.
+    """
+    fleet = find(region, params["SpotFleetRequestId"])
+    if not fleet.keeps or not fleet.open:
+        text = f"The spot fleet request '{fleet.id}' in state {fleet.state} cannot be modified"
+        raise ServiceException("InvalidSpotFleetRequestState", text)
+    for key in ("TargetCapacity", "OnDemandTargetCapacity", "ExcessCapacityTerminationPolicy"):
+        if key in params:
+            fleet.config[key] = params[key]
+    fleet.target = fleet.config["TargetCapacity"]
+    fleet.on_demand_target = min(fleet.config.get("OnDemandTargetCapacity", 0), fleet.target)
+    fleet.terminates_excess = _terminates(fleet.config.get("ExcessCapacityTerminationPolicy"))
+    fleet.state, fleet.failed = "modifying", False
+    return {"Return": True}
+
+
+def cancel_spot_fleet_requests(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """CancelSpotFleetRequests: unknown and already cancelled ones are reported, not raised."""
+    done, failed = [], []
+    for request_id in params["SpotFleetRequestIds"]:
+        fleet = region.fleets.get(request_id)
+        if fleet is None or fleet.flavour is not SPOT_FLEET:
+            failed.append(_cancel_error(request_id, "fleetRequestIdDoesNotExist"))
+        elif not fleet.open and not fleet.instances:
+            failed.append(_cancel_error(request_id, "fleetRequestNotInCancellableState"))
+        else:
+            before = fleet.state
+            close(region, fleet, params["TerminateInstances"])
+            done.append(
+                {
+                    "SpotFleetRequestId": request_id,
+                    "PreviousSpotFleetRequestState": before,
+                    "CurrentSpotFleetRequestState": fleet.state,
+                }
+            )
+    return {"SuccessfulFleetRequests": done, "UnsuccessfulFleetRequests": failed}
+
+
+def _cancel_error(request_id: str, code: str) -> dict[str, Any]:
+    return {
+        "SpotFleetRequestId": request_id,
+        "Error": {"Code": code, "Message": f"{request_id}: {code}"},
+    }
+
+
+def describe_spot_fleet_request_history(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """DescribeSpotFleetRequestHistory."""
+    fleet = find(region, params["SpotFleetRequestId"])
+    return {"SpotFleetRequestId": fleet.id, **history(fleet, params)}
+
+
+ACTIONS = {
+    "RequestSpotFleet": request_spot_fleet,
+    "DescribeSpotFleetRequests": describe_spot_fleet_requests,
+    "DescribeSpotFleetInstances": describe_spot_fleet_instances,
+    "ModifySpotFleetRequest": modify_spot_fleet_request,
+    "CancelSpotFleetRequests": cancel_spot_fleet_requests,
+    "DescribeSpotFleetRequestHistory": describe_spot_fleet_request_history,
+}
