@@ -1,0 +1,90 @@
+"""The full run: set-up, submission, fleet, monitoring and clean-up, in one flow."""
+
+from typing import Any
+
+from prefect import Flow, flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Completed, Failed
+
+from blocks.errors import DcpError
+from blocks.reading import load_fleet
+from flows.cleanup import cleanup
+from flows.logger import log
+from flows.monitor import monitor
+from flows.running import this_run_id
+from flows.setup import setup
+from flows.start_fleet import start_fleet
+from flows.submit import submit
+from tasks import record
+from tasks.cleanup import clean_up
+from tasks.opening import open_job_file, open_new
+from tasks.preflight import check
+from tasks.report import write_report
+from tasks.run import Run, new_run_id
+
+
+def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Clean up after a run that was cancelled or whose process was killed.
+
+    Prefect calls this in a process of its own. A run that could still clean up by itself has
+    nothing left, and nothing is done then.
+    """
+    given = flow_run.parameters
+    if flow_run.created is None:
+        return
+    run = open_new(
+        given["config"], new_run_id(flow_run.created, flow_run.id), given.get("credentials")
+    )
+    _end(run, f"the run was broken off ({state.name})")
+
+
+def _end(run: Run, note: str) -> None:
+    """End a run that has begun and not ended, giving its unfinished jobs up."""
+    kept = record.load(run)
+    if kept is None or kept.state == "ended":
+        return
+    outcome = clean_up(run, abandon=True, note=note)
+    write_report(run, note)
+    if outcome.failures:
+        raise DcpError("the clean-up is not complete:\n" + "\n".join(outcome.failures))
+
+
+@flow(name="dcp", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
+def dcp(
+    config: str, job: str, fleet: str | None = None, credentials: str | None = None
+) -> State[Any]:
+    """Analyse all jobs of a job file with CellProfiler, on machines of their own.
+
+    Whatever happens, the machines are ended: on success, after a failure in any step, and when
+    the run is cancelled.
+
+    Args:
+        config: Run config: block name, local path or s3:// path.
+        job: Job file: local path or s3:// path.
+        fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
+            the account's default network.
+        credentials: AwsCredentials block to use in place of the config's own.
+
+    Returns:
+        Completed when every job succeeded or was skipped, else Failed, with the counts.
+    """
+    run = open_new(config, this_run_id(), credentials)
+    load_fleet(fleet, run.config.credentials)
+    check(run, open_job_file(run, job), job)
+    record.begin(run)
+    log(f"run {run.run_id} of app {run.names.app}")
+    same: dict[str, Any] = {"config": config, "run_id": run.run_id, "credentials": credentials}
+    try:
+        setup(**same)
+        submit(job=job, **same)
+        start_fleet(fleet=fleet, **same)
+        last = monitor(**same)
+    except BaseException as error:
+        log(f"the run ends early ({type(error).__name__}: {error}); cleaning up")
+        _end(run, f"the run ended early: {error or type(error).__name__}")
+        raise
+    # A run that stops with jobs in its queue keeps them, to be continued.
+    report = cleanup(abandon=last.lost or not last.stop, note=last.stop, **same)
+    if report.complete:
+        return Completed(message=report.summary)
+    return Failed(message=f"{report.summary}. {last.stop or report.reasons}")

@@ -1,0 +1,50 @@
+"""Monitoring: looks at the run until it is over, and keeps the fleet as small as the work."""
+
+import time
+
+from prefect import flow
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from flows.logger import log
+from tasks.aws import is_transient
+from tasks.monitor import Decision, tick
+from tasks.opening import open_existing
+from tasks.results import job_ids
+from tasks.telling import counts, told
+
+OUTAGE_SECONDS = 1800  # AWS may be out of reach for so long before the monitor gives up
+
+
+@flow(name="dcp-monitor")
+def monitor(config: str, run_id: str | None = None, credentials: str | None = None) -> Decision:
+    """Watch a run until every job has a result, or until it cannot go on.
+
+    Args:
+        config: Run config: block name, local path or s3:// path.
+        run_id: Run to watch; left out, the app's newest.
+        credentials: AwsCredentials block to use in place of the config's own.
+
+    Returns:
+        The last decision: that the run is over, and why if jobs have no result.
+    """
+    run = open_existing(config, run_id, credentials)
+    jobs = job_ids(run)
+    patient = Retrying(
+        retry=retry_if_exception(is_transient),
+        wait=wait_random_exponential(multiplier=1, max=60),
+        stop=stop_after_delay(OUTAGE_SECONDS),
+        reraise=True,
+    )
+    last: dict[str, int] = {}
+    with told(run) as tell:
+        while True:
+            seen, decision = patient(tick, run, jobs)
+            tell(seen)
+            if counts(seen) != last:
+                last = counts(seen)
+                log(", ".join(f"{number} {name}" for name, number in last.items()))
+            if decision.terminate:
+                log(f"{len(decision.terminate)} machines without work are ended")
+            if decision.done:
+                return decision
+            time.sleep(run.config.monitor_seconds)

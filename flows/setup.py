@@ -1,0 +1,41 @@
+"""Set-up: the queues, cluster, log groups, task definition and service of a run."""
+
+from prefect import flow
+
+from flows.logger import log
+from flows.running import this_run_id
+from tasks import record
+from tasks.containers import (
+    ensure_cluster,
+    ensure_service,
+    ensure_task_definition,
+    worker_environment,
+)
+from tasks.logs import ensure_log_groups
+from tasks.opening import open_new
+from tasks.preflight import check_credentials
+from tasks.queues import ensure_queues
+
+
+@flow(name="dcp-setup")
+def setup(config: str, run_id: str | None = None, credentials: str | None = None) -> str:
+    """Make what a run needs in AWS, but for the machines. Can be repeated.
+
+    Args:
+        config: Run config: block name, local path or s3:// path.
+        run_id: Run to set up; left out, a new one.
+        credentials: AwsCredentials block to use in place of the config's own.
+
+    Returns:
+        The id of the run, which the later steps take.
+    """
+    run = open_new(config, run_id or this_run_id(), credentials)
+    check_credentials(run)
+    record.begin(run)
+    queues = ensure_queues(run)
+    ensure_cluster(run)
+    ensure_log_groups(run)
+    environment = worker_environment(run, queues.jobs, queues.dead_letters)
+    ensure_service(run, ensure_task_definition(run, environment))
+    log(f"run {run.run_id} is set up: queue {run.names.queue}, service {run.names.service}")
+    return run.run_id

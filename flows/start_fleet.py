@@ -1,0 +1,57 @@
+"""Starting the fleet: machines are requested, and containers placed on them."""
+
+from prefect import flow
+
+from blocks.errors import InputError, Problem
+from blocks.reading import load_fleet
+from flows.logger import log
+from tasks import record
+from tasks.monitor import containers_needed, limits_of, machines_needed
+from tasks.opening import open_existing
+from tasks.results import account
+from tasks.start import history_start, request_fleet, start_containers, wait_for_machines
+
+
+@flow(name="dcp-start-fleet")
+def start_fleet(
+    config: str,
+    fleet: str | None = None,
+    run_id: str | None = None,
+    credentials: str | None = None,
+) -> str:
+    """Start the machines of a run, at most as many as its jobs can use. Can be repeated.
+
+    Args:
+        config: Run config: block name, local path or s3:// path.
+        fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
+            the account's default network.
+        run_id: Run to start machines for; left out, the app's newest.
+        credentials: AwsCredentials block to use in place of the config's own.
+
+    Returns:
+        The id of the fleet.
+    """
+    run = open_existing(config, run_id, credentials)
+    template = load_fleet(fleet, run.config.credentials)
+    kept = record.load(run)
+    if kept is None or not kept.submitted:
+        raise InputError(
+            Problem(
+                f"run {run.run_id}",
+                "",
+                "has no jobs to start machines for",
+                remedy="Submit them first (dcp-submit).",
+            )
+        )
+    limits = limits_of(run, kept.started_at)
+    containers = containers_needed(len(account(run).open), limits)
+    machines = machines_needed(containers, limits)
+    if not machines:
+        log("every job has its result; no machine is started")
+        return ""
+    requested = request_fleet(run, template, machines)
+    start_containers(run, containers)
+    log(f"fleet {requested.id}: {machines} machines asked for, {containers} containers")
+    have = wait_for_machines(requested, history_start(kept.started_at))
+    log(f"{have} machines are there")
+    return requested.id

@@ -1,0 +1,37 @@
+"""Submission: the job file's groups become messages in the queue."""
+
+from prefect import flow
+
+from blocks.errors import NotFound, Problem
+from flows.logger import log
+from tasks.opening import open_existing, open_job_file
+from tasks.preflight import check
+from tasks.queues import find_queue
+from tasks.submit import send_jobs, write_plan
+
+
+@flow(name="dcp-submit")
+def submit(config: str, job: str, run_id: str | None = None, credentials: str | None = None) -> int:
+    """Send the jobs of a job file to the queue. Repeated, it sends those not sent yet.
+
+    Args:
+        config: Run config: block name, local path or s3:// path.
+        job: Job file: local path or s3:// path.
+        run_id: Run to submit to; left out, the app's newest.
+        credentials: AwsCredentials block to use in place of the config's own.
+
+    Returns:
+        The number of jobs of the run.
+    """
+    run = open_existing(config, run_id, credentials)
+    jobs = open_job_file(run, job)
+    check(run, jobs, job)
+    queue = find_queue(run.aws.sqs, run.names.queue)
+    if queue is None:
+        raise NotFound(
+            Problem(f"run {run.run_id}", "", "has no queue", run.names.queue, remedy="Set it up.")
+        )
+    write_plan(run, jobs.messages(run.run_id))
+    sent = send_jobs(run, queue)
+    log(f"{sent} jobs are in the queue {run.names.queue}")
+    return sent

@@ -1,0 +1,155 @@
+"""Clients for AWS, and which of its answers are worth asking again."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import exponential_backoff
+
+from blocks import AwsCredentials
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
+
+# botocore's standard mode repeats throttled requests, 5xx answers and lost connections with
+# exponential backoff and full jitter, and nothing else: a wrong parameter or a refused permission
+# fails at once. (botocore documentation, "Retries"; AWS SDKs and Tools, "Retry behavior")
+CLIENT_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 8},
+    max_pool_connections=32,
+    connect_timeout=10,
+    read_timeout=60,
+    user_agent_extra="dcp",
+)
+
+THROTTLING_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Aws:
+    """One client for each AWS service that a run uses, all of one account and region.
+
+    Made once and handed to whatever calls AWS; boto3's clients may be shared between threads.
+    """
+
+    sqs: "SQSClient"
+    ecs: "ECSClient"
+    ec2: "EC2Client"
+    s3: "S3Client"
+    logs: "CloudWatchLogsClient"
+    cloudwatch: "CloudWatchClient"
+    ssm: "SSMClient"
+    sts: "STSClient"
+
+    @classmethod
+    def connect(cls, credentials: AwsCredentials, region: str) -> "Aws":
+        """Make the clients; no request is sent yet.
+
+        Args:
+            credentials: Who to be, and the client parameters (endpoint, certificates, ...).
+            region: The region of the run; a region in the credentials does not override it.
+        """
+        session = credentials.get_boto3_session()
+        parameters = credentials.aws_client_parameters.get_params_override()
+        parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
+        make = functools.partial(session.client, region_name=region, **parameters)
+        return cls(**{name: cast(Any, make(name)) for name in cls.__dataclass_fields__})
+
+
+def error_code(error: BaseException) -> str:
+    """The code of an AWS error answer, or "" when it is none."""
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed later: throttling, a 5xx answer, a lost connection."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error_code(error) in THROTTLING_CODES or status >= 500
+    return isinstance(error, HTTPClientError)
+
+
+def _retry_when_transient(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and is_transient(error)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def aws_task(name: str) -> Callable[[F], F]:
+    """A Prefect task that calls AWS: a named step, repeated only on transient errors.
+
+    botocore has repeated each request already; these retries are for outages of minutes. Results
+    are not cached, since a step must look at AWS as it is and clients cannot be hashed.
+    """
+
+    def decorate(function: F) -> F:
+        step = task(
+            name=name,
+            retries=4,
+            retry_delay_seconds=exponential_backoff(5),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_retry_when_transient,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(function)
+        return cast(F, step)
+
+    return decorate
+
+
+REFUSED_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+        "403",
+    }
+)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether AWS said no to who asked (as against what was asked)."""
+    return error_code(error) in REFUSED_CODES
+
+
+AwsError = (ClientError, BotoCoreError)
+"""What a boto3 call raises: an error answer, or none at all (no credentials, no connection)."""

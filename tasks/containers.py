@@ -1,0 +1,239 @@
+"""The ECS cluster, the task definition of the worker, and the service that keeps it running."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from tasks.aws import aws_task
+from tasks.run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs.type_defs import ServiceTypeDef, TagTypeDef
+
+DIGEST_TAG = "dcp:digest"
+STOP_SECONDS = 120  # from SIGTERM to SIGKILL: what a spot interruption leaves too
+
+
+def _flag(value: bool) -> str:
+    return "True" if value else "False"
+
+
+def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[str, str]:
+    """The environment of a worker container: DCP's variables, and what this run adds.
+
+    No credentials: a container gets those of its task role from ECS.
+    """
+    config = run.config
+    always = {
+        "AWS_REGION": config.aws_region,
+        "APP_NAME": config.app_name,
+        "RUN_ID": run.run_id,
+        "SQS_QUEUE_URL": queue_url,
+        "SQS_DEAD_LETTER_QUEUE_URL": dead_letter_url,
+        "SQS_MESSAGE_VISIBILITY": str(config.sqs_message_visibility),
+        "JOB_RETRIES": str(config.job_retries),
+        "JOB_TIMEOUT": str(config.job_timeout),
+        "AWS_BUCKET": config.aws_bucket,
+        "ECS_CLUSTER": config.ecs_cluster,
+        "LOG_GROUP_NAME": run.names.log_group,
+        "DOCKER_CORES": str(config.docker_cores),
+        "SECONDS_TO_START": str(config.seconds_to_start),
+        "DOWNLOAD_FILES": _flag(config.download_files),
+        "CHECK_IF_DONE_BOOL": _flag(config.check_if_done_bool),
+        "EXPECTED_NUMBER_FILES": str(config.expected_number_files),
+        "MIN_FILE_SIZE_BYTES": str(config.min_file_size_bytes),
+        "NECESSARY_STRING": config.necessary_string,
+        "ALWAYS_CONTINUE": _flag(config.always_continue),
+        "USE_PLUGINS": _flag(config.use_plugins),
+    }
+    when_set = {
+        "SOURCE_BUCKET": config.source_bucket,
+        "WORKSPACE_BUCKET": config.workspace_bucket,
+        "DESTINATION_BUCKET": config.destination_bucket,
+        "UPLOAD_FLAGS": config.upload_flags,
+        "UPDATE_PLUGINS": _flag(True) if config.update_plugins else None,
+        "PLUGINS_COMMIT": config.plugins_commit,
+        "INSTALL_REQUIREMENTS": _flag(True) if config.install_requirements else None,
+        "REQUIREMENTS": config.requirements,
+    }
+    return always | {name: value for name, value in when_set.items() if value}
+
+
+def task_definition(run: Run, environment: dict[str, str]) -> dict[str, Any]:
+    """The request that registers the worker's task definition (ECS, RegisterTaskDefinition)."""
+    config, names = run.config, run.names
+    container = {
+        "name": names.container,
+        "image": config.dockerhub_tag,
+        "cpu": config.cpu_units,
+        "memory": config.memory,
+        "essential": True,
+        "stopTimeout": STOP_SECONDS,
+        "environment": [
+            {"name": name, "value": value} for name, value in sorted(environment.items())
+        ],
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": names.instance_log_group,
+                "awslogs-region": config.aws_region,
+                "awslogs-stream-prefix": names.app,
+                # A slow log service must not stop the worker's own output, and with it the work.
+                "mode": "non-blocking",
+            },
+        },
+    }
+    definition: dict[str, Any] = {
+        "family": names.task_family,
+        "networkMode": "bridge",
+        "requiresCompatibilities": ["EC2"],
+        "containerDefinitions": [container],
+    }
+    if config.task_role:
+        definition["taskRoleArn"] = config.task_role
+    return definition
+
+
+def _tags(tags: dict[str, str]) -> "list[TagTypeDef]":
+    return [{"key": key, "value": value} for key, value in tags.items()]
+
+
+@aws_task("cluster")
+def ensure_cluster(run: Run) -> None:
+    """Make the ECS cluster where there is none; a cluster that exists is left as it is."""
+    name = run.config.ecs_cluster
+    found = run.aws.ecs.describe_clusters(clusters=[name])["clusters"]
+    if not any(cluster["status"] == "ACTIVE" for cluster in found):
+        run.aws.ecs.create_cluster(clusterName=name, tags=_tags({run.names.app_tag: run.names.app}))
+
+
+@aws_task("task definition")
+def ensure_task_definition(run: Run, environment: dict[str, str]) -> str:
+    """Register the worker's task definition, unless the newest one is the same already.
+
+    Returns:
+        Its ARN.
+    """
+    definition = task_definition(run, environment)
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+    pages = run.aws.ecs.get_paginator("list_task_definitions").paginate(
+        familyPrefix=run.names.task_family, status="ACTIVE", sort="DESC"
+    )
+    for page in pages:
+        for arn in page["taskDefinitionArns"]:
+            tags = run.aws.ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
+            if {"key": DIGEST_TAG, "value": digest} in tags.get("tags", []):
+                return arn
+    answer = run.aws.ecs.register_task_definition(
+        **definition, tags=_tags(run.tags | {DIGEST_TAG: digest})
+    )
+    return answer["taskDefinition"]["taskDefinitionArn"]
+
+
+def find_service(run: Run) -> "ServiceTypeDef | None":
+    """The service of the app as ECS describes it, or None when there is none that is active."""
+    found = run.aws.ecs.describe_services(
+        cluster=run.config.ecs_cluster, services=[run.names.service]
+    )
+    for service in found["services"]:
+        if service["status"] == "ACTIVE":
+            return service
+    return None
+
+
+@aws_task("service")
+def ensure_service(run: Run, task_definition_arn: str) -> None:
+    """Make the service with no container yet; of one that exists only the definition changes.
+
+    Its containers are placed only on machines that this app started (by attribute), filling one
+    machine before the next so that machines come free as the work gets less.
+    """
+    ecs, cluster, name = run.aws.ecs, run.config.ecs_cluster, run.names.service
+    service = find_service(run)
+    if service is not None:
+        if service["taskDefinition"] != task_definition_arn:
+            ecs.update_service(cluster=cluster, service=name, taskDefinition=task_definition_arn)
+        return
+    # A service that was just deleted drains first, and its name is taken until then.
+    found = ecs.describe_services(cluster=cluster, services=[name])["services"]
+    if any(service["status"] == "DRAINING" for service in found):
+        ecs.get_waiter("services_inactive").wait(
+            cluster=cluster, services=[name], WaiterConfig={"Delay": 5, "MaxAttempts": 60}
+        )
+    ecs.create_service(
+        cluster=cluster,
+        serviceName=name,
+        taskDefinition=task_definition_arn,
+        desiredCount=0,
+        launchType="EC2",
+        schedulingStrategy="REPLICA",
+        deploymentConfiguration={"maximumPercent": 100, "minimumHealthyPercent": 0},
+        placementConstraints=[{"type": "memberOf", "expression": run.names.placement}],
+        placementStrategy=[{"type": "binpack", "field": "memory"}],
+        tags=_tags(run.tags),
+        propagateTags="SERVICE",
+    )
+
+
+def set_desired_count(run: Run, containers: int) -> bool:
+    """Tell the service how many containers to keep.
+
+    Returns:
+        Whether there is a service to tell.
+    """
+    if find_service(run) is None:
+        return False
+    run.aws.ecs.update_service(
+        cluster=run.config.ecs_cluster, service=run.names.service, desiredCount=containers
+    )
+    return True
+
+
+def delete_service(run: Run) -> bool:
+    """Delete the service with whatever it still runs.
+
+    Returns:
+        Whether there was one.
+    """
+    if find_service(run) is None:
+        return False
+    run.aws.ecs.delete_service(
+        cluster=run.config.ecs_cluster, service=run.names.service, force=True
+    )
+    return True
+
+
+def deregister_task_definitions(run: Run) -> int:
+    """Deregister all active task definitions of the app; returns how many."""
+    pages = run.aws.ecs.get_paginator("list_task_definitions").paginate(
+        familyPrefix=run.names.task_family, status="ACTIVE"
+    )
+    arns = [arn for page in pages for arn in page["taskDefinitionArns"]]
+    own = [arn for arn in arns if arn.rsplit("/", 1)[-1].split(":")[0] == run.names.task_family]
+    for arn in own:
+        run.aws.ecs.deregister_task_definition(taskDefinition=arn)
+    return len(own)
+
+
+def delete_cluster(run: Run) -> str:
+    """Delete the cluster when it is not `default`, was made by dcp, and nothing uses it.
+
+    Returns:
+        What was done with it, in words.
+    """
+    name = run.config.ecs_cluster
+    found = run.aws.ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]
+    cluster = next((cluster for cluster in found if cluster["status"] == "ACTIVE"), None)
+    if name == "default" or cluster is None:
+        return "kept" if cluster else "not there"
+    if not any(tag.get("key") == run.names.app_tag for tag in cluster.get("tags", [])):
+        return "kept: it was not made by dcp"
+    used = (
+        cluster["registeredContainerInstancesCount"]
+        + cluster["activeServicesCount"]
+        + cluster["runningTasksCount"]
+    )
+    if used:
+        return "kept: it is in use"
+    run.aws.ecs.delete_cluster(cluster=name)
+    return "deleted"

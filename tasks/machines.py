@@ -1,0 +1,185 @@
+"""What a machine of the fleet is: user data, launch template, and its traces in EC2 and ECS."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from blocks import FleetTemplate
+from blocks.names import Names
+from tasks.aws import error_code
+from tasks.run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+LIVE_STATES = ["pending", "running", "stopping", "stopped"]
+ROOT_DEVICE = "/dev/xvda"  # of Amazon Linux images
+
+
+def user_data(names: Names, cluster: str) -> str:
+    """The script with which a machine joins the cluster as one of this app's, in base64.
+
+    Spot draining is off unless asked for (Amazon ECS Developer Guide, "Amazon ECS container agent
+    configuration"); with it, containers get SIGTERM as soon as an interruption is announced.
+    """
+    attributes = json.dumps({names.attribute: names.app}, separators=(",", ":"))
+    script = (
+        "#!/bin/bash\n"
+        "cat >> /etc/ecs/ecs.config <<'END'\n"
+        f"ECS_CLUSTER={cluster}\n"
+        "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true\n"
+        f"ECS_INSTANCE_ATTRIBUTES={attributes}\n"
+        "END\n"
+    )
+    return base64.b64encode(script.encode()).decode()
+
+
+def ec2_tags(tags: dict[str, str]) -> list[dict[str, str]]:
+    """Tags as EC2's requests take them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def launch_template_data(run: Run, fleet: FleetTemplate, image_id: str) -> dict[str, Any]:
+    """The launch template's data (EC2 API Reference, RequestLaunchTemplateData).
+
+    IMDSv2 only; a hop more than EC2's default, since containers reach it through ECS's bridge.
+    """
+    config = run.config
+    tags = ec2_tags(run.tags | {"Name": run.names.app})
+    network: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": config.assign_ip}
+    if fleet.security_groups:
+        network["Groups"] = list(fleet.security_groups)
+    data: dict[str, Any] = {
+        "ImageId": image_id,
+        "IamInstanceProfile": fleet.instance_profile_specification,
+        "UserData": user_data(run.names, config.ecs_cluster),
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": ROOT_DEVICE,
+                "Ebs": {
+                    "VolumeSize": config.ebs_vol_size,
+                    "VolumeType": "gp3",
+                    "Encrypted": True,
+                    "DeleteOnTermination": True,
+                },
+            }
+        ],
+        "NetworkInterfaces": [network],
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
+        ],
+    }
+    if fleet.key_name:
+        data["KeyName"] = fleet.key_name
+    return data
+
+
+def ensure_launch_template(run: Run, fleet: FleetTemplate) -> str:
+    """Make the launch template of the run, or a new version of the app's existing one.
+
+    Returns:
+        The id of the launch template; the fleet uses its newest version.
+    """
+    image_id = (
+        fleet.image_id
+        or run.aws.ssm.get_parameter(Name=fleet.image_parameter)["Parameter"]["Value"]
+    )
+    data: Any = launch_template_data(run, fleet, image_id)
+    name = run.names.launch_template
+    try:
+        answer = run.aws.ec2.create_launch_template_version(
+            LaunchTemplateName=name, LaunchTemplateData=data
+        )
+        return answer["LaunchTemplateVersion"]["LaunchTemplateId"]
+    except ClientError as error:
+        if not error_code(error).startswith("InvalidLaunchTemplateName.NotFound"):
+            raise
+    specifications: Any = [{"ResourceType": "launch-template", "Tags": ec2_tags(run.tags)}]
+    made = run.aws.ec2.create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData=data, TagSpecifications=specifications
+    )
+    return made["LaunchTemplate"]["LaunchTemplateId"]
+
+
+def delete_launch_template(run: Run) -> bool:
+    """Delete the app's launch template; returns whether there was one."""
+    try:
+        run.aws.ec2.delete_launch_template(LaunchTemplateName=run.names.launch_template)
+    except ClientError as error:
+        if error_code(error).startswith("InvalidLaunchTemplateName.NotFound"):
+            return False
+        raise
+    return True
+
+
+def live_machines(ec2: "EC2Client", app: str) -> list[str]:
+    """The ids of all instances tagged as the app's that cost money still."""
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": f"tag:{Names.app_tag}", "Values": [app]},
+            {"Name": "instance-state-name", "Values": LIVE_STATES},
+        ]
+    )
+    return [
+        instance["InstanceId"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+
+
+def terminate(ec2: "EC2Client", instance_ids: Iterable[str]) -> None:
+    """Terminate machines, at most 1000 in a request as EC2 recommends."""
+    for ids in batches(instance_ids, 1000):
+        ec2.terminate_instances(InstanceIds=ids)
+
+
+def tasks_by_machine(run: Run) -> dict[str, int]:
+    """Containers, running or about to, on each of the app's registered machines.
+
+    Returns:
+        EC2 instance id to number of ECS tasks, of every kind: a machine without any is idle.
+    """
+    found = {}
+    for arns in batches(_container_instances(run), 100):
+        described = run.aws.ecs.describe_container_instances(
+            cluster=run.config.ecs_cluster, containerInstances=arns
+        )
+        for machine in described["containerInstances"]:
+            tasks = machine["runningTasksCount"] + machine["pendingTasksCount"]
+            found[machine["ec2InstanceId"]] = tasks
+    return found
+
+
+def deregister_machines(run: Run) -> int:
+    """Deregister the app's container instances, whose machines are gone; returns how many.
+
+    ECS does this by itself when an instance is terminated while its agent is connected, and
+    otherwise keeps a dead entry that would keep the cluster (ECS, DeregisterContainerInstance).
+    """
+    arns = list(_container_instances(run))
+    for arn in arns:
+        run.aws.ecs.deregister_container_instance(
+            cluster=run.config.ecs_cluster, containerInstance=arn, force=True
+        )
+    return len(arns)
+
+
+def _container_instances(run: Run) -> Iterator[str]:
+    pages = run.aws.ecs.get_paginator("list_container_instances").paginate(
+        cluster=run.config.ecs_cluster, filter=run.names.placement
+    )
+    for page in pages:
+        yield from page["containerInstanceArns"]
+
+
+def batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The items in lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

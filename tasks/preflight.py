@@ -1,0 +1,100 @@
+"""What is looked at in AWS before anything is created; nothing is changed by it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blocks.errors import AwsRefused, InputError, NotFound, Problem
+from tasks.aws import aws_task, error_code, is_refused, is_transient
+from tasks.jobs import JobFile
+from tasks.run import Run
+
+
+@aws_task("preflight")
+def check(run: Run, jobs: JobFile, where: str) -> None:
+    """Check the credentials, every bucket, the pipeline and the data file.
+
+    Args:
+        run: The run.
+        jobs: The job file.
+        where: The job file's name, for messages.
+
+    Raises:
+        InputError: All that is wrong, at once.
+    """
+    check_credentials(run)
+    problems = [problem for bucket in run.config.buckets() if (problem := _bucket(run, bucket))]
+    if not problems:
+        for key in ("pipeline", "data_file"):
+            problem = _object(run, where, key, getattr(jobs, key))
+            if problem:
+                problems.append(problem)
+    if problems:
+        raise NotFound(*problems)
+
+
+def check_credentials(run: Run) -> None:
+    """Ask AWS who we are.
+
+    Raises:
+        AwsRefused: There are no credentials, or AWS does not know them.
+    """
+    try:
+        run.aws.sts.get_caller_identity()
+    except (ClientError, BotoCoreError) as error:
+        if is_transient(error):
+            raise
+        raise AwsRefused(
+            Problem(
+                "AWS credentials",
+                "aws_credentials",
+                "AWS refuses them" if is_refused(error) else "AWS could not be asked who we are",
+                got=error_code(error) or type(error).__name__,
+                remedy="Look at the credentials block, the profile or the environment that they "
+                "come from, and at the region.",
+            )
+        ) from error
+
+
+def _bucket(run: Run, bucket: str) -> Problem | None:
+    keys = [
+        key
+        for key in ("aws_bucket", "source_bucket", "workspace_bucket", "destination_bucket")
+        if getattr(run.config, key) == bucket
+    ]
+    return _missing(
+        lambda: run.aws.s3.head_bucket(Bucket=bucket),
+        Problem("run config", keys[0], "there is no such bucket", got=bucket),
+        Problem("run config", keys[0], "these credentials may not look into the bucket", bucket),
+    )
+
+
+def _object(run: Run, where: str, key: str, value: str) -> Problem | None:
+    address = f"s3://{run.config.workspace}/{value}"
+    return _missing(
+        lambda: run.aws.s3.head_object(Bucket=run.config.workspace, Key=value),
+        Problem(
+            where,
+            key,
+            "there is no such object",
+            got=address,
+            remedy="Keys are paths from the top of the bucket, without a leading slash.",
+        ),
+        Problem(where, key, "these credentials may not read the object", got=address),
+    )
+
+
+def _missing(ask: Callable[[], Any], missing: Problem, refused: Problem) -> Problem | None:
+    try:
+        ask()
+    except ClientError as error:
+        if is_refused(error):
+            return refused
+        if error_code(error) in ("404", "NoSuchBucket", "NoSuchKey"):
+            return missing
+        raise
+    return None
+
+
+__all__ = ["InputError", "check", "check_credentials"]

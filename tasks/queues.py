@@ -1,0 +1,159 @@
+"""The job queue and its dead-letter queue."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+
+from tasks.aws import aws_task, error_code
+from tasks.run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+RETENTION_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
+MISSING_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """How many messages a queue holds, as SQS counts them: approximately.
+
+    Attributes:
+        waiting: Ready to be received, or delayed.
+        in_flight: Received and not yet deleted or returned.
+    """
+
+    waiting: int
+    in_flight: int
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue."""
+        return self.waiting + self.in_flight
+
+
+def find_queue(sqs: "SQSClient", name: str) -> str | None:
+    """The URL of a queue, or None when there is none of that name."""
+    try:
+        return sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    except ClientError as error:
+        if error_code(error) in MISSING_CODES:
+            return None
+        raise
+
+
+def queue_arn(sqs: "SQSClient", url: str) -> str:
+    """The ARN of a queue."""
+    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+
+
+def _deleted_recently(error: BaseException) -> bool:
+    return error_code(error).endswith("QueueDeletedRecently")
+
+
+# SQS refuses a queue of a name that was deleted less than 60 seconds ago (API reference,
+# CreateQueue), as happens when a run follows the clean-up of the one before it.
+@retry(
+    retry=retry_if_exception(_deleted_recently),
+    wait=wait_fixed(5),
+    stop=stop_after_delay(90),
+    reraise=True,
+)
+def _create(sqs: "SQSClient", name: str, attributes: dict[Any, str], tags: dict[str, str]) -> str:
+    return sqs.create_queue(QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
+
+
+@dataclass(frozen=True)
+class QueueUrls:
+    """Where the queues of a run are.
+
+    Attributes:
+        jobs: URL of the job queue.
+        dead_letters: URL of its dead-letter queue.
+    """
+
+    jobs: str
+    dead_letters: str
+
+
+@aws_task("queues")
+def ensure_queues(run: Run) -> QueueUrls:
+    """Make the job queue with its redrive policy, and the dead-letter queue where it is missing.
+
+    The dead-letter queue may be shared by several apps and is left as it is when it exists. An
+    existing job queue gets the configuration's settings.
+    """
+    sqs, config, names = run.aws.sqs, run.config, run.names
+    dead_letters = find_queue(sqs, names.dead_letter_queue) or _create(
+        sqs, names.dead_letter_queue, {"MessageRetentionPeriod": str(RETENTION_SECONDS)}, {}
+    )
+    attributes: dict[Any, str] = {
+        "VisibilityTimeout": str(config.sqs_message_visibility),
+        "MessageRetentionPeriod": str(RETENTION_SECONDS),
+        "RedrivePolicy": (
+            f'{{"deadLetterTargetArn":"{queue_arn(sqs, dead_letters)}",'
+            f'"maxReceiveCount":"{config.job_retries}"}}'
+        ),
+    }
+    url = find_queue(sqs, names.queue)
+    if url is None:
+        return QueueUrls(_create(sqs, names.queue, attributes, run.tags), dead_letters)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    sqs.tag_queue(QueueUrl=url, Tags=run.tags)
+    return QueueUrls(url, dead_letters)
+
+
+def count(sqs: "SQSClient", url: str) -> QueueCounts:
+    """Count the messages of a queue (approximate: SQS API reference, GetQueueAttributes)."""
+    numbers = sqs.get_queue_attributes(
+        QueueUrl=url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ],
+    )["Attributes"]
+    return QueueCounts(
+        waiting=int(numbers["ApproximateNumberOfMessages"])
+        + int(numbers.get("ApproximateNumberOfMessagesDelayed", 0)),
+        in_flight=int(numbers["ApproximateNumberOfMessagesNotVisible"]),
+    )
+
+
+def peek(sqs: "SQSClient", url: str, hidden_seconds: int = 30) -> Iterator[str]:
+    """The bodies of the messages of a queue, each once; none is deleted.
+
+    A message that was looked at is hidden for `hidden_seconds` and is there again afterwards, so
+    reading a dead-letter queue that others share loses nothing.
+    """
+    seen: set[str] = set()
+    while True:
+        messages = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=hidden_seconds,
+            WaitTimeSeconds=1,
+        ).get("Messages", [])
+        new = [message for message in messages if message["MessageId"] not in seen]
+        if not new:
+            return
+        for message in new:
+            seen.add(message["MessageId"])
+            yield message["Body"]
+
+
+def delete_queue(run: Run) -> bool:
+    """Delete the job queue; the dead-letter queue stays.
+
+    Returns:
+        Whether there was one.
+    """
+    url = find_queue(run.aws.sqs, run.names.queue)
+    if url is not None:
+        run.aws.sqs.delete_queue(QueueUrl=url)
+    return url is not None

@@ -1,0 +1,197 @@
+"""The record of a run in S3: what any machine, at any later time, needs to take the run over.
+
+In `aws_bucket` below `dcp/<app_name>/<run_id>/`: `run.json` (this module's `RunRecord`),
+`jobs.jsonl` (a job message a line), `results/<status>/<job_id>.json` (written by the workers) and
+`report.json`. `dcp/<app_name>/latest.json` names the newest run.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict
+
+from blocks.errors import InputError, NotFound, Problem
+from blocks.run_config import RunConfig
+from tasks.aws import Aws, error_code
+from tasks.jobs import JobMessage
+from tasks.run import Run
+
+# What of the configuration is not the run's own: who is asking, and from where.
+NOT_RECORDED = {"aws_credentials", "aws_profile"}
+
+
+class RunRecord(BaseModel):
+    """What is kept of a run, but for its jobs and results.
+
+    Attributes:
+        state: `active` until its clean-up is complete.
+        jobs: Number of jobs; None before they were submitted.
+        submitted: How many of them, in the order of `jobs.jsonl`, are known to be in the queue.
+        fleet_id: The fleet, once requested.
+        empty_looks: How often in a row the monitor found the queue empty.
+        idle_since: Since when jobs wait and no container runs.
+        note: Why the run ended before its jobs did.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    app_name: str
+    run_id: str
+    state: Literal["active", "ended"] = "active"
+    started_at: datetime
+    ended_at: datetime | None = None
+    config: dict[str, Any] = {}
+    jobs: int | None = None
+    submitted: int = 0
+    fleet_id: str | None = None
+    empty_looks: int = 0
+    idle_since: datetime | None = None
+    note: str = ""
+
+    @property
+    def started_ms(self) -> int:
+        """When the run began, in milliseconds since 1970."""
+        return int(self.started_at.timestamp() * 1000)
+
+
+def _read(aws: Aws, bucket: str, key: str) -> str | None:
+    try:
+        return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    except ClientError as error:
+        if error_code(error) in ("NoSuchKey", "NoSuchBucket", "404"):
+            return None
+        raise
+
+
+def put(run: Run, name: str, text: str) -> str:
+    """Write a part of the run's record; returns its S3 address."""
+    run.aws.s3.put_object(
+        Bucket=run.config.aws_bucket,
+        Key=run.key(name),
+        Body=text.encode(),
+        ContentType="application/json",
+    )
+    return f"s3://{run.config.aws_bucket}/{run.key(name)}"
+
+
+def load(run: Run) -> RunRecord | None:
+    """The record of the run, or None when there is none."""
+    text = _read(run.aws, run.config.aws_bucket, run.key("run.json"))
+    return None if text is None else RunRecord.model_validate_json(text)
+
+
+def save(run: Run, record: RunRecord) -> RunRecord:
+    """Write the record; returns it."""
+    put(run, "run.json", record.model_dump_json(indent=1))
+    return record
+
+
+def update(run: Run, **changes: Any) -> RunRecord:
+    """Change some fields of the record."""
+    record = load(run)
+    if record is None:
+        raise _no_run(run.config, run.run_id)
+    return save(run, record.model_copy(update=changes))
+
+
+def begin(run: Run) -> RunRecord:
+    """Write the record of a new run and make it the app's newest; an existing record is kept.
+
+    A run that has ended, and is begun again under its id, sends its jobs anew: its queue is gone.
+    Those that are done already in this run are not done again by the workers.
+
+    Raises:
+        InputError: Another run of the same app has not ended: the two would share a queue.
+    """
+    existing = load(run)
+    if existing is not None:
+        again = {"state": "active", "ended_at": None, "submitted": 0, "note": ""}
+        return update(run, **again) if existing.state == "ended" else existing
+    newest = latest_id(run.aws, run.config)
+    other = newest and load(Run(run.config, newest, run.aws))
+    if other and other.state == "active":
+        raise InputError(
+            Problem(
+                f"app {run.names.app}",
+                "app_name",
+                f"its run {other.run_id} has not ended",
+                remedy="End it with `prefect deployment run dcp-cleanup/cleanup` (abandon=true "
+                "gives its unfinished jobs up), or give this run another app_name.",
+            )
+        )
+    record = save(
+        run,
+        RunRecord(
+            app_name=run.names.app,
+            run_id=run.run_id,
+            started_at=datetime.now(UTC),
+            config=run.config.model_dump(mode="json", exclude=NOT_RECORDED),
+        ),
+    )
+    run.aws.s3.put_object(
+        Bucket=run.config.aws_bucket,
+        Key=run.names.latest_key,
+        Body=f'{{"run_id": "{run.run_id}"}}'.encode(),
+        ContentType="application/json",
+    )
+    return record
+
+
+def latest_id(aws: Aws, config: RunConfig) -> str | None:
+    """The id of the app's newest run, or None when it never had one."""
+    text = _read(aws, config.aws_bucket, config.names.latest_key)
+    return None if text is None else str(_Latest.model_validate_json(text).run_id)
+
+
+class _Latest(BaseModel):
+    run_id: str
+
+
+def find(aws: Aws, config: RunConfig, run_id: str | None) -> Run:
+    """A run that exists, with the configuration it was begun with.
+
+    Args:
+        aws: The clients.
+        config: Names the app and the bucket; its credentials are used.
+        run_id: The run; None for the app's newest.
+
+    Raises:
+        NotFound: There is no such run.
+    """
+    found = run_id or latest_id(aws, config)
+    run = Run(config, found or "", aws)
+    record = load(run) if found else None
+    if record is None:
+        raise _no_run(config, run_id)
+    own = {name: value for name, value in record.config.items() if name in RunConfig.model_fields}
+    asking = {name: getattr(config, name) for name in NOT_RECORDED}
+    return Run(RunConfig(**own, **asking), record.run_id, aws)
+
+
+def _no_run(config: RunConfig, run_id: str | None) -> NotFound:
+    return NotFound(
+        Problem(
+            f"s3://{config.aws_bucket}/{config.names.record_prefix}",
+            "run_id",
+            f"app {config.app_name} has no run of this id" if run_id else "no run of this app",
+            got=run_id or "",
+            remedy="Look at app_name and aws_bucket, or begin a run with dcp-setup.",
+        )
+    )
+
+
+def put_jobs(run: Run, messages: Iterable[JobMessage]) -> int:
+    """Write `jobs.jsonl`; returns the number of jobs."""
+    lines = [message.body for message in messages]
+    put(run, "jobs.jsonl", "\n".join(lines) + "\n")
+    return len(lines)
+
+
+def job_lines(run: Run) -> Iterator[str]:
+    """The job messages of the run, in their order."""
+    body = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=run.key("jobs.jsonl"))["Body"]
+    for line in body.iter_lines():
+        if line:
+            yield line.decode()

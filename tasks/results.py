@@ -1,0 +1,230 @@
+"""What became of each job: the result records in S3, and the account that must balance."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks import record
+from tasks.queues import find_queue, peek
+from tasks.run import Run
+
+STATUSES = ("succeeded", "skipped", "failed")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where every submitted job is.
+
+    Attributes:
+        submitted: Ids of all jobs of the run.
+        succeeded: Those with a record of success.
+        skipped: Those skipped, since their outputs were there.
+        failed: Those given up, with a reason.
+    """
+
+    submitted: frozenset[str] = frozenset()
+    succeeded: frozenset[str] = frozenset()
+    skipped: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+
+    @property
+    def open(self) -> frozenset[str]:
+        """Jobs that have no result: queued, running, or lost."""
+        return self.submitted - self.succeeded - self.skipped - self.failed
+
+    @property
+    def ended(self) -> int:
+        """Number of jobs that have a result."""
+        return len(self.submitted) - len(self.open)
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs by status, and those without a result as `open`."""
+        return {
+            "submitted": len(self.submitted),
+            "succeeded": len(self.succeeded),
+            "skipped": len(self.skipped),
+            "failed": len(self.failed),
+            "open": len(self.open),
+        }
+
+
+def balance(submitted: Iterable[str], results: Mapping[str, Iterable[str]]) -> Account:
+    """Draw up the account of a run.
+
+    A job may have several records, since SQS may deliver a message twice and a job that was given
+    up may be done after all: a success counts before a skip, and a skip before a failure. Records
+    of jobs that were not submitted by this run are left out.
+    """
+    jobs = frozenset(submitted)
+    succeeded = jobs & frozenset(results.get("succeeded", ()))
+    skipped = jobs & frozenset(results.get("skipped", ())) - succeeded
+    failed = jobs & frozenset(results.get("failed", ())) - succeeded - skipped
+    return Account(jobs, succeeded, skipped, failed)
+
+
+def job_ids(run: Run) -> frozenset[str]:
+    """The ids of all jobs of the run."""
+    return frozenset(json.loads(line)["job_id"] for line in record.job_lines(run))
+
+
+def result_keys(run: Run) -> dict[str, list[str]]:
+    """Job ids by status, read off the keys of the result records."""
+    found: dict[str, list[str]] = {status: [] for status in STATUSES}
+    prefix = run.key("results/")
+    pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=run.config.aws_bucket, Prefix=prefix
+    )
+    for page in pages:
+        for item in page.get("Contents", []):
+            status, _, name = item["Key"].removeprefix(prefix).partition("/")
+            if status in found:
+                found[status].append(name.removesuffix(".json"))
+    return found
+
+
+def account(run: Run, submitted: Iterable[str] | None = None) -> Account:
+    """The account of the run as it is now.
+
+    Args:
+        run: The run.
+        submitted: The ids of its jobs, when they have been read already.
+    """
+    return balance(job_ids(run) if submitted is None else submitted, result_keys(run))
+
+
+def read_results(run: Run, status: str, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The result records of some jobs."""
+
+    def read(job_id: str) -> dict[str, Any]:
+        key = run.key(f"results/{status}/{job_id}.json")
+        body = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=key)["Body"].read()
+        result: dict[str, Any] = json.loads(body)
+        return result
+
+    with ThreadPoolExecutor(16, thread_name_prefix="results") as pool:
+        yield from pool.map(read, sorted(ids))
+
+
+def claim_dead_letters(run: Run, open_jobs: frozenset[str]) -> int:
+    """Give a result to jobs that SQS itself moved to the dead-letter queue.
+
+    A worker that is killed cannot write why. When that has happened as often as `job_retries`
+    allows, SQS moves the message, and only the dead-letter queue knows. The messages stay there.
+
+    Returns:
+        The number of jobs that were found.
+    """
+    url = find_queue(run.aws.sqs, run.names.dead_letter_queue)
+    found = 0
+    for body in peek(run.aws.sqs, url) if url else ():
+        try:
+            message = json.loads(body)
+        except ValueError:
+            continue  # not one of ours, whoever sent it
+        if not isinstance(message, dict) or message.get("run_id") != run.run_id:
+            continue
+        if message.get("job_id") in open_jobs:
+            job_id = message["job_id"]
+            record.put(run, f"results/failed/{job_id}.json", json.dumps(_given_up(run, message)))
+            found += 1
+    return found
+
+
+def _given_up(run: Run, message: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = message["Metadata"]
+    if isinstance(metadata, dict):
+        metadata = ",".join(f"{key}={value}" for key, value in metadata.items())
+    now = datetime.now(UTC).isoformat()
+    return {
+        "job_id": message["job_id"],
+        "run_id": run.run_id,
+        "app_name": run.names.app,
+        "status": "failed",
+        "reason": "worker_died",
+        "reason_text": f"the worker was gone before the end of each of {run.config.job_retries} "
+        "attempts (out of memory, machine lost or stopped)",
+        "Metadata": metadata,
+        "pipeline": message["pipeline"],
+        "data_file": message["data_file"],
+        "output": message["output"],
+        "attempt": run.config.job_retries,
+        "seconds": {"wait": 0, "download": 0, "cellprofiler": 0, "upload": 0},
+        "files": 0,
+        "bytes": 0,
+        "peak_memory_mb": 0,
+        "instance_id": "",
+        "started_at": now,
+        "ended_at": now,
+        "versions": {},
+        "log_stream": "",
+    }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is told at the end of a run, and kept in `report.json`.
+
+    Attributes:
+        lost: Jobs without any result.
+        problems: The result records of jobs that failed, and a line for each that is lost.
+        reasons: Number of failed jobs by reason code.
+    """
+
+    app_name: str
+    run_id: str
+    submitted: int
+    succeeded: int
+    skipped: int
+    failed: int
+    lost: int
+    note: str = ""
+    reasons: dict[str, int] = field(default_factory=dict)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every job succeeded or was skipped."""
+        return self.failed == 0 and self.lost == 0
+
+    @property
+    def summary(self) -> str:
+        """The counts in one line."""
+        return (
+            f"{self.submitted} jobs: {self.succeeded} succeeded, {self.skipped} skipped, "
+            f"{self.failed} failed, {self.lost} lost"
+        )
+
+
+def make_report(run: Run, found: Account, note: str = "") -> Report:
+    """Draw up the report of a run from its account; reads the records of failed jobs."""
+    failures = list(read_results(run, "failed", found.failed))
+    lost = []
+    if found.open:
+        for line in record.job_lines(run):
+            message = json.loads(line)
+            if message["job_id"] in found.open:
+                lost.append(
+                    {
+                        "job_id": message["job_id"],
+                        "Metadata": message["Metadata"],
+                        "status": "lost",
+                        "reason": "no_result",
+                        "reason_text": note or "the run ended before this job had a result",
+                    }
+                )
+    return Report(
+        app_name=run.names.app,
+        run_id=run.run_id,
+        submitted=len(found.submitted),
+        succeeded=len(found.succeeded),
+        skipped=len(found.skipped),
+        failed=len(found.failed),
+        lost=len(found.open),
+        note=note,
+        reasons=dict(Counter(failure["reason"] for failure in failures).most_common()),
+        problems=failures + lost,
+    )

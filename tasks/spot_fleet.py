@@ -1,0 +1,133 @@
+"""Spot Fleet, for the fleet files of Distributed-CellProfiler, taken as they are."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from blocks.names import Names
+from tasks.fleet import FleetEvent
+from tasks.machines import ec2_tags, user_data
+from tasks.run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+ENDED_STATES = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})
+
+
+@dataclass(frozen=True)
+class SpotFleet:
+    """A Spot Fleet request that exists.
+
+    Attributes:
+        ec2: The client.
+        id: The request's id, `sfr-...`.
+    """
+
+    ec2: "EC2Client"
+    id: str
+
+    def resize(self, machines: int) -> None:
+        """Ask for so many machines; those above are not terminated by this."""
+        self.ec2.modify_spot_fleet_request(
+            SpotFleetRequestId=self.id,
+            TargetCapacity=machines,
+            ExcessCapacityTerminationPolicy="noTermination",
+        )
+
+    def target(self) -> int:
+        """How many machines are asked for; 0 when the request is cancelled."""
+        found = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[self.id])
+        for request in found["SpotFleetRequestConfigs"]:
+            if request["SpotFleetRequestState"] not in ENDED_STATES:
+                return request["SpotFleetRequestConfig"].get("TargetCapacity", 0)
+        return 0
+
+    def machines(self) -> list[str]:
+        """The ids of the instances that the fleet has now."""
+        pages = self.ec2.get_paginator("describe_spot_fleet_instances").paginate(
+            SpotFleetRequestId=self.id
+        )
+        return [one["InstanceId"] for page in pages for one in page["ActiveInstances"]]
+
+    def events(self, since: datetime) -> Iterator[FleetEvent]:
+        """The fleet's history."""
+        more: dict[str, Any] = {}
+        while True:
+            page = self.ec2.describe_spot_fleet_request_history(
+                SpotFleetRequestId=self.id, StartTime=since, **more
+            )
+            for record in page["HistoryRecords"]:
+                what = record["EventInformation"]
+                yield FleetEvent(
+                    record["Timestamp"],
+                    record["EventType"] == "error",
+                    what.get("EventSubType", ""),
+                    what.get("EventDescription", ""),
+                )
+            if not page.get("NextToken"):
+                return
+            more = {"NextToken": page["NextToken"]}
+
+    def cancel(self) -> None:
+        """Cancel the request and terminate its machines; nothing happens when it is cancelled."""
+        self.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[self.id], TerminateInstances=True)
+
+
+def spot_fleet_request(
+    run: Run, template: Mapping[str, Any], machines: int, now: datetime
+) -> dict[str, Any]:
+    """A DCP fleet file, filled in with what the run says (EC2 API, SpotFleetRequestConfigData).
+
+    As DCP does: one launch specification for each machine type, user data, the data volume's
+    size, price, target and times. The last device is the data volume; on an image with a single
+    volume that is the root.
+    """
+    config = run.config
+    request = copy.deepcopy(dict(template))
+    specifications = [
+        _specification(run, specification, kind)
+        for kind in config.machine_type
+        for specification in template["LaunchSpecifications"]
+    ]
+    request |= {
+        "Type": "maintain",
+        "ClientToken": run.run_id,
+        "TargetCapacity": machines,
+        "SpotPrice": f"{config.machine_price:.2f}",
+        "ExcessCapacityTerminationPolicy": "noTermination",
+        "TerminateInstancesWithExpiration": True,
+        "ValidFrom": now,
+        "ValidUntil": now + timedelta(hours=config.max_hours),
+        "LaunchSpecifications": specifications,
+        "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": ec2_tags(run.tags)}],
+    }
+    return request
+
+
+def _specification(run: Run, template: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    specification: dict[str, Any] = copy.deepcopy(dict(template))
+    specification["InstanceType"] = kind
+    specification["UserData"] = user_data(run.names, run.config.ecs_cluster)
+    specification["SpotPrice"] = f"{run.config.machine_price:.2f}"
+    specification["TagSpecifications"] = [
+        {"ResourceType": "instance", "Tags": ec2_tags(run.tags | {"Name": run.names.app})}
+    ]
+    volumes = [device for device in specification.get("BlockDeviceMappings", []) if "Ebs" in device]
+    if volumes:
+        volumes[-1]["Ebs"]["VolumeSize"] = run.config.ebs_vol_size
+    if not run.config.assign_ip:
+        for interface in specification.get("NetworkInterfaces", []):
+            interface["AssociatePublicIpAddress"] = False
+    return specification
+
+
+def find_spot_fleets(ec2: "EC2Client", app: str) -> Iterator[SpotFleet]:
+    """All Spot Fleet requests tagged as the app's that have not ended."""
+    for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
+        for request in page["SpotFleetRequestConfigs"]:
+            mine = {"Key": Names.app_tag, "Value": app} in request.get("Tags", [])
+            if mine and request["SpotFleetRequestState"] not in ENDED_STATES:
+                yield SpotFleet(ec2, request["SpotFleetRequestId"])

@@ -1,0 +1,111 @@
+"""What is shown of a run while it runs: artifacts in Prefect, a bar in a terminal."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tasks.monitor import Observation
+from tasks.run import Run
+
+
+def artifact_key(run: Run, what: str) -> str:
+    """A key of a Prefect artifact: lower-case letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{run.names.app}-{what}".lower()).strip("-")
+
+
+def counts(seen: Observation) -> dict[str, int]:
+    """The numbers that a person follows."""
+    found = seen.account
+    running = min(seen.queue.in_flight, len(found.open)) if seen.queue else 0
+    return {
+        "done": len(found.succeeded) + len(found.skipped),
+        "running": running,
+        "waiting": len(found.open) - running,
+        "failed": len(found.failed),
+    }
+
+
+def table(seen: Observation) -> list[list[Any]]:
+    """The counts as rows, with headings, for a table artifact."""
+    rows: list[list[Any]] = [["", "number"]]
+    rows += [[f"jobs {name}", number] for name, number in seen.account.counts().items()]
+    if seen.queue:
+        rows.append(["messages waiting (approximate)", seen.queue.waiting])
+        rows.append(["messages in flight (approximate)", seen.queue.in_flight])
+    rows.append(["machines", len(seen.machines)])
+    rows.append(["machines asked for", seen.target])
+    rows.append(["containers running", seen.running])
+    rows.append(["containers asked for", seen.desired])
+    return rows
+
+
+@contextmanager
+def told(run: Run) -> Iterator[Callable[[Observation], None]]:
+    """Show a run: yields a function to be called with each observation.
+
+    The progress and table artifacts are written when they change. In a terminal there is a bar
+    with the jobs done, running, waiting and failed, the rate and the time left.
+    """
+    console = Console(stderr=True)
+    shown: dict[str, Any] = {}
+    with _bar(console) as bar:
+        line = bar.add_task("", total=None, numbers="", rate="")
+
+        def tell(seen: Observation) -> None:
+            numbers = counts(seen)
+            total = len(seen.account.submitted)
+            bar.update(
+                line,
+                total=total,
+                completed=seen.account.ended,
+                numbers=f"{total} jobs: "
+                + ", ".join(f"{number} {name}" for name, number in numbers.items()),
+                rate=rate(shown.setdefault("first", (seen.at, seen.account.ended)), seen),
+            )
+            rows = table(seen)
+            if rows != shown.get("rows"):
+                shown["rows"] = rows
+                share = 100.0 * seen.account.ended / total if total else 0.0
+                shown["artifact"] = _write(run, shown.get("artifact"), share, rows)
+
+        yield tell
+
+
+def rate(first: tuple[datetime, int], seen: Observation) -> str:
+    """Jobs ended an hour since the first look, in words; "" as long as it is unknown."""
+    hours = (seen.at - first[0]).total_seconds() / 3600
+    ended = seen.account.ended - first[1]
+    return f"{ended / hours:.0f} jobs/hour" if hours > 0 and ended > 0 else ""
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _write(run: Run, artifact: UUID | None, share: float, rows: list[list[Any]]) -> UUID:
+    key = artifact_key(run, "progress")
+    if artifact is None:
+        made = create_progress_artifact(share, key=key, description=f"run {run.run_id}")
+        artifact = cast(UUID, made)  # a coroutine only when called in an event loop
+    else:
+        update_progress_artifact(artifact, progress=share)
+    create_table_artifact(rows, key=artifact_key(run, "counts"), description=f"run {run.run_id}")
+    return artifact
