@@ -31,7 +31,7 @@ endef
 define lint-stages
 $(call stage,ruff,.venv/bin/ruff check . && .venv/bin/ruff format --check .)
 $(call stage,mypy,.venv/bin/mypy)
-$(call stage,mypy (worker),cd worker && ../.venv-worker/bin/mypy --strict dcp_worker)
+$(call stage,mypy (worker),cd worker && ../.venv-worker/bin/mypy)
 endef
 
 MAIN_TESTS := $(PYTHON) -m pytest tests --ignore=tests/worker
@@ -52,7 +52,8 @@ COMPILE := pip compile --quiet --universal --upgrade --custom-compile-command 'm
 pins: .venv/.ready ## Pin the newest versions that work together anew
 	.venv/bin/uv $(COMPILE) --python-version 3.11 pyproject.toml requirements.in -o requirements.txt
 	.venv/bin/uv $(COMPILE) --python-version 3.11 requirements-dev.in -o requirements-dev.txt
-	cd worker && ../.venv/bin/uv $(COMPILE) --python-version 3.9 requirements.in -o requirements.txt
+	cd worker && ../.venv/bin/uv $(COMPILE) --python-version 3.9 pyproject.toml requirements.in \
+		-o requirements.txt
 	cd worker && ../.venv/bin/uv $(COMPILE) --python-version 3.9 requirements-dev.in \
 		-o requirements-dev.txt
 
