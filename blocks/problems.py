@@ -75,6 +75,8 @@ def allowed_values(model: type[BaseModel], key: str) -> str:
 def _words(schema: dict[str, Any]) -> str:
     if "allowed" in schema:
         return str(schema["allowed"])
+    if "$ref" in schema:
+        return "the name of a saved block, or a mapping of its fields"
     if "enum" in schema:
         return ", ".join(str(value) for value in schema["enum"])
     match schema.get("type"):

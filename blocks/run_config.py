@@ -184,7 +184,7 @@ class RunConfig(Block):
     )
 
     sqs_queue_name: OptionalQueue = setting(
-        "queue", None, "Queue of the jobs.", default_text="<app_name>Queue"
+        "queue", None, "Queue of the jobs.", default_text="app_name and Queue"
     )
     sqs_message_visibility: int = setting(
         "queue",
@@ -198,7 +198,7 @@ class RunConfig(Block):
         "queue",
         None,
         "Queue of the jobs given up; may be shared between apps, is never deleted.",
-        default_text="<app_name>DeadMessages",
+        default_text="app_name and DeadMessages",
     )
     job_retries: int = setting(
         "queue", 3, "Attempts at a job before it is given up.", ge=1, le=1000

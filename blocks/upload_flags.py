@@ -1,7 +1,6 @@
 """The flags of `aws s3 mv` that outputs may be stored with (DCP's UPLOAD_FLAGS)."""
 
 import difflib
-import shlex
 
 from blocks.errors import Refusal
 
@@ -37,18 +36,14 @@ UPLOAD_FLAGS: dict[str, tuple[str, ...] | None] = {
 
 
 def parse_upload_flags(text: str) -> dict[str, str]:
-    """Each flag with its value.
+    """Each flag with its value, parted by a space or `=`; quotes mean nothing, as in DCP.
 
     Raises:
         Refusal: A flag is unknown, given twice, without a value, or with a value not allowed.
     """
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise Refusal("is not a list of flags", remedy=f"{error}: close the quote.") from error
     flags: dict[str, str] = {}
-    remaining = iter(words)
-    for word in remaining:
+    words = iter(text.split())
+    for word in words:
         flag, equals, value = word.partition("=")
         if flag not in UPLOAD_FLAGS:
             near = difflib.get_close_matches(flag, UPLOAD_FLAGS, 1)
@@ -59,12 +54,17 @@ def parse_upload_flags(text: str) -> dict[str, str]:
             )
         if flag in flags:
             raise Refusal(f"has {flag} twice")
-        if not equals:
-            value = next(remaining, "")
-        allowed = UPLOAD_FLAGS[flag]
-        if not value or value.startswith("--"):
-            raise Refusal(f"has {flag} without a value", allowed=", ".join(allowed or ("a text",)))
-        if allowed and value not in allowed:
-            raise Refusal(f"has {flag} with {value!r}", allowed=", ".join(allowed))
-        flags[flag] = value
+        flags[flag] = _value(flag, value if equals else next(words, ""))
     return flags
+
+
+def _value(flag: str, value: str) -> str:
+    allowed = UPLOAD_FLAGS[flag]
+    if not value or value.startswith("--"):
+        raise Refusal(f"has {flag} without a value", allowed=", ".join(allowed or ("a text",)))
+    if allowed and value not in allowed:
+        raise Refusal(f"has {flag} with {value!r}", allowed=", ".join(allowed))
+    pairs = [part.partition("=") for part in value.split(",")]
+    if flag == "--metadata" and not all(key and equals for key, equals, _ in pairs):
+        raise Refusal(f"has {flag} with {value!r}", allowed="key=value,key=value")
+    return value

@@ -1,0 +1,113 @@
+"""The blocks on a real Prefect server with a database of its own."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+
+import pytest
+from prefect import flow
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+import blocks
+from blocks import AwsCredentials, FleetTemplate, RunConfig
+from blocks.errors import ConfigError, NotFound
+from blocks.reading import load_block, load_config, load_fleet, parse_config
+
+BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def account(key: str) -> AwsCredentials:
+    return AwsCredentials(
+        aws_access_key_id=key,
+        aws_secret_access_key="wJalrXUtnFEMI",
+        aws_session_token="FwoGZXIvYXdzE",
+        aws_client_parameters={"endpoint_url": "http://127.0.0.1:1"},
+    )
+
+
+def test_registering_the_module_registers_all_blocks() -> None:
+    """`prefect block register -m blocks` registers every block among the module's names."""
+    found = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
+    assert found == {AwsCredentials, FleetTemplate, RunConfig}
+    for kind in found:
+        kind.register_type_and_schema()
+    with get_client(sync_client=True) as client:
+        assert all(client.read_block_type_by_slug(kind.get_block_type_slug()) for kind in found)
+
+
+def test_nested_credentials_are_a_live_reference() -> None:
+    account("AKIA1").save("lab", overwrite=True)
+    RunConfig(**BASE, aws_credentials=AwsCredentials.load("lab")).save("plates", overwrite=True)
+    assert load_config("plates").aws_credentials.aws_access_key_id == "AKIA1"
+    account("AKIA2").save("lab", overwrite=True)
+    assert load_config("plates").aws_credentials.aws_access_key_id == "AKIA2"
+
+
+def test_secrets_survive_saving_within_the_config() -> None:
+    RunConfig(**BASE, aws_credentials=account("AKIA")).save("inline", overwrite=True)
+    held = load_config("inline").aws_credentials
+    assert held.aws_secret_access_key is not None
+    assert held.aws_secret_access_key.get_secret_value() == "wJalrXUtnFEMI"
+    assert held.aws_session_token == "FwoGZXIvYXdzE"
+
+
+def test_named_credentials_take_the_place_of_the_configs_own() -> None:
+    account("AKIA3").save("other", overwrite=True)
+    RunConfig(**BASE).save("bare", overwrite=True)
+    assert load_config("bare", "other").aws_credentials.aws_access_key_id == "AKIA3"
+
+
+def test_yaml_names_a_credentials_block() -> None:
+    account("AKIA4").save("named", overwrite=True)
+    text = "aws_bucket: my-bucket\ndockerhub_tag: x\naws_credentials: named\n"
+    assert parse_config(text, "c.yaml").aws_credentials.aws_access_key_id == "AKIA4"
+
+
+def test_a_block_that_is_not_there() -> None:
+    with pytest.raises(NotFound, match="dcp-run-config/nothing"):
+        load_config("nothing")
+    with pytest.raises(NotFound, match="aws-credentials/nobody"):
+        parse_config("aws_credentials: nobody", "c.yaml")
+
+
+def test_a_block_saved_with_wrong_values_says_which() -> None:
+    RunConfig(**BASE).save("broken", overwrite=True)
+    with get_client(sync_client=True) as client:
+        saved = client.read_block_document_by_name("broken", "dcp-run-config")
+        client.request(
+            "PATCH",
+            "/block_documents/{id}",
+            path_params={"id": saved.id},
+            json={"data": {**saved.data, "memory": 1}, "merge_existing_data": False},
+        )
+    with pytest.raises(ConfigError, match=r"dcp-run-config/broken: memory: .*got 1"):
+        load_config("broken")
+
+
+def test_fleet_templates_are_saved_whole() -> None:
+    FleetTemplate(subnets=["subnet-0abc"], on_demand_base=2).save("net", overwrite=True)
+    fleet = load_fleet("net")
+    assert (fleet.subnets, fleet.on_demand_base) == (["subnet-0abc"], 2)
+
+
+def test_loading_in_flows_and_in_coroutines() -> None:
+    RunConfig(**BASE, app_name="Here").save("here", overwrite=True)
+
+    @flow
+    def sync_flow() -> str:
+        return load_config("here").app_name
+
+    @flow
+    async def async_flow() -> str:
+        return load_block(RunConfig, "here").app_name
+
+    assert sync_flow() == "Here"
+    assert asyncio.run(async_flow()) == "Here"
