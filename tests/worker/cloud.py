@@ -1,0 +1,203 @@
+"""What the tests see of AWS, and a container of the worker in it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import boto3
+import plate
+from botocore.exceptions import ClientError
+
+REGION = "us-east-1"
+RUN = "20240131T120000Z-test"
+
+
+def wait_for(condition: Callable[[], Any], what: str, limit: float = 60) -> Any:
+    """Wait until a condition holds and return its value; fail when it does not in time (s)."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {limit} s for {what}")
+
+
+@dataclass
+class Cloud:
+    """One app's resources in moto."""
+
+    name: str
+    queue_url: str
+    dead_letter_url: str
+    bucket: str
+    s3: Any
+    sqs: Any
+    logs: Any
+
+    @classmethod
+    def make(cls, name: str) -> "Cloud":
+        s3, sqs, logs = (boto3.client(service, region_name=REGION) for service in ("s3", "sqs", "logs"))
+        bucket = f"{name}.bucket"
+        s3.create_bucket(Bucket=bucket)
+        dead = sqs.create_queue(QueueName=f"{name}Dead")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+        redrive = json.dumps({"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": "3"})
+        url = sqs.create_queue(
+            QueueName=f"{name}Queue",
+            Attributes={"VisibilityTimeout": "120", "RedrivePolicy": redrive},
+        )["QueueUrl"]
+        logs.create_log_group(logGroupName=name)
+        return cls(name, url, dead, bucket, s3, sqs, logs)
+
+    def environment(self, **changes: str) -> Dict[str, str]:
+        """The task definition's environment."""
+        return {
+            "AWS_REGION": REGION,
+            "APP_NAME": self.name,
+            "RUN_ID": RUN,
+            "SQS_QUEUE_URL": self.queue_url,
+            "SQS_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
+            "SQS_MESSAGE_VISIBILITY": "120",
+            "JOB_RETRIES": "3",
+            "AWS_BUCKET": self.bucket,
+            "DOCKER_CORES": "1",
+            "SECONDS_TO_START": "0",
+            "LOG_GROUP_NAME": self.name,
+            "CHECK_IF_DONE_BOOL": "False",
+            "EXPECTED_NUMBER_FILES": "1",
+            "DOWNLOAD_FILES": "True",
+            **changes,
+        }
+
+    def put(self, objects: Dict[str, bytes]) -> None:
+        for key, content in objects.items():
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+    def put_plate(self) -> None:
+        self.put(plate.objects())
+
+    def send(self, body: str) -> None:
+        self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
+
+    def keys(self, prefix: str = "") -> List[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def text(self, key: str) -> str:
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
+
+    def records(self, status: str = "") -> List[Dict[str, Any]]:
+        """The result records of the run, of one status or all."""
+        prefix = f"dcp/{self.name}/{RUN}/results/{status}"
+        return [json.loads(self.text(key)) for key in self.keys(prefix)]
+
+    def counts(self, url: Optional[str] = None) -> Dict[str, int]:
+        """Messages visible and in flight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=url or self.queue_url, AttributeNames=names)
+        visible, hidden = (int(found["Attributes"][name]) for name in names)
+        return {"visible": visible, "in flight": hidden}
+
+    def empty(self) -> bool:
+        return not any(self.counts().values())
+
+    def dead_letters(self) -> List[Dict[str, Any]]:
+        return self.sqs.receive_message(
+            QueueUrl=self.dead_letter_url,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=0,
+        ).get("Messages", [])
+
+    def log_lines(self, stream: str) -> List[str]:
+        try:
+            events = self.logs.get_log_events(
+                logGroupName=self.name, logStreamName=stream, startFromHead=True
+            )["events"]
+        except ClientError:
+            return []
+        return [event["message"] for event in events]
+
+
+def job_message(**changes: Any) -> str:
+    """A message for a well of the plate, as DCP writes it."""
+    return json.dumps(
+        {
+            "Metadata": "Metadata_Plate=P1,Metadata_Well=A01",
+            "pipeline": plate.PIPELINE_KEY,
+            "data_file": plate.CSV_KEY,
+            "input": "",
+            "output": plate.OUTPUT_KEY,
+            "output_structure": "",
+            **changes,
+        }
+    )
+
+
+@dataclass
+class Container:
+    """The worker as ECS runs it: one process with the task definition's environment."""
+
+    cloud: Cloud
+    folder: Path
+    mark: str = field(default_factory=lambda: os.urandom(8).hex())
+    process: Optional["subprocess.Popen[bytes]"] = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder.parent / "container.log"
+
+    def start(self, **changes: str) -> None:
+        self.folder.mkdir(exist_ok=True)
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH",)
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dcp_worker"],
+                cwd=self.folder,
+                env={**inherited, **self.cloud.environment(**changes), "TEST_MARK": self.mark},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def processes(self) -> Dict[int, str]:
+        """Every living process of this container, by pid, with its command line."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes()
+                words = (folder / "cmdline").read_bytes().decode().split("\0")
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if f"TEST_MARK={self.mark}".encode() in environment and state != "Z":
+                found[int(folder.name)] = " ".join(words)
+        return found
+
+    def cellprofilers(self) -> List[int]:
+        return [pid for pid, words in self.processes().items() if "/cellprofiler -c" in words]
+
+    def slots(self) -> List[int]:
+        return [pid for pid, words in self.processes().items() if "dcp_worker.slot" in words]
+
+    def kill(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def stop(self, limit: float = 40) -> int:
+        """SIGTERM, and its exit status."""
+        assert self.process is not None
+        self.kill(signal.SIGTERM)
+        return self.process.wait(limit)
+
+    def lines(self) -> List[Dict[str, Any]]:
+        """The structured lines of its attempts."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]

@@ -1,0 +1,62 @@
+"""`python -m dcp_worker`: what the container runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import boto3
+
+from dcp_worker import instance, logs, plugins
+from dcp_worker.aws import RETRIES
+from dcp_worker.load_data import MOUNT
+from dcp_worker.protection import Protection
+from dcp_worker.settings import Settings, SettingsError
+from dcp_worker.supervisor import Supervisor
+
+log = logging.getLogger("dcp_worker")
+
+BAD_SETTINGS = 2
+BAD_PLUGINS = 3
+
+
+def main() -> int:
+    """Run the container's slots until SIGTERM; the exit status."""
+    logs.to_stdout("main")
+    try:
+        settings = Settings.from_environment(os.environ)
+        plugins_folder = plugins.prepare(settings.plugins)
+    except SettingsError as error:
+        log.error("The worker cannot start. %s", error)
+        return BAD_SETTINGS
+    except plugins.PluginsError as error:
+        log.error("The worker cannot start. %s", error)
+        return BAD_PLUGINS
+    if not settings.download_files and not os.path.isdir(MOUNT):
+        log.info("Nothing is mounted at %s: images are read by download.", MOUNT)
+    instance_id = instance.identify(os.environ)
+    session = boto3.session.Session(region_name=settings.region)
+    if instance_id:
+        ec2 = session.client("ec2", config=RETRIES)
+        cloudwatch = session.client("cloudwatch", config=RETRIES)
+        threading.Thread(
+            target=instance.set_up, args=(ec2, cloudwatch, settings, instance_id), daemon=True
+        ).start()
+    supervisor = Supervisor(
+        settings,
+        session.client("sqs", config=RETRIES),
+        Protection(os.environ),
+        instance_id,
+        plugins_folder,
+    )
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, supervisor.stop)
+    supervisor.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The AWS clients of a slot, made once with the retry rules of the worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+# botocore's standard mode retries throttling, 5xx and lost connections with growing, jittered
+# delays, and nothing else ("Retries", boto3 documentation).
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10)
+S3_CONNECTIONS = 20
+# The job's log must never hold up the job.
+BRIEFLY = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=5)
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One client a service; credentials are the task role's."""
+
+    s3: S3Client
+    sqs: SQSClient
+    logs: CloudWatchLogsClient
+
+    @classmethod
+    def of(cls, region: str) -> Clients:
+        """Clients for a region."""
+        session = boto3.session.Session(region_name=region)
+        many = RETRIES.merge(Config(max_pool_connections=S3_CONNECTIONS))
+        return cls(
+            s3=session.client("s3", config=many),
+            sqs=session.client("sqs", config=RETRIES),
+            logs=session.client("logs", config=BRIEFLY),
+        )

@@ -1,0 +1,221 @@
+"""Why a job failed: from evidence to a diagnosis, without a call to anything.
+
+A permanent reason is the same on every machine (message, pipeline, CSV, image): the job goes to
+the dead-letter queue at once. A transient one (killed, full disk, lost connection) may pass: the
+message goes back to the queue.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from dcp_worker.symptoms import SYMPTOMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a job failed.
+
+    Attributes:
+        code: One word of a small closed set, for counting.
+        summary: What happened, in a sentence.
+        detail: What was found: the line of the log, the key of the object.
+        resolution: What to do about it.
+        permanent: The same on every machine: trying again is of no use.
+    """
+
+    code: str
+    summary: str
+    detail: str
+    resolution: str
+    permanent: bool
+
+    @property
+    def text(self) -> str:
+        """All of it, for a record or a log."""
+        return " ".join(part for part in (self.summary, self.detail, self.resolution) if part)
+
+
+class JobFailedError(Exception):
+    """A job cannot succeed in this attempt; carries the diagnosis."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(diagnosis.text)
+        self.diagnosis = diagnosis
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one run of CellProfiler left behind.
+
+    Attributes:
+        exit_status: Of the process; None when a signal ended it.
+        signal: That ended the process; None when it ended by itself.
+        timed_out: The worker ended it because it ran longer than the job timeout.
+        done: First line of this attempt's done file; None when there is none.
+        log: The lines that CellProfiler printed.
+        files: How many files it wrote.
+        seconds: How long it ran.
+    """
+
+    exit_status: int | None
+    signal: int | None
+    timed_out: bool
+    done: str | None
+    log: Sequence[str]
+    files: int
+    seconds: float
+
+
+# CellProfiler skips the modules that it cannot load, runs the others and says Complete.
+_NEVER_COMPLETE = ("unknown_module", "pipeline_broken")
+
+
+def diagnose(evidence: Evidence) -> Diagnosis | None:
+    """What a run of CellProfiler amounts to: None for a success.
+
+    CellProfiler's exit status 0 and the word Complete prove nothing by themselves: it says so of a
+    pipeline that it could not load.
+    """
+    if evidence.timed_out:
+        return Diagnosis(
+            "timeout",
+            f"CellProfiler was ended after {evidence.seconds:.0f} s, the job timeout.",
+            "",
+            "Make smaller groups, or raise the timeout (at most 12 hours).",
+            permanent=False,
+        )
+    symptom = _first_symptom(evidence.log)
+    if evidence.signal is not None:
+        # Nothing that the log says of the pipeline explains a signal; a full disk may.
+        if symptom is not None and not symptom.permanent:
+            return symptom
+        return Diagnosis(
+            "killed",
+            f"CellProfiler was ended by signal {evidence.signal}.",
+            "",
+            "Signal 9 mostly means that the container ran out of memory: raise memory or lower "
+            "docker_cores.",
+            permanent=False,
+        )
+    complete = evidence.exit_status == 0 and evidence.done == "Complete"
+    # A failed module is no failure of a run that ended well all the same (always_continue); a
+    # pipeline that did not load whole is.
+    if symptom is not None and (not complete or symptom.code in _NEVER_COMPLETE):
+        return symptom
+    if not complete:
+        done = "no done file" if evidence.done is None else f"{evidence.done!r} in its done file"
+        return Diagnosis(
+            "not_complete",
+            f"CellProfiler ended with exit status {evidence.exit_status} and {done}.",
+            _last_line(evidence.log),
+            "Read the job's log.",
+            permanent=False,
+        )
+    if not evidence.files:
+        return Diagnosis(
+            "no_outputs",
+            "CellProfiler says Complete, but has written no file.",
+            "",
+            "Give the pipeline an export module that writes to the Default Output Folder.",
+            permanent=True,
+        )
+    return None
+
+
+def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
+    for symptom in SYMPTOMS:
+        for line in log:
+            if symptom.pattern.search(line):
+                return Diagnosis(
+                    symptom.code,
+                    symptom.summary,
+                    _cause(log, line),
+                    symptom.resolution,
+                    symptom.permanent,
+                )
+    return None
+
+
+# The last line of a Python traceback.
+_ERROR = re.compile(r"^\w*(Error|Exception)\b")
+
+
+def _cause(log: Sequence[str], line: str) -> str:
+    """The line itself when it is an error's text, else the error that follows it."""
+    if _ERROR.match(line):
+        return line.strip()
+    following = log[log.index(line) + 1 :]
+    errors = (later for later in following if _ERROR.match(later))
+    return " ".join([line.strip(), *[error.strip() for error in list(errors)[:1]]])
+
+
+def _last_line(log: Sequence[str]) -> str:
+    return next((line.strip() for line in reversed(log) if line.strip()), "")
+
+
+_MISSING = ("404", "NoSuchKey", "NotFound", "NoSuchBucket")
+_REFUSED = ("403", "AccessDenied", "AllAccessDisabled", "AccessControlListNotSupported")
+_EXPIRED = ("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "InvalidAccessKeyId")
+
+
+def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis:
+    """Why S3 did not give or take an object.
+
+    Args:
+        error: What boto3 raised.
+        what: What the object is to the job: pipeline, data_file, image, input, output.
+        bucket: Where it lies or should lie.
+        key: Its key.
+    """
+    where = f"s3://{bucket}/{key}"
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _MISSING:
+            return Diagnosis(
+                f"{what}_missing",
+                f"The {what} does not exist: {where}.",
+                "",
+                "Correct the key in the job file or CSV, or copy the object there.",
+                permanent=True,
+            )
+        if code in _REFUSED:
+            return Diagnosis(
+                "access_denied",
+                f"S3 refuses the {what} {where}.",
+                str(error),
+                "Give the task role the right to it; S3 also says so of an object that is missing "
+                "when the role may not list the bucket.",
+                permanent=True,
+            )
+        if 400 <= status < 500 and status not in (408, 429) and code not in _EXPIRED:
+            return Diagnosis(
+                "s3_refused", f"S3 refuses the {what} {where}.", str(error), "", permanent=True
+            )
+    return Diagnosis(
+        "s3_unreachable",
+        f"S3 does not answer for the {what} {where}.",
+        str(error),
+        "It is tried again.",
+        permanent=False,
+    )
+
+
+def diagnose_os(error: OSError, doing: str) -> Diagnosis:
+    """Why the machine could not do something with its own disk."""
+    full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+    return Diagnosis(
+        "disk_full" if full else "machine_error",
+        f"The disk of the machine is full while {doing}." if full else f"Failed while {doing}.",
+        str(error),
+        "Raise ebs_vol_size or lower the number of slots a machine." if full else "",
+        permanent=False,
+    )

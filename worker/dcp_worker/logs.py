@@ -1,0 +1,24 @@
+"""The container's own log: standard output, which ECS sends to the per-instance log group."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+
+def to_stdout(who: str) -> None:
+    """Send all logging to standard output, each line saying who speaks; attempts as bare JSON."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(f"%(asctime)s {who} %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # Warnings of watchtower, when CloudWatch does not take the log; once each is enough.
+    logging.captureWarnings(True)
+    warnings.simplefilter("once")
+    # The image has Python 3.9; its boto3 says at every start that later ones will not.
+    warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
+    bare = logging.StreamHandler(sys.stdout)
+    bare.setFormatter(logging.Formatter("%(message)s"))
+    attempts = logging.getLogger("dcp_worker.attempts")
+    attempts.addHandler(bare)
+    attempts.propagate = False

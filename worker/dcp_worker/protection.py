@@ -1,0 +1,61 @@
+"""ECS task scale-in protection: a service that shrinks stops idle containers, not working ones.
+
+"Amazon ECS task scale-in protection endpoint", Amazon ECS Developer Guide.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import urllib.request
+from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+# Renewed long before it expires; short enough that a container which hangs is not kept for days.
+MINUTES = 60
+_RENEW_SECONDS = MINUTES * 60 / 3
+_RETRY_SECONDS = 60.0
+_TIMEOUT = 2.0
+
+
+class Protection:
+    """The protection of this container's task; without an ECS agent it does nothing."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._agent = environment.get("ECS_AGENT_URI", "")
+        self._wanted = False
+        self._next = 0.0
+
+    def set(self, wanted: bool) -> None:
+        """Ask for what is wanted, when it is new, must be renewed, or failed a while ago."""
+        if not self._agent:
+            return
+        now = time.monotonic()
+        due = now >= self._next and (wanted or self._next > 0)
+        if wanted == self._wanted and not due:
+            return
+        self._wanted = wanted
+        done = self._put(wanted)
+        if not done:
+            self._next = now + _RETRY_SECONDS
+        else:
+            self._next = now + _RENEW_SECONDS if wanted else 0.0
+
+    def _put(self, wanted: bool) -> bool:
+        body: dict[str, object] = {"ProtectionEnabled": wanted}
+        if wanted:
+            body["ExpiresInMinutes"] = MINUTES
+        request = urllib.request.Request(
+            f"{self._agent.rstrip('/')}/task-protection/v1/state",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method="PUT",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT):
+                return True
+        except OSError as error:  # URLError, HTTPError and timeouts are OSErrors
+            log.warning("The task's scale-in protection could not be set: %s", error)
+            return False

@@ -1,0 +1,170 @@
+"""The job queue: receiving, holding, returning, deleting and dead-lettering a message."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dcp_worker.settings import LONGEST_INVISIBILITY
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+log = logging.getLogger(__name__)
+
+# How long one long poll waits. SQS may give a message to a poll whose worker has gone, and the
+# message then stays hidden for its whole visibility timeout: so a stopping slot ends its poll
+# before it leaves, and the poll is short enough not to delay the end.
+POLL_SECONDS = 3
+# Longer than a poll, so that a message returned by one slot of a stopping container is not
+# received (and counted as an attempt) by the last poll of another.
+RETURN_SECONDS = POLL_SECONDS + 1
+# SQS's answers when a message is no longer ours.
+_LOST = (
+    "ReceiptHandleIsInvalid",
+    "MessageNotInflight",
+    "InvalidParameterValue",
+    "QueueDoesNotExist",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "AWS.SimpleQueueService.MessageNotInflight",
+)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A received message.
+
+    Attributes:
+        attempt: How often it has been received, this time included.
+        waited: Seconds between its sending and this receipt.
+        received_at: Clock (time.monotonic) before the receipt.
+    """
+
+    body: str
+    message_id: str
+    receipt: str
+    attempt: int
+    waited: float
+    received_at: float
+
+
+class Queue:
+    """The queue of the app and its dead-letter queue."""
+
+    def __init__(self, client: SQSClient, url: str, dead_letter_url: str) -> None:
+        self._client = client
+        self._url = url
+        self._dead_letter_url = dead_letter_url
+
+    def receive(self, visibility: int) -> Message | None:
+        """Wait for one message with a long poll; None when none came."""
+        started = time.monotonic()
+        answer = self._client.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=POLL_SECONDS,
+            VisibilityTimeout=visibility,
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+        )
+        for received in answer.get("Messages", []):
+            attributes = received.get("Attributes", {})
+            sent = int(attributes.get("SentTimestamp", 0)) / 1000
+            return Message(
+                body=received["Body"],
+                message_id=received["MessageId"],
+                receipt=received["ReceiptHandle"],
+                attempt=int(attributes.get("ApproximateReceiveCount", 1)),
+                waited=max(0.0, time.time() - sent),
+                received_at=started,
+            )
+        return None
+
+    def hide(self, message: Message, seconds: int) -> None:
+        """Let a message become visible to others after so many seconds from now."""
+        self._client.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds
+        )
+
+    def delete(self, message: Message) -> None:
+        """Remove a message whose job has ended."""
+        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
+
+    def send_again(self, message: Message) -> None:
+        """Replace a message by a new one with the same body, whose attempts count from 0."""
+        self._client.send_message(QueueUrl=self._url, MessageBody=message.body)
+        self.delete(message)
+
+    def dead_letter(self, message: Message, attributes: dict[str, str]) -> None:
+        """Move a message to the dead-letter queue; attributes without text are left out."""
+        sent: dict[str, MessageAttributeValueTypeDef] = {
+            name: {"DataType": "String", "StringValue": text}
+            for name, text in attributes.items()
+            if text
+        }
+        self._client.send_message(
+            QueueUrl=self._dead_letter_url, MessageBody=message.body, MessageAttributes=sent
+        )
+        self.delete(message)
+
+
+class Lease:
+    """Keeps a message hidden from other workers while its job runs, on a thread of its own.
+
+    The lease is lost when SQS says that the message is no longer ours, or when it could not be
+    extended before it ran out. Whoever lost it must neither upload nor delete.
+    """
+
+    def __init__(self, queue: Queue, message: Message, visibility: int) -> None:
+        self._queue = queue
+        self._message = message
+        self._visibility = visibility
+        self._ends = message.received_at + visibility
+        self._last_end = message.received_at + LONGEST_INVISIBILITY
+        self._refused = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._extend, name="lease", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def lost(self) -> bool:
+        """Someone else may have the message by now."""
+        return self._refused or time.monotonic() >= self._ends
+
+    def _extend(self) -> None:
+        while not self._over.wait(self._visibility / 3):
+            now = time.monotonic()
+            seconds = min(self._visibility, int(self._last_end - now) - 1)
+            if seconds < 1:
+                return  # 12 hours are over; SQS extends no further
+            try:
+                self._queue.hide(self._message, seconds)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in _LOST:
+                    log.warning("Lost message %s: %s", self._message.message_id, error)
+                    self._refused = True
+                    return
+                log.warning("Could not extend message %s: %s", self._message.message_id, error)
+            except BotoCoreError as error:
+                log.warning("Could not extend message %s: %s", self._message.message_id, error)
+            else:
+                self._ends = now + seconds
