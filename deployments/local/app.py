@@ -12,6 +12,7 @@ from deployments.local import (
     ecs_actions,
     ecs_service_actions,
     fleet_actions,
+    queues,
     spot_fleet_actions,
 )
 from deployments.local.access import refusal
@@ -34,6 +35,7 @@ class Application:
         services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
         replace(EC2Response, "ec2", fleets, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
+        queues.replace()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

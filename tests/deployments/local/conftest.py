@@ -30,11 +30,13 @@ def wait_for(condition: Callable[[], Any], what: str, limit: float = LIMIT_SECON
     raise AssertionError(f"not within {limit} s: {what}")
 
 
-def client_of(emulator: Emulator, service: str, key: str = "key") -> Any:
+def client_of(
+    emulator: Emulator, service: str, key: str = "key", region: str = "us-east-1"
+) -> Any:
     """Return a client of a service of an emulator."""
     return boto3.client(
         service,
-        region_name="us-east-1",
+        region_name=region,
         endpoint_url=emulator.endpoint_url,
         aws_access_key_id=key,
         aws_secret_access_key="secret",

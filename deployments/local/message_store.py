@@ -1,0 +1,163 @@
+"""The messages of one SQS standard queue, with counts that cost nothing.
+
+Sources: the Amazon SQS Developer Guide ("Amazon SQS visibility timeout", "Using dead-letter
+queues") and API reference (ReceiveMessage, DeleteMessage, ChangeMessageVisibility).
+"""
+
+import heapq
+import itertools
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST_INVISIBILITY = 43_200.0
+
+
+class HandleError(Exception):
+    """A receipt handle that this queue never gave out."""
+
+
+class StaleError(Exception):
+    """A receipt handle whose message is deleted or has been received again since."""
+
+
+class NotInFlightError(Exception):
+    """A message that is visible again, so that its visibility cannot be changed."""
+
+
+class InvisibilityError(Exception):
+    """A message would stay invisible for more than 12 hours after its receive."""
+
+
+@dataclass(eq=False)
+class Stored:
+    """A message in a queue."""
+
+    message: Any
+    handle: str = ""
+    received_at: float = 0.0
+    wakes_at: float = 0.0
+
+
+@dataclass
+class MessageStore:
+    """Messages that can be received, are in flight, or are delayed; seconds are `clock`'s."""
+
+    clock: Callable[[], float] = time.monotonic
+    visible: dict[str, Stored] = field(default_factory=dict)
+    in_flight: dict[str, Stored] = field(default_factory=dict)
+    delayed: dict[str, Stored] = field(default_factory=dict)
+    handles: dict[str, str] = field(default_factory=dict)
+    _waking: list[tuple[float, int, Stored]] = field(default_factory=list)
+    _numbers: Any = field(default_factory=itertools.count)
+
+    def wake(self) -> None:
+        """Make the messages visible whose delay or invisibility is over."""
+        now = self.clock()
+        while self._waking and self._waking[0][0] <= now:
+            at, _, stored = heapq.heappop(self._waking)
+            if stored.wakes_at != at:
+                continue
+            for place in (self.in_flight, self.delayed):
+                if place.pop(stored.message.id, None) is not None:
+                    self.visible[stored.message.id] = stored
+
+    def seconds_to_wake(self) -> float:
+        """Return the time until a message may become visible."""
+        return max(0.0, self._waking[0][0] - self.clock()) if self._waking else float("inf")
+
+    def add(self, message: Any, delay_seconds: float = 0.0) -> None:
+        """Take a message in."""
+        stored = Stored(message)
+        if delay_seconds > 0:
+            self._sleep(stored, self.delayed, delay_seconds)
+        else:
+            self.visible[message.id] = stored
+
+    def receive(
+        self, count: int, invisible_seconds: float, most_receives: int | None
+    ) -> tuple[list[Any], list[Any]]:
+        """Take messages out to a consumer.
+
+        Args:
+            count: At most this many.
+            invisible_seconds: The visibility timeout.
+            most_receives: maxReceiveCount of the redrive policy, None without one.
+
+        Returns:
+            The received messages, and those that go to the dead-letter queue instead.
+        """
+        self.wake()
+        received: list[Any] = []
+        dead: list[Any] = []
+        for message_id, stored in list(itertools.islice(self.visible.items(), count * 10)):
+            message = stored.message
+            if len(received) == count:
+                break
+            del self.visible[message_id]
+            if most_receives is not None and message.approximate_receive_count >= most_receives:
+                self.handles.pop(stored.handle, None)
+                dead.append(message)
+                continue
+            stored.handle, stored.received_at = uuid.uuid4().hex, self.clock()
+            self.handles[stored.handle] = message_id
+            self._sleep(stored, self.in_flight, invisible_seconds)
+            message.receipt_handle = stored.handle
+            received.append(message)
+        return received, dead
+
+    def delete(self, handle: str) -> None:
+        """Delete the message of a receipt handle.
+
+        With a handle that is not the newest of its message nothing is deleted and nothing raised.
+
+        Raises:
+            HandleError: For no handle of this queue.
+        """
+        stored = self._stored(handle)
+        if stored is not None and stored.handle == handle:
+            for place in (self.visible, self.in_flight, self.delayed):
+                place.pop(stored.message.id, None)
+            stored.wakes_at = -1.0
+
+    def change_visibility(self, handle: str, seconds: float) -> None:
+        """Let a message in flight stay invisible for this long from now.
+
+        Raises:
+            HandleError: For no handle of this queue.
+            StaleError: When the message is deleted or was received again.
+            NotInFlightError: When the message is visible.
+            InvisibilityError: When it would be invisible for more than 12 hours in all.
+        """
+        self.wake()
+        stored = self._stored(handle)
+        if stored is None or stored.handle != handle:
+            raise StaleError
+        if stored.message.id not in self.in_flight:
+            raise NotInFlightError
+        if self.clock() + seconds - stored.received_at > LONGEST_INVISIBILITY:
+            raise InvisibilityError
+        self._sleep(stored, self.in_flight, seconds)
+        self.wake()
+
+    def clear(self) -> None:
+        """Delete all messages."""
+        for place in (self.visible, self.in_flight, self.delayed):
+            place.clear()
+        self._waking.clear()
+
+    def _stored(self, handle: str) -> Stored | None:
+        if handle not in self.handles:
+            raise HandleError
+        message_id = self.handles[handle]
+        for place in (self.in_flight, self.visible):
+            if message_id in place:
+                return place[message_id]
+        return None
+
+    def _sleep(self, stored: Stored, place: dict[str, Stored], seconds: float) -> None:
+        stored.wakes_at = self.clock() + seconds
+        place[stored.message.id] = stored
+        heapq.heappush(self._waking, (stored.wakes_at, next(self._numbers), stored))

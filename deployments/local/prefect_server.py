@@ -1,0 +1,122 @@
+"""A Prefect server of our own on 127.0.0.1, for as long as it is needed.
+
+Imports nothing of Prefect: its settings are read when it is first imported, so the address of the
+server must stand in the environment before that.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from deployments.local.container_init import PR_SET_PDEATHSIG, prctl
+
+HOST = "127.0.0.1"
+START_SECONDS = 180
+STOP_SECONDS = 15
+LOG_NAME = "server.log"
+
+
+class ServerError(RuntimeError):
+    """The Prefect server did not start; the text ends with what it wrote."""
+
+
+def free_port(wanted: int = 0) -> int:
+    """A port that is free: the one wanted if it is, else any."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port")
+
+
+def use_server(home: Path, port: int) -> str:
+    """Make this process and its children use a server that will listen on this port.
+
+    Returns:
+        The address of its UI.
+    """
+    os.environ["PREFECT_HOME"] = str(home)
+    os.environ["PREFECT_API_URL"] = f"http://{HOST}:{port}/api"
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    os.environ.pop("PREFECT_API_KEY", None)
+    return f"http://{HOST}:{port}"
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is gone, however it went."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def prefect(*arguments: str) -> list[str]:
+    """The command line of Prefect's own command in this environment."""
+    return [sys.executable, "-m", "prefect", *arguments]
+
+
+@contextmanager
+def child(
+    command: Sequence[str], log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program for the time of the `with` block, its output in a file.
+
+    It has a session of its own, so that Ctrl-C in the terminal reaches it only through us.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def start_server(home: Path, port: int) -> Iterator[Callable[[], None]]:
+    """Run the Prefect server for the time of the `with` block.
+
+    Args:
+        home: Its folder, made when missing; holds its database and its log.
+        port: Its port on 127.0.0.1, as given to `use_server`.
+
+    Yields:
+        A function that waits until the server answers, and raises ServerError when it does not.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    command = prefect("server", "start", "--host", HOST, "--port", str(port))
+    with child(command, home / LOG_NAME) as process:
+        yield partial(_await, process, home, port)
+
+
+def _await(process: subprocess.Popen[bytes], home: Path, port: int) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with opener.open(f"http://{HOST}:{port}/api/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    log = (home / LOG_NAME).read_text(errors="replace")[-2000:]
+    raise ServerError(f"the Prefect server did not start: {log}")

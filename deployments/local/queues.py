@@ -1,0 +1,186 @@
+"""SQS with kept counts, in the place of moto's list of messages that is counted at every call."""
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import moto.sqs.models as sqs
+from moto.core.utils import unix_time_millis
+from moto.sqs.exceptions import (
+    InvalidParameterValue,
+    QueueDoesNotExist,
+    ReceiptHandleIsInvalid,
+    SQSException,
+)
+
+from deployments.local.message_store import (
+    HandleError,
+    InvisibilityError,
+    MessageStore,
+    NotInFlightError,
+    StaleError,
+)
+
+LONGEST_WAIT = 1.0
+
+
+class KeptQueue(sqs.Queue):  # type: ignore[misc]  # moto's classes come untyped
+    """moto's queue, its attributes and policies, over a `MessageStore`."""
+
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        if self.fifo_queue:
+            raise InvalidParameterValue("FIFO queues are not emulated")
+        self.store = MessageStore()
+
+    def _count(self, count: Callable[[MessageStore], int]) -> int:
+        with self._messages_lock:
+            self.store.wake()
+            return count(self.store)
+
+    @property
+    def approximate_number_of_messages(self) -> int:
+        """Messages that can be received."""
+        return self._count(lambda store: len(store.visible))
+
+    @property
+    def approximate_number_of_messages_not_visible(self) -> int:
+        """Messages in flight."""
+        return self._count(lambda store: len(store.in_flight))
+
+    @property
+    def approximate_number_of_messages_delayed(self) -> int:
+        """Messages whose delay is not over."""
+        return self._count(lambda store: len(store.delayed))
+
+    def add_message(self, message: Any) -> None:
+        """Take a message in and tell those who wait."""
+        delay = (message.delayed_until - unix_time_millis()) / 1000
+        with self._messages_lock:
+            self.store.add(message, delay)
+            self._messages_lock.notify_all()
+
+    def delete_message(self, receipt_handle: str) -> None:
+        """Delete the message of a receipt handle.
+
+        Raises:
+            ReceiptHandleIsInvalid: For no handle of this queue.
+        """
+        with self._messages_lock:
+            try:
+                self.store.delete(receipt_handle)
+            except HandleError:
+                raise ReceiptHandleIsInvalid from None
+
+    def receive(self, count: int, invisible_seconds: float) -> list[Any]:
+        """Receive without waiting; move what was received too often to the dead-letter queue."""
+        most = self.redrive_policy["maxReceiveCount"] if self.redrive_policy else None
+        with self._messages_lock:
+            received, dead = self.store.receive(count, invisible_seconds, most)
+            for message in received:
+                message.approximate_receive_count += 1
+                if not message.approximate_first_receive_timestamp:
+                    message.approximate_first_receive_timestamp = int(unix_time_millis())
+            copies = [copy.copy(message) for message in received]
+        for message in dead:
+            self.dead_letter_queue.add_message(message)
+        return copies
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a message may have come."""
+        with self._messages_lock:
+            if not self.store.visible:
+                until = min(seconds, self.store.seconds_to_wake(), LONGEST_WAIT)
+                self._messages_lock.wait(until)
+
+    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+        """Let a message in flight stay invisible for this long from now.
+
+        Raises:
+            SQSException: As ChangeMessageVisibility of the Amazon SQS API reference says.
+        """
+        reason = ""
+        with self._messages_lock:
+            try:
+                self.store.change_visibility(receipt_handle, seconds)
+                self._messages_lock.notify_all()
+            except HandleError:
+                raise ReceiptHandleIsInvalid from None
+            except NotInFlightError:
+                text = "The specified message is not in flight."
+                raise SQSException("MessageNotInflight", text) from None
+            except StaleError:
+                reason = "Message does not exist or is not available for visibility timeout change."
+            except InvisibilityError:
+                reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+        if reason:
+            text = f"Value {seconds} for parameter VisibilityTimeout is invalid. Reason: {reason}"
+            raise InvalidParameterValue(text)
+
+
+def receive_message(
+    self: Any,
+    queue_name: str,
+    count: int,
+    wait_seconds_timeout: int,
+    visibility_timeout: int,
+    message_attribute_names: list[str] | None = None,
+) -> list[Any]:
+    """Receive messages, waiting for the first; as a method of moto's backend."""
+    end = time.monotonic() + wait_seconds_timeout
+    while True:
+        queue = self.queues.get(queue_name)
+        if queue is None:
+            raise QueueDoesNotExist
+        messages: list[Any] = queue.receive(count, visibility_timeout)
+        left = end - time.monotonic()
+        if messages or left <= 0:
+            break
+        queue.wait(left)
+    for message in messages:
+        sqs._filter_message_attributes(message, message_attribute_names or [])
+    return messages
+
+
+def change_message_visibility(
+    self: Any, queue_name: str, receipt_handle: str, visibility_timeout: int
+) -> None:
+    """Change a message's visibility; as a method of moto's backend."""
+    self.get_queue(queue_name).change_visibility(receipt_handle, int(visibility_timeout))
+
+
+def change_message_visibility_batch(
+    self: Any, queue_name: str, entries: list[dict[str, Any]]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Change several messages' visibility, each on its own; as a method of moto's backend."""
+    done: list[str] = []
+    failed: list[dict[str, Any]] = []
+    for entry in entries:
+        try:
+            seconds = int(entry["VisibilityTimeout"])
+            self.change_message_visibility(queue_name, entry["ReceiptHandle"], seconds)
+            done.append(entry["Id"])
+        except SQSException as error:
+            text = {"Code": error.code, "Message": error.message}
+            failed.append({"Id": entry["Id"], "SenderFault": True, **text})
+    return done, failed
+
+
+def purge_queue(self: Any, queue_name: str) -> None:
+    """Delete all messages of a queue; as a method of moto's backend."""
+    queue = self.get_queue(queue_name)
+    with queue._messages_lock:
+        queue.store.clear()
+
+
+def replace() -> None:
+    """Let moto's SQS make and serve kept queues."""
+    sqs.Queue = KeptQueue
+    for method in (
+        receive_message,
+        change_message_visibility,
+        change_message_visibility_batch,
+        purge_queue,
+    ):
+        setattr(sqs.SQSBackend, method.__name__, method)

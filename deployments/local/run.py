@@ -1,0 +1,187 @@
+"""`dcp local run`: one full run on this computer, from a folder to a folder."""
+
+import json
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+
+from blocks import FleetTemplate, RunConfig
+from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
+from blocks.reading import parse_config, parse_fleet, read_text
+from deployments.local.aws import Emulator, start_emulator
+from deployments.local.buckets import empty_into, fill_bucket, make_bucket
+from deployments.local.prefect_server import start_server
+from deployments.local.worlds import CREDENTIALS, credentials_of, worker_python
+from flows.full_run import dcp
+from tasks import record
+from tasks.aws import Aws
+from tasks.cleanup import left_running
+from tasks.jobs import JobFile, parse_job_file
+from tasks.results import Report
+from tasks.run import Run
+
+DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
+MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `dcp local run` was asked for.
+
+    Attributes:
+        config: Run config file.
+        job: Job file.
+        data: Folder that is the content of every bucket.
+        output: Folder that the outputs are copied to.
+        fleet: Fleet template or DCP fleet file.
+        report: File that the report is written to.
+        home: Folder of the Prefect server.
+        port: Port of the Prefect server.
+    """
+
+    config: str
+    job: str
+    data: Path
+    output: Path
+    fleet: str | None
+    report: Path | None
+    home: Path
+    port: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a request, read and found sound."""
+
+    config: RunConfig
+    jobs: JobFile
+    fleet: FleetTemplate
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; stdout is for the outcome."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_inputs(request: Request) -> Inputs:
+    """Read and check all that was given.
+
+    Raises:
+        InputError: Something is wrong with it.
+    """
+    config = parse_config(_without_account(read_text(request.config)), request.config)
+    jobs = parse_job_file(read_text(request.job), request.job)
+    fleet = parse_fleet(read_text(request.fleet), request.fleet) if request.fleet else None
+    if not request.data.is_dir():
+        raise NotFound(Problem(str(request.data), "--data", "is not a folder"))
+    if request.output.exists() and not request.output.is_dir():
+        raise ConfigError(Problem(str(request.output), "--output", "is not a folder"))
+    return Inputs(config, jobs, fleet or FleetTemplate())
+
+
+def _without_account(text: str) -> str:
+    """A config without the credentials of a real account, which have no meaning here."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # told, with its place, by who reads the config next
+    if not isinstance(values, dict):
+        return text
+    account = {"aws_credentials", "aws_profile"}
+    sections = [values, *(value for value in values.values() if isinstance(value, dict))]
+    if not any(account & section.keys() for section in sections):
+        return text
+    for section in sections:
+        for key in account & section.keys():
+            del section[key]
+    return yaml.safe_dump({key: value for key, value in values.items() if value != {}})
+
+
+def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
+    """The settings of a run on this computer: its endpoint, and what it cannot do."""
+    if not config.download_files:
+        say("A bucket cannot be mounted on this computer: the images are downloaded instead.")
+    return config.model_copy(
+        update={
+            "aws_credentials": credentials_of(emulator, config.aws_region),
+            "download_files": True,
+            "monitor_seconds": min(config.monitor_seconds, MONITOR_SECONDS),
+        }
+    )
+
+
+def run(request: Request) -> int:
+    """Do the run; returns the exit status."""
+    try:
+        inputs = read_inputs(request)
+        python = worker_python()
+        with ExitStack() as stack:
+            await_server = stack.enter_context(start_server(request.home, request.port))
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-aws-")))
+            emulator = stack.enter_context(start_emulator(root, python))
+            config = settings_here(inputs.config, emulator)
+            aws = Aws.connect(config.credentials, config.aws_region)
+            for bucket in config.buckets():
+                make_bucket(aws.s3, bucket, config.aws_region)
+                files = fill_bucket(aws.s3, bucket, request.data)
+                say(f"bucket {bucket}: {files} files of {request.data}")
+            await_server()
+            say(f"Prefect: http://127.0.0.1:{request.port}")
+            return _run(request, Inputs(config, inputs.jobs, inputs.fleet), aws)
+    except InputError as error:
+        say(str(error))
+        return BAD_INPUT
+
+
+def _run(request: Request, inputs: Inputs, aws: Aws) -> int:
+    inputs.config.aws_credentials.save(CREDENTIALS, overwrite=True)
+    inputs.config.save("local", overwrite=True)
+    inputs.fleet.save("local", overwrite=True)
+    failure = _flow(request.job)
+    run = Run(inputs.config, record.latest_id(aws, inputs.config) or "", aws)
+    report = _report(run)
+    if report is None and isinstance(failure, InputError):
+        raise failure
+    if failure is not None:
+        say(str(failure))
+    report = report or Report(run.names.app, run.run_id, 0, 0, 0, 0, 0)
+    for problem in report.problems:
+        say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']}")
+    files = empty_into(
+        aws.s3, run.config.outputs_bucket, [f"{inputs.jobs.output.rstrip('/')}/"], request.output
+    )
+    say(f"{files} files of outputs in {request.output}")
+    left = left_running(run)
+    if request.report:
+        told = report.as_json() | {"left_running": left}
+        request.report.parent.mkdir(parents=True, exist_ok=True)
+        request.report.write_text(json.dumps(told, indent=1) + "\n")
+    print(f"{report.summary}; {'left: ' + ', '.join(left) if left else 'nothing left running'}")
+    return DONE if failure is None and report.complete and not left else NOT_DONE
+
+
+def _flow(job: str) -> BaseException | None:
+    """Run `dcp/full-run`'s flow; returns what went wrong, if anything did."""
+    # As Ctrl-C does: the flow cleans up, and so do we.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        state: State[Any] = dcp("local", job, fleet="local", return_state=True)
+    except (KeyboardInterrupt, TerminationSignal):
+        return DcpError("the run was broken off")
+    if state.is_completed():
+        return None
+    error = state.result(raise_on_failure=False)
+    return error if isinstance(error, BaseException) else DcpError(state.message or state.name)
+
+
+def _report(run: Run) -> Report | None:
+    text = record.read(run, "report.json") if run.run_id else None
+    return Report(**json.loads(text)) if text else None
