@@ -65,6 +65,11 @@ def _read(aws: Aws, bucket: str, key: str) -> str | None:
         raise
 
 
+def read(run: Run, name: str) -> str | None:
+    """A part of the run's record, or None when it is not there."""
+    return _read(run.aws, run.config.aws_bucket, run.key(name))
+
+
 def put(run: Run, name: str, text: str) -> str:
     """Write a part of the run's record; returns its S3 address."""
     run.aws.s3.put_object(
@@ -78,7 +83,7 @@ def put(run: Run, name: str, text: str) -> str:
 
 def load(run: Run) -> RunRecord | None:
     """The record of the run, or None when there is none."""
-    text = _read(run.aws, run.config.aws_bucket, run.key("run.json"))
+    text = read(run, "run.json")
     return None if text is None else RunRecord.model_validate_json(text)
 
 

@@ -1,7 +1,6 @@
 """The report of a run: drawn up, written to S3, shown in Prefect."""
 
 import json
-from dataclasses import asdict
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -38,7 +37,7 @@ def write_report(run: Run, note: str = "") -> Report:
     found = record.load(run)
     submitted = None if found is not None and found.jobs is not None else ()
     report = make_report(run, account(run, submitted), note)
-    address = record.put(run, "report.json", json.dumps(asdict(report), indent=1))
+    address = record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
     create_markdown_artifact(
         markdown(report, address), key=artifact_key(run, "report"), description=report.summary
     )

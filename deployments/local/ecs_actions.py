@@ -3,24 +3,23 @@
 from datetime import timedelta
 from typing import Any
 
-from moto.core.exceptions import ServiceException
-
 from deployments.local.cloud import Cloud, ContainerInstance, Region, Task, now
 from deployments.local.ecs_agent import request_stop, task_description
 from deployments.local.ecs_scheduler import hosts, new_task, wish
-from deployments.local.placement import place
+from deployments.local.placement import allows, place
+from deployments.local.refused import Refused
 
 
 def cluster_name(region: Region, params: dict[str, Any]) -> str:
     """Return the name of the cluster that a request names, `default` if none.
 
     Raises:
-        ServiceException: When there is no such active cluster.
+        Refused: When there is no such active cluster.
     """
     name: str = params.get("cluster", "default").rpartition("/")[2]
     cluster = region.ecs.clusters.get(name)
     if cluster is None or cluster.status != "ACTIVE":
-        raise ServiceException("ClusterNotFoundException", "Cluster not found.")
+        raise Refused("ClusterNotFoundException", "Cluster not found.")
     return name
 
 
@@ -90,18 +89,18 @@ def delete_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """DeleteCluster.
 
     Raises:
-        ServiceException: While services, container instances or tasks are active in it.
+        Refused: While services, container instances or tasks are active in it.
     """
     name = cluster_name(region, params)
     if any(one.status != "INACTIVE" for one in region.services(name)):
         text = "The Cluster cannot be deleted while Services are active."
-        raise ServiceException("ClusterContainsServicesException", text)
+        raise Refused("ClusterContainsServicesException", text)
     if _instances(region, name):
         text = "The Cluster cannot be deleted while Container Instances are active or draining."
-        raise ServiceException("ClusterContainsContainerInstancesException", text)
+        raise Refused("ClusterContainsContainerInstancesException", text)
     if any(one.last_status != "STOPPED" for one in region.tasks(name)):
         text = "The Cluster cannot be deleted while Tasks are active."
-        raise ServiceException("ClusterContainsTasksException", text)
+        raise Refused("ClusterContainsTasksException", text)
     region.ecs.clusters[name].status = "INACTIVE"
     return {"cluster": _cluster(region, name, set())}
 
@@ -112,12 +111,14 @@ def list_container_instances(
     """ListContainerInstances.
 
     Raises:
-        ServiceException: When a filter is given: the cluster query language is not emulated here.
+        Refused: When the filter is no cluster query that is understood here.
     """
-    if params.get("filter"):
-        raise ServiceException("InvalidParameterException", "filter is not emulated")
     found = _instances(region, cluster_name(region, params))
-    status = params.get("status")
+    status, query = params.get("status"), params.get("filter")
+    try:
+        found = [one for one in found if not query or allows(query, one.attributes)]
+    except ValueError as error:
+        raise Refused("InvalidParameterException", str(error)) from error
     return {"containerInstanceArns": [one.arn for one in found if status in (None, one.status)]}
 
 
@@ -204,9 +205,7 @@ def list_tasks(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str
     return {"taskArns": [one.arn for one in tasks]}
 
 
-def _tasks(
-    region: Region, params: dict[str, Any]
-) -> tuple[list[Task], list[dict[str, str]]]:
+def _tasks(region: Region, params: dict[str, Any]) -> tuple[list[Task], list[dict[str, str]]]:
     known = region.ecs.tasks.get(cluster_name(region, params), {})
     by_id = {one.id: one for one in known.values()}
     found, failures = [], []
@@ -229,12 +228,12 @@ def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str,
     """StopTask.
 
     Raises:
-        ServiceException: When there is no such task.
+        Refused: When there is no such task.
     """
     found, _ = _tasks(region, {**params, "tasks": [params["task"]]})
     if not found:
         text = "The referenced task was not found."
-        raise ServiceException("InvalidParameterException", text)
+        raise Refused("InvalidParameterException", text)
     request_stop(found[0], "UserInitiated", params.get("reason", "Task stopped by user"))
     return {"task": task_description(region, found[0])}
 
@@ -270,18 +269,16 @@ def protection(task: Task) -> dict[str, Any]:
     return shown
 
 
-def update_task_protection(
-    cloud: Cloud, region: Region, params: dict[str, Any]
-) -> dict[str, Any]:
+def update_task_protection(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """UpdateTaskProtection: for running tasks of services.
 
     Raises:
-        ServiceException: When the time asked for is not 1 to 2,880 minutes.
+        Refused: When the time asked for is not 1 to 2,880 minutes.
     """
     minutes = params.get("expiresInMinutes")
     if minutes is not None and not 1 <= minutes <= 2880:
         text = "expiresInMinutes must be between 1 and 2880"
-        raise ServiceException("InvalidParameterException", text)
+        raise Refused("InvalidParameterException", text)
     found, failures = _tasks(region, params)
     done = []
     for task in found:
@@ -296,7 +293,10 @@ def update_task_protection(
 def get_task_protection(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """GetTaskProtection."""
     if "tasks" not in params:
-        params = {**params, "tasks": [one.arn for one in region.tasks(cluster_name(region, params))]}
+        params = {
+            **params,
+            "tasks": [one.arn for one in region.tasks(cluster_name(region, params))],
+        }
     found, failures = _tasks(region, params)
     return {"protectedTasks": [protection(one) for one in found], "failures": failures}
 

@@ -1,0 +1,74 @@
+"""A worker without CellProfiler: takes messages, waits a moment, writes an output and a record.
+
+What a group's metadata says decides what becomes of its job: a value `fail` gives it up, `die`
+kills the container, `hang` never ends. For tests of everything around the worker.
+"""
+
+import json
+import os
+import signal
+import time
+import urllib.request
+
+import boto3
+
+JOB_SECONDS = float(os.environ.get("NECESSARY_STRING") or 0.2)
+PREFIX = f"dcp/{os.environ['APP_NAME']}/{os.environ['RUN_ID']}/results"
+
+
+def protect(on: bool) -> None:
+    body = json.dumps({"ProtectionEnabled": on, "ExpiresInMinutes": 5}).encode()
+    url = f"{os.environ['ECS_AGENT_URI']}/task-protection/v1/state"
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, body, headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=10):
+        pass
+
+
+def write(s3, message: dict, status: str, reason: str = "") -> None:
+    record = {
+        "job_id": message["job_id"],
+        "Metadata": message["Metadata"],
+        "status": status,
+        "reason": reason,
+        "reason_text": f"the stand-in was told to {reason}" if reason else "",
+    }
+    key = f"{PREFIX}/{status}/{message['job_id']}.json"
+    s3.put_object(Bucket=os.environ["AWS_BUCKET"], Key=key, Body=json.dumps(record).encode())
+
+
+def work(sqs, s3, received: dict) -> None:
+    message = json.loads(received["Body"])
+    values = [pair.split("=")[1] for pair in message["Metadata"].split(",")]
+    if "die" in values:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while "hang" in values:
+        time.sleep(1)
+    time.sleep(JOB_SECONDS)
+    if "fail" in values:
+        write(s3, message, "failed", "fail")
+    else:
+        key = f"{message['output'].rstrip('/')}/{'-'.join(values)}/Image.csv"
+        bucket = os.environ.get("DESTINATION_BUCKET") or os.environ["AWS_BUCKET"]
+        s3.put_object(Bucket=bucket, Key=key, Body=b"ImageNumber\n1\n")
+        write(s3, message, "succeeded")
+    sqs.delete_message(
+        QueueUrl=os.environ["SQS_QUEUE_URL"], ReceiptHandle=received["ReceiptHandle"]
+    )
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    region = os.environ["AWS_REGION"]
+    sqs, s3 = boto3.client("sqs", region), boto3.client("s3", region)
+    queue = os.environ["SQS_QUEUE_URL"]
+    while True:
+        answer = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1, MaxNumberOfMessages=1)
+        for received in answer.get("Messages", []):
+            protect(True)
+            work(sqs, s3, received)
+            protect(False)
+
+
+if __name__ == "__main__":
+    main()
