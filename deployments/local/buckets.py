@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -26,8 +26,11 @@ def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
         s3.head_bucket(Bucket=bucket)
     except ClientError:
         # us-east-1 is the one region that must not be named (S3 API Reference, CreateBucket).
-        place = {} if region == "us-east-1" else {"LocationConstraint": region}
-        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": place} if place else {}))
+        if region == "us-east-1":
+            s3.create_bucket(Bucket=bucket)
+        else:
+            place: Any = {"LocationConstraint": region}
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
 
 
 def fill_bucket(s3: "S3Client", bucket: str, folder: Path) -> int:

@@ -28,6 +28,7 @@ from tasks.jobs import JobFile, parse_job_file
 from tasks.results import Report
 from tasks.run import Run
 
+BLOCK = "local"  # name of the blocks of config and fleet
 DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
 MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
 
@@ -128,24 +129,34 @@ def run(request: Request) -> int:
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-aws-")))
             emulator = stack.enter_context(start_emulator(root, python))
             config = settings_here(inputs.config, emulator)
-            aws = Aws.connect(config.credentials, config.aws_region)
-            for bucket in config.buckets():
-                make_bucket(aws.s3, bucket, config.aws_region)
-                files = fill_bucket(aws.s3, bucket, request.data)
-                say(f"bucket {bucket}: {files} files of {request.data}")
+            fill_buckets(config, request.data)
             await_server()
             say(f"Prefect: http://127.0.0.1:{request.port}")
-            return _run(request, Inputs(config, inputs.jobs, inputs.fleet), aws)
+            return _run(request, Inputs(config, inputs.jobs, inputs.fleet))
     except InputError as error:
         say(str(error))
         return BAD_INPUT
 
 
-def _run(request: Request, inputs: Inputs, aws: Aws) -> int:
+def fill_buckets(config: RunConfig, data: Path) -> None:
+    """Make every bucket of the config, with a folder as the content of each."""
+    s3 = Aws.connect(config.credentials, config.aws_region).s3
+    for bucket in config.buckets():
+        make_bucket(s3, bucket, config.aws_region)
+        say(f"bucket {bucket}: {fill_bucket(s3, bucket, data)} files of {data}")
+
+
+def save_blocks(inputs: Inputs) -> None:
+    """Save credentials, run config and fleet template as blocks in the Prefect server."""
     inputs.config.aws_credentials.save(CREDENTIALS, overwrite=True)
-    inputs.config.save("local", overwrite=True)
-    inputs.fleet.save("local", overwrite=True)
+    inputs.config.save(BLOCK, overwrite=True)
+    inputs.fleet.save(BLOCK, overwrite=True)
+
+
+def _run(request: Request, inputs: Inputs) -> int:
+    save_blocks(inputs)
     failure = _flow(request.job)
+    aws = Aws.connect(inputs.config.credentials, inputs.config.aws_region)
     run = Run(inputs.config, record.latest_id(aws, inputs.config) or "", aws)
     report = _report(run)
     if report is None and isinstance(failure, InputError):
@@ -173,7 +184,7 @@ def _flow(job: str) -> BaseException | None:
     # As Ctrl-C does: the flow cleans up, and so do we.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        state: State[Any] = dcp("local", job, fleet="local", return_state=True)
+        state: State[Any] = dcp(BLOCK, job, fleet=BLOCK, return_state=True)
     except (KeyboardInterrupt, TerminationSignal):
         return DcpError("the run was broken off")
     if state.is_completed():

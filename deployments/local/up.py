@@ -1,0 +1,109 @@
+"""`dcp local up`: Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+from blocks.errors import InputError
+from deployments.examples.demo.make_plate import make_plate
+from deployments.local.aws import start_emulator
+from deployments.local.prefect_server import child, prefect, start_server
+from deployments.local.run import (
+    BAD_INPUT,
+    Inputs,
+    Request,
+    fill_buckets,
+    read_inputs,
+    save_blocks,
+    say,
+    settings_here,
+)
+from deployments.local.worlds import PROJECT, worker_python
+
+POOL = "dcp"
+DEPLOYMENTS = Path("deployments") / "prefect.yaml"
+DEMO = PROJECT / "deployments" / "examples" / "demo"
+STOPPED = 0
+
+
+class SetupError(RuntimeError):
+    """A command of Prefect's failed; the text is what it said."""
+
+
+def up(
+    config: str | None, job: str | None, data: Path | None, fleet: str | None, home: Path, port: int
+) -> int:
+    """Run everything until Ctrl-C; returns the exit status.
+
+    Args:
+        config: Run config file; None for the demo's.
+        job: Job file; None for the demo's.
+        data: Content of the buckets; None for the demo's plate.
+        fleet: Fleet template or DCP fleet file.
+        home: Folder of the Prefect server.
+        port: Port of the Prefect server.
+    """
+    end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end.set())
+    try:
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
+            job_file = job or str(DEMO / "job.json")
+            request = Request(
+                config=config or str(DEMO / "config.yaml"),
+                job=job_file,
+                data=data or _demo_plate(scratch / "data"),
+                output=scratch,
+                fleet=fleet,
+                report=None,
+                home=home,
+                port=port,
+            )
+            inputs = read_inputs(request)
+            await_server = stack.enter_context(start_server(home, port))
+            emulator = stack.enter_context(start_emulator(scratch / "aws", worker_python()))
+            here = Inputs(settings_here(inputs.config, emulator), inputs.jobs, inputs.fleet)
+            fill_buckets(here.config, request.data)
+            await_server()
+            save_blocks(here)
+            _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+            _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
+            worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
+            stack.enter_context(child(worker, home / "worker.log", PROJECT))
+            _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
+            end.wait()
+            say("ending all of it")
+    except InputError as error:
+        say(str(error))
+        return BAD_INPUT
+    return STOPPED
+
+
+def _demo_plate(folder: Path) -> Path:
+    make_plate(folder)
+    return folder
+
+
+def _prefect(*arguments: str) -> None:
+    done = subprocess.run(
+        prefect("--no-prompt", *arguments), cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SetupError(f"prefect {' '.join(arguments)}: {done.stdout}{done.stderr}")
+
+
+def _tell(port: int, job: Path, endpoint_url: str) -> None:
+    print(
+        f"Prefect's UI: http://127.0.0.1:{port}\n"
+        f"AWS: {endpoint_url}\n"
+        "In a second terminal:\n\n"
+        f"  PREFECT_API_URL={os.environ['PREFECT_API_URL']} {PROJECT / '.venv/bin/prefect'} "
+        f"deployment run dcp/full-run --watch -p config=local -p fleet=local -p job={job}\n\n"
+        "Ctrl-C ends all of it.",
+        flush=True,
+    )
