@@ -11,27 +11,36 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cloud import Cloud, Container, wait_for
 
+# How long an example takes says nothing on a machine that others use too.
+settings.register_profile("worker", deadline=None)
+settings.load_profile("worker")
+
 
 @pytest.fixture(scope="session")
-def aws_endpoint() -> Iterator[str]:
-    """The address of a moto server of this test session."""
+def aws() -> Iterator[str]:
+    """A moto server of this test session; its address is in the environment, as AWS's is."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     endpoint = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: _answers(endpoint), "moto's server to answer")
-        yield endpoint
+        with pytest.MonkeyPatch.context() as environment:
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                environment.delenv(name)
+            environment.setenv("AWS_ENDPOINT_URL", endpoint)
+            environment.setenv("AWS_ACCESS_KEY_ID", "test")
+            environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+            environment.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1/")
+            yield endpoint
     finally:
         server.terminate()
         server.wait(10)
@@ -46,14 +55,8 @@ def _answers(endpoint: str) -> bool:
 
 
 @pytest.fixture
-def cloud(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """Buckets, queues and a log group of this test alone."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1/")
+def cloud(aws: str) -> Cloud:
+    """Bucket, queues and log group of this test alone."""
     return Cloud.make(f"t{uuid.uuid4().hex[:10]}")
 
 
@@ -61,10 +64,6 @@ def cloud(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 def container(cloud: Cloud, tmp_path: Path) -> Iterator[Container]:
     """A container of the worker, not started yet; killed at the end."""
     container = Container(cloud, tmp_path / "work")
-    try:
-        yield container
-    finally:
-        container.kill(signal.SIGKILL)
-        wait_for(lambda: not container.processes(), "all its processes to end", 60)
-
-
+    yield container
+    container.kill(signal.SIGKILL)
+    wait_for(lambda: not container.processes(), "all its processes to end")

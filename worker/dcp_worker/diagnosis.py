@@ -7,6 +7,7 @@ message goes back to the queue.
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -145,7 +146,7 @@ def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
 
 
 # The last line of a Python traceback.
-_ERROR = re.compile(r"^\w*(Error|Exception)\b")
+_ERROR = re.compile(r"^[\w.]*(Error|Exception)(:|$)")
 
 
 def _cause(log: Sequence[str], line: str) -> str:
@@ -211,7 +212,7 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
 
 def diagnose_os(error: OSError, doing: str) -> Diagnosis:
     """Why the machine could not do something with its own disk."""
-    full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return Diagnosis(
         "disk_full" if full else "machine_error",
         f"The disk of the machine is full while {doing}." if full else f"Failed while {doing}.",

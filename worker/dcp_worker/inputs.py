@@ -86,7 +86,7 @@ def fetch(
     _check_whole(pipeline, job.pipeline)
     input_folder = folder / "input"
     input_folder.mkdir()
-    _fetch_input(s3, job.input, sources, input_folder, check, say)
+    fetch_input(s3, job.input, sources, input_folder, check, say)
     if batch:
         say("The batch file is used as it is: its images are read from where it says.")
         return Inputs(pipeline, None, input_folder)
@@ -129,7 +129,7 @@ def _check_mounted(images: dict[str, S3Object]) -> None:
         )
 
 
-def _fetch_input(
+def fetch_input(
     s3: S3Client,
     prefix: str,
     sources: Sources,

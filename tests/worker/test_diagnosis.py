@@ -1,0 +1,285 @@
+"""Every row of the failure table, with what CellProfiler 4.2.8 printed in that case."""
+
+import errno
+from typing import List, Optional
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from dcp_worker.diagnosis import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
+from hypothesis import given
+from hypothesis import strategies as st
+
+# Printed at every start of a CellProfiler without a database; it must mislead nobody.
+START = [
+    "MySQL could not be loaded.",
+    "Traceback (most recent call last):",
+    "ModuleNotFoundError: No module named 'MySQLdb'",
+    "Times reported are CPU and Wall-clock times for each module",
+]
+MODULE = "Error detected during run of module LoadData"
+
+
+def evidence(
+    *lines: str,
+    exit_status: Optional[int] = 0,
+    done: Optional[str] = "Complete",
+    files: int = 3,
+    signal: Optional[int] = None,
+    timed_out: bool = False,
+) -> Evidence:
+    return Evidence(exit_status, signal, timed_out, done, [*START, *lines], files, 12.0)
+
+
+def found(given: Evidence) -> Diagnosis:
+    diagnosis = diagnose(given)
+    assert diagnosis is not None
+    return diagnosis
+
+
+def test_success_needs_everything() -> None:
+    assert diagnose(evidence()) is None
+
+
+TABLE = [
+    (
+        "missing image",
+        255,
+        "Failure",
+        [MODULE, 'FileNotFoundError: [Errno 2] The file, "/w/nope.tif", does not exist.'],
+        "file_missing",
+    ),
+    (
+        "zero-byte image",
+        255,
+        "Failure",
+        [MODULE, "OSError: [Errno 22] Could not load the file as an image (see log): b'/w/z.tif'"],
+        "image_unreadable",
+    ),
+    (
+        "group without rows, spreadsheet",
+        255,
+        "Failure",
+        [
+            "Failed to complete post_run processing for module ExportToSpreadsheet.",
+            "IndexError: index 0 is out of bounds for axis 0 with size 0",
+        ],
+        "group_empty",
+    ),
+    (
+        "group without rows, database",
+        255,
+        "Failure",
+        ["AssertionError: Feature FileName_DNA for Image does not exist"],
+        "group_empty",
+    ),
+    (
+        "wrong grouping key",
+        1,
+        None,
+        [
+            "ValueError: The grouping keys specified on the command line (Metadata_Foo) must be "
+            "the same as those defined by the modules in the pipeline (Metadata_Plate)"
+        ],
+        "group_keys",
+    ),
+    (
+        "malformed group",
+        1,
+        None,
+        ["ValueError: dictionary update sequence element #0 has length 1; 2 is required"],
+        "group_malformed",
+    ),
+    (
+        "CSV missing",
+        255,
+        "Failure",
+        [
+            "Failed to prepare run for module LoadData",
+            "FileNotFoundError: [Errno 2] No such file or directory: '/w/ld.csv'",
+        ],
+        "file_missing",
+    ),
+    (
+        "CSV lacks a channel",
+        255,
+        "Failure",
+        [
+            "Error detected during run of module IdentifyPrimaryObjects",
+            "ValueError: The OrigRed image is missing from the pipeline.",
+        ],
+        "channel_missing",
+    ),
+    (
+        "malformed CSV",
+        255,
+        "Failure",
+        [
+            "Failed to prepare run for module LoadData",
+            "ValueError: Error on line 5 of load_data.csv.",
+        ],
+        "csv_malformed",
+    ),
+    (
+        "CSV with a header only",
+        255,
+        "Failure",
+        [
+            "Failed to prepare run for module LoadData",
+            "ValueError: zero-size array to reduction operation maximum which has no identity",
+        ],
+        "csv_empty",
+    ),
+    (
+        "LoadData fails otherwise",
+        255,
+        "Failure",
+        ["Failed to prepare run for module LoadData", "KeyError: 'Metadata_Plate'"],
+        "csv_unreadable",
+    ),
+    (
+        "pipeline missing",
+        1,
+        None,
+        ["OSError: Could not find file, /w/p.cppipe"],
+        "pipeline_unreadable",
+    ),
+    (
+        "pipeline empty or garbage",
+        1,
+        None,
+        ["ValueError: Received HDF5 file header was invalid"],
+        "pipeline_unreadable",
+    ),
+    (
+        "pipeline cut off",
+        0,
+        "Complete",
+        ["Failed to load pipeline", "ValueError: Invalid format for attributes: [module_num:3|"],
+        "pipeline_broken",
+    ),
+    (
+        "unknown module",
+        0,
+        "Complete",
+        ["Failed to load pipeline", "ValueError: Could not find the NoSuchModule module"],
+        "unknown_module",
+    ),
+    (
+        "output folder",
+        1,
+        None,
+        ['AssertionError: Default Output Folder, "/w/out", is not a directory'],
+        "output_folder",
+    ),
+    (
+        "disk full",
+        255,
+        "Failure",
+        ["Error detected during run of module SaveImages", "OSError: [Errno 28] No space left on device"],
+        "disk_full",
+    ),
+    (
+        "out of memory",
+        255,
+        "Failure",
+        [MODULE, "numpy.core._exceptions._ArrayMemoryError: x", "MemoryError: Unable to allocate"],
+        "out_of_memory",
+    ),
+    ("a module fails", 255, "Failure", [MODULE, "ZeroDivisionError: x"], "module_failed"),
+    ("no done file", 0, None, [], "not_complete"),
+    ("nothing known", 255, "Failure", ["RuntimeError: surprise"], "not_complete"),
+]
+TRANSIENT = ("output_folder", "disk_full", "out_of_memory", "not_complete")
+
+
+@pytest.mark.parametrize(
+    ("exit_status", "done", "lines", "code"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_failure_table(
+    exit_status: int, done: Optional[str], lines: List[str], code: str
+) -> None:
+    diagnosis = found(evidence(*lines, exit_status=exit_status, done=done))
+    assert diagnosis.code == code
+    assert diagnosis.permanent is (code not in TRANSIENT)
+    assert diagnosis.summary
+    if lines:
+        assert lines[-1].split("(")[0] in diagnosis.detail
+
+
+def test_complete_without_outputs_is_a_failure() -> None:
+    assert found(evidence(files=0)).code == "no_outputs"
+
+
+def test_a_stale_or_absent_done_file_is_no_success() -> None:
+    assert found(evidence(done=None)).code == "not_complete"
+    assert found(evidence(done="Failure")).code == "not_complete"
+
+
+def test_always_continue_may_complete_with_a_failed_image_set() -> None:
+    assert diagnose(evidence(MODULE, "FileNotFoundError: x")) is None
+
+
+@pytest.mark.parametrize("lines", [[], [MODULE, "ValueError: The X image is missing from the pipeline."]])
+def test_a_killed_process_is_tried_again_whatever_its_log_says(lines: List[str]) -> None:
+    diagnosis = found(evidence(*lines, exit_status=None, signal=9, done=None))
+    assert (diagnosis.code, diagnosis.permanent) == ("killed", False)
+
+
+def test_a_timeout_is_told_from_other_kills() -> None:
+    diagnosis = found(evidence(exit_status=None, signal=9, timed_out=True, done=None))
+    assert (diagnosis.code, diagnosis.permanent) == ("timeout", False)
+
+
+@given(
+    st.none() | st.integers(0, 255),
+    st.none() | st.sampled_from(["Complete", "Failure", ""]),
+    st.integers(0, 3),
+    st.lists(st.sampled_from([line for row in TABLE for line in row[3]]), max_size=3),
+    st.booleans(),
+)
+def test_nothing_but_a_clean_run_is_a_success(
+    exit_status: Optional[int], done: Optional[str], files: int, lines: List[str], timed_out: bool
+) -> None:
+    signal = 9 if exit_status is None else None
+    given = Evidence(exit_status, signal, timed_out, done, lines, files, 1.0)
+    if diagnose(given) is None:
+        assert (exit_status, done, timed_out) == (0, "Complete", False)
+        assert files
+        assert "Failed to load pipeline" not in lines
+
+
+def s3_error(code: str, status: int) -> ClientError:
+    response = {
+        "Error": {"Code": code, "Message": "said so"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, "GetObject")  # type: ignore[arg-type]  # a part of the answer
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "permanent"),
+    [
+        (s3_error("404", 404), "image_missing", True),
+        (s3_error("NoSuchBucket", 404), "image_missing", True),
+        (s3_error("403", 403), "access_denied", True),
+        (s3_error("AccessControlListNotSupported", 400), "access_denied", True),
+        (s3_error("InvalidStorageClass", 400), "s3_refused", True),
+        (s3_error("SlowDown", 503), "s3_unreachable", False),
+        (s3_error("InternalError", 500), "s3_unreachable", False),
+        (s3_error("ExpiredToken", 400), "s3_unreachable", False),
+        (s3_error("RequestTimeout", 408), "s3_unreachable", False),
+        (EndpointConnectionError(endpoint_url="http://x"), "s3_unreachable", False),
+    ],
+)
+def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
+    diagnosis = diagnose_s3(error, "image", "the.bucket", "a/b.tif")
+    assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
+    assert "s3://the.bucket/a/b.tif" in diagnosis.summary
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, "disk_full"), (errno.EIO, "machine_error")]
+)
+def test_a_faulty_disk_is_the_machines_fault(number: int, code: str) -> None:
+    diagnosis = diagnose_os(OSError(number, "x"), "downloading")
+    assert (diagnosis.code, diagnosis.permanent) == (code, False)

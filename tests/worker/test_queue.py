@@ -1,0 +1,75 @@
+"""Holding, returning and dead-lettering messages, on a queue that answers."""
+
+import pytest
+from cloud import Cloud, wait_for
+from dcp_worker.queue import Lease, Message, Queue
+
+
+@pytest.fixture
+def queue(cloud: Cloud) -> Queue:
+    return Queue(cloud.sqs, cloud.queue_url, cloud.dead_letter_url)
+
+
+def received(cloud: Cloud, queue: Queue, visibility: int, body: str = "a job") -> Message:
+    cloud.send(body)
+    message = queue.receive(visibility)
+    assert message is not None
+    return message
+
+
+def test_an_empty_queue_gives_nothing(queue: Queue) -> None:
+    assert queue.receive(30) is None
+
+
+def test_a_message_tells_its_attempts(cloud: Cloud, queue: Queue) -> None:
+    message = received(cloud, queue, 30)
+    assert (message.body, message.attempt) == ("a job", 1)
+    queue.hide(message, 0)
+    again = queue.receive(30)
+    assert again is not None
+    assert (again.message_id, again.attempt) == (message.message_id, 2)
+
+
+def test_a_lease_outlives_the_visibility_timeout(cloud: Cloud, queue: Queue) -> None:
+    message = received(cloud, queue, 2)
+    with Lease(queue, message, 2) as lease:
+        # A poll of 3 s sees the message when it is not extended.
+        assert queue.receive(30) is None
+        assert not lease.lost
+    queue.delete(message)
+    assert cloud.empty()
+
+
+def test_a_lease_is_lost_with_its_message(cloud: Cloud, queue: Queue) -> None:
+    message = received(cloud, queue, 3)
+    with Lease(queue, message, 3) as lease:
+        queue.delete(message)
+        wait_for(lambda: lease.lost, "the loss to be noticed")
+
+
+def test_a_lease_that_cannot_be_extended_ends_with_its_time(cloud: Cloud, queue: Queue) -> None:
+    unreachable = Queue(cloud.sqs, cloud.queue_url + "Gone", cloud.dead_letter_url)
+    message = received(cloud, queue, 3)
+    with Lease(unreachable, message, 3) as lease:
+        wait_for(lambda: lease.lost, "the loss to be noticed")
+
+
+def test_a_new_copy_counts_its_attempts_anew(cloud: Cloud, queue: Queue) -> None:
+    queue.hide(received(cloud, queue, 30), 0)
+    message = queue.receive(30)
+    assert message is not None
+    queue.send_again(message)
+    fresh = queue.receive(30)
+    assert fresh is not None
+    assert (fresh.body, fresh.attempt) == ("a job", 1)
+    assert cloud.counts() == {"visible": 0, "in flight": 1}
+
+
+def test_a_dead_letter_carries_its_reason(cloud: Cloud, queue: Queue) -> None:
+    message = received(cloud, queue, 30)
+    queue.dead_letter(message, {"reason": "image_missing", "job_id": ""})
+    assert cloud.empty()
+    (letter,) = cloud.dead_letters()
+    assert letter["Body"] == "a job"
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes == {"reason": "image_missing"}
