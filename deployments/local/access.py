@@ -26,7 +26,9 @@ def refusal(cloud: Cloud, request: Request) -> Response | None:
         return None
     service = match["service"]
     if service == "ec2":
-        return _xml(401, "AuthFailure", "AWS was not able to validate the provided access credentials")
+        return _xml(
+            401, "AuthFailure", "AWS was not able to validate the provided access credentials"
+        )
     if service == "s3":
         return _xml(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist.")
     if "X-Amz-Target" in request.headers or "json" in request.headers.get("Content-Type", ""):

@@ -133,7 +133,7 @@ def request_stop(task: Task, code: str, reason: str) -> None:
 
 
 def start_tasks(cloud: Cloud, region: Region) -> list[Task]:
-    """Start the containers of tasks that have been placed; return the tasks that could not start."""
+    """Start the containers of placed tasks; return the tasks that could not start."""
     failed = []
     for task in region.tasks():
         if task.last_status != "PENDING":
@@ -217,7 +217,7 @@ def log_driver(region: Region, task: Task) -> Callable[[bytes], None]:
         try:
             region.logs.put_log_events(group, stream, [event])
         except ResourceNotFoundException:
-            return  # The group was deleted under the running container; its output is lost on AWS too.
+            return  # The group was deleted under the container; AWS loses its output too.
 
     return deliver
 
@@ -250,7 +250,7 @@ def _stopped(cloud: Cloud, task: Task, code: int | None) -> None:
 
 
 def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:
-    """Return the credentials that a task or machine is given for its role, the same while it lives."""
+    """Return a task's or machine's credentials for its role, the same while it lives."""
     if owner not in cloud.credentials:
         cloud.credentials[owner] = {
             "AccessKeyId": f"ASIA{uuid.uuid4().hex[:16].upper()}",

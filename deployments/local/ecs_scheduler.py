@@ -31,7 +31,7 @@ def requirements(definition: Any) -> tuple[int, int]:
 
 
 def hosts(region: Region, cluster: str, group: str = "") -> list[Host]:
-    """Return the container instances of a cluster that take new tasks, with what is left on them."""
+    """Return the container instances that take new tasks, with what is left on them."""
     found = []
     for one in region.container_instances.values():
         if one.cluster != cluster or one.status != "ACTIVE":
@@ -94,8 +94,10 @@ def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
         if service.status == "INACTIVE":
             continue
         _back_off(service, [task for task in failed if task.group == service.group])
-        _scale_in(service, [task for task in live if task.desired_status == "RUNNING"])
-        _drain(region, service, [task for task in live if task.desired_status == "RUNNING"])
+        running = [task for task in live if task.desired_status == "RUNNING"]
+        staying = [task for task in running if not _on_draining(region, task)]
+        _scale_in(service, staying if service.status == "ACTIVE" else running)
+        _drain(region, service, running)
         _scale_out(region, cluster, service)
         _steady(service, live)
     _forget_old(region)
@@ -127,7 +129,7 @@ def _scale_in(service: Service, running: list[Task]) -> None:
     deleted = service.status == "DRAINING"
     excess = len(running) - service.desired_count
     newest_first = sorted(current, key=lambda one: one.created_at, reverse=True)
-    stopped = []
+    stopped: list[Task] = []
     for task in [*old, *newest_first]:
         wanted = task in old or len(stopped) < excess
         if wanted and (deleted or not task.protected):
@@ -148,6 +150,8 @@ def _drain(region: Region, service: Service, running: list[Task]) -> None:
     least = service.request.get("deploymentConfiguration", {}).get("minimumHealthyPercent", 100)
     spare = len(running) - math.ceil(service.desired_count * least / 100)
     for task in running:
+        if task.desired_status == "STOPPED":
+            continue  # By the scale-in just before.
         if spare > 0 and _on_draining(region, task) and not task.protected:
             request_stop(task, "ServiceSchedulerInitiated", "Container instance is draining.")
             spare -= 1
@@ -170,7 +174,8 @@ def _scale_out(region: Region, cluster: str, service: Service) -> None:
     most = service.request.get("deploymentConfiguration", {}).get("maximumPercent", 200)
     room = math.floor(service.desired_count * most / 100) - len(wanted)
     missing = min(service.desired_count - len(staying), room)
-    started, reason = [], ""
+    started: list[Task] = []
+    reason = ""
     definition = region.ecs.describe_task_definition(service.task_definition_arn)
     while len(started) < missing:
         host, reason = place(

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from moto.core.exceptions import ServiceException
-
 from deployments.local.cloud import Cloud, Region, Service
 from deployments.local.ecs_actions import cluster_name, failure
 from deployments.local.ecs_scheduler import wish
 from deployments.local.placement import allows
+from deployments.local.refused import Refused
 
 FIXED = ("launchType", "placementConstraints", "placementStrategy", "deploymentConfiguration")
 
@@ -16,19 +15,19 @@ def create_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """CreateService, launch type EC2, scheduling strategy REPLICA.
 
     Raises:
-        ServiceException: When a service of the name exists, the task definition does not, or a
+        Refused: When a service of the name exists, the task definition does not, or a
             placement constraint cannot be understood.
     """
     cluster, name = cluster_name(region, params), params["serviceName"]
     key = f"{cluster}:{name}"
     if params.get("launchType", "EC2") != "EC2" or "desiredCount" not in params:
         text = "Only replica services of launch type EC2 with a desiredCount are emulated"
-        raise ServiceException("InvalidParameterException", text)
+        raise Refused("InvalidParameterException", text)
     known = region.ecs.services.get(key)
     if known is not None and known.status != "INACTIVE":
         draining = "Unable to Start a service that is still Draining."
         text = draining if known.status == "DRAINING" else "Creation of service was not idempotent."
-        raise ServiceException("InvalidParameterException", text)
+        raise Refused("InvalidParameterException", text)
     definition = _definition(region, params["taskDefinition"])
     _check_constraints(definition, params)
     service = Service(
@@ -47,7 +46,7 @@ def create_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
 def _definition(region: Region, named: str) -> Any:
     definition = region.ecs.describe_task_definition(named)
     if definition.status != "ACTIVE":
-        raise ServiceException("ClientException", "TaskDefinition is inactive")
+        raise Refused("ClientException", "TaskDefinition is inactive")
     return definition
 
 
@@ -56,16 +55,16 @@ def _check_constraints(definition: Any, params: dict[str, Any]) -> None:
         for expression in wish(definition, params).constraints:
             allows(expression, {})
     except ValueError as error:
-        raise ServiceException("InvalidParameterException", str(error)) from error
+        raise Refused("InvalidParameterException", str(error)) from error
 
 
 def _find(region: Region, params: dict[str, Any]) -> Service:
     name = params["service"].rpartition("/")[2]
     service = region.ecs.services.get(f"{cluster_name(region, params)}:{name}")
     if service is None:
-        raise ServiceException("ServiceNotFoundException", "Service not found.")
+        raise Refused("ServiceNotFoundException", "Service not found.")
     if service.status != "ACTIVE":
-        raise ServiceException("ServiceNotActiveException", "Service was not ACTIVE.")
+        raise Refused("ServiceNotActiveException", "Service was not ACTIVE.")
     found: Service = service
     return found
 
@@ -74,7 +73,7 @@ def update_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """UpdateService: desired count, task definition, placement, deployment configuration.
 
     Raises:
-        ServiceException: When there is no such active service or task definition.
+        Refused: When there is no such active service or task definition.
     """
     service = _find(region, params)
     request = {**service.request, **{key: params[key] for key in FIXED if key in params}}
@@ -92,12 +91,12 @@ def delete_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """DeleteService: its tasks stop, protected or not, then it is INACTIVE.
 
     Raises:
-        ServiceException: When it is scaled above zero and `force` is not set.
+        Refused: When it is scaled above zero and `force` is not set.
     """
     service = _find(region, params)
     if service.desired_count and not params.get("force"):
         text = "The service cannot be stopped while it is scaled above 0."
-        raise ServiceException("InvalidParameterException", text)
+        raise Refused("InvalidParameterException", text)
     service.desired_count, service.status = 0, "DRAINING"
     return {"service": description(region, service)}
 

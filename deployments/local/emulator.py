@@ -74,6 +74,12 @@ def serve(cloud: Cloud, server: BaseWSGIServer, end: threading.Event) -> None:
     server.shutdown()
 
 
+def await_stdin(end: threading.Event) -> None:
+    """Set the end when standard input ends: whoever started the emulator is gone."""
+    sys.stdin.read()
+    end.set()
+
+
 def isolate() -> None:
     """Forget the environment's AWS settings: moto itself makes clients for some actions."""
     for name in [one for one in os.environ if one.startswith("AWS_")]:
@@ -93,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     if end_with_stdin:
-        threading.Thread(target=lambda: (sys.stdin.read(), end.set()), daemon=True).start()
+        threading.Thread(target=await_stdin, args=(end,), daemon=True).start()
     server = make_server(HOST, port, lambda *_: [], threaded=True, request_handler=QuietHandler)
     cloud = Cloud(settings, f"http://{HOST}:{server.server_port}")
     server.app = Application(cloud)

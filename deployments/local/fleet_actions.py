@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.ec2.utils import convert_tag_spec
 
 from deployments.local.cloud import Cloud, Region, now
 from deployments.local.fleet_keeper import close
 from deployments.local.fleets import EC2_FLEET, Fleet, LaunchSpec, new_fleet_id
+from deployments.local.refused import Refused
 
 KEPT = (
     "ClientToken",
@@ -28,16 +28,16 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     """CreateFleet, types `maintain` and `request`.
 
     Raises:
-        ServiceException: For type `instant`, for tags on instances (only `instant` takes them),
+        Refused: For type `instant`, for tags on instances (only `instant` takes them),
             and for a launch template that does not exist.
     """
     kind = params.get("Type", "maintain")
     if kind == "instant":
-        raise ServiceException("UnsupportedOperation", "Fleets of type instant are not emulated")
+        raise Refused("UnsupportedOperation", "Fleets of type instant are not emulated")
     tags = convert_tag_spec(params.get("TagSpecifications", []))
     if set(tags) - {"fleet"}:
         text = f"Tag specification for a fleet of type {kind} must have resource type 'fleet'"
-        raise ServiceException("InvalidParameterValue", text)
+        raise Refused("InvalidParameterValue", text)
     capacity = params["TargetCapacitySpecification"]
     options = params.get("SpotOptions", {})
     fleet = Fleet(
@@ -54,7 +54,9 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
         valid_until=params.get("ValidUntil"),
         created_at=now(),
     )
-    fleet.config["Tags"] = [{"Key": key, "Value": value} for key, value in tags.get("fleet", {}).items()]
+    fleet.config["Tags"] = [
+        {"Key": key, "Value": value} for key, value in tags.get("fleet", {}).items()
+    ]
     region.fleets[fleet.id] = fleet
     fleet.record(now(), EC2_FLEET.request_change, "submitted")
     return {"FleetId": fleet.id}
@@ -75,7 +77,7 @@ def template_specs(region: Region, configs: list[dict[str, Any]]) -> list[Launch
     """Return what launch templates with their overrides come to.
 
     Raises:
-        ServiceException: When there is no such template or version.
+        Refused: When there is no such template or version.
     """
     specs = []
     for config in configs:
@@ -91,7 +93,7 @@ def template_specs(region: Region, configs: list[dict[str, Any]]) -> list[Launch
 
 
 def _template_spec(data: dict[str, Any]) -> LaunchSpec:
-    interface = next(iter(data.get("NetworkInterfaces", [])), {})
+    interface: dict[str, Any] = next(iter(data.get("NetworkInterfaces", [])), {})
     return LaunchSpec(
         image_id=data.get("ImageId", ""),
         instance_type=data.get("InstanceType", ""),
@@ -111,12 +113,12 @@ def find(region: Region, fleet_id: str) -> Fleet:
     """Return a fleet.
 
     Raises:
-        ServiceException: When there is none of this id.
+        Refused: When there is none of this id.
     """
     fleet = region.fleets.get(fleet_id)
     if fleet is None or fleet.flavour is not EC2_FLEET:
         text = f"The fleet ID '{fleet_id}' does not exist"
-        raise ServiceException("InvalidFleetId.NotFound", text)
+        raise Refused("InvalidFleetId.NotFound", text)
     return fleet
 
 
@@ -173,12 +175,12 @@ def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     """ModifyFleet.
 
     Raises:
-        ServiceException: When the fleet is not of type `maintain` or no longer active.
+        Refused: When the fleet is not of type `maintain` or no longer active.
     """
     fleet = find(region, params["FleetId"])
     if not fleet.keeps or not fleet.open:
         text = f"The fleet '{fleet.id}' in state {fleet.state} cannot be modified"
-        raise ServiceException("FleetNotInModifiableState", text)
+        raise Refused("FleetNotInModifiableState", text)
     if "ExcessCapacityTerminationPolicy" in params:
         policy = params["ExcessCapacityTerminationPolicy"]
         fleet.config["ExcessCapacityTerminationPolicy"] = policy
@@ -224,9 +226,7 @@ def _deletion_error(fleet_id: str, code: str) -> dict[str, Any]:
     return {"FleetId": fleet_id, "Error": {"Code": code, "Message": f"{fleet_id}: {code}"}}
 
 
-def describe_fleet_history(
-    cloud: Cloud, region: Region, params: dict[str, Any]
-) -> dict[str, Any]:
+def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """DescribeFleetHistory."""
     fleet = find(region, params["FleetId"])
     return {"FleetId": fleet.id, **history(fleet, params)}

@@ -26,7 +26,7 @@ def close(region: Region, fleet: Fleet, terminate: bool) -> None:
     """Delete or cancel a fleet, with its instances or without them."""
     fleet.state = fleet.flavour.gone_terminating if terminate else fleet.flavour.gone_running
     fleet.record(now(), fleet.flavour.request_change, fleet.state)
-    if terminate:
+    if terminate and fleet.instances:
         region.ec2.terminate_instances(list(fleet.instances))
         _forget_lost(region, fleet)
 

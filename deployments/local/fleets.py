@@ -16,7 +16,10 @@ ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 ID_FORMS = {
     "image_id": (re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidAMIID.Malformed"),
     "subnet_id": (re.compile(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidSubnetID.Malformed"),
-    "security_group_ids": (re.compile(r"sg-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidGroupId.Malformed"),
+    "security_group_ids": (
+        re.compile(r"sg-([0-9a-f]{8}|[0-9a-f]{17})"),
+        "InvalidGroupId.Malformed",
+    ),
 }
 
 

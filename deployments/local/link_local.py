@@ -97,7 +97,9 @@ def instance_role(cloud: Cloud, machine: Machine, path: str) -> str | None:
         return None
     if path == base:
         return name
-    return json.dumps({"Code": "Success", "Type": "AWS-HMAC", **credentials(cloud, machine.instance.id, role)})
+    return json.dumps(
+        {"Code": "Success", "Type": "AWS-HMAC", **credentials(cloud, machine.instance.id, role)}
+    )
 
 
 def credentials(cloud: Cloud, owner: str, role: str) -> dict[str, str]:
@@ -179,10 +181,15 @@ def task_metadata(region: Region, task: Task) -> dict[str, Any]:
 def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
     """Read or set the task's scale-in protection."""
     if request.method == "PUT":
-        wanted = json.loads(request.data)
+        try:
+            wanted = json.loads(request.get_data())
+        except json.JSONDecodeError as error:
+            return agent_error("InvalidParameterException", f"The body is not JSON: {error}")
         minutes = wanted.get("ExpiresInMinutes")
         if not isinstance(wanted.get("ProtectionEnabled"), bool):
-            return agent_error("InvalidParameterException", "ProtectionEnabled must be true or false")
+            return agent_error(
+                "InvalidParameterException", "ProtectionEnabled must be true or false"
+            )
         if minutes is not None and not 1 <= minutes <= 2880:
             return agent_error("InvalidParameterException", "ExpiresInMinutes must be 1 to 2880")
         if not task.group.startswith("service:") or task.desired_status != "RUNNING":

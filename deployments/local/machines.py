@@ -32,7 +32,10 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
         lifecycle="spot" if spot else None,
         iam_instance_profile=spec.instance_profile,
         associate_public_ip=bool(spec.public_ip),
-        tags={**spec.tags, "instance": {**spec.tags.get("instance", {}), fleet.flavour.tag: fleet.id}},
+        tags={
+            **spec.tags,
+            "instance": {**spec.tags.get("instance", {}), fleet.flavour.tag: fleet.id},
+        },
         **_volumes(spec),
     )
     instance = reservation.instances[0]

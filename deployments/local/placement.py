@@ -92,7 +92,10 @@ def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
         closest = max(eligible, key=lambda host: (host.cpu >= wish.cpu, host.memory))
         what = "memory" if closest.cpu >= wish.cpu else "CPU units"
         arn = closest.arn.rpartition("/")[2]
-        return "", f"The closest matching (container-instance {arn}) has insufficient {what} available."
+        return (
+            "",
+            f"The closest matching (container-instance {arn}) has insufficient {what} available.",
+        )
     if wish.binpack:
         return min(fitting, key=lambda host: getattr(host, wish.binpack)).arn, ""
     return min(fitting, key=lambda host: host.tasks).arn, ""

@@ -25,7 +25,7 @@ from deployments.local.message_store import (
 LONGEST_WAIT = 1.0
 
 
-class KeptQueue(sqs.Queue):  # type: ignore[misc]  # moto's classes come untyped
+class KeptQueue(sqs.Queue):
     """moto's queue, its attributes and policies, over a `MessageStore`."""
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
@@ -75,7 +75,7 @@ class KeptQueue(sqs.Queue):  # type: ignore[misc]  # moto's classes come untyped
 
     def receive(self, count: int, invisible_seconds: float) -> list[Any]:
         """Receive without waiting; move what was received too often to the dead-letter queue."""
-        most = self.redrive_policy["maxReceiveCount"] if self.redrive_policy else None
+        most = self.redrive_policy["maxReceiveCount"] if self.dead_letter_queue else None
         with self._messages_lock:
             received, dead = self.store.receive(count, invisible_seconds, most)
             for message in received:
@@ -83,8 +83,9 @@ class KeptQueue(sqs.Queue):  # type: ignore[misc]  # moto's classes come untyped
                 if not message.approximate_first_receive_timestamp:
                     message.approximate_first_receive_timestamp = int(unix_time_millis())
             copies = [copy.copy(message) for message in received]
-        for message in dead:
-            self.dead_letter_queue.add_message(message)
+        if self.dead_letter_queue is not None:
+            for message in dead:
+                self.dead_letter_queue.add_message(message)
         return copies
 
     def wait(self, seconds: float) -> None:
@@ -113,7 +114,9 @@ class KeptQueue(sqs.Queue):  # type: ignore[misc]  # moto's classes come untyped
             except StaleError:
                 reason = "Message does not exist or is not available for visibility timeout change."
             except InvisibilityError:
-                reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+                reason = (
+                    "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+                )
         if reason:
             text = f"Value {seconds} for parameter VisibilityTimeout is invalid. Reason: {reason}"
             raise InvalidParameterValue(text)
@@ -176,7 +179,7 @@ def purge_queue(self: Any, queue_name: str) -> None:
 
 def replace() -> None:
     """Let moto's SQS make and serve kept queues."""
-    sqs.Queue = KeptQueue
+    setattr(sqs, "Queue", KeptQueue)  # noqa: B010 - a plain assignment to a class is no type
     for method in (
         receive_message,
         change_message_visibility,

@@ -2,25 +2,25 @@
 
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.ec2.utils import convert_tag_spec, parse_user_data
 
 from deployments.local.cloud import Cloud, Region, now
 from deployments.local.fleet_actions import active_instances, history, template_specs
 from deployments.local.fleet_keeper import close
 from deployments.local.fleets import SPOT_FLEET, Fleet, LaunchSpec, new_spot_fleet_id
+from deployments.local.refused import Refused
 
 
 def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """RequestSpotFleet.
 
     Raises:
-        ServiceException: When launch specifications and templates are both given or both missing.
+        Refused: When launch specifications and templates are both given or both missing.
     """
     config = params["SpotFleetRequestConfig"]
     if bool(config.get("LaunchSpecifications")) == bool(config.get("LaunchTemplateConfigs")):
         text = "Exactly one of LaunchSpecifications and LaunchTemplateConfigs must be given"
-        raise ServiceException("InvalidSpotFleetRequestConfig", text)
+        raise Refused("InvalidSpotFleetRequestConfig", text)
     tags = convert_tag_spec(config.get("TagSpecifications", []))
     specs = [_launch_spec(one) for one in config.get("LaunchSpecifications", [])]
     specs += template_specs(region, config.get("LaunchTemplateConfigs", []))
@@ -51,7 +51,7 @@ def _terminates(policy: str | None) -> bool:
 
 
 def _launch_spec(spec: dict[str, Any]) -> LaunchSpec:
-    interface = next(iter(spec.get("NetworkInterfaces", [])), {})
+    interface: dict[str, Any] = next(iter(spec.get("NetworkInterfaces", [])), {})
     groups = [one["GroupId"] for one in spec.get("SecurityGroups", []) if "GroupId" in one]
     subnets = (spec.get("SubnetId") or interface.get("SubnetId") or "").split(",")
     return LaunchSpec(
@@ -73,12 +73,12 @@ def find(region: Region, request_id: str) -> Fleet:
     """Return a Spot Fleet.
 
     Raises:
-        ServiceException: When there is none of this id.
+        Refused: When there is none of this id.
     """
     fleet = region.fleets.get(request_id)
     if fleet is None or fleet.flavour is not SPOT_FLEET:
         text = f"The spot fleet request ID '{request_id}' does not exist"
-        raise ServiceException("InvalidSpotFleetRequestId.NotFound", text)
+        raise Refused("InvalidSpotFleetRequestId.NotFound", text)
     return fleet
 
 
@@ -122,12 +122,12 @@ def modify_spot_fleet_request(
     """ModifySpotFleetRequest.
 
     Raises:
-        ServiceException: When the request is not of type `maintain` or no longer active.
+        Refused: When the request is not of type `maintain` or no longer active.
     """
     fleet = find(region, params["SpotFleetRequestId"])
     if not fleet.keeps or not fleet.open:
         text = f"The spot fleet request '{fleet.id}' in state {fleet.state} cannot be modified"
-        raise ServiceException("InvalidSpotFleetRequestState", text)
+        raise Refused("InvalidSpotFleetRequestState", text)
     for key in ("TargetCapacity", "OnDemandTargetCapacity", "ExcessCapacityTerminationPolicy"):
         if key in params:
             fleet.config[key] = params[key]

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
 from deployments.local.aws import Emulator, start_emulator
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -30,9 +31,7 @@ def wait_for(condition: Callable[[], Any], what: str, limit: float = LIMIT_SECON
     raise AssertionError(f"not within {limit} s: {what}")
 
 
-def client_of(
-    emulator: Emulator, service: str, key: str = "key", region: str = "us-east-1"
-) -> Any:
+def client_of(emulator: Emulator, service: str, key: str = "key", region: str = "us-east-1") -> Any:
     """Return a client of a service of an emulator."""
     return boto3.client(
         service,

@@ -7,24 +7,34 @@ import subprocess
 import sys
 import time
 
+DAEMON = """
+import subprocess, sys
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+print("daemon", subprocess.Popen(sleep, start_new_session=True).pid)
+"""
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
 
 def main() -> int:
     mode = os.environ["MODE"]
-    print(f"started {mode}", flush=True)
-    if mode == "fail":
-        return 3
-    if mode == "environment":
-        print(json.dumps({"environment": dict(os.environ), "cwd": os.getcwd()}), flush=True)
-    if mode == "children":
-        # A grandchild in a session of its own, its parent gone: what a daemon would be.
-        script = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)"
-        subprocess.run([sys.executable, "-c", script], check=True)
-        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-        print(f"child {child.pid}", flush=True)
     if mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if mode == "environment":
+        say(json.dumps({"environment": dict(os.environ), "cwd": os.getcwd()}))
+    if mode == "children":
+        # A grandchild in a session of its own, its parent gone: what a daemon would be.
+        subprocess.run([sys.executable, "-c", DAEMON], check=True)
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        say(f"child {child.pid}")
+    say(f"started {mode}")
+    if mode == "fail":
+        return 3
     while True:
         time.sleep(600)
 

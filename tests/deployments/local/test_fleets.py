@@ -109,7 +109,9 @@ def test_fleet_lowered_with_termination_ends_the_excess(app: App) -> None:
 
 
 def test_fleet_passes_tags_and_user_data_on(app: App) -> None:
-    fleet = app.fleet(1, TagSpecifications=[{"ResourceType": "fleet", "Tags": [{"Key": "a", "Value": "b"}]}])
+    fleet = app.fleet(
+        1, TagSpecifications=[{"ResourceType": "fleet", "Tags": [{"Key": "a", "Value": "b"}]}]
+    )
     [instance] = wait_for(lambda: app.fleet_instances(fleet), "an instance")
     found = app.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     assert {"Key": "dcp:app", "Value": app.name} in found["Tags"]
@@ -132,13 +134,13 @@ def test_fleet_launches_its_on_demand_part(app: App) -> None:
     found = app.ec2.describe_instances(InstanceIds=instances)["Reservations"]
     kinds = [one.get("InstanceLifecycle") for part in found for one in part["Instances"]]
     assert sorted(map(str, kinds)) == ["None", "spot"]
+    on_demand = next(
+        one["InstanceId"]
+        for part in found
+        for one in part["Instances"]
+        if "InstanceLifecycle" not in one
+    )
     with pytest.raises(urllib.error.HTTPError, match="409"):
-        on_demand = next(
-            one["InstanceId"]
-            for part in found
-            for one in part["Instances"]
-            if "InstanceLifecycle" not in one
-        )
         app.emulator.interrupt(on_demand)
 
 
@@ -171,7 +173,9 @@ def test_expired_fleet_terminates_its_instances(app: App) -> None:
 def test_fleet_of_an_unknown_type_tells_why_and_launches_nothing(app: App) -> None:
     fleet = app.fleet(1, instance_type="m9.enormous")
     wait_for(
-        lambda: ("service-error", "spotFleetRequestConfigurationInvalid") in fleet_events(app, fleet),
+        lambda: (
+            ("service-error", "spotFleetRequestConfigurationInvalid") in fleet_events(app, fleet)
+        ),
         "an error in the history",
     )
     found = app.ec2.describe_fleets(FleetIds=[fleet])["Fleets"][0]

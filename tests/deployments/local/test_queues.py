@@ -1,0 +1,241 @@
+"""SQS as the worker and the monitor need it: visibility, counts, dead letters, stale handles."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import App, wait_for
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.local.message_store import MessageStore, NotInFlightError, StaleError
+
+
+def counts(app: App, url: str) -> tuple[int, int, int]:
+    found = app.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    names = ("", "NotVisible", "Delayed")
+    visible, in_flight, delayed = (
+        int(found[f"ApproximateNumberOfMessages{name}"]) for name in names
+    )
+    return visible, in_flight, delayed
+
+
+def receive(app: App, url: str, **more: Any) -> list[dict[str, Any]]:
+    found = app.sqs.receive_message(
+        QueueUrl=url,
+        MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        MessageAttributeNames=["All"],
+        **more,
+    )
+    messages: list[dict[str, Any]] = found.get("Messages", [])
+    return messages
+
+
+def queue(app: App, name: str = "Queue", **attributes: str) -> str:
+    url: str = app.sqs.create_queue(QueueName=f"{app.name}{name}", Attributes=attributes)[
+        "QueueUrl"
+    ]
+    return url
+
+
+def test_counts_follow_a_message_through_its_life(app: App) -> None:
+    url = queue(app, VisibilityTimeout="60")
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    app.sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=900)
+    assert counts(app, url) == (1, 0, 1)
+    [message] = receive(app, url, MaxNumberOfMessages=10)
+    assert message["Body"] == "a"
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+    assert counts(app, url) == (0, 1, 1)
+    handle = message["ReceiptHandle"]
+    app.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    assert counts(app, url) == (1, 0, 1)
+    with pytest.raises(ClientError, match="MessageNotInflight"):
+        app.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=5)
+    [again] = receive(app, url)
+    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
+    app.sqs.delete_message(QueueUrl=url, ReceiptHandle=again["ReceiptHandle"])
+    assert counts(app, url) == (0, 0, 1)
+    app.sqs.delete_message(QueueUrl=url, ReceiptHandle=again["ReceiptHandle"])
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        app.sqs.change_message_visibility(
+            QueueUrl=url, ReceiptHandle=again["ReceiptHandle"], VisibilityTimeout=5
+        )
+    with pytest.raises(ClientError, match="ReceiptHandleIsInvalid"):
+        app.sqs.delete_message(QueueUrl=url, ReceiptHandle="never given")
+
+
+def test_old_handle_deletes_nothing(app: App) -> None:
+    url = queue(app, VisibilityTimeout="0")
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    [old] = receive(app, url)
+    [new] = receive(app, url)
+    app.sqs.delete_message(QueueUrl=url, ReceiptHandle=old["ReceiptHandle"])
+    assert counts(app, url)[0] == 1
+    app.sqs.delete_message(QueueUrl=url, ReceiptHandle=new["ReceiptHandle"])
+    assert counts(app, url)[0] == 0
+
+
+def test_received_too_often_goes_to_the_dead_letter_queue(app: App) -> None:
+    dead = queue(app, "Dead")
+    arn = app.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+    policy = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": 2}
+    url = queue(app, VisibilityTimeout="0", RedrivePolicy=json.dumps(policy))
+    text = {"reason": {"DataType": "String", "StringValue": "why"}}
+    sent = app.sqs.send_message(QueueUrl=url, MessageBody="bad", MessageAttributes=text)
+    assert len(receive(app, url)) == 1
+    assert len(receive(app, url)) == 1
+    assert receive(app, url) == []
+    assert counts(app, url) == (0, 0, 0)
+    [message] = receive(app, dead)
+    assert message["MessageId"] == sent["MessageId"]
+    assert message["MessageAttributes"]["reason"]["StringValue"] == "why"
+
+
+def test_long_poll_returns_as_soon_as_a_message_comes(app: App) -> None:
+    url = queue(app)
+    found: list[dict[str, Any]] = []
+    poll = threading.Thread(target=lambda: found.extend(receive(app, url, WaitTimeSeconds=20)))
+    poll.start()
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    poll.join(10)
+    assert [one["Body"] for one in found] == ["a"]
+
+
+def test_invisible_message_comes_back_to_a_long_poll(app: App) -> None:
+    url = queue(app, VisibilityTimeout="1")
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    assert len(receive(app, url)) == 1
+    [message] = receive(app, url, WaitTimeSeconds=20)
+    assert message["Attributes"]["ApproximateReceiveCount"] == "2"
+
+
+def test_no_message_is_received_twice_by_parallel_consumers(app: App) -> None:
+    url = queue(app)
+    for start in range(0, 200, 10):
+        batch = [{"Id": str(one), "MessageBody": str(one)} for one in range(start, start + 10)]
+        app.sqs.send_message_batch(QueueUrl=url, Entries=batch)
+    bodies: list[str] = []
+
+    def consume() -> None:
+        while found := receive(app, url, MaxNumberOfMessages=10):
+            bodies.extend(one["Body"] for one in found)
+
+    threads = [threading.Thread(target=consume) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(int, bodies)) == list(range(200))
+    assert counts(app, url) == (0, 200, 0)
+
+
+def test_batch_changes_fail_one_by_one(app: App) -> None:
+    url = queue(app)
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    [message] = receive(app, url)
+    done = app.sqs.change_message_visibility_batch(
+        QueueUrl=url,
+        Entries=[
+            {"Id": "a", "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0},
+            {"Id": "b", "ReceiptHandle": "none", "VisibilityTimeout": 0},
+        ],
+    )
+    assert [one["Id"] for one in done["Successful"]] == ["a"]
+    assert [one["Id"] for one in done["Failed"]] == ["b"]
+    assert counts(app, url) == (1, 0, 0)
+
+
+def test_deleted_queue_ends_a_long_poll(app: App) -> None:
+    url = queue(app)
+    failed: list[str] = []
+
+    def poll() -> None:
+        try:
+            receive(app, url, WaitTimeSeconds=20)
+        except ClientError as error:
+            failed.append(error.response["Error"]["Code"])
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    app.sqs.delete_queue(QueueUrl=url)
+    thread.join(10)
+    assert failed == ["AWS.SimpleQueueService.NonExistentQueue"]
+
+
+class Message:
+    def __init__(self, number: int) -> None:
+        self.id = str(number)
+        self.approximate_receive_count = 0
+        self.receipt_handle = ""
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from([0.0, 5.0])),
+        st.tuples(st.just("receive"), st.integers(0, 20)),
+        st.tuples(st.just("delete"), st.integers(0, 50)),
+        st.tuples(st.just("change"), st.integers(0, 50)),
+        st.tuples(st.just("pass"), st.integers(1, 30)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_no_message_is_lost_or_in_two_places(done: list[tuple[str, Any]]) -> None:
+    time = [0.0]
+    store = MessageStore(clock=lambda: time[0])
+    added = deleted = 0
+    handles: list[str] = []
+    for step, value in done:
+        if step == "add":
+            store.add(Message(added), value)
+            added += 1
+        elif step == "receive":
+            received, _ = store.receive(2, value, None)
+            handles += [one.receipt_handle for one in received]
+        elif step == "pass":
+            time[0] += value
+        elif handles and step == "delete":
+            before = len(store.visible) + len(store.in_flight)
+            store.delete(handles[value % len(handles)])
+            deleted += before - len(store.visible) - len(store.in_flight)
+        elif handles:
+            try:
+                store.change_visibility(handles[value % len(handles)], value)
+            except (StaleError, NotInFlightError):
+                continue
+        store.wake()
+        places = [*store.visible, *store.in_flight, *store.delayed]
+        assert len(set(places)) == len(places) == added - deleted
+    time[0] += 100
+    store.wake()
+    assert len(store.visible) == added - deleted
+
+
+def test_log_export_writes_objects(app: App) -> None:
+    bucket = f"{app.name.lower()}-logs"
+    app.s3.create_bucket(Bucket=bucket)
+    app.logs.create_log_group(logGroupName=app.name)
+    app.logs.create_log_stream(logGroupName=app.name, logStreamName="one")
+    event = {"timestamp": 1_700_000_000_000, "message": "hello"}
+    app.logs.put_log_events(logGroupName=app.name, logStreamName="one", logEvents=[event])
+    task = app.logs.create_export_task(
+        logGroupName=app.name,
+        fromTime=0,
+        to=4_000_000_000_000,
+        destination=bucket,
+        destinationPrefix="exported",
+    )["taskId"]
+    wait_for(
+        lambda: (
+            app.logs.describe_export_tasks(taskId=task)["exportTasks"][0]["status"]["code"]
+            == "COMPLETED"
+        ),
+        "export done",
+    )
+    keys = [one["Key"] for one in app.s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert any(key.startswith("exported/") and key.endswith("000000.gz") for key in keys)
