@@ -31,6 +31,8 @@ def submit(config: str, job: str, run_id: str | None = None, credentials: str | 
         raise NotFound(
             Problem(f"run {run.run_id}", "", "has no queue", run.names.queue, remedy="Set it up.")
         )
+    if shared := jobs.jobs_sharing_folders():
+        log(f"{shared} jobs share an output folder: files of the same name overwrite each other")
     write_plan(run, jobs.messages(run.run_id))
     sent = send_jobs(run, queue)
     log(f"{sent} jobs are in the queue {run.names.queue}")

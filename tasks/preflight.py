@@ -5,8 +5,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from blocks.errors import AwsRefused, InputError, NotFound, Problem
-from tasks.aws import aws_task, error_code, is_refused, is_transient
+from blocks.errors import AwsRefused, NotFound, Problem
+from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused
 from tasks.jobs import JobFile
 from tasks.run import Run
 
@@ -43,7 +43,7 @@ def check_credentials(run: Run) -> None:
     try:
         run.aws.sts.get_caller_identity()
     except (ClientError, BotoCoreError) as error:
-        if is_transient(error):
+        if error_code(error) in THROTTLING_CODES:
             raise
         raise AwsRefused(
             Problem(
@@ -95,6 +95,3 @@ def _missing(ask: Callable[[], Any], missing: Problem, refused: Problem) -> Prob
             return missing
         raise
     return None
-
-
-__all__ = ["InputError", "check", "check_credentials"]

@@ -1,5 +1,6 @@
 """The job queue and its dead-letter queue."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,11 @@ def _create(sqs: "SQSClient", name: str, attributes: dict[Any, str], tags: dict[
     return sqs.create_queue(QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
 
 
+def redrive_policy(dead_letter_arn: str, receives: int) -> str:
+    """The redrive policy of a queue, as SQS takes it: JSON within an attribute."""
+    return json.dumps({"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": receives})
+
+
 @dataclass(frozen=True)
 class QueueUrls:
     """Where the queues of a run are.
@@ -95,10 +101,7 @@ def ensure_queues(run: Run) -> QueueUrls:
     attributes: dict[Any, str] = {
         "VisibilityTimeout": str(config.sqs_message_visibility),
         "MessageRetentionPeriod": str(RETENTION_SECONDS),
-        "RedrivePolicy": (
-            f'{{"deadLetterTargetArn":"{queue_arn(sqs, dead_letters)}",'
-            f'"maxReceiveCount":"{config.job_retries}"}}'
-        ),
+        "RedrivePolicy": redrive_policy(queue_arn(sqs, dead_letters), config.job_retries),
     }
     url = find_queue(sqs, names.queue)
     if url is None:

@@ -1,7 +1,8 @@
 """A worker without CellProfiler: takes messages, waits a moment, writes an output and a record.
 
 What a group's metadata says decides what becomes of its job: a value `fail` gives it up, `die`
-kills the container, `hang` never ends. For tests of everything around the worker.
+kills the container, `slow` takes some seconds, `hang` never ends. For tests of all that is around
+the worker.
 """
 
 import json
@@ -12,7 +13,6 @@ import urllib.request
 
 import boto3
 
-JOB_SECONDS = float(os.environ.get("NECESSARY_STRING") or 0.2)
 PREFIX = f"dcp/{os.environ['APP_NAME']}/{os.environ['RUN_ID']}/results"
 
 
@@ -44,7 +44,7 @@ def work(sqs, s3, received: dict) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     while "hang" in values:
         time.sleep(1)
-    time.sleep(JOB_SECONDS)
+    time.sleep(8 if "slow" in values else 0.2)
     if "fail" in values:
         write(s3, message, "failed", "fail")
     else:

@@ -1,0 +1,95 @@
+"""Which answers of AWS are asked again, and that a batch loses no message."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
+from botocore.stub import Stubber
+
+from blocks.errors import DcpError
+from tasks.aws import is_refused, is_transient
+from tasks.submit import send_batch
+
+
+def answer(code: str, status: int = 400) -> ClientError:
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "Operation")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answer("ThrottlingException"),
+        answer("RequestLimitExceeded", 503),
+        answer("InternalFailure", 500),
+        EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+    ],
+)
+def test_throttling_and_outages_are_asked_again(error: Exception) -> None:
+    assert is_transient(error)
+    assert not is_refused(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answer("AccessDenied", 403),
+        answer("InvalidParameterValue"),
+        answer("NoSuchBucket", 404),
+        ParamValidationError(report="wrong"),
+        ValueError("ours"),
+    ],
+)
+def test_what_is_wrong_or_refused_fails_at_once(error: Exception) -> None:
+    assert not is_transient(error)
+
+
+def sent(sqs: Any, stub: Stubber, failures: list[list[str]], fault: bool = False) -> None:
+    """Expect batches; of each, these ids fail."""
+    left = ["0", "1", "2"]
+    for failed in failures:
+        entries = [{"Id": name, "MessageBody": f"body {name}"} for name in left]
+        stub.add_response(
+            "send_message_batch",
+            {
+                "Successful": [
+                    {"Id": name, "MessageId": name, "MD5OfMessageBody": "x"}
+                    for name in left
+                    if name not in failed
+                ],
+                "Failed": [{"Id": name, "SenderFault": fault, "Code": "Oops"} for name in failed],
+            },
+            {"QueueUrl": "https://q", "Entries": entries},
+        )
+        left = failed
+
+
+@pytest.fixture
+def sqs() -> Any:
+    return boto3.client(
+        "sqs", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+
+
+def test_a_batch_that_fails_in_part_is_sent_again_in_that_part(sqs: Any) -> None:
+    with Stubber(sqs) as stub:
+        sent(sqs, stub, [["1", "2"], ["2"], []])
+        send_batch(sqs, "https://q", ["body 0", "body 1", "body 2"])
+        stub.assert_no_pending_responses()
+
+
+def test_a_message_that_sqs_refuses_is_named(sqs: Any) -> None:
+    with Stubber(sqs) as stub:
+        sent(sqs, stub, [["1"]], fault=True)
+        with pytest.raises(DcpError, match="body 1"):
+            send_batch(sqs, "https://q", ["body 0", "body 1", "body 2"])
+
+
+def test_a_queues_redrive_policy_is_json() -> None:
+    """SQS takes the policy as a JSON text within the attributes."""
+    from tasks.queues import redrive_policy
+
+    policy = json.loads(redrive_policy("arn:aws:sqs:us-east-1:1:Dead", 3))
+    assert policy == {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:1:Dead", "maxReceiveCount": 3}

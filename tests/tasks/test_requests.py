@@ -1,0 +1,187 @@
+"""The requests a run makes: as AWS's service models have them, and with what the config says."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.validate import ParamValidator
+
+from blocks import FleetTemplate, RunConfig
+from tasks.aws import Aws
+from tasks.containers import task_definition, worker_environment
+from tasks.ec2_fleet import fleet_request
+from tasks.machines import launch_template_data, user_data
+from tasks.run import Run, new_run_id
+from tasks.spot_fleet import spot_fleet_request
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DCP_VARIABLES = {
+    "AWS_REGION",
+    "APP_NAME",
+    "SQS_QUEUE_URL",
+    "AWS_BUCKET",
+    "DOCKER_CORES",
+    "LOG_GROUP_NAME",
+    "ECS_CLUSTER",
+    "CHECK_IF_DONE_BOOL",
+    "EXPECTED_NUMBER_FILES",
+    "SECONDS_TO_START",
+    "MIN_FILE_SIZE_BYTES",
+    "USE_PLUGINS",
+    "NECESSARY_STRING",
+    "DOWNLOAD_FILES",
+    "ALWAYS_CONTINUE",
+    "SOURCE_BUCKET",
+    "UPLOAD_FLAGS",
+}
+DCP_FLEET = {
+    "IamFleetRole": "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role",
+    "AllocationStrategy": "lowestPrice",
+    "TargetCapacity": 1,
+    "SpotPrice": "0.20",
+    "ValidFrom": "2015-11-05T16:29:00Z",
+    "ValidUntil": "2015-11-05T16:29:00Z",
+    "TerminateInstancesWithExpiration": True,
+    "Type": "maintain",
+    "LaunchSpecifications": [
+        {
+            "ImageId": "ami-0123456789abcdef0",
+            "KeyName": "lab",
+            "IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/ecs"},
+            "BlockDeviceMappings": [
+                {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "SnapshotId": "snap-1a2b3c"}},
+                {"DeviceName": "/dev/xvdcz", "Ebs": {"VolumeSize": 22, "VolumeType": "gp2"}},
+            ],
+            "NetworkInterfaces": [
+                {
+                    "DeviceIndex": 0,
+                    "SubnetId": "subnet-1a2b3c4d",
+                    "AssociatePublicIpAddress": True,
+                    "Groups": ["sg-1a2b3c4d"],
+                }
+            ],
+        }
+    ],
+}
+
+
+def run_with(**settings: Any) -> Run:
+    given = {
+        "app_name": "Lab",
+        "dockerhub_tag": "lab/worker:1",
+        "aws_bucket": "lab-bucket",
+        "machine_type": ["m5.xlarge", "c5.2xlarge"],
+        "max_hours": 5,
+    }
+    config = RunConfig(**(given | settings))
+    aws = Aws.connect(config.credentials, config.aws_region)
+    return Run(config, "20260301-120000-abcdef", aws)
+
+
+def validated(service: str, operation: str, request: dict[str, Any]) -> None:
+    """Hold a request against the service model that botocore ships."""
+    model = boto3.client(service, region_name="us-east-1").meta.service_model
+    shape = model.operation_model(operation).input_shape
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+@pytest.mark.parametrize(
+    "fleet",
+    [
+        FleetTemplate(),
+        FleetTemplate(
+            subnets=["subnet-1a2b3c4d", "subnet-2a2b3c4d"],
+            security_groups=["sg-1a2b3c4d"],
+            key_name="lab",
+            on_demand_base=1,
+        ),
+    ],
+)
+def test_an_ec2_fleet_as_aws_takes_it(fleet: FleetTemplate) -> None:
+    run = run_with()
+    data = launch_template_data(run, fleet, "ami-1")
+    validated(
+        "ec2",
+        "CreateLaunchTemplate",
+        {"LaunchTemplateName": run.names.launch_template, "LaunchTemplateData": data},
+    )
+    request = fleet_request(run, fleet, "lt-1", 4, NOW)
+    validated("ec2", "CreateFleet", request)
+    overrides = request["LaunchTemplateConfigs"][0]["Overrides"]
+    assert len(overrides) == 2 * max(1, len(fleet.subnets))
+    assert request["ValidUntil"] == NOW + timedelta(hours=5)
+    assert request["TerminateInstancesWithExpiration"] is True
+    capacity = request["TargetCapacitySpecification"]
+    assert capacity["OnDemandTargetCapacity"] == fleet.on_demand_base
+    assert capacity["SpotTargetCapacity"] + capacity["OnDemandTargetCapacity"] == 4
+
+
+def test_machines_take_tokens_only_and_carry_the_tags() -> None:
+    run = run_with(assign_ip=False, ebs_vol_size=50)
+    data = launch_template_data(run, FleetTemplate(), "ami-1")
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
+    (volume,) = data["BlockDeviceMappings"]
+    assert volume["Ebs"]["VolumeSize"] == 50
+    assert volume["Ebs"]["DeleteOnTermination"] is True
+    for specification in data["TagSpecifications"]:
+        tags = {tag["Key"]: tag["Value"] for tag in specification["Tags"]}
+        assert tags["dcp:app"] == "Lab"
+        assert tags["dcp:run"] == run.run_id
+
+
+def test_user_data_joins_the_cluster_as_the_apps() -> None:
+    run = run_with(ecs_cluster="labs")
+    lines = base64.b64decode(user_data(run.names, "labs")).decode().splitlines()
+    assert "ECS_CLUSTER=labs" in lines
+    assert 'ECS_INSTANCE_ATTRIBUTES={"dcp.app":"Lab"}' in lines
+    assert "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" in lines
+
+
+def test_a_dcp_fleet_file_is_filled_in_and_otherwise_kept() -> None:
+    run = run_with(machine_price=0.1, ebs_vol_size=40, assign_ip=False)
+    template = FleetTemplate(spot_fleet_request=DCP_FLEET).spot_fleet_request
+    assert template is not None
+    request = spot_fleet_request(run, template, 3, NOW)
+    validated("ec2", "RequestSpotFleet", {"SpotFleetRequestConfig": request})
+    assert request["TargetCapacity"] == 3
+    assert request["SpotPrice"] == "0.10"
+    assert request["ValidUntil"] == NOW + timedelta(hours=5)
+    assert request["IamFleetRole"] == DCP_FLEET["IamFleetRole"]
+    specifications = request["LaunchSpecifications"]
+    assert [one["InstanceType"] for one in specifications] == ["m5.xlarge", "c5.2xlarge"]
+    for one in specifications:
+        assert [volume["Ebs"]["VolumeSize"] for volume in one["BlockDeviceMappings"]] == [8, 40]
+        assert one["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
+        assert one["KeyName"] == "lab"
+    first = DCP_FLEET["LaunchSpecifications"][0]  # type: ignore[index]
+    assert "UserData" not in first
+
+
+def test_the_task_definition_has_dcps_variables_and_no_credentials() -> None:
+    run = run_with(
+        aws_credentials={
+            "aws_access_key_id": "AKIASECRET",
+            "aws_secret_access_key": "wJalrXUtnFEMI",
+            "aws_session_token": "FwoGZXIvYXdzE",
+        },
+        source_bucket="images",
+        upload_flags="--acl bucket-owner-full-control",
+        docker_cores=2,
+    )
+    environment = worker_environment(run, "https://sqs/q", "https://sqs/d")
+    definition = task_definition(run, environment)
+    validated("ecs", "RegisterTaskDefinition", definition)
+    assert environment.keys() >= DCP_VARIABLES
+    assert "WORKSPACE_BUCKET" not in environment
+    for secret in ("AKIASECRET", "wJalrXUtnFEMI", "FwoGZXIvYXdzE"):
+        assert secret not in str(definition)
+    assert definition["containerDefinitions"][0]["cpu"] == 2048
+
+
+def test_a_run_id_is_the_same_for_a_flow_run_that_is_retried() -> None:
+    flow_run = "3f9a1c00-1111-2222-3333-444455556666"
+    assert new_run_id(NOW, flow_run) == new_run_id(NOW, flow_run) == "20260301-120000-3f9a1c"

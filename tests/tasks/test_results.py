@@ -1,0 +1,45 @@
+"""The account: every submitted job is in exactly one place."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.results import STATUSES, Report, balance
+
+IDS = st.frozensets(st.sampled_from("abcdefghij"))
+
+
+@given(IDS, st.fixed_dictionaries({status: IDS for status in STATUSES}))
+def test_the_account_balances(
+    submitted: frozenset[str], results: dict[str, frozenset[str]]
+) -> None:
+    account = balance(submitted, results)
+    places = (account.succeeded, account.skipped, account.failed, account.open)
+    assert sum(map(len, places)) == len(submitted)
+    assert frozenset().union(*places) == submitted
+    assert account.ended == len(submitted) - len(account.open)
+
+
+@given(IDS, IDS)
+def test_a_success_counts_before_a_failure(
+    succeeded: frozenset[str], failed: frozenset[str]
+) -> None:
+    account = balance("abcdefghij", {"succeeded": succeeded, "failed": failed})
+    assert account.succeeded == succeeded
+    assert account.failed == failed - succeeded
+
+
+def report(**counts: int) -> Report:
+    given = {"submitted": 3, "succeeded": 3, "skipped": 0, "failed": 0, "lost": 0} | counts
+    return Report(app_name="Lab", run_id="r", **given)  # type: ignore[arg-type]
+
+
+def test_a_run_is_complete_without_failed_and_lost_jobs() -> None:
+    assert report().complete
+    assert report(succeeded=1, skipped=2).complete
+    assert not report(succeeded=2, failed=1).complete
+    assert not report(succeeded=2, lost=1).complete
+
+
+def test_the_summary_has_its_agreed_form() -> None:
+    line = report(succeeded=1, skipped=1, failed=1).summary
+    assert line == "3 jobs: 1 succeeded, 1 skipped, 1 failed, 0 lost"
