@@ -9,6 +9,7 @@ differ in size, shape and brightness, and some touch. The same seed gives the sa
 
 import argparse
 import csv
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ BUCKET_MOUNT = "/home/ubuntu/bucket"
 
 SIZE = 480  # pixels a side
 EDGE = 22  # pixels that stay free of nuclei: CellProfiler leaves out those cut by the border
+TRIES = 1000  # at a place for a nucleus, before the image is taken to be full
 CLOSEST = 0.85  # of the sum of two nuclei's long radii: some touch, as in life
 OFFSET = 300.0  # camera counts where there is no light
 
@@ -71,7 +73,7 @@ class Site:
 
 def expected_nuclei(dose: float) -> float:
     """Nuclei a site at a dose in µM: a Hill curve from 75 down to 24, half-way at 5 µM."""
-    return 24 + 51 / (1 + (dose / 5.0) ** 1.2)
+    return 24 + 51 / (1 + math.pow(dose / 5.0, 1.2))
 
 
 def place_nuclei(count: int, rng: np.random.Generator) -> tuple[Nucleus, ...]:
@@ -81,27 +83,35 @@ def place_nuclei(count: int, rng: np.random.Generator) -> tuple[Nucleus, ...]:
         ValueError: There is no room for so many.
     """
     nuclei: list[Nucleus] = []
-    for _ in range(1000 * count):
-        if len(nuclei) == count:
-            break
-        long_radius = rng.uniform(9, 14)
-        candidate = Nucleus(
-            y=rng.uniform(EDGE, SIZE - EDGE),
-            x=rng.uniform(EDGE, SIZE - EDGE),
-            long_radius=long_radius,
-            short_radius=long_radius * rng.uniform(0.7, 1.0),
-            angle=rng.uniform(0, np.pi),
-            brightness=rng.uniform(4000, 9000),
-        )
-        if all(
-            np.hypot(candidate.y - other.y, candidate.x - other.x)
-            >= CLOSEST * (candidate.long_radius + other.long_radius)
-            for other in nuclei
-        ):
-            nuclei.append(candidate)
-    if len(nuclei) < count:
-        raise ValueError(f"{count} nuclei do not fit into {SIZE} x {SIZE} pixels")
+    while len(nuclei) < count:
+        candidates = (draw_nucleus(rng) for _ in range(TRIES))
+        free = next((nucleus for nucleus in candidates if is_free(nucleus, nuclei)), None)
+        if free is None:
+            raise ValueError(f"{count} nuclei do not fit into {SIZE} x {SIZE} pixels")
+        nuclei.append(free)
     return tuple(nuclei)
+
+
+def draw_nucleus(rng: np.random.Generator) -> Nucleus:
+    """A nucleus anywhere."""
+    long_radius = rng.uniform(9, 14)
+    return Nucleus(
+        y=rng.uniform(EDGE, SIZE - EDGE),
+        x=rng.uniform(EDGE, SIZE - EDGE),
+        long_radius=long_radius,
+        short_radius=long_radius * rng.uniform(0.7, 1.0),
+        angle=rng.uniform(0, math.pi),
+        brightness=rng.uniform(4000, 9000),
+    )
+
+
+def is_free(nucleus: Nucleus, others: list[Nucleus]) -> bool:
+    """Whether there is room for a nucleus beside the others."""
+    return all(
+        math.hypot(nucleus.y - other.y, nucleus.x - other.x)
+        >= CLOSEST * (nucleus.long_radius + other.long_radius)
+        for other in others
+    )
 
 
 def make_sites(seed: int) -> list[Site]:
@@ -147,7 +157,7 @@ def photograph(picture: Pixels, rng: np.random.Generator) -> NDArray[np.uint16]:
     y, x = (np.mgrid[0:SIZE, 0:SIZE] / SIZE) - 0.45  # brightest a little off the centre
     lit = picture * (1 - 0.7 * (y**2 + x**2))
     counts = OFFSET + rng.poisson(lit) + rng.normal(0, 15, lit.shape)
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(counts), 0, 65535), dtype=np.uint16)
 
 
 def file_name(site: Site, channel: str) -> str:
