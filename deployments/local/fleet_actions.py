@@ -23,6 +23,14 @@ KEPT = (
     "ValidUntil",
 )
 
+# The filters of DescribeFleets: there is none for tags.
+FILTERS = {
+    "activity-status": "ActivityStatus",
+    "excess-capacity-termination-policy": "ExcessCapacityTerminationPolicy",
+    "fleet-state": "FleetState",
+    "type": "Type",
+}
+
 
 def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """CreateFleet, types `maintain` and `request`.
@@ -54,10 +62,8 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
         valid_until=params.get("ValidUntil"),
         created_at=now(),
     )
-    fleet.config["Tags"] = [
-        {"Key": key, "Value": value} for key, value in tags.get("fleet", {}).items()
-    ]
     region.fleets[fleet.id] = fleet
+    region.ec2.create_tags([fleet.id], tags.get("fleet", {}))
     fleet.record(now(), EC2_FLEET.request_change, "submitted")
     return {"FleetId": fleet.id}
 
@@ -127,14 +133,17 @@ def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dic
     ids = params.get("FleetIds") or [
         one.id for one in region.fleets.values() if one.flavour is EC2_FLEET
     ]
-    fleets = [_description(find(region, one)) for one in ids]
+    fleets = [_description(region, find(region, one)) for one in ids]
     for wanted in params.get("Filters", []):
-        key = {"fleet-state": "FleetState", "activity-status": "ActivityStatus", "type": "Type"}
-        fleets = [one for one in fleets if one[key[wanted["Name"]]] in wanted["Values"]]
+        if wanted["Name"] not in FILTERS:
+            text = f"The filter '{wanted['Name']}' is invalid"
+            raise Refused("InvalidParameterValue", text)
+        key = FILTERS[wanted["Name"]]
+        fleets = [one for one in fleets if str(one.get(key)) in wanted["Values"]]
     return {"Fleets": fleets}
 
 
-def _description(fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
     return {
         **fleet.config,
         "FleetId": fleet.id,
@@ -143,7 +152,14 @@ def _description(fleet: Fleet) -> dict[str, Any]:
         "CreateTime": fleet.created_at,
         "FulfilledCapacity": fleet.fulfilled,
         "FulfilledOnDemandCapacity": fleet.fulfilled_on_demand,
+        "Tags": tags_of(region, fleet),
     }
+
+
+def tags_of(region: Region, fleet: Fleet) -> list[dict[str, str]]:
+    """Return a fleet's tags, as they are after CreateTags and DeleteTags."""
+    tags = region.ec2.tags.get(fleet.id, {})
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def describe_fleet_instances(

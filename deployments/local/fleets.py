@@ -14,7 +14,10 @@ from typing import Any
 
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 ID_FORMS = {
-    "image_id": (re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidAMIID.Malformed"),
+    "image_id": (
+        re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})|resolve:ssm:\S+"),
+        "InvalidAMIID.Malformed",
+    ),
     "subnet_id": (re.compile(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})"), "InvalidSubnetID.Malformed"),
     "security_group_ids": (
         re.compile(r"sg-([0-9a-f]{8}|[0-9a-f]{17})"),

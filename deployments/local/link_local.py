@@ -132,7 +132,7 @@ def container_metadata(region: Region, task: Task) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "DockerId": task.id,
         "Name": definition["name"],
-        "DockerName": f"ecs-{task.definition.family}-{task.definition.revision}-{definition['name']}",
+        "DockerName": f"ecs-{task.definition.family}-{definition['name']}-{task.id}",
         "Image": definition["image"],
         "Labels": {
             "com.amazonaws.ecs.cluster": task.cluster_arn,

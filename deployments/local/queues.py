@@ -75,7 +75,8 @@ class KeptQueue(sqs.Queue):
 
     def receive(self, count: int, invisible_seconds: float) -> list[Any]:
         """Receive without waiting; move what was received too often to the dead-letter queue."""
-        most = self.redrive_policy["maxReceiveCount"] if self.dead_letter_queue else None
+        policy = self.redrive_policy if self.dead_letter_queue else None
+        most = policy["maxReceiveCount"] if policy else None
         with self._messages_lock:
             received, dead = self.store.receive(count, invisible_seconds, most)
             for message in received:

@@ -5,7 +5,7 @@ from typing import Any
 from moto.ec2.utils import convert_tag_spec, parse_user_data
 
 from deployments.local.cloud import Cloud, Region, now
-from deployments.local.fleet_actions import active_instances, history, template_specs
+from deployments.local.fleet_actions import active_instances, history, tags_of, template_specs
 from deployments.local.fleet_keeper import close
 from deployments.local.fleets import SPOT_FLEET, Fleet, LaunchSpec, new_spot_fleet_id
 from deployments.local.refused import Refused
@@ -39,9 +39,8 @@ def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> 
         role=config["IamFleetRole"],
         created_at=now(),
     )
-    pairs = tags.get("spot-fleet-request", {}).items()
-    fleet.config["Tags"] = [{"Key": key, "Value": value} for key, value in pairs]
     region.fleets[fleet.id] = fleet
+    region.ec2.create_tags([fleet.id], tags.get("spot-fleet-request", {}))
     fleet.record(now(), SPOT_FLEET.request_change, "submitted")
     return {"SpotFleetRequestId": fleet.id}
 
@@ -89,12 +88,12 @@ def describe_spot_fleet_requests(
     ids = params.get("SpotFleetRequestIds") or [
         one.id for one in region.fleets.values() if one.flavour is SPOT_FLEET
     ]
-    return {"SpotFleetRequestConfigs": [_description(find(region, one)) for one in ids]}
+    return {"SpotFleetRequestConfigs": [_description(region, find(region, one)) for one in ids]}
 
 
-def _description(fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
     config = {
-        **{key: value for key, value in fleet.config.items() if key != "Tags"},
+        **fleet.config,
         "FulfilledCapacity": fleet.fulfilled,
         "OnDemandFulfilledCapacity": fleet.fulfilled_on_demand,
     }
@@ -104,7 +103,7 @@ def _description(fleet: Fleet) -> dict[str, Any]:
         "SpotFleetRequestConfig": config,
         "ActivityStatus": fleet.activity,
         "CreateTime": fleet.created_at,
-        "Tags": fleet.config["Tags"],
+        "Tags": tags_of(region, fleet),
     }
 
 

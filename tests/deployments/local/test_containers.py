@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import STAND_IN, App, wait_for
+from emulated_app import STAND_IN, App, wait_for
 
 from deployments.local.aws import EmulatorError, start_emulator
 
@@ -110,7 +110,8 @@ SCRIPT = """
 import sys, time
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from conftest import STAND_IN, App, start_emulator, wait_for
+from emulated_app import STAND_IN, App, wait_for
+from deployments.local.aws import start_emulator
 with start_emulator(
     Path(sys.argv[1]), Path(sys.executable), container_command=[str(STAND_IN)], boot_seconds=0.1
 ) as emulator:

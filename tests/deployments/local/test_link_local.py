@@ -11,7 +11,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.utils import InstanceMetadataFetcher
-from conftest import STAND_IN, App, client_of, start_emulator, wait_for
+from emulated_app import STAND_IN, App, client_of, wait_for
+
+from deployments.local.aws import start_emulator
 
 
 def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> str:
@@ -57,7 +59,8 @@ def one_task(app: App) -> dict[str, Any]:
 
 
 def test_instance_metadata(app: App) -> None:
-    [instance] = wait_for(lambda f=app.fleet(1): app.fleet_instances(f), "an instance")
+    fleet = app.fleet(1)
+    [instance] = wait_for(lambda: app.fleet_instances(fleet), "an instance")
     imds = Imds(app, instance)
     assert imds.get("meta-data/instance-id") == instance
     assert imds.get("meta-data/instance-type") == "m5.large"
@@ -71,7 +74,8 @@ def test_instance_metadata(app: App) -> None:
 
 
 def test_botocore_reads_the_region_from_the_metadata(app: App) -> None:
-    [instance] = wait_for(lambda f=app.fleet(1): app.fleet_instances(f), "an instance")
+    fleet = app.fleet(1)
+    [instance] = wait_for(lambda: app.fleet_instances(fleet), "an instance")
     fetcher = InstanceMetadataFetcher(base_url=f"{app.emulator.endpoint_url}/_dcp/imds/{instance}/")
     token = fetcher._fetch_metadata_token()
     found = fetcher._get_request("latest/meta-data/placement/region", None, token)

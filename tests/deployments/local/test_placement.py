@@ -1,7 +1,7 @@
 """Placement decisions alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.local.ecs_agent import ecs_config, resources
@@ -41,6 +41,7 @@ hosts = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(hosts, st.integers(0, 4096), st.integers(0, 8000), st.booleans())
 def test_a_task_goes_only_where_it_fits_and_may_go(
     found: list[Host], cpu: int, memory: int, distinct: bool

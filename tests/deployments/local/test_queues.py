@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import App, wait_for
-from hypothesis import given
+from emulated_app import App, wait_for
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.local.message_store import MessageStore, NotInFlightError, StaleError
@@ -184,6 +184,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps)
 def test_no_message_is_lost_or_in_two_places(done: list[tuple[str, Any]]) -> None:
     time = [0.0]

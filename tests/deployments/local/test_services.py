@@ -4,7 +4,7 @@ import base64
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import IMAGE_ID, App, wait_for
+from emulated_app import IMAGE_ID, App, wait_for
 
 
 def messages(app: App) -> str:
