@@ -1,5 +1,8 @@
 """What the tests see of AWS, and a container of the worker in it."""
 
+from __future__ import annotations
+
+import contextlib
 import json
 import os
 import signal
@@ -8,11 +11,12 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable
 
 import boto3
-import plate
 from botocore.exceptions import ClientError
+
+import plate
 
 REGION = "us-east-1"
 RUN = "20240131T120000Z-test"
@@ -42,8 +46,9 @@ class Cloud:
     logs: Any
 
     @classmethod
-    def make(cls, name: str) -> "Cloud":
-        s3, sqs, logs = (boto3.client(service, region_name=REGION) for service in ("s3", "sqs", "logs"))
+    def make(cls, name: str) -> Cloud:
+        services = ("s3", "sqs", "logs")
+        s3, sqs, logs = (boto3.client(service, region_name=REGION) for service in services)
         bucket = f"{name}.bucket"
         s3.create_bucket(Bucket=bucket)
         dead = sqs.create_queue(QueueName=f"{name}Dead")["QueueUrl"]
@@ -56,7 +61,7 @@ class Cloud:
         logs.create_log_group(logGroupName=name)
         return cls(name, url, dead, bucket, s3, sqs, logs)
 
-    def environment(self, **changes: str) -> Dict[str, str]:
+    def environment(self, **changes: str) -> dict[str, str]:
         """The task definition's environment."""
         return {
             "AWS_REGION": REGION,
@@ -76,7 +81,7 @@ class Cloud:
             **changes,
         }
 
-    def put(self, objects: Dict[str, bytes]) -> None:
+    def put(self, objects: dict[str, bytes]) -> None:
         for key, content in objects.items():
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
@@ -86,19 +91,19 @@ class Cloud:
     def send(self, body: str) -> None:
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
 
-    def keys(self, prefix: str = "") -> List[str]:
+    def keys(self, prefix: str = "") -> list[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def text(self, key: str) -> str:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
 
-    def records(self, status: str = "") -> List[Dict[str, Any]]:
+    def records(self, status: str = "") -> list[dict[str, Any]]:
         """The result records of the run, of one status or all."""
         prefix = f"dcp/{self.name}/{RUN}/results/{status}"
         return [json.loads(self.text(key)) for key in self.keys(prefix)]
 
-    def counts(self, url: Optional[str] = None) -> Dict[str, int]:
+    def counts(self, url: str | None = None) -> dict[str, int]:
         """Messages visible and in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=url or self.queue_url, AttributeNames=names)
@@ -108,7 +113,7 @@ class Cloud:
     def empty(self) -> bool:
         return not any(self.counts().values())
 
-    def dead_letters(self) -> List[Dict[str, Any]]:
+    def dead_letters(self) -> list[dict[str, Any]]:
         return self.sqs.receive_message(
             QueueUrl=self.dead_letter_url,
             MaxNumberOfMessages=10,
@@ -116,7 +121,7 @@ class Cloud:
             VisibilityTimeout=0,
         ).get("Messages", [])
 
-    def log_lines(self, stream: str) -> List[str]:
+    def log_lines(self, stream: str) -> list[str]:
         try:
             events = self.logs.get_log_events(
                 logGroupName=self.name, logStreamName=stream, startFromHead=True
@@ -148,7 +153,7 @@ class Container:
     cloud: Cloud
     folder: Path
     mark: str = field(default_factory=lambda: os.urandom(8).hex())
-    process: Optional["subprocess.Popen[bytes]"] = None
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> Path:
@@ -168,7 +173,7 @@ class Container:
                 stderr=subprocess.STDOUT,
             )
 
-    def processes(self) -> Dict[int, str]:
+    def processes(self) -> dict[int, str]:
         """Every living process of this container, by pid, with its command line."""
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
@@ -182,15 +187,23 @@ class Container:
                 found[int(folder.name)] = " ".join(words)
         return found
 
-    def cellprofilers(self) -> List[int]:
+    def cellprofilers(self) -> list[int]:
         return [pid for pid, words in self.processes().items() if "/cellprofiler -c" in words]
 
-    def slots(self) -> List[int]:
+    def slots(self) -> list[int]:
         return [pid for pid, words in self.processes().items() if "dcp_worker.slot" in words]
 
     def kill(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
+
+    def killed(self) -> bool:
+        """Kill what is left of it; whether nothing was."""
+        left = self.processes()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
 
     def stop(self, limit: float = 40) -> int:
         """SIGTERM, and its exit status."""
@@ -198,6 +211,6 @@ class Container:
         self.kill(signal.SIGTERM)
         return self.process.wait(limit)
 
-    def lines(self) -> List[Dict[str, Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         """The structured lines of its attempts."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]

@@ -1,14 +1,15 @@
 """The worker's tests stand on moto's server as AWS, over HTTP, and on the real CellProfiler."""
 
+from __future__ import annotations
+
 import os
-import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,12 @@ from cloud import Cloud, Container, wait_for
 # How long an example takes says nothing on a machine that others use too.
 settings.register_profile("worker", deadline=None)
 settings.load_profile("worker")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep quiet about what others deprecate: the versions are those of the image."""
+    for message in ("Boto3 will no longer support", ".*deprecated"):
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
 @pytest.fixture(scope="session")
@@ -65,5 +72,4 @@ def container(cloud: Cloud, tmp_path: Path) -> Iterator[Container]:
     """A container of the worker, not started yet; killed at the end."""
     container = Container(cloud, tmp_path / "work")
     yield container
-    container.kill(signal.SIGKILL)
-    wait_for(lambda: not container.processes(), "all its processes to end")
+    wait_for(container.killed, "all its processes to end")

@@ -1,9 +1,10 @@
 """A plate small enough to be analysed in two seconds: images, LoadData CSV, pipeline."""
 
+from __future__ import annotations
+
 import csv
 import io
 from pathlib import Path
-from typing import Dict, List, Tuple
 
 import numpy as np
 from PIL import Image
@@ -141,7 +142,7 @@ def image_key(well: str, site: str) -> str:
     return f"{IMAGES_KEY}/{well}_s{site}.tif"
 
 
-def load_data_rows(root: str = ROOT) -> List[Dict[str, str]]:
+def load_data_rows(root: str = ROOT) -> list[dict[str, str]]:
     """The rows of the plate's LoadData CSV."""
     return [
         {
@@ -156,7 +157,7 @@ def load_data_rows(root: str = ROOT) -> List[Dict[str, str]]:
     ]
 
 
-def load_data(rows: List[Dict[str, str]]) -> str:
+def load_data(rows: list[dict[str, str]]) -> str:
     """Rows as the text of a LoadData CSV."""
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -165,9 +166,9 @@ def load_data(rows: List[Dict[str, str]]) -> str:
     return file.getvalue()
 
 
-def objects() -> Dict[str, bytes]:
+def objects() -> dict[str, bytes]:
     """Key and content of everything the plate has in S3."""
-    sites: List[Tuple[str, str]] = [(well, site) for well in WELLS for site in SITES]
+    sites: list[tuple[str, str]] = [(well, site) for well in WELLS for site in SITES]
     return {
         PIPELINE_KEY: pipeline().encode(),
         CSV_KEY: load_data(load_data_rows()).encode(),

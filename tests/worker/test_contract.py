@@ -1,9 +1,11 @@
-"""The two documents that the worker shares with the flows, as docs/contract.schema.json has them."""
+"""The two documents that worker and flows share, as docs/contract.schema.json has them."""
+
+from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 from dcp_worker import message
@@ -15,7 +17,7 @@ CONTRACT = json.loads(
 )
 
 
-def about(case: Dict[str, Any]) -> str:
+def about(case: dict[str, Any]) -> str:
     return str(case["about"])
 
 
@@ -24,7 +26,7 @@ def validator(name: str) -> Draft202012Validator:
 
 
 @pytest.mark.parametrize("case", CONTRACT["examples"], ids=about)
-def test_a_message_means_what_the_contract_says(case: Dict[str, Any]) -> None:
+def test_a_message_means_what_the_contract_says(case: dict[str, Any]) -> None:
     validator("job_message").validate(case["message"])
     job = message.parse(json.dumps(case["message"]), "own-run")
     assert job.metadata == case["metadata_text"]
@@ -35,7 +37,7 @@ def test_a_message_means_what_the_contract_says(case: Dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CONTRACT["refused"], ids=about)
-def test_a_message_that_is_no_job_is_refused(case: Dict[str, Any]) -> None:
+def test_a_message_that_is_no_job_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(message.BadMessageError):
         message.parse(json.dumps(case["message"]), "own-run")
 

@@ -1,7 +1,8 @@
 """Every row of the failure table, with what CellProfiler 4.2.8 printed in that case."""
 
+from __future__ import annotations
+
 import errno
-from typing import List, Optional
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -21,10 +22,10 @@ MODULE = "Error detected during run of module LoadData"
 
 def evidence(
     *lines: str,
-    exit_status: Optional[int] = 0,
-    done: Optional[str] = "Complete",
+    exit_status: int | None = 0,
+    done: str | None = "Complete",
     files: int = 3,
-    signal: Optional[int] = None,
+    signal: int | None = None,
     timed_out: bool = False,
 ) -> Evidence:
     return Evidence(exit_status, signal, timed_out, done, [*START, *lines], files, 12.0)
@@ -175,7 +176,10 @@ TABLE = [
         "disk full",
         255,
         "Failure",
-        ["Error detected during run of module SaveImages", "OSError: [Errno 28] No space left on device"],
+        [
+            "Error detected during run of module SaveImages",
+            "OSError: [Errno 28] No space left on device",
+        ],
         "disk_full",
     ),
     (
@@ -193,11 +197,11 @@ TRANSIENT = ("output_folder", "disk_full", "out_of_memory", "not_complete")
 
 
 @pytest.mark.parametrize(
-    ("exit_status", "done", "lines", "code"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+    ("exit_status", "done", "lines", "code"),
+    [row[1:] for row in TABLE],
+    ids=[row[0] for row in TABLE],
 )
-def test_failure_table(
-    exit_status: int, done: Optional[str], lines: List[str], code: str
-) -> None:
+def test_failure_table(exit_status: int, done: str | None, lines: list[str], code: str) -> None:
     diagnosis = found(evidence(*lines, exit_status=exit_status, done=done))
     assert diagnosis.code == code
     assert diagnosis.permanent is (code not in TRANSIENT)
@@ -219,8 +223,10 @@ def test_always_continue_may_complete_with_a_failed_image_set() -> None:
     assert diagnose(evidence(MODULE, "FileNotFoundError: x")) is None
 
 
-@pytest.mark.parametrize("lines", [[], [MODULE, "ValueError: The X image is missing from the pipeline."]])
-def test_a_killed_process_is_tried_again_whatever_its_log_says(lines: List[str]) -> None:
+@pytest.mark.parametrize(
+    "lines", [[], [MODULE, "ValueError: The X image is missing from the pipeline."]]
+)
+def test_a_killed_process_is_tried_again_whatever_its_log_says(lines: list[str]) -> None:
     diagnosis = found(evidence(*lines, exit_status=None, signal=9, done=None))
     assert (diagnosis.code, diagnosis.permanent) == ("killed", False)
 
@@ -238,7 +244,7 @@ def test_a_timeout_is_told_from_other_kills() -> None:
     st.booleans(),
 )
 def test_nothing_but_a_clean_run_is_a_success(
-    exit_status: Optional[int], done: Optional[str], files: int, lines: List[str], timed_out: bool
+    exit_status: int | None, done: str | None, files: int, lines: list[str], timed_out: bool
 ) -> None:
     signal = 9 if exit_status is None else None
     given = Evidence(exit_status, signal, timed_out, done, lines, files, 1.0)

@@ -1,15 +1,16 @@
 """What surrounds the slots: supervision, scale-in protection, the instance, plugins."""
 
+from __future__ import annotations
+
 import json
 import subprocess
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Dict, Iterator, List, Tuple
 
 import boto3
 import pytest
-from cloud import REGION, Cloud
 from dcp_worker import instance, plugins
 from dcp_worker.plugins import PluginsError
 from dcp_worker.protection import Protection
@@ -17,6 +18,8 @@ from dcp_worker.settings import Plugins, Settings
 from dcp_worker.supervisor import backoff
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cloud import REGION, Cloud
 
 INSTANCE = "i-0123456789abcdef0"
 
@@ -31,7 +34,7 @@ class Agent(HTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
-        self.states: List[Dict[str, object]] = []
+        self.states: list[dict[str, object]] = []
         self.refuse = False
 
     @property
@@ -99,7 +102,7 @@ def test_the_instance_id_is_asked_for_with_a_token(agent: Agent) -> None:
     assert instance.identify({"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{agent.url}/no"}) == ""
 
 
-def made(cloud: Cloud) -> Tuple[Settings, object, object]:
+def made(cloud: Cloud) -> tuple[Settings, object, object]:
     settings = Settings.from_environment(cloud.environment())
     return settings, *(boto3.client(name, region_name=REGION) for name in ("ec2", "cloudwatch"))
 
@@ -143,7 +146,9 @@ def git(folder: Path, *words: str) -> None:
 
 
 def asked(**changes: object) -> Plugins:
-    return Plugins(**{"update": False, "commit": "", "install": False, "requirements": "", **changes})
+    return Plugins(
+        **{"update": False, "commit": "", "install": False, "requirements": "", **changes}
+    )
 
 
 def test_plugins_that_are_not_used_need_no_checkout(tmp_path: Path) -> None:

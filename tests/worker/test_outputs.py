@@ -1,10 +1,10 @@
 """Outputs: what counts as done, and uploads that are confirmed."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import List, Tuple
 
 import pytest
-from cloud import Cloud
 from dcp_worker import inputs, outputs
 from dcp_worker.diagnosis import JobFailedError
 from dcp_worker.inputs import Sources
@@ -12,6 +12,8 @@ from dcp_worker.interruption import InterruptedJobError, Interruption
 from dcp_worker.settings import SkipRule
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cloud import Cloud
 
 
 def go_on() -> None:
@@ -25,7 +27,7 @@ def go_on() -> None:
     st.sampled_from(["", "csv", "Image"]),
 )
 def test_a_job_is_done_when_enough_files_count(
-    files: List[Tuple[str, int]], number: int, size: int, part: str
+    files: list[tuple[str, int]], number: int, size: int, part: str
 ) -> None:
     objects = [(f"out/Image-csv/{name}", found) for name, found in files]
     counted = sum(found >= size and part in name for name, found in files)
@@ -62,8 +64,8 @@ def test_an_interrupted_upload_is_given_up(cloud: Cloud, tmp_path: Path) -> None
     assert cloud.keys() == []
 
 
-def fetch_input(cloud: Cloud, folder: Path, prefix: str) -> List[str]:
-    said: List[str] = []
+def fetch_input(cloud: Cloud, folder: Path, prefix: str) -> list[str]:
+    said: list[str] = []
     sources = Sources(cloud.bucket, cloud.bucket, mounted=False)
     inputs.fetch_input(cloud.s3, prefix, sources, folder, go_on, said.append)
     return said

@@ -1,8 +1,11 @@
 """Holding, returning and dead-lettering messages, on a queue that answers."""
 
+from __future__ import annotations
+
 import pytest
-from cloud import Cloud, wait_for
 from dcp_worker.queue import Lease, Message, Queue
+
+from cloud import Cloud, wait_for
 
 
 @pytest.fixture

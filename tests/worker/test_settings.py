@@ -1,10 +1,11 @@
 """The environment of the task definition."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict
 
 import pytest
 from dcp_worker import upload_flags
@@ -47,7 +48,7 @@ def test_dcps_defaults() -> None:
     ],
 )
 def test_the_workspace_falls_back_to_the_source(
-    given: Dict[str, str], source: str, workspace: str
+    given: dict[str, str], source: str, workspace: str
 ) -> None:
     read = settings(**given)
     assert (read.source_bucket, read.workspace_bucket) == (source, workspace)
@@ -143,5 +144,5 @@ def test_the_container_ends_with_status_2(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_upload_flags_become_arguments(flags: str, arguments: Dict[str, object]) -> None:
+def test_upload_flags_become_arguments(flags: str, arguments: dict[str, object]) -> None:
     assert upload_flags.parse(flags) == arguments

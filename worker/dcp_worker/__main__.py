@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -17,6 +18,9 @@ from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings, SettingsError
 from dcp_worker.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 log = logging.getLogger("dcp_worker")
 
 BAD_SETTINGS = 2
@@ -26,6 +30,8 @@ BAD_PLUGINS = 3
 def main() -> int:
     """Run the container's slots until SIGTERM; the exit status."""
     logs.to_stdout("main")
+    # The first process of a container has no default handling of signals.
+    signal.signal(signal.SIGTERM, _leave)
     try:
         settings = Settings.from_environment(os.environ)
         plugins_folder = plugins.prepare(settings.plugins)
@@ -56,6 +62,11 @@ def main() -> int:
         signal.signal(stop, supervisor.stop)
     supervisor.run()
     return 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Before there are slots, nothing has to be returned."""
+    sys.exit(0)
 
 
 if __name__ == "__main__":
