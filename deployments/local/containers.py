@@ -12,6 +12,8 @@ from pathlib import Path
 
 INIT = Path(__file__).with_name("container_init.py")
 
+LAST_LINES_SECONDS = 2.0
+
 
 class ContainerError(Exception):
     """A container could not be started; the text is what ECS gives as the stopped reason."""
@@ -102,7 +104,8 @@ class Container:
         code = self._process.poll()
         if code is None:
             return None
-        self._pump.join()
+        # Everything that could write is dead; the limit is for a first process killed from outside.
+        self._pump.join(LAST_LINES_SECONDS)
         self._control.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         return 128 - code if code < 0 else code

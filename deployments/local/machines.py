@@ -51,7 +51,8 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
 def _subnet(region: Region, wanted: str | None) -> str:
     if wanted in {subnet.id for subnet in region.ec2.describe_subnets()}:
         return str(wanted)
-    return str(region.ec2.get_default_subnets()[f"{region.name}a"].id)
+    defaults = region.ec2.get_default_subnets()
+    return str(defaults[min(defaults)].id)
 
 
 def _volumes(spec: LaunchSpec) -> dict[str, Any]:

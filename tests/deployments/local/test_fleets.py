@@ -245,3 +245,12 @@ def test_regions_do_not_see_each_other(app: App) -> None:
     fleet = app.fleet(1)
     elsewhere = client_of(app.emulator, "ec2", region="eu-west-1")
     assert fleet not in [one["FleetId"] for one in elsewhere.describe_fleets()["Fleets"]]
+
+
+def test_tags_given_later_are_the_fleets_tags(app: App) -> None:
+    fleet = app.fleet(0)
+    app.ec2.create_tags(Resources=[fleet], Tags=[{"Key": "dcp:run", "Value": "1"}])
+    found = app.ec2.describe_fleets(FleetIds=[fleet])["Fleets"][0]
+    assert found["Tags"] == [{"Key": "dcp:run", "Value": "1"}]
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        app.ec2.describe_fleets(Filters=[{"Name": "tag:dcp:run", "Values": ["1"]}])
