@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from deployments.local.aws import start_emulator
 from moto.server import ThreadedMotoServer
+
+from deployments.local.aws import start_emulator
 
 
 def client(endpoint_url: str) -> Any:

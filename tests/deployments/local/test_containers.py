@@ -12,6 +12,7 @@ import pytest
 from emulated_app import STAND_IN, App, wait_for
 
 from deployments.local.aws import EmulatorError, start_emulator
+from deployments.local.containers import Container, ContainerError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -83,16 +84,23 @@ def test_end_of_the_machine_takes_the_container_at_once(app: App) -> None:
     wait_for(lambda: not alive(container["pid"]), "container dead")
 
 
-def test_command_that_cannot_start_is_a_failed_task(tmp_path: Path) -> None:
-    with start_emulator(tmp_path, Path("/no/such/python"), boot_seconds=0.1) as emulator:
-        app = App("NoCommand", emulator)
-        app.cluster()
-        app.fleet(1)
-        app.service(1)
-        [task] = wait_for(lambda: app.tasks("STOPPED")[:1], "a failed task")
-        assert task["stopCode"] == "TaskFailedToStart"
-        assert "CannotStartContainerError" in task["stoppedReason"]
-        assert app.containers() == []
+def test_command_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    with pytest.raises(ContainerError, match="CannotStartContainerError"):
+        Container(["/no/such/python"], {}, folder, log=lambda line: None)
+    assert not folder.exists()
+
+
+def test_first_process_killed_from_outside_takes_the_command_along(app: App) -> None:
+    container = start_one(app, "deaf")
+    stat = Path(f"/proc/{container['pid']}/stat")
+    if not stat.exists():
+        pytest.skip("only Linux tells a process that its parent died")
+    init = int(stat.read_text().rpartition(")")[2].split()[1])
+    os.kill(init, signal.SIGKILL)
+    wait_for(lambda: not alive(container["pid"]), "command dead")
+    [task] = wait_for(lambda: app.tasks("STOPPED"), "task stopped")
+    assert task["containers"][0]["exitCode"] == 137
 
 
 def test_block_end_stops_containers_gently(tmp_path: Path) -> None:
