@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from blocks import FleetTemplate
 from blocks.names import Names
-from tasks.aws import error_code
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -79,6 +76,14 @@ def launch_template_data(run: Run, fleet: FleetTemplate, image_id: str) -> dict[
     return data
 
 
+def find_launch_template(run: Run) -> str | None:
+    """The id of the app's launch template, or None when there is none."""
+    found = run.aws.ec2.describe_launch_templates(
+        Filters=[{"Name": "launch-template-name", "Values": [run.names.launch_template]}]
+    )["LaunchTemplates"]
+    return found[0]["LaunchTemplateId"] if found else None
+
+
 def ensure_launch_template(run: Run, fleet: FleetTemplate) -> str:
     """Make the launch template of the run, or a new version of the app's existing one.
 
@@ -90,31 +95,27 @@ def ensure_launch_template(run: Run, fleet: FleetTemplate) -> str:
         or run.aws.ssm.get_parameter(Name=fleet.image_parameter)["Parameter"]["Value"]
     )
     data: Any = launch_template_data(run, fleet, image_id)
-    name = run.names.launch_template
-    try:
-        answer = run.aws.ec2.create_launch_template_version(
-            LaunchTemplateName=name, LaunchTemplateData=data
+    existing = find_launch_template(run)
+    if existing:
+        run.aws.ec2.create_launch_template_version(
+            LaunchTemplateId=existing, LaunchTemplateData=data
         )
-        return answer["LaunchTemplateVersion"]["LaunchTemplateId"]
-    except ClientError as error:
-        if not error_code(error).startswith("InvalidLaunchTemplateName.NotFound"):
-            raise
+        return existing
     specifications: Any = [{"ResourceType": "launch-template", "Tags": ec2_tags(run.tags)}]
     made = run.aws.ec2.create_launch_template(
-        LaunchTemplateName=name, LaunchTemplateData=data, TagSpecifications=specifications
+        LaunchTemplateName=run.names.launch_template,
+        LaunchTemplateData=data,
+        TagSpecifications=specifications,
     )
     return made["LaunchTemplate"]["LaunchTemplateId"]
 
 
 def delete_launch_template(run: Run) -> bool:
     """Delete the app's launch template; returns whether there was one."""
-    try:
-        run.aws.ec2.delete_launch_template(LaunchTemplateName=run.names.launch_template)
-    except ClientError as error:
-        if error_code(error).startswith("InvalidLaunchTemplateName.NotFound"):
-            return False
-        raise
-    return True
+    existing = find_launch_template(run)
+    if existing:
+        run.aws.ec2.delete_launch_template(LaunchTemplateId=existing)
+    return existing is not None
 
 
 def live_machines(ec2: "EC2Client", app: str) -> list[str]:

@@ -1,0 +1,78 @@
+"""The flows stand on a real Prefect server and on the emulator, with a stand-in for the worker."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lab import Lab
+from prefect.testing.utilities import prefect_test_harness
+
+from blocks.reading import load_config
+from deployments.local.aws import Emulator, start_emulator
+from deployments.local.buckets import make_bucket
+from tasks.aws import Aws
+
+STAND_IN = Path(__file__).parents[1] / "support" / "stand_in_worker.py"
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with start_emulator(
+        tmp_path_factory.mktemp("aws"),
+        Path(sys.executable),
+        container_command=[str(STAND_IN)],
+        boot_seconds=0.2,
+        shutdown_seconds=1,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def make_lab(
+    prefect: None, emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., Lab]:
+    """Makes an app whose buckets, pipeline and data file are there."""
+
+    def make(endpoint_url: str = emulator.endpoint_url, **settings: Any) -> Lab:
+        name = "".join(filter(str.isalnum, request.node.name.removeprefix("test").title()))[:30]
+        values = {
+            "app_name": name,
+            "dockerhub_tag": "lab/worker:1",
+            "aws_bucket": f"{name.lower()}-bucket",
+            "ecs_cluster": name,
+            "cluster_machines": 2,
+            "docker_cores": 1,
+            "memory": 2000,
+            "seconds_to_start": 0,
+            "sqs_message_visibility": 15,
+            "monitor_seconds": 1,
+            "aws_credentials": {
+                "aws_access_key_id": "local",
+                "aws_secret_access_key": "local",
+                "aws_client_parameters": {"endpoint_url": endpoint_url},
+            },
+        }
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(values | settings))
+        config = load_config(str(path))
+        aws = Aws.connect(config.credentials, config.aws_region)
+        make_bucket(aws.s3, config.aws_bucket, config.aws_region)
+        for key in ("p/a.cppipe", "p/a.csv"):
+            aws.s3.put_object(Bucket=config.aws_bucket, Key=key, Body=b"x")
+        return Lab(tmp_path, str(path), config, aws)
+
+    return make
+
+
+@pytest.fixture
+def lab(make_lab: Callable[..., Lab]) -> Lab:
+    return make_lab()

@@ -1,0 +1,157 @@
+"""`dcp`: the whole run, on success and when something goes wrong on the way."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab
+from prefect.client.schemas.objects import State
+
+import flows.full_run
+from blocks import AwsCredentials
+from blocks.errors import AwsRefused, FleetError, InputError, NotFound
+from deployments.local.aws import Emulator, start_emulator
+from flows.full_run import dcp
+from flows.setup import setup
+from tasks import record
+from tasks.cleanup import left_running
+from tasks.queues import find_queue
+
+pytestmark = pytest.mark.e2e
+
+
+def result(state: State[Any]) -> Any:
+    return state.result(raise_on_failure=False)
+
+
+def report_of(lab: Lab) -> dict[str, Any]:
+    text = record.read(lab.run(), "report.json")
+    assert text is not None
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_every_job_is_done_and_nothing_is_left(lab: Lab) -> None:
+    wells = [f"A{number:02}" for number in range(1, 26)]
+    state = dcp(lab.config, lab.jobs(*wells), return_state=True)
+    assert state.is_completed()
+    assert state.message == "25 jobs: 25 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert lab.outputs() == {f"out/P1-{well}/Image.csv" for well in wells}
+    assert left_running(lab.run()) == []
+    kept = record.load(lab.run())
+    assert kept is not None
+    assert kept.state == "ended"
+    assert report_of(lab)["succeeded"] == 25
+
+
+def test_failed_jobs_fail_the_run_by_name(lab: Lab) -> None:
+    state = dcp(lab.config, lab.jobs("A01", "fail", "A03"), return_state=True)
+    assert state.is_failed()
+    report = report_of(lab)
+    assert (report["succeeded"], report["failed"], report["lost"]) == (2, 1, 0)
+    (problem,) = report["problems"]
+    assert problem["Metadata"] == "Metadata_Plate=P1,Metadata_Well=fail"
+    assert problem["reason"] == "fail"
+    assert left_running(lab.run()) == []
+
+
+def test_a_job_that_kills_its_worker_is_found_in_the_dead_letter_queue(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(job_retries=1)
+    state = dcp(lab.config, lab.jobs("A01", "die", "A03"), return_state=True)
+    assert state.is_failed()
+    report = report_of(lab)
+    assert (report["succeeded"], report["failed"], report["lost"]) == (2, 1, 0)
+    assert report["problems"][0]["reason"] == "worker_died"
+    # The message itself stays where DCP's users look for it.
+    dead = find_queue(lab.aws.sqs, lab.settings.names.dead_letter_queue)
+    assert dead is not None
+
+
+def test_the_fleet_shrinks_to_the_work_without_breaking_a_job_off(
+    lab: Lab, emulator: Emulator
+) -> None:
+    state = dcp(lab.config, lab.jobs("slow", "A02", "A03"), return_state=True)
+    assert state.is_completed()
+    events = emulator.events()
+    cluster = lab.settings.ecs_cluster
+    mine = {event["instance_id"] for event in events if event.get("cluster") == cluster}
+    gone = [
+        event["time"]
+        for event in events
+        if event["kind"] == "deregistered" and event["instance_id"] in mine
+    ]
+    assert len(gone) == 2
+    assert max(gone) - min(gone) > 3, "one machine went early, the other worked on"
+
+
+def test_a_missing_pipeline_is_told_before_anything_is_made(lab: Lab) -> None:
+    lab.aws.s3.delete_object(Bucket=lab.settings.aws_bucket, Key="p/a.cppipe")
+    error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
+    assert isinstance(error, NotFound)
+    assert "p/a.cppipe" in str(error)
+    assert lab.run().run_id == ""
+    assert find_queue(lab.aws.sqs, lab.settings.names.queue) is None
+    assert not lab.aws.ecs.describe_clusters(clusters=[lab.settings.ecs_cluster])["clusters"]
+
+
+def test_a_missing_bucket_is_told_before_anything_is_made(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(source_bucket="there-is-no-such-bucket")
+    error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
+    assert isinstance(error, NotFound)
+    assert "source_bucket" in str(error)
+    assert "there-is-no-such-bucket" in str(error)
+    assert find_queue(lab.aws.sqs, lab.settings.names.queue) is None
+
+
+def test_credentials_that_aws_refuses_are_told(
+    make_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    with start_emulator(tmp_path / "aws", Path(sys.executable), access_key="another") as strict:
+        lab = make_lab()
+        wrong = AwsCredentials(
+            aws_access_key_id="AKIAWRONG",
+            aws_secret_access_key="wJalrXUtnFEMI",
+            aws_client_parameters={"endpoint_url": strict.endpoint_url},
+        )
+        wrong.save("wrong", overwrite=True)
+        error = result(dcp(lab.config, lab.jobs("A01"), credentials="wrong", return_state=True))
+    assert isinstance(error, AwsRefused)
+    assert "wJalrXUtnFEMI" not in str(error)
+
+
+def test_a_fleet_that_aws_cannot_start_ends_the_run(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(machine_type=["m5.gigantic"])
+    error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
+    assert isinstance(error, FleetError)
+    assert left_running(lab.run()) == []
+    assert report_of(lab)["lost"] == 1
+
+
+def test_an_app_whose_run_goes_on_takes_no_second_one(lab: Lab) -> None:
+    first = setup(lab.config)
+    error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
+    assert isinstance(error, InputError)
+    assert first in str(error)
+    assert lab.run().run_id == first
+    assert find_queue(lab.aws.sqs, lab.settings.names.queue) is not None
+
+
+@pytest.mark.parametrize("step", ["submit", "start_fleet", "monitor"])
+def test_a_step_that_breaks_off_leaves_nothing_running(
+    lab: Lab, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flows.full_run, step, broken)
+    with pytest.raises(KeyboardInterrupt):
+        dcp(lab.config, lab.jobs("A01", "hang"))
+    assert left_running(lab.run()) == []
+    kept = record.load(lab.run())
+    assert kept is not None
+    assert kept.state == "ended"

@@ -1,0 +1,72 @@
+"""Each step alone, by the id of a run, and each twice: nothing breaks and nothing doubles."""
+
+import pytest
+from lab import Lab
+
+from blocks.errors import DcpError, InputError
+from flows.cleanup import cleanup
+from flows.monitor import monitor
+from flows.setup import setup
+from flows.start_fleet import start_fleet
+from flows.submit import submit
+from tasks.cleanup import left_running
+from tasks.queues import count, find_queue
+from tasks.start import find_fleets
+
+pytestmark = pytest.mark.e2e
+
+
+def messages(lab: Lab) -> int:
+    url = find_queue(lab.aws.sqs, lab.settings.names.queue)
+    assert url is not None
+    return count(lab.aws.sqs, url).total
+
+
+def test_the_steps_alone_and_twice(lab: Lab) -> None:
+    ecs, names = lab.aws.ecs, lab.settings.names
+    cluster = lab.settings.ecs_cluster
+    run_id = setup(lab.config)
+    assert setup(lab.config, run_id=run_id) == run_id
+    assert len(ecs.list_task_definitions(familyPrefix=names.task_family)["taskDefinitionArns"]) == 1
+    assert len(ecs.list_services(cluster=cluster)["serviceArns"]) == 1
+    groups = lab.aws.logs.describe_log_groups(logGroupNamePrefix=names.log_group)["logGroups"]
+    assert {group["logGroupName"]: group.get("retentionInDays") for group in groups} == {
+        names.log_group: 60,
+        names.instance_log_group: 60,
+    }
+
+    jobs = lab.jobs(*(f"A{number:02}" for number in range(1, 24)))
+    assert submit(lab.config, jobs, run_id=run_id) == 23
+    assert submit(lab.config, jobs) == 23
+    assert messages(lab) == 23
+
+    fleet = start_fleet(lab.config)
+    assert start_fleet(lab.config) == fleet
+    assert [found.id for found in find_fleets(lab.run())] == [fleet]
+
+    assert monitor(lab.config).stop == ""
+    assert monitor(lab.config).done
+    assert cleanup(lab.config).succeeded == 23
+    assert cleanup(lab.config, run_id=run_id).succeeded == 23
+    assert left_running(lab.run()) == []
+
+
+def test_a_queue_with_unfinished_jobs_is_kept_unless_they_are_given_up(lab: Lab) -> None:
+    setup(lab.config)
+    submit(lab.config, lab.jobs("A01", "hang"))
+    start_fleet(lab.config)
+    with pytest.raises(DcpError, match="abandon"):
+        cleanup(lab.config)
+    assert left_running(lab.run()) == [f"queue {lab.settings.names.queue}"]
+    report = cleanup(lab.config, abandon=True)
+    assert report.lost >= 1
+    assert left_running(lab.run()) == []
+
+
+def test_steps_say_what_has_to_come_before_them(lab: Lab) -> None:
+    with pytest.raises(InputError, match="dcp-setup"):
+        submit(lab.config, lab.jobs("A01"))
+    setup(lab.config)
+    with pytest.raises(InputError, match="dcp-submit"):
+        start_fleet(lab.config)
+    cleanup(lab.config)
