@@ -103,7 +103,6 @@ def _work(
             attempt.perform(work.bench, job, ending.figures, check, ending.say)
             if lease.lost:
                 raise InterruptedJobError(Interruption.LEASE_LOST)
-        ending.succeed()
     except InterruptedJobError as error:
         ending.interrupted(error.interruption)
     except JobFailedError as error:
@@ -115,6 +114,8 @@ def _work(
             Diagnosis("worker_error", "The worker failed.", traceback.format_exc(), "", False)
         )
         raise
+    else:
+        ending.succeed()
 
 
 def _known_success(work: Workplace, job: Job) -> bool:
