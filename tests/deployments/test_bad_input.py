@@ -1,0 +1,98 @@
+"""`dcp local run` on bad input: exit status 2, the place named, and nothing started."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.local.run import BAD_INPUT, Request, run
+
+CONFIG: dict[str, Any] = {"app_name": "Lab", "dockerhub_tag": "x", "aws_bucket": "lab-bucket"}
+JOB: dict[str, Any] = {
+    "pipeline": "p/a.cppipe",
+    "data_file": "p/a.csv",
+    "input": "",
+    "output": "out",
+    "groups": [{"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}],
+}
+
+
+def group(text: str) -> dict[str, Any]:
+    return JOB | {"groups": [{"Metadata": text}]}
+
+
+def without(values: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != key}
+
+
+def told(tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Any, job: Any) -> str:
+    """Run with these files (values, or a text as it is); returns what is said."""
+    for name, given in (("config.yaml", config), ("job.json", job)):
+        is_text = isinstance(given, str)
+        text = given if is_text else (yaml.safe_dump if "yaml" in name else json.dumps)(given)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    request = Request(
+        config=str(tmp_path / "config.yaml"),
+        job=str(tmp_path / "job.json"),
+        data=tmp_path / "data",
+        output=tmp_path / "output",
+        fleet=None,
+        report=None,
+        home=tmp_path / "home",
+        port=1,
+    )
+    assert run(request) == BAD_INPUT
+    assert not (tmp_path / "home").exists(), "a server was started"
+    assert not (tmp_path / "output").exists()
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (CONFIG | {"cluster_machine": 3}, ["cluster_machine", "cluster_machines"]),
+        (CONFIG | {"cluster_machines": "many"}, ["cluster_machines", "many"]),
+        (CONFIG | {"ebs_vol_size": 21}, ["ebs_vol_size", "21", "22"]),
+        (CONFIG | {"sqs_message_visibility": 43_201}, ["sqs_message_visibility", "43201"]),
+        (CONFIG | {"ebs_vol_size": 30, "tasks_per_machine": 15}, ["ebs_vol_size"]),
+        (without(CONFIG, "aws_bucket"), ["aws_bucket"]),
+        ("app_name: [1", ["config.yaml"]),
+        ("just some words", ["config.yaml"]),
+    ],
+)
+def test_a_bad_config_is_told_by_key(
+    config: Any, names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = told(tmp_path, capsys, config, JOB)
+    assert all(name in said for name in ["config.yaml", *names])
+
+
+@pytest.mark.parametrize(
+    ("job", "names"),
+    [
+        ("{not json", []),
+        (without(JOB, "pipeline"), ["pipeline"]),
+        (JOB | {"groups": []}, ["groups"]),
+        (group("Metadata_Plate=P1, Metadata_Well=A01"), ["groups", "Metadata_Well"]),
+        (JOB | {"groups": JOB["groups"] * 2}, ["groups"]),
+        (group("Metadata_Plate=P1,Metadata_Well=../A01"), ["../A01"]),
+        (group("Metadata_Plate=P/1,Metadata_Well=A01"), ["P/1"]),
+        (JOB | {"groups": [{"Metadata_Plate": "P1"}]}, ["output_structure"]),
+    ],
+)
+def test_a_bad_job_file_is_told_by_key(
+    job: Any, names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = told(tmp_path, capsys, CONFIG, job)
+    assert all(name in said for name in ["job.json", *names])
+
+
+def test_a_secret_in_a_config_that_is_refused_is_not_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = {"aws_credentials": {"aws_secret_access_key": "wJalrXUtnFEMI", "colour": "red"}}
+    said = told(tmp_path, capsys, CONFIG | secret | {"cluster_machines": 0}, JOB)
+    assert "wJalrXUtnFEMI" not in said

@@ -1,0 +1,186 @@
+"""`dcp local up`, and `prefect deployment run dcp/full-run` in a second terminal."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect_aws import AwsClientParameters, AwsCredentials
+from pydantic import SecretStr
+
+from blocks import RunConfig
+from blocks.reading import parse_config
+from tasks import record
+from tasks.aws import Aws
+from tasks.cleanup import left_running
+from tasks.run import Run
+
+pytestmark = pytest.mark.e2e
+
+DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
+
+
+@dataclass(frozen=True)
+class World:
+    """A running `dcp local up`."""
+
+    process: subprocess.Popen[str]
+    command: list[str]
+    api: str
+    aws: Aws
+    config: RunConfig
+
+    def start_run(self) -> str:
+        """Type the line that was printed; returns the id of the flow run."""
+        command = [word for word in self.command if word != "--watch"]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PREFECT_API_URL": self.api},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = re.search(r"UUID: ([0-9a-f-]{36})", done.stdout)
+        assert found, done.stdout
+        return found[1]
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.api}/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def state(self, flow_run: str) -> str:
+        return str(self.ask(f"flow_runs/{flow_run}")["state"]["type"])
+
+    def run(self) -> Run:
+        newest = record.latest_id(self.aws, self.config) or ""
+        return Run(self.config, newest, self.aws)
+
+
+def wait_for(condition: Callable[[], Any], what: str, limit: float = 240) -> Any:
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.3)
+    raise AssertionError(f"not within {limit} s: {what}")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    command = [sys.executable, "-m", "deployments.cli", "local", "up"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    while "Ctrl-C" not in (line := process.stdout.readline()):
+        assert line, "it ended by itself"
+        lines.append(line.strip())
+    typed = next(line for line in lines if "deployment run" in line)
+    setting, *command = shlex.split(typed)
+    endpoint = next(line for line in lines if line.startswith("AWS: ")).removeprefix("AWS: ")
+    account = AwsCredentials(
+        aws_access_key_id="local",
+        aws_secret_access_key=SecretStr("local"),
+        aws_client_parameters=AwsClientParameters(endpoint_url=endpoint),
+    )
+    config = parse_config((DEMO / "config.yaml").read_text(), "config.yaml")
+    aws = Aws.connect(account, config.aws_region)
+    yield World(process, command, setting.partition("=")[2], aws, config)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+
+def test_all_deployments_are_there(world: World) -> None:
+    found = world.ask("deployments/filter", {})
+    flows = {one["id"]: one["name"] for one in world.ask("flows/filter", {})}
+    names = {f"{flows[one['flow_id']]}/{one['name']}" for one in found}
+    assert names == {
+        "dcp/full-run",
+        "dcp/nightly-plate",
+        "dcp-setup/setup",
+        "dcp-submit/submit",
+        "dcp-start-fleet/start-fleet",
+        "dcp-monitor/monitor",
+        "dcp-cleanup/cleanup",
+    }
+    (nightly,) = (one for one in found if one["name"] == "nightly-plate")
+    assert [schedule["active"] for schedule in nightly["schedules"]] == [False]
+
+
+def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
+    flow_run = world.start_run()
+    wait_for(lambda: _succeeded(world) > 0, "the first job's success")
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    world.ask(f"flow_runs/{flow_run}/set_state", cancelling)
+    wait_for(lambda: world.state(flow_run) == "CANCELLED", "the run to be cancelled")
+    wait_for(lambda: not left_running(world.run()), "everything to be ended", 60)
+    text = wait_for(lambda: record.read(world.run(), "report.json"), "the report", 60)
+    report = json.loads(text)
+    assert report["submitted"] == 16
+    assert report["succeeded"] > 0
+    assert report["lost"] > 0
+    assert report["succeeded"] + report["failed"] + report["lost"] == 16
+
+
+def test_the_printed_line_does_a_whole_run(world: World) -> None:
+    flow_run = world.start_run()
+    ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    state = wait_for(lambda: (now := world.state(flow_run)) in ended and now, "the end")
+    assert state == "COMPLETED"
+    assert left_running(world.run()) == []
+    keys = {one["key"] for one in world.ask("artifacts/latest/filter", {})}
+    assert {"demo-progress", "demo-counts", "demo-report"} <= keys
+
+
+def test_ctrl_c_ends_all_of_it(world: World) -> None:
+    children = _descendants(world.process.pid)
+    assert children
+    world.process.send_signal(signal.SIGINT)
+    assert world.process.wait(60) == 0
+    wait_for(lambda: not any(_alive(pid) for pid in children), "all children to end", 30)
+
+
+def _succeeded(world: World) -> int:
+    if not world.run().run_id:
+        return 0
+    prefix = world.run().key("results/succeeded/")
+    found = world.aws.s3.list_objects_v2(Bucket=world.config.aws_bucket, Prefix=prefix)
+    return int(found["KeyCount"])
+
+
+def _descendants(pid: int) -> list[int]:
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    parents = {int(one): int(two) for one, two in map(str.split, listing.splitlines())}
+    found: list[int] = []
+    left = [pid]
+    while left:
+        below = [child for child, parent in parents.items() if parent == left[0]]
+        left = left[1:] + below
+        found += below
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
