@@ -68,7 +68,8 @@ class Slot:
             return self._work.queue.receive(self._work.bench.settings.visibility)
         except (BotoCoreError, ClientError) as error:
             log.warning("The queue cannot be read: %s", error)
-            time.sleep(_LOST_QUEUE_SECONDS)
+            if not self.stopping:
+                time.sleep(_LOST_QUEUE_SECONDS)
             return None
 
     def _tell(self, receipt: str) -> None:
