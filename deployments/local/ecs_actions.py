@@ -116,7 +116,9 @@ def list_container_instances(
     found = _instances(region, cluster_name(region, params))
     status, query = params.get("status"), params.get("filter")
     try:
-        found = [one for one in found if not query or allows(query, one.attributes)]
+        if query:
+            allows(query, {})  # a query that is none is refused, whatever there is to find
+            found = [one for one in found if allows(query, one.attributes)]
     except ValueError as error:
         raise Refused("InvalidParameterException", str(error)) from error
     return {"containerInstanceArns": [one.arn for one in found if status in (None, one.status)]}

@@ -1,5 +1,7 @@
 """Keeps fleets at their target: one look at every fleet, a tick."""
 
+from moto.core.exceptions import ServiceException
+
 from deployments.local.cloud import Cloud, Region, now
 from deployments.local.fleets import Fleet, LaunchSpec
 from deployments.local.machines import KNOWN_TYPES, launch
@@ -61,14 +63,20 @@ def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
         fleet.record(now(), fleet.flavour.error, sub_type, text)
         return
     usable = fleet.usable(KNOWN_TYPES)
-    while fleet.shortfall():
+    while fleet.shortfall() and not fleet.failed:
         spec = usable[fleet.launches % len(usable)] if fleet.diversified else usable[0]
         _launch_one(cloud, region, fleet, spec)
 
 
 def _launch_one(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec) -> None:
     spot = fleet.fulfilled_on_demand >= fleet.on_demand_target
-    instance_id = launch(cloud, region, fleet, spec, spot)
+    try:
+        instance_id = launch(cloud, region, fleet, spec, spot)
+    except ServiceException as error:
+        fleet.failed = True
+        text = f"{error.code}: {error.message}"
+        fleet.record(now(), fleet.flavour.error, "spotFleetRequestConfigurationInvalid", text)
+        return
     fleet.instances[instance_id] = spec.weight
     fleet.launches += 1
     fleet.placed += spec.weight

@@ -56,7 +56,12 @@ def _subnet(region: Region, wanted: str | None) -> str:
 
 
 def _volumes(spec: LaunchSpec) -> dict[str, Any]:
-    devices = [dict(device) for device in spec.block_devices if "Ebs" in device]
+    # The snapshots of an image belong to it; there are none here, so volumes come up empty.
+    devices = [
+        device | {"Ebs": {k: v for k, v in device["Ebs"].items() if k != "SnapshotId"}}
+        for device in map(dict, spec.block_devices)
+        if "Ebs" in device
+    ]
     return {"block_device_mappings": devices} if devices else {}
 
 

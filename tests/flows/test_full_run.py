@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcp_fleet import DCP_FLEET
 from lab import Lab
 from prefect.client.schemas.objects import State
 
@@ -45,6 +46,21 @@ def test_every_job_is_done_and_nothing_is_left(lab: Lab) -> None:
     assert kept is not None
     assert kept.state == "ended"
     assert report_of(lab)["succeeded"] == 25
+
+
+def test_a_dcp_fleet_file_starts_a_spot_fleet(lab: Lab) -> None:
+    fleet = lab.folder / "fleet.json"
+    fleet.write_text(json.dumps(DCP_FLEET))
+    state = dcp(lab.config, lab.jobs("A01", "A02"), fleet=str(fleet), return_state=True)
+    assert state.is_completed()
+    mine = {"Key": "dcp:app", "Value": lab.settings.app_name}
+    (request,) = (
+        one
+        for one in lab.aws.ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"]
+        if mine in one["Tags"]
+    )
+    assert request["SpotFleetRequestState"].startswith("cancelled")
+    assert left_running(lab.run()) == []
 
 
 def test_failed_jobs_fail_the_run_by_name(lab: Lab) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.validate import ParamValidator
+from dcp_fleet import DCP_FLEET
 
 from blocks import FleetTemplate, RunConfig
 from tasks.aws import Aws
@@ -35,35 +36,6 @@ DCP_VARIABLES = {
     "ALWAYS_CONTINUE",
     "SOURCE_BUCKET",
     "UPLOAD_FLAGS",
-}
-DCP_FLEET = {
-    "IamFleetRole": "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role",
-    "AllocationStrategy": "lowestPrice",
-    "TargetCapacity": 1,
-    "SpotPrice": "0.20",
-    "ValidFrom": "2015-11-05T16:29:00Z",
-    "ValidUntil": "2015-11-05T16:29:00Z",
-    "TerminateInstancesWithExpiration": True,
-    "Type": "maintain",
-    "LaunchSpecifications": [
-        {
-            "ImageId": "ami-0123456789abcdef0",
-            "KeyName": "lab",
-            "IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/ecs"},
-            "BlockDeviceMappings": [
-                {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "SnapshotId": "snap-1a2b3c"}},
-                {"DeviceName": "/dev/xvdcz", "Ebs": {"VolumeSize": 22, "VolumeType": "gp2"}},
-            ],
-            "NetworkInterfaces": [
-                {
-                    "DeviceIndex": 0,
-                    "SubnetId": "subnet-1a2b3c4d",
-                    "AssociatePublicIpAddress": True,
-                    "Groups": ["sg-1a2b3c4d"],
-                }
-            ],
-        }
-    ],
 }
 
 
@@ -157,7 +129,7 @@ def test_a_dcp_fleet_file_is_filled_in_and_otherwise_kept() -> None:
         assert [volume["Ebs"]["VolumeSize"] for volume in one["BlockDeviceMappings"]] == [8, 40]
         assert one["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
         assert one["KeyName"] == "lab"
-    first = DCP_FLEET["LaunchSpecifications"][0]  # type: ignore[index]
+    first = DCP_FLEET["LaunchSpecifications"][0]
     assert "UserData" not in first
 
 
