@@ -245,7 +245,9 @@ class RunConfig(Block):
         "monitor", 60, "Time between two looks at the run.", unit="s", ge=1, le=3600
     )
     auto_monitor: bool = setting(
-        "monitor", True, "Scale the fleet down to the work that is left, and end it when done."
+        "monitor",
+        True,
+        "Kept for DCP's files: a full run is watched to its end whatever is said here.",
     )
     create_dashboard: bool = setting("monitor", True, "Create a CloudWatch dashboard.")
     clean_dashboard: bool = setting("monitor", True, "Delete the dashboard at the end.")

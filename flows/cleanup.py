@@ -34,8 +34,9 @@ def cleanup(
         DcpError: Something could not be ended; each is named.
     """
     run = open_existing(config, run_id, credentials)
-    report = write_report(run, note)
+    # First what costs money; then what is said about it.
     outcome = clean_up_task(run, abandon, note)
+    report = write_report(run, note)
     for line in (*outcome.done, *outcome.warnings):
         log(line)
     if outcome.failures:

@@ -9,7 +9,13 @@ from tasks import record
 from tasks.monitor import containers_needed, limits_of, machines_needed
 from tasks.opening import open_existing
 from tasks.results import account
-from tasks.start import history_start, request_fleet, start_containers, wait_for_machines
+from tasks.start import (
+    ensure_dashboard,
+    history_start,
+    request_fleet,
+    start_containers,
+    wait_for_machines,
+)
 
 
 @flow(name="dcp-start-fleet")
@@ -52,6 +58,7 @@ def start_fleet(
     requested = request_fleet(run, template, machines)
     start_containers(run, containers)
     log(f"fleet {requested.id}: {machines} machines asked for, {containers} containers")
+    ensure_dashboard(run, requested)
     have = wait_for_machines(requested, history_start(kept.started_at))
     log(f"{have} machines are there")
     return requested.id

@@ -20,6 +20,7 @@ from tasks.containers import (
     find_service,
     set_desired_count,
 )
+from tasks.dashboard import delete_dashboard
 from tasks.logs import export_logs
 from tasks.machines import (
     delete_launch_template,
@@ -127,6 +128,13 @@ def end_containers(run: Run) -> str:
     return f"{definitions} task definitions deregistered, cluster {_quiet(delete_cluster, run)}"
 
 
+def end_dashboard(run: Run) -> str:
+    """Delete the dashboard, if the configuration says so."""
+    if not run.config.clean_dashboard:
+        return "dashboard kept"
+    return "dashboard deleted" if delete_dashboard(run) else "no dashboard"
+
+
 def end_log_export(run: Run) -> str:
     """Export the logs of the run to S3."""
     found = record.load(run)
@@ -150,6 +158,7 @@ def clean_up(run: Run, abandon: bool = False, note: str = "") -> Outcome:
         # After the last machine, since each makes its own alarm when it starts.
         ("alarms", lambda: f"{delete_alarms(run)} alarms deleted"),
         ("containers", lambda: end_containers(run)),
+        ("dashboard", lambda: end_dashboard(run)),
         (
             "launch template",
             lambda: "launch template deleted" if delete_launch_template(run) else "none",

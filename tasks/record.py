@@ -105,15 +105,14 @@ def begin(run: Run) -> RunRecord:
     """Write the record of a new run and make it the app's newest; an existing record is kept.
 
     A run that has ended, and is begun again under its id, sends its jobs anew: its queue is gone.
-    Those that are done already in this run are not done again by the workers.
+    Those that were done are not done again by the workers; those that failed get another chance.
 
     Raises:
         InputError: Another run of the same app has not ended: the two would share a queue.
     """
     existing = load(run)
     if existing is not None:
-        again = {"state": "active", "ended_at": None, "submitted": 0, "note": ""}
-        return update(run, **again) if existing.state == "ended" else existing
+        return _begin_again(run) if existing.state == "ended" else existing
     newest = latest_id(run.aws, run.config)
     other = newest and load(Run(run.config, newest, run.aws))
     if other and other.state == "active":
@@ -142,6 +141,18 @@ def begin(run: Run) -> RunRecord:
         ContentType="application/json",
     )
     return record
+
+
+def _begin_again(run: Run) -> RunRecord:
+    bucket = run.config.aws_bucket
+    pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=run.key("results/failed/")
+    )
+    for page in pages:
+        failed: Any = [{"Key": item["Key"]} for item in page.get("Contents", [])]
+        if failed:
+            run.aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": failed, "Quiet": True})
+    return update(run, state="active", ended_at=None, submitted=0, note="", empty_looks=0)
 
 
 def latest_id(aws: Aws, config: RunConfig) -> str | None:

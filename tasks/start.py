@@ -11,6 +11,7 @@ from blocks.errors import FleetError
 from tasks import record
 from tasks.aws import aws_task, is_transient
 from tasks.containers import set_desired_count
+from tasks.dashboard import put_dashboard
 from tasks.ec2_fleet import Ec2Fleet, find_ec2_fleets, fleet_request
 from tasks.fleet import Fleet, Verdict, judge
 from tasks.machines import ensure_launch_template
@@ -111,6 +112,13 @@ def start_containers(run: Run, containers: int) -> None:
             f"there is no service {run.names.service} in cluster {run.config.ecs_cluster}; "
             "run dcp-setup first"
         )
+
+
+@aws_task("dashboard")
+def ensure_dashboard(run: Run, fleet: Fleet) -> None:
+    """Make the CloudWatch dashboard, if the configuration says so."""
+    if run.config.create_dashboard:
+        put_dashboard(run, fleet.id)
 
 
 def history_start(started_at: datetime) -> datetime:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 
 from blocks import FleetTemplate, RunConfig
+from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
 from blocks.reading import parse_config, parse_fleet, read_text
 from deployments.local.aws import Emulator, start_emulator
@@ -30,6 +30,7 @@ from tasks.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
 DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
+ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
 MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
 
 
@@ -78,7 +79,9 @@ def read_inputs(request: Request) -> Inputs:
     Raises:
         InputError: Something is wrong with it.
     """
-    config = parse_config(_without_account(read_text(request.config)), request.config)
+    config = parse_config(
+        _for_this_computer(read_text(request.config), request.config), request.config
+    )
     jobs = parse_job_file(read_text(request.job), request.job)
     fleet = parse_fleet(read_text(request.fleet), request.fleet) if request.fleet else None
     if not request.data.is_dir():
@@ -88,22 +91,17 @@ def read_inputs(request: Request) -> Inputs:
     return Inputs(config, jobs, fleet or FleetTemplate())
 
 
-def _without_account(text: str) -> str:
-    """A config without the credentials of a real account, which have no meaning here."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text  # told, with its place, by who reads the config next
-    if not isinstance(values, dict):
-        return text
-    account = {"aws_credentials", "aws_profile"}
+def _for_this_computer(text: str, where: str) -> str:
+    """A config without what has no meaning here: a real account's credentials, an image's name."""
+    values = parse_mapping(text, where, ConfigError)
     sections = [values, *(value for value in values.values() if isinstance(value, dict))]
-    if not any(account & section.keys() for section in sections):
-        return text
     for section in sections:
-        for key in account & section.keys():
+        for key in ACCOUNT_KEYS & section.keys():
             del section[key]
-    return yaml.safe_dump({key: value for key, value in values.items() if value != {}})
+    if not any("dockerhub_tag" in section for section in sections):
+        values["dockerhub_tag"] = "this-computer"
+    # JSON is YAML as well; an emptied section is none.
+    return json.dumps({key: value for key, value in values.items() if value != {}}, default=str)
 
 
 def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:

@@ -60,6 +60,7 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Any, job: A
         (CONFIG | {"ebs_vol_size": 30, "tasks_per_machine": 15}, ["ebs_vol_size"]),
         (without(CONFIG, "aws_bucket"), ["aws_bucket"]),
         ("app_name: [1", ["config.yaml"]),
+        ("aws_bucket: b-1\naws_bucket: b-2\n", ["aws_bucket", "twice"]),
         ("just some words", ["config.yaml"]),
     ],
 )

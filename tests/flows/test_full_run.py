@@ -46,6 +46,9 @@ def test_every_job_is_done_and_nothing_is_left(lab: Lab) -> None:
     assert kept is not None
     assert kept.state == "ended"
     assert report_of(lab)["succeeded"] == 25
+    assert not lab.aws.cloudwatch.list_dashboards(DashboardNamePrefix=lab.settings.app_name)[
+        "DashboardEntries"
+    ]
 
 
 def test_a_dcp_fleet_file_starts_a_spot_fleet(lab: Lab) -> None:

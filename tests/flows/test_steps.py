@@ -1,5 +1,7 @@
 """Each step alone, by the id of a run, and each twice: nothing breaks and nothing doubles."""
 
+import json
+
 import pytest
 from lab import Lab
 
@@ -9,8 +11,10 @@ from flows.monitor import monitor
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
+from tasks import record
 from tasks.cleanup import left_running
 from tasks.queues import count, find_queue
+from tasks.results import job_ids
 from tasks.start import find_fleets
 
 pytestmark = pytest.mark.e2e
@@ -43,6 +47,8 @@ def test_the_steps_alone_and_twice(lab: Lab) -> None:
     fleet = start_fleet(lab.config)
     assert start_fleet(lab.config) == fleet
     assert [found.id for found in find_fleets(lab.run())] == [fleet]
+    body = lab.aws.cloudwatch.get_dashboard(DashboardName=names.dashboard)["DashboardBody"]
+    assert fleet in body
 
     assert monitor(lab.config).stop == ""
     assert monitor(lab.config).done
@@ -70,3 +76,20 @@ def test_steps_say_what_has_to_come_before_them(lab: Lab) -> None:
     with pytest.raises(InputError, match="dcp-submit"):
         start_fleet(lab.config)
     cleanup(lab.config)
+
+
+def test_a_run_begun_again_gives_failed_jobs_another_chance(lab: Lab) -> None:
+    run_id = setup(lab.config)
+    run = lab.run()
+    jobs = lab.jobs("A01", "A02")
+    submit(lab.config, jobs)
+    failed = sorted(job_ids(run))[0]
+    result = {"Metadata": "x", "status": "failed", "reason": "r", "reason_text": "t"}
+    record.put(run, f"results/failed/{failed}.json", json.dumps(result))
+    assert cleanup(lab.config, abandon=True).failed == 1
+
+    assert setup(lab.config, run_id=run_id) == run_id
+    submit(lab.config, jobs)
+    start_fleet(lab.config)
+    monitor(lab.config)
+    assert cleanup(lab.config).succeeded == 2

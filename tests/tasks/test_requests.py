@@ -12,6 +12,7 @@ from dcp_fleet import DCP_FLEET
 from blocks import FleetTemplate, RunConfig
 from tasks.aws import Aws
 from tasks.containers import task_definition, worker_environment
+from tasks.dashboard import dashboard
 from tasks.ec2_fleet import fleet_request
 from tasks.machines import launch_template_data, user_data
 from tasks.run import Run, new_run_id
@@ -157,3 +158,14 @@ def test_the_task_definition_has_dcps_variables_and_no_credentials() -> None:
 def test_a_run_id_is_the_same_for_a_flow_run_that_is_retried() -> None:
     flow_run = "3f9a1c00-1111-2222-3333-444455556666"
     assert new_run_id(NOW, flow_run) == new_run_id(NOW, flow_run) == "20260301-120000-3f9a1c"
+
+
+def test_the_dashboard_has_dcps_widgets_beside_each_other() -> None:
+    run = run_with()
+    body = dashboard(run, "fleet-1")
+    assert len(body["widgets"]) == 7
+    places = {(one["x"], one["y"]) for one in body["widgets"]}
+    assert len(places) == 7
+    text = str(body)
+    for shown in ("fleet-1", run.names.queue, run.names.dead_letter_queue, run.names.log_group):
+        assert shown in text

@@ -1,0 +1,112 @@
+"""The CloudWatch dashboard of an app: the widgets that Distributed-CellProfiler's users know."""
+
+import json
+from typing import Any
+
+from tasks.run import Run
+
+PERIOD_SECONDS = 300
+WIDTH, HEIGHT = 12, 6
+COLUMNS = 2
+
+
+def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
+    """The dashboard's body (CloudWatch API Reference, "Dashboard Body Structure and Syntax").
+
+    Args:
+        run: The run.
+        fleet_id: The fleet whose capacity is shown.
+    """
+    names, region = run.names, run.config.aws_region
+    queue = ["AWS/SQS", "QueueName", names.queue]
+    dead_letters = ["AWS/SQS", "QueueName", names.dead_letter_queue]
+    capacity = ["FleetRequestId", fleet_id]
+    widgets = [
+        _metric(
+            region,
+            "Machines",
+            [["AWS/EC2Spot", name, *capacity] for name in ("FulfilledCapacity", "TargetCapacity")],
+        ),
+        _metric(
+            region,
+            "Memory of the cluster",
+            [["AWS/ECS", "MemoryUtilization", "ClusterName", run.config.ecs_cluster]],
+        ),
+        _metric(
+            region,
+            "Messages",
+            [
+                _of(queue, "ApproximateNumberOfMessagesVisible"),
+                _of(queue, "ApproximateNumberOfMessagesNotVisible"),
+                _of(dead_letters, "ApproximateNumberOfMessagesVisible"),
+            ],
+            stacked=True,
+        ),
+        _metric(
+            region,
+            "Messages received and deleted",
+            [_of(queue, "NumberOfMessagesReceived"), _of(queue, "NumberOfMessagesDeleted")],
+            stat="Sum",
+        ),
+        _log(region, names.log_group, "Commands", "filter @message like /cellprofiler -c/"),
+        _log(
+            region,
+            names.log_group,
+            "Distinct commands",
+            "filter @message like /cellprofiler -c/ | stats count_distinct(@message)",
+        ),
+        _log(region, names.log_group, "Errors", "filter @message like /Error/"),
+    ]
+    for number, widget in enumerate(widgets):
+        row, column = divmod(number, COLUMNS)
+        widget |= {"x": column * WIDTH, "y": row * HEIGHT, "width": WIDTH, "height": HEIGHT}
+    return {"widgets": widgets}
+
+
+def _of(source: list[str], metric: str) -> list[str]:
+    namespace, *dimension = source
+    return [namespace, metric, *dimension]
+
+
+def _metric(
+    region: str, title: str, metrics: list[list[str]], stat: str = "Average", stacked: bool = False
+) -> dict[str, Any]:
+    properties = {
+        "region": region,
+        "title": title,
+        "metrics": metrics,
+        "view": "timeSeries",
+        "stat": stat,
+        "stacked": stacked,
+        "period": PERIOD_SECONDS,
+    }
+    return {"type": "metric", "properties": properties}
+
+
+def _log(region: str, group: str, title: str, query: str) -> dict[str, Any]:
+    properties = {
+        "region": region,
+        "title": title,
+        "query": f"SOURCE '{group}' | fields @timestamp, @message | {query}",
+        "view": "table",
+    }
+    return {"type": "log", "properties": properties}
+
+
+def put_dashboard(run: Run, fleet_id: str) -> None:
+    """Make the dashboard, or bring the existing one up to date."""
+    run.aws.cloudwatch.put_dashboard(
+        DashboardName=run.names.dashboard, DashboardBody=json.dumps(dashboard(run, fleet_id))
+    )
+
+
+def delete_dashboard(run: Run) -> bool:
+    """Delete the app's dashboard, by its whole name; returns whether there was one."""
+    pages = run.aws.cloudwatch.get_paginator("list_dashboards").paginate(
+        DashboardNamePrefix=run.names.dashboard
+    )
+    found = {one["DashboardName"] for page in pages for one in page["DashboardEntries"]}
+    if run.names.dashboard not in found:
+        return False
+    run.aws.cloudwatch.delete_dashboards(DashboardNames=[run.names.dashboard])
+    return True
