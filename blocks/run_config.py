@@ -28,6 +28,7 @@ from blocks.settings import (
     MachineTypes,
     OptionalBucket,
     OptionalLogGroup,
+    OptionalNumber,
     OptionalQueue,
     OptionalText,
     Region,
@@ -155,7 +156,7 @@ class RunConfig(Block):
     docker_cores: int = setting(
         "container", 4, "CellProfilers running at a time in each container.", ge=1, le=192
     )
-    cpu_shares: int | None = setting(
+    cpu_shares: OptionalNumber = setting(
         "container",
         None,
         "CPU units of each container; 1024 are one vCPU.",

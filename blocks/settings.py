@@ -117,6 +117,17 @@ class TextRule:
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "allowed": self.allowed}
 
 
+class PlainField:
+    """Shows a setting that may be left out as one field of a form, not as a choice of types."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        shown: JsonSchemaValue = handler(schema)
+        (kind,) = (one for one in shown.pop("anyOf") if one != {"type": "null"})
+        return {**shown, **kind}
+
+
 AppName = Annotated[
     str,
     # The longest that still leaves room for every suffix of blocks.names within 80 characters.
@@ -192,7 +203,8 @@ Bucket = Annotated[
         "Write the bucket's name alone, without s3:// or a folder.",
     ),
 ]
-OptionalBucket = Annotated[Bucket | None, BeforeValidator(_unset)]
-OptionalText = Annotated[str | None, BeforeValidator(_unset)]
-OptionalQueue = Annotated[QueueName | None, BeforeValidator(_unset)]
-OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(_unset)]
+OptionalBucket = Annotated[Bucket | None, BeforeValidator(_unset), PlainField()]
+OptionalText = Annotated[str | None, BeforeValidator(_unset), PlainField()]
+OptionalQueue = Annotated[QueueName | None, BeforeValidator(_unset), PlainField()]
+OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(_unset), PlainField()]
+OptionalNumber = Annotated[int | None, PlainField()]

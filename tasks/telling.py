@@ -36,18 +36,19 @@ def counts(seen: Observation) -> dict[str, int]:
     }
 
 
-def table(seen: Observation) -> list[list[Any]]:
-    """The counts as rows, with headings, for a table artifact."""
-    rows: list[list[Any]] = [["", "number"]]
-    rows += [[f"jobs {name}", number] for name, number in seen.account.counts().items()]
+def table(seen: Observation) -> list[dict[str, Any]]:
+    """The counts as rows of a table artifact."""
+    numbers = {f"jobs {name}": number for name, number in seen.account.counts().items()}
     if seen.queue:
-        rows.append(["messages waiting (approximate)", seen.queue.waiting])
-        rows.append(["messages in flight (approximate)", seen.queue.in_flight])
-    rows.append(["machines", len(seen.machines)])
-    rows.append(["machines asked for", seen.target])
-    rows.append(["containers running", seen.running])
-    rows.append(["containers asked for", seen.desired])
-    return rows
+        numbers["messages waiting (approximate)"] = seen.queue.waiting
+        numbers["messages in flight (approximate)"] = seen.queue.in_flight
+    numbers |= {
+        "machines": len(seen.machines),
+        "machines asked for": seen.target,
+        "containers running": seen.running,
+        "containers asked for": seen.desired,
+    }
+    return [{"what": what, "number": number} for what, number in numbers.items()]
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _write(run: Run, artifact: UUID | None, share: float, rows: list[list[Any]]) -> UUID:
+def _write(run: Run, artifact: UUID | None, share: float, rows: list[dict[str, Any]]) -> UUID:
     key = artifact_key(run, "progress")
     if artifact is None:
         made = create_progress_artifact(share, key=key, description=f"run {run.run_id}")
