@@ -54,10 +54,31 @@ def test_only_the_images_of_the_group_but_all_rows() -> None:
         ("../b.tif", None),
         ("https://example.org/b.tif", None),
         ("s3://bucket", None),
+        ("s3://other.bucket/a b/ü+%20#?.tif", S3Object("other.bucket", "a b/ü+%20#?.tif")),
+        ("/home/ubuntu/bucket/ü+%20#?.tif", S3Object("images.bucket", "ü+%20#?.tif")),
     ],
 )
 def test_where_a_path_lies(path: str, place: object) -> None:
     assert PLACES.object(path) == place
+
+
+@pytest.mark.parametrize(
+    ("folder", "place"),
+    [
+        ("/home/ubuntu/bucket/a/", S3Object("images.bucket", "a/b.tif")),
+        ("a/", S3Object("images.bucket", "a/b.tif")),
+        ("s3://other/a", S3Object("other", "a/b.tif")),
+        ("s3://other/a/", S3Object("other", "a/b.tif")),
+        ("s3://other/", S3Object("other", "b.tif")),
+        ("s3://other", S3Object("other", "b.tif")),
+        ("file:///home/ubuntu/bucket/a/", S3Object("images.bucket", "a/b.tif")),
+    ],
+)
+def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
+    row = {"FileName_DNA": "b.tif", "PathName_DNA": folder, **dict(A01)}
+    selection, (local,) = selected(plate.load_data([row]))
+    assert list(selection.images.values()) == [place]
+    assert f"{local['PathName_DNA']}/{local['FileName_DNA']}" in selection.images
 
 
 @given(st.text(alphabet="ab./", min_size=1))
@@ -136,6 +157,13 @@ def test_a_well_of_row_and_column_is_joined_as_loaddata_does() -> None:
     rows = [{"Metadata_Row": "A", "Metadata_Col": f"{number:02d}"} for number in (1, 2)]
     selection, _ = selected(plate.load_data(rows), (("Metadata_Well", "A02"),))
     assert selection.rows == 1
+
+
+def test_only_metadata_columns_make_a_well() -> None:
+    # LoadData takes these for the names of two images.
+    rows = [{"FileName_Row": "A", "FileName_Col": "01", "Metadata_Site": "1"}]
+    with pytest.raises(CsvError, match="no column Metadata_Well"):
+        selected(plate.load_data(rows), (("Metadata_Well", "A01"),))
 
 
 @pytest.mark.parametrize(

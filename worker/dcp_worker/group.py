@@ -91,7 +91,10 @@ class _Value:
             first, _, rest = key.partition("_")
             well_column = first == "Metadata" and rest.partition("_")[0].lower() in _WELL_COLUMN
             return cls((header.index(key),), not well_column)
-        names = [name[len("Metadata_") :].lower() for name in header]
+        names = [
+            name[len("Metadata_") :].lower() if name.startswith("Metadata_") else ""
+            for name in header
+        ]
         row = [index for index, name in enumerate(names) if name in _WELL_ROW]
         column = [index for index, name in enumerate(names) if name in _WELL_COLUMN]
         if key == "Metadata_Well" and row and column:

@@ -200,7 +200,8 @@ def _path(row: Sequence[str], image: _Image) -> str:
     name = row[image.file]
     if name.startswith("/"):
         return name
-    return f"{folder}/{name}" if folder else ""
+    # Not by posixpath.join: a key of s3:// is taken as it is, and has no // for a folder's last /.
+    return f"{folder.rstrip('/')}/{name}" if folder else ""
 
 
 def _localized(row: list[str], images: Sequence[_Image], places: Places) -> list[str]:
