@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -39,7 +40,7 @@ def identify(environment: Mapping[str, str]) -> str:
         return _ask(
             f"{base}/latest/meta-data/instance-id", "GET", {"X-aws-ec2-metadata-token": token}
         )
-    except OSError as error:  # URLError, HTTPError and timeouts are OSErrors
+    except (OSError, HTTPException) as error:  # URLError, HTTPError and timeouts are OSErrors
         log.warning("The instance metadata service does not answer: %s", error)
         return ""
 

@@ -10,6 +10,7 @@ import logging
 import time
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,14 @@ class Protection:
             method="PUT",
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT):
-                return True
-        except OSError as error:  # URLError, HTTPError and timeouts are OSErrors
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+                state = json.loads(answer.read())
+        # URLError, HTTPError and timeouts are OSErrors; what is not JSON is a ValueError.
+        except (OSError, HTTPException, ValueError) as error:
             log.warning("The task's scale-in protection could not be set: %s", error)
             return False
+        # What ECS refuses, the agent answers with status 200 and a "failure".
+        if isinstance(state, dict) and "protection" in state:
+            return True
+        log.warning("The task's scale-in protection could not be set: %s", state)
+        return False

@@ -103,6 +103,12 @@ class _Slot:
         if self._process is not None and self.alive:
             self._process.send_signal(number)
 
+    def kill(self) -> None:
+        """End the process, whatever it does, and wait until it has ended."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
 
 class Supervisor:
     """Keeps the slots of the container running until SIGTERM."""
@@ -139,7 +145,6 @@ class Supervisor:
             self._listen()
         log.info("Stopping: every slot returns its message.")
         self._end()
-        self._protection.set(False)
 
     def _look_after(self, slot: _Slot) -> None:
         if slot.socket is None:
@@ -174,8 +179,16 @@ class Supervisor:
         while any(slot.alive for slot in self._slots) and time.monotonic() < limit:
             time.sleep(0.05)
         for slot in self._slots:
-            slot.signal(signal.SIGKILL)
-            if slot.socket is not None:
-                slot.listen()
-                self._return(slot)
-            attempt.remove(Path.cwd() / f"slot{slot.number}")
+            slot.kill()
+            slot.listen()
+            self._return(slot)
+        for slot in self._slots:
+            _clear(slot.number)
+
+
+def _clear(slot: int) -> None:
+    """Remove the files of a slot that has ended."""
+    try:
+        attempt.remove(Path.cwd() / f"slot{slot}")
+    except OSError as error:
+        log.warning("The files of slot %d could not be removed: %s", slot, error)
