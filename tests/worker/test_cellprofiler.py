@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from dcp_worker import cellprofiler
 from dcp_worker.cellprofiler import Call
+
+from cloud import wait_for
 
 
 def call(**changes: object) -> Call:
@@ -54,3 +57,22 @@ def test_the_cellprofiler_beside_the_workers_own_python_is_run() -> None:
 )
 def test_what_a_setting_or_data_file_changes(changes: dict, last: list) -> None:
     assert call(**changes).words()[-len(last) :] == last
+
+
+def test_nothing_that_it_has_started_outlives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves_one = ["sh", "-c", "sleep 600 & echo $!"]
+    monkeypatch.setattr(cellprofiler, "_executable", lambda: leaves_one)
+    ended = cellprofiler.run(call(), tmp_path, 60, lambda: None, lambda line: None)
+    assert ended.exit_status == 0
+    (pid,) = ended.log
+    wait_for(lambda: gone(pid), "the process it has left to end")
+
+
+def gone(pid: str) -> bool:
+    """Whether a process has ended (its state is Z while nobody has asked how)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

@@ -78,6 +78,16 @@ def test_the_default_input_folder_is_what_lies_below_input(cloud: Cloud, tmp_pat
     assert found == {"a.txt", "deep/b.txt"}
 
 
+def test_the_empty_folder_of_a_console_hides_no_other_bucket(cloud: Cloud, tmp_path: Path) -> None:
+    workspace = f"{cloud.bucket}.workspace"
+    cloud.s3.create_bucket(Bucket=workspace)
+    cloud.s3.put_object(Bucket=workspace, Key="rules/", Body=b"")
+    cloud.put({"rules/a.txt": b"a"})
+    sources = Sources(cloud.bucket, workspace, mounted=False)
+    inputs.fetch_input(cloud.s3, "rules", sources, tmp_path, go_on, print)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_an_input_folder_of_images_is_not_downloaded(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

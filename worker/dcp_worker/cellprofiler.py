@@ -141,6 +141,8 @@ def run(
         process.wait()
         raise
     finally:
+        # Also after its own end: what a plugin has started and left there would write on for ever.
+        _kill(process.pid)
         lines.finish()
     code = os.waitstatus_to_exitcode(status)
     process.returncode = code  # Popen cannot know: wait4, which tells the memory, has reaped it

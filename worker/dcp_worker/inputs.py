@@ -142,7 +142,9 @@ def fetch_input(
     if not prefix:
         return
     for bucket in dict.fromkeys((sources.workspace, sources.source)):
-        found = transfer.listing(s3, bucket, prefix, INPUT_OBJECTS + 1)
+        listed = transfer.listing(s3, bucket, prefix, INPUT_OBJECTS + 1)
+        # An object whose key ends in / is what consoles show as an empty folder.
+        found = [(key, size) for key, size in listed if not key.endswith("/")]
         if not found:
             continue
         if len(found) > INPUT_OBJECTS or sum(size for _, size in found) > INPUT_BYTES:
@@ -155,7 +157,6 @@ def fetch_input(
             # A key with .. in it stays below the folder.
             f"{folder}{os.path.normpath('/' + key[len(prefix) :])}": S3Object(bucket, key)
             for key, _ in found
-            if not key.endswith("/")
         }
         transfer.download(s3, "input", files, check)
         return
