@@ -280,6 +280,7 @@ def s3_error(code: str, status: int) -> ClientError:
 def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
     diagnosis = diagnose_s3(error, "image", "the.bucket", "a/b.tif")
     assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
+    assert diagnosis.of_machine is not permanent
     assert "s3://the.bucket/a/b.tif" in diagnosis.summary
 
 
@@ -288,4 +289,4 @@ def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
 )
 def test_a_faulty_disk_is_the_machines_fault(number: int, code: str) -> None:
     diagnosis = diagnose_os(OSError(number, "x"), "downloading")
-    assert (diagnosis.code, diagnosis.permanent) == (code, False)
+    assert (diagnosis.code, diagnosis.permanent, diagnosis.of_machine) == (code, False, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,15 +12,16 @@ from threading import Thread
 
 import boto3
 import pytest
-from dcp_worker import instance, plugins
+from dcp_worker import instance, plugins, protection
 from dcp_worker.plugins import PluginsError
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Plugins, Settings
+from dcp_worker.slot import rest
 from dcp_worker.supervisor import backoff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud import REGION, Cloud
+from cloud import REGION, Cloud, Container, wait_for
 
 INSTANCE = "i-0123456789abcdef0"
 
@@ -29,6 +31,20 @@ def test_a_slot_that_keeps_dying_is_replaced_ever_more_slowly(failures: int) -> 
     assert 1 <= backoff(failures) <= backoff(failures + 1) <= 60
 
 
+@given(st.integers(1, 10_000))
+def test_a_machine_at_fault_takes_ever_fewer_jobs(faults: int) -> None:
+    assert 15 <= rest(faults) <= rest(faults + 1) <= 300
+    assert rest(0) == 0
+
+
+def test_local_files_that_cannot_be_removed_do_not_keep_the_container(container: Container) -> None:
+    container.folder.mkdir()
+    (container.folder / "slot0").write_text("a file where the slot wants its folder")
+    container.start()
+    wait_for(lambda: "has ended with status 1" in container.log.read_text(), "the slot to fail")
+    assert container.stop() == 0
+
+
 class Agent(HTTPServer):
     """The machine's own addresses: instance metadata (version 2 only) and the ECS agent."""
 
@@ -36,6 +52,7 @@ class Agent(HTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.states: list[dict[str, object]] = []
         self.refuse = False
+        self.answer = '{"protection": {"ProtectionEnabled": true}}'
 
     @property
     def url(self) -> str:
@@ -51,7 +68,7 @@ class Answers(BaseHTTPRequestHandler):
         elif self.path == "/agent/task-protection/v1/state" and not self.server.refuse:
             length = int(self.headers["Content-Length"])
             self.server.states.append(json.loads(self.rfile.read(length)))
-            self._answer(200, "{}")
+            self._answer(200, self.server.answer)
         else:
             self._answer(400, "refused")
 
@@ -94,6 +111,36 @@ def test_an_agent_that_refuses_or_is_not_there_stops_nothing(agent: Agent) -> No
     Protection({"ECS_AGENT_URI": "http://127.0.0.1:1"}).set(True)
     Protection({}).set(True)
     assert agent.states == []
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"failure": {"Reason": "DEPLOYMENT_BLOCKED"}}', "[]", "not JSON", ""]
+)
+def test_a_protection_that_ecs_has_not_given_is_asked_for_again(
+    agent: Agent, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protection, "_RETRY_SECONDS", 0.0)
+    agent.answer = answer
+    protected = Protection({"ECS_AGENT_URI": f"{agent.url}/agent"})
+    protected.set(True)
+    protected.set(True)
+    assert len(agent.states) == 2
+
+
+def test_an_agent_that_does_not_speak_http_stops_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"what?\r\n\r\n")
+
+        Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        Protection({"ECS_AGENT_URI": url}).set(True)
+        assert instance.identify({"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}) == ""
 
 
 def test_the_instance_id_is_asked_for_with_a_token(agent: Agent) -> None:

@@ -62,10 +62,28 @@ def test_a_new_copy_counts_its_attempts_anew(cloud: Cloud, queue: Queue) -> None
     message = queue.receive(30)
     assert message is not None
     queue.send_again(message)
-    fresh = queue.receive(30)
-    assert fresh is not None
-    assert (fresh.body, fresh.attempt) == ("a job", 1)
+    copy = queue.receive(30)
+    assert copy is not None
+    assert (copy.body, copy.attempt) == ("a job", 1)
     assert cloud.counts() == {"visible": 0, "in flight": 1}
+
+
+def test_only_a_message_that_no_worker_has_had_is_fresh(cloud: Cloud, queue: Queue) -> None:
+    message = received(cloud, queue, 30)
+    assert message.fresh
+    queue.hide(message, 0)
+    again = queue.receive(30)
+    assert again is not None
+    assert not again.fresh
+    queue.send_again(again)
+    copy = queue.receive(30)
+    assert copy is not None
+    assert not copy.fresh
+    queue.dead_letter(copy, {"reason": "killed"})
+    letters = Queue(cloud.sqs, cloud.dead_letter_url, cloud.queue_url)
+    letter = letters.receive(30)
+    assert letter is not None
+    assert not letter.fresh
 
 
 def test_a_dead_letter_carries_its_reason(cloud: Cloud, queue: Queue) -> None:

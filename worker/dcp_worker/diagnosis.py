@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_OF_MACHINE = ("disk_full", "machine_error", "s3_unreachable")
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """Why a job failed.
@@ -37,6 +40,11 @@ class Diagnosis:
     detail: str
     resolution: str
     permanent: bool
+
+    @property
+    def of_machine(self) -> bool:
+        """Whether the next job would fail here in the same way."""
+        return self.code in _OF_MACHINE
 
     @property
     def text(self) -> str:

@@ -51,13 +51,16 @@ class Workplace:
     instance_id: str
 
 
-def handle(work: Workplace, received: Message, stopping: Callable[[], bool]) -> None:
+def handle(work: Workplace, received: Message, stopping: Callable[[], bool]) -> bool:
     """Bring one message to its end.
 
     Args:
         work: The slot's.
         received: The message.
         stopping: Whether the container is being stopped.
+
+    Returns:
+        Whether the machine is fit for the next one: False after a fault that is not the job's.
     """
     settings = work.bench.settings
     started = datetime.now(timezone.utc)
@@ -67,13 +70,13 @@ def handle(work: Workplace, received: Message, stopping: Callable[[], bool]) -> 
         log.warning("Message %s is refused: %s", received.message_id, error)
         ending = _Ending(work, received, None, started, Figures(), lambda line: None)
         ending.refuse(error)
-        return
+        return True
     stream = stream_name(job.metadata_id)
     job_log = JobLog(work.clients.logs, settings.log_group, stream)
     try:
         job_log.say(f"Start of job {job.job_id}, {job.metadata}, attempt {received.attempt}.")
         ending = _Ending(work, received, job, started, Figures(), job_log.say)
-        _work(work, received, job, ending, stopping)
+        return _work(work, received, job, ending, stopping)
     finally:
         job_log.close()
 
@@ -84,7 +87,7 @@ def _work(
     job: Job,
     ending: _Ending,
     stopping: Callable[[], bool],
-) -> None:
+) -> bool:
     try:
         with Lease(work.queue, received, work.bench.settings.visibility) as lease:
 
@@ -96,10 +99,11 @@ def _work(
 
             if _known_success(work, job):
                 ending.repeat()
-                return
-            if _outputs_exist(work, job):
+                return True
+            # What lies in the folder of a job that was begun before may be half of its outputs.
+            if received.fresh and _outputs_exist(work, job):
                 ending.skip()
-                return
+                return True
             attempt.perform(work.bench, job, ending.figures, check, ending.say)
             if lease.lost:
                 raise InterruptedJobError(Interruption.LEASE_LOST)
@@ -107,6 +111,7 @@ def _work(
         ending.interrupted(error.interruption)
     except JobFailedError as error:
         ending.fail(error.diagnosis)
+        return not error.diagnosis.of_machine
     except Exception:
         # A fault of the worker's own. The job is not lost for it, nor does a message that brings
         # it about go round for ever; the slot is replaced by a fresh one.
@@ -116,6 +121,7 @@ def _work(
         raise
     else:
         ending.succeed()
+    return True
 
 
 def _known_success(work: Workplace, job: Job) -> bool:

@@ -44,6 +44,7 @@ class Message:
 
     Attributes:
         attempt: How often it has been received, this time included.
+        fresh: No worker has had it before, under this message id or another.
         waited: Seconds between its sending and this receipt.
         received_at: Clock (time.monotonic) before the receipt.
     """
@@ -52,6 +53,7 @@ class Message:
     message_id: str
     receipt: str
     attempt: int
+    fresh: bool
     waited: float
     received_at: float
 
@@ -73,15 +75,20 @@ class Queue:
             WaitTimeSeconds=POLL_SECONDS,
             VisibilityTimeout=visibility,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            MessageAttributeNames=["All"],
         )
         for received in answer.get("Messages", []):
             attributes = received.get("Attributes", {})
             sent = int(attributes.get("SentTimestamp", 0)) / 1000
+            attempt = int(attributes.get("ApproximateReceiveCount", 1))
             return Message(
                 body=received["Body"],
                 message_id=received["MessageId"],
                 receipt=received["ReceiptHandle"],
-                attempt=int(attributes.get("ApproximateReceiveCount", 1)),
+                attempt=attempt,
+                # Only workers send attributes: a copy of their own, or a dead letter that someone
+                # has moved back.
+                fresh=attempt == 1 and not received.get("MessageAttributes"),
                 waited=max(0.0, time.time() - sent),
                 received_at=started,
             )
@@ -99,20 +106,24 @@ class Queue:
 
     def send_again(self, message: Message) -> None:
         """Replace a message by a new one with the same body, whose attempts count from 0."""
-        self._client.send_message(QueueUrl=self._url, MessageBody=message.body)
+        self._client.send_message(
+            QueueUrl=self._url,
+            MessageBody=message.body,
+            MessageAttributes={"dcp_copy_of": _string(message.message_id)},
+        )
         self.delete(message)
 
     def dead_letter(self, message: Message, attributes: dict[str, str]) -> None:
         """Move a message to the dead-letter queue; attributes without text are left out."""
-        sent: dict[str, MessageAttributeValueTypeDef] = {
-            name: {"DataType": "String", "StringValue": text}
-            for name, text in attributes.items()
-            if text
-        }
+        sent = {name: _string(text) for name, text in attributes.items() if text}
         self._client.send_message(
             QueueUrl=self._dead_letter_url, MessageBody=message.body, MessageAttributes=sent
         )
         self.delete(message)
+
+
+def _string(text: str) -> MessageAttributeValueTypeDef:
+    return {"DataType": "String", "StringValue": text}
 
 
 class Lease:

@@ -37,7 +37,19 @@ log = logging.getLogger("dcp_worker.slot")
 # its message. ECS waits 120 s between SIGTERM and SIGKILL (stopTimeout).
 LAST_SECONDS = 30
 _LOST_QUEUE_SECONDS = 5
+_LOOK_SECONDS = 0.2
 _LOG_SECONDS = 3
+_FIRST_REST = 15.0
+_LONGEST_REST = 300.0
+
+
+def rest(faults: int) -> float:
+    """Seconds without a job after so many jobs in a row that failed by the machine's fault.
+
+    A machine whose disk is full fails a job a second, and would fail a whole queue for ever while
+    sound machines are busy.
+    """
+    return float(min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(faults - 1, 10))) if faults else 0.0
 
 
 class Slot:
@@ -56,20 +68,29 @@ class Slot:
 
     def run(self) -> None:
         """Work until stopped. An empty queue is no reason to leave: messages come back."""
+        faults = 0
         while not self.stopping:
             received = self._receive()
             if received is not None:
                 self._tell(received.receipt)
-                handling.handle(self._work, received, lambda: self.stopping)
+                fit = handling.handle(self._work, received, lambda: self.stopping)
                 self._tell("")
+                faults = 0 if fit else faults + 1
+                self._pause(rest(faults))
+
+    def _pause(self, seconds: float) -> None:
+        if seconds:
+            log.warning("No job is taken for %.0f s.", seconds)
+        end = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
 
     def _receive(self) -> Message | None:
         try:
             return self._work.queue.receive(self._work.bench.settings.visibility)
         except (BotoCoreError, ClientError) as error:
             log.warning("The queue cannot be read: %s", error)
-            if not self.stopping:
-                time.sleep(_LOST_QUEUE_SECONDS)
+            self._pause(_LOST_QUEUE_SECONDS)
             return None
 
     def _tell(self, receipt: str) -> None:
