@@ -6,7 +6,7 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
-from blocks.errors import DcpError
+from blocks.errors import DcpError, InputError
 from blocks.reading import load_fleet
 from flows.cleanup import cleanup
 from flows.logger import log
@@ -35,15 +35,14 @@ def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     run = open_new(
         given["config"], new_run_id(flow_run.created, flow_run.id), given.get("credentials")
     )
-    _end(run, f"the run was broken off ({state.name})")
-
-
-def _end(run: Run, note: str) -> None:
-    """End a run that has begun and not ended, giving its unfinished jobs up."""
     kept = record.load(run)
-    if kept is None or kept.state == "ended":
-        return
-    outcome = clean_up(run, abandon=True, note=note)
+    if kept is not None and kept.state != "ended":
+        _end(run, f"the run was broken off ({state.name})")
+
+
+def _end(run: Run, note: str, abandon: bool = True) -> None:
+    """End a run that has begun, and say so."""
+    outcome = clean_up(run, abandon, note)
     write_report(run, note)
     if outcome.failures:
         raise DcpError("the clean-up is not complete:\n" + "\n".join(outcome.failures))
@@ -68,10 +67,14 @@ def dcp(
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
-    run = open_new(config, this_run_id(), credentials)
-    load_fleet(fleet, run.config.credentials)
-    check(run, open_job_file(run, job), job)
-    record.begin(run)
+    try:
+        run = open_new(config, this_run_id(), credentials)
+        load_fleet(fleet, run.config.credentials)
+        check(run, open_job_file(run, job), job)
+        record.begin(run)
+    except InputError as error:
+        # As a state, not raised: Prefect would log a traceback above what the reader needs.
+        return Failed(message=str(error), data=error)
     log(f"run {run.run_id} of app {run.names.app}")
     same: dict[str, Any] = {"config": config, "run_id": run.run_id, "credentials": credentials}
     try:
@@ -84,7 +87,14 @@ def dcp(
         _end(run, f"the run ended early: {error or type(error).__name__}")
         raise
     # A run that stops with jobs in its queue keeps them, to be continued.
-    report = cleanup(abandon=last.lost or not last.stop, note=last.stop, **same)
+    abandon = last.lost or not last.stop
+    try:
+        report = cleanup(abandon=abandon, note=last.stop, **same)
+    except Exception:
+        raise  # it names what could not be ended
+    except BaseException:
+        _end(run, last.stop, abandon)
+        raise
     if report.complete:
         return Completed(message=report.summary)
     return Failed(message=f"{report.summary}. {last.stop or report.reasons}")

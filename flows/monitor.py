@@ -3,10 +3,9 @@
 import time
 
 from prefect import flow
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from flows.logger import log
-from tasks.aws import is_transient
+from tasks.aws import patient
 from tasks.monitor import Decision, tick
 from tasks.opening import open_existing
 from tasks.results import job_ids
@@ -29,16 +28,10 @@ def monitor(config: str, run_id: str | None = None, credentials: str | None = No
     """
     run = open_existing(config, run_id, credentials)
     jobs = job_ids(run)
-    patient = Retrying(
-        retry=retry_if_exception(is_transient),
-        wait=wait_random_exponential(multiplier=1, max=60),
-        stop=stop_after_delay(OUTAGE_SECONDS),
-        reraise=True,
-    )
     last: dict[str, int] = {}
     with told(run) as tell:
         while True:
-            seen, decision = patient(tick, run, jobs)
+            seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
             tell(seen)
             if counts(seen) != last:
                 last = counts(seen)

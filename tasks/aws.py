@@ -11,6 +11,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from blocks import AwsCredentials
 
@@ -102,6 +103,16 @@ def is_transient(error: BaseException) -> bool:
 def _retry_when_transient(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_transient(error)
+
+
+def patient(seconds: float) -> Retrying:
+    """Repeats a call for so long while AWS is out of reach; any other error is raised at once."""
+    return Retrying(
+        retry=retry_if_exception(is_transient),
+        wait=wait_random_exponential(multiplier=1, max=60),
+        stop=stop_after_delay(seconds),
+        reraise=True,
+    )
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,7 +12,7 @@ from typing import Any
 from blocks.errors import DcpError
 from tasks import record
 from tasks.alarms import alarm_names, delete_alarms
-from tasks.aws import AwsError, aws_task, error_code
+from tasks.aws import AwsError, aws_task, error_code, patient
 from tasks.containers import (
     delete_cluster,
     delete_service,
@@ -33,6 +33,7 @@ from tasks.results import account
 from tasks.run import Run
 from tasks.start import find_fleets
 
+OUTAGE_SECONDS = 600  # AWS may be out of reach for so long before a step is given up
 MISSING_CLUSTER = "ClusterNotFoundException"
 
 
@@ -150,9 +151,10 @@ def clean_up(run: Run, abandon: bool = False, note: str = "") -> Outcome:
         note: Why the run ends before its jobs do; kept in the record.
     """
     steps: list[tuple[str, Callable[[], str]]] = [
-        ("service", lambda: end_service(run)),
+        # What costs money goes first, whatever state the rest of AWS is in.
         ("fleets", lambda: end_fleets(run)),
         ("machines", lambda: end_machines(run)),
+        ("service", lambda: end_service(run)),
         ("queue", lambda: end_queue(run, abandon)),
         ("machines", lambda: await_machines(run)),
         # After the last machine, since each makes its own alarm when it starts.
@@ -166,24 +168,34 @@ def clean_up(run: Run, abandon: bool = False, note: str = "") -> Outcome:
     ]
     done, failures = _each(steps)
     exported, warnings = _each([("log export", lambda: end_log_export(run))])
-    failures += tuple(f"left: {thing}" for thing in left_running(run))
-    if not failures and record.load(run) is not None:
-        record.update(run, state="ended", ended_at=datetime.now(UTC), **_noted(note))
+    if not failures:
+        ended, failures = _each([("check", lambda: end_record(run, note))])
+        done += ended
     return Outcome(done + exported, failures, warnings)
-
-
-def _noted(note: str) -> dict[str, str]:
-    return {"note": note} if note else {}
 
 
 def _each(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     done, failures = [], []
     for name, step in steps:
         try:
-            done.append(step())
-        except (DcpError, *AwsError) as error:
+            done.append(patient(OUTAGE_SECONDS)(step))
+        except Exception as error:  # noqa: BLE001 (whatever fails, the next step must still run)
             failures.append(f"{name}: {error}")
     return tuple(done), tuple(failures)
+
+
+def end_record(run: Run, note: str) -> str:
+    """See that nothing is left, and only then call the run ended in its record.
+
+    Raises:
+        DcpError: Something is left; each is named.
+    """
+    left = left_running(run)
+    if left:
+        raise DcpError("left: " + ", ".join(left))
+    if record.load(run) is not None:
+        record.update(run, state="ended", ended_at=datetime.now(UTC), note=note)
+    return "nothing left running"
 
 
 def left_running(run: Run) -> list[str]:

@@ -20,7 +20,7 @@ from tasks.start import find_fleets
 
 EMPTY_LOOKS = 3  # SQS counts approximately: so many empty looks in a row before it is believed
 LOST_LOOKS = 10  # and so many before jobs without a result are called lost
-IDLE_LIMIT = timedelta(minutes=20)  # jobs wait, and no container runs
+IDLE_LIMIT = timedelta(minutes=20)  # jobs wait, machines are there, and no container runs
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Memory:
 
     Attributes:
         empty_looks: How often in a row the queue was empty while jobs had no result.
-        idle_since: Since when jobs wait and no container runs.
+        idle_since: Since when jobs wait and machines are there, but no container runs.
     """
 
     empty_looks: int = 0
@@ -106,10 +106,11 @@ class Decision:
 def remember(seen: Observation, memory: Memory) -> Memory:
     """What the next look must know."""
     empty = bool(seen.account.open) and (seen.queue is None or seen.queue.total == 0)
-    waiting = seen.queue is not None and seen.queue.waiting > 0 and seen.running == 0
+    # Machines cost money; without any, the run only waits for capacity.
+    waiting = seen.queue is not None and seen.queue.waiting > 0 and len(seen.machines) > 0
     return Memory(
         empty_looks=memory.empty_looks + 1 if empty else 0,
-        idle_since=(memory.idle_since or seen.at) if waiting else None,
+        idle_since=(memory.idle_since or seen.at) if waiting and not seen.running else None,
     )
 
 
@@ -149,7 +150,7 @@ def decide(seen: Observation, limits: Limits, memory: Memory) -> Decision:
         minutes = round(IDLE_LIMIT.total_seconds() / 60)
         return Decision(
             done=True,
-            stop=f"jobs wait, and no container ran for {minutes} minutes; ECS says: "
+            stop=f"jobs wait on machines, and no container ran for {minutes} minutes; ECS says: "
             f"{seen.says or 'nothing'}",
         )
     return _scale(seen, limits, claim=memory.empty_looks >= EMPTY_LOOKS)

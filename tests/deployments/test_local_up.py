@@ -138,6 +138,16 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
     assert report["succeeded"] + report["failed"] + report["lost"] == 16
 
 
+def test_a_run_whose_process_is_killed_leaves_nothing(world: World) -> None:
+    flow_run = world.start_run()
+    before = world.run().run_id
+    wait_for(lambda: world.run().run_id != before and _succeeded(world) > 0, "the first success")
+    (process,) = _processes_of(flow_run)
+    os.kill(process, signal.SIGKILL)
+    wait_for(lambda: world.state(flow_run) == "CRASHED", "Prefect to notice")
+    wait_for(lambda: not left_running(world.run()), "everything to be ended", 60)
+
+
 def test_the_printed_line_does_a_whole_run(world: World) -> None:
     flow_run = world.start_run()
     ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -162,6 +172,20 @@ def _succeeded(world: World) -> int:
     prefix = world.run().key("results/succeeded/")
     found = world.aws.s3.list_objects_v2(Bucket=world.config.aws_bucket, Prefix=prefix)
     return int(found["KeyCount"])
+
+
+def _processes_of(flow_run: str) -> list[int]:
+    """The processes that run a flow run: Prefect names it in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # it ended, or is not ours
+            continue
+        if f"PREFECT__FLOW_RUN_ID={flow_run}".encode() in environment and b"engine" in command:
+            found.append(int(folder.name))
+    return found
 
 
 def _descendants(pid: int) -> list[int]:

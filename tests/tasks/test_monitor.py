@@ -148,3 +148,7 @@ def test_jobs_that_wait_without_any_container_stop_the_run_with_what_ecs_says() 
     )
     assert "unable to place a task" in end
     assert remember(look(), memory).idle_since is None
+
+
+def test_a_lack_of_capacity_is_waited_for() -> None:
+    assert remember(look(running=0, machines={}, joined=frozenset()), Memory()).idle_since is None
