@@ -1,14 +1,17 @@
 """The command `dcp`."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments.local.prefect_server import free_port, use_server
+from deployments.local.aws import EmulatorError
+from deployments.local.prefect_server import PrefectError, free_port, use_server
 
 UI_PORT = 4200  # where Prefect's own server listens
+FAILED = 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,31 +56,46 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
-        home = Path(folder)
-        if given.action == "run":
-            port = free_port()
-            use_server(home, port)
-            # Prefect reads its settings when it is imported: only now.
-            from deployments.local.run import Request, run
+    # As Ctrl-C does: what was started is ended in order, and its folders are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
+            return (_run if given.action == "run" else _up)(given, Path(folder))
+    except KeyboardInterrupt:
+        print("broken off; nothing is left running", file=sys.stderr)
+    except (EmulatorError, PrefectError) as error:
+        print(error, file=sys.stderr)
+    return FAILED
 
-            return run(
-                Request(
-                    config=given.config,
-                    job=given.job,
-                    data=given.data,
-                    output=given.output,
-                    fleet=given.fleet,
-                    report=given.report,
-                    home=home,
-                    port=port,
-                )
-            )
-        port = free_port(UI_PORT)
-        use_server(home, port)
-        from deployments.local.up import up
 
-        return up(given.config, given.job, given.data, given.fleet, home, port)
+# Prefect reads its settings when it is imported: only once they stand in the environment.
+
+
+def _run(given: argparse.Namespace, home: Path) -> int:
+    port = free_port()
+    use_server(home, port)
+    from deployments.local.run import Request, run
+
+    return run(
+        Request(
+            config=given.config,
+            job=given.job,
+            data=given.data,
+            output=given.output,
+            fleet=given.fleet,
+            report=given.report,
+            home=home,
+            port=port,
+        )
+    )
+
+
+def _up(given: argparse.Namespace, home: Path) -> int:
+    port = free_port(UI_PORT)
+    use_server(home, port)
+    from deployments.local.up import up
+
+    return up(given.config, given.job, given.data, given.fleet, home, port)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Folders of this computer as buckets: in before a run, out after it."""
 
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,17 +8,54 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from blocks.errors import NotFound, Problem
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PARALLEL = 8
+MAX_KEY_BYTES = 1024
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files below a folder, with their paths below it as keys."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path
+    """The files below a folder, with their paths below it as keys; links are followed.
+
+    Raises:
+        NotFound: A folder or file cannot be read, or has a name that no key can have.
+    """
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
+        here = Path(parent).resolve()
+        # A link to a folder that it lies in itself would be followed for ever.
+        folders[:] = [
+            name for name in sorted(folders) if not here.is_relative_to((here / name).resolve())
+        ]
+        for path in sorted(Path(parent, name) for name in names):
+            if path.is_file():
+                yield _key(path.relative_to(folder)), path
+
+
+def _unreadable(error: OSError) -> None:
+    raise NotFound(
+        Problem(str(error.filename), "--data", f"cannot be read ({error.strerror or error})")
+    ) from error
+
+
+def _key(path: Path) -> str:
+    key = path.as_posix()
+    # Names are bytes to the file system; S3's keys are UTF-8 of at most 1,024 bytes.
+    name = os.fsencode(key)
+    if len(name) > MAX_KEY_BYTES or name.decode(errors="replace") != key:
+        shown = name.decode(errors="replace")
+        raise NotFound(
+            Problem(
+                shown,
+                "--data",
+                "cannot be the key of an object in S3",
+                allowed=f"UTF-8, at most {MAX_KEY_BYTES} bytes",
+                remedy="Rename the file.",
+            )
+        )
+    return key
 
 
 def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
@@ -34,10 +72,22 @@ def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
 
 
 def fill_bucket(s3: "S3Client", bucket: str, folder: Path) -> int:
-    """Copy a folder into a bucket; returns the number of files."""
+    """Copy a folder into a bucket; returns the number of files.
+
+    Raises:
+        NotFound: Something in it cannot be read.
+    """
     files = list(files_of(folder))
+
+    def send(file: tuple[str, Path]) -> None:
+        key, path = file
+        try:
+            s3.upload_file(str(path), bucket, key)
+        except OSError as error:
+            _unreadable(error)
+
     with ThreadPoolExecutor(PARALLEL) as pool:
-        list(pool.map(lambda file: s3.upload_file(str(file[1]), bucket, file[0]), files))
+        list(pool.map(send, files))
     return len(files)
 
 

@@ -24,8 +24,18 @@ STOP_SECONDS = 15
 LOG_NAME = "server.log"
 
 
-class ServerError(RuntimeError):
-    """The Prefect server did not start; the text ends with what it wrote."""
+class PrefectError(RuntimeError):
+    """Prefect's server or a command of it failed; the text ends with what it wrote."""
+
+
+@contextmanager
+def ends_undisturbed() -> Iterator[None]:
+    """Let no second Ctrl-C break off the end of what was started: that has limits of its own."""
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def free_port(wanted: int = 0) -> int:
@@ -101,7 +111,7 @@ def start_server(home: Path, port: int) -> Iterator[Callable[[], None]]:
         port: Its port on 127.0.0.1, as given to `use_server`.
 
     Yields:
-        A function that waits until the server answers, and raises ServerError when it does not.
+        A function that waits until the server answers, and raises PrefectError when it does not.
     """
     home.mkdir(parents=True, exist_ok=True)
     command = prefect("server", "start", "--host", HOST, "--port", str(port))
@@ -119,4 +129,4 @@ def _await(process: subprocess.Popen[bytes], home: Path, port: int) -> None:
         except OSError:
             time.sleep(0.2)
     log = (home / LOG_NAME).read_text(errors="replace")[-2000:]
-    raise ServerError(f"the Prefect server did not start: {log}")
+    raise PrefectError(f"the Prefect server did not start: {log}")

@@ -1,9 +1,8 @@
 """`dcp local run`: one full run on this computer, from a folder to a folder."""
 
 import json
-import signal
+import os
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +17,21 @@ from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
 from blocks.reading import parse_config, parse_fleet, read_text
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, fill_bucket, make_bucket
-from deployments.local.prefect_server import start_server
-from deployments.local.worlds import CREDENTIALS, credentials_of, worker_python
+from deployments.local.prefect_server import ends_undisturbed, start_server
+from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
 from tasks import record
 from tasks.aws import Aws
 from tasks.cleanup import left_running
+from tasks.groups import joined
 from tasks.jobs import JobFile, parse_job_file
-from tasks.results import Report
+from tasks.results import Report, account, make_report
 from tasks.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
 DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
 ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
+TOLD = 20  # jobs without success that are told one by one
 MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
 
 
@@ -86,9 +87,23 @@ def read_inputs(request: Request) -> Inputs:
     fleet = parse_fleet(read_text(request.fleet), request.fleet) if request.fleet else None
     if not request.data.is_dir():
         raise NotFound(Problem(str(request.data), "--data", "is not a folder"))
-    if request.output.exists() and not request.output.is_dir():
-        raise ConfigError(Problem(str(request.output), "--output", "is not a folder"))
+    _check_writable(request.output, "--output")
+    if request.report:
+        if request.report.is_dir():
+            raise ConfigError(Problem(str(request.report), "--report", "is a folder"))
+        _check_writable(request.report.parent, "--report")
     return Inputs(config, jobs, fleet or FleetTemplate())
+
+
+def _check_writable(folder: Path, option: str) -> None:
+    """Check, before hours of work, that its results can be written; makes nothing yet."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise ConfigError(Problem(str(there), option, "is not a folder"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(Problem(str(there), option, "cannot be written to"))
 
 
 def _for_this_computer(text: str, where: str) -> str:
@@ -121,11 +136,11 @@ def run(request: Request) -> int:
     """Do the run; returns the exit status."""
     try:
         inputs = read_inputs(request)
+        leave_account()
         python = worker_python()
-        with ExitStack() as stack:
+        with ExitStack() as stack, ends_undisturbed():
             await_server = stack.enter_context(start_server(request.home, request.port))
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-aws-")))
-            emulator = stack.enter_context(start_emulator(root, python))
+            emulator = stack.enter_context(start_emulator(request.home / "aws", python))
             config = settings_here(inputs.config, emulator)
             fill_buckets(config, request.data)
             await_server()
@@ -161,26 +176,34 @@ def _run(request: Request, inputs: Inputs) -> int:
         raise failure
     if failure is not None:
         say(str(failure))
-    report = report or Report(run.names.app, run.run_id, 0, 0, 0, 0, 0)
-    for problem in report.problems:
+    report = report or _account_of(run)
+    for problem in report.problems[:TOLD]:
         say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']}")
-    files = empty_into(
-        aws.s3, run.config.outputs_bucket, [f"{inputs.jobs.output.rstrip('/')}/"], request.output
-    )
-    say(f"{files} files of outputs in {request.output}")
+    if len(report.problems) > TOLD:
+        say(f"... and {len(report.problems) - TOLD} more (--report FILE.json has them all)")
     left = left_running(run)
-    if request.report:
-        told = report.as_json() | {"left_running": left}
-        request.report.parent.mkdir(parents=True, exist_ok=True)
-        request.report.write_text(json.dumps(told, indent=1) + "\n")
+    try:
+        _hand_over(request, inputs, run, report, left)
+    except OSError as error:
+        failure = error
+        say(f"the outputs could not be written: {error}")
     print(f"{report.summary}; {'left: ' + ', '.join(left) if left else 'nothing left running'}")
     return DONE if failure is None and report.complete and not left else NOT_DONE
 
 
+def _hand_over(request: Request, inputs: Inputs, run: Run, report: Report, left: list[str]) -> None:
+    """Write the report and the outputs where they were asked for."""
+    if request.report:
+        told = report.as_json() | {"left_running": left}
+        request.report.parent.mkdir(parents=True, exist_ok=True)
+        request.report.write_text(json.dumps(told, indent=1) + "\n")
+    prefix = joined(inputs.jobs.output) + "/"
+    files = empty_into(run.aws.s3, run.config.outputs_bucket, [prefix], request.output)
+    say(f"{files} files of outputs in {request.output}")
+
+
 def _flow(job: str) -> BaseException | None:
     """Run `dcp/full-run`'s flow; returns what went wrong, if anything did."""
-    # As Ctrl-C does: the flow cleans up, and so do we.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         state: State[Any] = dcp(BLOCK, job, fleet=BLOCK, return_state=True)
     except (KeyboardInterrupt, TerminationSignal):
@@ -194,3 +217,11 @@ def _flow(job: str) -> BaseException | None:
 def _report(run: Run) -> Report | None:
     text = record.read(run, "report.json") if run.run_id else None
     return Report(**json.loads(text)) if text else None
+
+
+def _account_of(run: Run) -> Report:
+    """The account of a run that ended before its report was written."""
+    kept = record.load(run) if run.run_id else None
+    if kept is None or kept.jobs is None:
+        return Report(run.names.app, run.run_id, 0, 0, 0, 0, 0)
+    return make_report(run, account(run))

@@ -1,7 +1,6 @@
 """`dcp local up`: Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C."""
 
 import os
-import signal
 import subprocess
 import tempfile
 import threading
@@ -11,7 +10,13 @@ from pathlib import Path
 from blocks.errors import InputError
 from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import start_emulator
-from deployments.local.prefect_server import child, prefect, start_server
+from deployments.local.prefect_server import (
+    PrefectError,
+    child,
+    ends_undisturbed,
+    prefect,
+    start_server,
+)
 from deployments.local.run import (
     BAD_INPUT,
     Inputs,
@@ -22,16 +27,12 @@ from deployments.local.run import (
     say,
     settings_here,
 )
-from deployments.local.worlds import PROJECT, worker_python
+from deployments.local.worlds import PROJECT, leave_account, worker_python
 
 POOL = "dcp"
 DEPLOYMENTS = Path("deployments") / "prefect.yaml"
 DEMO = PROJECT / "deployments" / "examples" / "demo"
 STOPPED = 0
-
-
-class SetupError(RuntimeError):
-    """A command of Prefect's failed; the text is what it said."""
 
 
 def up(
@@ -47,11 +48,8 @@ def up(
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
     """
-    end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: end.set())
     try:
-        with ExitStack() as stack:
+        with ExitStack() as stack, ends_undisturbed():
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
             job_file = job or str(DEMO / "job.json")
             request = Request(
@@ -65,6 +63,7 @@ def up(
                 port=port,
             )
             inputs = read_inputs(request)
+            leave_account()
             await_server = stack.enter_context(start_server(home, port))
             emulator = stack.enter_context(start_emulator(scratch / "aws", worker_python()))
             here = Inputs(settings_here(inputs.config, emulator), inputs.jobs, inputs.fleet)
@@ -76,8 +75,7 @@ def up(
             worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
             stack.enter_context(child(worker, home / "worker.log", PROJECT))
             _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
-            end.wait()
-            say("ending all of it")
+            _await_end()
     except InputError as error:
         say(str(error))
         return BAD_INPUT
@@ -89,12 +87,20 @@ def _demo_plate(folder: Path) -> Path:
     return folder
 
 
+def _await_end() -> None:
+    """Wait for Ctrl-C."""
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        say("ending all of it")
+
+
 def _prefect(*arguments: str) -> None:
     done = subprocess.run(
         prefect("--no-prompt", *arguments), cwd=PROJECT, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SetupError(f"prefect {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        raise PrefectError(f"prefect {' '.join(arguments)}: {done.stdout}{done.stderr}")
 
 
 def _tell(port: int, job: Path, endpoint_url: str) -> None:

@@ -1,6 +1,7 @@
 """`dcp local run` on bad input: exit status 2, the place named, and nothing started."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def without(values: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != key}
 
 
-def told(tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Any, job: Any) -> str:
+def told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Any, job: Any, **other: Any
+) -> str:
     """Run with these files (values, or a text as it is); returns what is said."""
     for name, given in (("config.yaml", config), ("job.json", job)):
         is_text = isinstance(given, str)
@@ -44,7 +47,7 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Any, job: A
         home=tmp_path / "home",
         port=1,
     )
-    assert run(request) == BAD_INPUT
+    assert run(replace(request, **other)) == BAD_INPUT
     assert not (tmp_path / "home").exists(), "a server was started"
     assert not (tmp_path / "output").exists()
     return capsys.readouterr().err
@@ -89,6 +92,17 @@ def test_a_bad_job_file_is_told_by_key(
 ) -> None:
     said = told(tmp_path, capsys, CONFIG, job)
     assert all(name in said for name in ["job.json", *names])
+
+
+def test_results_that_could_not_be_written_are_told_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("")
+    for other in ({"output": file / "below"}, {"report": file / "r.json"}, {"report": tmp_path}):
+        said = told(tmp_path, capsys, CONFIG, JOB, **other)
+        assert str(next(iter(other.values()))).startswith(said.split(":")[0])
+        assert f"--{next(iter(other))}" in said
 
 
 def test_a_secret_in_a_config_that_is_refused_is_not_repeated(

@@ -1,0 +1,52 @@
+"""Breaking `dcp local run` off while its servers start: said in a line, and nothing stays."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deployments.examples.demo.make_plate import make_plate
+
+DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
+# What a user's shell may hold, and none of it has a meaning here.
+ELSEWHERE = {
+    "AWS_PROFILE": "not-there",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    make_plate(tmp_path / "data")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "deployments.cli", "local", "run"]
+    command += ["--config", str(DEMO / "config.yaml"), "--job", str(DEMO / "job.json")]
+    command += ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "output")]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | ELSEWHERE | {"TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    # The emulator has answered by then, and the Prefect server is on its way.
+    assert "bucket dcp-demo" in process.stderr.readline()
+    process.send_signal(number)
+    out, told = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "broken off" in told
+    assert "Traceback" not in told
+    assert not out
+    assert not list(scratch.iterdir())
+    for one in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert str(scratch).encode() not in one.read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended while it was looked at
