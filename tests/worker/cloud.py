@@ -15,6 +15,7 @@ from typing import Any, Callable
 
 import boto3
 from botocore.exceptions import ClientError
+from dcp_worker import message
 
 import plate
 
@@ -98,6 +99,19 @@ class Cloud:
     def text(self, key: str) -> str:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
 
+    def work_off(self, *bodies: str) -> list[dict[str, Any]]:
+        """Send messages to a running container; their records, in that order, when all are done."""
+        ids = [message.parse(body, RUN).job_id for body in bodies]
+        for body in bodies:
+            self.send(body)
+
+        def done() -> dict[str, Any] | None:
+            records = {record["job_id"]: record for record in self.records()}
+            return records if records.keys() >= set(ids) and self.empty() else None
+
+        records = wait_for(done, f"{len(ids)} jobs to be done", 120)
+        return [records[job_id] for job_id in ids]
+
     def records(self, status: str = "") -> list[dict[str, Any]]:
         """The result records of the run, of one status or all."""
         prefix = f"dcp/{self.name}/{RUN}/results/{status}"
@@ -114,12 +128,21 @@ class Cloud:
         return not any(self.counts().values())
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        return self.sqs.receive_message(
-            QueueUrl=self.dead_letter_url,
-            MaxNumberOfMessages=10,
-            MessageAttributeNames=["All"],
-            VisibilityTimeout=0,
-        ).get("Messages", [])
+        """All dead letters; they are taken out."""
+        found: list[dict[str, Any]] = []
+        while True:
+            letters = self.sqs.receive_message(
+                QueueUrl=self.dead_letter_url,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
+            if not letters:
+                return found
+            found += letters
+            for letter in letters:
+                self.sqs.delete_message(
+                    QueueUrl=self.dead_letter_url, ReceiptHandle=letter["ReceiptHandle"]
+                )
 
     def log_lines(self, stream: str) -> list[str]:
         try:

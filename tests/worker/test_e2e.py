@@ -10,16 +10,36 @@ import io
 import json
 import os
 import signal
+import socket
+import uuid
+from collections.abc import Iterator
 
 import pytest
 
 import plate
-from cloud import Cloud, Container, job_message, wait_for
+from cloud import RUN, Cloud, Container, job_message, wait_for
 
 pytestmark = pytest.mark.e2e
 
 PREFIX = f"{plate.OUTPUT_KEY}/P1-A01/"
-OUTPUTS = [f"{PREFIX}{name}.csv" for name in ("Experiment", "Image", "Nuclei")]
+OUTPUTS = ("Experiment.csv", "Image.csv", "Nuclei.csv")
+B02 = "Metadata_Plate=P1,Metadata_Well=B02"
+
+
+@pytest.fixture(scope="module")
+def standing(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """A container of two slots that serves many tests, each with an output folder of its own."""
+    cloud = Cloud.make(f"t{uuid.uuid4().hex[:10]}")
+    cloud.put_plate()
+    container = Container(cloud, tmp_path_factory.mktemp("standing") / "work")
+    container.start(DOCKER_CORES="2", UPLOAD_FLAGS="--acl bucket-owner-full-control")
+    yield container
+    assert container.stop() == 0
+    assert container.processes() == {}
+
+
+def reasons(records: list[dict[str, object]]) -> list[str]:
+    return [f"{record['status']} {record['reason']}".strip() for record in records]
 
 
 def counted(cloud: Cloud, prefix: str = PREFIX) -> dict[str, float]:
@@ -50,39 +70,118 @@ def run_all(cloud: Cloud, container: Container, **changes: str) -> None:
     wait_for(cloud.empty, "the queue to be empty", 120)
 
 
-def test_a_job_leaves_outputs_record_and_log(cloud: Cloud, container: Container) -> None:
-    cloud.put_plate()
-    cloud.send(job_message())
-    run_all(cloud, container, UPLOAD_FLAGS="--acl bucket-owner-full-control")
-    assert cloud.keys(PREFIX) == OUTPUTS
-    assert counted(cloud) == truth("A01")
-    (record,) = cloud.records("succeeded")
-    sizes = [len(cloud.text(key).encode()) for key in OUTPUTS]
+def test_a_job_leaves_outputs_record_and_log(standing: Container) -> None:
+    cloud = standing.cloud
+    (record,) = cloud.work_off(job_message(output="whole"))
+    assert cloud.keys("whole") == [f"whole/P1-A01/{name}" for name in OUTPUTS]
+    assert counted(cloud, "whole/P1-A01/") == truth("A01")
+    sizes = [len(cloud.text(key).encode()) for key in cloud.keys("whole")]
     assert (record["files"], record["bytes"]) == (3, sum(sizes))
-    assert record["attempt"] == 1
+    assert (record["status"], record["attempt"]) == ("succeeded", 1)
     assert record["seconds"]["cellprofiler"] > 0
     assert record["peak_memory_mb"] > 50
-    lines = wait_for(
-        lambda: (
-            [line for line in cloud.log_lines("P1-A01") if "End: succeeded" in line]
-            and cloud.log_lines("P1-A01")
-        ),
-        "the job's log",
-    )
+
+    def ended() -> bool:
+        return any("End: succeeded" in line for line in cloud.log_lines("P1-A01"))
+
+    wait_for(ended, "the job's log")
+    lines = cloud.log_lines("P1-A01")
     assert any("cellprofiler -c" in line for line in lines)
     assert any("module IdentifyPrimaryObjects" in line for line in lines)
-    (line,) = container.lines()
-    assert line == record
+    assert [line for line in standing.lines() if line["job_id"] == record["job_id"]] == [record]
 
 
-def test_image_numbers_are_those_of_the_whole_csv(cloud: Cloud, container: Container) -> None:
-    cloud.put_plate()
-    cloud.send(job_message(Metadata="Metadata_Plate=P1,Metadata_Well=B02"))
-    run_all(cloud, container)
-    prefix = f"{plate.OUTPUT_KEY}/P1-B02/"
-    rows = list(csv.DictReader(io.StringIO(cloud.text(f"{prefix}Image.csv"))))
+def test_image_numbers_are_those_of_the_whole_csv(standing: Container) -> None:
+    cloud = standing.cloud
+    cloud.work_off(job_message(Metadata=B02, output="numbers"))
+    rows = list(csv.DictReader(io.StringIO(cloud.text("numbers/P1-B02/Image.csv"))))
     assert [row["ImageNumber"] for row in rows] == ["3", "4"]
-    assert counted(cloud, prefix) == truth("B02")
+    assert counted(cloud, "numbers/P1-B02/") == truth("B02")
+
+
+def test_names_that_mean_something_to_others(standing: Container) -> None:
+    cloud = standing.cloud
+    name, folder, value = "ü+%20 #?&='s1.tif", "odd images/50%+ü", "P 1+%2F ü&#?{x}"
+    cloud.put({f"{folder}/{name}": plate.image(7)})
+    row = {"FileName_DNA": name, "PathName_DNA": f"{plate.ROOT}{folder}/", "Note": 'a, "b"'}
+    metadata = {"Metadata_Plate": value, "Metadata_Well": "A01", "Metadata_Site": "1"}
+    other = {**metadata, "Metadata_Plate": "P0", "Note": "", "FileName_DNA": "gone.tif"}
+    url = {"URL_DNA": f"s3://{cloud.bucket}/{folder}/{name}", **metadata}
+    text = plate.load_data([{**row, **other}, {**row, **metadata}, {**row, **other}])
+    cloud.put(
+        {
+            # As a spreadsheet saves it: a byte order mark and CRLF, the rows in no order.
+            "odd/ü+%20 a.csv": b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
+            "odd/url.csv": plate.load_data([url]).encode(),
+            "odd/ü+%20 a.cppipe": plate.pipeline().encode(),
+        }
+    )
+    group = f"Metadata_Plate={value},Metadata_Well=A01"
+    odd = {"Metadata": group, "pipeline": "odd/ü+%20 a.cppipe"}
+    records = cloud.work_off(
+        job_message(**odd, data_file="odd/ü+%20 a.csv", output="/odd//ü+%20 a/"),
+        job_message(**odd, data_file="odd/url.csv", output="odd/url"),
+    )
+    assert reasons(records) == ["succeeded", "succeeded"]
+    assert records[0]["output"] == f"odd/ü+%20 a/{value}-A01/"
+    assert [counted(cloud, record["output"]) for record in records] == [{"1": 7}, {"1": 7}]
+
+
+def test_paths_of_every_kind(standing: Container) -> None:
+    cloud = standing.cloud
+    folders = {
+        "relative": plate.IMAGES_KEY,
+        "slash": f"{plate.ROOT}{plate.IMAGES_KEY}/",
+        "s3": f"s3://{cloud.bucket}/{plate.IMAGES_KEY}/",
+        "input": None,
+    }
+    bodies = []
+    for kind, folder in folders.items():
+        rows = [{**row, "PathName_DNA": folder or ""} for row in plate.load_data_rows()]
+        if folder is None:
+            for row in rows:
+                del row["PathName_DNA"]
+        cloud.put({f"paths/{kind}.csv": plate.load_data(rows).encode()})
+        bodies.append(
+            job_message(
+                data_file=f"paths/{kind}.csv",
+                input=f"/{plate.IMAGES_KEY}/" if folder is None else "",
+                output=f"paths/{kind}",
+            )
+        )
+    assert reasons(cloud.work_off(*bodies)) == ["succeeded"] * 4
+    for kind in folders:
+        assert counted(cloud, f"paths/{kind}/P1-A01/") == truth("A01")
+
+
+def test_numbers_as_cellprofiler_writes_them(standing: Container) -> None:
+    cloud = standing.cloud
+    sites = {"padded": ("001", "002"), "decimal": ("1", "2.50")}
+    for kind, names in sites.items():
+        rows = plate.load_data_rows()[:2]
+        for row, name in zip(rows, names):
+            row["Metadata_Site"] = name
+        cloud.put({f"numbers/{kind}.csv": plate.load_data(rows).encode()})
+    cloud.put({"numbers/site.cppipe": plate.pipeline(tags="Site").encode()})
+    asked = {"padded": ("2", "002"), "decimal": ("2.5", "1.0", "1")}
+    bodies = [
+        job_message(
+            Metadata={"Metadata_Site": value},
+            output_structure="Metadata_Site",
+            pipeline="numbers/site.cppipe",
+            data_file=f"numbers/{kind}.csv",
+            output=f"numbers/{kind}",
+        )
+        for kind, values in asked.items()
+        for value in values
+    ]
+    assert reasons(cloud.work_off(*bodies)) == [
+        "succeeded",
+        "failed group_not_found",
+        "succeeded",
+        "succeeded",
+        "failed group_not_found",
+    ]
 
 
 def test_three_buckets_and_a_mapping(cloud: Cloud, container: Container) -> None:
@@ -101,21 +200,19 @@ def test_three_buckets_and_a_mapping(cloud: Cloud, container: Container) -> None
     assert statuses(cloud) == {"Metadata_Plate=P1,Metadata_Well=A01": "succeeded"}
 
 
-def test_1_a_done_file_of_an_earlier_job_makes_no_success(
-    cloud: Cloud, container: Container
-) -> None:
-    cloud.put_plate()
-    cloud.put({"broken.cppipe": plate.pipeline(image="OrigRed").encode()})
-    cloud.send(job_message())
-    run_all(cloud, container)
-    cloud.send(job_message(pipeline="broken.cppipe"))
-    wait_for(lambda: cloud.records("failed"), "the second job to fail")
-    assert len(cloud.records("succeeded")) == 1
-    assert cloud.records("failed")[0]["reason"] == "channel_missing"
+def test_1_a_done_file_of_an_earlier_job_makes_no_success(standing: Container) -> None:
+    # A wrong grouping key ends CellProfiler before it writes a done file of its own. Two at once:
+    # one for each slot, after a success in each.
+    wrong = {"Metadata": "Metadata_Plate=P1"}
+    folders = ("done/1", "done/2")
+    first = standing.cloud.work_off(*(job_message(output=folder) for folder in folders))
+    second = standing.cloud.work_off(*(job_message(**wrong, output=folder) for folder in folders))
+    assert reasons(first) == ["succeeded"] * 2
+    assert reasons(second) == ["failed group_keys"] * 2
 
 
 def failing(cloud: Cloud) -> dict[str, str]:
-    """Put what the failure table needs, send a job for each row; the reason expected of each."""
+    """Put what the failure table needs; a message for each row, with the reason expected of it."""
     rows = plate.load_data_rows
     text = plate.pipeline()
     header = plate.load_data(rows()).splitlines(keepends=True)[0]
@@ -164,101 +261,113 @@ def failing(cloud: Cloud) -> dict[str, str]:
     expected = {}
     for number, (reason, changes) in enumerate(table.items()):
         job_id = f"{number:032x}"
-        cloud.send(job_message(**{"Metadata": wells, **changes, "job_id": job_id}))
-        expected[job_id] = reason.partition("#")[0]
+        body = job_message(**{"Metadata": wells, "output": "table", **changes, "job_id": job_id})
+        expected[body] = reason.partition("#")[0]
     return expected
 
 
 def test_2_every_failure_of_the_table_is_recorded_and_nothing_is_uploaded(
-    cloud: Cloud, container: Container
+    standing: Container,
 ) -> None:
-    cloud.put_plate()
+    cloud = standing.cloud
+    cloud.dead_letters()
     expected = failing(cloud)
-    run_all(cloud, container, DOCKER_CORES="2")
-    records = cloud.records()
-    assert {record["job_id"]: record["reason"] for record in records} == expected
+    records = cloud.work_off(*expected)
+    assert [record["reason"] for record in records] == list(expected.values())
     assert {record["status"] for record in records} == {"failed"}
     # All are the same on every machine: no retry is wasted.
     assert {record["attempt"] for record in records} == {1}
-    assert cloud.keys(plate.OUTPUT_KEY) == []
-    assert cloud.counts(cloud.dead_letter_url)["visible"] == len(expected)
-    for letter in cloud.dead_letters():
+    assert cloud.keys("table") == []
+    letters = cloud.dead_letters()
+    assert {letter["Body"] for letter in letters} == set(expected)
+    for letter in letters:
         attributes = letter["MessageAttributes"]
+        assert attributes["reason"]["StringValue"] == expected[letter["Body"]]
         job_id = attributes["job_id"]["StringValue"]
-        assert attributes["reason"]["StringValue"] == expected[job_id]
         assert json.loads(letter["Body"])["job_id"] == job_id
 
 
-def test_3_a_message_that_is_no_job_kills_nothing(cloud: Cloud, container: Container) -> None:
-    cloud.put_plate()
-    container.start()
-    (slot,) = wait_for(container.slots, "the slot to start")
-    cloud.send("this is not JSON")
-    cloud.send(json.dumps({"pipeline": "p"}))
-    wait_for(lambda: len(cloud.records("failed")) == 2, "both to be refused")
-    cloud.send(job_message())
-    wait_for(lambda: cloud.records("succeeded"), "the job after them to be done")
-    assert container.slots() == [slot]
-    assert all("/message-" in key for key in cloud.keys(f"dcp/{cloud.name}/") if "failed" in key)
-    assert {record["reason"] for record in cloud.records("failed")} == {"bad_message"}
-    assert len(cloud.dead_letters()) == 2
+def test_3_a_message_that_is_no_job_kills_nothing(standing: Container) -> None:
+    cloud = standing.cloud
+    slots = wait_for(lambda: len(standing.slots()) == 2 and standing.slots(), "both slots")
+    cloud.dead_letters()
+    bodies = {"this is not JSON", json.dumps({"pipeline": "p"}), "[]", '{"Metadata": "\\ud800"}'}
+    for body in bodies:
+        cloud.send(body)
+    assert reasons(cloud.work_off(job_message(output="after"))) == ["succeeded"]
+    refused = [record for record in cloud.records("failed") if record["reason"] == "bad_message"]
+    assert [record["job_id"] for record in refused] == [""] * 4
+    keys = cloud.keys(f"dcp/{cloud.name}/{RUN}/results/failed/message-")
+    assert len(keys) == 4
+    letters = cloud.dead_letters()
+    assert {letter["Body"] for letter in letters} == bodies
+    for letter in letters:
+        reason = letter["MessageAttributes"]["reason_text"]["StringValue"]
+        assert reason in standing.log.read_text()
+    assert standing.slots() == slots
 
 
 def test_4_skipping_with_a_necessary_string(cloud: Cloud, container: Container) -> None:
     cloud.put_plate()
     cloud.put({f"{PREFIX}Image.csv": b"x" * 10, f"{PREFIX}Nuclei.csv": b"x" * 10})
     cloud.put({f"{plate.OUTPUT_KEY}/P1-B02/Nuclei.csv": b"x" * 10})
+    cloud.put({"begun/P1-A01/Image.csv": b"x" * 10})
+    # It was begun before: what lies there may be half of its outputs.
+    cloud.send(job_message(output="begun"))
+    cloud.sqs.receive_message(QueueUrl=cloud.queue_url, VisibilityTimeout=0)
     cloud.send(job_message())
-    cloud.send(job_message(Metadata="Metadata_Plate=P1,Metadata_Well=B02"))
+    cloud.send(job_message(Metadata=B02))
     run_all(
         cloud,
         container,
+        DOCKER_CORES="2",
         CHECK_IF_DONE_BOOL="True",
         EXPECTED_NUMBER_FILES="1",
         NECESSARY_STRING="Image",
         MIN_FILE_SIZE_BYTES="5",
     )
-    assert statuses(cloud) == {
-        "Metadata_Plate=P1,Metadata_Well=A01": "skipped already_done",
-        "Metadata_Plate=P1,Metadata_Well=B02": "succeeded",
+    found = {record["output"]: record["status"] for record in cloud.records()}
+    assert found == {
+        PREFIX: "skipped",
+        f"{plate.OUTPUT_KEY}/P1-B02/": "succeeded",
+        "begun/P1-A01/": "succeeded",
     }
+    assert [record["reason"] for record in cloud.records("skipped")] == ["already_done"]
+    assert counted(cloud, "begun/P1-A01/") == truth("A01")
 
 
-def test_5_an_empty_queue_is_no_reason_to_leave(cloud: Cloud, container: Container) -> None:
-    cloud.put_plate()
-    cloud.send(job_message())
-    hidden = cloud.sqs.receive_message(QueueUrl=cloud.queue_url, VisibilityTimeout=8)["Messages"]
-    assert hidden
-    run_all(cloud, container)
-    assert [record["attempt"] for record in cloud.records("succeeded")] == [2]
-    assert container.process is not None
-    assert container.process.poll() is None
+def test_5_an_empty_queue_is_no_reason_to_leave(standing: Container) -> None:
+    cloud = standing.cloud
+    slots = wait_for(lambda: len(standing.slots()) == 2 and standing.slots(), "both slots")
+    # Hidden for longer than a poll lasts, as a returned message is.
+    body = job_message(output="later")
+    cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody=body, DelaySeconds=5)
+    wait_for(lambda: cloud.keys("later"), "the job to be done")
+    assert standing.slots() == slots
 
 
-def test_6_no_local_file_is_left(cloud: Cloud, container: Container) -> None:
-    cloud.put_plate()
+def test_6_no_local_file_is_left(standing: Container) -> None:
+    cloud = standing.cloud
     cloud.put({"channel.cppipe": plate.pipeline(image="OrigRed").encode(), "rules/r.txt": b"r"})
-    cloud.send(job_message(input="rules"))
-    cloud.send(job_message(pipeline="channel.cppipe"))
-    run_all(cloud, container)
-    assert len(cloud.records()) == 2
-    wait_for(lambda: not local_files(container), "the local files to be removed")
+    cloud.work_off(
+        job_message(input="rules", output="files"),
+        job_message(pipeline="channel.cppipe", output="files"),
+    )
+    wait_for(lambda: not local_files(standing), "the local files to be removed")
 
 
-def test_7_a_missing_image_fails_before_cellprofiler_runs(
-    cloud: Cloud, container: Container
-) -> None:
-    cloud.put_plate()
-    gone = plate.image_key("A01", "2")
-    cloud.s3.delete_object(Bucket=cloud.bucket, Key=gone)
-    cloud.send(job_message())
-    cloud.send(job_message(Metadata="Metadata_Plate=P1,Metadata_Well=B02"))
-    run_all(cloud, container)
-    (record,) = cloud.records("failed")
-    assert record["reason"] == "image_missing"
-    assert f"s3://{cloud.bucket}/{gone}" in record["reason_text"]
-    assert record["seconds"]["cellprofiler"] == 0
-    assert len(cloud.records("succeeded")) == 1
+def test_7_a_missing_image_fails_before_cellprofiler_runs(standing: Container) -> None:
+    cloud = standing.cloud
+    rows = plate.load_data_rows()
+    rows[1]["FileName_DNA"] = "never imaged.tif"
+    cloud.put({"missing.csv": plate.load_data(rows).encode()})
+    missing = {"data_file": "missing.csv", "output": "missing"}
+    lacking, sound = cloud.work_off(job_message(**missing), job_message(**missing, Metadata=B02))
+    assert lacking["reason"] == "image_missing"
+    gone = f"s3://{cloud.bucket}/{plate.IMAGES_KEY}/never imaged.tif"
+    assert gone in lacking["reason_text"]
+    assert lacking["seconds"]["cellprofiler"] == 0
+    assert sound["status"] == "succeeded"
 
 
 def test_8_a_job_longer_than_the_visibility_timeout_is_run_once(
@@ -291,50 +400,50 @@ def test_8_a_job_beyond_the_timeout_is_killed_and_recorded(
     assert container.cellprofilers() == []
 
 
-def test_9_spaces_and_leading_dashes_reach_cellprofiler_whole(
-    cloud: Cloud, container: Container
-) -> None:
+def test_9_spaces_and_leading_dashes_reach_cellprofiler_whole(standing: Container) -> None:
+    cloud = standing.cloud
     rows = [{**row, "Metadata_Plate": "-P 1 µ"} for row in plate.load_data_rows()]
-    cloud.put_plate()
     cloud.put({"-my plate/load data.csv": plate.load_data(rows).encode()})
     cloud.put({"-my plate/-count it.cppipe": plate.pipeline().encode()})
-    cloud.send(
+    cloud.work_off(
         job_message(
             Metadata="Metadata_Plate=-P 1 µ,Metadata_Well=A01",
             data_file="-my plate/load data.csv",
             pipeline="-my plate/-count it.cppipe",
+            output="-dashes",
         )
     )
-    run_all(cloud, container)
-    assert counted(cloud, f"{plate.OUTPUT_KEY}/-P 1 µ-A01/") == truth("A01")
+    assert counted(cloud, "-dashes/-P 1 µ-A01/") == truth("A01")
 
 
-def test_10_a_key_that_begins_another_key_does_not_corrupt_the_path(
-    cloud: Cloud, container: Container
-) -> None:
+def test_10_a_key_that_begins_another_key_does_not_corrupt_the_path(standing: Container) -> None:
+    cloud = standing.cloud
     rows = [{**row, "Metadata_SiteName": "north"} for row in plate.load_data_rows()]
-    cloud.put_plate()
     cloud.put({"named.csv": plate.load_data(rows).encode()})
     cloud.put({"named.cppipe": plate.pipeline(tags="Site,SiteName").encode()})
-    cloud.send(
+    cloud.work_off(
         job_message(
             Metadata="Metadata_Site=1,Metadata_SiteName=north",
             data_file="named.csv",
             pipeline="named.cppipe",
+            output="named",
             output_structure="Metadata_SiteName/Metadata_Site",
         )
     )
-    run_all(cloud, container)
-    assert f"{plate.OUTPUT_KEY}/north/1/Image.csv" in cloud.keys(plate.OUTPUT_KEY)
+    assert cloud.keys("named/") == [f"named/north/1/{name}" for name in OUTPUTS]
 
 
-def test_a_job_delivered_twice_is_done_once(cloud: Cloud, container: Container) -> None:
-    cloud.put_plate()
-    cloud.send(job_message())
-    cloud.send(job_message())
-    run_all(cloud, container)
-    assert [line["status"] for line in container.lines()] == ["succeeded", "repeated"]
-    assert len(cloud.records()) == 1
+def test_a_job_delivered_twice_is_done_once(standing: Container) -> None:
+    cloud, body = standing.cloud, job_message(output="twice")
+    (record,) = cloud.work_off(body)
+    cloud.send(body)
+
+    def told() -> list[str]:
+        return [line["status"] for line in standing.lines() if line["job_id"] == record["job_id"]]
+
+    wait_for(lambda: len(told()) == 2 and cloud.empty(), "the second delivery to end")
+    assert told() == ["succeeded", "repeated"]
+    assert cloud.work_off(body) == [record]
 
 
 def test_a_log_service_that_refuses_stops_nothing(cloud: Cloud, container: Container) -> None:
@@ -343,6 +452,18 @@ def test_a_log_service_that_refuses_stops_nothing(cloud: Cloud, container: Conta
     run_all(cloud, container, LOG_GROUP_NAME="no-such-group")
     assert len(cloud.records("succeeded")) == 1
     assert container.stop() == 0
+
+
+def test_a_log_service_that_does_not_answer_stops_nothing(
+    cloud: Cloud, container: Container
+) -> None:
+    cloud.put_plate()
+    cloud.send(job_message())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        run_all(cloud, container, AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=url)
+        assert len(cloud.records("succeeded")) == 1
+        assert container.stop() == 0
 
 
 def start_a_job(cloud: Cloud, container: Container, **changes: str) -> int:
