@@ -84,7 +84,7 @@ def dcp(
         last = monitor(**same)
     except BaseException as error:
         log(f"the run ends early ({type(error).__name__}: {error}); cleaning up")
-        _end(run, f"the run ended early: {error or type(error).__name__}")
+        _end(run, f"the run ended early: {str(error) or type(error).__name__}")
         raise
     # A run that stops with jobs in its queue keeps them, to be continued.
     abandon = last.lost or not last.stop

@@ -1,5 +1,6 @@
 """What is shown of a run while it runs: artifacts in Prefect, a bar in a terminal."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -58,9 +60,9 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
     The progress and table artifacts are written when they change. In a terminal there is a bar
     with the jobs done, running, waiting and failed, the rate and the time left.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, highlight=False)
     shown: dict[str, Any] = {}
-    with _bar(console) as bar:
+    with _bar(console) as bar, _logs_above_the_bar(console):
         line = bar.add_task("", total=None, numbers="", rate="")
 
         def tell(seen: Observation) -> None:
@@ -90,6 +92,20 @@ def rate(first: tuple[datetime, int], seen: Observation) -> str:
     return f"{ended / hours:.0f} jobs/hour" if hours > 0 and ended > 0 else ""
 
 
+@contextmanager
+def _logs_above_the_bar(console: Console) -> Iterator[None]:
+    """Have Prefect log through the bar's console, which puts the lines above the bar."""
+    handlers = [one for one in logging.root.handlers if isinstance(one, PrefectConsoleHandler)]
+    consoles = [handler.console for handler in handlers]
+    try:
+        for handler in handlers:
+            handler.console = console
+        yield
+    finally:
+        for handler, own in zip(handlers, consoles, strict=True):
+            handler.console = own
+
+
 def _bar(console: Console) -> Progress:
     return Progress(
         BarColumn(),
@@ -97,6 +113,7 @@ def _bar(console: Console) -> Progress:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=console,
+        speed_estimate_period=3600,  # seconds: jobs end minutes apart
         disable=not console.is_terminal,
     )
 
