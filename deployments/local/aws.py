@@ -87,6 +87,7 @@ def start_emulator(
     boot_seconds: float = 1.0,
     tick_seconds: float = 0.3,
     notice_seconds: float = 120.0,
+    metric_seconds: float = 60.0,
     shutdown_seconds: float = 5.0,
     access_key: str = "",
 ) -> Iterator[Emulator]:
@@ -103,6 +104,7 @@ def start_emulator(
         boot_seconds: From launch to ECS registration of an instance, in seconds.
         tick_seconds: Longest time between two looks of its keeper, in seconds.
         notice_seconds: From interruption notice to end of a Spot instance, in seconds.
+        metric_seconds: Between two measurements of the queues, in seconds.
         shutdown_seconds: What containers get to stop at the end, in seconds.
         access_key: Refuse every other access key id; empty: accept any.
 
@@ -117,7 +119,7 @@ def start_emulator(
     command += ["--root", str(root), "--worker-python", str(worker_python), "--port", str(port)]
     command += [f"--container-command={shlex.join(container_command)}"]
     command += ["--boot-seconds", str(boot_seconds), "--tick-seconds", str(tick_seconds)]
-    command += ["--notice-seconds", str(notice_seconds)]
+    command += ["--notice-seconds", str(notice_seconds), "--metric-seconds", str(metric_seconds)]
     command += ["--shutdown-seconds", str(shutdown_seconds), f"--access-key={access_key}"]
     log_file = root / LOG_NAME
     with log_file.open("wb") as log:

@@ -154,6 +154,7 @@ class Region:
     fleets: dict[str, Fleet] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
+    measures_at: float = 0.0
 
     @property
     def ec2(self) -> Any:

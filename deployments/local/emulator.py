@@ -48,6 +48,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
     parser.add_argument("--boot-seconds", type=float, default=Settings.boot_seconds)
     parser.add_argument("--tick-seconds", type=float, default=Settings.tick_seconds)
     parser.add_argument("--notice-seconds", type=float, default=Settings.notice_seconds)
+    parser.add_argument("--metric-seconds", type=float, default=Settings.metric_seconds)
     parser.add_argument("--shutdown-seconds", type=float, default=Settings.shutdown_seconds)
     parser.add_argument("--access-key", default="", help="refuse every other access key id")
     parser.add_argument("--end-with-stdin", action="store_true")

@@ -9,6 +9,7 @@ from deployments.local.ecs_agent import boot, start_tasks, watch_machines, watch
 from deployments.local.ecs_scheduler import run_services
 from deployments.local.fleet_keeper import keep_fleets
 from deployments.local.machines import adopt_all, end_interrupted
+from deployments.local.queue_metrics import measure_queues
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ def tick(cloud: Cloud, region: Region) -> None:
     watch_machines(cloud, region)
     failed = watch_tasks(cloud, region)
     run_services(cloud, region, [*failed, *start_tasks(cloud, region)])
+    measure_queues(cloud, region)
 
 
 def keep(cloud: Cloud, end: threading.Event) -> None:

@@ -19,6 +19,7 @@ class Settings:
         tick_seconds: Longest time between two looks at what is and what should be, in seconds.
         notice_seconds: From a Spot interruption notice to the end of the instance, in seconds
             (120 on AWS: "Spot Instance interruption notices" in the EC2 User Guide).
+        metric_seconds: Between two measurements of the queues, in seconds.
         shutdown_seconds: What containers get to stop when the emulator ends, in seconds.
         access_key: The only access key id that is accepted (besides those handed out by the
             instance and task credential services); empty: any.
@@ -30,5 +31,6 @@ class Settings:
     boot_seconds: float = 1.0
     tick_seconds: float = 0.3
     notice_seconds: float = 120.0
+    metric_seconds: float = 60.0
     shutdown_seconds: float = 5.0
     access_key: str = ""

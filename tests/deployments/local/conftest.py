@@ -22,6 +22,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         container_command=[str(STAND_IN)],
         boot_seconds=0.1,
         tick_seconds=0.1,
+        metric_seconds=0.5,
         shutdown_seconds=2,
     ) as running:
         yield running

@@ -2,11 +2,12 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import App, wait_for
+from emulated_app import App, client_of, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -240,3 +241,25 @@ def test_log_export_writes_objects(app: App) -> None:
     )
     keys = [one["Key"] for one in app.s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert any(key.startswith("exported/") and key.endswith("000000.gz") for key in keys)
+
+
+def test_counts_are_metrics_that_alarms_can_look_at(app: App) -> None:
+    app.cluster()
+    app.sqs.send_message(QueueUrl=queue(app), MessageBody="a")
+    cloudwatch = client_of(app.emulator, "cloudwatch")
+    now = datetime.now(UTC)
+
+    def measured() -> list[float]:
+        found = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName="ApproximateNumberOfMessagesVisible",
+            Dimensions=[{"Name": "QueueName", "Value": f"{app.name}Queue"}],
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=5),
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        return [point["Maximum"] for point in found]
+
+    assert wait_for(measured, "a measurement of the queue")[-1] in (0.0, 1.0)
+    wait_for(lambda: max(measured()) == 1.0, "the measurement that sees the message")

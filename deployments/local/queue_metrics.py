@@ -1,0 +1,37 @@
+"""The metrics of queues in CloudWatch, which alarms and dashboards look at.
+
+Source: "Available CloudWatch metrics for Amazon SQS" in the Amazon SQS Developer Guide: metrics are
+sent every minute for active queues.
+"""
+
+import time
+
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.sqs.models import sqs_backends
+
+from deployments.local.cloud import Cloud, Region
+from deployments.local.settings import ACCOUNT_ID
+
+METRICS = {
+    "ApproximateNumberOfMessagesVisible": "approximate_number_of_messages",
+    "ApproximateNumberOfMessagesNotVisible": "approximate_number_of_messages_not_visible",
+    "ApproximateNumberOfMessagesDelayed": "approximate_number_of_messages_delayed",
+}
+
+
+def measure_queues(cloud: Cloud, region: Region) -> None:
+    """Send the counts of every queue of a region to CloudWatch, when it is time."""
+    if time.monotonic() < region.measures_at:
+        return
+    region.measures_at = time.monotonic() + cloud.settings.metric_seconds
+    for queue in list(sqs_backends[ACCOUNT_ID][region.name].queues.values()):
+        data = [
+            {
+                "MetricName": metric,
+                "Dimensions": [{"Name": "QueueName", "Value": queue.name}],
+                "Unit": "Count",
+                "Value": float(getattr(queue, attribute)),
+            }
+            for metric, attribute in METRICS.items()
+        ]
+        cloudwatch_backends[ACCOUNT_ID][region.name].put_metric_data("AWS/SQS", data)
