@@ -24,6 +24,7 @@ pytestmark = pytest.mark.e2e
 PREFIX = f"{plate.OUTPUT_KEY}/P1-A01/"
 OUTPUTS = ("Experiment.csv", "Image.csv", "Nuclei.csv")
 B02 = "Metadata_Plate=P1,Metadata_Well=B02"
+WHOLE = job_message(output="whole", input="rules")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ def run_all(cloud: Cloud, container: Container, **changes: str) -> None:
 
 def test_a_job_leaves_outputs_record_and_log(standing: Container) -> None:
     cloud = standing.cloud
-    (record,) = cloud.work_off(job_message(output="whole"))
+    cloud.put({"rules/r.txt": b"r"})
+    (record,) = cloud.work_off(WHOLE)
     assert cloud.keys("whole") == [f"whole/P1-A01/{name}" for name in OUTPUTS]
     assert counted(cloud, "whole/P1-A01/") == truth("A01")
     sizes = [len(cloud.text(key).encode()) for key in cloud.keys("whole")]
@@ -89,14 +91,6 @@ def test_a_job_leaves_outputs_record_and_log(standing: Container) -> None:
     assert any("cellprofiler -c" in line for line in lines)
     assert any("module IdentifyPrimaryObjects" in line for line in lines)
     assert [line for line in standing.lines() if line["job_id"] == record["job_id"]] == [record]
-
-
-def test_image_numbers_are_those_of_the_whole_csv(standing: Container) -> None:
-    cloud = standing.cloud
-    cloud.work_off(job_message(Metadata=B02, output="numbers"))
-    rows = list(csv.DictReader(io.StringIO(cloud.text("numbers/P1-B02/Image.csv"))))
-    assert [row["ImageNumber"] for row in rows] == ["3", "4"]
-    assert counted(cloud, "numbers/P1-B02/") == truth("B02")
 
 
 def test_names_that_mean_something_to_others(standing: Container) -> None:
@@ -133,25 +127,17 @@ def test_paths_of_every_kind(standing: Container) -> None:
         "relative": plate.IMAGES_KEY,
         "slash": f"{plate.ROOT}{plate.IMAGES_KEY}/",
         "s3": f"s3://{cloud.bucket}/{plate.IMAGES_KEY}/",
-        "input": None,
+        "input": "",
     }
-    bodies = []
-    for kind, folder in folders.items():
-        rows = [{**row, "PathName_DNA": folder or ""} for row in plate.load_data_rows()]
-        if folder is None:
-            for row in rows:
-                del row["PathName_DNA"]
-        cloud.put({f"paths/{kind}.csv": plate.load_data(rows).encode()})
-        bodies.append(
-            job_message(
-                data_file=f"paths/{kind}.csv",
-                input=f"/{plate.IMAGES_KEY}/" if folder is None else "",
-                output=f"paths/{kind}",
-            )
-        )
-    assert reasons(cloud.work_off(*bodies)) == ["succeeded"] * 4
-    for kind in folders:
-        assert counted(cloud, f"paths/{kind}/P1-A01/") == truth("A01")
+    rows = [
+        {**row, "PathName_DNA": folder, "Metadata_Site": kind, "Metadata_Well": "A01"}
+        for row, (kind, folder) in zip(plate.load_data_rows(), folders.items())
+    ]
+    cloud.put({"paths.csv": plate.load_data(rows).encode()})
+    body = job_message(data_file="paths.csv", input=f"/{plate.IMAGES_KEY}/", output="paths")
+    assert reasons(cloud.work_off(body)) == ["succeeded"]
+    counts = [count for well in plate.WELLS for count in truth(well).values()]
+    assert counted(cloud, "paths/P1-A01/") == dict(zip(folders, counts))
 
 
 def test_numbers_as_cellprofiler_writes_them(standing: Container) -> None:
@@ -163,7 +149,7 @@ def test_numbers_as_cellprofiler_writes_them(standing: Container) -> None:
             row["Metadata_Site"] = name
         cloud.put({f"numbers/{kind}.csv": plate.load_data(rows).encode()})
     cloud.put({"numbers/site.cppipe": plate.pipeline(tags="Site").encode()})
-    asked = {"padded": ("2", "002"), "decimal": ("2.5", "1.0", "1")}
+    asked = {"padded": ("2", "002"), "decimal": ("1.0", "1")}
     bodies = [
         job_message(
             Metadata={"Metadata_Site": value},
@@ -178,7 +164,6 @@ def test_numbers_as_cellprofiler_writes_them(standing: Container) -> None:
     assert reasons(cloud.work_off(*bodies)) == [
         "succeeded",
         "failed group_not_found",
-        "succeeded",
         "succeeded",
         "failed group_not_found",
     ]
@@ -202,13 +187,12 @@ def test_three_buckets_and_a_mapping(cloud: Cloud, container: Container) -> None
 
 def test_1_a_done_file_of_an_earlier_job_makes_no_success(standing: Container) -> None:
     # A wrong grouping key ends CellProfiler before it writes a done file of its own. Two at once:
-    # one for each slot, after a success in each.
-    wrong = {"Metadata": "Metadata_Plate=P1"}
-    folders = ("done/1", "done/2")
-    first = standing.cloud.work_off(*(job_message(output=folder) for folder in folders))
-    second = standing.cloud.work_off(*(job_message(**wrong, output=folder) for folder in folders))
-    assert reasons(first) == ["succeeded"] * 2
-    assert reasons(second) == ["failed group_keys"] * 2
+    # one for each slot.
+    bodies = [job_message(Metadata="Metadata_Plate=P1", output=f"done/{slot}") for slot in (1, 2)]
+    records = standing.cloud.work_off(WHOLE, *bodies)
+    assert reasons(records) == ["succeeded", "failed group_keys", "failed group_keys"]
+    assert [record["attempt"] for record in records] == [1, 1, 1]
+    assert standing.cloud.keys("done") == []
 
 
 def failing(cloud: Cloud) -> dict[str, str]:
@@ -229,7 +213,6 @@ def failing(cloud: Cloud) -> dict[str, str]:
         "short.csv": plate.load_data(rows()).rsplit(",", 2)[0] + "\n",
         "header.csv": header,
         "empty.cppipe": "",
-        "garbage.cppipe": "hello\nworld\n" * 10,
         "cut_between.cppipe": text[: text.index("ExportToSpreadsheet")],
         "cut_within.cppipe": text[: text.index("Data to export") + 5],
         "unknown.cppipe": plate.pipeline(unknown_module=True),
@@ -245,14 +228,12 @@ def failing(cloud: Cloud) -> dict[str, str]:
         "group_not_found": {"Metadata": "Metadata_Plate=P1,Metadata_Well=Z99"},
         "group_not_found#2": {"Metadata": "Metadata_Site=002", "pipeline": "site.cppipe"},
         "group_not_found#3": {"Metadata": "Metadata_Position=1"},
-        "group_keys": {"Metadata": "Metadata_Plate=P1"},
         "data_file_missing": {"data_file": "gone.csv"},
         "channel_missing": {"pipeline": "channel.cppipe"},
         "csv_malformed": {"data_file": "short.csv"},
         "csv_empty": {"data_file": "header.csv"},
         "pipeline_missing": {"pipeline": "gone.cppipe"},
         "pipeline_unreadable": {"pipeline": "empty.cppipe"},
-        "pipeline_unreadable#2": {"pipeline": "garbage.cppipe"},
         "pipeline_broken": {"pipeline": "cut_between.cppipe"},
         "pipeline_broken#2": {"pipeline": "cut_within.cppipe"},
         "unknown_module": {"pipeline": "unknown.cppipe"},
@@ -287,14 +268,19 @@ def test_2_every_failure_of_the_table_is_recorded_and_nothing_is_uploaded(
         assert json.loads(letter["Body"])["job_id"] == job_id
 
 
-def test_3_a_message_that_is_no_job_kills_nothing(standing: Container) -> None:
+def test_3_and_5_neither_a_message_that_is_no_job_nor_an_empty_queue_ends_a_slot(
+    standing: Container,
+) -> None:
     cloud = standing.cloud
     slots = wait_for(lambda: len(standing.slots()) == 2 and standing.slots(), "both slots")
     cloud.dead_letters()
     bodies = {"this is not JSON", json.dumps({"pipeline": "p"}), "[]", '{"Metadata": "\\ud800"}'}
     for body in bodies:
         cloud.send(body)
-    assert reasons(cloud.work_off(job_message(output="after"))) == ["succeeded"]
+    # Defect 5, too: hidden for longer than a poll lasts, as a returned message is.
+    later = job_message(output="later")
+    cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody=later, DelaySeconds=5)
+    wait_for(lambda: cloud.keys("later"), "the job to be done")
     refused = [record for record in cloud.records("failed") if record["reason"] == "bad_message"]
     assert [record["job_id"] for record in refused] == [""] * 4
     keys = cloud.keys(f"dcp/{cloud.name}/{RUN}/results/failed/message-")
@@ -336,23 +322,11 @@ def test_4_skipping_with_a_necessary_string(cloud: Cloud, container: Container) 
     assert counted(cloud, "begun/P1-A01/") == truth("A01")
 
 
-def test_5_an_empty_queue_is_no_reason_to_leave(standing: Container) -> None:
-    cloud = standing.cloud
-    slots = wait_for(lambda: len(standing.slots()) == 2 and standing.slots(), "both slots")
-    # Hidden for longer than a poll lasts, as a returned message is.
-    body = job_message(output="later")
-    cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody=body, DelaySeconds=5)
-    wait_for(lambda: cloud.keys("later"), "the job to be done")
-    assert standing.slots() == slots
-
-
 def test_6_no_local_file_is_left(standing: Container) -> None:
     cloud = standing.cloud
-    cloud.put({"channel.cppipe": plate.pipeline(image="OrigRed").encode(), "rules/r.txt": b"r"})
-    cloud.work_off(
-        job_message(input="rules", output="files"),
-        job_message(pipeline="channel.cppipe", output="files"),
-    )
+    cloud.put({"no.cppipe": b"hello\nworld\n" * 10, "rules/r.txt": b"r"})
+    records = cloud.work_off(WHOLE, job_message(pipeline="no.cppipe", input="rules"))
+    assert reasons(records) == ["succeeded", "failed pipeline_unreadable"]
     wait_for(lambda: not local_files(standing), "the local files to be removed")
 
 
@@ -368,6 +342,10 @@ def test_7_a_missing_image_fails_before_cellprofiler_runs(standing: Container) -
     assert gone in lacking["reason_text"]
     assert lacking["seconds"]["cellprofiler"] == 0
     assert sound["status"] == "succeeded"
+    assert counted(cloud, sound["output"]) == truth("B02")
+    # The images of other groups are not there, but their rows are counted.
+    outputs = csv.DictReader(io.StringIO(cloud.text(f"{sound['output']}Image.csv")))
+    assert [row["ImageNumber"] for row in outputs] == ["3", "4"]
 
 
 def test_8_a_job_longer_than_the_visibility_timeout_is_run_once(
@@ -434,16 +412,16 @@ def test_10_a_key_that_begins_another_key_does_not_corrupt_the_path(standing: Co
 
 
 def test_a_job_delivered_twice_is_done_once(standing: Container) -> None:
-    cloud, body = standing.cloud, job_message(output="twice")
-    (record,) = cloud.work_off(body)
-    cloud.send(body)
+    cloud = standing.cloud
+    (record,) = cloud.work_off(job_message(output="twice"))
+    cloud.send(job_message(output="twice"))
 
     def told() -> list[str]:
         return [line["status"] for line in standing.lines() if line["job_id"] == record["job_id"]]
 
     wait_for(lambda: len(told()) == 2 and cloud.empty(), "the second delivery to end")
     assert told() == ["succeeded", "repeated"]
-    assert cloud.work_off(body) == [record]
+    assert record in cloud.records("succeeded")
 
 
 def test_a_log_service_that_refuses_stops_nothing(cloud: Cloud, container: Container) -> None:
