@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocks import FleetTemplate
 from blocks.names import Names
-from tasks.fleet import FleetEvent
+from tasks.fleet import FleetEvent, history
 from tasks.machines import ec2_tags
 from tasks.run import Run
 
@@ -57,20 +57,9 @@ class Ec2Fleet:
 
     def events(self, since: datetime) -> Iterator[FleetEvent]:
         """The fleet's history."""
-        more: dict[str, Any] = {}
-        while True:
-            page = self.ec2.describe_fleet_history(FleetId=self.id, StartTime=since, **more)
-            for record in page["HistoryRecords"]:
-                what = record["EventInformation"]
-                yield FleetEvent(
-                    record["Timestamp"],
-                    record["EventType"] == "service-error",
-                    what.get("EventSubType", ""),
-                    what.get("EventDescription", ""),
-                )
-            if not page.get("NextToken"):
-                return
-            more = {"NextToken": page["NextToken"]}
+        return history(
+            self.ec2.describe_fleet_history, "service-error", FleetId=self.id, StartTime=since
+        )
 
     def cancel(self) -> None:
         """Delete the fleet and terminate its machines; nothing happens when it is deleted."""

@@ -1,10 +1,10 @@
 """The fleet: what both kinds of it can do, and what its history says about it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,30 @@ class Fleet(Protocol):
 
     def cancel(self) -> None:
         """End the request and terminate its machines; nothing happens when it has ended."""
+
+
+def history(describe: Callable[..., Any], error_type: str, **request: Any) -> Iterator[FleetEvent]:
+    """The events of a fleet's history, page by page: botocore has no paginators for it.
+
+    Args:
+        describe: DescribeFleetHistory or DescribeSpotFleetRequestHistory.
+        error_type: The event type by which this kind of fleet tells an error.
+        request: The request's parameters.
+    """
+    more: dict[str, str] = {}
+    while True:
+        page = describe(**request, **more)
+        for entry in page["HistoryRecords"]:
+            what = entry["EventInformation"]
+            yield FleetEvent(
+                entry["Timestamp"],
+                entry["EventType"] == error_type,
+                what.get("EventSubType", ""),
+                what.get("EventDescription", ""),
+            )
+        if not page.get("NextToken"):
+            return
+        more = {"NextToken": page["NextToken"]}
 
 
 class Verdict(Enum):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from blocks.names import Names
-from tasks.fleet import FleetEvent
+from tasks.fleet import FleetEvent, history
 from tasks.machines import ec2_tags, user_data
 from tasks.run import Run
 
@@ -54,22 +54,12 @@ class SpotFleet:
 
     def events(self, since: datetime) -> Iterator[FleetEvent]:
         """The fleet's history."""
-        more: dict[str, Any] = {}
-        while True:
-            page = self.ec2.describe_spot_fleet_request_history(
-                SpotFleetRequestId=self.id, StartTime=since, **more
-            )
-            for record in page["HistoryRecords"]:
-                what = record["EventInformation"]
-                yield FleetEvent(
-                    record["Timestamp"],
-                    record["EventType"] == "error",
-                    what.get("EventSubType", ""),
-                    what.get("EventDescription", ""),
-                )
-            if not page.get("NextToken"):
-                return
-            more = {"NextToken": page["NextToken"]}
+        return history(
+            self.ec2.describe_spot_fleet_request_history,
+            "error",
+            SpotFleetRequestId=self.id,
+            StartTime=since,
+        )
 
     def cancel(self) -> None:
         """Cancel the request and terminate its machines; nothing happens when it is cancelled."""

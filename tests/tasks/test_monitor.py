@@ -104,7 +104,7 @@ def look(**changes: object) -> Observation:
         "desired": 1,
         "running": 1,
     }
-    return Observation(**(given | changes))  # type: ignore[arg-type]
+    return Observation(**(given | changes))
 
 
 SIZE = Limits(machines=2, tasks_per_machine=1, cores=1, ends_at=NOW + timedelta(hours=1))

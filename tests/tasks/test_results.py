@@ -30,7 +30,7 @@ def test_a_success_counts_before_a_failure(
 
 def report(**counts: int) -> Report:
     given = {"submitted": 3, "succeeded": 3, "skipped": 0, "failed": 0, "lost": 0} | counts
-    return Report(app_name="Lab", run_id="r", **given)  # type: ignore[arg-type]
+    return Report(app_name="Lab", run_id="r", **given)
 
 
 def test_a_run_is_complete_without_failed_and_lost_jobs() -> None:
