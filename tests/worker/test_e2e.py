@@ -357,6 +357,8 @@ def test_8_a_job_longer_than_the_visibility_timeout_is_run_once(
     cloud.put({"long.csv": plate.load_data(rows).encode()})
     cloud.send(job_message(data_file="long.csv"))
     run_all(cloud, container, SQS_MESSAGE_VISIBILITY="3", DOCKER_CORES="2")
+    # A second run that is still under way would tell of its end now.
+    assert container.stop() == 0
     assert [record["attempt"] for record in cloud.records("succeeded")] == [1]
     assert [line["status"] for line in container.lines()] == ["succeeded"]
     assert cloud.records()[0]["seconds"]["cellprofiler"] > 3
