@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/work/images")
+PLACES = Places("images.bucket", "/slot/images")
 A01 = (("Metadata_Plate", "P1"), ("Metadata_Well", "A01"))
 
 
@@ -31,7 +31,7 @@ def column(name: str, values: list[str]) -> str:
 def test_only_the_images_of_the_group_but_all_rows() -> None:
     rows = plate.load_data_rows()
     selection, local = selected(plate.load_data(rows))
-    folder = f"/work/images/images.bucket/{plate.IMAGES_KEY}"
+    folder = f"/slot/images/images.bucket/{plate.IMAGES_KEY}"
     assert selection.rows == 2
     assert selection.images == {
         f"{folder}/A01_s{site}.tif": S3Object("images.bucket", plate.image_key("A01", site))
@@ -84,7 +84,7 @@ def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
 @given(st.text(alphabet="ab./", min_size=1))
 def test_no_key_leaves_the_local_folder(key: str) -> None:
     local = PLACES.local(S3Object("bucket", key))
-    assert local.startswith("/work/images/bucket/")
+    assert local.startswith("/slot/images/bucket/")
     assert ".." not in local.split("/")
 
 
@@ -208,16 +208,16 @@ def test_urls_object_columns_and_odd_names() -> None:
         **dict(A01),
     }
     selection, (local,) = selected(plate.load_data([row]))
-    folder = "/work/images/images.bucket/x"
+    folder = "/slot/images/images.bucket/x"
     assert selection.images == {
         f"{folder}/sub/a.tif": S3Object("images.bucket", "x/sub/a.tif"),
         f"{folder}/b.tif": S3Object("images.bucket", "x/b.tif"),
-        "/work/images/other/c d.tif": S3Object("other", "c d.tif"),
+        "/slot/images/other/c d.tif": S3Object("other", "c d.tif"),
         f"{folder}/e.tif": S3Object("images.bucket", "x/e.tif"),
     }
     assert (local["PathName_DNA"], local["FileName_DNA"]) == (folder, "sub/a.tif")
     assert f"{local['PathName_ER']}/{local['FileName_ER']}".endswith("/b.tif")
-    assert local["URL_RNA"] == "file:/work/images/other/c%20d.tif"
+    assert local["URL_RNA"] == "file:/slot/images/other/c%20d.tif"
     assert local["URL_Web"] == row["URL_Web"]
     assert local["FileName_Rule"] == "rule.tif"
 
@@ -228,9 +228,9 @@ def test_a_list_of_files() -> None:
     files = localize_list(source, local, PLACES)
     assert list(files.values()) == [S3Object("images.bucket", "a.tif"), S3Object("c", "d.tif")]
     assert local.getvalue().split("\n") == [
-        "/work/images/images.bucket/a.tif",
+        "/slot/images/images.bucket/a.tif",
         "",
         "https://example.org/b.tif",
-        "/work/images/c/d.tif",
+        "/slot/images/c/d.tif",
         "",
     ]
