@@ -6,7 +6,7 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
-from blocks.errors import DcpError, InputError
+from blocks.errors import DcpError, InputError, NotFound
 from blocks.reading import load_fleet
 from flows.cleanup import cleanup
 from flows.logger import log
@@ -17,7 +17,7 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
 from tasks.cleanup import clean_up
-from tasks.opening import open_job_file, open_new
+from tasks.opening import open_existing, open_job_file, open_new
 from tasks.preflight import check
 from tasks.report import write_report
 from tasks.run import Run, new_run_id
@@ -32,9 +32,11 @@ def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     given = flow_run.parameters
     if flow_run.created is None:
         return
-    run = open_new(
-        given["config"], new_run_id(flow_run.created, flow_run.id), given.get("credentials")
-    )
+    run_id = new_run_id(flow_run.created, flow_run.id)
+    try:
+        run = open_existing(given["config"], run_id, given.get("credentials"))
+    except NotFound:
+        return  # it was broken off before anything was made
     kept = record.load(run)
     if kept is not None and kept.state != "ended":
         _end(run, f"the run was broken off ({state.name})")
@@ -83,16 +85,16 @@ def dcp(
         start_fleet(fleet=fleet, **same)
         last = monitor(**same)
     except BaseException as error:
-        log(f"the run ends early ({type(error).__name__}: {error}); cleaning up")
-        _end(run, f"the run ended early: {str(error) or type(error).__name__}")
+        note = f"the run ended early: {str(error) or type(error).__name__}"
+        log(f"{note}; cleaning up")
+        _end(run, note)
         raise
     # A run that stops with jobs in its queue keeps them, to be continued.
     abandon = last.lost or not last.stop
     try:
         report = cleanup(abandon=abandon, note=last.stop, **same)
-    except Exception:
-        raise  # it names what could not be ended
     except BaseException:
+        # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
         _end(run, last.stop, abandon)
         raise
     if report.complete:

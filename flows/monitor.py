@@ -29,6 +29,7 @@ def monitor(config: str, run_id: str | None = None, credentials: str | None = No
     run = open_existing(config, run_id, credentials)
     jobs = job_ids(run)
     last: dict[str, int] = {}
+    said = ""
     with told(run) as tell:
         while True:
             seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
@@ -36,6 +37,9 @@ def monitor(config: str, run_id: str | None = None, credentials: str | None = No
             if counts(seen) != last:
                 last = counts(seen)
                 log(", ".join(f"{number} {name}" for name, number in last.items()))
+            if not seen.running and seen.says != said:
+                said = seen.says
+                log(f"no container runs; ECS says: {said}")
             if decision.terminate:
                 log(f"{len(decision.terminate)} machines without work are ended")
             if decision.done:

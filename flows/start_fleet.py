@@ -1,12 +1,14 @@
 """Starting the fleet: machines are requested, and containers placed on them."""
 
+from datetime import UTC, datetime
+
 from prefect import flow
 
 from blocks.errors import InputError, Problem
 from blocks.reading import load_fleet
 from flows.logger import log
 from tasks import record
-from tasks.monitor import containers_needed, limits_of, machines_needed
+from tasks.limits import containers_needed, limits_of, machines_needed
 from tasks.opening import open_existing
 from tasks.results import account
 from tasks.start import (
@@ -50,6 +52,17 @@ def start_fleet(
             )
         )
     limits = limits_of(run, kept.started_at)
+    if datetime.now(UTC) >= limits.ends_at:
+        raise InputError(
+            Problem(
+                f"run {run.run_id}",
+                "max_hours",
+                "its time is over",
+                got=f"{run.config.max_hours} h",
+                remedy="Give it up (dcp-cleanup, abandon=true) and run the job file again with "
+                "check_if_done_bool, which leaves out what is done.",
+            )
+        )
     containers = containers_needed(len(account(run).open), limits)
     machines = machines_needed(containers, limits)
     if not machines:

@@ -1,6 +1,7 @@
 """Clients for AWS, and which of its answers are worth asking again."""
 
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,7 +12,13 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from blocks import AwsCredentials
 
@@ -111,6 +118,7 @@ def patient(seconds: float) -> Retrying:
         retry=retry_if_exception(is_transient),
         wait=wait_random_exponential(multiplier=1, max=60),
         stop=stop_after_delay(seconds),
+        before_sleep=before_sleep_log(logging.getLogger("prefect.dcp"), logging.WARNING),
         reraise=True,
     )
 

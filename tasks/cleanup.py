@@ -4,6 +4,7 @@ The results, the record, the dead-letter queue and the log groups stay. Each ste
 what is already gone is no error. A step that fails is told at the end and stops no other.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from tasks.results import account
 from tasks.run import Run
 from tasks.start import find_fleets
 
-OUTAGE_SECONDS = 600  # AWS may be out of reach for so long before a step is given up
+OUTAGE_SECONDS = 600  # AWS may be out of reach for so long before what fails is given up
 MISSING_CLUSTER = "ClusterNotFoundException"
 
 
@@ -176,9 +177,10 @@ def clean_up(run: Run, abandon: bool = False, note: str = "") -> Outcome:
 
 def _each(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     done, failures = [], []
+    give_up = time.monotonic() + OUTAGE_SECONDS
     for name, step in steps:
         try:
-            done.append(patient(OUTAGE_SECONDS)(step))
+            done.append(patient(max(give_up - time.monotonic(), 0))(step))
         except Exception as error:  # noqa: BLE001 (whatever fails, the next step must still run)
             failures.append(f"{name}: {error}")
     return tuple(done), tuple(failures)

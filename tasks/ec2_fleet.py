@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from blocks import FleetTemplate
+from blocks.errors import FleetError
 from blocks.names import Names
 from tasks.fleet import FleetEvent, history
 from tasks.machines import ec2_tags
@@ -31,10 +32,17 @@ class Ec2Fleet:
 
     def resize(self, machines: int) -> None:
         """Ask for so many machines; those above are not terminated by this."""
+        (fleet,) = self.ec2.describe_fleets(FleetIds=[self.id])["Fleets"]
+        now = fleet["TargetCapacitySpecification"]
+        on_demand = min(now.get("OnDemandTargetCapacity", 0), machines)
         self.ec2.modify_fleet(
             FleetId=self.id,
             ExcessCapacityTerminationPolicy="no-termination",
-            TargetCapacitySpecification={"TotalTargetCapacity": machines},
+            TargetCapacitySpecification={
+                "TotalTargetCapacity": machines,
+                "OnDemandTargetCapacity": on_demand,
+                "SpotTargetCapacity": machines - on_demand,
+            },
         )
 
     def target(self) -> int:
@@ -63,16 +71,24 @@ class Ec2Fleet:
 
     def cancel(self) -> None:
         """Delete the fleet and terminate its machines; nothing happens when it is deleted."""
-        self.ec2.delete_fleets(FleetIds=[self.id], TerminateInstances=True)
+        answer = self.ec2.delete_fleets(FleetIds=[self.id], TerminateInstances=True)
+        for refused in answer.get("UnsuccessfulFleetDeletions", []):
+            raise FleetError(f"fleet {self.id} was not deleted: {refused['Error']['Message']}")
 
 
 def fleet_request(
-    run: Run, fleet: FleetTemplate, launch_template_id: str, machines: int, now: datetime
+    run: Run,
+    fleet: FleetTemplate,
+    launch_template_id: str,
+    machines: int,
+    ends_at: datetime,
+    token: str,
 ) -> dict[str, Any]:
     """The request for the fleet (EC2 API Reference, CreateFleet).
 
     Spot machines of all the listed types in all the subnets, cheapest of those with the most
-    spare capacity first. AWS itself ends the fleet and its machines after `max_hours`.
+    spare capacity first. AWS itself ends the fleet and its machines at `ends_at`; a request that
+    is repeated with the same token makes no second fleet.
     """
     config = run.config
     subnets = [{"SubnetId": subnet} for subnet in fleet.subnets] or [{}]
@@ -84,14 +100,14 @@ def fleet_request(
     on_demand = min(fleet.on_demand_base, machines)
     return {
         "Type": "maintain",
-        "ClientToken": run.run_id,
+        "ClientToken": token,
         "SpotOptions": {
             "AllocationStrategy": "price-capacity-optimized",
             "InstanceInterruptionBehavior": "terminate",
         },
         "ExcessCapacityTerminationPolicy": "no-termination",
         "TerminateInstancesWithExpiration": True,
-        "ValidUntil": now + timedelta(hours=config.max_hours),
+        "ValidUntil": ends_at,
         "LaunchTemplateConfigs": [
             {
                 "LaunchTemplateSpecification": {

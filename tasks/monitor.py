@@ -4,14 +4,17 @@ A tick holds no memory of its own: what must be remembered between two looks lie
 record, so that a loop, a schedule or a person may run the ticks, from any machine.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from botocore.exceptions import ClientError
+
 from tasks import record
+from tasks.aws import error_code
 from tasks.containers import find_service, set_desired_count
 from tasks.fleet import Fleet
+from tasks.limits import Limits, containers_needed, limits_of, machines_needed
 from tasks.machines import tasks_by_machine, terminate
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.results import Account, account, claim_dead_letters
@@ -48,23 +51,6 @@ class Observation:
     desired: int = 0
     running: int = 0
     says: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What of the configuration the decision needs.
-
-    Attributes:
-        machines: The most machines.
-        tasks_per_machine: Containers on a machine.
-        cores: Jobs that a container works on at a time.
-        ends_at: When AWS ends the fleet.
-    """
-
-    machines: int
-    tasks_per_machine: int
-    cores: int
-    ends_at: datetime
 
 
 @dataclass(frozen=True)
@@ -112,16 +98,6 @@ def remember(seen: Observation, memory: Memory) -> Memory:
         empty_looks=memory.empty_looks + 1 if empty else 0,
         idle_since=(memory.idle_since or seen.at) if waiting and not seen.running else None,
     )
-
-
-def containers_needed(jobs: int, limits: Limits) -> int:
-    """Containers that so many jobs can keep busy, within the run's size."""
-    return min(math.ceil(jobs / limits.cores), limits.machines * limits.tasks_per_machine)
-
-
-def machines_needed(containers: int, limits: Limits) -> int:
-    """Machines that so many containers need."""
-    return math.ceil(containers / limits.tasks_per_machine)
 
 
 def decide(seen: Observation, limits: Limits, memory: Memory) -> Decision:
@@ -200,19 +176,17 @@ def act(run: Run, fleets: list[Fleet], decision: Decision) -> None:
     if decision.desired is not None:
         set_desired_count(run, decision.desired)
     if decision.target is not None and fleets:
-        fleets[0].resize(decision.target)
+        _resize(fleets[0], decision.target)
     terminate(run.aws.ec2, sorted(decision.terminate))
 
 
-def limits_of(run: Run, started_at: datetime) -> Limits:
-    """The limits that the run's configuration sets."""
-    config = run.config
-    return Limits(
-        machines=config.cluster_machines,
-        tasks_per_machine=config.tasks_per_machine,
-        cores=config.docker_cores,
-        ends_at=started_at + timedelta(hours=config.max_hours),
-    )
+def _resize(fleet: Fleet, machines: int) -> None:
+    try:
+        fleet.resize(machines)
+    except ClientError as error:
+        # It is being modified; the next look asks again.
+        if "NotInModifiableState" not in error_code(error):
+            raise
 
 
 def tick(run: Run, jobs: frozenset[str]) -> tuple[Observation, Decision]:

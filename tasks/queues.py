@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+from tenacity import (
+    Retrying,
+    retry,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from tasks.aws import aws_task, error_code
 from tasks.run import Run
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 RETENTION_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
+PAGES_WITHOUT_NEWS = 3  # SQS answers from a part of its servers: one empty page says little
 MISSING_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
 
@@ -46,6 +54,13 @@ def find_queue(sqs: "SQSClient", name: str) -> str | None:
         raise
 
 
+# A queue that was just made may not be known everywhere yet (SQS API, CreateQueue: wait a second).
+@retry(
+    retry=retry_if_exception(lambda error: error_code(error) in MISSING_CODES),
+    wait=wait_fixed(1),
+    stop=stop_after_delay(15),
+    reraise=True,
+)
 def queue_arn(sqs: "SQSClient", url: str) -> str:
     """The ARN of a queue."""
     return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
@@ -135,7 +150,8 @@ def peek(sqs: "SQSClient", url: str, hidden_seconds: int = 30) -> Iterator[str]:
     reading a dead-letter queue that others share loses nothing.
     """
     seen: set[str] = set()
-    while True:
+    without_news = 0
+    while without_news < PAGES_WITHOUT_NEWS:
         messages = sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
@@ -143,8 +159,7 @@ def peek(sqs: "SQSClient", url: str, hidden_seconds: int = 30) -> Iterator[str]:
             WaitTimeSeconds=1,
         ).get("Messages", [])
         new = [message for message in messages if message["MessageId"] not in seen]
-        if not new:
-            return
+        without_news = 0 if new else without_news + 1
         for message in new:
             seen.add(message["MessageId"])
             yield message["Body"]
@@ -156,7 +171,13 @@ def delete_queue(run: Run) -> bool:
     Returns:
         Whether there was one.
     """
-    url = find_queue(run.aws.sqs, run.names.queue)
-    if url is not None:
-        run.aws.sqs.delete_queue(QueueUrl=url)
-    return url is not None
+    sqs, name = run.aws.sqs, run.names.queue
+    url = find_queue(sqs, name)
+    if url is None:
+        return False
+    sqs.delete_queue(QueueUrl=url)
+    # For up to 60 seconds it may still be there, and take messages (SQS API, DeleteQueue).
+    Retrying(
+        retry=retry_if_result(bool), wait=wait_fixed(2), stop=stop_after_delay(90), reraise=True
+    )(find_queue, sqs, name)
+    return True

@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import record
 from tasks.results import Report, account, make_report
 from tasks.run import Run
-from tasks.telling import artifact_key
+from tasks.telling import artifact_key, prefect_may_be_away
 
 SHOWN = 50  # problems in the Prefect artifact; all are in report.json
 
@@ -38,7 +38,8 @@ def write_report(run: Run, note: str = "") -> Report:
     submitted = None if found is not None and found.jobs is not None else ()
     report = make_report(run, account(run, submitted), note)
     address = record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
-    create_markdown_artifact(
-        markdown(report, address), key=artifact_key(run, "report"), description=report.summary
-    )
+    with prefect_may_be_away():
+        create_markdown_artifact(
+            markdown(report, address), key=artifact_key(run, "report"), description=report.summary
+        )
     return report

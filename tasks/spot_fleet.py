@@ -3,9 +3,10 @@
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from blocks.errors import FleetError
 from blocks.names import Names
 from tasks.fleet import FleetEvent, history
 from tasks.machines import ec2_tags, user_data
@@ -63,11 +64,15 @@ class SpotFleet:
 
     def cancel(self) -> None:
         """Cancel the request and terminate its machines; nothing happens when it is cancelled."""
-        self.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[self.id], TerminateInstances=True)
+        answer = self.ec2.cancel_spot_fleet_requests(
+            SpotFleetRequestIds=[self.id], TerminateInstances=True
+        )
+        for refused in answer.get("UnsuccessfulFleetRequests", []):
+            raise FleetError(f"fleet {self.id} was not cancelled: {refused['Error']['Message']}")
 
 
 def spot_fleet_request(
-    run: Run, template: Mapping[str, Any], machines: int, now: datetime
+    run: Run, template: Mapping[str, Any], machines: int, ends_at: datetime, token: str
 ) -> dict[str, Any]:
     """A DCP fleet file, filled in with what the run says (EC2 API, SpotFleetRequestConfigData).
 
@@ -82,15 +87,15 @@ def spot_fleet_request(
         for kind in config.machine_type
         for specification in template["LaunchSpecifications"]
     ]
+    request.pop("ValidFrom", None)  # at once
     request |= {
         "Type": "maintain",
-        "ClientToken": run.run_id,
+        "ClientToken": token,
         "TargetCapacity": machines,
         "SpotPrice": f"{config.machine_price:.2f}",
         "ExcessCapacityTerminationPolicy": "noTermination",
         "TerminateInstancesWithExpiration": True,
-        "ValidFrom": now,
-        "ValidUntil": now + timedelta(hours=config.max_hours),
+        "ValidUntil": ends_at,
         "LaunchSpecifications": specifications,
         "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": ec2_tags(run.tags)}],
     }

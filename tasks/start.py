@@ -1,6 +1,6 @@
 """Starting the machines: the fleet request, and waiting until AWS gives some or says why not."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,6 +14,7 @@ from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
 from tasks.ec2_fleet import Ec2Fleet, find_ec2_fleets, fleet_request
 from tasks.fleet import Fleet, Verdict, judge
+from tasks.limits import limits_of
 from tasks.machines import ensure_launch_template
 from tasks.run import Run
 from tasks.spot_fleet import SpotFleet, find_spot_fleets, spot_fleet_request
@@ -52,13 +53,18 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
 
 
 def _request(run: Run, template: FleetTemplate, machines: int) -> Fleet:
-    ec2, now = run.aws.ec2, datetime.now(UTC)
+    ec2, kept = run.aws.ec2, record.load(run)
+    assert kept is not None, "a run that has no record is not started"
+    ends_at = limits_of(run, kept.started_at).ends_at
+    # A run whose fleet has ended and that is continued asks for another one.
+    token = f"{run.run_id}-{kept.fleet_id[-12:]}" if kept.fleet_id else run.run_id
     config: Any
     if template.spot_fleet_request is not None:
-        config = spot_fleet_request(run, template.spot_fleet_request, machines, now)
+        config = spot_fleet_request(run, template.spot_fleet_request, machines, ends_at, token)
         answer = ec2.request_spot_fleet(SpotFleetRequestConfig=config)
         return SpotFleet(ec2, answer["SpotFleetRequestId"])
-    config = fleet_request(run, template, ensure_launch_template(run, template), machines, now)
+    launch_template = ensure_launch_template(run, template)
+    config = fleet_request(run, template, launch_template, machines, ends_at, token)
     return Ec2Fleet(ec2, ec2.create_fleet(**config)["FleetId"])
 
 

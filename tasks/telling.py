@@ -8,17 +8,21 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import PrefectException
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.monitor import Observation
 from tasks.run import Run
+
+logger = logging.getLogger("prefect.dcp")
 
 
 def artifact_key(run: Run, what: str) -> str:
@@ -78,9 +82,9 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
             )
             rows = table(seen)
             if rows != shown.get("rows"):
-                shown["rows"] = rows
                 share = 100.0 * seen.account.ended / total if total else 0.0
                 shown["artifact"] = _write(run, shown.get("artifact"), share, rows)
+                shown["rows"] = rows
 
         yield tell
 
@@ -118,12 +122,25 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _write(run: Run, artifact: UUID | None, share: float, rows: list[dict[str, Any]]) -> UUID:
+def _write(
+    run: Run, artifact: UUID | None, share: float, rows: list[dict[str, Any]]
+) -> UUID | None:
     key = artifact_key(run, "progress")
-    if artifact is None:
-        made = create_progress_artifact(share, key=key, description=f"run {run.run_id}")
-        artifact = cast(UUID, made)  # a coroutine only when called in an event loop
-    else:
-        update_progress_artifact(artifact, progress=share)
-    create_table_artifact(rows, key=artifact_key(run, "counts"), description=f"run {run.run_id}")
+    about = f"run {run.run_id}"
+    with prefect_may_be_away():
+        if artifact is None:
+            made = create_progress_artifact(share, key=key, description=about)
+            artifact = cast(UUID, made)  # a coroutine only when called in an event loop
+        else:
+            update_progress_artifact(artifact, progress=share)
+        create_table_artifact(rows, key=artifact_key(run, "counts"), description=about)
     return artifact
+
+
+@contextmanager
+def prefect_may_be_away() -> Iterator[None]:
+    """Go on when Prefect does not answer: what it shows is worth less than the run itself."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException) as error:
+        logger.warning("Prefect could not be told: %s", error)

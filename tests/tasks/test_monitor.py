@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.limits import Limits
 from tasks.monitor import (
     EMPTY_LOOKS,
     IDLE_LIMIT,
     LOST_LOOKS,
     Decision,
-    Limits,
     Memory,
     Observation,
     decide,

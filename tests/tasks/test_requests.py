@@ -1,7 +1,7 @@
 """The requests a run makes: as AWS's service models have them, and with what the config says."""
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -81,11 +81,11 @@ def test_an_ec2_fleet_as_aws_takes_it(fleet: FleetTemplate) -> None:
         "CreateLaunchTemplate",
         {"LaunchTemplateName": run.names.launch_template, "LaunchTemplateData": data},
     )
-    request = fleet_request(run, fleet, "lt-1", 4, NOW)
+    request = fleet_request(run, fleet, "lt-1", 4, NOW, "token")
     validated("ec2", "CreateFleet", request)
     overrides = request["LaunchTemplateConfigs"][0]["Overrides"]
     assert len(overrides) == 2 * max(1, len(fleet.subnets))
-    assert request["ValidUntil"] == NOW + timedelta(hours=5)
+    assert request["ValidUntil"] == NOW
     assert request["TerminateInstancesWithExpiration"] is True
     capacity = request["TargetCapacitySpecification"]
     assert capacity["OnDemandTargetCapacity"] == fleet.on_demand_base
@@ -118,11 +118,11 @@ def test_a_dcp_fleet_file_is_filled_in_and_otherwise_kept() -> None:
     run = run_with(machine_price=0.1, ebs_vol_size=40, assign_ip=False)
     template = FleetTemplate(spot_fleet_request=DCP_FLEET).spot_fleet_request
     assert template is not None
-    request = spot_fleet_request(run, template, 3, NOW)
+    request = spot_fleet_request(run, template, 3, NOW, "token")
     validated("ec2", "RequestSpotFleet", {"SpotFleetRequestConfig": request})
     assert request["TargetCapacity"] == 3
     assert request["SpotPrice"] == "0.10"
-    assert request["ValidUntil"] == NOW + timedelta(hours=5)
+    assert request["ValidUntil"] == NOW
     assert request["IamFleetRole"] == DCP_FLEET["IamFleetRole"]
     specifications = request["LaunchSpecifications"]
     assert [one["InstanceType"] for one in specifications] == ["m5.xlarge", "c5.2xlarge"]

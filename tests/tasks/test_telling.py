@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.monitor import Observation
 from tasks.queues import QueueCounts
 from tasks.results import balance
-from tasks.telling import counts, rate, table
+from tasks.telling import counts, prefect_may_be_away, rate, table
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [str(number) for number in range(20)]
@@ -39,3 +40,10 @@ def test_the_table_names_what_it_counts() -> None:
 @pytest.mark.parametrize(("minutes", "ended", "text"), [(30, 10, "20 jobs/hour"), (0, 5, "")])
 def test_the_rate_is_that_since_the_first_look(minutes: int, ended: int, text: str) -> None:
     assert rate((NOW, 0), seen(ended, 0, 0, NOW + timedelta(minutes=minutes))) == text
+
+
+def test_a_prefect_that_is_away_stops_nothing_and_other_errors_are_not_hidden() -> None:
+    with prefect_may_be_away():
+        raise httpx.ConnectError("All connection attempts failed")
+    with pytest.raises(KeyError), prefect_may_be_away():
+        raise KeyError("ours")
