@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from blocks.documents import parse_mapping
 from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
 from blocks.fleet_template import FleetTemplate
+from blocks.job_file import JobFileBlock
 from blocks.problems import problems_of, unknown_key
 from blocks.run_config import RunConfig
 from blocks.settings import GROUPS, extra_of
@@ -62,6 +63,18 @@ def load_fleet(source: str | None, credentials: AwsCredentials | None = None) ->
     if is_block_name(source):
         return load_block(FleetTemplate, source)
     return parse_fleet(read_text(source, credentials), source)
+
+
+def load_job_text(source: str, credentials: AwsCredentials | None = None) -> str:
+    """The text of the job file at a source.
+
+    Raises:
+        NotFound: It is not there.
+        AwsRefused: AWS has no credentials, or refuses them.
+    """
+    if is_block_name(source):
+        return load_block(JobFileBlock, source).text
+    return read_text(source, credentials)
 
 
 def parse_config(text: str, where: str) -> RunConfig:

@@ -61,7 +61,7 @@ def dcp(
 
     Args:
         config: Run config: block name, local path or s3:// path.
-        job: Job file: local path or s3:// path.
+        job: Job file: block name, local path or s3:// path.
         fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
             the account's default network.
         credentials: AwsCredentials block to use in place of the config's own.

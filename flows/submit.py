@@ -16,7 +16,7 @@ def submit(config: str, job: str, run_id: str | None = None, credentials: str | 
 
     Args:
         config: Run config: block name, local path or s3:// path.
-        job: Job file: local path or s3:// path.
+        job: Job file: block name, local path or s3:// path.
         run_id: Run to submit to; left out, the app's newest.
         credentials: AwsCredentials block to use in place of the config's own.
 

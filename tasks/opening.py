@@ -1,6 +1,6 @@
 """From what a user names (config, run) to a run that steps can work on."""
 
-from blocks.reading import load_config, read_text
+from blocks.reading import load_config, load_job_text
 from tasks import record
 from tasks.aws import Aws
 from tasks.jobs import JobFile, parse_job_file
@@ -42,9 +42,9 @@ def open_job_file(run: Run, job: str) -> JobFile:
 
     Args:
         run: The run; its credentials read an `s3://` source.
-        job: Path or `s3://` address.
+        job: Block name, path or `s3://` address.
 
     Raises:
         InputError: The job file is wrong or not there.
     """
-    return parse_job_file(read_text(job, run.config.credentials), job)
+    return parse_job_file(load_job_text(job, run.config.credentials), job)

@@ -11,9 +11,16 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 import blocks
-from blocks import AwsCredentials, FleetTemplate, RunConfig
+from blocks import AwsCredentials, FleetTemplate, JobFileBlock, RunConfig
 from blocks.errors import ConfigError, NotFound
-from blocks.reading import load_block, load_config, load_fleet, parse_config
+from blocks.reading import (
+    load_block,
+    load_config,
+    load_fleet,
+    load_job_text,
+    parse_config,
+)
+from tasks.jobs import parse_job_file
 
 BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
 
@@ -36,7 +43,7 @@ def account(key: str) -> AwsCredentials:
 def test_registering_the_module_registers_all_blocks() -> None:
     """`prefect block register -m blocks` registers every block among the module's names."""
     found = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
-    assert found == {AwsCredentials, FleetTemplate, RunConfig}
+    assert found == {AwsCredentials, FleetTemplate, JobFileBlock, RunConfig}
     for kind in found:
         kind.register_type_and_schema()
     with get_client(sync_client=True) as client:
@@ -111,3 +118,14 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
     assert sync_flow() == "Here"
     assert asyncio.run(async_flow()) == "Here"
+
+
+def test_a_job_file_kept_in_prefect_is_read_like_any_other() -> None:
+    group = {"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}
+    JobFileBlock(pipeline="p/a.cppipe", data_file="p/a.csv", output="out", groups=[group]).save(
+        "plate1", overwrite=True
+    )
+    jobs = parse_job_file(load_job_text("plate1"), "plate1")
+    assert (jobs.pipeline, jobs.input, jobs.groups) == ("p/a.cppipe", "", [group])
+    with pytest.raises(NotFound, match="dcp-job-file/plate2"):
+        load_job_text("plate2")
