@@ -56,8 +56,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = parser().parse_args(arguments)
-    # As Ctrl-C does: what was started is ended in order, and its folders are removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What was started is ended in order, and its folders are removed; also where a script started
+    # us in the background, which makes Ctrl-C ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
             return (_run if given.action == "run" else _up)(given, Path(folder))

@@ -34,6 +34,8 @@ def test_a_start_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As scripts start things in the background; it must be no difference.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert process.stderr is not None
     # The emulator has answered by then, and the Prefect server is on its way.
