@@ -5,7 +5,7 @@ In `aws_bucket` below `dcp/<app_name>/<run_id>/`: `run.json` (this module's `Run
 `report.json`. `dcp/<app_name>/latest.json` names the newest run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict
 from blocks.errors import InputError, NotFound, Problem
 from blocks.run_config import RunConfig
 from tasks.aws import Aws, error_code
-from tasks.jobs import JobMessage
 from tasks.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.
@@ -28,6 +27,7 @@ class RunRecord(BaseModel):
     Attributes:
         state: `active` until its clean-up is complete.
         jobs: Number of jobs; None before they were submitted.
+        plan: Digest of the jobs, by which another job file is told from the same one.
         submitted: How many of them, in the order of `jobs.jsonl`, are known to be in the queue.
         fleet_id: The fleet, once requested.
         empty_looks: How often in a row the monitor found the queue empty.
@@ -44,6 +44,7 @@ class RunRecord(BaseModel):
     ended_at: datetime | None = None
     config: dict[str, Any] = {}
     jobs: int | None = None
+    plan: str = ""
     submitted: int = 0
     fleet_id: str | None = None
     empty_looks: int = 0
@@ -196,13 +197,6 @@ def _no_run(config: RunConfig, run_id: str | None) -> NotFound:
             remedy="Look at app_name and aws_bucket, or begin a run with dcp-setup.",
         )
     )
-
-
-def put_jobs(run: Run, messages: Iterable[JobMessage]) -> int:
-    """Write `jobs.jsonl`; returns the number of jobs."""
-    lines = [message.body for message in messages]
-    put(run, "jobs.jsonl", "\n".join(lines) + "\n")
-    return len(lines)
 
 
 def job_lines(run: Run) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Job messages to the queue: ten a batch, many batches at a time, none lost and none twice."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -13,7 +14,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from blocks.errors import DcpError
+from blocks.errors import DcpError, InputError, Problem
 from tasks import record
 from tasks.aws import aws_task
 from tasks.jobs import JobMessage
@@ -66,13 +67,29 @@ def send_batch(sqs: "SQSClient", url: str, bodies: list[str]) -> None:
 
 @aws_task("plan")
 def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
-    """Write the jobs into the run's record, unless they are there; returns their number."""
+    """Write the jobs into the run's record, unless they are there; returns their number.
+
+    Raises:
+        InputError: The run has other jobs already.
+    """
+    bodies = [message.body for message in messages]
+    plan = hashlib.sha256("\n".join(bodies).encode()).hexdigest()
     found = record.load(run)
     if found is not None and found.jobs is not None:
+        if found.plan != plan:
+            raise InputError(
+                Problem(
+                    f"run {run.run_id}",
+                    "job",
+                    f"has {found.jobs} other jobs already",
+                    got=f"another job file, of {len(bodies)} jobs",
+                    remedy="A run has one job file: begin another run (dcp-setup) for this one.",
+                )
+            )
         return found.jobs
-    jobs = record.put_jobs(run, messages)
-    record.update(run, jobs=jobs)
-    return jobs
+    record.put(run, "jobs.jsonl", "\n".join(bodies) + "\n")
+    record.update(run, jobs=len(bodies), plan=plan)
+    return len(bodies)
 
 
 @aws_task("send jobs")

@@ -44,6 +44,9 @@ def test_the_steps_alone_and_twice(lab: Lab) -> None:
     assert submit(lab.config, jobs, run_id=run_id) == 23
     assert submit(lab.config, jobs) == 23
     assert messages(lab) == 23
+    with pytest.raises(InputError, match=run_id):
+        submit(lab.config, lab.jobs("B01"))
+    assert messages(lab) == 23
 
     fleet = start_fleet(lab.config)
     assert start_fleet(lab.config) == fleet
