@@ -68,10 +68,15 @@ def start_fleet(
     if not machines:
         log("every job has its result; no machine is started")
         return ""
-    requested = request_fleet(run, template, machines)
+    # Before the machines, which would otherwise be there for nothing if this fails.
     start_containers(run, containers)
+    requested = request_fleet(run, template, machines)
     log(f"fleet {requested.id}: {machines} machines asked for, {containers} containers")
-    ensure_dashboard(run, requested)
-    have = wait_for_machines(requested, history_start(kept.started_at))
+    try:
+        ensure_dashboard(run, requested)
+        have = wait_for_machines(requested, history_start(kept.started_at))
+    except BaseException:
+        requested.cancel()  # nobody may be watching when this step is run alone
+        raise
     log(f"{have} machines are there")
     return requested.id

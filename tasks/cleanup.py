@@ -101,8 +101,8 @@ def end_queue(run: Run, abandon: bool) -> str:
         if left:
             raise DcpError(
                 f"the queue {run.names.queue} is kept: {left} of {found.jobs} jobs have no result "
-                "yet. Continue them with dcp-start-fleet and dcp-monitor, or clean up with "
-                "abandon=true to give them up."
+                f"yet. Continue them with dcp-setup (run_id={run.run_id}), dcp-start-fleet and "
+                "dcp-monitor, or clean up with abandon=true to give them up."
             )
     return "queue deleted" if delete_queue(run) else "no queue"
 

@@ -73,7 +73,8 @@ class Ec2Fleet:
         """Delete the fleet and terminate its machines; nothing happens when it is deleted."""
         answer = self.ec2.delete_fleets(FleetIds=[self.id], TerminateInstances=True)
         for refused in answer.get("UnsuccessfulFleetDeletions", []):
-            raise FleetError(f"fleet {self.id} was not deleted: {refused['Error']['Message']}")
+            if refused["Error"]["Code"] != "fleetNotInDeletableState":  # it has ended
+                raise FleetError(f"fleet {self.id} was not deleted: {refused['Error']['Message']}")
 
 
 def fleet_request(

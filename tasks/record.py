@@ -153,7 +153,16 @@ def _begin_again(run: Run) -> RunRecord:
         failed: Any = [{"Key": item["Key"]} for item in page.get("Contents", [])]
         if failed:
             run.aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": failed, "Quiet": True})
-    return update(run, state="active", ended_at=None, submitted=0, note="", empty_looks=0)
+    return update(
+        run,
+        state="active",
+        started_at=datetime.now(UTC),
+        ended_at=None,
+        submitted=0,
+        note="",
+        empty_looks=0,
+        idle_since=None,
+    )
 
 
 def latest_id(aws: Aws, config: RunConfig) -> str | None:

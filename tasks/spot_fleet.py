@@ -68,7 +68,10 @@ class SpotFleet:
             SpotFleetRequestIds=[self.id], TerminateInstances=True
         )
         for refused in answer.get("UnsuccessfulFleetRequests", []):
-            raise FleetError(f"fleet {self.id} was not cancelled: {refused['Error']['Message']}")
+            if refused["Error"]["Code"] != "fleetRequestNotInCancellableState":  # it has ended
+                raise FleetError(
+                    f"fleet {self.id} was not cancelled: {refused['Error']['Message']}"
+                )
 
 
 def spot_fleet_request(

@@ -48,7 +48,8 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
             f"AWS refused the fleet: {error.response['Error'].get('Message', error)}. "
             "Look at the fleet template, machine_type and machine_price."
         ) from error
-    record.update(run, fleet_id=fleet.id)
+    # A run that is continued begins to wait for its machines anew.
+    record.update(run, fleet_id=fleet.id, idle_since=None, empty_looks=0)
     return fleet
 
 
@@ -80,30 +81,28 @@ def wait_for_machines(fleet: Fleet, since: datetime) -> int:
         The number of machines.
 
     Raises:
-        FleetError: The fleet's history has an error, or no machine came within 30 minutes. The
-            fleet is cancelled before.
+        FleetError: The fleet's history has an error, or no machine came within 30 minutes: the
+            fleet is to be cancelled.
     """
-    seen: dict[str, int | str] = {"machines": 0, "said": ""}
 
-    def look() -> Verdict:
-        seen["machines"] = len(fleet.machines())
-        verdict, seen["said"] = judge(list(fleet.events(since)), int(seen["machines"]))
-        return verdict
+    def look() -> tuple[Verdict, str, int]:
+        machines = len(fleet.machines())
+        return (*judge(list(fleet.events(since)), machines), machines)
 
     waiting = Retrying(
-        retry=retry_if_result(lambda verdict: verdict is Verdict.WAIT),
+        retry=retry_if_result(lambda seen: seen[0] is Verdict.WAIT),
         wait=wait_fixed(LOOK_SECONDS),
         stop=stop_after_delay(WAIT_SECONDS),
     )
     try:
-        verdict = waiting(look)
-    except RetryError:
+        verdict, said, machines = waiting(look)
+    except RetryError as error:
+        _, said, machines = error.last_attempt.result()
         verdict = Verdict.CANCEL
-        seen["said"] = seen["said"] or f"no machine came within {WAIT_SECONDS // 60} minutes"
+        said = said or f"no machine came within {WAIT_SECONDS // 60} minutes"
     if verdict is Verdict.CANCEL:
-        fleet.cancel()
-        raise FleetError(f"fleet {fleet.id} was cancelled: {seen['said']}")
-    return int(seen["machines"])
+        raise FleetError(f"fleet {fleet.id} is cancelled: {said}")
+    return machines
 
 
 @aws_task("start containers")

@@ -1,12 +1,13 @@
 """Each step alone, by the id of a run, and each twice: nothing breaks and nothing doubles."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
 from lab import Lab
 
-from blocks.errors import DcpError, InputError
+from blocks.errors import DcpError, FleetError, InputError
 from flows.cleanup import cleanup
 from flows.monitor import monitor
 from flows.setup import setup
@@ -14,6 +15,7 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
 from tasks.cleanup import clean_up, left_running
+from tasks.containers import delete_service
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
 from tasks.start import find_fleets
@@ -122,3 +124,46 @@ def test_a_step_of_the_clean_up_that_fails_stops_no_other(
     assert kept.state == "active", "it has not ended while something is left"
     assert clean_up(lab.run(), abandon=True).failures == ()
     assert left_running(lab.run()) == []
+
+
+def test_a_stopped_run_whose_queue_was_kept_is_continued(lab: Lab) -> None:
+    run_id = setup(lab.config)
+    submit(lab.config, lab.jobs("A01", "A02"))
+    long_ago = datetime.now(UTC) - timedelta(hours=2)
+    record.update(lab.run(), idle_since=long_ago, empty_looks=9, fleet_id="fleet-that-has-ended")
+    with pytest.raises(DcpError, match=run_id):
+        cleanup(lab.config)
+
+    assert setup(lab.config, run_id=run_id) == run_id
+    start_fleet(lab.config)
+    assert monitor(lab.config).stop == ""
+    assert cleanup(lab.config).succeeded == 2
+    assert left_running(lab.run()) == []
+
+
+def test_a_fleet_is_not_started_for_a_run_without_service(lab: Lab) -> None:
+    setup(lab.config)
+    submit(lab.config, lab.jobs("A01"))
+    delete_service(lab.run())
+    with pytest.raises(FleetError, match="dcp-setup"):
+        start_fleet(lab.config)
+    assert find_fleets(lab.run()) == []
+    cleanup(lab.config, abandon=True)
+
+
+def test_a_start_that_fails_after_the_request_leaves_no_fleet(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup(lab.config)
+    submit(lab.config, lab.jobs("A01"))
+
+    def refused(*_: object) -> None:
+        answer = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
+        raise ClientError(answer, "PutDashboard")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.start.put_dashboard", refused)
+        with pytest.raises(ClientError):
+            start_fleet(lab.config)
+    assert find_fleets(lab.run()) == []
+    cleanup(lab.config, abandon=True)

@@ -71,16 +71,36 @@ def test_a_fleet_that_is_being_modified_is_asked_again_later(
             act(run, [fleet], Decision(target=1))
 
 
-def test_a_fleet_that_aws_does_not_end_is_told(ec2: Any, stub: Stubber) -> None:
-    error = {"Code": "unexpectedError", "Message": "try later"}
+def expect_refusals(stub: Stubber, ec2_code: str, spot_code: str) -> None:
     stub.add_response(
         "delete_fleets",
-        {"UnsuccessfulFleetDeletions": [{"FleetId": "fleet-1", "Error": error}]},
+        {
+            "UnsuccessfulFleetDeletions": [
+                {"FleetId": "fleet-1", "Error": {"Code": ec2_code, "Message": "try later"}}
+            ]
+        },
     )
     stub.add_response(
         "cancel_spot_fleet_requests",
-        {"UnsuccessfulFleetRequests": [{"SpotFleetRequestId": "sfr-1", "Error": error}]},
+        {
+            "UnsuccessfulFleetRequests": [
+                {
+                    "SpotFleetRequestId": "sfr-1",
+                    "Error": {"Code": spot_code, "Message": "try later"},
+                }
+            ]
+        },
     )
+
+
+def test_a_fleet_that_aws_does_not_end_is_told(ec2: Any, stub: Stubber) -> None:
+    expect_refusals(stub, "unexpectedError", "unexpectedError")
     for fleet in (Ec2Fleet(ec2, "fleet-1"), SpotFleet(ec2, "sfr-1")):
         with pytest.raises(FleetError, match="try later"):
             fleet.cancel()
+
+
+def test_a_fleet_that_has_ended_may_be_cancelled_again(ec2: Any, stub: Stubber) -> None:
+    expect_refusals(stub, "fleetNotInDeletableState", "fleetRequestNotInCancellableState")
+    Ec2Fleet(ec2, "fleet-1").cancel()
+    SpotFleet(ec2, "sfr-1").cancel()
