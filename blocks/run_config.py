@@ -337,11 +337,6 @@ class RunConfig(Block):
         return self.cluster_machines * self.tasks_per_machine
 
     @property
-    def slots_per_machine(self) -> int:
-        """Jobs that a machine works on at a time."""
-        return self.tasks_per_machine * self.docker_cores
-
-    @property
     def disk_per_container(self) -> float:
         """Disk that each container has, in GB (DCP's rule)."""
         return self.ebs_vol_size / self.tasks_per_machine - 2

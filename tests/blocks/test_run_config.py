@@ -212,7 +212,7 @@ def test_disk_rule_is_dcps(tasks: int, size: int) -> None:
 
 def test_sizes() -> None:
     sized = config(cluster_machines=5, tasks_per_machine=2, docker_cores=3)
-    assert (sized.containers, sized.slots_per_machine, sized.cpu_units) == (10, 6, 3072)
+    assert (sized.containers, sized.cpu_units) == (10, 3072)
 
 
 def test_a_config_cannot_be_changed_by_accident() -> None:
