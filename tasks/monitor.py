@@ -5,7 +5,7 @@ record, so that a loop, a schedule or a person may run the ticks, from any machi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from botocore.exceptions import ClientError
@@ -22,7 +22,8 @@ from tasks.run import Run
 from tasks.start import find_fleets
 
 EMPTY_LOOKS = 3  # SQS counts approximately: so many empty looks in a row before it is believed
-LOST_LOOKS = 10  # and so many before jobs without a result are called lost
+LOST_LOOKS = 10  # and so many, over so long a time, before jobs without a result are called lost
+LOST_AFTER = timedelta(minutes=5)  # the counts may lag by a minute (SQS, GetQueueAttributes)
 IDLE_LIMIT = timedelta(minutes=20)  # jobs wait, machines are there, and no container runs
 
 
@@ -59,10 +60,12 @@ class Memory:
 
     Attributes:
         empty_looks: How often in a row the queue was empty while jobs had no result.
+        empty_since: Since when that is so.
         idle_since: Since when jobs wait and machines are there, but no container runs.
     """
 
     empty_looks: int = 0
+    empty_since: datetime | None = None
     idle_since: datetime | None = None
 
 
@@ -96,6 +99,7 @@ def remember(seen: Observation, memory: Memory) -> Memory:
     waiting = seen.queue is not None and seen.queue.waiting > 0 and len(seen.machines) > 0
     return Memory(
         empty_looks=memory.empty_looks + 1 if empty else 0,
+        empty_since=(memory.empty_since or seen.at) if empty else None,
         idle_since=(memory.idle_since or seen.at) if waiting and not seen.running else None,
     )
 
@@ -116,7 +120,8 @@ def decide(seen: Observation, limits: Limits, memory: Memory) -> Decision:
         return Decision(done=True)
     if seen.at >= limits.ends_at:
         return Decision(done=True, stop="the run has reached its max_hours")
-    if memory.empty_looks >= LOST_LOOKS:
+    empty_for = seen.at - (memory.empty_since or seen.at)
+    if memory.empty_looks >= LOST_LOOKS and empty_for >= LOST_AFTER:
         return Decision(
             done=True,
             stop="jobs without a result are neither in the queue nor in the dead-letter queue",
@@ -201,10 +206,10 @@ def tick(run: Run, jobs: frozenset[str]) -> tuple[Observation, Decision]:
         return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
     fleets = find_fleets(run)
     seen = observe(run, fleets, jobs)
-    before = Memory(kept.empty_looks, kept.idle_since)
+    before = Memory(kept.empty_looks, kept.empty_since, kept.idle_since)
     memory = remember(seen, before)
     if memory != before:
-        record.update(run, empty_looks=memory.empty_looks, idle_since=memory.idle_since)
+        record.update(run, **asdict(memory))
     decision = decide(seen, limits_of(run, kept.started_at), memory)
     if decision.claim:
         claim_dead_letters(run, seen.account.open)

@@ -31,6 +31,7 @@ class RunRecord(BaseModel):
         submitted: How many of them, in the order of `jobs.jsonl`, are known to be in the queue.
         fleet_id: The fleet, once requested.
         empty_looks: How often in a row the monitor found the queue empty.
+        empty_since: Since when it does.
         idle_since: Since when jobs wait and no container runs.
         note: Why the run ended before its jobs did.
     """
@@ -48,6 +49,7 @@ class RunRecord(BaseModel):
     submitted: int = 0
     fleet_id: str | None = None
     empty_looks: int = 0
+    empty_since: datetime | None = None
     idle_since: datetime | None = None
     note: str = ""
 
@@ -161,6 +163,7 @@ def _begin_again(run: Run) -> RunRecord:
         submitted=0,
         note="",
         empty_looks=0,
+        empty_since=None,
         idle_since=None,
     )
 

@@ -49,7 +49,7 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
             "Look at the fleet template, machine_type and machine_price."
         ) from error
     # A run that is continued begins to wait for its machines anew.
-    record.update(run, fleet_id=fleet.id, idle_since=None, empty_looks=0)
+    record.update(run, fleet_id=fleet.id, idle_since=None, empty_since=None, empty_looks=0)
     return fleet
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from tasks.limits import Limits
 from tasks.monitor import (
     EMPTY_LOOKS,
     IDLE_LIMIT,
+    LOST_AFTER,
     LOST_LOOKS,
     Decision,
     Memory,
@@ -120,20 +122,28 @@ def test_max_hours_end_the_run() -> None:
     assert decide(late, SIZE, Memory()).stop
 
 
-def test_an_empty_queue_is_believed_only_after_several_looks() -> None:
-    empty = look(queue=QueueCounts(0, 0))
-    memory = Memory()
-    claims = []
-    while not decide(empty, SIZE, memory).done:
+@pytest.mark.parametrize("seconds", [1, 60])
+def test_an_empty_queue_is_believed_only_after_several_looks_and_minutes(seconds: int) -> None:
+    memory, at = Memory(), NOW
+    claims: list[bool] = []
+    while True:
+        empty = look(at=at, queue=QueueCounts(0, 0))
         memory = remember(empty, memory)
-        claims.append(decide(empty, SIZE, memory).claim)
+        decision = decide(empty, SIZE, memory)
+        if decision.done:
+            break
+        claims.append(decision.claim)
+        at += timedelta(seconds=seconds)
     assert claims[: EMPTY_LOOKS - 1] == [False] * (EMPTY_LOOKS - 1)
     assert claims[EMPTY_LOOKS - 1]
-    assert decide(empty, SIZE, memory).lost
+    assert decision.lost
+    assert len(claims) >= LOST_LOOKS - 1
+    assert at - NOW >= LOST_AFTER
 
 
 def test_work_in_flight_forgets_the_empty_looks() -> None:
-    assert remember(look(queue=QueueCounts(0, 1)), Memory(empty_looks=9)).empty_looks == 0
+    memory = remember(look(queue=QueueCounts(0, 1)), Memory(empty_looks=9, empty_since=NOW))
+    assert memory == Memory()
 
 
 def test_jobs_that_wait_without_any_container_stop_the_run_with_what_ecs_says() -> None:
