@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from blocks.errors import JobFileError
 from tasks import record
+from tasks.jobs import JobMessage
 from tasks.queues import find_queue, peek
 from tasks.run import Run
 
@@ -122,35 +124,31 @@ def claim_dead_letters(run: Run, open_jobs: frozenset[str]) -> int:
     found = 0
     for body in peek(run.aws.sqs, url) if url else ():
         try:
-            message = json.loads(body)
-        except ValueError:
-            continue  # not one of ours, whoever sent it
-        if not isinstance(message, dict) or message.get("run_id") != run.run_id:
-            continue
-        if message.get("job_id") in open_jobs:
-            job_id = message["job_id"]
-            record.put(run, f"results/failed/{job_id}.json", json.dumps(_given_up(run, message)))
+            message = JobMessage.from_body(body)
+        except JobFileError:
+            continue  # another's, or one that was refused and has its record
+        if message.run_id == run.run_id and message.job_id in open_jobs:
+            text = json.dumps(given_up(run, message))
+            record.put(run, f"results/failed/{message.job_id}.json", text)
             found += 1
     return found
 
 
-def _given_up(run: Run, message: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = message["Metadata"]
-    if isinstance(metadata, dict):
-        metadata = ",".join(f"{key}={value}" for key, value in metadata.items())
+def given_up(run: Run, message: JobMessage) -> dict[str, Any]:
+    """The result record of a job whose workers could not write one (docs/contract.schema.json)."""
     now = datetime.now(UTC).isoformat()
     return {
-        "job_id": message["job_id"],
+        "job_id": message.job_id,
         "run_id": run.run_id,
         "app_name": run.names.app,
         "status": "failed",
         "reason": "worker_died",
         "reason_text": f"the worker was gone before the end of each of {run.config.job_retries} "
         "attempts (out of memory, machine lost or stopped)",
-        "Metadata": metadata,
-        "pipeline": message["pipeline"],
-        "data_file": message["data_file"],
-        "output": message["output"],
+        "Metadata": message.metadata,
+        "pipeline": message.pipeline,
+        "data_file": message.data_file,
+        "output": message.output_prefix,
         "attempt": run.config.job_retries,
         "seconds": {"wait": 0, "download": 0, "cellprofiler": 0, "upload": 0},
         "files": 0,
@@ -159,7 +157,7 @@ def _given_up(run: Run, message: Mapping[str, Any]) -> dict[str, Any]:
         "instance_id": "",
         "started_at": now,
         "ended_at": now,
-        "versions": {},
+        "versions": {"dcp_worker": "", "cellprofiler": "", "python": ""},
         "log_stream": "",
     }
 

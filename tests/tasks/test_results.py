@@ -1,9 +1,17 @@
 """The account: every submitted job is in exactly one place."""
 
+import json
+from pathlib import Path
+
+import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.results import STATUSES, Report, balance
+from blocks import RunConfig
+from tasks.aws import Aws
+from tasks.jobs import JobMessage
+from tasks.results import STATUSES, Report, balance, given_up
+from tasks.run import Run
 
 IDS = st.frozensets(st.sampled_from("abcdefghij"))
 
@@ -43,3 +51,21 @@ def test_a_run_is_complete_without_failed_and_lost_jobs() -> None:
 def test_the_summary_has_its_agreed_form() -> None:
     line = report(succeeded=1, skipped=1, failed=1).summary
     assert line == "3 jobs: 1 succeeded, 1 skipped, 1 failed, 0 lost"
+
+
+def test_a_job_given_up_by_sqs_gets_a_result_record_as_agreed() -> None:
+    schema = json.loads((Path(__file__).parents[2] / "docs/contract.schema.json").read_text())
+    config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")
+    run = Run(config, "r1", Aws.connect(config.credentials, config.aws_region))
+    message = JobMessage(
+        metadata="Metadata_Plate=P1,Metadata_Well=A01",
+        pipeline="p/a.cppipe",
+        data_file="p/a.csv",
+        input="",
+        output="out",
+        output_structure="Metadata_Plate/Metadata_Well",
+        run_id="r1",
+    )
+    result = given_up(run, JobMessage.from_body(message.body))
+    jsonschema.validate(result, {**schema, "$ref": "#/$defs/result_record"})
+    assert result["output"] == "out/P1/A01/"
