@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 from dcp_worker import upload_flags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # SQS hides a message for at most 12 hours, counted from its receipt and not reset by extensions
 # ("Amazon SQS visibility timeout", Amazon SQS Developer Guide).
 LONGEST_INVISIBILITY = 12 * 3600
 DEFAULT_JOB_TIMEOUT = 41400
+# From SIGTERM to SIGKILL, unless the task definition says otherwise ("stopTimeout"); the notice of
+# a spot interruption comes as long before the end of the machine.
+DEFAULT_STOP_SECONDS = 120
+IDLE_ACTIONS = ("terminate", "reboot")
 
 
 class SettingsError(Exception):
@@ -55,26 +59,47 @@ class Plugins:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the worker is told. Times in seconds."""
+    """Everything the worker is told. Times in seconds.
+
+    Attributes:
+        warm: CellProfiler stays loaded between jobs; False: its command line is run for each job.
+        memory_mb: Memory of the container in MB; 0 when it is not known.
+        stop_seconds: From SIGTERM to SIGKILL.
+        idle_seconds: After so long without a message anywhere the machine ends itself.
+        idle_action: What the idle alarm does with the machine: terminate or reboot.
+        unsigned: The source bucket is public and read without credentials.
+        skip_rule: When outputs alone make a job count as done; None: they never do.
+        skip_recorded: A job counts as done when an earlier run has recorded its success with the
+            same pipeline and CSV, and its outputs are there.
+    """
 
     region: str
     app_name: str
     run_id: str
+    cluster: str
+    service: str
     queue_url: str
     dead_letter_queue_url: str
     visibility: int
     job_retries: int
     job_timeout: int
+    stop_seconds: int
+    idle_seconds: int
+    idle_action: str
     slots: int
     seconds_to_start: float
+    warm: bool
+    memory_mb: int
     bucket: str
     source_bucket: str
     workspace_bucket: str
     destination_bucket: str
     log_group: str
     download_files: bool
+    unsigned: bool
     always_continue: bool
     skip_rule: SkipRule | None
+    skip_recorded: bool
     plugins: Plugins | None
     upload_arguments: Mapping[str, object] = field(default_factory=dict)
 
@@ -92,21 +117,30 @@ class Settings:
             region=read.text("AWS_REGION"),
             app_name=read.text("APP_NAME"),
             run_id=read.text("RUN_ID"),
+            cluster=read.text("ECS_CLUSTER", ""),
+            service=read.text("ECS_SERVICE", ""),
             queue_url=read.text("SQS_QUEUE_URL"),
             dead_letter_queue_url=read.text("SQS_DEAD_LETTER_QUEUE_URL"),
             visibility=read.integer("SQS_MESSAGE_VISIBILITY", 3, LONGEST_INVISIBILITY),
             job_retries=read.integer("JOB_RETRIES", 1, 1000),
             job_timeout=read.integer("JOB_TIMEOUT", 1, LONGEST_INVISIBILITY, DEFAULT_JOB_TIMEOUT),
+            stop_seconds=read.integer("STOP_SECONDS", 1, 3600, DEFAULT_STOP_SECONDS),
+            idle_seconds=read.integer("IDLE_SECONDS", 1, 86400, 600),
+            idle_action=read.choice("IDLE_ACTION", IDLE_ACTIONS),
             slots=read.integer("DOCKER_CORES", 1, 1024),
             seconds_to_start=read.integer("SECONDS_TO_START", 0, 3600, 0),
+            warm=read.flag("WARM", "True"),
+            memory_mb=read.integer("MEMORY", 0, 2**40, 0),
             bucket=bucket,
             source_bucket=source,
             workspace_bucket=read.bucket("WORKSPACE_BUCKET", source),
             destination_bucket=read.bucket("DESTINATION_BUCKET", bucket),
             log_group=read.text("LOG_GROUP_NAME"),
             download_files=read.flag("DOWNLOAD_FILES"),
+            unsigned=read.flag("NO_SIGN_REQUEST"),
             always_continue=read.flag("ALWAYS_CONTINUE"),
             skip_rule=_skip_rule(read),
+            skip_recorded=read.flag("CHECK_IF_DONE_EXACT"),
             plugins=_plugins(read),
             upload_arguments=read.upload_flags("UPLOAD_FLAGS"),
         )
@@ -164,11 +198,17 @@ class _Reader:
             self.wrong.append(f"{name} is {value}; allowed are {low} to {high}.")
         return value
 
-    def flag(self, name: str) -> bool:
-        text = self.text(name, "False")
+    def flag(self, name: str, default: str = "False") -> bool:
+        text = self.text(name, default)
         if text.lower() not in ("true", "false"):
             self.wrong.append(f"{name} is {text!r}; allowed are 'True' and 'False'.")
         return text.lower() == "true"
+
+    def choice(self, name: str, allowed: Sequence[str]) -> str:
+        text = self.text(name, allowed[0])
+        if text not in allowed:
+            self.wrong.append(f"{name} is {text!r}; allowed are {', '.join(allowed)}.")
+        return text
 
     def upload_flags(self, name: str) -> dict[str, object]:
         try:
