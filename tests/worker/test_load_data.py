@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
+from pathlib import Path
 from typing import Callable
 
 import pytest
@@ -19,9 +21,15 @@ A01 = (("Metadata_Plate", "P1"), ("Metadata_Well", "A01"))
 
 
 def selected(text: str, group: tuple[tuple[str, str], ...] = A01) -> tuple[Selection, list[dict]]:
-    local = io.StringIO()
-    selection = select(io.StringIO(text, newline=""), local, group, PLACES)
-    return selection, list(csv.DictReader(io.StringIO(local.getvalue())))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        given, pipeline = folder / "given.csv", folder / "p.cppipe"
+        given.write_bytes(text.encode())
+        pipeline.write_text(plate.pipeline())
+        target, index = folder / "load_data.csv", folder / "index"
+        selection = select(given, "e", index, pipeline, group, PLACES, target, lambda: None)
+        with target.open(newline="") as local:
+            return selection, list(csv.DictReader(local))
 
 
 def column(name: str, values: list[str]) -> str:

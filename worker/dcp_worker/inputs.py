@@ -93,7 +93,7 @@ def fetch(
     places = Places(sources.source, str(folder / "images"))
     local = folder / given.name
     try:
-        images = _localize(given, local, job, places)
+        images = _localize(given, local, pipeline, job, places, check)
     except CsvError as error:
         raise JobFailedError(Diagnosis(error.code, str(error), "", "", permanent=True)) from error
     if sources.mounted:
@@ -104,14 +104,18 @@ def fetch(
     return Inputs(pipeline, local, input_folder)
 
 
-def _localize(given: Path, local: Path, job: Job, places: Places) -> dict[str, S3Object]:
+def _localize(
+    given: Path, local: Path, pipeline: Path, job: Job, places: Places, check: Check
+) -> dict[str, S3Object]:
     """Write the data file with local paths; the images that it needs there."""
+    if given.suffix == ".csv":
+        index = local.parent / "index"
+        found = load_data.select(given, "", index, pipeline, job.group, places, local, check)
+        return dict(found.images)
     with (
         given.open(encoding="utf-8-sig", newline="") as source,
         local.open("w", encoding="utf-8", newline="") as target,
     ):
-        if given.suffix == ".csv":
-            return dict(load_data.select(source, target, job.group, places).images)
         return load_data.localize_list(source, target, places)
 
 

@@ -1,8 +1,4 @@
-"""The LoadData CSV of a job: its group's rows, their images, and a copy with local paths.
-
-Only the group's images are downloaded, but the local CSV keeps all rows, so that ImageNumber and
-the grouping in the outputs stay those of the whole CSV.
-"""
+"""The LoadData CSV of a job: its group's rows, their images, and a copy with local paths."""
 
 from __future__ import annotations
 
@@ -12,9 +8,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dcp_worker.group import CsvError, GroupRows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dcp_worker.interruption import Check
 
 # Where Distributed-CellProfiler mounts the source bucket: its CSVs hold paths below it.
 MOUNT = "/home/ubuntu/bucket"
@@ -38,10 +39,15 @@ class Selection:
     Attributes:
         rows: How many rows (image sets) the group has.
         images: Local path -> object, for every image of these rows.
+        data_file: The local CSV. It holds the group's rows only when `numbering` is given.
+        numbering: What `numbering.applied` needs to run these rows as part of the whole CSV; None
+            when the pipeline must see the whole CSV.
     """
 
     rows: int
     images: Mapping[str, S3Object]
+    data_file: Path
+    numbering: Path | None
 
 
 class Places:
@@ -93,36 +99,74 @@ class _Image:
 
 
 def select(
-    source: TextIO, local: TextIO, group: Sequence[tuple[str, str]], places: Places
+    csv_file: Path,
+    etag: str,
+    index_folder: Path,
+    pipeline: Path,
+    group: Sequence[tuple[str, str]],
+    places: Places,
+    target: Path,
+    check: Check,
 ) -> Selection:
-    """Find the rows of a group and write the CSV with local paths.
+    """Find the rows of a group and write a CSV with local paths for CellProfiler.
 
     Args:
-        source: The CSV.
-        local: Where to write the local one.
+        csv_file: The CSV as it is in S3.
+        etag: Its ETag: the same rows are looked up again without reading it.
+        index_folder: Where what was read of it is kept, for all slots of the machine; made here.
+        pipeline: The pipeline; it decides whether the group's rows alone will do.
         group: Metadata column and value, as on CellProfiler's command line.
         places: Of the images.
+        target: Where to write the local CSV; `numbering` is written beside it.
+        check: Raises when the job is interrupted.
 
     Raises:
         CsvError: The CSV is malformed, has no row of the group (`group_not_found`), or names an
             image of the group that is not in S3 (`image_missing`).
     """
+    check()
+    with (
+        csv_file.open(encoding="utf-8-sig", newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as local,
+    ):
+        rows, images = _localize(source, local, group, places)
+    return Selection(rows, images, target, None)
+
+
+def write_whole(csv_file: Path, target: Path, places: Places) -> None:
+    """Write the whole CSV with local paths, as CellProfiler's command line needs it.
+
+    Raises:
+        CsvError: The CSV is malformed.
+    """
+    with (
+        csv_file.open(encoding="utf-8-sig", newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as local,
+    ):
+        _localize(source, local, None, places)
+
+
+def _localize(
+    source: TextIO, local: TextIO, group: Sequence[tuple[str, str]] | None, places: Places
+) -> tuple[int, dict[str, S3Object]]:
+    """Write the CSV with local paths; the number of the group's rows, and their images."""
     reader = csv.reader(source)
     try:
         header = [_column(name) for name in next(reader)]
         images = _image_columns(header)
-        group_rows = GroupRows(header, group)
+        group_rows = None if group is None else GroupRows(header, group)
         writer = csv.writer(local, lineterminator="\n")
         writer.writerow(header)
         for row in _rows(reader, len(header)):
-            group_rows.see(row)
+            if group_rows is not None:
+                group_rows.see(row)
             writer.writerow(_localized(row, images, places))
     except StopIteration:
         raise CsvError("csv_empty", "The LoadData CSV is empty.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise CsvError("csv_malformed", f"The LoadData CSV is not a CSV: {error}.") from error
-    rows = group_rows.rows()
-    return Selection(len(rows), dict(_needed(rows, images, places)))
+    rows = [] if group_rows is None else group_rows.rows()
+    return len(rows), dict(_needed(rows, images, places))
 
 
 def localize_list(source: TextIO, local: TextIO, places: Places) -> dict[str, S3Object]:
