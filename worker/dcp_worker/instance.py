@@ -6,12 +6,12 @@ None of it can stop the work: what is refused is one warning.
 from __future__ import annotations
 
 import logging
-import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from dcp_worker.imds import UNANSWERED, Metadata
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -21,34 +21,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_METADATA = "http://169.254.169.254/"
-_TIMEOUT = 2.0
 _IDLE_PERIOD_SECONDS = 300
 _IDLE_PERIODS = 3
 
 
 def identify(environment: Mapping[str, str]) -> str:
-    """The id of this EC2 instance by IMDSv2; empty when there is none to ask.
-
-    A container behind a bridge needs a hop limit of 2 on the instance ("Use the Instance Metadata
-    Service", Amazon EC2 User Guide).
-    """
-    base = (environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _METADATA).rstrip("/")
-    lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    """The id of this EC2 instance; empty when there is no metadata service to ask."""
     try:
-        token = _ask(f"{base}/latest/api/token", "PUT", lifetime)
-        return _ask(
-            f"{base}/latest/meta-data/instance-id", "GET", {"X-aws-ec2-metadata-token": token}
-        )
-    except (OSError, HTTPException) as error:  # URLError, HTTPError and timeouts are OSErrors
+        return Metadata(environment).get("instance-id") or ""
+    except UNANSWERED as error:
         log.warning("The instance metadata service does not answer: %s", error)
         return ""
-
-
-def _ask(url: str, method: str, headers: Mapping[str, str]) -> str:
-    request = urllib.request.Request(url, headers=dict(headers), method=method)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        return bytes(answer.read()).decode().strip()
 
 
 def set_up(ec2: EC2Client, cloudwatch: CloudWatchClient, settings: Settings, instance: str) -> None:
@@ -75,10 +58,11 @@ def _name(ec2: EC2Client, settings: Settings, instance: str) -> None:
 
 
 def _put_alarm(cloudwatch: CloudWatchClient, settings: Settings, instance: str) -> None:
+    action = settings.idle_action
     cloudwatch.put_metric_alarm(
         AlarmName=f"{settings.app_name}_{instance}",
-        AlarmDescription="Terminates a machine of dcp that has done nothing for 15 minutes.",
-        AlarmActions=[f"arn:aws:automate:{settings.region}:ec2:terminate"],
+        AlarmDescription=f"A machine of dcp that does nothing for 15 minutes: {action}.",
+        AlarmActions=[f"arn:aws:automate:{settings.region}:ec2:{action}"],
         Namespace="AWS/EC2",
         MetricName="CPUUtilization",
         Dimensions=[{"Name": "InstanceId", "Value": instance}],

@@ -1,0 +1,192 @@
+"""When the work is over, and how a machine ends itself.
+
+ECS would restart the containers and a fleet of type maintain would replace the machine, so both
+are told first to keep none. A step that is refused is one warning and keeps no other from being
+tried: the fleet's `ValidUntil` ends what is left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+    from dcp_worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one look proves nothing.
+LEAST_LOOKS = 5
+_LONGEST_PAUSE = 60.0
+_SHORTEST_PAUSE = 0.2
+# EC2 tags the instances of fleets with these ("Tag your resources", Amazon EC2 User Guide).
+_EC2_FLEET = "aws:ec2:fleet-id"
+_SPOT_FLEET = "aws:ec2spot:fleet-request-id"
+_NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+_NO_SERVICE = (
+    "ClusterNotFoundException",
+    "ServiceNotActiveException",
+    "ServiceNotFoundException",
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a queue held at one moment.
+
+    Attributes:
+        at: The moment, as of `time.monotonic`, in seconds.
+        visible: Messages to be had.
+        in_flight: Messages that a worker holds.
+        delayed: Messages that SQS holds back yet.
+    """
+
+    at: float
+    visible: int
+    in_flight: int
+    delayed: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether it held nothing at all."""
+        return not (self.visible or self.in_flight or self.delayed)
+
+
+@dataclass(frozen=True)
+class QueueDone:
+    """Whether the queue is done, as far as it was looked at. A value: `seen` makes the next one.
+
+    Attributes:
+        idle_seconds: How long it must have been empty.
+        since: When the first of the empty looks in a row was.
+        until: When the last of them was.
+        looks: How many they are.
+    """
+
+    idle_seconds: float
+    since: float = 0.0
+    until: float = 0.0
+    looks: int = 0
+
+    def seen(self, look: Look | None) -> QueueDone:
+        """What is known after one more look; None: the queue could not be looked at."""
+        if look is None or not look.empty:
+            return QueueDone(self.idle_seconds)
+        since = self.since if self.looks else look.at
+        return QueueDone(self.idle_seconds, since, look.at, self.looks + 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether it held nothing at every look of the last `idle_seconds`, five or more."""
+        return self.looks >= LEAST_LOOKS and self.until - self.since >= self.idle_seconds
+
+    @property
+    def pause(self) -> float:
+        """Seconds to the next look."""
+        return min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, self.idle_seconds / 10))
+
+
+def look(sqs: SQSClient, queue_url: str, now: float) -> Look | None:
+    """Look at the queue; None when SQS does not say. A queue that is deleted holds nothing."""
+    names: list[QueueAttributeNameType] = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    try:
+        found = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _NO_QUEUE:
+            return Look(now, 0, 0, 0)
+        log.warning("The queue cannot be looked at: %s", error)
+        return None
+    except BotoCoreError as error:
+        log.warning("The queue cannot be looked at: %s", error)
+        return None
+    return Look(now, *(int(found[name]) for name in names))
+
+
+def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:
+    """Let the service keep no container and the fleet no machine, then terminate this one.
+
+    Every machine of the run may do so at once: each call says the same again. With the service's
+    count the container gets its SIGTERM, so the caller must not leave before this returns.
+
+    Args:
+        ecs: Client of ECS.
+        ec2: Client of EC2.
+        settings: Name the cluster and the service.
+        instance_id: This machine; empty when it is not known, then it only leaves the service.
+    """
+    log.info("The queue is done: this machine ends itself.")
+    _tried("set the service to no containers", lambda: _empty_service(ecs, settings))
+    if instance_id:
+        _tried("set the fleet to no machines", lambda: _empty_fleet(ec2, instance_id))
+        replace_machine(ec2, instance_id)
+
+
+def replace_machine(ec2: EC2Client, instance_id: str) -> None:
+    """Terminate this machine alone: a fleet that keeps its machines starts another."""
+    if instance_id:
+        _tried(
+            f"terminate {instance_id}",
+            lambda: ec2.terminate_instances(InstanceIds=[instance_id]),
+        )
+
+
+def _tried(what: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except (BotoCoreError, ClientError) as error:
+        log.warning("Could not %s: %s", what, error)
+
+
+def _empty_service(ecs: ECSClient, settings: Settings) -> None:
+    if not settings.service:
+        return
+    try:
+        ecs.update_service(
+            cluster=settings.cluster or "default", service=settings.service, desiredCount=0
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NO_SERVICE:
+            raise
+
+
+def _empty_fleet(ec2: EC2Client, instance_id: str) -> None:
+    """Lower the target of the fleet that this machine belongs to, and let it end its machines.
+
+    Nothing is visible, in flight or delayed: whatever machine is still there does nothing.
+    """
+    tags = ec2.describe_tags(
+        Filters=[
+            {"Name": "resource-id", "Values": [instance_id]},
+            {"Name": "key", "Values": [_EC2_FLEET, _SPOT_FLEET]},
+        ]
+    )["Tags"]
+    for tag in tags:
+        if tag["Key"] == _EC2_FLEET:
+            ec2.modify_fleet(
+                FleetId=tag["Value"],
+                ExcessCapacityTerminationPolicy="termination",
+                TargetCapacitySpecification={
+                    "TotalTargetCapacity": 0,
+                    "OnDemandTargetCapacity": 0,
+                    "SpotTargetCapacity": 0,
+                },
+            )
+        else:
+            ec2.modify_spot_fleet_request(
+                SpotFleetRequestId=tag["Value"],
+                TargetCapacity=0,
+                ExcessCapacityTerminationPolicy="default",
+            )
