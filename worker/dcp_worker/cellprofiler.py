@@ -1,45 +1,29 @@
-"""CellProfiler's command line: how it is written, run, and ended."""
+"""CellProfiler's command line: how it is written, and how it is run for one job."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from dcp_worker import process
 from dcp_worker.interruption import InterruptedJobError
 
 if TYPE_CHECKING:
     from dcp_worker.interruption import Check
 
-# One thread a slot: several CellProfilers share a machine, and the number of threads changes the
-# last digits of Texture measurements.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
 _POLL_SECONDS = 0.05
-# Of a log longer than this the middle is dropped: what explains a failure stands at an end.
-_FIRST_LINES = 1000
-_LAST_LINES = 4000
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Call:
-    """One run of the command line.
+    """One run of CellProfiler.
 
     Attributes:
         pipeline: The pipeline or batch file.
@@ -50,6 +34,9 @@ class Call:
         done_file: Where CellProfiler writes Complete or Failure; of this attempt alone.
         plugins: Plugins directory, if any.
         always_continue: Go on with the next image set after an error.
+        numbering: What the whole CSV says of the rows, when `data_file` holds those of the group
+            only; only the warm CellProfiler can use it.
+        whole_csv: Writes the whole CSV and returns its path; needed where `numbering` is given.
     """
 
     pipeline: Path
@@ -60,10 +47,12 @@ class Call:
     done_file: Path
     plugins: Path | None = None
     always_continue: bool = False
+    numbering: Path | None = None
+    whole_csv: Callable[[], Path] | None = None
 
-    def words(self) -> list[str]:
-        """The command as a list: nothing in a message is ever split or seen by a shell."""
-        words = [*_executable(), "-c", "-r", "-p", str(self.pipeline)]
+    def arguments(self) -> list[str]:
+        """Of the command line, as a list: nothing in a message is ever split or seen by a shell."""
+        words = ["-c", "-r", "-p", str(self.pipeline)]
         words += ["-i", str(self.input_folder), "-o", str(self.output_folder)]
         words += ["-d", str(self.done_file)]
         if self.data_file is not None:
@@ -76,6 +65,22 @@ class Call:
         if self.always_continue:
             words.append("--always-continue")
         return words
+
+    def words(self) -> list[str]:
+        """The whole command."""
+        return [*_executable(), *self.arguments()]
+
+    def whole(self) -> Call:
+        """The same for who cannot number the group's rows: with the whole CSV.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self.numbering is None:
+            return self
+        if self.whole_csv is None:
+            raise AssertionError("a numbering stands for a whole CSV, which must be at hand")
+        return replace(self, data_file=self.whole_csv(), numbering=None)
 
 
 @dataclass(frozen=True)
@@ -98,119 +103,51 @@ def _executable() -> list[str]:
 def run(
     call: Call, temporary: Path, timeout: float, check: Check, line: Callable[[str], None]
 ) -> Ended:
-    """Run CellProfiler to its end.
+    """Run CellProfiler's command line to its end.
 
     Args:
         call: What to run.
-        temporary: Folder for its temporary files.
+        temporary: Folder for its temporary files, and its working directory.
         timeout: Seconds after which it is killed.
         check: Raises when the job is interrupted; CellProfiler is killed then.
         line: Takes each line that it prints, with what was run as the first.
 
     Raises:
         InterruptedJobError: As `check` does.
+        OSError: The whole CSV cannot be written.
     """
-    words = call.words()
+    words = call.whole().words()
     line(shlex.join(words))
     started = time.monotonic()
-    process = subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=_environment(os.environ, temporary),
-        start_new_session=True,
-        preexec_fn=_die_with_parent(),
-    )
-    if process.stdout is None:
-        raise AssertionError("Popen with stdout=PIPE has a stdout")
-    lines = _Lines(process.stdout, line)
+    environment = process.environment(os.environ, temporary)
+    child = process.spawn(words, environment, subprocess.DEVNULL, temporary)
+    lines = process.Lines(child.stdout, line)
     timed_out = False
     try:
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
             if pid:
                 break
             if not timed_out and time.monotonic() - started > timeout:
                 timed_out = True
-                _kill(process.pid)
+                process.kill(child.pid)
             check()
             time.sleep(_POLL_SECONDS)
     except InterruptedJobError:
-        _kill(process.pid)
-        process.wait()
+        process.kill(child.pid)
+        child.wait()
         raise
     finally:
         # Also after its own end: what a plugin has started and left there would write on for ever.
-        _kill(process.pid)
+        process.kill(child.pid)
         lines.finish()
     code = os.waitstatus_to_exitcode(status)
-    process.returncode = code  # Popen cannot know: wait4, which tells the memory, has reaped it
+    child.returncode = code  # Popen cannot know: wait4, which tells the memory, has reaped it
     return Ended(
         exit_status=code if code >= 0 else None,
         signal=-code if code < 0 else None,
         timed_out=timed_out,
         seconds=time.monotonic() - started,
-        peak_memory_mb=_megabytes(usage.ru_maxrss),
+        peak_memory_mb=process.megabytes(usage.ru_maxrss),
         log=lines.all(),
     )
-
-
-def _environment(inherited: Mapping[str, str], temporary: Path) -> dict[str, str]:
-    # UTF-8 whatever the locale: CellProfiler opens the CSV with the encoding of its environment.
-    return {**inherited, **ONE_THREAD, "TMPDIR": str(temporary), "PYTHONUTF8": "1"}
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child calls before it becomes CellProfiler, where the system can (Linux).
-
-    A slot that is killed cannot end its CellProfiler, so the kernel does. The library is loaded
-    here, before the fork: after it only the one call is made.
-    """
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    parent = os.getpid()
-
-    def ask_the_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died between the fork and the call
-            os._exit(1)
-
-    return ask_the_kernel
-
-
-def _kill(pid: int) -> None:
-    """Kill the whole process group: CellProfiler and whatever it started."""
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _megabytes(maximum_resident_set: int) -> float:
-    """Of getrusage's figure, which is in kB on Linux and in bytes on macOS."""
-    return maximum_resident_set / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-class _Lines:
-    """Reads what the process prints, on a thread, so that a full pipe never blocks it."""
-
-    def __init__(self, pipe: IO[bytes], line: Callable[[str], None]) -> None:
-        self._pipe = pipe
-        self._line = line
-        self._first: list[str] = []
-        self._last: deque[str] = deque(maxlen=_LAST_LINES)
-        self._thread = threading.Thread(target=self._read, name="log", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        for raw in self._pipe:
-            text = raw.decode("utf-8", "replace").rstrip()
-            (self._first if len(self._first) < _FIRST_LINES else self._last).append(text)
-            self._line(text)
-
-    def finish(self) -> None:
-        """Wait for the rest; a process left over by CellProfiler is not waited for."""
-        self._thread.join(timeout=5)
-
-    def all(self) -> list[str]:
-        return [*self._first, *self._last]
