@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 
 from blocks.errors import Problem, Refusal, Refusals
 
+Location = tuple[int | str, ...]
+
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""
 
@@ -105,8 +107,9 @@ def _range(schema: dict[str, Any]) -> str:
 def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterable[Problem]:
     location = entry["loc"]
     key = key_text(location)
-    field = model.model_fields.get(str(location[0])) if location else None
-    secret = field is not None and field.annotation is AwsCredentials
+    owner, inner = _owner(model, location)
+    field = owner.model_fields.get(str(inner[0])) if inner else None
+    secret = _is_secret(model, location)
     got = "" if secret or not location else shown(entry["input"])
     cause = entry.get("ctx", {}).get("error")
     if isinstance(cause, Refusals):
@@ -114,16 +117,33 @@ def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterab
     if isinstance(cause, Refusal):
         return [cause.at(where, key, got)]
     if entry["type"] == "extra_forbidden":
-        return [unknown_key(str(location[-1]), model.model_fields).at(where, key)]
+        return [unknown_key(str(location[-1]), owner.model_fields).at(where, key)]
     if entry["type"] == "missing":
         remedy = f"Add it: {field.description}" if field and field.description else "Add it."
         return [Problem(where, key, "is missing", remedy=remedy)]
-    if field and len(location) == 1 and not secret:
-        return [Problem(where, key, _what(entry["type"]), got, allowed_values(model, key))]
+    if field and len(inner) == 1 and not secret:
+        allowed = allowed_values(owner, str(inner[0]))
+        return [Problem(where, key, _what(entry["type"]), got, allowed)]
     return [Problem(where, key, "is wrong", got, remedy=f"{entry['msg']}.")]
 
 
+def _owner(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], Location]:
+    """The innermost model that a place lies in, and what of the place lies within it."""
+    field = model.model_fields.get(str(location[0])) if len(location) > 1 else None
+    kind = field.annotation if field else None
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _owner(kind, location[1:])
+    return model, location
+
+
+def _is_secret(model: type[BaseModel], location: Location) -> bool:
+    field = model.model_fields.get(str(location[0])) if location else None
+    return field is not None and field.annotation is AwsCredentials
+
+
 def _what(kind: str) -> str:
+    if kind == "literal_error":
+        return "is not one of those allowed"
     if kind in {"greater_than", "greater_than_equal", "too_short", "string_too_short"}:
         return "is too small" if kind.startswith("greater") else "is empty"
     if kind in {"less_than", "less_than_equal", "too_long", "string_too_long"}:

@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the run config: `python -m blocks.reference`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 from blocks.problems import allowed_values
 from blocks.run_config import RunConfig
 from blocks.settings import GROUPS, extra_of
+from blocks.upload import UploadOptions
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
@@ -33,8 +34,9 @@ that a setting is left out.
 
 Between settings: each container has `ebs_vol_size / tasks_per_machine - 2` GB of disk, at least \
 1 GB; each CellProfiler has at least 500 MB of `memory` and 256 `cpu_shares` (fewer than 1024 let \
-CellProfilers share vCPUs); a bucket with a dot in its name cannot be mounted; plugin settings \
-need `use_plugins`; the dead-letter queue is another queue than that of the jobs.
+CellProfilers share vCPUs); a bucket with a dot in its name cannot be mounted; `upload` and \
+`upload_flags` exclude each other; plugin settings need `use_plugins`; the dead-letter queue is \
+another queue than that of the jobs.
 
 This page is made by `python -m blocks.reference`.
 """
@@ -52,8 +54,23 @@ def _section(group: str) -> Iterator[str]:
     for key, field in RunConfig.model_fields.items():
         if extra_of(field)["group"] == group:
             cells = (f"`{key}`", field.description, allowed_values(RunConfig, key), _default(field))
-            yield f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+            yield _row(cells)
     yield ""
+    if group == "buckets":
+        yield from _upload()
+
+
+def _upload() -> Iterator[str]:
+    yield "Keys of `upload`:\n"
+    yield "| key | meaning | allowed |"
+    yield "|---|---|---|"
+    for key, field in UploadOptions.model_fields.items():
+        yield _row((f"`{key}`", field.description, allowed_values(UploadOptions, key)))
+    yield ""
+
+
+def _row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _default(field: FieldInfo) -> str:

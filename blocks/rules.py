@@ -79,6 +79,16 @@ def _mount(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
+def _upload(config: "RunConfig") -> Iterator[Refusal]:
+    if config.upload_flags and config.upload.arguments():
+        yield Refusal(
+            "is set beside upload",
+            key="upload_flags",
+            got=repr(config.upload_flags),
+            remedy="Keep one of them.",
+        )
+
+
 def _plugins(config: "RunConfig") -> Iterator[Refusal]:
     if not config.use_plugins:
         for key in ("update_plugins", "plugins_commit", "install_requirements", "requirements"):
@@ -124,6 +134,7 @@ _RULES: tuple[Callable[["RunConfig"], Iterator[Refusal]], ...] = (
     _cpu,
     _queues,
     _mount,
+    _upload,
     _plugins,
     _credentials,
 )

@@ -4,7 +4,7 @@ It is a Prefect block (a form in the UI) and is read from YAML by `blocks.readin
 are flat, as a DCP user knows them; the groups order the form and the sections of the YAML file.
 """
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
@@ -36,6 +36,7 @@ from blocks.settings import (
     setting,
 )
 from blocks.stored import without_block_keys
+from blocks.upload import UploadOptions
 from blocks.upload_flags import parse_upload_flags
 
 
@@ -108,11 +109,22 @@ class RunConfig(Block):
     destination_bucket: OptionalBucket = setting(
         "buckets", None, "Bucket of the outputs.", default_text="aws_bucket"
     )
+    no_sign_request: bool = setting(
+        "buckets",
+        False,
+        "Read the bucket of the images without credentials, as public buckets allow.",
+    )
+    upload: UploadOptions = setting(
+        "buckets",
+        description="How outputs are stored.",
+        default_factory=UploadOptions,
+        default_text="as the bucket has it",
+        allowed="a mapping of the keys below",
+    )
     upload_flags: str = setting(
         "buckets",
         "",
-        "How outputs are stored, as flags of `aws s3 mv`, such as "
-        "`--acl bucket-owner-full-control`.",
+        "The same as flags of `aws s3 mv`, such as `--acl bucket-owner-full-control`.",
     )
     download_files: bool = setting(
         "buckets",
@@ -177,6 +189,20 @@ class RunConfig(Block):
         le=3600,
     )
 
+    idle_seconds: int = setting(
+        "container",
+        600,
+        "How long the queue must have been empty, with no job at work anywhere, before the "
+        "machines end themselves.",
+        unit="s",
+        ge=10,
+        le=86_400,
+    )
+    idle_action: Literal["terminate", "reboot"] = setting(
+        "container",
+        "terminate",
+        "What becomes of a machine whose CPU did nothing for 15 minutes.",
+    )
     task_role: OptionalText = setting(
         "container",
         None,
@@ -214,6 +240,12 @@ class RunConfig(Block):
     )
 
     check_if_done_bool: bool = setting("skip", False, "Skip a job whose outputs are already there.")
+    check_if_done_exact: bool = setting(
+        "skip",
+        False,
+        "Skip a job that an earlier run has done with the same pipeline and CSV, and whose "
+        "outputs are all there.",
+    )
     expected_number_files: int = setting(
         "skip", 7, "Files that make a job done.", ge=1, le=1_000_000
     )
@@ -224,6 +256,11 @@ class RunConfig(Block):
         "skip", "", "Only files with this text in their name count.", default_text="any name"
     )
 
+    warm: bool = setting(
+        "cellprofiler",
+        True,
+        "Keep CellProfiler loaded between jobs (true), or start it anew for each (false).",
+    )
     always_continue: bool = setting(
         "cellprofiler", False, "Go on with the other image sets after an error in one."
     )
@@ -320,6 +357,12 @@ class RunConfig(Block):
     def outputs_bucket(self) -> str:
         """The bucket that outputs are written to."""
         return self.destination_bucket or self.aws_bucket
+
+    @property
+    def upload_arguments(self) -> dict[str, Any]:
+        """How outputs are stored, as boto3's uploads take it (ExtraArgs)."""
+        given = parse_upload_flags(self.upload_flags) if self.upload_flags else self.upload
+        return given.arguments()
 
     def buckets(self) -> tuple[str, ...]:
         """All buckets of the run, each once."""

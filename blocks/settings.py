@@ -38,6 +38,7 @@ def setting(
     *,
     unit: str = "",
     default_text: str = "",
+    allowed: str = "",
     **constraints: Any,
 ) -> Any:
     """A field of the run config.
@@ -48,6 +49,7 @@ def setting(
         description: What it is, a sentence.
         unit: The unit of a number.
         default_text: What takes the place of a default that follows from other settings.
+        allowed: The values allowed, in words, where they do not follow from the type.
         constraints: What else pydantic's `Field` takes.
     """
     form_text = description
@@ -61,6 +63,8 @@ def setting(
         "default_text": default_text,
         "description": form_text,
     }
+    if allowed:
+        extra["allowed"] = allowed
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)
 
 
@@ -75,7 +79,7 @@ def form_title(key: str, field: FieldInfo | ComputedFieldInfo) -> str:
     return f"{GROUPS[group]}: {key}" if group else key
 
 
-def _unset(value: Any) -> Any:
+def unset(value: Any) -> Any:
     """Nothing, an empty text and DCP's 'False' all mean that a text is not set."""
     if value is False or (isinstance(value, str) and value.strip().lower() in {"", "false"}):
         return None
@@ -203,8 +207,8 @@ Bucket = Annotated[
         "Write the bucket's name alone, without s3:// or a folder.",
     ),
 ]
-OptionalBucket = Annotated[Bucket | None, BeforeValidator(_unset), PlainField()]
-OptionalText = Annotated[str | None, BeforeValidator(_unset), PlainField()]
-OptionalQueue = Annotated[QueueName | None, BeforeValidator(_unset), PlainField()]
-OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(_unset), PlainField()]
+OptionalBucket = Annotated[Bucket | None, BeforeValidator(unset), PlainField()]
+OptionalText = Annotated[str | None, BeforeValidator(unset), PlainField()]
+OptionalQueue = Annotated[QueueName | None, BeforeValidator(unset), PlainField()]
+OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(unset), PlainField()]
 OptionalNumber = Annotated[int | None, PlainField()]

@@ -24,6 +24,7 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
     No credentials: a container gets those of its task role from ECS.
     """
     config = run.config
+    upload = config.upload_arguments
     always = {
         "AWS_REGION": config.aws_region,
         "APP_NAME": config.app_name,
@@ -34,12 +35,20 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
         "JOB_RETRIES": str(config.job_retries),
         "JOB_TIMEOUT": str(config.job_timeout),
         "AWS_BUCKET": config.aws_bucket,
+        "STOP_SECONDS": str(STOP_SECONDS),
+        "IDLE_SECONDS": str(config.idle_seconds),
+        "IDLE_ACTION": config.idle_action,
         "ECS_CLUSTER": config.ecs_cluster,
+        "ECS_SERVICE": run.names.service,
         "LOG_GROUP_NAME": run.names.log_group,
         "DOCKER_CORES": str(config.docker_cores),
         "SECONDS_TO_START": str(config.seconds_to_start),
+        "MEMORY": str(config.memory),
+        "WARM": _flag(config.warm),
         "DOWNLOAD_FILES": _flag(config.download_files),
+        "NO_SIGN_REQUEST": _flag(config.no_sign_request),
         "CHECK_IF_DONE_BOOL": _flag(config.check_if_done_bool),
+        "CHECK_IF_DONE_EXACT": _flag(config.check_if_done_exact),
         "EXPECTED_NUMBER_FILES": str(config.expected_number_files),
         "MIN_FILE_SIZE_BYTES": str(config.min_file_size_bytes),
         "NECESSARY_STRING": config.necessary_string,
@@ -50,7 +59,7 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
         "SOURCE_BUCKET": config.source_bucket,
         "WORKSPACE_BUCKET": config.workspace_bucket,
         "DESTINATION_BUCKET": config.destination_bucket,
-        "UPLOAD_FLAGS": config.upload_flags,
+        "UPLOAD_OPTIONS": json.dumps(upload, sort_keys=True) if upload else None,
         "UPDATE_PLUGINS": _flag(True) if config.update_plugins else None,
         "PLUGINS_COMMIT": config.plugins_commit,
         "INSTALL_REQUIREMENTS": _flag(True) if config.install_requirements else None,

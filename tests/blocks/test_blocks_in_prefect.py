@@ -66,6 +66,14 @@ def test_secrets_survive_saving_within_the_config() -> None:
     assert held.aws_session_token == "FwoGZXIvYXdzE"
 
 
+def test_upload_options_are_saved_whole() -> None:
+    upload = {"acl": "private", "tags": {"project": "a b"}, "metadata": {"batch": "1"}}
+    RunConfig(**BASE, upload=upload, idle_action="reboot").save("stored", overwrite=True)
+    held = load_config("stored")
+    assert held.upload_arguments == RunConfig(**BASE, upload=upload).upload_arguments
+    assert held.idle_action == "reboot"
+
+
 def test_named_credentials_take_the_place_of_the_configs_own() -> None:
     account("AKIA3").save("other", overwrite=True)
     RunConfig(**BASE).save("bare", overwrite=True)

@@ -143,6 +143,8 @@ def test_one_machine_type_may_be_a_text() -> None:
         ("dockerhub_tag", "my image", "my image"),
         ("plugins_commit", 1234567, "a text"),
         ("upload_flags", "--alc private", "--acl"),
+        ("idle_seconds", 9, "from 10"),
+        ("idle_action", "stop", "terminate, reboot"),
     ],
 )
 def test_values_out_of_bounds_name_file_key_and_what_is_allowed(

@@ -1,6 +1,7 @@
 """The requests a run makes: as AWS's service models have them, and with what the config says."""
 
 import base64
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,7 +37,6 @@ DCP_VARIABLES = {
     "DOWNLOAD_FILES",
     "ALWAYS_CONTINUE",
     "SOURCE_BUCKET",
-    "UPLOAD_FLAGS",
 }
 
 
@@ -150,9 +150,36 @@ def test_the_task_definition_has_dcps_variables_and_no_credentials() -> None:
     validated("ecs", "RegisterTaskDefinition", definition)
     assert environment.keys() >= DCP_VARIABLES
     assert "WORKSPACE_BUCKET" not in environment
+    assert json.loads(environment["UPLOAD_OPTIONS"]) == {"ACL": "bucket-owner-full-control"}
     for secret in ("AKIASECRET", "wJalrXUtnFEMI", "FwoGZXIvYXdzE"):
         assert secret not in str(definition)
     assert definition["containerDefinitions"][0]["cpu"] == 2048
+
+
+def test_the_worker_is_told_what_dcp_adds() -> None:
+    run = run_with(
+        idle_seconds=60,
+        idle_action="reboot",
+        warm=False,
+        memory=4000,
+        no_sign_request=True,
+        check_if_done_exact=True,
+    )
+    environment = worker_environment(run, "https://sqs/q", "https://sqs/d")
+    added = {
+        "WARM": "False",
+        "MEMORY": "4000",
+        "STOP_SECONDS": "120",
+        "IDLE_SECONDS": "60",
+        "IDLE_ACTION": "reboot",
+        "NO_SIGN_REQUEST": "True",
+        "CHECK_IF_DONE_EXACT": "True",
+        "ECS_SERVICE": "LabService",
+    }
+    assert environment.items() >= added.items()
+    (container,) = task_definition(run, environment)["containerDefinitions"]
+    assert container["stopTimeout"] == int(added["STOP_SECONDS"])
+    assert "UPLOAD_OPTIONS" not in environment
 
 
 def test_a_run_id_is_the_same_for_a_flow_run_that_is_retried() -> None:

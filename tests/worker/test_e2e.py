@@ -33,7 +33,7 @@ def standing(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Con
     cloud = Cloud.make(f"t{uuid.uuid4().hex[:10]}")
     cloud.put_plate()
     container = Container(cloud, tmp_path_factory.mktemp("standing") / "work")
-    container.start(DOCKER_CORES="2", UPLOAD_FLAGS="--acl bucket-owner-full-control")
+    container.start(DOCKER_CORES="2", UPLOAD_OPTIONS='{"ACL": "bucket-owner-full-control"}')
     yield container
     assert container.stop() == 0
     assert container.processes() == {}

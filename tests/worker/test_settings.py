@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from dcp_worker import upload_flags
 from dcp_worker.settings import Plugins, Settings, SettingsError, SkipRule
 
 ENVIRONMENT = {
@@ -82,9 +81,14 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("SQS_MESSAGE_VISIBILITY", "43201", "3 to 43200"),
         ("JOB_TIMEOUT", "90000", "1 to 43200"),
         ("CHECK_IF_DONE_BOOL", "yes", "'True' and 'False'"),
-        ("UPLOAD_FLAGS", "--recursive", "--acl"),
-        ("UPLOAD_FLAGS", "--acl everyone", "bucket-owner-full-control"),
-        ("UPLOAD_FLAGS", "--acl", "lacks its value"),
+        ("WARM", "warm", "'True' and 'False'"),
+        ("MEMORY", "4GB", "whole number"),
+        ("IDLE_SECONDS", "0", "1 to 86400"),
+        ("IDLE_ACTION", "stop", "terminate, reboot"),
+        ("STOP_SECONDS", "-1", "1 to 3600"),
+        ("UPLOAD_OPTIONS", "--acl private", "not JSON"),
+        ("UPLOAD_OPTIONS", '["ACL"]', "JSON object"),
+        ("UPLOAD_OPTIONS", '{"Acl": "private"}', "ACL"),
     ],
 )
 def test_a_wrong_value_names_variable_value_and_what_is_allowed(
@@ -98,7 +102,7 @@ def test_a_wrong_value_names_variable_value_and_what_is_allowed(
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(SettingsError) as error:
-        settings(DOCKER_CORES="x", JOB_RETRIES="", UPLOAD_FLAGS="--nothing")
+        settings(DOCKER_CORES="x", JOB_RETRIES="", UPLOAD_OPTIONS="--nothing")
     assert len(str(error.value).splitlines()) == 3
 
 
@@ -117,32 +121,28 @@ def test_the_container_ends_with_status_2(tmp_path: Path) -> None:
     assert "DOCKER_CORES is 'many'" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("flags", "arguments"),
-    [
-        ("", {}),
-        ("--acl bucket-owner-full-control", {"ACL": "bucket-owner-full-control"}),
-        (
-            "--acl bucket-owner-full-control --metadata-directive REPLACE",
-            {"ACL": "bucket-owner-full-control"},
-        ),
-        (
-            "--sse aws:kms --sse-kms-key-id=abc --storage-class STANDARD_IA",
-            {
-                "ServerSideEncryption": "aws:kms",
-                "SSEKMSKeyId": "abc",
-                "StorageClass": "STANDARD_IA",
-            },
-        ),
-        (
-            "--content-type text/csv --cache-control no-cache --metadata a=1,b=x=y",
-            {
-                "ContentType": "text/csv",
-                "CacheControl": "no-cache",
-                "Metadata": {"a": "1", "b": "x=y"},
-            },
-        ),
-    ],
-)
-def test_upload_flags_become_arguments(flags: str, arguments: dict[str, object]) -> None:
-    assert upload_flags.parse(flags) == arguments
+def test_what_this_worker_adds_to_dcps_variables() -> None:
+    usual = settings()
+    assert (usual.warm, usual.memory_mb, usual.stop_seconds) == (True, 0, 120)
+    assert (usual.idle_seconds, usual.idle_action) == (600, "terminate")
+    assert not usual.unsigned
+    assert not usual.skip_recorded
+    other = settings(
+        WARM="False",
+        MEMORY="15000",
+        STOP_SECONDS="30",
+        IDLE_SECONDS="60",
+        IDLE_ACTION="reboot",
+        ECS_SERVICE="AppService",
+        NO_SIGN_REQUEST="True",
+        CHECK_IF_DONE_EXACT="True",
+    )
+    assert (other.warm, other.memory_mb, other.stop_seconds) == (False, 15000, 30)
+    assert (other.idle_seconds, other.idle_action) == (60, "reboot")
+    assert (other.service, other.unsigned, other.skip_recorded) == ("AppService", True, True)
+
+
+def test_upload_options_are_the_arguments_of_boto3() -> None:
+    given = '{"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}'
+    read = settings(UPLOAD_OPTIONS=given).upload_arguments
+    assert read == {"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}

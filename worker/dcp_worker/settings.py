@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dcp_worker import upload_flags
+from boto3.s3.transfer import S3Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +72,7 @@ class Settings:
         skip_rule: When outputs alone make a job count as done; None: they never do.
         skip_recorded: A job counts as done when an earlier run has recorded its success with the
             same pipeline and CSV, and its outputs are there.
+        upload_arguments: How outputs are stored, as boto3's uploads take it (ExtraArgs).
     """
 
     region: str
@@ -142,7 +144,7 @@ class Settings:
             skip_rule=_skip_rule(read),
             skip_recorded=read.flag("CHECK_IF_DONE_EXACT"),
             plugins=_plugins(read),
-            upload_arguments=read.upload_flags("UPLOAD_FLAGS"),
+            upload_arguments=read.upload_arguments("UPLOAD_OPTIONS"),
         )
         if read.wrong:
             raise SettingsError("\n".join(read.wrong))
@@ -210,9 +212,18 @@ class _Reader:
             self.wrong.append(f"{name} is {text!r}; allowed are {', '.join(allowed)}.")
         return text
 
-    def upload_flags(self, name: str) -> dict[str, object]:
+    def upload_arguments(self, name: str) -> dict[str, object]:
+        """A JSON object of arguments of an upload (boto3's ExtraArgs)."""
         try:
-            return upload_flags.parse(self.text(name, ""))
+            value = json.loads(self.text(name, "{}"))
         except ValueError as error:
-            self.wrong.append(f"{name}: {error}.")
+            self.wrong.append(f"{name} is not JSON: {error}.")
             return {}
+        if not isinstance(value, dict):
+            self.wrong.append(f"{name} is not a JSON object.")
+            return {}
+        unknown = sorted(value.keys() - set(S3Transfer.ALLOWED_UPLOAD_ARGS))
+        if unknown:
+            allowed = ", ".join(S3Transfer.ALLOWED_UPLOAD_ARGS)
+            self.wrong.append(f"{name} has {', '.join(unknown)}; allowed are {allowed}.")
+        return value
