@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dcp_worker import inputs, outputs
+from dcp_worker import outputs
 from dcp_worker.diagnosis import JobFailedError
-from dcp_worker.inputs import Sources
 from dcp_worker.interruption import InterruptedJobError, Interruption
 from dcp_worker.settings import SkipRule
 from hypothesis import given
@@ -40,7 +39,8 @@ def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_pat
     (tmp_path / "masks" / "a b.png").write_bytes(b"\0" * 5_000)
     arguments = {"ContentType": "text/plain", "Metadata": {"plate": "P1"}}
     written = outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/P1/", arguments, go_on)
-    assert written == outputs.Written(2, 5_014)
+    assert written == outputs.Written({"Image.csv": 14, "masks/a b.png": 5_000})
+    assert (written.files, written.bytes) == (2, 5_014)
     assert cloud.keys() == ["out/P1/Image.csv", "out/P1/masks/a b.png"]
     head = cloud.s3.head_object(Bucket=cloud.bucket, Key="out/P1/Image.csv")
     assert (head["ContentType"], head["Metadata"]) == ("text/plain", {"plate": "P1"})
@@ -62,37 +62,3 @@ def test_an_interrupted_upload_is_given_up(cloud: Cloud, tmp_path: Path) -> None
     with pytest.raises(InterruptedJobError):
         outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, interrupted)
     assert cloud.keys() == []
-
-
-def fetch_input(cloud: Cloud, folder: Path, prefix: str) -> list[str]:
-    said: list[str] = []
-    sources = Sources(cloud.bucket, cloud.bucket, mounted=False)
-    inputs.fetch_input(cloud.s3, prefix, sources, folder, go_on, said.append)
-    return said
-
-
-def test_the_default_input_folder_is_what_lies_below_input(cloud: Cloud, tmp_path: Path) -> None:
-    cloud.put({"rules/a.txt": b"a", "rules/deep/b.txt": b"b", "rules2/c.txt": b"c", "rules/": b""})
-    assert fetch_input(cloud, tmp_path, "/rules") == []
-    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")}
-    assert found == {"a.txt", "deep/b.txt"}
-
-
-def test_the_empty_folder_of_a_console_hides_no_other_bucket(cloud: Cloud, tmp_path: Path) -> None:
-    workspace = f"{cloud.bucket}.workspace"
-    cloud.s3.create_bucket(Bucket=workspace)
-    cloud.s3.put_object(Bucket=workspace, Key="rules/", Body=b"")
-    cloud.put({"rules/a.txt": b"a"})
-    sources = Sources(cloud.bucket, workspace, mounted=False)
-    inputs.fetch_input(cloud.s3, "rules", sources, tmp_path, go_on, print)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_an_input_folder_of_images_is_not_downloaded(
-    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inputs, "INPUT_OBJECTS", 2)
-    cloud.put({f"images/{number}.tif": b"x" for number in range(3)})
-    (said,) = fetch_input(cloud, tmp_path, "images")
-    assert "stays empty" in said
-    assert list(tmp_path.iterdir()) == []

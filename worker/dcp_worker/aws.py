@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # botocore's standard mode retries throttling, 5xx and lost connections with growing, jittered
 # delays, and nothing else ("Retries", boto3 documentation).
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10)
+# A slot fetches the inputs of one job while it publishes the outputs of another.
 S3_CONNECTIONS = 20
 # The job's log must never hold up the job.
 BRIEFLY = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=5)
@@ -23,9 +25,17 @@ BRIEFLY = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeou
 
 @dataclass(frozen=True)
 class Clients:
-    """One client a service; credentials are the task role's."""
+    """One client a service; credentials are the task role's.
+
+    botocore asks for a bucket whose name has dots by path, since no certificate covers its
+    virtual host, and follows a bucket to its own region.
+
+    Attributes:
+        anonymous_s3: For public buckets: its requests carry no signature, and need no credentials.
+    """
 
     s3: S3Client
+    anonymous_s3: S3Client
     sqs: SQSClient
     logs: CloudWatchLogsClient
 
@@ -33,9 +43,12 @@ class Clients:
     def of(cls, region: str) -> Clients:
         """Clients for a region."""
         session = boto3.session.Session(region_name=region)
-        many = RETRIES.merge(Config(max_pool_connections=S3_CONNECTIONS))
+        many = RETRIES.merge(Config(max_pool_connections=2 * S3_CONNECTIONS))
         return cls(
             s3=session.client("s3", config=many),
+            anonymous_s3=session.client(
+                "s3", config=many.merge(Config(signature_version=UNSIGNED))
+            ),
             sqs=session.client("sqs", config=RETRIES),
             logs=session.client("logs", config=BRIEFLY),
         )

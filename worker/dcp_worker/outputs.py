@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dcp_worker import transfer
-from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_s3
+from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.transfer import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,16 +19,28 @@ if TYPE_CHECKING:
     from dcp_worker.interruption import Check
     from dcp_worker.settings import SkipRule
 
-_CONFIRMED_AT_ONCE = 10
 _LISTED = 100_000
 
 
 @dataclass(frozen=True)
 class Written:
-    """How many files and bytes of outputs are in S3."""
+    """The outputs of a job in S3.
 
-    files: int
-    bytes: int
+    Attributes:
+        sizes: Path below the job's output folder -> bytes.
+    """
+
+    sizes: Mapping[str, int]
+
+    @property
+    def files(self) -> int:
+        """How many."""
+        return len(self.sizes)
+
+    @property
+    def bytes(self) -> int:
+        """Of all together."""
+        return sum(self.sizes.values())
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -58,36 +69,32 @@ def publish(
     Raises:
         JobFailedError: S3 does not take a file, or has another size of it.
     """
-    paths = files_below(folder)
-    keys = [f"{prefix}{path.relative_to(folder).as_posix()}" for path in paths]
-    sizes = [path.stat().st_size for path in paths]
-    transfer.upload(s3, list(zip(map(str, paths), keys)), bucket, arguments, check)
-    with ThreadPoolExecutor(_CONFIRMED_AT_ONCE) as pool:
-        stored = list(pool.map(lambda key: _size(s3, bucket, key), keys))
-    for key, size, found in zip(keys, sizes, stored):
-        if size != found:
+    there = Bucket(bucket, s3)
+    sizes = {
+        path.relative_to(folder).as_posix(): path.stat().st_size for path in files_below(folder)
+    }
+    files = [(str(folder / name), f"{prefix}{name}") for name in sizes]
+    transfer.upload(there, files, arguments, check)
+    keys = [key for _, key in files]
+    stored = transfer.each(partial(transfer.head, there, what="output"), keys, check)
+    for found, size in zip(stored, sizes.values()):
+        if found.size != size:
             raise JobFailedError(
                 Diagnosis(
                     "upload_incomplete",
-                    f"s3://{bucket}/{key} has {found} bytes after the upload of {size}.",
+                    f"{found} has {found.size} bytes after the upload of {size}.",
                     "",
                     "It is tried again.",
                     permanent=False,
                 )
             )
-    return Written(len(paths), sum(sizes))
-
-
-def _size(s3: S3Client, bucket: str, key: str) -> int:
-    try:
-        return s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
-    except (BotoCoreError, ClientError) as error:
-        raise JobFailedError(diagnose_s3(error, "output", bucket, key)) from error
+    return Written(sizes)
 
 
 def already_there(s3: S3Client, bucket: str, prefix: str, rule: SkipRule) -> bool:
     """Whether the output folder of a job holds what the rule asks for."""
-    return satisfies(transfer.listing(s3, bucket, prefix, _LISTED), rule)
+    listed = transfer.listing(Bucket(bucket, s3), prefix, _LISTED)
+    return satisfies(((stored.key, stored.size) for stored in listed), rule)
 
 
 def satisfies(objects: Iterable[tuple[str, int]], rule: SkipRule) -> bool:

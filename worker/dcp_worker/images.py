@@ -1,0 +1,76 @@
+"""A job's images: all there, room for them, brought to the machine whole, and images indeed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dcp_worker import integrity, transfer
+from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.load_data import MOUNT
+
+if TYPE_CHECKING:
+    from dcp_worker.inputs import Sources
+    from dcp_worker.interruption import Check
+    from dcp_worker.load_data import S3Object
+    from dcp_worker.transfer import Stored
+
+
+def fetch(
+    images: Mapping[str, S3Object], sources: Sources, check: Check, say: Callable[[str], None]
+) -> None:
+    """Download images, unless they are mounted, and look at every one.
+
+    Args:
+        images: Local path -> object.
+        sources: The buckets.
+        check: Raises when the job is interrupted.
+        say: Takes a line for the job's log.
+
+    Raises:
+        JobFailedError: An image is missing or broken, or the disk has no room.
+    """
+    mounted = {path: place for path, place in images.items() if path.startswith(f"{MOUNT}/")}
+    _check_mounted(mounted)
+    wanted = {path: place for path, place in images.items() if path not in mounted}
+
+    def look(place: S3Object) -> Stored:
+        return transfer.head(sources.bucket(place.bucket), place.key, "image")
+
+    stored = dict(zip(wanted, transfer.each(look, wanted.values(), check)))
+    transfer.download("image", stored, check)
+    problems = transfer.each(integrity.problem, images, check)
+    _check_sound([(place, text) for place, text in zip(images.values(), problems) if text])
+    if stored:
+        size = sum(found.size for found in stored.values())
+        say(f"Downloaded {len(stored)} images, {size / 1e6:.1f} MB.")
+
+
+def _check_mounted(images: Mapping[str, S3Object]) -> None:
+    missing = [place for path, place in images.items() if not os.path.exists(path)]
+    if missing:
+        raise JobFailedError(
+            Diagnosis(
+                "image_missing",
+                f"{len(missing)} of {len(images)} images do not exist, the first is {missing[0]}.",
+                "",
+                "Correct the CSV, or copy the image there.",
+                permanent=True,
+            )
+        )
+
+
+def _check_sound(broken: Sequence[tuple[S3Object, str]]) -> None:
+    if broken:
+        place, problem = broken[0]
+        more = f", and {len(broken) - 1} more images are broken" if len(broken) > 1 else ""
+        raise JobFailedError(
+            Diagnosis(
+                "image_broken",
+                f"The image {place} {problem}{more}.",
+                "",
+                "Copy it again from the microscope.",
+                permanent=True,
+            )
+        )
