@@ -1,0 +1,118 @@
+"""What the worker is compared with: a poller as simple as it was before there was dcp.
+
+For each message it downloads, runs CellProfiler's command line in a new process, sleeps 30 s so
+that all files are written, uploads them with another process, and deletes the message. It ends
+with a poll that finds nothing. That last poll is left out here, in its favour; so are the start
+of its container and an AWS CLI that starts more slowly than the upload's Python.
+
+    python worker_reference.py FOLDER BUCKET PREFIX    # the upload
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from deployments.examples.demo.make_plate import BUCKET_MOUNT
+
+SLEEP_SECONDS = 30
+POLL_SECONDS = 20
+# As in the worker: the arithmetic of both is to be the same.
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+def jobs_per_hour(
+    sqs: Any, s3: Any, queue_url: str, bucket: str, cellprofiler: Path, folder: Path, jobs: int
+) -> float:
+    """Work off so many messages, one after another, from the first receive to the last delete.
+
+    Args:
+        sqs: Client.
+        s3: Client.
+        queue_url: Where the messages wait.
+        bucket: Of everything.
+        cellprofiler: The command.
+        folder: For local files.
+        jobs: How many messages to take.
+
+    Raises:
+        RuntimeError: CellProfiler or the upload failed, or no message came.
+    """
+    first = 0.0
+    for _ in range(jobs):
+        answer = sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=POLL_SECONDS)
+        first = first or time.monotonic()
+        if not answer.get("Messages"):
+            raise RuntimeError("The reference found no message.")
+        received = answer["Messages"][0]
+        perform(s3, bucket, json.loads(received["Body"]), cellprofiler, folder)
+        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=received["ReceiptHandle"])
+    return jobs * 3600 / (time.monotonic() - first)
+
+
+def perform(
+    s3: Any, bucket: str, message: dict[str, str], cellprofiler: Path, folder: Path
+) -> None:
+    """Do one job."""
+    shutil.rmtree(folder, ignore_errors=True)
+    output, done = folder / "output", folder / "done"
+    output.mkdir(parents=True)
+    pipeline = folder / "pipeline.cppipe"
+    s3.download_file(bucket, message["pipeline"], str(pipeline))
+    data_file = localize(s3, bucket, message, folder)
+    words = [str(cellprofiler), "-c", "-r", "-p", str(pipeline), "-i", str(folder)]
+    words += ["-o", str(output), "-d", str(done), f"--data-file={data_file}"]
+    words += ["-g", message["Metadata"]]
+    with (folder / "log").open("wb") as log:
+        environment = {**os.environ, **ONE_THREAD}
+        run = subprocess.run(
+            words, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    if run.returncode or not done.read_text().startswith("Complete"):
+        raise RuntimeError(f"The reference's CellProfiler failed: {folder / 'log'}")
+    time.sleep(SLEEP_SECONDS)
+    group = [pair.partition("=")[2] for pair in message["Metadata"].split(",")]
+    prefix = f"{message['output']}/{'-'.join(group)}"
+    subprocess.run([sys.executable, __file__, str(output), bucket, prefix], check=True)
+
+
+def localize(s3: Any, bucket: str, message: dict[str, str], folder: Path) -> Path:
+    """Download CSV and images of the message's group; the CSV with local paths."""
+    text = s3.get_object(Bucket=bucket, Key=message["data_file"])["Body"].read().decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    group = dict(pair.split("=") for pair in message["Metadata"].split(","))
+    for row in rows:
+        wanted = group.items() <= row.items()
+        for name in [name for name in row if name.startswith("PathName_")]:
+            key_folder = row[name].removeprefix(f"{BUCKET_MOUNT}/")
+            file = row[name.replace("PathName_", "FileName_")]
+            row[name] = str(folder / key_folder)
+            if wanted:
+                Path(row[name]).mkdir(parents=True, exist_ok=True)
+                s3.download_file(bucket, f"{key_folder}/{file}", f"{row[name]}/{file}")
+    path = folder / "load_data.csv"
+    with path.open("w", newline="") as target:
+        writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def upload(folder: Path, bucket: str, prefix: str) -> None:
+    """Upload all files of a folder: what the subprocess does."""
+    s3 = boto3.client("s3")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder)}")
+
+
+if __name__ == "__main__":
+    upload(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -1,0 +1,234 @@
+"""Runs of the worker for the benchmark: AWS on this computer, a container, batches of jobs.
+
+The worker is seen from outside only: its environment, the queue, S3, its processes. AWS is moto's
+server in this very process; a long poll costs it 0.3 % of a core, a job some 30 ms.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import worker_plate
+from moto.server import ThreadedMotoServer
+from worker_memory import sampled
+from worker_plate import Job
+
+REGION = "us-east-1"
+APP = "benchmark"
+RUN = "20240131T120000Z-benchmark"
+WORKER_PYTHON = Path(__file__).resolve().parents[1] / ".venv-worker" / "bin" / "python"
+_STOP_SECONDS = 60
+_LOOK_SECONDS = 0.5
+# Characters of a log that explain a failure.
+_SHOWN = 3000
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that has succeeded. Times in seconds, clocks since the epoch.
+
+    Attributes:
+        data_file: Key of its CSV.
+        arithmetic: Sum of the ExecutionTime_ columns of its Image.csv: the CPU seconds of
+            CellProfiler's process while its modules ran. Loading the pipeline and the CSV,
+            preparing and closing the measurements, and writing the spreadsheets are not in it.
+        received: When its message was received.
+        ended: When its outputs were confirmed, just before its record was written.
+        seconds: Of its phases, as the record has them.
+    """
+
+    data_file: str
+    arithmetic: float
+    received: float
+    ended: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs that were sent at once and have succeeded, in the order of their ends."""
+
+    jobs: Sequence[Done]
+    slot_mb: float
+    supervisor_mb: float
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the first receive to the last record."""
+        return self.jobs[-1].ended - min(job.received for job in self.jobs)
+
+    @property
+    def arithmetic(self) -> float:
+        """Seconds of CellProfiler's modules."""
+        return sum(job.arithmetic for job in self.jobs)
+
+    @property
+    def per_hour(self) -> float:
+        """Jobs an hour."""
+        return len(self.jobs) * 3600 / self.wall
+
+    def intervals(self) -> list[tuple[str, float]]:
+        """CSV of each job, and seconds since the end before it (or the first receive)."""
+        starts = [min(job.received for job in self.jobs), *(job.ended for job in self.jobs)]
+        return [
+            (job.data_file, job.ended - start)
+            for start, job in zip(starts, self.jobs, strict=False)
+        ]
+
+
+@dataclass
+class Aws:
+    """One app's resources."""
+
+    bucket: str
+    queue_url: str
+    dead_letter_url: str
+    s3: Any
+    sqs: Any
+
+    @classmethod
+    def make(cls) -> "Aws":
+        """Make them."""
+        s3, sqs = boto3.client("s3"), boto3.client("sqs")
+        s3.create_bucket(Bucket=f"{APP}-bucket")
+        dead = sqs.create_queue(QueueName=f"{APP}Dead")["QueueUrl"]
+        url = sqs.create_queue(QueueName=f"{APP}Queue")["QueueUrl"]
+        boto3.client("logs").create_log_group(logGroupName=APP)
+        s3.put_object(
+            Bucket=f"{APP}-bucket", Key=worker_plate.PIPELINE, Body=worker_plate.pipeline()
+        )
+        return cls(f"{APP}-bucket", url, dead, s3, sqs)
+
+    def environment(self, slots: int) -> dict[str, str]:
+        """The container's, as the task definition has it."""
+        return {
+            "AWS_REGION": REGION,
+            "APP_NAME": APP,
+            "RUN_ID": RUN,
+            "SQS_QUEUE_URL": self.queue_url,
+            "SQS_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
+            "SQS_MESSAGE_VISIBILITY": "600",
+            "JOB_RETRIES": "3",
+            "AWS_BUCKET": self.bucket,
+            "DOCKER_CORES": str(slots),
+            "SECONDS_TO_START": "0",
+            "LOG_GROUP_NAME": APP,
+            "CHECK_IF_DONE_BOOL": "False",
+            "DOWNLOAD_FILES": "True",
+        }
+
+    def text(self, key: str) -> str:
+        """Content of an object."""
+        text: str = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
+        return text
+
+    def send(self, jobs: Sequence[Job]) -> float:
+        """Send messages; the time (epoch) before the first was sent."""
+        started = time.time()
+        for job in jobs:
+            self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=job.message)
+        return started
+
+    def records(self, status: str) -> set[str]:
+        """Ids of the jobs that have a record of this status."""
+        prefix = f"dcp/{APP}/{RUN}/results/{status}/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key.removeprefix(prefix).removesuffix(".json") for key in keys}
+
+    def done(self, job: Job, sent: float) -> Done:
+        """What the record and the outputs of a job tell."""
+        record = json.loads(self.text(f"dcp/{APP}/{RUN}/results/succeeded/{job.job_id}.json"))
+        rows = csv.DictReader(io.StringIO(self.text(f"{job.output}Image.csv")))
+        times = (row[name] for row in rows for name in row if name.startswith("ExecutionTime_"))
+        return Done(
+            data_file=job.data_file,
+            arithmetic=sum(map(float, times)),
+            received=sent + record["seconds"]["wait"],
+            ended=datetime.fromisoformat(record["ended_at"]).timestamp(),
+            seconds=record["seconds"],
+        )
+
+
+@contextlib.contextmanager
+def aws() -> Iterator[Aws]:
+    """AWS on this computer, named by this process's environment."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_ENDPOINT_URL=f"http://{host}:{port}",
+        AWS_ACCESS_KEY_ID="benchmark",
+        AWS_SECRET_ACCESS_KEY="benchmark",
+        AWS_DEFAULT_REGION=REGION,
+        AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:1/",
+    )
+    try:
+        yield Aws.make()
+    finally:
+        server.stop()
+
+
+@dataclass
+class Container:
+    """A running container of the worker."""
+
+    aws: Aws
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def run(self, jobs: Sequence[Job], limit: float = 600) -> Batch:
+        """Send jobs and wait until all have succeeded, at most `limit` seconds.
+
+        Raises:
+            RuntimeError: A job failed, the container ended, or the time is over.
+        """
+        ids = {job.job_id for job in jobs}
+        end = time.monotonic() + limit
+        with sampled(self.process.pid) as memory:
+            sent = self.aws.send(jobs)
+            while not self.aws.records("succeeded") >= ids:
+                failed = self.aws.records("failed") & ids
+                if failed or self.process.poll() is not None or time.monotonic() > end:
+                    text = self.log.read_text(errors="replace")[-_SHOWN:]
+                    raise RuntimeError(f"{len(failed)} jobs failed. The container's log: {text}")
+                time.sleep(_LOOK_SECONDS)
+        done = sorted((self.aws.done(job, sent) for job in jobs), key=lambda one: one.ended)
+        return Batch(done, memory.slot_mb, memory.supervisor_mb)
+
+
+@contextlib.contextmanager
+def container(cloud: Aws, folder: Path, slots: int) -> Iterator[Container]:
+    """Start a container; stop it as ECS does at the end."""
+    folder.mkdir()
+    log = folder.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(WORKER_PYTHON), "-m", "dcp_worker"],
+            cwd=folder,
+            env={**os.environ, **cloud.environment(slots)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Container(cloud, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its slots end with it
+            process.wait()
