@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from prefect import Task, task
@@ -92,6 +94,13 @@ class Aws:
         parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
         make = functools.partial(session.client, region_name=region, **parameters)
         return cls(**{name: cast(Any, make(name)) for name in cls.__dataclass_fields__})
+
+
+def unsigned(s3: "S3Client") -> "S3Client":
+    """A client like this one that asks without credentials, for public buckets."""
+    session = boto3.session.Session(region_name=s3.meta.region_name)
+    config = s3.meta.config.merge(Config(signature_version=UNSIGNED))
+    return session.client("s3", endpoint_url=s3.meta.endpoint_url, config=config)
 
 
 def error_code(error: BaseException) -> str:

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import ServiceTypeDef, TagTypeDef
 
 DIGEST_TAG = "dcp:digest"
+# What mounting a file system takes within a container ("Running Mountpoint for Amazon S3 in a
+# Docker container"), without all that "privileged" would give besides.
+FUSE: dict[str, Any] = {
+    "devices": [{"hostPath": "/dev/fuse", "containerPath": "/dev/fuse"}],
+    "capabilities": {"add": ["SYS_ADMIN"]},
+}
 STOP_SECONDS = 120  # from SIGTERM to SIGKILL: what a spot interruption leaves too
 
 
@@ -71,7 +77,7 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
 def task_definition(run: Run, environment: dict[str, str]) -> dict[str, Any]:
     """The request that registers the worker's task definition (ECS, RegisterTaskDefinition)."""
     config, names = run.config, run.names
-    container = {
+    container: dict[str, Any] = {
         "name": names.container,
         "image": config.dockerhub_tag,
         "cpu": config.cpu_units,
@@ -92,6 +98,8 @@ def task_definition(run: Run, environment: dict[str, str]) -> dict[str, Any]:
             },
         },
     }
+    if not config.download_files:
+        container["linuxParameters"] = FUSE
     definition: dict[str, Any] = {
         "family": names.task_family,
         "networkMode": "bridge",

@@ -1,14 +1,17 @@
 """What is looked at in AWS before anything is created; nothing is changed by it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.errors import AwsRefused, NotFound, Problem
-from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused
+from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused, unsigned
 from tasks.jobs import JobFile
 from tasks.run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @aws_task("preflight")
@@ -63,17 +66,30 @@ def _bucket(run: Run, bucket: str) -> Problem | None:
         for key in ("aws_bucket", "source_bucket", "workspace_bucket", "destination_bucket")
         if getattr(run.config, key) == bucket
     ]
+    refused = "these credentials may not look into the bucket"
+    if _public(run, bucket):
+        refused = "the bucket may not be looked into without credentials (no_sign_request)"
     return _missing(
-        lambda: run.aws.s3.head_bucket(Bucket=bucket),
+        lambda: _s3(run, bucket).head_bucket(Bucket=bucket),
         Problem("run config", keys[0], "there is no such bucket", got=bucket),
-        Problem("run config", keys[0], "these credentials may not look into the bucket", bucket),
+        Problem("run config", keys[0], refused, bucket),
     )
 
 
+def _public(run: Run, bucket: str) -> bool:
+    """Whether the workers will read the bucket without credentials."""
+    return run.config.no_sign_request and bucket == run.config.images_bucket
+
+
+def _s3(run: Run, bucket: str) -> "S3Client":
+    return unsigned(run.aws.s3) if _public(run, bucket) else run.aws.s3
+
+
 def _object(run: Run, where: str, key: str, value: str) -> Problem | None:
-    address = f"s3://{run.config.workspace}/{value}"
+    bucket = run.config.workspace
+    address = f"s3://{bucket}/{value}"
     return _missing(
-        lambda: run.aws.s3.head_object(Bucket=run.config.workspace, Key=value),
+        lambda: _s3(run, bucket).head_object(Bucket=bucket, Key=value),
         Problem(
             where,
             key,

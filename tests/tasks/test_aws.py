@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ParamValid
 from botocore.stub import Stubber
 
 from blocks.errors import DcpError
-from tasks.aws import is_refused, is_transient
+from tasks.aws import is_refused, is_transient, unsigned
 from tasks.submit import send_batch
 
 
@@ -44,6 +44,24 @@ def test_throttling_and_outages_are_asked_again(error: Exception) -> None:
 )
 def test_what_is_wrong_or_refused_fails_at_once(error: Exception) -> None:
     assert not is_transient(error)
+
+
+def test_a_public_bucket_is_asked_without_credentials() -> None:
+    given = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "x"}
+    s3 = boto3.client("s3", region_name="eu-west-1", endpoint_url="http://127.0.0.1:1", **given)
+    headers: dict[str, Any] = {}
+
+    def note(request: Any, **_: Any) -> None:
+        headers.update(request.headers)
+        raise ConnectionRefusedError("noted")
+
+    for client, signed in ((s3, True), (unsigned(s3), False)):
+        headers.clear()
+        client.meta.events.register("before-send.s3.HeadBucket", note)
+        with pytest.raises(ConnectionRefusedError):
+            client.head_bucket(Bucket="open-data")
+        assert ("Authorization" in headers) is signed
+        assert client.meta.endpoint_url == "http://127.0.0.1:1"
 
 
 def sent(sqs: Any, stub: Stubber, failures: list[list[str]], fault: bool = False) -> None:

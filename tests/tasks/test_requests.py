@@ -182,6 +182,17 @@ def test_the_worker_is_told_what_dcp_adds() -> None:
     assert "UPLOAD_OPTIONS" not in environment
 
 
+def test_only_a_container_that_mounts_gets_what_fuse_needs() -> None:
+    run = run_with(download_files=False)
+    definition = task_definition(run, worker_environment(run, "https://sqs/q", "https://sqs/d"))
+    validated("ecs", "RegisterTaskDefinition", definition)
+    (container,) = definition["containerDefinitions"]
+    assert container["linuxParameters"]["devices"][0]["hostPath"] == "/dev/fuse"
+    assert container["linuxParameters"]["capabilities"] == {"add": ["SYS_ADMIN"]}
+    usual = task_definition(run_with(), {})["containerDefinitions"][0]
+    assert "linuxParameters" not in usual
+
+
 def test_a_run_id_is_the_same_for_a_flow_run_that_is_retried() -> None:
     flow_run = "3f9a1c00-1111-2222-3333-444455556666"
     assert new_run_id(NOW, flow_run) == new_run_id(NOW, flow_run) == "20260301-120000-3f9a1c"

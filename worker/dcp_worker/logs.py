@@ -6,9 +6,12 @@ import logging
 import sys
 import warnings
 
+# One line of JSON for each attempt and each look at the machine, without time and speaker.
+_BARE = ("dcp_worker.attempts", "dcp_worker.machine")
+
 
 def to_stdout(who: str) -> None:
-    """Send all logging to standard output, each line saying who speaks; attempts as bare JSON."""
+    """Send all logging to standard output, each line saying who speaks; figures as bare JSON."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(f"%(asctime)s {who} %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -19,6 +22,7 @@ def to_stdout(who: str) -> None:
     warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
     bare = logging.StreamHandler(sys.stdout)
     bare.setFormatter(logging.Formatter("%(message)s"))
-    attempts = logging.getLogger("dcp_worker.attempts")
-    attempts.addHandler(bare)
-    attempts.propagate = False
+    for name in _BARE:
+        figures = logging.getLogger(name)
+        figures.addHandler(bare)
+        figures.propagate = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKOUT = Path("/home/ubuntu/CellProfiler-plugins")
+_REMOTE = "origin"
 
 
 class PluginsError(Exception):
@@ -35,13 +38,49 @@ def prepare(plugins: Plugins | None, checkout: Path = CHECKOUT) -> Path | None:
     if not checkout.is_dir():
         raise PluginsError(f"USE_PLUGINS is 'True', but {checkout} does not exist in the image.")
     if plugins.update:
-        _run(["git", "fetch", "--all", "--tags"], checkout, "UPDATE_PLUGINS")
-    if plugins.commit:
-        _run(["git", "checkout", plugins.commit, "--"], checkout, "PLUGINS_COMMIT")
+        # A tag may have been moved; the image's is then the old one.
+        _run(["git", "fetch", "--tags", "--force", "--prune", _REMOTE], checkout, "UPDATE_PLUGINS")
+    if plugins.commit or plugins.update:
+        _check_out(plugins, checkout)
     active = checkout / "active_plugins"
     if plugins.install:
         _run(_install(plugins.requirements, active.is_dir()), checkout, "INSTALL_REQUIREMENTS")
     return active if active.is_dir() else checkout
+
+
+def _check_out(plugins: Plugins, checkout: Path) -> None:
+    """Bring the checkout to the commit asked for, else to the newest of the remote's main line.
+
+    A branch means the remote's: a local one stays where it was when the image was made.
+    """
+    wanted = plugins.commit or "HEAD"
+    names = [f"refs/remotes/{_REMOTE}/{wanted}", f"refs/tags/{wanted}", wanted]
+    for name in names:
+        if commit := _commit(name, checkout):
+            _run(["git", "checkout", "--detach", "--force", commit], checkout, "PLUGINS_COMMIT")
+            log.info("The plugins are at %s (%s).", commit, wanted)
+            return
+    raise PluginsError(_unknown(plugins, checkout))
+
+
+def _commit(name: str, checkout: Path) -> str:
+    """The commit that a name stands for; empty when there is none."""
+    found = _call(["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"], checkout)
+    return "" if found.returncode else found.stdout.strip()
+
+
+def _unknown(plugins: Plugins, checkout: Path) -> str:
+    fields = ["git", "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/remotes"]
+    known = [name.split(f"{_REMOTE}/")[-1] for name in _call(fields, checkout).stdout.split()]
+    near = difflib.get_close_matches(plugins.commit, known, 3)
+    text = (
+        f"PLUGINS_COMMIT is {plugins.commit!r}, which is no branch, tag or commit of the plugins."
+    )
+    if near:
+        text += f" The nearest are {', '.join(near)}."
+    if not plugins.update:
+        text += " If it is newer than the image, set UPDATE_PLUGINS to 'True'."
+    return text
 
 
 def _install(requirements: str, new_layout: bool) -> list[str]:
@@ -55,9 +94,23 @@ def _install(requirements: str, new_layout: bool) -> list[str]:
 
 def _run(command: list[str], folder: Path, setting: str) -> None:
     log.info("Plugins: %s", shlex.join(command))
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise PluginsError(f"{setting}: {shlex.join(command)} cannot be run: {error}") from error
+    done = _call(command, folder)
     if done.returncode:
         raise PluginsError(f"{setting}: {shlex.join(command)} failed: {done.stderr.strip()}")
+
+
+def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            # A remote that wants a password must fail, not wait for one.
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise PluginsError(f"{shlex.join(command)} cannot be run: {error}") from error
