@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
-from dcp_worker.queue import Lease, Message, Queue
+from dcp_worker.queue import Counts, Lease, Message, Queue
 
 from cloud import Cloud, wait_for
 
@@ -18,6 +21,16 @@ def received(cloud: Cloud, queue: Queue, visibility: int, body: str = "a job") -
     message = queue.receive(visibility)
     assert message is not None
     return message
+
+
+@contextmanager
+def lease_of(queue: Queue, message: Message, visibility: int) -> Iterator[Lease]:
+    lease = Lease(queue, message, visibility)
+    lease.start()
+    try:
+        yield lease
+    finally:
+        lease.end()
 
 
 def test_an_empty_queue_gives_nothing(queue: Queue) -> None:
@@ -35,7 +48,7 @@ def test_a_message_tells_its_attempts(cloud: Cloud, queue: Queue) -> None:
 
 def test_a_lease_outlives_the_visibility_timeout(cloud: Cloud, queue: Queue) -> None:
     message = received(cloud, queue, 2)
-    with Lease(queue, message, 2) as lease:
+    with lease_of(queue, message, 2) as lease:
         # A poll of 3 s sees the message when it is not extended.
         assert queue.receive(30) is None
         assert not lease.lost
@@ -45,7 +58,7 @@ def test_a_lease_outlives_the_visibility_timeout(cloud: Cloud, queue: Queue) -> 
 
 def test_a_lease_is_lost_with_its_message(cloud: Cloud, queue: Queue) -> None:
     message = received(cloud, queue, 3)
-    with Lease(queue, message, 3) as lease:
+    with lease_of(queue, message, 3) as lease:
         queue.delete(message)
         wait_for(lambda: lease.lost, "the loss to be noticed")
 
@@ -53,7 +66,7 @@ def test_a_lease_is_lost_with_its_message(cloud: Cloud, queue: Queue) -> None:
 def test_a_lease_that_cannot_be_extended_ends_with_its_time(cloud: Cloud, queue: Queue) -> None:
     unreachable = Queue(cloud.sqs, cloud.queue_url + "Gone", cloud.dead_letter_url)
     message = received(cloud, queue, 3)
-    with Lease(unreachable, message, 3) as lease:
+    with lease_of(unreachable, message, 3) as lease:
         wait_for(lambda: lease.lost, "the loss to be noticed")
 
 
@@ -84,6 +97,36 @@ def test_only_a_message_that_no_worker_has_had_is_fresh(cloud: Cloud, queue: Que
     letter = letters.receive(30)
     assert letter is not None
     assert not letter.fresh
+
+
+def test_what_is_given_back_unbegun_keeps_its_attempts(cloud: Cloud, queue: Queue) -> None:
+    message = received(cloud, queue, 30)
+    queue.give_back(message)
+    untouched = queue.receive(30)
+    assert untouched is not None
+    assert (untouched.body, untouched.attempt, untouched.fresh) == ("a job", 1, True)
+    queue.hide(untouched, 0)
+    begun = queue.receive(30)
+    assert begun is not None
+    assert begun.attempt == 2
+    queue.give_back(begun)
+    again = queue.receive(30)
+    assert again is not None
+    assert (again.attempt, again.fresh) == (2, False)
+    queue.send_again(again)
+    copy = queue.receive(30)
+    assert copy is not None
+    queue.give_back(copy)
+    last = queue.receive(30)
+    assert last is not None
+    assert (last.attempt, last.fresh) == (1, False)
+
+
+def test_the_queue_counts_its_messages(cloud: Cloud, queue: Queue) -> None:
+    assert queue.counts() == Counts(0, 0, 0)
+    received(cloud, queue, 30)
+    cloud.send("another")
+    assert queue.counts() == Counts(visible=1, in_flight=1, delayed=0)
 
 
 def test_a_dead_letter_carries_its_reason(cloud: Cloud, queue: Queue) -> None:

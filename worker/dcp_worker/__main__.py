@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 
-from dcp_worker import instance, logs, plugins
+from dcp_worker import instance, leaving, logs, metrics, mount, plugins, spot
 from dcp_worker.aws import RETRIES
-from dcp_worker.load_data import MOUNT
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings, SettingsError
 from dcp_worker.supervisor import Supervisor
@@ -34,19 +35,20 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = Settings.from_environment(os.environ)
+        mount.prepare(settings)
         plugins_folder = plugins.prepare(settings.plugins)
-    except SettingsError as error:
+    except (SettingsError, mount.MountError) as error:
         log.error("The worker cannot start. %s", error)
         return BAD_SETTINGS
     except plugins.PluginsError as error:
         log.error("The worker cannot start. %s", error)
         return BAD_PLUGINS
-    if not settings.download_files and not os.path.isdir(MOUNT):
-        log.info("Nothing is mounted at %s: images are read by download.", MOUNT)
+    metrics.watch(Path.cwd())
     instance_id = instance.identify(os.environ)
     session = boto3.session.Session(region_name=settings.region)
+    ecs = session.client("ecs", config=RETRIES)
+    ec2 = session.client("ec2", config=RETRIES)
     if instance_id:
-        ec2 = session.client("ec2", config=RETRIES)
         cloudwatch = session.client("cloudwatch", config=RETRIES)
         threading.Thread(
             target=instance.set_up, args=(ec2, cloudwatch, settings, instance_id), daemon=True
@@ -55,9 +57,12 @@ def main() -> int:
         settings,
         session.client("sqs", config=RETRIES),
         Protection(os.environ),
-        instance_id,
         plugins_folder,
+        instance_id,
+        partial(leaving.end_machine, ecs, ec2, settings, instance_id),
+        partial(leaving.replace_machine, ec2, instance_id),
     )
+    spot.watch(os.environ, supervisor.retire)
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, supervisor.stop)
     supervisor.run()

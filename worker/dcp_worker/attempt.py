@@ -1,4 +1,7 @@
-"""One attempt at a job, from its inputs to its confirmed outputs. It touches no queue."""
+"""One attempt at a job in its three parts: inputs fetched, computed, outputs published.
+
+Each part may run on another thread, while another job is in another part. No part touches a queue.
+"""
 
 from __future__ import annotations
 
@@ -14,114 +17,100 @@ from dcp_worker import cellprofiler, inputs, outputs
 from dcp_worker.diagnosis import Evidence, JobFailedError, diagnose, diagnose_os
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-    from dcp_worker.inputs import Sources
+    from dcp_worker.inputs import Inputs, Origin
     from dcp_worker.interruption import Check
     from dcp_worker.message import Job
+    from dcp_worker.outputs import Written
     from dcp_worker.record import Figures
-    from dcp_worker.settings import Settings
+    from dcp_worker.workplace import Workplace
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Where and with what a slot works.
+class Attempt:
+    """One attempt: its job, its folder, and what it has taken so far.
 
-    Attributes:
-        settings: The worker's.
-        s3: The client.
-        folder: The slot's own folder; emptied before and after every job.
-        sources: Buckets of the inputs.
-        plugins: Plugins directory, if any.
+    All parts raise `JobFailedError` with the diagnosis when the job fails, and what `check` raises
+    when it is interrupted.
     """
 
-    settings: Settings
-    s3: S3Client
+    work: Workplace
+    job: Job
     folder: Path
-    sources: Sources
-    plugins: Path | None
+    figures: Figures
+    say: Callable[[str], None]
 
+    def prepare(self, origin: Origin, check: Check) -> Inputs:
+        """Fetch the inputs into an emptied folder."""
+        with self._timed("download"), _disk(self.folder):
+            remove(self.folder)
+            self.folder.mkdir(parents=True)
+            return inputs.fetch(self.job, self.work.sources, origin, self.folder, check, self.say)
 
-def perform(
-    bench: Bench, job: Job, figures: Figures, check: Check, say: Callable[[str], None]
-) -> None:
-    """Do a job: download, run CellProfiler, upload.
+    def compute(self, found: Inputs, check: Check) -> Path:
+        """Run CellProfiler and judge it; the folder of its outputs."""
+        with _disk(self.folder):
+            call = self._call(found)
+            call.output_folder.mkdir()
+            temporary = self.folder / "tmp"
+            temporary.mkdir()
+            timeout = self.work.settings.job_timeout
+            with self._timed("cellprofiler"):
+                ended = self.work.engine.run(call, temporary, timeout, check, self.say)
+            self.figures.peak_memory_mb = ended.peak_memory_mb
+            diagnosis = diagnose(_evidence(ended, call))
+        if diagnosis is not None:
+            raise JobFailedError(diagnosis)
+        return call.output_folder
 
-    Outputs go to their final keys only after CellProfiler has succeeded, and local files are gone
-    afterwards, whatever happens.
+    def publish(self, output: Path, check: Check) -> Written:
+        """Upload the outputs to their final keys, confirmed."""
+        settings = self.work.settings
+        with self._timed("upload"), _disk(self.folder):
+            written = outputs.publish(
+                self.work.clients.s3,
+                output,
+                settings.destination_bucket,
+                self.job.output,
+                settings.upload_arguments,
+                check,
+            )
+        self.figures.files, self.figures.bytes = written.files, written.bytes
+        return written
 
-    Args:
-        bench: The slot's.
-        job: What to do.
-        figures: Filled on the way, so that a failed attempt has its times too.
-        check: Raises when the attempt is interrupted.
-        say: Takes the lines of the job's log.
-
-    Raises:
-        JobFailedError: The job failed; the diagnosis says why.
-        InterruptedJobError: As `check` does.
-    """
-    settings = bench.settings
-    try:
-        with _emptied(bench.folder) as folder:
-            with _timed(figures, "download"):
-                found = inputs.fetch(bench.s3, job, bench.sources, folder, check, say)
-            output = _run(bench, job, found, figures, check, say)
-            check()
-            with _timed(figures, "upload"):
-                written = outputs.publish(
-                    bench.s3,
-                    output,
-                    settings.destination_bucket,
-                    job.output,
-                    settings.upload_arguments,
-                    check,
-                )
-            figures.files, figures.bytes = written.files, written.bytes
-    except OSError as error:
-        raise JobFailedError(diagnose_os(error, f"working in {bench.folder}")) from error
-
-
-def _run(
-    bench: Bench,
-    job: Job,
-    found: inputs.Inputs,
-    figures: Figures,
-    check: Check,
-    say: Callable[[str], None],
-) -> Path:
-    """Run CellProfiler and judge it; the folder of its outputs."""
-    output, temporary = bench.folder / "output", bench.folder / "tmp"
-    done_file = bench.folder / "done"
-    output.mkdir()
-    temporary.mkdir()
-    call = cellprofiler.Call(
-        pipeline=found.pipeline,
-        data_file=found.data_file,
-        group="" if job.data_file.endswith(".txt") else job.metadata,
-        input_folder=found.folder,
-        output_folder=output,
-        done_file=done_file,
-        plugins=bench.plugins,
-        always_continue=bench.settings.always_continue,
-    )
-    with _timed(figures, "cellprofiler"):
-        ended = cellprofiler.run(call, temporary, bench.settings.job_timeout, check, say)
-    figures.peak_memory_mb = ended.peak_memory_mb
-    diagnosis = diagnose(
-        Evidence(
-            exit_status=ended.exit_status,
-            signal=ended.signal,
-            timed_out=ended.timed_out,
-            done=_first_line(done_file),
-            log=ended.log,
-            files=len(outputs.files_below(output)),
-            seconds=ended.seconds,
+    def _call(self, found: Inputs) -> cellprofiler.Call:
+        return cellprofiler.Call(
+            pipeline=found.pipeline,
+            data_file=found.data_file,
+            group="" if self.job.data_file.endswith(".txt") else self.job.metadata,
+            input_folder=found.folder,
+            output_folder=self.folder / "output",
+            # Of this attempt alone: one of an earlier attempt would speak for it.
+            done_file=self.folder / "done",
+            plugins=self.work.plugins,
+            always_continue=self.work.settings.always_continue,
+            numbering=found.numbering,
+            whole_csv=found.whole_csv,
         )
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self.figures, phase, time.monotonic() - started)
+
+
+def _evidence(ended: cellprofiler.Ended, call: cellprofiler.Call) -> Evidence:
+    return Evidence(
+        exit_status=ended.exit_status,
+        signal=ended.signal,
+        timed_out=ended.timed_out,
+        done=_first_line(call.done_file),
+        log=ended.log,
+        files=len(outputs.files_below(call.output_folder)),
+        seconds=ended.seconds,
     )
-    if diagnosis is not None:
-        raise JobFailedError(diagnosis)
-    return output
 
 
 def _first_line(path: Path) -> str | None:
@@ -131,26 +120,14 @@ def _first_line(path: Path) -> str | None:
 
 
 @contextmanager
-def _emptied(folder: Path) -> Iterator[Path]:
-    """The folder, empty; and gone at the end."""
-    remove(folder)
-    folder.mkdir(parents=True)
+def _disk(folder: Path) -> Iterator[None]:
     try:
-        yield folder
-    finally:
-        remove(folder)
+        yield
+    except OSError as error:
+        raise JobFailedError(diagnose_os(error, f"working in {folder}")) from error
 
 
 def remove(folder: Path) -> None:
     """Remove a folder with all that is in it, if it is there."""
     if folder.exists():
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _timed(figures: Figures, phase: str) -> Iterator[None]:
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        setattr(figures, phase, time.monotonic() - started)

@@ -1,251 +1,213 @@
-"""What becomes of one message: done, skipped, returned, or given up. Nothing is lost between.
+"""One message at hand, from its receipt to its end: opened, computed, published.
 
-The order is the same in every case: outputs confirmed, then the record, then the queue. Whoever
-dies in between leaves a message that comes back, and a job with a success record in its run is
-not done again.
+The three steps may run on different threads, one after the other; whichever way one of them
+fails, the attempt ends there: with its record, its message dealt with, its files removed.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
+import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import attempt, message, outputs, record
+from dcp_worker import done, inputs, message, outputs, record
+from dcp_worker.attempt import Attempt, remove
 from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_s3
-from dcp_worker.interruption import InterruptedJobError, Interruption
+from dcp_worker.ending import Ending
+from dcp_worker.interruption import (
+    COMPUTING,
+    PUBLISHING,
+    InterruptedJobError,
+    Interruption,
+)
 from dcp_worker.job_log import JobLog, stream_name
-from dcp_worker.queue import RETURN_SECONDS, Lease, Message, Queue
-from dcp_worker.record import Figures, Result
+from dcp_worker.pace import can_end
+from dcp_worker.queue import Lease, Message
+from dcp_worker.record import Figures
 
 if TYPE_CHECKING:
-    from dcp_worker.attempt import Bench
-    from dcp_worker.aws import Clients
+    from pathlib import Path
+
+    from dcp_worker.inputs import Inputs, Origin
     from dcp_worker.message import Job
+    from dcp_worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
-# One line of JSON for every attempt, for whoever counts or charts them.
-attempts = logging.getLogger("dcp_worker.attempts")
-
-# Before a failed message is tried again, times its attempts: the next machine may do better.
-RETRY_SECONDS = 5
-# SQS takes no other control characters in an attribute ("MessageAttributeValue", SQS API).
-_UNSENDABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ATTRIBUTE_LENGTH = 256
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """What a slot works with for as long as it lives."""
+@dataclass
+class Held:
+    """A received message.
 
-    clients: Clients
-    queue: Queue
-    bench: Bench
-    instance_id: str
-
-
-def handle(work: Workplace, received: Message, stopping: Callable[[], bool]) -> bool:
-    """Bring one message to its end.
-
-    Args:
+    Attributes:
         work: The slot's.
         received: The message.
-        stopping: Whether the container is being stopped.
-
-    Returns:
-        Whether the machine is fit for the next one: False after a fault that is not the job's.
+        folder: For the job's files.
+        over: Called once, when the message has been dealt with.
     """
-    settings = work.bench.settings
-    started = datetime.now(timezone.utc)
-    try:
-        job = message.parse(received.body, settings.run_id)
-    except message.BadMessageError as error:
-        log.warning("Message %s is refused: %s", received.message_id, error)
-        ending = _Ending(work, received, None, started, Figures(), lambda line: None)
-        ending.refuse(error)
-        return True
-    stream = stream_name(job.metadata_id)
-    job_log = JobLog(work.clients.logs, settings.log_group, stream)
-    try:
-        job_log.say(f"Start of job {job.job_id}, {job.metadata}, attempt {received.attempt}.")
-        ending = _Ending(work, received, job, started, Figures(), job_log.say)
-        return _work(work, received, job, ending, stopping)
-    finally:
-        job_log.close()
-
-
-def _work(
-    work: Workplace,
-    received: Message,
-    job: Job,
-    ending: _Ending,
-    stopping: Callable[[], bool],
-) -> bool:
-    try:
-        with Lease(work.queue, received, work.bench.settings.visibility) as lease:
-
-            def check() -> None:
-                if lease.lost:
-                    raise InterruptedJobError(Interruption.LEASE_LOST)
-                if stopping():
-                    raise InterruptedJobError(Interruption.STOPPING)
-
-            if _known_success(work, job):
-                ending.repeat()
-                return True
-            # What lies in the folder of a job that was begun before may be half of its outputs.
-            if received.fresh and _outputs_exist(work, job):
-                ending.skip()
-                return True
-            attempt.perform(work.bench, job, ending.figures, check, ending.say)
-            if lease.lost:
-                raise InterruptedJobError(Interruption.LEASE_LOST)
-    except InterruptedJobError as error:
-        ending.interrupted(error.interruption)
-    except JobFailedError as error:
-        ending.fail(error.diagnosis)
-        return not error.diagnosis.of_machine
-    except Exception:
-        # A fault of the worker's own. The job is not lost for it, nor does a message that brings
-        # it about go round for ever; the slot is replaced by a fresh one.
-        ending.fail(
-            Diagnosis("worker_error", "The worker failed.", traceback.format_exc(), "", False)
-        )
-        raise
-    else:
-        ending.succeed()
-    return True
-
-
-def _known_success(work: Workplace, job: Job) -> bool:
-    settings = work.bench.settings
-    try:
-        return record.has_succeeded(work.clients.s3, settings.bucket, settings.app_name, job)
-    except (BotoCoreError, ClientError) as error:
-        raise JobFailedError(diagnose_s3(error, "record", settings.bucket, job.job_id)) from error
-
-
-def _outputs_exist(work: Workplace, job: Job) -> bool:
-    settings = work.bench.settings
-    return settings.skip_rule is not None and outputs.already_there(
-        work.clients.s3, settings.destination_bucket, job.output, settings.skip_rule
-    )
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """The ways in which an attempt ends, each with its record and what happens to the message."""
 
     work: Workplace
     received: Message
-    job: Job | None
-    started: datetime
-    figures: Figures
-    say: Callable[[str], None]
+    folder: Path
+    over: Callable[[Held], None]
+    _attempt: Attempt = field(init=False, repr=False)
+    _ending: Ending = field(init=False, repr=False)
+    _lease: Lease = field(init=False, repr=False)
+    _log: JobLog = field(init=False, repr=False)
+    _origin: Origin = field(init=False, repr=False)
+    _inputs: Inputs = field(init=False, repr=False)
+    _output: Path = field(init=False, repr=False)
 
-    def succeed(self) -> None:
-        self._end("succeeded", "", "")
-
-    def skip(self) -> None:
-        self._end("skipped", "already_done", "The output folder already holds the files.")
-
-    def repeat(self) -> None:
-        """A second delivery of a job that is done: its record stands."""
-        self._tell(self._result("repeated", "", "The job has succeeded in this run already."))
-        self._queue("delete", lambda: self.work.queue.delete(self.received))
-
-    def refuse(self, error: message.BadMessageError) -> None:
-        self._bury(self._result("failed", "bad_message", str(error), error.job_id, error.run_id))
-
-    def fail(self, diagnosis: Diagnosis) -> None:
-        last = self.received.attempt >= self.work.bench.settings.job_retries
-        if diagnosis.permanent or last:
-            self._bury(self._result("failed", diagnosis.code, diagnosis.text))
-            return
-        self._tell(self._result("returned", diagnosis.code, diagnosis.text))
-        self._hide(RETRY_SECONDS * self.received.attempt)
-
-    def interrupted(self, interruption: Interruption) -> None:
-        self._tell(self._result("returned", interruption.name.lower(), interruption.value))
-        if interruption is Interruption.LEASE_LOST:
-            return  # the message is another worker's business
-        if self.received.attempt < self.work.bench.settings.job_retries:
-            self._hide(RETURN_SECONDS)
-        else:
-            # Returned once more, SQS would dead-letter it, though the job has not failed.
-            self._queue("send again", lambda: self.work.queue.send_again(self.received))
-
-    def _end(self, status: str, reason: str, text: str) -> None:
-        result = self._result(status, reason, text)
-        if self._write(result):
-            self._tell(result)
-            self._queue("delete", lambda: self.work.queue.delete(self.received))
-
-    def _bury(self, result: Result) -> None:
-        attributes = {
-            "dcp_app": result.app_name,
-            "dcp_run": result.run_id,
-            "job_id": result.job_id,
-            "reason": result.reason,
-            "reason_text": _UNSENDABLE.sub(" ", result.reason_text)[:_ATTRIBUTE_LENGTH],
-        }
-        if self._write(result):
-            self._tell(result)
-            self._queue(
-                "dead-letter", lambda: self.work.queue.dead_letter(self.received, attributes)
-            )
-
-    def _write(self, result: Result) -> bool:
-        """Write the record; without it the message goes back, for a job is over when recorded."""
-        name = result.job_id or f"message-{self.received.message_id}"
+    def open(self) -> bool:
+        """Read the message and fetch its job's inputs; whether there is something to compute."""
+        settings = self.work.settings
+        started = datetime.now(timezone.utc)
         try:
-            record.write(self.work.clients.s3, self.work.bench.settings.bucket, result, name)
-        except (BotoCoreError, ClientError) as error:
-            log.error("The record of %s cannot be written: %s", name, error)
-            self._tell(self._result("returned", "record_unwritten", str(error)))
-            self._hide(RETRY_SECONDS * self.received.attempt)
+            job = message.parse(self.received.body, settings.run_id)
+        except message.BadMessageError as error:
+            log.warning("Message %s is refused: %s", self.received.message_id, error)
+            Ending(self.work, self.received, None, started, Figures()).refuse(error)
+            self.over(self)
             return False
-        return True
+        stream = stream_name(job.metadata_id)
+        self._log = JobLog(self.work.clients.logs, settings.log_group, stream)
+        say = self._log.say
+        say(f"Start of job {job.job_id}, {job.metadata}, attempt {self.received.attempt}.")
+        figures = Figures()
+        self._lease = Lease(self.work.queue, self.received, settings.visibility)
+        self._ending = Ending(self.work, self.received, job, started, figures, say, self._lease.end)
+        self._attempt = Attempt(self.work, job, self.folder, figures, say)
+        self._lease.start()
+        with self._step() as step:
+            if not self._done_before(job):
+                self._inputs = self._attempt.prepare(self._origin, self._not_stopping)
+                self.work.pace.fetching.append(figures.download)
+                step.complete = True
+        return step.complete
 
-    def _hide(self, seconds: int) -> None:
-        self._queue("return", lambda: self.work.queue.hide(self.received, seconds))
+    def compute(self) -> bool:
+        """Run CellProfiler; whether there is something to publish."""
+        started = time.monotonic()
 
-    def _queue(self, what: str, call: Callable[[], None]) -> None:
-        """A call that may fail without harm: SQS returns the message when its time is over."""
+        def check() -> None:
+            self._check_lease()
+            left = self.work.stop.left(COMPUTING)
+            if self.work.stop.ordered and not can_end(
+                time.monotonic() - started, tuple(self.work.pace.computing), left
+            ):
+                raise InterruptedJobError(Interruption.STOPPING)
+
+        with self._step() as step:
+            check()
+            self._output = self._attempt.compute(self._inputs, check)
+            self.work.pace.computing.append(self._attempt.figures.cellprofiler)
+            step.complete = True
+        return step.complete
+
+    def publish(self) -> None:
+        """Upload the outputs and end the job."""
+
+        def check() -> None:
+            self._check_lease()
+            if self.work.stop.left(PUBLISHING) <= 0:
+                raise InterruptedJobError(Interruption.STOPPING)
+
+        with self._step():
+            written = self._attempt.publish(self._output, check)
+            check()
+            self._note(written)
+            self._ending.succeed()
+            self.work.fitness.note(None)
+
+    def give_back(self) -> None:
+        """End a job that has been opened, and not computed, for the sake of an idle slot."""
+        with self._step():
+            self._ending.give_back()
+
+    def _done_before(self, job: Job) -> bool:
+        """End a job that needs no computing; reads where its inputs come from besides."""
+        settings, s3 = self.work.settings, self.work.clients.s3
+        if self._known_success(job):
+            self._ending.repeat()
+            return True
+        # What lies in the folder of a job that was begun before may be half of its outputs.
+        rule = settings.skip_rule if self.received.fresh else None
+        if rule and outputs.already_there(s3, settings.destination_bucket, job.output, rule):
+            self._ending.skip("The output folder already holds the files.")
+            return True
+        self._origin = inputs.origin(job, self.work.sources)
+        if settings.skip_recorded and done.is_done(s3, settings, job, self._origin):
+            self._ending.skip("An earlier run has done it, with the same pipeline and data file.")
+            return True
+        return False
+
+    def _known_success(self, job: Job) -> bool:
+        settings = self.work.settings
         try:
-            call()
+            return record.has_succeeded(
+                self.work.clients.s3, settings.bucket, settings.app_name, job
+            )
         except (BotoCoreError, ClientError) as error:
-            log.warning("Could not %s message %s: %s", what, self.received.message_id, error)
+            raise JobFailedError(
+                diagnose_s3(error, "record", settings.bucket, job.job_id)
+            ) from error
 
-    def _tell(self, result: Result) -> None:
-        attempts.info("%s", json.dumps(result.document()))
-        code = f" ({result.reason})" if result.reason else ""
-        self.say(f"End: {result.status}{code}. {result.reason_text}")
+    def _note(self, written: outputs.Written) -> None:
+        settings = self.work.settings
+        try:
+            done.note(self.work.clients.s3, settings, self._attempt.job, self._origin, written)
+        except (BotoCoreError, ClientError) as error:
+            # Only a later run misses it, and does the job anew.
+            self._log.say(f"The note for later runs could not be written: {error}")
 
-    def _result(
-        self, status: str, reason: str, text: str, job_id: str = "", run_id: str = ""
-    ) -> Result:
-        settings = self.work.bench.settings
-        self.figures.wait = self.received.waited
-        return Result(
-            job=self.job,
-            job_id=self.job.job_id if self.job else job_id,
-            run_id=self.job.run_id if self.job else run_id or settings.run_id,
-            app_name=settings.app_name,
-            status=status,
-            reason=reason,
-            reason_text=text,
-            attempt=self.received.attempt,
-            instance_id=self.work.instance_id,
-            started_at=self.started,
-            ended_at=datetime.now(timezone.utc),
-            log_stream=stream_name(self.job.metadata_id) if self.job else "",
-            figures=self.figures,
-        )
+    def _check_lease(self) -> None:
+        if self._lease.lost:
+            raise InterruptedJobError(Interruption.LEASE_LOST)
+
+    def _not_stopping(self) -> None:
+        self._check_lease()
+        if self.work.stop.ordered:
+            raise InterruptedJobError(Interruption.STOPPING)
+
+    @contextmanager
+    def _step(self) -> Iterator[_Step]:
+        """Whatever happens in a step that does not complete, the attempt ends with it."""
+        step = _Step()
+        try:
+            yield step
+        except InterruptedJobError as error:
+            self._ending.interrupted(error.interruption)
+        except JobFailedError as error:
+            self._ending.fail(error.diagnosis)
+            self.work.fitness.note(error.diagnosis)
+        except Exception:
+            # A fault of the worker's own. The job is not lost for it, nor does a message that
+            # brings it about go round for ever; the slot is replaced by a fresh one.
+            self._ending.fail(
+                Diagnosis("worker_error", "The worker failed.", traceback.format_exc(), "", False)
+            )
+            raise
+        finally:
+            if not step.complete:
+                self._close()
+
+    def _close(self) -> None:
+        self._lease.end()
+        try:
+            remove(self.folder)
+        except OSError as error:
+            log.warning("The files of a job could not be removed: %s", error)
+        self._log.close()
+        self.over(self)
+
+
+@dataclass
+class _Step:
+    complete: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from enum import Enum
 
@@ -23,3 +25,32 @@ class InterruptedJobError(Exception):
 
 # Called between the steps of a job and while one is waited for; raises InterruptedJobError.
 Check = Callable[[], None]
+
+# Shares of the time between the order to stop and the end by force: until when a job may compute,
+# be uploaded, and its slot be alive.
+COMPUTING = 0.75
+PUBLISHING = 0.9
+ALIVE = 0.95
+
+
+class Stop:
+    """The order to stop: nothing new is begun, and what can end in time may end."""
+
+    def __init__(self) -> None:
+        self._ordered = math.inf
+        self._seconds = math.inf
+
+    def order(self, seconds: float) -> None:
+        """Stop within so many seconds; a later order counts when it leaves less time."""
+        now = time.monotonic()
+        if now + seconds < self._ordered + self._seconds:
+            self._ordered, self._seconds = now, seconds
+
+    @property
+    def ordered(self) -> bool:
+        """Whether nothing new may be begun."""
+        return self._seconds < math.inf
+
+    def left(self, share: float) -> float:
+        """Seconds until that share of the time has passed; infinite without an order."""
+        return self._ordered + share * self._seconds - time.monotonic()

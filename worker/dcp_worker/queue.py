@@ -13,9 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dcp_worker.settings import LONGEST_INVISIBILITY
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Mapping
 
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ POLL_SECONDS = 3
 # Longer than a poll, so that a message returned by one slot of a stopping container is not
 # received (and counted as an attempt) by the last poll of another.
 RETURN_SECONDS = POLL_SECONDS + 1
+# On a copy of a message: the attempts before it.
+_ATTEMPTS = "dcp_attempts"
 # SQS's answers when a message is no longer ours.
 _LOST = (
     "ReceiptHandleIsInvalid",
@@ -43,7 +46,8 @@ class Message:
     """A received message.
 
     Attributes:
-        attempt: How often it has been received, this time included.
+        attempt: How often it has been received to be worked on, this time included.
+        attributes: Its message attributes that are text.
         fresh: No worker has had it before, under this message id or another.
         waited: Seconds between its sending and this receipt.
         received_at: Clock (time.monotonic) before the receipt.
@@ -53,9 +57,19 @@ class Message:
     message_id: str
     receipt: str
     attempt: int
+    attributes: Mapping[str, str]
     fresh: bool
     waited: float
     received_at: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Messages in a queue: to be had, in work, and not to be had yet."""
+
+    visible: int
+    in_flight: int
+    delayed: int
 
 
 class Queue:
@@ -80,7 +94,12 @@ class Queue:
         for received in answer.get("Messages", []):
             attributes = received.get("Attributes", {})
             sent = int(attributes.get("SentTimestamp", 0)) / 1000
-            attempt = int(attributes.get("ApproximateReceiveCount", 1))
+            own = {
+                name: value.get("StringValue", "")
+                for name, value in received.get("MessageAttributes", {}).items()
+            }
+            before = int(own.get(_ATTEMPTS, 0))
+            attempt = before + int(attributes.get("ApproximateReceiveCount", 1))
             return Message(
                 body=received["Body"],
                 message_id=received["MessageId"],
@@ -88,7 +107,8 @@ class Queue:
                 attempt=attempt,
                 # Only workers send attributes: a copy of their own, or a dead letter that someone
                 # has moved back.
-                fresh=attempt == 1 and not received.get("MessageAttributes"),
+                fresh=attempt == 1 and own.keys() <= {_ATTEMPTS},
+                attributes=own,
                 waited=max(0.0, time.time() - sent),
                 received_at=started,
             )
@@ -106,12 +126,33 @@ class Queue:
 
     def send_again(self, message: Message) -> None:
         """Replace a message by a new one with the same body, whose attempts count from 0."""
+        self._replace(message, {"dcp_copy_of": message.message_id})
+
+    def give_back(self, message: Message) -> None:
+        """Let others have a message whose job was not begun: this receipt was no attempt.
+
+        SQS counts receipts and cannot take one back, so a copy takes its place.
+        """
+        attempts = {_ATTEMPTS: str(message.attempt - 1)}
+        self._replace(message, {**message.attributes, **attempts})
+
+    def _replace(self, message: Message, attributes: dict[str, str]) -> None:
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=message.body,
-            MessageAttributes={"dcp_copy_of": _string(message.message_id)},
+            MessageAttributes={name: _string(text) for name, text in attributes.items()},
         )
         self.delete(message)
+
+    def counts(self) -> Counts:
+        """How many messages there are, roughly (GetQueueAttributes, SQS API)."""
+        names: list[QueueAttributeNameType] = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
+        return Counts(*(int(answer["Attributes"][name]) for name in names))
 
     def dead_letter(self, message: Message, attributes: dict[str, str]) -> None:
         """Move a message to the dead-letter queue; attributes without text are left out."""
@@ -143,16 +184,12 @@ class Lease:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._extend, name="lease", daemon=True)
 
-    def __enter__(self) -> Lease:
+    def start(self) -> None:
+        """Begin to extend it."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Extend it no more; on return no call to SQS is under way."""
         self._over.set()
         self._thread.join()
 

@@ -1,148 +1,162 @@
-"""A slot: one process that takes one message at a time, for ever, until SIGTERM.
+"""A slot: one process that brings one job after another to its end, for ever, until SIGTERM.
+
+While one job computes, the next is fetched and the last is published, each on a thread of its own.
 
 The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
 standard input: the socket's end tells the slot that the supervisor is gone, and through it the
-slot says which message it holds.
+slot says which messages it holds, as a line of JSON whenever that changes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from dcp_worker import attempt, handling, logs
-from dcp_worker.attempt import Bench
+from dcp_worker import logs
+from dcp_worker.attempt import remove
 from dcp_worker.aws import Clients
-from dcp_worker.handling import Workplace
+from dcp_worker.engine import Engine
 from dcp_worker.inputs import Sources
-from dcp_worker.load_data import MOUNT
-from dcp_worker.queue import Message, Queue
+from dcp_worker.intake import Intake
+from dcp_worker.interruption import ALIVE
+from dcp_worker.queue import Queue
 from dcp_worker.settings import Settings
+from dcp_worker.workplace import Workplace
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from dcp_worker.handling import Held
+
 log = logging.getLogger("dcp_worker.slot")
 
-# A slot that has not ended so long after it was told to is ended by the kernel; SQS then returns
-# its message. ECS waits 120 s between SIGTERM and SIGKILL (stopTimeout).
-LAST_SECONDS = 30
-_LOST_QUEUE_SECONDS = 5
-_LOOK_SECONDS = 0.2
+# The exit status of a slot whose machine is unfit: it is not replaced.
+UNFIT = 3
+# Beside the slots' folders: what all of them use.
+CACHE = "cache"
 _LOG_SECONDS = 3
-_FIRST_REST = 15.0
-_LONGEST_REST = 300.0
+# In a container nothing outlives the first process; elsewhere there is no reason to stay.
+_ORPHAN_SECONDS = 10
+FAILED = 1
 
 
-def rest(faults: int) -> float:
-    """Seconds without a job after so many jobs in a row that failed by the machine's fault.
+class Receipts:
+    """The messages at hand, as the supervisor is told of them."""
 
-    A machine whose disk is full fails a job a second, and would fail a whole queue for ever while
-    sound machines are busy.
-    """
-    return float(min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(faults - 1, 10))) if faults else 0.0
+    def __init__(self, supervisor: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._lock = threading.Lock()
+        self._receipts: list[str] = []
+
+    def changed(self, held: Held, at_hand: bool) -> None:
+        """Tell that a message is at hand, or has been dealt with."""
+        with self._lock:
+            (self._receipts.append if at_hand else self._receipts.remove)(held.received.receipt)
+            with contextlib.suppress(OSError):  # it is gone: _leave_with ends the slot
+                self._supervisor.sendall(json.dumps(self._receipts).encode() + b"\n")
 
 
 class Slot:
-    """Takes messages until it is told to stop."""
+    """Computes what its intake brings, and has the outputs published."""
 
-    def __init__(self, work: Workplace, supervisor: socket.socket) -> None:
+    def __init__(self, work: Workplace, receipts: Receipts) -> None:
         self._work = work
-        self._supervisor = supervisor
-        self.stopping = False
+        self._intake = Intake(work, receipts.changed)
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="slot")
+        self._publishing: Future[None] | None = None
 
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Take no further message and give back the one at hand: the handler of SIGTERM."""
-        if not self.stopping:
-            self.stopping = True
-            signal.alarm(LAST_SECONDS)
+    def run(self) -> int:
+        """Work until stopped; the exit status. An empty queue is no reason to leave."""
+        work = self._work
+        intake = self._threads.submit(self._intake.run)
+        while not work.stop.ordered and not work.fitness.reason and not intake.done():
+            held = self._intake.take()
+            if held is not None and held.compute():
+                self._published()
+                self._publishing = self._threads.submit(held.publish)
+        self._published()
+        intake.result()
+        if work.fitness.reason:
+            log.error("The slot takes no more work: %s", work.fitness.reason)
+            return UNFIT
+        return 0
 
-    def run(self) -> None:
-        """Work until stopped. An empty queue is no reason to leave: messages come back."""
-        faults = 0
-        while not self.stopping:
-            received = self._receive()
-            if received is not None:
-                self._tell(received.receipt)
-                fit = handling.handle(self._work, received, lambda: self.stopping)
-                self._tell("")
-                faults = 0 if fit else faults + 1
-                self._pause(rest(faults))
-
-    def _pause(self, seconds: float) -> None:
-        if seconds:
-            log.warning("No job is taken for %.0f s.", seconds)
-        end = time.monotonic() + seconds
-        while not self.stopping and time.monotonic() < end:
-            time.sleep(_LOOK_SECONDS)
-
-    def _receive(self) -> Message | None:
-        try:
-            return self._work.queue.receive(self._work.bench.settings.visibility)
-        except (BotoCoreError, ClientError) as error:
-            log.warning("The queue cannot be read: %s", error)
-            self._pause(_LOST_QUEUE_SECONDS)
-            return None
-
-    def _tell(self, receipt: str) -> None:
-        try:
-            self._supervisor.sendall(f"{receipt}\n".encode())
-        except OSError:
-            self.stopping = True  # the supervisor is gone
+    def _published(self) -> None:
+        """Wait for the outputs of the job before: no more than two jobs' files are here."""
+        if self._publishing is not None:
+            self._publishing.result()
 
 
-def _leave_with(supervisor: socket.socket) -> None:
+def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
     """Stop when the supervisor's end of the socket closes, however it died."""
-    supervisor.recv(1)
+    with contextlib.suppress(OSError):
+        supervisor.recv(1)
+    work.stop.order(_ORPHAN_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
     settings = Settings.from_environment(os.environ)
     clients = Clients.of(settings.region)
-    bench = Bench(
+    here = Path.cwd()
+    plugins_folder = Path(plugins) if plugins else None
+    return Workplace(
         settings=settings,
-        s3=clients.s3,
-        folder=Path.cwd() / f"slot{number}",
-        sources=Sources(
-            source=settings.source_bucket,
-            workspace=settings.workspace_bucket,
-            mounted=not settings.download_files and os.path.isdir(MOUNT),
+        clients=clients,
+        queue=Queue(clients.sqs, settings.queue_url, settings.dead_letter_queue_url),
+        sources=Sources.of(settings, clients, here / CACHE, not settings.download_files),
+        engine=Engine(
+            settings.warm, settings.memory_mb / settings.slots, log, plugins=plugins_folder
         ),
-        plugins=Path(plugins) if plugins else None,
+        folder=here / f"slot{number}",
+        plugins=plugins_folder,
+        instance_id=instance_id,
     )
-    queue = Queue(clients.sqs, settings.queue_url, settings.dead_letter_queue_url)
-    return Workplace(clients, queue, bench, instance_id)
 
 
-def main(arguments: list[str]) -> None:
-    """Run the slot that the supervisor asks for."""
+def main(arguments: list[str]) -> int:
+    """Run the slot that the supervisor asks for; the exit status."""
     number, instance_id, plugins = arguments
     logs.to_stdout(f"slot {number}")
     work = _workplace(int(number), instance_id, plugins)
-    attempt.remove(work.bench.folder)  # of a slot that died in mid-job
+    remove(work.folder)  # of a slot that died in mid-job
     supervisor = socket.socket(fileno=0)
-    slot = Slot(work, supervisor)
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, slot.stop)
-    threading.Thread(target=_leave_with, args=(supervisor,), daemon=True).start()
-    slot.run()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        work.stop.order(work.settings.stop_seconds)
+        # Who has not ended by then is ended by the kernel; the supervisor returns its messages.
+        signal.setitimer(signal.ITIMER_REAL, max(0.1, work.stop.left(ALIVE)))
+
+    for order in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(order, stop)
+    threading.Thread(target=_leave_with, args=(supervisor, work), daemon=True).start()
+    work.engine.start()
+    try:
+        return Slot(work, Receipts(supervisor)).run()
+    except Exception:
+        log.exception("The slot has failed; its messages are returned and it is replaced.")
+        return FAILED
+    finally:
+        work.engine.close()
+
+
+def _end(status: int) -> None:
     for thread in threading.enumerate():
         if thread.name == "job log":
             thread.join(_LOG_SECONDS)
     sys.stdout.flush()
     # Not through the interpreter's end, which would wait for a log service that does not answer.
-    os._exit(0)
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    _end(main(sys.argv[1:]))

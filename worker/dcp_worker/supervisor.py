@@ -5,7 +5,10 @@ It computes nothing and holds no message, so that nothing a job does can take it
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import math
 import select
 import signal
 import socket
@@ -17,10 +20,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import attempt
-from dcp_worker.slot import LAST_SECONDS
+from dcp_worker import leaving
+from dcp_worker.attempt import remove
+from dcp_worker.leaving import QueueDone
+from dcp_worker.slot import UNFIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from mypy_boto3_sqs import SQSClient
@@ -34,6 +40,8 @@ _LOOK_SECONDS = 0.5
 _LONGEST_BACKOFF = 60.0
 # A slot that lived so long had started well: the next failure counts as its first.
 _SETTLED_SECONDS = 60.0
+# Slots end themselves a little earlier (interruption.ALIVE), ECS ends all a little later.
+_ENDING = 0.97
 
 
 def backoff(failures: int) -> float:
@@ -48,7 +56,8 @@ class _Slot:
         self.number = number
         self.not_before = not_before
         self.failures = 0
-        self.receipt = ""
+        self.unfit = False
+        self.receipts: list[str] = []
         self._rest = b""
         self._started = 0.0
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,7 +69,7 @@ class _Slot:
         with theirs:
             self._process = subprocess.Popen(command, stdin=theirs.fileno())
         ours.setblocking(False)
-        self.socket, self.receipt, self._rest = ours, "", b""
+        self.socket, self.receipts, self._rest = ours, [], b""
         self._started = time.monotonic()
         log.info("Slot %d has started (process %d).", self.number, self._process.pid)
 
@@ -69,35 +78,40 @@ class _Slot:
         return self._process is not None and self._process.poll() is None
 
     def listen(self) -> None:
-        """Take what the slot says: the receipt of the message it holds, or an empty line."""
-        if self.socket is None:
-            return
-        try:
-            data = self.socket.recv(65536)
-        except BlockingIOError:
-            return
-        except ConnectionError:
-            data = b""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        """Take what the slot says: the receipts of the messages it holds, a list in JSON."""
+        data = self._rest
+        with contextlib.suppress(BlockingIOError, ConnectionError):  # nothing more, or it is dead
+            while self.socket is not None:
+                more = self.socket.recv(65536)
+                if not more:
+                    break
+                data += more
+        *lines, self._rest = data.split(b"\n")
         if lines:
-            self.receipt = lines[-1].decode()
+            self.receipts = json.loads(lines[-1])
 
-    def bury(self) -> None:
+    def bury(self, retiring: bool) -> None:
         """Note the death and when to replace the slot."""
         if self._process is None or self.socket is None:
             return
         now = time.monotonic()
         self.listen()
+        status = self._process.returncode
+        self.socket.close()
+        self._process = self.socket = None
+        self.unfit = status == UNFIT
+        if self.unfit or retiring:
+            self.not_before = math.inf
+            log.info("Slot %d has ended and is not replaced.", self.number)
+            return
         self.failures = self.failures + 1 if now - self._started < _SETTLED_SECONDS else 1
         self.not_before = now + backoff(self.failures)
         log.error(
             "Slot %d has ended with status %d; it is replaced in %.0f s.",
             self.number,
-            self._process.returncode,
+            status,
             self.not_before - now,
         )
-        self.socket.close()
-        self._process = self.socket = None
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.alive:
@@ -118,64 +132,119 @@ class Supervisor:
         settings: Settings,
         sqs: SQSClient,
         protection: Protection,
-        instance_id: str,
         plugins: Path | None,
+        instance_id: str,
+        end_machine: Callable[[], None],
+        replace_machine: Callable[[], None],
     ) -> None:
+        """Make it; nothing is started before `run`.
+
+        Args:
+            settings: The worker's.
+            sqs: The client.
+            protection: Of the container's task.
+            plugins: Plugins directory, if any.
+            instance_id: Of the machine; empty when it has none.
+            end_machine: Ends the machine and the fleet behind it: the queue is done.
+            replace_machine: Ends the machine, for another to take its place: no slot can work.
+        """
         now = time.monotonic()
         self._slots = [
             _Slot(number, now + number * settings.seconds_to_start)
             for number in range(settings.slots)
         ]
-        self._queue_url = settings.queue_url
+        self._settings = settings
         self._sqs = sqs
         self._protection = protection
+        self._end_machine = end_machine
+        self._replace_machine = replace_machine
         self._arguments = [instance_id, str(plugins or "")]
+        self._queue_done = QueueDone(settings.idle_seconds)
+        self._next_look = 0.0
+        self._notice = ""
+        self._retiring = False
+        self._replaced = False
         self._stopping = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """End all slots: the handler of SIGTERM."""
         self._stopping = True
 
+    def retire(self, notice: str) -> None:
+        """Begin nothing new, for the machine is being taken away; may be called by any thread."""
+        self._notice = notice
+
     def run(self) -> None:
         """Supervise until stopped; on return no process and no local file is left."""
         while not self._stopping:
+            if self._notice and not self._retiring:
+                self._retire()
             for slot in self._slots:
                 self._look_after(slot)
-            self._protection.set(any(slot.receipt for slot in self._slots))
+            self._protection.set(any(slot.receipts for slot in self._slots))
             self._listen()
-        log.info("Stopping: every slot returns its message.")
+            self._consider_the_machine()
+        log.info("Stopping: what cannot end in time is returned.")
         self._end()
+
+    def _retire(self) -> None:
+        """Let the slots end, and stay: ECS would start a container anew on this same machine."""
+        log.warning("%s No further job is begun.", self._notice)
+        self._retiring = True
+        for slot in self._slots:
+            slot.not_before = math.inf
+            slot.signal(signal.SIGTERM)
 
     def _look_after(self, slot: _Slot) -> None:
         if slot.socket is None:
             if time.monotonic() >= slot.not_before:
                 slot.start(self._arguments)
         elif not slot.alive:
-            slot.bury()
+            slot.bury(self._retiring)
             self._return(slot)
 
     def _return(self, slot: _Slot) -> None:
-        """Give back the message of a slot that was killed, so that it need not time out."""
-        receipt, slot.receipt = slot.receipt, ""
-        if not receipt:
-            return
-        try:
-            self._sqs.change_message_visibility(
-                QueueUrl=self._queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
-            )
-        except (BotoCoreError, ClientError) as error:
-            log.warning("The message of slot %d could not be returned: %s", slot.number, error)
+        """Give back the messages of a slot that was killed, so that they need not time out."""
+        receipts, slot.receipts = slot.receipts, []
+        for receipt in receipts:
+            try:
+                self._sqs.change_message_visibility(
+                    QueueUrl=self._settings.queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
+                )
+            except (BotoCoreError, ClientError) as error:
+                log.warning("A message of slot %d could not be returned: %s", slot.number, error)
 
     def _listen(self) -> None:
         sockets = {slot.socket: slot for slot in self._slots if slot.socket is not None}
+        if not sockets:
+            time.sleep(_LOOK_SECONDS)
+            return
         readable, _, _ = select.select(list(sockets), [], [], _LOOK_SECONDS)
         for ready in readable:
             sockets[ready].listen()
 
+    def _consider_the_machine(self) -> None:
+        """End a machine without work, and one that is unfit for it."""
+        if all(slot.unfit for slot in self._slots) and not self._replaced:
+            log.error("No slot can work on this machine: another one is to take its place.")
+            self._replaced = True
+            self._replace_machine()
+        if any(slot.receipts for slot in self._slots):
+            self._queue_done = self._queue_done.seen(None)
+        elif time.monotonic() >= self._next_look:
+            now = time.monotonic()
+            look = leaving.look(self._sqs, self._settings.queue_url, now)
+            self._queue_done = self._queue_done.seen(look)
+            self._next_look = now + self._queue_done.pause
+            if self._queue_done.done:
+                self._queue_done = self._queue_done.seen(None)
+                # Refused, it is tried again after the same time; the slots go on asking for work.
+                self._end_machine()
+
     def _end(self) -> None:
+        limit = time.monotonic() + _ENDING * self._settings.stop_seconds
         for slot in self._slots:
             slot.signal(signal.SIGTERM)
-        limit = time.monotonic() + LAST_SECONDS + 5
         while any(slot.alive for slot in self._slots) and time.monotonic() < limit:
             time.sleep(0.05)
         for slot in self._slots:
@@ -189,6 +258,6 @@ class Supervisor:
 def _clear(slot: int) -> None:
     """Remove the files of a slot that has ended."""
     try:
-        attempt.remove(Path.cwd() / f"slot{slot}")
+        remove(Path.cwd() / f"slot{slot}")
     except OSError as error:
         log.warning("The files of slot %d could not be removed: %s", slot, error)

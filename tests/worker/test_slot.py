@@ -1,0 +1,280 @@
+"""A slot's three threads on a queue and a bucket that answer, with a CellProfiler that waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dcp_worker import handling
+from dcp_worker.aws import Clients
+from dcp_worker.cellprofiler import Call, Ended
+from dcp_worker.inputs import Sources
+from dcp_worker.queue import Queue
+from dcp_worker.settings import Settings
+from dcp_worker.slot import UNFIT, Receipts, Slot
+from dcp_worker.workplace import Workplace
+
+from cloud import REGION, Cloud, job_message, wait_for
+
+WELLS = ["A01", "A02", "A03", "A04", "A05", "A06"]
+CSV = "Metadata_Plate,Metadata_Well\n" + "".join(f"P1,{well}\n" for well in WELLS)
+PLATE = {"wells.csv": CSV.encode(), "any.cppipe": b"CellProfiler Pipeline\n"}
+
+
+@dataclass
+class StandIn:
+    """Computes each job when it is let go, by its well; writes one file."""
+
+    begun: list[str] = field(default_factory=list)
+    may_end: set[str] = field(default_factory=set)
+    log: Sequence[str] = ()
+
+    def run(self, call: Call, temporary: Path, timeout: float, check: Any, line: Any) -> Ended:
+        well = call.group[-3:]
+        self.begun.append(well)
+        started = time.monotonic()
+        while well not in self.may_end:
+            check()
+            time.sleep(0.01)
+        if not self.log:
+            (call.output_folder / "Image.csv").write_text(well)
+            call.done_file.write_text("Complete\n")
+        return Ended(
+            exit_status=1 if self.log else 0,
+            signal=None,
+            timed_out=False,
+            seconds=time.monotonic() - started,
+            peak_memory_mb=1.0,
+            log=self.log,
+        )
+
+
+@dataclass
+class Stage:
+    """A slot at work on a thread of the test."""
+
+    cloud: Cloud
+    work: Workplace
+    engine: StandIn
+    supervisor: socket.socket
+    thread: threading.Thread = field(init=False)
+    status: list[int] = field(default_factory=list)
+
+    def start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.supervisor = ours
+        slot = Slot(self.work, Receipts(theirs))
+        self.thread = threading.Thread(target=lambda: self.status.append(slot.run()), daemon=True)
+        self.thread.start()
+
+    def send(self, *wells: str) -> None:
+        for well in wells:
+            self.cloud.send(
+                job_message(
+                    Metadata=f"Metadata_Plate=P1,Metadata_Well={well}",
+                    data_file="wells.csv",
+                    pipeline="any.cppipe",
+                    output="out",
+                )
+            )
+
+    def begun(self, *wells: str) -> None:
+        wait_for(lambda: self.engine.begun == list(wells), f"{wells} to be begun")
+
+    def held(self, number: int) -> None:
+        wait_for(lambda: self.cloud.counts()["in flight"] == number, f"{number} to be held")
+
+    def told(self) -> list[str]:
+        """The receipts that the slot tells its supervisor next."""
+        self.supervisor.settimeout(30)
+        receipts: list[str] = json.loads(self.supervisor.recv(1 << 16).splitlines()[-1])
+        return receipts
+
+    def ended(self) -> int:
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        return self.status[0]
+
+    def succeeded(self) -> list[str]:
+        return sorted(record["Metadata"][-3:] for record in self.cloud.records("succeeded"))
+
+
+@pytest.fixture
+def stage(cloud: Cloud, tmp_path: Path) -> Iterator[Stage]:
+    cloud.put(PLATE)
+    yield from _stage(cloud, tmp_path)
+
+
+def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
+    settings = Settings.from_environment(cloud.environment(**changes))
+    clients = Clients.of(REGION)
+    engine = StandIn()
+    work = Workplace(
+        settings=settings,
+        clients=clients,
+        queue=Queue(clients.sqs, cloud.queue_url, cloud.dead_letter_url),
+        sources=Sources.of(settings, clients, folder / "cache", False),
+        engine=engine,  # type: ignore[arg-type]  # the part of an Engine that a slot uses
+        folder=folder / "slot0",
+        plugins=None,
+        instance_id="",
+    )
+    stage = Stage(cloud, work, engine, socket.socket())
+    yield stage
+    engine.may_end.update(WELLS)
+    work.stop.order(0)
+    stage.thread.join(30)
+
+
+def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:
+    stage.send(*WELLS[:4])
+    stage.start()
+    stage.held(2)
+    assert len(stage.engine.begun) == 1
+    stage.engine.may_end.update(WELLS)
+    wait_for(stage.cloud.empty, "all to be done")
+    assert stage.succeeded() == WELLS[:4]
+
+
+def test_near_the_end_of_the_queue_nothing_is_held(stage: Stage) -> None:
+    stage.send(*WELLS[:2])
+    stage.start()
+    wait_for(lambda: stage.engine.begun, "the first to be begun")
+    # The other one stays for whoever is idle: here, a slot of another machine.
+    idle = stage.work.queue.receive(60)
+    assert idle is not None
+    assert stage.cloud.counts() == {"visible": 0, "in flight": 2}
+
+
+def test_what_is_held_is_given_back_when_the_queue_runs_out(stage: Stage) -> None:
+    stage.send(*WELLS[:4])
+    stage.start()
+    stage.held(2)
+    others = [stage.work.queue.receive(60) for _ in range(2)]
+    assert all(others)
+    given_back = wait_for(lambda: stage.work.queue.receive(60), "the held one to be given back")
+    assert (given_back.attempt, given_back.fresh) == (1, True)
+    assert len(stage.engine.begun) == 1
+
+
+def test_outputs_are_published_while_the_next_job_computes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    publish = handling.Held.publish
+
+    def when_let(held: handling.Held) -> None:
+        gate.wait(30)
+        publish(held)
+
+    monkeypatch.setattr(handling.Held, "publish", when_let)
+    stage.send(*WELLS[:3])
+    stage.start()
+    stage.engine.may_end.update(WELLS)
+    wait_for(lambda: len(stage.engine.begun) >= 2, "the second to be begun")
+    assert stage.succeeded() == []
+    gate.set()
+    wait_for(stage.cloud.empty, "all to be done")
+    assert stage.succeeded() == WELLS[:3]
+
+
+def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) -> None:
+    stage.send(*WELLS[:4])
+    stage.start()
+    stage.held(2)
+    stage.work.stop.order(60)
+    wait_for(lambda: stage.cloud.counts()["in flight"] == 1, "the held one to be returned")
+    stage.engine.may_end.update(WELLS)
+    assert stage.ended() == 0
+    assert len(stage.succeeded()) == 1
+    assert stage.cloud.counts() == {"visible": 3, "in flight": 0}
+
+
+def test_a_stopping_slot_returns_at_once_what_cannot_end(stage: Stage) -> None:
+    stage.work.pace.computing.append(1000.0)
+    stage.send(WELLS[0])
+    stage.start()
+    stage.begun(WELLS[0])
+    stage.work.stop.order(60)
+    assert stage.ended() == 0
+    assert stage.work.stop.left(1) > 30
+    assert wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+
+
+def test_a_stopping_slot_returns_what_has_not_ended_in_time(stage: Stage) -> None:
+    stage.send(WELLS[0])
+    stage.start()
+    stage.begun(WELLS[0])
+    stage.work.stop.order(1)
+    assert stage.ended() == 0
+    assert stage.succeeded() == []
+    assert wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+
+
+def test_a_lost_lease_neither_uploads_nor_deletes(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.put(PLATE)
+    at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
+    stage = next(at_work)
+    stage.send(WELLS[0])
+    stage.start()
+    stage.begun(WELLS[0])
+    (receipt,) = stage.told()
+    cloud.sqs.delete_message(QueueUrl=cloud.queue_url, ReceiptHandle=receipt)
+    assert stage.told() == []
+    assert cloud.keys("out") == []
+    assert cloud.records() == []
+    next(at_work, None)
+
+
+def test_a_full_disk_takes_the_slot_out_of_service(stage: Stage) -> None:
+    stage.engine.log = ["OSError: [Errno 28] No space left on device"]
+    stage.engine.may_end.update(WELLS)
+    stage.send(*WELLS[:5])
+    stage.start()
+    assert stage.ended() == UNFIT
+    assert stage.cloud.records() == []
+    assert len(stage.engine.begun) == 1
+    assert not any(stage.work.folder.iterdir())
+
+
+def test_a_job_known_as_done_is_not_computed(stage: Stage) -> None:
+    stage.engine.may_end.update(WELLS)
+    stage.send(WELLS[0])
+    stage.start()
+    wait_for(stage.cloud.empty, "it to be done")
+    stage.send(WELLS[0])
+    wait_for(stage.cloud.empty, "its second delivery to be dealt with")
+    assert stage.engine.begun == [WELLS[0]]
+
+
+def test_an_earlier_run_with_the_same_inputs_is_skipped(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.put(PLATE)
+    runs = {}
+    for run, exact in (("first", "False"), ("again", "True"), ("anew", "False")):
+        changes = {"RUN_ID": run, "CHECK_IF_DONE_EXACT": exact}
+        at_work = _stage(cloud, tmp_path / run, **changes)
+        stage = next(at_work)
+        stage.engine.may_end.update(WELLS)
+        stage.send(WELLS[0])
+        stage.start()
+        wait_for(cloud.empty, "the run to be done")
+        runs[run] = stage.engine.begun
+        next(at_work, None)
+    assert runs == {"first": [WELLS[0]], "again": [], "anew": [WELLS[0]]}
+
+
+def test_the_local_files_are_gone(stage: Stage) -> None:
+    stage.engine.may_end.update(WELLS)
+    stage.send(*WELLS)
+    stage.send("Z99")  # no row of it
+    stage.start()
+    wait_for(stage.cloud.empty, "all to be done")
+    assert not any(os.scandir(stage.work.folder))
