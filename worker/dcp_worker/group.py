@@ -1,4 +1,4 @@
-"""Which rows of a LoadData CSV belong to a group, found as CellProfiler finds them.
+"""The value that CellProfiler gives a group's column, and what to say of a group that is not there.
 
 LoadData makes a column of whole numbers an integer column, and one of numbers a float column (a
 well column excepted). The group's value is compared with the text of that number: 2 finds 002, and
@@ -7,14 +7,20 @@ well column excepted). The group's value is compared with the text of that numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+# What a column of a CSV holds: each kind includes those before it.
+INTEGER, FLOAT, TEXT = range(3)
 _INT32 = 2**31
 _WELL_ROW = ("wellrow", "well_row", "row")
 _WELL_COLUMN = ("wellcol", "well_col", "wellcolumn", "well_column", "column", "col")
 _VALUES_SHOWN = 10
-_VALUES_KEPT = 1000
+_NEAREST_SHOWN = 3
+# difflib compares with every value: seconds for more of them.
+_VALUES_COMPARED = 2000
 
 
 class CsvError(Exception):
@@ -25,110 +31,129 @@ class CsvError(Exception):
         self.code = code
 
 
-class GroupRows:
-    """Collects the rows of a group from the rows of a CSV, which are shown to it one by one."""
-
-    def __init__(self, header: Sequence[str], group: Sequence[tuple[str, str]]) -> None:
-        self._group = group
-        self._at = [_Value.of(header, key) for key, _ in group]
-        self._kinds = [0 if value.numeric else 2 for value in self._at]
-        self._candidates: list[tuple[list[str], list[str]]] = []
-        self._seen: list[set[str]] = [set() for _ in group]
-        self._any = False
-
-    def see(self, row: Sequence[str]) -> None:
-        """Look at one row of the CSV."""
-        values = [value.read(row) for value in self._at]
-        self._any = True
-        for index, value in enumerate(values):
-            if self._kinds[index] < 2:
-                self._kinds[index] = max(self._kinds[index], _kind(value))
-            if len(self._seen[index]) < _VALUES_KEPT:
-                self._seen[index].add(value)
-        if all(given in _readings(value) for value, (_, given) in zip(values, self._group)):
-            self._candidates.append((list(row), values))
-
-    def rows(self) -> list[list[str]]:
-        """The rows of the group."""
-        if not self._any:
-            raise CsvError("csv_empty", "The LoadData CSV has a header and no rows.")
-        given = [value for _, value in self._group]
-        rows = [
-            row
-            for row, values in self._candidates
-            if [_as_kind(value, kind) for value, kind in zip(values, self._kinds)] == given
-        ]
-        if not rows:
-            raise CsvError("group_not_found", self._not_found())
-        return rows
-
-    def _not_found(self) -> str:
-        parts = []
-        for (key, given), seen, kind in zip(self._group, self._seen, self._kinds):
-            read = sorted({_as_kind(value, kind) for value in seen})
-            if given in read:
-                continue
-            known = ", ".join(read[:_VALUES_SHOWN]) + (", …" if len(read) > _VALUES_SHOWN else "")
-            parts.append(f"{key} has the values {known}")
-            if given in seen:
-                parts.append(f"CellProfiler reads {given} as the number {_as_kind(given, kind)}")
-        wanted = ",".join(f"{key}={value}" for key, value in self._group)
-        why = "; ".join(parts) or "each value is there, but in no row together"
-        return f"No row of the LoadData CSV has {wanted}: {why}."
-
-
 @dataclass(frozen=True)
-class _Value:
-    """Where a row holds the value of a key; numeric: LoadData may read it as a number."""
+class Key:
+    """A metadata column by which rows are grouped.
 
+    Attributes:
+        name: As on CellProfiler's command line: Metadata_Plate.
+        columns: Where a row holds its value; more than one are joined.
+        numeric: LoadData may read it as a number.
+    """
+
+    name: str
     columns: tuple[int, ...]
     numeric: bool
 
     @classmethod
-    def of(cls, header: Sequence[str], key: str) -> _Value:
-        if key in header:
+    def of(cls, header: Sequence[str], name: str) -> Key:
+        """Find a column.
+
+        Raises:
+            CsvError: There is none of that name (`group_not_found`).
+        """
+        if name in header:
             # LoadData looks at the first word after Metadata_ only.
-            first, _, rest = key.partition("_")
+            first, _, rest = name.partition("_")
             well_column = first == "Metadata" and rest.partition("_")[0].lower() in _WELL_COLUMN
-            return cls((header.index(key),), not well_column)
-        names = [
-            name[len("Metadata_") :].lower() if name.startswith("Metadata_") else ""
-            for name in header
-        ]
-        row = [index for index, name in enumerate(names) if name in _WELL_ROW]
-        column = [index for index, name in enumerate(names) if name in _WELL_COLUMN]
-        if key == "Metadata_Well" and row and column:
-            return cls((row[-1], column[-1]), True)  # LoadData joins the two itself
-        known = ", ".join(name for name in header if name.startswith("Metadata_")) or "none"
-        raise CsvError(
-            "group_not_found",
-            f"The LoadData CSV has no column {key}; its metadata columns are {known}.",
-        )
+            # Of columns with one name LoadData keeps the last.
+            last = max(index for index, column in enumerate(header) if column == name)
+            return cls(name, (last,), not well_column)
+        tags = {_tag(column).lower(): index for index, column in enumerate(header) if _tag(column)}
+        rows = [index for tag, index in tags.items() if tag in _WELL_ROW]
+        columns = [index for tag, index in tags.items() if tag in _WELL_COLUMN]
+        if name == "Metadata_Well" and rows and columns and "well" not in tags:
+            # LoadData joins the two itself, to text.
+            return cls(name, (max(rows), max(columns)), False)
+        raise CsvError("group_not_found", _no_column(header, name))
 
     def read(self, row: Sequence[str]) -> str:
-        return "".join(row[column] for column in self.columns)
+        """The value of a row, as it is written."""
+        return "".join([row[column] for column in self.columns])
 
 
-def _kind(value: str) -> int:
-    """0: a whole number of 32 bits, 1: a number, 2: text."""
+def _tag(column: str) -> str:
+    return column[len("Metadata_") :] if column.startswith("Metadata_") else ""
+
+
+def _no_column(header: Sequence[str], name: str) -> str:
+    known = [column for column in header if column.startswith("Metadata_")]
+    text = f"The LoadData CSV has no column {name}; its metadata columns are "
+    text += f"{', '.join(known) or 'none'}."
+    close = _nearest(name, known)
+    return f"{text} The nearest is {close[0]}." if close else text
+
+
+def kind_of(value: str) -> int:
+    """The first kind of column that holds a value: LoadData's integers have 32 bits."""
     try:
-        return 0 if -_INT32 <= int(value) < _INT32 else 2
+        return INTEGER if -_INT32 <= int(value) < _INT32 else TEXT
     except ValueError:
         pass
     try:
         float(value)
     except ValueError:
-        return 2
-    return 1
+        return TEXT
+    return FLOAT
 
 
-def _as_kind(value: str, kind: int) -> str:
+def reading(value: str, kind: int) -> str:
     """The text that CellProfiler compares, for a value in a column of this kind."""
-    if kind == 2 or _kind(value) == 2:
-        return value
-    return str(int(value)) if kind == 0 else str(float(value))
+    if kind == INTEGER:
+        return str(int(value))
+    return str(float(value)) if kind == FLOAT else value
 
 
-def _readings(value: str) -> set[str]:
-    """All texts that CellProfiler may compare, before the column's kind is known."""
-    return {_as_kind(value, kind) for kind in range(_kind(value), 3)}
+def no_such_group(
+    group: Mapping[str, str],
+    values: Mapping[str, Sequence[str]],
+    kinds: Mapping[str, int],
+    together: Mapping[str, Sequence[str]],
+) -> str:
+    """Explain that no row has the values of a group.
+
+    Args:
+        group: Metadata column and value wanted.
+        values: Column -> the values that it has, as CellProfiler reads them.
+        kinds: Column -> its kind.
+        together: Column -> the values that it has where all others are as wanted.
+    """
+    wrong = {key: given for key, given in group.items() if given not in values[key]}
+    parts = [_about(key, given, values[key], kinds[key]) for key, given in wrong.items()]
+    if not wrong:
+        parts = ["each value is there, but in no row together"]
+        for key, found in together.items():
+            if found:
+                rest = " ".join(f"{name}={value}" for name, value in group.items() if name != key)
+                parts.append(f"where {rest}, {key} has the values {_some(found)}")
+    wanted = ",".join(f"{key}={value}" for key, value in group.items())
+    return f"No row of the LoadData CSV has {wanted}: {'; '.join(parts)}."
+
+
+def _about(key: str, given: str, values: Sequence[str], kind: int) -> str:
+    parts = [f"{key} has the values {_some(values)}"]
+    close = _nearest(given, values)
+    if kind_of(given) <= kind < TEXT and reading(given, kind) in values:
+        number = reading(given, kind)
+        parts.append(f"CellProfiler reads {given} as the number {number}: write {number}")
+    elif close:
+        parts.append(f"nearest to {given!r}: {', '.join(map(repr, close))}")
+    return "; ".join(parts)
+
+
+def _some(values: Sequence[str]) -> str:
+    more = ", …" if len(values) > _VALUES_SHOWN else ""
+    return ", ".join(values[:_VALUES_SHOWN]) + more
+
+
+def _nearest(given: str, values: Sequence[str]) -> list[str]:
+    """Those that differ in case, space or zeros in front of a number alone; else the like ones."""
+    loose = _loosened(given)
+    same = [value for value in values if _loosened(value) == loose]
+    return same[:_NEAREST_SHOWN] or difflib.get_close_matches(
+        given, values[:_VALUES_COMPARED], _NEAREST_SHOWN
+    )
+
+
+def _loosened(value: str) -> str:
+    return re.sub(r"0+(?=\d)", "", re.sub(r"\s", "", value).casefold())

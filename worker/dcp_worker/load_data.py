@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import posixpath
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TextIO
 
-from dcp_worker.group import CsvError, GroupRows
+from dcp_worker import csv_rows, image_sets
+from dcp_worker.group import CsvError
+from dcp_worker.image_columns import Image, images_of, localized
+from dcp_worker.pipeline import grouping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,13 +53,58 @@ class Selection:
     numbering: Path | None
 
 
-class Places:
-    """Which object and which local file a path of a CSV or list of files stands for."""
+@dataclass(frozen=True)
+class Numbering:
+    """What a run over a group's rows must be told of the whole CSV (see `numbering`).
 
-    def __init__(self, source_bucket: str, folder: str) -> None:
+    Attributes:
+        first: ImageNumber of the first row; the others follow it.
+        group_number: Of the group.
+        witnesses: A CSV of rows that give LoadData's columns the types that all rows give them.
+        csv_file: The whole CSV as it is in S3.
+        places: The arguments of its Places.
+    """
+
+    first: int
+    group_number: int
+    witnesses: str
+    csv_file: str
+    places: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Numbering:
+        """Read it from a file."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+class Places:
+    """Which object and which local file a path of a CSV or list of files stands for.
+
+    Args:
+        source_bucket: The bucket of paths that name none.
+        folder: Where objects are downloaded to.
+        mounted: The source bucket can be read as files below DCP's mount, and is not downloaded.
+    """
+
+    def __init__(self, source_bucket: str, folder: str, mounted: bool = False) -> None:
         self._source_bucket = source_bucket
         self._folder = folder
+        self._mounted = mounted
         self._folders: dict[str, str | None] = {}
+
+    @property
+    def arguments(self) -> dict[str, str | bool]:
+        """What makes the same."""
+        return {**self.rules, "folder": self._folder}
+
+    @property
+    def rules(self) -> dict[str, str | bool]:
+        """What tells local paths from others, whatever the folder."""
+        return {"source_bucket": self._source_bucket, "mounted": self._mounted}
 
     def object(self, path: str) -> S3Object | None:
         """The object of a path; None when it is not in S3 (another URL, another folder).
@@ -79,6 +127,8 @@ class Places:
         """The local file of an object."""
         # The leading / keeps a key with .. below the folder of its bucket.
         below = posixpath.normpath(f"/{place.key}").lstrip("/")
+        if self._mounted and place.bucket == self._source_bucket:
+            return posixpath.join(MOUNT, below)
         return posixpath.join(self._folder, place.bucket, below)
 
     def local_folder(self, folder: str) -> str | None:
@@ -87,15 +137,6 @@ class Places:
             place = self.object(f"{folder}/file")
             self._folders[folder] = posixpath.dirname(self.local(place)) if place else None
         return self._folders[folder]
-
-
-@dataclass(frozen=True)
-class _Image:
-    """The columns of one image or objects file of an image set; -1: no such column."""
-
-    url: int
-    path: int
-    file: int
 
 
 def select(
@@ -124,13 +165,35 @@ def select(
         CsvError: The CSV is malformed, has no row of the group (`group_not_found`), or names an
             image of the group that is not in S3 (`image_missing`).
     """
-    check()
-    with (
-        csv_file.open(encoding="utf-8-sig", newline="") as source,
-        target.open("w", encoding="utf-8", newline="") as local,
-    ):
-        rows, images = _localize(source, local, group, places)
-    return Selection(rows, images, target, None)
+    text = pipeline.read_text(encoding="utf-8", errors="replace")
+    wanted = dict(group)
+    keys = grouping(text) if pipeline.suffix == ".cppipe" else None
+    # CellProfiler refuses other keys than the pipeline's: it shall say so itself.
+    alone = keys is not None and set(keys) == set(wanted)
+    found = image_sets.find(
+        csv_file,
+        etag,
+        index_folder,
+        keys if keys is not None and alone else list(wanted),
+        wanted,
+        places,
+        check,
+    )
+    images = images_of(found.header)
+    needed = dict(_needed(found.rows, images, places))
+    if not alone:
+        write_whole(csv_file, target, places)
+        return Selection(len(found.rows), needed, target, None)
+    local = [localized(row, images, places) for row in found.rows]
+    csv_rows.write(target, found.header, local)
+    witnesses = target.with_suffix(".witnesses.csv")
+    local = [localized(row, images, places) for row in found.witnesses]
+    csv_rows.write(witnesses, found.header, local)
+    path = target.with_suffix(".numbering.json")
+    Numbering(
+        found.first, found.group_number, str(witnesses), str(csv_file), places.arguments
+    ).write(path)
+    return Selection(len(found.rows), needed, target, path)
 
 
 def write_whole(csv_file: Path, target: Path, places: Places) -> None:
@@ -139,34 +202,9 @@ def write_whole(csv_file: Path, target: Path, places: Places) -> None:
     Raises:
         CsvError: The CSV is malformed.
     """
-    with (
-        csv_file.open(encoding="utf-8-sig", newline="") as source,
-        target.open("w", encoding="utf-8", newline="") as local,
-    ):
-        _localize(source, local, None, places)
-
-
-def _localize(
-    source: TextIO, local: TextIO, group: Sequence[tuple[str, str]] | None, places: Places
-) -> tuple[int, dict[str, S3Object]]:
-    """Write the CSV with local paths; the number of the group's rows, and their images."""
-    reader = csv.reader(source)
-    try:
-        header = [_column(name) for name in next(reader)]
-        images = _image_columns(header)
-        group_rows = None if group is None else GroupRows(header, group)
-        writer = csv.writer(local, lineterminator="\n")
-        writer.writerow(header)
-        for row in _rows(reader, len(header)):
-            if group_rows is not None:
-                group_rows.see(row)
-            writer.writerow(_localized(row, images, places))
-    except StopIteration:
-        raise CsvError("csv_empty", "The LoadData CSV is empty.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CsvError("csv_malformed", f"The LoadData CSV is not a CSV: {error}.") from error
-    rows = [] if group_rows is None else group_rows.rows()
-    return len(rows), dict(_needed(rows, images, places))
+    with csv_rows.reading(csv_file) as (header, records):
+        images = images_of(header)
+        csv_rows.write(target, header, (localized(row, images, places) for _, row in records))
 
 
 def localize_list(source: TextIO, local: TextIO, places: Places) -> dict[str, S3Object]:
@@ -201,82 +239,12 @@ def _not_in_s3(path: str) -> str:
     )
 
 
-def _column(name: str) -> str:
-    """LoadData reads Image_FileName_DNA as FileName_DNA."""
-    for kind in ("Image_FileName_", "Image_PathName_", "Image_URL_"):
-        if name.startswith(kind):
-            return name[len("Image_") :]
-    return name
-
-
-def _rows(reader: Iterable[list[str]], columns: int) -> Iterator[list[str]]:
-    """The rows as LoadData takes them: blank lines and surplus fields left out."""
-    for number, row in enumerate(reader, start=2):
-        if not row:
-            continue
-        if len(row) < columns:
-            raise CsvError(
-                "csv_malformed",
-                f"Row {number} of the LoadData CSV has {len(row)} fields, its header {columns}.",
-            )
-        yield row[:columns]
-
-
-def _image_columns(header: Sequence[str]) -> list[_Image]:
-    at = {name: index for index, name in enumerate(header)}
-    found = []
-    for prefix in ("", "Objects"):
-        kinds = [f"{prefix}{kind}_" for kind in ("URL", "PathName", "FileName")]
-        names = {name[len(kind) :] for kind in kinds for name in header if name.startswith(kind)}
-        found += [
-            _Image(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)
-        ]
-    return found
-
-
-def _path(row: Sequence[str], image: _Image) -> str:
-    """The path of a row's image; empty when LoadData takes it from the default input folder."""
-    if image.url >= 0:
-        return row[image.url]
-    if image.file < 0:
-        return ""
-    folder = row[image.path] if image.path >= 0 else ""
-    name = row[image.file]
-    if name.startswith("/"):
-        return name
-    # Not by posixpath.join: a key of s3:// is taken as it is, and has no // for a folder's last /.
-    return f"{folder.rstrip('/')}/{name}" if folder else ""
-
-
-def _localized(row: list[str], images: Sequence[_Image], places: Places) -> list[str]:
-    for image in images:
-        path = _path(row, image)
-        if image.url >= 0:
-            place = places.object(path)
-            if place is not None:
-                row[image.url] = "file:" + urllib.request.pathname2url(places.local(place))
-            continue
-        folder, _, name = path.rpartition("/")
-        local_folder = places.local_folder(folder)
-        if not name or local_folder is None:
-            continue
-        local = f"{local_folder}/{name}"
-        if image.path < 0:
-            row[image.file] = local
-        elif local.endswith(f"/{row[image.file]}"):
-            # Only the folder: FileName_ is a measurement of the outputs and stays as it is.
-            row[image.path] = local[: -len(row[image.file]) - 1]
-        else:
-            row[image.path], row[image.file] = local_folder, name
-    return row
-
-
 def _needed(
-    rows: Iterable[list[str]], images: Sequence[_Image], places: Places
+    rows: Iterable[Sequence[str]], images: Sequence[Image], places: Places
 ) -> Iterator[tuple[str, S3Object]]:
     for row in rows:
         for image in images:
-            path = _path(row, image)
+            path = image.given(row)
             if not path:
                 continue
             place = places.object(path)
