@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dcp_worker import leaving
 from dcp_worker.attempt import remove
 from dcp_worker.leaving import QueueDone
-from dcp_worker.slot import UNFIT
+from dcp_worker.slot import CACHE, UNFIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,13 +251,13 @@ class Supervisor:
             slot.kill()
             slot.listen()
             self._return(slot)
-        for slot in self._slots:
-            _clear(slot.number)
+        for folder in (CACHE, *(f"slot{slot.number}" for slot in self._slots)):
+            _clear(Path.cwd() / folder)
 
 
-def _clear(slot: int) -> None:
-    """Remove the files of a slot that has ended."""
+def _clear(folder: Path) -> None:
+    """Remove files of slots that have ended."""
     try:
-        remove(Path.cwd() / f"slot{slot}")
+        remove(folder)
     except OSError as error:
-        log.warning("The files of slot %d could not be removed: %s", slot, error)
+        log.warning("%s could not be removed: %s", folder, error)

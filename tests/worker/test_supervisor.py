@@ -1,0 +1,153 @@
+"""The container's main process, with slots that do as they are told."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from dcp_worker.protection import Protection
+from dcp_worker.settings import Settings
+from dcp_worker.slot import UNFIT
+from dcp_worker.supervisor import Supervisor, backoff
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud import Cloud, wait_for
+
+SLOT = """\
+#!{python}
+# A slot: notes its start, says what it holds, then does what the file `do` says.
+import json, os, signal, socket, sys, time
+open("started", "a").write("x")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+socket.socket(fileno=0).sendall(open("receipts").read().encode() + b"\\n")
+while True:
+    do = open("do").read()
+    if do.isdigit():
+        sys.exit(int(do))
+    time.sleep(0.02)
+"""
+
+
+class Rounds(Protection):
+    """Counts how often the supervisor has looked around."""
+
+    number = 0
+
+    def set(self, wanted: bool) -> None:
+        self.number += 1
+
+
+@dataclass
+class Stage:
+    """A supervisor at work on a thread of the test."""
+
+    cloud: Cloud
+    folder: Path
+    supervisor: Supervisor = field(init=False)
+    thread: threading.Thread = field(init=False)
+    calls: list[str] = field(default_factory=list)
+    rounds: Rounds = field(default_factory=lambda: Rounds({}))
+
+    def start(self, receipts: list[str], do: str = "wait", **changes: str) -> None:
+        (self.folder / "receipts").write_text(json.dumps(receipts))
+        self.do(do)
+        settings = Settings.from_environment(self.cloud.environment(**changes))
+        self.supervisor = Supervisor(
+            settings,
+            self.cloud.sqs,
+            self.rounds,
+            None,
+            "",
+            lambda: self.calls.append("end"),
+            lambda: self.calls.append("replace"),
+        )
+        self.thread = threading.Thread(target=self.supervisor.run, daemon=True)
+        self.thread.start()
+
+    def do(self, what: str) -> None:
+        (self.folder / "do").write_text(what)
+
+    @property
+    def starts(self) -> int:
+        started = self.folder / "started"
+        return len(started.read_text()) if started.exists() else 0
+
+    def stop(self) -> None:
+        self.supervisor.stop(15, None)
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def stage(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    program = tmp_path / "slot"
+    program.write_text(SLOT.format(python=sys.executable))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr("dcp_worker.supervisor.sys.executable", str(program))
+    monkeypatch.chdir(tmp_path)
+    stage = Stage(cloud, tmp_path)
+    yield stage
+    stage.stop()
+
+
+@given(st.integers(1, 10_000))
+def test_a_slot_that_keeps_dying_is_replaced_ever_more_slowly(failures: int) -> None:
+    assert 1 <= backoff(failures) <= backoff(failures + 1) <= 60
+
+
+def test_all_messages_of_a_slot_that_dies_are_returned(stage: Stage) -> None:
+    stage.cloud.send("one")
+    stage.cloud.send("two")
+    receipts = [
+        message["ReceiptHandle"]
+        for _ in range(2)
+        for message in stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)["Messages"]
+    ]
+    stage.start(receipts)
+    wait_for(lambda: stage.starts, "the slot to start")
+    stage.do("1")
+    wait_for(lambda: stage.cloud.counts()["visible"] == 2, "both to be returned")
+    stage.do("wait")
+    wait_for(lambda: stage.starts == 2, "the slot to be replaced")
+
+
+def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
+    stage.start([], DOCKER_CORES="2")
+    wait_for(lambda: stage.starts == 2, "the slots to start")
+    stage.supervisor.retire("The machine is taken away.")
+    wait_for(lambda: not any(slot.alive for slot in stage.supervisor._slots), "the slots to end")
+    assert stage.thread.is_alive()
+    stage.stop()
+    assert stage.starts == 2
+
+
+def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:
+    stage.start([], str(UNFIT), DOCKER_CORES="2")
+    wait_for(lambda: stage.calls, "the machine to be replaced")
+    stage.stop()
+    assert stage.calls == ["replace"]
+    assert stage.starts == 2
+
+
+def test_a_machine_ends_itself_when_the_queue_is_done(stage: Stage) -> None:
+    stage.start([], IDLE_SECONDS="1")
+    wait_for(lambda: stage.calls, "the machine to be ended")
+    assert set(stage.calls) == {"end"}
+    assert stage.thread.is_alive()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> None:
+    if not held:
+        stage.cloud.send("a job that nobody has yet")
+    stage.start(["a receipt"] if held else [], IDLE_SECONDS="1")
+    # Without a job it ends within half as many rounds: see the test above.
+    wait_for(lambda: stage.rounds.number > 10, "the rounds of the supervisor")
+    assert stage.calls == []
