@@ -236,4 +236,5 @@ class Container:
 
     def lines(self) -> list[dict[str, Any]]:
         """The structured lines of its attempts."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+        lines = [line for line in self.log.read_text().splitlines() if line[:1] == "{"]
+        return [figures for figures in map(json.loads, lines) if "machine" not in figures]

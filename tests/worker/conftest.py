@@ -10,12 +10,14 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from agent import Agent
 from cloud import Cloud, Container, wait_for
 
 # How long an example takes says nothing on a machine that others use too.
@@ -73,3 +75,13 @@ def container(cloud: Cloud, tmp_path: Path) -> Iterator[Container]:
     container = Container(cloud, tmp_path / "work")
     yield container
     wait_for(container.killed, "all its processes to end")
+
+
+@pytest.fixture
+def agent() -> Iterator[Agent]:
+    """The addresses that a container finds on its machine."""
+    server = Agent()
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from threading import Thread
 
 import boto3
 import pytest
-from dcp_worker import instance, plugins, protection
-from dcp_worker.plugins import PluginsError
+from dcp_worker import instance, protection
+from dcp_worker.imds import Metadata
 from dcp_worker.protection import Protection
-from dcp_worker.settings import Plugins, Settings
-from dcp_worker.supervisor import backoff
-from hypothesis import given
-from hypothesis import strategies as st
+from dcp_worker.settings import Settings
 
+from agent import INSTANCE, Agent
 from cloud import REGION, Cloud, Container, wait_for
-
-INSTANCE = "i-0123456789abcdef0"
-
-
-@given(st.integers(1, 10_000))
-def test_a_slot_that_keeps_dying_is_replaced_ever_more_slowly(failures: int) -> None:
-    assert 1 <= backoff(failures) <= backoff(failures + 1) <= 60
 
 
 def test_local_files_that_cannot_be_removed_do_not_keep_the_container(container: Container) -> None:
@@ -85,18 +71,34 @@ def test_an_agent_that_does_not_speak_http_stops_nothing() -> None:
 
 
 def test_the_instance_id_is_asked_for_with_a_token(agent: Agent) -> None:
-    endpoint = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{agent.url}/imds/one/"}
-    assert instance.identify(endpoint) == INSTANCE
+    assert instance.identify(agent.environment) == INSTANCE
     assert instance.identify({"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{agent.url}/no"}) == ""
 
 
-def made(cloud: Cloud) -> tuple[Settings, object, object]:
-    settings = Settings.from_environment(cloud.environment())
+def test_a_proxy_is_not_asked_for_the_machines_own_addresses(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert instance.identify(agent.environment) == INSTANCE
+
+
+def test_a_token_that_is_over_is_replaced(agent: Agent) -> None:
+    metadata = Metadata(agent.environment)
+    assert metadata.get("instance-id") == INSTANCE
+    agent.tokens.clear()
+    assert metadata.get("instance-id") == INSTANCE
+    assert metadata.get("spot/instance-action") is None
+
+
+def made(cloud: Cloud, **changes: str) -> tuple[Settings, object, object]:
+    settings = Settings.from_environment(cloud.environment(**changes))
     return settings, *(boto3.client(name, region_name=REGION) for name in ("ec2", "cloudwatch"))
 
 
-def test_the_instance_gets_name_and_idle_alarm(cloud: Cloud) -> None:
-    settings, ec2, cloudwatch = made(cloud)
+@pytest.mark.parametrize("action", ["terminate", "reboot"])
+def test_the_instance_gets_name_and_idle_alarm(cloud: Cloud, action: str) -> None:
+    settings, ec2, cloudwatch = made(cloud, IDLE_ACTION=action)
     image = ec2.describe_images()["Images"][0]["ImageId"]
     run = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]
     instance.set_up(ec2, cloudwatch, settings, run["InstanceId"])
@@ -106,7 +108,7 @@ def test_the_instance_gets_name_and_idle_alarm(cloud: Cloud) -> None:
     name = f"{cloud.name}_{run['InstanceId']}"
     (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 15 * 60
-    assert alarm["AlarmActions"] == [f"arn:aws:automate:{REGION}:ec2:terminate"]
+    assert alarm["AlarmActions"] == [f"arn:aws:automate:{REGION}:ec2:{action}"]
 
 
 def test_a_refusal_of_ec2_leaves_the_alarm(cloud: Cloud) -> None:

@@ -1,0 +1,73 @@
+"""The machine's own addresses: instance metadata (version 2 only) and the ECS agent."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+INSTANCE = "i-0123456789abcdef0"
+
+
+class Agent(ThreadingHTTPServer):
+    """Answers below `/imds/one/` as instance metadata, below `/agent/` as the ECS agent.
+
+    Attributes:
+        metadata: Text by path below `latest/meta-data/`.
+        tokens: Those that are valid; emptied, a new one must be fetched.
+        asked: Paths of all requests for metadata.
+        states: What task protection was set to.
+        refuse: Whether the ECS agent refuses.
+        answer: What the ECS agent answers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.metadata = {"instance-id": INSTANCE}
+        self.tokens: set[str] = set()
+        self.asked: list[str] = []
+        self.states: list[dict[str, object]] = []
+        self.refuse = False
+        self.answer = '{"protection": {"ProtectionEnabled": true}}'
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.url}/imds/one/"}
+
+
+class _Answers(BaseHTTPRequestHandler):
+    server: Agent
+
+    def do_PUT(self) -> None:
+        if self.path == "/imds/one/latest/api/token":
+            token = uuid.uuid4().hex
+            self.server.tokens.add(token)
+            self._answer(200, token)
+        elif self.path == "/agent/task-protection/v1/state" and not self.server.refuse:
+            length = int(self.headers["Content-Length"])
+            self.server.states.append(json.loads(self.rfile.read(length)))
+            self._answer(200, self.server.answer)
+        else:
+            self._answer(400, "refused")
+
+    def do_GET(self) -> None:
+        path = self.path.partition("/imds/one/latest/meta-data/")[2]
+        self.server.asked.append(path)
+        if self.headers.get("X-aws-ec2-metadata-token") not in self.server.tokens:
+            self._answer(401, "")
+        elif path not in self.server.metadata:
+            self._answer(404, "not found")
+        else:
+            self._answer(200, self.server.metadata[path])
+
+    def _answer(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *arguments: object) -> None:
+        """Quiet."""

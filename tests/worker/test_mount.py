@@ -1,0 +1,94 @@
+"""The bucket of the images as a folder. Mountpoint itself is played by a program of its name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dcp_worker import mount
+from dcp_worker.mount import MountError
+from dcp_worker.settings import Settings
+
+from test_settings import ENVIRONMENT
+
+
+def settings(**changes: str) -> Settings:
+    given = {**ENVIRONMENT, "DOWNLOAD_FILES": "False", "SOURCE_BUCKET": "images", **changes}
+    return Settings.from_environment(given)
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all the path there is."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def program(folder: Path, script: str) -> None:
+    path = folder / "mount-s3"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_downloads_need_no_mount(programs: Path, tmp_path: Path) -> None:
+    mount.prepare(settings(DOWNLOAD_FILES="True"), tmp_path / "bucket")
+    assert not (tmp_path / "bucket").exists()
+
+
+def test_what_the_machine_has_mounted_is_used(programs: Path, tmp_path: Path) -> None:
+    program(programs, "exit 1")
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket" / "plate1").mkdir()
+    mount.prepare(settings(), tmp_path / "bucket")
+    mount.prepare(settings(), Path("/proc"))
+
+
+def test_without_mountpoint_the_reason_says_what_to_do(programs: Path, tmp_path: Path) -> None:
+    with pytest.raises(MountError, match=r"mount-s3.*download_files"):
+        mount.prepare(settings(), tmp_path / "bucket")
+
+
+def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    notes, folder = tmp_path / "notes", tmp_path / "bucket"
+    program(programs, f'echo "$@" > {notes}; echo "region:$AWS_REGION" >> {notes}')
+    with pytest.raises(MountError, match="nothing is mounted"):
+        mount.prepare(settings(), folder)  # it mounted nothing, whatever it says
+    assert notes.read_text().splitlines() == [f"--read-only images {folder}", "region:"]
+    with pytest.raises(MountError, match="nothing is mounted"):
+        mount.prepare(settings(NO_SIGN_REQUEST="True"), folder)
+    assert notes.read_text().splitlines()[0] == f"--read-only --no-sign-request images {folder}"
+
+
+def test_a_refusal_of_mountpoint_is_told_with_what_it_needs(programs: Path, tmp_path: Path) -> None:
+    program(programs, "echo 'Error: Failed to create S3 client: no such bucket' >&2; exit 1")
+    with pytest.raises(MountError, match=r"(?s)no such bucket.*SYS_ADMIN"):
+        mount.prepare(settings(), tmp_path / "bucket")
+
+
+def test_a_program_that_does_not_run_is_told(programs: Path, tmp_path: Path) -> None:
+    (programs / "mount-s3").write_bytes(b"\x7fELF broken")
+    (programs / "mount-s3").chmod(0o755)
+    with pytest.raises(MountError, match="cannot be run"):
+        mount.prepare(settings(), tmp_path / "bucket")
+
+
+def test_the_container_ends_with_status_2(programs: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, **ENVIRONMENT, "DOWNLOAD_FILES": "False"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dcp_worker"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "DOWNLOAD_FILES is 'False'" in done.stdout

@@ -1,0 +1,170 @@
+"""CellProfiler's plugins: a real repository with its remote."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from dcp_worker import plugins
+from dcp_worker.plugins import PluginsError
+from dcp_worker.settings import Plugins
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, check=True, stdout=subprocess.PIPE)
+    return done.stdout.decode().strip()
+
+
+def commit(repository: Path, content: str, tag: str = "") -> str:
+    """A commit with that content of the one plugin; its id."""
+    (repository / "active_plugins").mkdir(exist_ok=True)
+    (repository / "active_plugins" / "plugin.py").write_text(content)
+    git(repository, "add", ".")
+    git(repository, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+    if tag:
+        git(repository, "tag", "--force", tag)
+    return git(repository, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    commit(folder, "first", "v1")
+    commit(folder, "second", "v2")
+    return folder
+
+
+@pytest.fixture
+def checkout(remote: Path, tmp_path: Path) -> Path:
+    """What the image has: a clone, made when the image was made."""
+    git(tmp_path, "clone", "-q", str(remote), "CellProfiler-plugins")
+    return tmp_path / "CellProfiler-plugins"
+
+
+def asked(**changes: object) -> Plugins:
+    return Plugins(
+        **{"update": False, "commit": "", "install": False, "requirements": "", **changes}
+    )
+
+
+def content(folder: Path | None) -> str:
+    assert folder is not None
+    return (folder / "plugin.py").read_text()
+
+
+def test_plugins_that_are_not_used_need_no_checkout(tmp_path: Path) -> None:
+    assert plugins.prepare(None, tmp_path / "none") is None
+
+
+def test_plugins_are_as_in_the_image_unless_told_otherwise(remote: Path, checkout: Path) -> None:
+    commit(remote, "third")
+    assert content(plugins.prepare(asked(), checkout)) == "second"
+
+
+def test_updated_plugins_are_the_newest(remote: Path, checkout: Path) -> None:
+    commit(remote, "third")
+    assert content(plugins.prepare(asked(update=True), checkout)) == "third"
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_plugins_at_a_tag_and_at_a_commit(remote: Path, checkout: Path, update: bool) -> None:
+    first = git(remote, "rev-parse", "v1")
+    for wanted in ("v1", first, first[:8]):
+        assert content(plugins.prepare(asked(commit=wanted, update=update), checkout)) == "first"
+        assert content(plugins.prepare(asked(commit="v2", update=update), checkout)) == "second"
+
+
+def test_a_branch_is_the_remotes(remote: Path, checkout: Path) -> None:
+    git(remote, "checkout", "-qb", "cellpose")
+    commit(remote, "third")
+    assert content(plugins.prepare(asked(commit="cellpose", update=True), checkout)) == "third"
+    commit(remote, "fourth")
+    assert content(plugins.prepare(asked(commit="cellpose"), checkout)) == "third"
+    assert content(plugins.prepare(asked(commit="cellpose", update=True), checkout)) == "fourth"
+    assert content(plugins.prepare(asked(commit="main"), checkout)) == "second"
+
+
+def test_a_tag_that_was_moved_is_where_the_remote_has_it(remote: Path, checkout: Path) -> None:
+    commit(remote, "third", "v2")
+    assert content(plugins.prepare(asked(commit="v2", update=True), checkout)) == "third"
+
+
+def test_changed_files_of_an_earlier_start_are_put_back(checkout: Path) -> None:
+    (checkout / "active_plugins" / "plugin.py").write_text("changed")
+    assert content(plugins.prepare(asked(commit="v1"), checkout)) == "first"
+
+
+def test_the_old_layout_has_its_plugins_at_the_root(tmp_path: Path) -> None:
+    assert plugins.prepare(asked(), tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize("update", [True, False])
+@pytest.mark.parametrize("wanted", ["v11", "--force", "a b", "0123456789abcdef", "v1..v2"])
+def test_a_commit_that_does_not_exist_stops_the_container(
+    checkout: Path, wanted: str, update: bool
+) -> None:
+    with pytest.raises(PluginsError) as error:
+        plugins.prepare(asked(commit=wanted, update=update), checkout)
+    assert f"PLUGINS_COMMIT is {wanted!r}" in str(error.value)
+    assert ("UPDATE_PLUGINS" in str(error.value)) is not update
+    assert (checkout / "active_plugins" / "plugin.py").read_text() == "second"
+
+
+def test_the_nearest_names_are_told(checkout: Path) -> None:
+    with pytest.raises(PluginsError, match="v1"):
+        plugins.prepare(asked(commit="v11"), checkout)
+
+
+def test_a_remote_that_cannot_be_reached_stops_the_container(remote: Path, checkout: Path) -> None:
+    remote.rename(remote.with_name("gone"))
+    with pytest.raises(PluginsError, match=r"UPDATE_PLUGINS: git fetch .* failed"):
+        plugins.prepare(asked(update=True), checkout)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has pip, as the image's has."""
+    folder = tmp_path_factory.mktemp("image")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    return folder / "bin" / "python"
+
+
+def wheel(folder: Path) -> Path:
+    """A distribution of one module, `needed`."""
+    path = folder / "needed-1.0-py3-none-any.whl"
+    described = "needed-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("needed.py", "")
+        archive.writestr(f"{described}/METADATA", "Metadata-Version: 2.1\nName: needed\nVersion: 1")
+        archive.writestr(f"{described}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{described}/RECORD", "")
+    return path
+
+
+@pytest.mark.parametrize("requirements", ["", "other.txt"])
+def test_requirements_are_installed_for_the_workers_python(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requirements: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(image))
+    (tmp_path / (requirements or "requirements.txt")).write_text(f"./{wheel(tmp_path).name}\n")
+    wanted = asked(install=True, requirements=requirements)
+    assert plugins.prepare(wanted, tmp_path) == tmp_path
+    subprocess.run([str(image), "-c", "import needed"], check=True)
+
+
+def test_requirements_that_cannot_be_had_stop_the_container(
+    image: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(image))
+    with pytest.raises(PluginsError, match=r"(?s)INSTALL_REQUIREMENTS.*No such file.*gone.txt"):
+        plugins.prepare(asked(install=True, requirements="-r gone.txt"), checkout)
+
+
+def test_plugins_without_a_checkout_stop_the_container(tmp_path: Path) -> None:
+    with pytest.raises(PluginsError, match="does not exist in the image"):
+        plugins.prepare(asked(), tmp_path / "none")
