@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import inputs, message
+from dcp_worker import input_folder, inputs, message
 from dcp_worker.cache import Cache
-from dcp_worker.inputs import Inputs, Sources
+from dcp_worker.inputs import Inputs
 from dcp_worker.message import Job
+from dcp_worker.sources import Sources
 from dcp_worker.transfer import Bucket
 
 import plate
@@ -49,7 +50,7 @@ def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> No
 
 def fetch_input(sources: Sources, folder: Path, prefix: str) -> list[str]:
     said: list[str] = []
-    inputs.fetch_input(prefix, sources, folder, go_on, said.append)
+    input_folder.fetch(prefix, sources, folder, go_on, said.append)
     return said
 
 
@@ -73,7 +74,7 @@ def test_the_empty_folder_of_a_console_hides_no_other_bucket(cloud: Cloud, tmp_p
 def test_an_input_folder_of_images_is_not_downloaded(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "INPUT_OBJECTS", 2)
+    monkeypatch.setattr(input_folder, "INPUT_OBJECTS", 2)
     cloud.put({f"images/{number}.tif": b"x" for number in range(3)})
     folder = tmp_path / "input"
     (said,) = fetch_input(sources_of(cloud, tmp_path), folder, "images")

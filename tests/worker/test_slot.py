@@ -16,10 +16,10 @@ import pytest
 from dcp_worker import handling
 from dcp_worker.aws import Clients
 from dcp_worker.cellprofiler import Call, Ended
-from dcp_worker.inputs import Sources
 from dcp_worker.queue import Queue
 from dcp_worker.settings import Settings
 from dcp_worker.slot import UNFIT, Receipts, Slot
+from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 
 from cloud import REGION, Cloud, job_message, wait_for

@@ -25,11 +25,11 @@ from dcp_worker import logs
 from dcp_worker.attempt import remove
 from dcp_worker.aws import Clients
 from dcp_worker.engine import Engine
-from dcp_worker.inputs import Sources
 from dcp_worker.intake import Intake
 from dcp_worker.interruption import ALIVE
 from dcp_worker.queue import Queue
 from dcp_worker.settings import Settings
+from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from dcp_worker.aws import Clients
     from dcp_worker.engine import Engine
-    from dcp_worker.inputs import Sources
     from dcp_worker.queue import Queue
     from dcp_worker.settings import Settings
+    from dcp_worker.sources import Sources
 
 
 @dataclass(frozen=True)
