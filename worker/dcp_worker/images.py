@@ -11,9 +11,9 @@ from dcp_worker.diagnosis import Diagnosis, JobFailedError
 from dcp_worker.load_data import MOUNT
 
 if TYPE_CHECKING:
-    from dcp_worker.sources import Sources
     from dcp_worker.interruption import Check
     from dcp_worker.load_data import S3Object
+    from dcp_worker.sources import Sources
     from dcp_worker.transfer import Stored
 
 

@@ -17,7 +17,7 @@ from dcp_worker.load_data import MOUNT, Places, S3Object, Selection
 from dcp_worker.sources import kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from dcp_worker.interruption import Check
@@ -99,6 +99,7 @@ def fetch(
     default.mkdir()
     input_folder.fetch(job.input, sources, default, check, say)
     places = _places(sources, folder / "images")
+    found: Mapping[str, S3Object]
     with _told_of_csv():
         if _is_batch(job):
             found = batch.localize(pipeline, job.group, places)
