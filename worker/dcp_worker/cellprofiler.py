@@ -84,14 +84,10 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run ended; `log` lacks the middle of a very long one."""
+class Ended(process.End):
+    """How a run ended, and after how many seconds; `log` lacks the middle of a very long one."""
 
-    exit_status: int | None
-    signal: int | None
-    timed_out: bool
     seconds: float
-    peak_memory_mb: float
     log: Sequence[str]
 
 
@@ -141,13 +137,7 @@ def run(
         # Also after its own end: what a plugin has started and left there would write on for ever.
         process.kill(child.pid)
         lines.finish()
-    code = os.waitstatus_to_exitcode(status)
-    child.returncode = code  # Popen cannot know: wait4, which tells the memory, has reaped it
-    return Ended(
-        exit_status=code if code >= 0 else None,
-        signal=-code if code < 0 else None,
-        timed_out=timed_out,
-        seconds=time.monotonic() - started,
-        peak_memory_mb=process.megabytes(usage.ru_maxrss),
-        log=lines.all(),
-    )
+    # Popen cannot know: wait4, which tells the memory, has reaped it.
+    child.returncode = os.waitstatus_to_exitcode(status)
+    end = process.End.of(status, usage, timed_out)
+    return Ended(**vars(end), seconds=time.monotonic() - started, log=lines.all())

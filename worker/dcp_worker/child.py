@@ -1,9 +1,9 @@
 """The program of the warm child: CellProfiler, loaded once, runs one job after the other.
 
-The engine starts it as `python -m dcp_worker.child PLUGINS` with a socket as standard input. Each
-job comes as a line of JSON together with the pipe that takes what the job prints; the answer is a
-line of JSON. A job is CellProfiler's own command line, called in this process: what it does, says
-and writes is the same, without the start.
+The slot starts it as `python -m dcp_worker.child PLUGINS` with a socket as standard input. A job
+comes as a line of JSON together with the pipe that takes what it prints; the answer is a line of
+JSON. A job is CellProfiler's own command line, called in this process: what it does, says and
+writes is the same, without the start.
 """
 
 from __future__ import annotations
@@ -12,32 +12,59 @@ import contextlib
 import ctypes
 import gc
 import json
-import logging
 import os
-import random
 import resource
 import socket
 import sys
+import tempfile
 import traceback
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bioformats
 import cellprofiler.__main__ as command_line
-import h5py
-import javabridge
-import numpy
 import psutil
 from cellprofiler_core import preferences
 from cellprofiler_core.pipeline import LoadException, Pipeline
 from cellprofiler_core.utilities.java import start_java
+from PIL import Image
 
+from dcp_worker import fresh
 from dcp_worker.process import megabytes
 
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
+
+
+def _start(plugins: str) -> None:
+    """Load CellProfiler with its modules and plugins, and start Java."""
+    preferences.set_headless()
+    preferences.set_awt_headless(True)
+    # Before the modules: they are looked for once in a process.
+    preferences.set_plugin_directory(plugins or None, globally=False)
+    fresh.log_as_the_command_line()
+    import cellprofiler_core.modules  # noqa: F401  # finds and imports every module
+
+    start_java()
+    _read_an_image()
+    # The command line starts Java for its job and ends it; here it stays.
+    command_line.start_java = lambda: None
+    command_line.stop_cellprofiler = lambda: None
+    command_line.Pipeline = _whole_pipeline
+    if sys.platform == "linux":
+        # What a plugin starts and leaves behind stays a child of this process, to be ended.
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    gc.collect()
+    gc.freeze()  # no later collection has to look at what is there to stay
+
+
+def _read_an_image() -> None:
+    """Have Java load Bio-Formats (0.5 s), which the first image would wait for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "image.tif")
+        Image.new("I;16", (64, 64)).save(path)
+        bioformats.load_image(path)
+    bioformats.clear_image_reader_cache()
 
 
 def _whole_pipeline() -> Any:
@@ -56,38 +83,14 @@ def _whole_pipeline() -> Any:
     return pipeline
 
 
-def start(plugins: str) -> None:
-    """Load CellProfiler with its modules and plugins, and start Java.
-
-    The folder of the plugins is set first: the modules are looked for once in a process.
-    """
-    preferences.set_headless()
-    preferences.set_awt_headless(True)
-    if plugins:
-        preferences.set_plugin_directory(plugins, globally=False)
-    _log_as_the_command_line()
-    import cellprofiler_core.modules  # noqa: F401  # finds and imports every module
-
-    start_java()
-    # The command line would start Java for the job, and end it; here it stays.
-    command_line.start_java = lambda: None
-    command_line.stop_cellprofiler = lambda: None
-    command_line.Pipeline = _whole_pipeline
-    if sys.platform == "linux":
-        # What a plugin starts and leaves behind stays a child of this process, to be ended.
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    gc.collect()
-    gc.freeze()  # of what is there to stay, no later collection has to look at
-
-
-def run(arguments: list[str], numbering: Path | None) -> int:
+def _run(arguments: list[str], numbering: str | None) -> int:
     """Run one job; the exit status that the command line would have had."""
     try:
-        with _numbering(numbering):
+        with _numbered(numbering):
             code = command_line.main(["cellprofiler", *arguments])
     except SystemExit as leaving:
         code = leaving.code
-    except Exception:  # noqa: BLE001  # any at all is the job's end and text, as it is in a shell
+    except Exception:  # noqa: BLE001  # any at all ends the job, and is its last word, as in a shell
         traceback.print_exc()
         return 1
     if code is None or isinstance(code, int):
@@ -96,74 +99,25 @@ def run(arguments: list[str], numbering: Path | None) -> int:
     return 1
 
 
-@contextlib.contextmanager
-def _numbering(path: Path | None) -> Iterator[None]:
+def _numbered(path: str | None) -> contextlib.AbstractContextManager[None]:
     if path is None:
-        yield
-        return
+        return contextlib.nullcontext()
     from dcp_worker import numbering
 
-    with numbering.applied(path):
-        yield
+    return numbering.applied(Path(path))
 
 
-def _log_as_the_command_line() -> None:
-    logging.root.handlers[:] = [logging.StreamHandler()]
-    logging.root.setLevel(logging.INFO)
-
-
-@contextlib.contextmanager
-def fresh(temporary: str, plugins: str) -> Iterator[None]:
-    """Make this process for the time of a job what a new one would be, and clean up after it."""
-    folder, variables = os.getcwd(), dict(os.environ)
-    standard = sys.stdout, sys.stderr
-    path = list(sys.path)
-    os.environ["TMPDIR"] = temporary
-    os.chdir(temporary)
-    _forget_preferences(plugins)
-    preferences.set_temporary_directory(temporary, globally=False)
-    numpy.seterr(all="ignore")
-    numpy.random.seed()
-    random.seed()
+def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
+    """Do a job and clean up after it; the answer."""
+    status, fit = 1, True
+    _reset_peak()
     try:
-        # Says each warning once a job, and takes back the filters that a module has set.
-        with warnings.catch_warnings():
-            yield
-    finally:
-        sys.stdout, sys.stderr = standard
-        sys.path[:] = path
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(variables)
-        _log_as_the_command_line()
-        _release()
-
-
-def _forget_preferences(plugins: str) -> None:
-    """CellProfiler keeps its options as globals: those of the last job must not reach this one."""
-    preferences.set_preferences_from_dict({})
-    preferences.set_plugin_directory(plugins or None, globally=False)
-    preferences.set_data_file(None)
-    preferences.clear_image_set_file()
-    preferences.set_always_continue(False, globally=False)
-    preferences.set_conserve_memory(False, globally=False)
-    preferences.set_allow_schema_write(True)
-
-
-def _release() -> None:
-    """Give back what a job holds: readers, files, memory, and processes that it has started."""
-    # Job folders of the same name follow each other: neither a reader nor a listing of Bio-Formats
-    # (kept for an hour) nor LoadData's header of the last job may be taken for this one's.
-    bioformats.clear_image_reader_cache()
-    javabridge.JClassWrapper("loci.common.Location").clearDirectoryListingsCache()
-    vars(sys.modules["cellprofiler_core.modules.loaddata"])["header_cache"] = {}
-    gc.collect()
-    for file in h5py.h5f.get_obj_ids(types=h5py.h5f.OBJ_FILE):
-        h5py.File(file).close()  # measurements of a job that failed
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-            process.wait()
+        with fresh.process(Path(job["temporary"]), plugins):
+            status = _run(job["arguments"], job["numbering"])
+    except Exception:  # noqa: BLE001  # the job is done and its result stands; this process is not fit
+        traceback.print_exc()
+        fit = False
+    return {"status": status, "fit": fit, "peak_mb": _peak_mb()}
 
 
 def _reset_peak() -> None:
@@ -176,7 +130,7 @@ def _peak_mb() -> float:
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1e3
+                return int(line.split()[1]) * 1024 / 1e6
     return megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
@@ -190,39 +144,30 @@ def _print_to(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _serve(engine: socket.socket, plugins: str) -> None:
-    """Run jobs until the engine is gone."""
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(engine, 1 << 16, 1)
-        if not data:
-            return
-        while not data.endswith(b"\n"):
-            data += engine.recv(1 << 16)
-        job = json.loads(data)
-        _print_to(descriptors[0])
-        _reset_peak()
-        with fresh(job["temporary"], plugins):
-            status = run(job["arguments"], job["numbering"] and Path(job["numbering"]))
-        _print_to(os.open(os.devnull, os.O_WRONLY))
-        _answer(engine, status=status, peak_mb=_peak_mb())
-
-
-def _answer(engine: socket.socket, **answer: Any) -> None:
+def _answer(slot: socket.socket, answer: dict[str, object]) -> None:
+    """Close what took the output, so that the slot has all of it, and answer."""
+    _print_to(os.open(os.devnull, os.O_WRONLY))
     answer["rss_mb"] = psutil.Process().memory_info().rss / 1e6
-    engine.sendall(json.dumps(answer).encode() + b"\n")
+    slot.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def main(plugins: str) -> None:
-    """Load CellProfiler, say that it is ready, and run jobs."""
-    engine = socket.socket(fileno=os.dup(0))
+    """Load CellProfiler, say that it is ready, and run jobs until the slot is gone."""
+    slot = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    start(plugins)
-    _print_to(os.open(os.devnull, os.O_WRONLY))
-    _answer(engine)
-    _serve(engine, plugins)
-    os._exit(0)  # Java's threads would be waited for
+    _start(plugins)
+    _answer(slot, {})
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(slot, 1 << 16, 1)
+        if not data:
+            break
+        while not data.endswith(b"\n"):
+            data += slot.recv(1 << 16)
+        _print_to(descriptors[0])
+        _answer(slot, _do(json.loads(data), plugins))
+    os._exit(0)  # not through the interpreter's end, which would wait for Java
 
 
 if __name__ == "__main__":

@@ -1,157 +1,49 @@
-"""The slot's warm CellProfiler: a child process that runs one job after the other.
+"""The slot's CellProfiler: kept loaded in a process of its own, which runs one job after the other.
 
-What a job can bring down is the child alone. It is replaced after a number of jobs, when it has
-grown, and after whatever ended it; while none can be had, the command line does the work.
+What a job can bring down is that process alone. It is replaced after a number of jobs, when it has
+grown, and after whatever ended it; while it cannot be had, the command line does the work.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import select
 import shlex
-import socket
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcp_worker import cellprofiler, process
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.interruption import InterruptedJobError
+from dcp_worker.loaded import GoneError, Loaded
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from dcp_worker.interruption import Check
 
-_LOOK_SECONDS = 0.05
-# Of the first start on a new machine, whose disk comes from S3 block by block.
-_START_SECONDS = 300.0
 _MOST_FAILED_STARTS = 2
-# Of the slot's memory, what a child may keep between jobs: the next one needs room to work.
+# Of the slot's memory, what may be held between two jobs: the next one needs room to work.
 _MEMORY_SHARE = 0.6
 
 
-class ChildGoneError(Exception):
-    """The child has ended; says how.
-
-    Attributes:
-        exit_status: None when a signal ended it.
-        signal: None when it ended by itself.
-        peak_memory_mb: Of its whole life.
-    """
-
-    def __init__(self, status: int, peak_memory_mb: float) -> None:
-        code = os.waitstatus_to_exitcode(status)
-        super().__init__(f"signal {-code}" if code < 0 else f"exit status {code}")
-        self.exit_status = code if code >= 0 else None
-        self.signal = -code if code < 0 else None
-        self.peak_memory_mb = peak_memory_mb
-
-
-class _Child:
-    """One child process, seen from the slot."""
-
-    def __init__(self, plugins: Path | None) -> None:
-        self.plugins = plugins
-        self.jobs = 0
-        self.memory_mb = 0.0
-        self.said: list[str] = []
-        self._ready = False
-        self._started = time.monotonic()
-        self._socket, theirs = socket.socketpair()
-        words = [sys.executable, "-m", "dcp_worker.child", str(plugins or "")]
-        with theirs:
-            self._process = process.spawn(words, process.environment(os.environ), theirs.fileno())
-        self._lines = process.Lines(self._process.stdout, lambda line: None)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def wait_until_ready(self, check: Check) -> None:
-        """Wait for the end of the start.
-
-        Raises:
-            ChildGoneError: It has ended instead, or was ended because it took too long.
-            InterruptedJobError: As `check` does.
-        """
-        if self._ready:
-            return
-        self.memory_mb = self._answer(self._started + _START_SECONDS, check)["rss_mb"]
-        self._lines.finish()
-        self.said = self._lines.all()
-        self._ready = True
-
-    def run(self, call: Call, temporary: Path, end: float, check: Check, pipe: int) -> Any:
-        """Have a job done, until a time of the monotonic clock; the child's answer.
-
-        Raises:
-            ChildGoneError: The child has ended, or was ended at that time.
-            InterruptedJobError: As `check` does.
-        """
-        job = {
-            "arguments": call.arguments(),
-            "temporary": str(temporary),
-            "numbering": call.numbering and str(call.numbering),
-        }
-        self.jobs += 1
-        try:
-            socket.send_fds(self._socket, [json.dumps(job).encode() + b"\n"], [pipe])
-        except OSError:
-            pass  # it has ended: the answer says how
-        finally:
-            os.close(pipe)
-        answer = self._answer(end, check)
-        self.memory_mb = answer["rss_mb"]
-        return answer
-
-    def _answer(self, end: float, check: Check) -> Any:
-        data = b""
-        while not data.endswith(b"\n"):
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self._process.returncode = os.waitstatus_to_exitcode(status)
-                raise ChildGoneError(status, process.megabytes(usage.ru_maxrss))
-            if time.monotonic() > end:
-                process.kill(self.pid)
-            check()
-            if select.select([self._socket], [], [], _LOOK_SECONDS)[0]:
-                data += self._socket.recv(1 << 16)
-        return json.loads(data)
-
-    def last_lines(self) -> str:
-        """What it said last of its start."""
-        self._lines.finish()
-        return "\n".join(self._lines.all()[-20:])
-
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """End it with all that it has started."""
-        process.kill(self.pid)
-        self._process.wait()
-        self._socket.close()
-
-
 class Engine:
-    """Runs the jobs of a slot.
+    """Runs the jobs of a slot, one at a time, always from the same thread.
 
     Args:
         warm: False: each job by the command line.
         memory_mb: The slot's share of the container's memory; 0: not known, no bound.
         log: Takes what concerns no single job.
         plugins: Plugins directory, if any, for the first start.
-        jobs: After so many the child is replaced.
+        jobs: After so many the process is replaced.
     """
 
     def __init__(
         self,
         warm: bool,
         memory_mb: float,
-        log: logging.Logger,
+        log: Logger,
         *,
         plugins: Path | None = None,
         jobs: int = 100,
@@ -162,22 +54,22 @@ class Engine:
         self._plugins = plugins
         self._jobs = jobs
         self._failed_starts = 0
-        self._child: _Child | None = None
+        self._loaded: Loaded | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the child, while there is one."""
-        return self._child.pid if self._child is not None else None
+        """Of the process that has CellProfiler loaded, while there is one."""
+        return self._loaded.pid if self._loaded is not None else None
 
     def start(self) -> None:
-        """Start the child and wait until it can take a job."""
-        self._ready(self._plugins, lambda: None)
+        """Load CellProfiler and wait until it can take a job."""
+        self._get(self._plugins, lambda: None)
 
     def close(self) -> None:
-        """End the child and all that it has started."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
+        """End CellProfiler and all that it has started."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.kill()
 
     def run(
         self,
@@ -200,75 +92,73 @@ class Engine:
             InterruptedJobError: As `check` does.
             OSError: The whole CSV cannot be written.
         """
-        child = self._ready(call.plugins, check)
-        if child is None:
+        loaded = self._get(call.plugins, check)
+        if loaded is None:
             return cellprofiler.run(call, temporary, timeout, check, line)
-        line(shlex.join(call.words()))
-        for said in child.said:
-            line(said)
-        ours, theirs = os.pipe()
-        lines = process.Lines(os.fdopen(ours, "rb"), line)
-        started = time.monotonic()
-        exit_status: int | None
-        signal: int | None
-        try:
-            answer = child.run(call, temporary, started + timeout, check, theirs)
-            exit_status, signal, peak = answer["status"], None, answer["peak_mb"]
-        except ChildGoneError as gone:
-            exit_status, signal, peak = gone.exit_status, gone.signal, gone.peak_memory_mb
-        except InterruptedJobError:
-            self.close()
-            raise
-        finally:
-            if not child.alive():
-                self.close()
-            lines.finish()
-        seconds = time.monotonic() - started
-        self._renew(child)
-        return Ended(
-            exit_status=exit_status,
-            signal=signal,
-            timed_out=signal is not None and seconds > timeout,
-            seconds=seconds,
-            peak_memory_mb=peak,
-            log=[*child.said, *lines.all()],
-        )
+        for text in (shlex.join(call.words()), *loaded.said):
+            line(text)
+        ended = _run(loaded, call, temporary, timeout, check, line)
+        self._renew(loaded)
+        return ended
 
-    def _renew(self, child: _Child) -> None:
-        """After a job: begin the start of another child when this one is worn."""
-        grown = child.memory_mb > self._most_memory_mb
-        if self._child is not None and (child.jobs >= self._jobs or grown):
-            if grown:
-                self._log.info("CellProfiler is replaced: it holds %.0f MB.", child.memory_mb)
-            self.close()
-        if self._child is None:
-            self._child = _Child(child.plugins)
-
-    def _ready(self, plugins: Path | None, check: Check) -> _Child | None:
-        """A child that can take a job; None when the command line has to."""
+    def _get(self, plugins: Path | None, check: Check) -> Loaded | None:
+        """A process that can take a job; None when the command line has to."""
         if not self._warm:
             return None
-        child = self._child
-        if child is not None and (child.plugins != plugins or not child.alive()):
+        loaded = self._loaded
+        if loaded is not None and (loaded.plugins != plugins or not loaded.alive):
             self.close()
-        if self._child is None:
-            self._child = _Child(plugins)
+        if self._loaded is None:
+            self._loaded = Loaded(plugins)
         try:
-            self._child.wait_until_ready(check)
+            self._loaded.wait_until_ready(check)
         except InterruptedJobError:
             self.close()
             raise
-        except ChildGoneError as gone:
-            said = self._child.last_lines()
-            self.close()
-            self._failed_starts += 1
-            self._warm = self._failed_starts < _MOST_FAILED_STARTS
-            self._log.warning(
-                "CellProfiler cannot be kept loaded (%s); its command line is run instead%s.\n%s",
-                gone,
-                "" if self._warm else " from now on",
-                said,
-            )
+        except GoneError as gone:
+            self._give_up(self._loaded, gone)
             return None
         self._failed_starts = 0
-        return self._child
+        return self._loaded
+
+    def _give_up(self, loaded: Loaded, gone: GoneError) -> None:
+        said = loaded.last_lines()
+        self.close()
+        self._failed_starts += 1
+        self._warm = self._failed_starts < _MOST_FAILED_STARTS
+        self._log.warning(
+            "CellProfiler cannot be kept loaded (%s): its command line is run%s. It said:\n%s",
+            gone,
+            "" if self._warm else " from now on",
+            said,
+        )
+
+    def _renew(self, loaded: Loaded) -> None:
+        """After a job: begin another start when this process has ended or is worn."""
+        grown = loaded.memory_mb > self._most_memory_mb
+        if grown:
+            self._log.info("CellProfiler holds %.0f MB: it is started anew.", loaded.memory_mb)
+        if grown or loaded.jobs >= self._jobs or not loaded.fit:
+            self.close()
+            self._loaded = Loaded(loaded.plugins)
+
+
+def _run(
+    loaded: Loaded,
+    call: Call,
+    temporary: Path,
+    timeout: float,
+    check: Check,
+    line: Callable[[str], None],
+) -> Ended:
+    ours, theirs = os.pipe()
+    lines = process.Lines(os.fdopen(ours, "rb"), line)
+    started = time.monotonic()
+    try:
+        end = loaded.run(call, temporary, timeout, check, theirs)
+    finally:
+        if not loaded.fit:
+            loaded.kill()  # the job is still running, or has left something that is
+        lines.finish()
+    seconds = time.monotonic() - started
+    return Ended(**vars(end), seconds=seconds, log=[*loaded.said, *lines.all()])

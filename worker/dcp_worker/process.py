@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -65,9 +67,33 @@ def kill(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+@dataclass(frozen=True)
+class End:
+    """How a process ended, or a job in one that goes on.
+
+    Attributes:
+        exit_status: None when a signal ended it.
+        signal: None when it ended by itself.
+        timed_out: Whether it was ended because its time was over.
+        peak_memory_mb: Its largest resident memory.
+    """
+
+    exit_status: int | None
+    signal: int | None
+    timed_out: bool
+    peak_memory_mb: float
+
+    @classmethod
+    def of(cls, status: int, usage: resource.struct_rusage, timed_out: bool) -> End:
+        """What `os.wait4` says of a process."""
+        code = os.waitstatus_to_exitcode(status)
+        peak = megabytes(usage.ru_maxrss)
+        return cls(code, None, timed_out, peak) if code >= 0 else cls(None, -code, timed_out, peak)
+
+
 def megabytes(maximum_resident_set: int) -> float:
-    """Of getrusage's figure, which is in kB on Linux and in bytes on macOS."""
-    return maximum_resident_set / (1e6 if sys.platform == "darwin" else 1e3)
+    """Of getrusage's figure, which is in KiB on Linux and in bytes on macOS."""
+    return maximum_resident_set * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def _die_with_parent() -> Callable[[], None] | None:
