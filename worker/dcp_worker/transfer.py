@@ -36,14 +36,7 @@ _UPLOAD = TransferConfig(max_request_concurrency=S3_CONNECTIONS)
 # object is asked for as one range: what is replaced meanwhile is never taken for what it was.
 _DOWNLOAD = TransferConfig(max_request_concurrency=S3_CONNECTIONS, multipart_threshold=1)
 
-_OF_S3 = (
-    BotoCoreError,
-    ClientError,
-    RetriesExceededError,
-    S3DownloadFailedError,
-    S3UploadFailedError,
-)
-_NO_MATCH = ("PreconditionFailed", "412")
+_OF_S3 = (BotoCoreError, ClientError, RetriesExceededError, S3UploadFailedError)
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -237,9 +230,9 @@ def _wait_for(
         count -= 1
         try:
             future.result()
+        except S3DownloadFailedError as error:  # the ETag is another one
+            raise JobFailedError(replaced(f"s3://{bucket}/{key}")) from error
         except _OF_S3 as error:
-            if isinstance(error, ClientError) and error.response["Error"]["Code"] in _NO_MATCH:
-                raise JobFailedError(replaced(f"s3://{bucket}/{key}")) from error
             raise JobFailedError(diagnose_s3(error, what, bucket, key)) from error
         except OSError as error:
             doing = f"transferring s3://{bucket}/{key}"
