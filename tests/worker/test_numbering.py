@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,18 @@ def test_image_numbers_and_groups(tmp_path: Path, engine: Engine) -> None:
 
 
 def test_modules_that_look_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
+    rows = rows_of(96, 3)
+    # Other wells alone make these columns numbers, text, and wide.
+    notes = {
+        row["Metadata_Well"]: {
+            "Metadata_Dose": "0.5" if row["Metadata_Well"] == "A01" else "1",
+            "Metadata_Note": "none" if row["Metadata_Well"] == "B02" else "007",
+            "Titration_Salt": "1234.5678" if row["Metadata_Well"] == "H12" else "2",
+        }
+        for row in rows
+    }
+    rows = [{**row, **notes[row["Metadata_Well"]]} for row in rows]
+    rows[5]["FileName_DNA"] = "a file of a far longer name than all others.tif"
     pipeline = modules(
         "CorrectIlluminationCalculate",
         "MeasureImageQuality",
@@ -216,6 +229,53 @@ def test_modules_that_look_beyond_one_image_set(tmp_path: Path, engine: Engine) 
         "SaveImages sequential",
         "ExportToDatabase",
     )
-    alone, all_rows = both(tmp_path, engine, rows_of(96, 3), WELL, pipeline)
-    assert any(name.endswith(".png") for name in alone)
+    alone, all_rows = both(tmp_path, engine, rows, WELL, pipeline)
     assert alone == all_rows
+    header, first, *_ = alone["Image.csv"]
+    values = dict(zip(header, first))
+    assert (values["Metadata_Dose"], values["Metadata_Note"]) == ("1.0", "007")
+    assert {"P1_1_091.png", "P1_2_092.png", "P1_3_093.png"} <= set(alone)
+
+
+PLUGIN = """
+import os
+from cellprofiler_core.module import Module
+from cellprofiler_core.preferences import get_default_output_directory
+
+class CountSets(Module):
+    module_name, category, variable_revision_number = "CountSets", "Other", 1
+    def create_settings(self): pass
+    def settings(self): return []
+    def run(self, workspace): pass
+    def prepare_run(self, workspace):
+        with open(os.path.join(get_default_output_directory(), "sets.txt"), "w") as file:
+            file.write(str(workspace.measurements.image_set_count))
+        return True
+"""
+
+
+def test_a_module_that_prepares_the_run_sees_all_image_sets(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "countsets.py").write_text(PLUGIN)
+    module = "CountSets:[module_num:5|variable_revision_number:1|notes:[]|enabled:True]\n"
+    text = plate.pipeline().replace("ModuleCount:4", "ModuleCount:5") + f"\n{module}"
+    engine = Engine(True, 0, logging.getLogger("test"), plugins=plugins)
+    try:
+        call = replace(prepared(tmp_path, rows_of(96, 3), WELL, text), plugins=plugins)
+        assert call.numbering is not None
+        alone = outputs(engine, call)
+    finally:
+        engine.close()
+    assert alone["sets.txt"] == str(96 * 3).encode()
+    assert alone == outputs(Engine(False, 0, logging.getLogger("test")), call)
+
+
+def test_rows_and_columns_of_wells(tmp_path: Path, engine: Engine) -> None:
+    rows = rows_of(96, 2)
+    for row in rows:
+        well = row.pop("Metadata_Well")
+        row.update(Metadata_WellRow=well[0], Metadata_WellColumn=well[1:])
+    alone, all_rows = both(tmp_path, engine, rows, WELL, modules())
+    assert alone == all_rows
+    assert "Metadata_Well" in alone["Image.csv"][0]
