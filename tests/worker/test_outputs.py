@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,52 @@ def test_an_interrupted_upload_is_given_up(cloud: Cloud, tmp_path: Path) -> None
     with pytest.raises(InterruptedJobError):
         outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, interrupted)
     assert cloud.keys() == []
+
+
+def test_an_output_that_arrived_short_is_no_success(cloud: Cloud, tmp_path: Path) -> None:
+    (tmp_path / "Image.csv").write_text("ImageNumber\n1\n")
+
+    def shorten(**_: object) -> None:
+        cloud.put({"out/Image.csv": b"Image"})
+
+    cloud.s3.meta.events.register("before-call.s3.HeadObject", shorten)
+    with pytest.raises(JobFailedError) as error:
+        outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
+    assert error.value.diagnosis.code == "upload_incomplete"
+    assert not error.value.diagnosis.permanent
+
+
+def test_many_and_large_outputs(cloud: Cloud, tmp_path: Path) -> None:
+    for number in range(120):
+        (tmp_path / f"{number:03}.csv").write_text(str(number))
+    (tmp_path / "large.bin").write_bytes(os.urandom(20_000_000))  # in parts
+    (tmp_path / "empty.csv").touch()
+    written = outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
+    assert written.files == 122
+    assert written.sizes["large.bin"] == 20_000_000
+    # As a range: the checksum that moto gives for the whole is that of a part.
+    body = cloud.s3.get_object(Bucket=cloud.bucket, Key="out/large.bin", Range="bytes=0-")["Body"]
+    assert body.read() == (tmp_path / "large.bin").read_bytes()
+    assert len(cloud.keys("out/")) == 122
+
+
+def test_upload_options_reach_every_object(cloud: Cloud, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1\n")
+    (tmp_path / "large.bin").write_bytes(b"\0" * 10_000_000)
+    arguments = {
+        "StorageClass": "STANDARD_IA",
+        "ServerSideEncryption": "AES256",
+        "Tagging": "plate=P1&kind=output",
+        "CacheControl": "no-store",
+        "ACL": "bucket-owner-full-control",
+    }
+    outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", arguments, go_on)
+    for key in ("out/a.csv", "out/large.bin"):
+        head = cloud.s3.head_object(Bucket=cloud.bucket, Key=key)
+        assert (head["StorageClass"], head["ServerSideEncryption"], head["CacheControl"]) == (
+            "STANDARD_IA",
+            "AES256",
+            "no-store",
+        )
+        tags = cloud.s3.get_object_tagging(Bucket=cloud.bucket, Key=key)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in tags} == {"plate": "P1", "kind": "output"}
