@@ -67,6 +67,22 @@ def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for
     assert notes.read_text().splitlines()[0] == f"--read-only --no-sign-request images {folder}"
 
 
+def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "bucket"
+    source.mkdir()
+    folder.mkdir()
+    mounting = ["/bin/mount", "-t", "tmpfs", "none"]
+    if subprocess.run([*mounting, str(source)], check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("this user may not mount")
+    try:
+        program(programs, f"exec {' '.join(mounting)} {folder}")
+        mount.prepare(settings(), folder)
+        mount.prepare(settings(), folder)  # a second time, what is there is used
+        assert os.path.ismount(folder)
+    finally:
+        subprocess.run(["/bin/umount", str(source), str(folder)], check=True)
+
+
 def test_a_refusal_of_mountpoint_is_told_with_what_it_needs(programs: Path, tmp_path: Path) -> None:
     program(programs, "echo 'Error: Failed to create S3 client: no such bucket' >&2; exit 1")
     with pytest.raises(MountError, match=r"(?s)no such bucket.*SYS_ADMIN"):
