@@ -15,6 +15,7 @@ class Agent(ThreadingHTTPServer):
     Attributes:
         metadata: Text by path below `latest/meta-data/`.
         tokens: Those that are valid; emptied, a new one must be fetched.
+        failures: How many requests for metadata fail from now on.
         asked: Paths of all requests for metadata.
         states: What task protection was set to.
         refuse: Whether the ECS agent refuses.
@@ -25,6 +26,7 @@ class Agent(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.metadata = {"instance-id": INSTANCE}
         self.tokens: set[str] = set()
+        self.failures = 0
         self.asked: list[str] = []
         self.states: list[dict[str, object]] = []
         self.refuse = False
@@ -57,7 +59,10 @@ class _Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("/imds/one/latest/meta-data/")[2]
         self.server.asked.append(path)
-        if self.headers.get("X-aws-ec2-metadata-token") not in self.server.tokens:
+        if self.server.failures:
+            self.server.failures -= 1
+            self._answer(503, "")
+        elif self.headers.get("X-aws-ec2-metadata-token") not in self.server.tokens:
             self._answer(401, "")
         elif path not in self.server.metadata:
             self._answer(404, "not found")

@@ -58,7 +58,7 @@ def test_an_agent_that_does_not_speak_http_stops_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            for _ in range(2):
+            for _ in range(4):  # one of the agent, three of the instance
                 connection, _ = server.accept()
                 with connection:
                     connection.recv(65536)
@@ -81,6 +81,13 @@ def test_a_proxy_is_not_asked_for_the_machines_own_addresses(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     assert instance.identify(agent.environment) == INSTANCE
+
+
+def test_one_lost_answer_of_the_metadata_service_does_not_count(agent: Agent) -> None:
+    agent.failures = 2
+    assert instance.identify(agent.environment) == INSTANCE
+    agent.failures = 3
+    assert instance.identify(agent.environment) == ""
 
 
 def test_a_token_that_is_over_is_replaced(agent: Agent) -> None:

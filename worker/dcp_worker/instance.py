@@ -26,12 +26,18 @@ _IDLE_PERIODS = 3
 
 
 def identify(environment: Mapping[str, str]) -> str:
-    """The id of this EC2 instance; empty when there is no metadata service to ask."""
-    try:
-        return Metadata(environment).get("instance-id") or ""
-    except UNANSWERED as error:
-        log.warning("The instance metadata service does not answer: %s", error)
-        return ""
+    """The id of this EC2 instance; empty when there is no metadata service to ask.
+
+    Without it the machine could not end itself, so one lost answer does not count.
+    """
+    metadata = Metadata(environment)
+    for last in (False, False, True):
+        try:
+            return metadata.get("instance-id") or ""
+        except UNANSWERED as error:
+            if last:
+                log.warning("The instance metadata service does not answer: %s", error)
+    return ""
 
 
 def set_up(ec2: EC2Client, cloudwatch: CloudWatchClient, settings: Settings, instance: str) -> None:
