@@ -1,11 +1,17 @@
 """The image sets of a batch file (CreateBatchFiles): its group's images, and local paths in it.
 
 CellProfiler keeps its measurements below `Measurements/<start of the run>/<object>/<feature>`: the
-values in `data`, and in `index` a row (image number, first value, end) for each image set.
+values in `data`, and in `index` a row (image number, first value, end) for each image set. LoadData
+finds images by their URL_; NamesAndTypes by a URL in a blob, to which the path mappings of
+CreateBatchFiles are applied when it runs.
+
+LoadData also reads its CSV again, at the path that CreateBatchFiles gave it: such a batch file
+needs the bucket mounted.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from dcp_worker.load_data import Places, S3Object
 
 _KINDS = ("URL_", "ObjectsURL_")
+# CellProfiler's image number for what belongs to all image sets.
+_EXPERIMENT = 0
 _VALUES_SHOWN = 10
 
 
@@ -43,38 +51,65 @@ def localize(batch: Path, group: Sequence[tuple[str, str]], places: Places) -> d
             (`image_missing`).
     """
     images = {}
-    with _measured(batch) as features:
+    with _run_of(batch) as run:
+        features = run["Image"]
         numbers = _image_numbers(features, group)
         for name in [name for name in features if name.startswith(_KINDS)]:
             urls = _Feature(features[name])
             folders = features.get(name.replace("URL_", "PathName_"))
             for number in numbers:
                 url = urls.text(number)
-                place = places.object(url) if url else None
+                place = _place(url, places)
                 if place is not None:
                     local = places.local(place)
                     images[local] = place
                     urls.set(number, "file:" + urllib.request.pathname2url(local))
                     if folders is not None:
                         _Feature(folders).set(number, os.path.dirname(local))
-                elif url.startswith("file:"):
-                    raise CsvError(
-                        "image_missing",
-                        f"The image {url} of the batch file is not in S3: let CreateBatchFiles "
-                        f"write it as a path below {MOUNT}/.",
-                    )
+        _map_paths(run, places)
     return images
 
 
+def _place(url: str, places: Places) -> S3Object | None:
+    place = places.object(url) if url else None
+    if place is None and url.startswith("file:"):
+        raise CsvError(
+            "image_missing",
+            f"The image {url} of the batch file is not in S3: let CreateBatchFiles write it as a "
+            f"path below {MOUNT}/.",
+        )
+    return place
+
+
+def _map_paths(run: h5py.Group, places: Places) -> None:
+    """Let the path mappings lead to the local folder in place of the bucket."""
+    mapped = run.get("Experiment/Path_Mappings")
+    if mapped is None:
+        return
+    feature = _Feature(mapped)
+    document = json.loads(feature.text(_EXPERIMENT))
+    document["PathMappings"] = [
+        (theirs, _local_folder(ours, places)) for theirs, ours in document["PathMappings"]
+    ]
+    feature.set(_EXPERIMENT, json.dumps(document))
+
+
+def _local_folder(folder: str, places: Places) -> str:
+    local = places.local_folder(folder)
+    if local is None:
+        return folder
+    return f"{local}/" if folder.endswith("/") else local
+
+
 @contextmanager
-def _measured(batch: Path) -> Iterator[h5py.Group]:
-    """The features of the image sets of a batch file, to be changed."""
+def _run_of(batch: Path) -> Iterator[h5py.Group]:
+    """The measurements of a batch file, to be changed."""
     import h5py  # other jobs do without it
 
     try:
         with h5py.File(batch, "r+") as file:
             runs = file["Measurements"]
-            yield runs[max(runs)]["Image"]
+            yield runs[max(runs)]
     except (OSError, KeyError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
