@@ -234,7 +234,7 @@ def test_modules_that_look_beyond_one_image_set(tmp_path: Path, engine: Engine) 
     header, first, *_ = alone["Image.csv"]
     values = dict(zip(header, first))
     assert (values["Metadata_Dose"], values["Metadata_Note"]) == ("1.0", "007")
-    assert {"P1_1_091.png", "P1_2_092.png", "P1_3_093.png"} <= set(alone)
+    assert {"P1_1_0091.png", "P1_2_0092.png", "P1_3_0093.png"} <= set(alone)
 
 
 PLUGIN = """
