@@ -163,9 +163,9 @@ class Held:
         settings = self.work.settings
         try:
             done.note(self.work.clients.s3, settings, self._attempt.job, self._origin, written)
-        except (BotoCoreError, ClientError) as error:
+        except JobFailedError as error:
             # Only a later run misses it, and does the job anew.
-            self._log.say(f"The note for later runs could not be written: {error}")
+            self._log.say(f"The note for later runs could not be written. {error}")
 
     def _check_lease(self) -> None:
         if self._lease.lost:
