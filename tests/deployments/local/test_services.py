@@ -115,6 +115,8 @@ def test_scale_in_spares_protected_tasks(app: App) -> None:
     app.running(2)
     tasks = sorted(app.tasks(), key=lambda one: one["createdAt"])
     newest = tasks[-1]["taskArn"]
+    # A program that has not begun knows no SIGTERM yet.
+    wait_for(lambda: all(app.lines(one["taskArn"]) for one in tasks), "both to have begun")
     done = app.ecs.update_task_protection(
         cluster=app.name, tasks=[newest], protectionEnabled=True, expiresInMinutes=5
     )
