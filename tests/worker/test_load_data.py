@@ -89,6 +89,15 @@ def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
     assert f"{local['PathName_DNA']}/{local['FileName_DNA']}" in selection.images
 
 
+def test_what_is_mounted_is_read_there_and_the_rest_downloaded() -> None:
+    places = Places("images.bucket", "/slot/images", mounted=True)
+    mounted, other = S3Object("images.bucket", "a//b/../c.tif"), S3Object("other", "d.tif")
+    assert places.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
+    assert places.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
+    assert places.local(other) == "/slot/images/other/d.tif"
+    assert Places(**places.arguments).local(mounted) == places.local(mounted)
+
+
 @given(st.text(alphabet="ab./", min_size=1))
 def test_no_key_leaves_the_local_folder(key: str) -> None:
     local = PLACES.local(S3Object("bucket", key))

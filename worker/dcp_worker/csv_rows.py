@@ -7,18 +7,28 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from dcp_worker.group import CsvError
 
+if TYPE_CHECKING:
+    from dcp_worker.interruption import Check
+
+_CHECKED_ROWS = 1000
 _BOM = "\ufeff"
 
 
 @contextmanager
-def reading(csv_file: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+def reading(
+    csv_file: Path, check: Check
+) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
     """Read a CSV: its columns, by the names that LoadData gives them, and place and row of each.
 
     Blank lines and surplus fields are left out. The place is what `row_at` takes.
+
+    Args:
+        csv_file: The CSV.
+        check: Called from time to time while rows are taken; raises when the job is interrupted.
 
     Raises:
         CsvError: The file is empty, is no CSV, or has a row that is too short.
@@ -28,7 +38,7 @@ def reading(csv_file: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, lis
         reader = csv.reader(lines)
         try:
             header = [_column(name) for name in next(reader)]
-            yield header, _rows(reader, lines, len(header))
+            yield header, _rows(reader, lines, len(header), check)
         except StopIteration:
             raise CsvError("csv_empty", "The LoadData CSV is empty.") from None
         except (UnicodeDecodeError, csv.Error) as error:
@@ -70,10 +80,12 @@ class _Lines:
 
 
 def _rows(
-    reader: Iterator[list[str]], lines: _Lines, columns: int
+    reader: Iterator[list[str]], lines: _Lines, columns: int, check: Check
 ) -> Iterator[tuple[int, list[str]]]:
     place = lines.place
     for number, row in enumerate(reader, start=2):
+        if number % _CHECKED_ROWS == 2:
+            check()
         if row:
             if len(row) < columns:
                 text = f"Row {number} of the LoadData CSV has {len(row)} fields"

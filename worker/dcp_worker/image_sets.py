@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # To be raised when the file's tables change.
 _FORMAT = 1
 _POLL_SECONDS = 0.05
-_CHECKED_ROWS = 1000
 _CHECKED_STEPS = 100_000
 
 
@@ -236,14 +235,12 @@ def _read(
     check: Check,
 ) -> _About:
     """Read place and keys of every row into the table `read`."""
-    with csv_rows.reading(csv_file) as (header, records):
+    with csv_rows.reading(csv_file, check) as (header, records):
         found = [Key.of(header, name) for name in keys]
         witnesses = Witnesses(header, places)
 
         def values() -> Iterator[list[object]]:
-            for number, (place, row) in enumerate(records):
-                if number % _CHECKED_ROWS == 0:
-                    check()
+            for place, row in records:
                 witnesses.see(row, place)
                 yield [place, *[key.read(row) for key in found]]
 

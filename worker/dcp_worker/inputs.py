@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dcp_worker import batch, images, input_folder, load_data, transfer
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
 from dcp_worker.group import CsvError
-from dcp_worker.load_data import MOUNT, Places, S3Object, Selection
+from dcp_worker.load_data import Places, S3Object, Selection
 from dcp_worker.sources import kept
 
 if TYPE_CHECKING:
@@ -171,21 +171,8 @@ def _told_of_csv() -> Iterator[None]:
         raise JobFailedError(Diagnosis(error.code, str(error), "", "", permanent=True)) from error
 
 
-class _MountedPlaces(Places):
-    """The images of the source bucket stay where they are mounted."""
-
-    def __init__(self, source: str, folder: str) -> None:
-        super().__init__(source, folder)
-        self._source = source
-
-    def local(self, place: S3Object) -> str:
-        mounted = place.bucket == self._source
-        return f"{MOUNT}/{place.key}" if mounted else super().local(place)
-
-
 def _places(sources: Sources, folder: Path) -> Places:
-    kind = _MountedPlaces if sources.mounted else Places
-    return kind(sources.source.name, str(folder))
+    return Places(sources.source.name, str(folder), sources.mounted)
 
 
 _MODULE_COUNT = re.compile(r"^ModuleCount:(\d+)", re.MULTILINE)

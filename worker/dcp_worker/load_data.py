@@ -165,24 +165,16 @@ def select(
         CsvError: The CSV is malformed, has no row of the group (`group_not_found`), or names an
             image of the group that is not in S3 (`image_missing`).
     """
-    text = pipeline.read_text(encoding="utf-8", errors="replace")
     wanted = dict(group)
-    keys = grouping(text) if pipeline.suffix == ".cppipe" else None
+    keys = _grouping(pipeline)
     # CellProfiler refuses other keys than the pipeline's: it shall say so itself.
-    alone = keys is not None and set(keys) == set(wanted)
-    found = image_sets.find(
-        csv_file,
-        etag,
-        index_folder,
-        keys if keys is not None and alone else list(wanted),
-        wanted,
-        places,
-        check,
-    )
+    alone = set(keys) == set(wanted)
+    keys = keys if alone else tuple(wanted)
+    found = image_sets.find(csv_file, etag, index_folder, keys, wanted, places, check)
     images = images_of(found.header)
     needed = dict(_needed(found.rows, images, places))
     if not alone:
-        write_whole(csv_file, target, places)
+        write_whole(csv_file, target, places, check)
         return Selection(len(found.rows), needed, target, None)
     local = [localized(row, images, places) for row in found.rows]
     csv_rows.write(target, found.header, local)
@@ -196,13 +188,19 @@ def select(
     return Selection(len(found.rows), needed, target, path)
 
 
-def write_whole(csv_file: Path, target: Path, places: Places) -> None:
+def _grouping(pipeline: Path) -> tuple[str, ...]:
+    if pipeline.suffix != ".cppipe":
+        return ()
+    return grouping(pipeline.read_text(encoding="utf-8", errors="replace")) or ()
+
+
+def write_whole(csv_file: Path, target: Path, places: Places, check: Check = lambda: None) -> None:
     """Write the whole CSV with local paths, as CellProfiler's command line needs it.
 
     Raises:
         CsvError: The CSV is malformed.
     """
-    with csv_rows.reading(csv_file) as (header, records):
+    with csv_rows.reading(csv_file, check) as (header, records):
         images = images_of(header)
         csv_rows.write(target, header, (localized(row, images, places) for _, row in records))
 

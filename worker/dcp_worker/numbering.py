@@ -33,6 +33,9 @@ _PREPARED = (
     "cellprofiler.modules.measureimagequality",
 )
 _GROUPING = _PREPARED[:2]
+# Before a group's first image set is run, the current one is number 1 of the whole CSV, which a
+# plugin may look at.
+_OWN = ("cellprofiler.", "cellprofiler_core.")
 
 
 @contextlib.contextmanager
@@ -91,9 +94,11 @@ class _Run:
 
 
 def _may_see_group_alone(pipeline: Any) -> bool:
-    kinds = [type(module) for module in pipeline.modules()]
+    kinds: list[Any] = [type(module) for module in pipeline.modules()]
     return all(
-        kind.prepare_run.__module__ in _PREPARED and kind.get_groupings.__module__ in _GROUPING
+        kind.prepare_run.__module__ in _PREPARED
+        and kind.get_groupings.__module__ in _GROUPING
+        and kind.prepare_group.__module__.startswith(_OWN)
         for kind in kinds
     )
 
