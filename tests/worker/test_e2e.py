@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from dcp_worker.slot import CACHE
 
 import plate
 from cloud import RUN, Cloud, Container, job_message, wait_for
@@ -62,7 +63,9 @@ def statuses(cloud: Cloud) -> dict[str, str]:
 
 
 def local_files(container: Container) -> list[str]:
-    return [str(path) for path in container.folder.rglob("*")]
+    """The files of jobs; the machine's cache is there until the container ends."""
+    cache, files = container.folder / CACHE, container.folder.rglob("*")
+    return [str(path) for path in files if path.is_file() and cache not in path.parents]
 
 
 def run_all(cloud: Cloud, container: Container, **changes: str) -> None:
@@ -200,14 +203,17 @@ def failing(cloud: Cloud) -> dict[str, str]:
     rows = plate.load_data_rows
     text = plate.pipeline()
     header = plate.load_data(rows()).splitlines(keepends=True)[0]
-    missing, zero = rows(), rows()
-    missing[0]["FileName_DNA"] = "gone.tif"
-    zero[0]["FileName_DNA"] = "zero.tif"
+    whole = plate.image(7)
+    images = {"zero.tif": b"", "cut.tif": whole[: len(whole) // 2], "text.tif": b"<Error/>"}
+    images["alien.C01"] = b"of no format that Bio-Formats knows"
+    data_files = {}
+    for name in ("gone.tif", *images):
+        changed = rows()
+        changed[0]["FileName_DNA"] = name
+        data_files[f"{name}.csv"] = plate.load_data(changed)
     by_site = plate.pipeline(tags="Site")
     objects = {
-        "missing.csv": plate.load_data(missing),
-        "zero.csv": plate.load_data(zero),
-        f"{plate.IMAGES_KEY}/zero.tif": "",
+        **data_files,
         "site.cppipe": by_site,
         "channel.cppipe": plate.pipeline(image="OrigRed"),
         "short.csv": plate.load_data(rows()).rsplit(",", 2)[0] + "\n",
@@ -221,10 +227,14 @@ def failing(cloud: Cloud) -> dict[str, str]:
         ),
     }
     cloud.put({key: body.encode() for key, body in objects.items()})
+    cloud.put({f"{plate.IMAGES_KEY}/{name}": body for name, body in images.items()})
     wells = "Metadata_Plate=P1,Metadata_Well=A01"
     table = {
-        "image_missing": {"data_file": "missing.csv"},
-        "image_unreadable": {"data_file": "zero.csv"},
+        "image_missing": {"data_file": "gone.tif.csv"},
+        "image_broken": {"data_file": "zero.tif.csv"},
+        "image_broken#2": {"data_file": "cut.tif.csv"},
+        "image_broken#3": {"data_file": "text.tif.csv"},
+        "image_unreadable": {"data_file": "alien.C01.csv"},
         "group_not_found": {"Metadata": "Metadata_Plate=P1,Metadata_Well=Z99"},
         "group_not_found#2": {"Metadata": "Metadata_Site=002", "pipeline": "site.cppipe"},
         "group_not_found#3": {"Metadata": "Metadata_Position=1"},
