@@ -350,7 +350,7 @@ def test_a_bucket_with_dots_is_asked_for_by_path_on_aws(monkeypatch: pytest.Monk
 def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "mount"
     plate.write_below(folder)
-    for module in (inputs, images, inputs.load_data):
+    for module in (images, inputs.load_data):
         monkeypatch.setattr(module, "MOUNT", str(folder))
     return folder
 
