@@ -170,6 +170,12 @@ def test_an_image_without_bytes_is_broken(name: str, tmp_path: Path) -> None:
     assert integrity.problem(str(tmp_path / name)) == "has no bytes"
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "Index.XML"])
+def test_an_empty_file_that_is_no_image_breaks_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    assert integrity.problem(str(tmp_path / name)) == ""
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.png", "a.jpg", "a.npy", "a.bmp"])
 def test_a_text_is_no_image(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("<?xml version='1.0'?><Error>Access Denied</Error>")

@@ -19,6 +19,7 @@ _PNG, _GIF, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8\xff", b"BM"
 _KNOWN = (*tiff.MAGIC, _PNG, _GIF, _JPEG, _BMP)
 # A file of such a name that begins like none of the above is no image.
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".gif", ".bmp")
+_TEXTS = (".txt", ".csv", ".tsv", ".xml", ".json", ".log")
 # What Pillow raises of damaged files.
 _DAMAGE = (OSError, SyntaxError, EOFError, ValueError, IndexError, struct.error, zlib.error)
 # Nobody attacks a worker by the size of an image.
@@ -32,9 +33,10 @@ def problem(path: str) -> str:
         OSError: The machine cannot read the file.
     """
     size = os.path.getsize(path)
-    if not size:
-        return "has no bytes"
     name = path.lower()
+    if not size:
+        # A list of files may name others beside its images, and CellProfiler leaves them out.
+        return "" if name.endswith(_TEXTS) else "has no bytes"
     with open(path, "rb") as file:
         head = file.read(8)
         file.seek(0)
