@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from dcp_worker.diagnosis import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
+from dcp_worker.reasons import REASONS
+from dcp_worker.symptoms import SYMPTOMS
 from hypothesis import given
 from hypothesis import strategies as st
 
+JOBS = Path(__file__).parents[2] / "docs" / "jobs.md"
 # Printed at every start of a CellProfiler without a database; it must mislead nobody.
 START = [
     "MySQL could not be loaded.",
@@ -266,7 +271,7 @@ def s3_error(code: str, status: int) -> ClientError:
     ("error", "code", "permanent"),
     [
         (s3_error("404", 404), "image_missing", True),
-        (s3_error("NoSuchBucket", 404), "image_missing", True),
+        (s3_error("NoSuchBucket", 404), "bucket_missing", True),
         (s3_error("403", 403), "access_denied", True),
         (s3_error("AccessControlListNotSupported", 400), "access_denied", True),
         (s3_error("InvalidStorageClass", 400), "s3_refused", True),
@@ -282,6 +287,16 @@ def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
     assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
     assert diagnosis.of_machine is not permanent
     assert "s3://the.bucket/a/b.tif" in diagnosis.summary
+
+
+def test_every_symptom_is_one_of_the_reasons() -> None:
+    assert {symptom.code for symptom in SYMPTOMS} <= REASONS.keys()
+
+
+def test_the_documentation_lists_every_reason() -> None:
+    classes = re.findall(r"^\| `(\w+)` \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
+    listed = {code: text for code, text in classes if code in REASONS}
+    assert listed == {code: reason.meaning for code, reason in REASONS.items()}
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_bucket_that_is_not_there_is_a_permanent_failure(cloud: Cloud, tmp_pat
     (tmp_path / "Image.csv").write_text("1\n")
     with pytest.raises(JobFailedError) as error:
         outputs.publish(cloud.s3, tmp_path, f"{cloud.bucket}.gone", "out/", {}, go_on)
-    assert error.value.diagnosis.code == "output_missing"
+    assert error.value.diagnosis.code == "bucket_missing"
     assert error.value.diagnosis.permanent
 
 

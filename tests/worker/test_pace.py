@@ -52,7 +52,7 @@ def test_no_job_is_given_time_that_is_not_there(
 
 
 def fault(code: str) -> Diagnosis:
-    return Diagnosis(code, "", "", "", permanent=False)
+    return Diagnosis(code, "A fault.")
 
 
 @given(st.integers(1, 100))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dcp_worker.record import Figures
     from dcp_worker.workplace import Workplace
 
+_REMOVAL_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -128,6 +130,18 @@ def _disk(folder: Path) -> Iterator[None]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, if it is there."""
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Remove a folder with all that is in it, if it is there.
+
+    A transfer that was given up may remove its own file from it at the same moment.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    end = time.monotonic() + _REMOVAL_SECONDS
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)

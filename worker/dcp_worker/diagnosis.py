@@ -1,9 +1,4 @@
-"""Why a job failed: from evidence to a diagnosis, without a call to anything.
-
-A permanent reason is the same on every machine (message, pipeline, CSV, image): the job goes to
-the dead-letter queue at once. A transient one (killed, full disk, lost connection) may pass: the
-message goes back to the queue.
-"""
+"""Why a job failed: from evidence to a diagnosis, without a call to anything."""
 
 from __future__ import annotations
 
@@ -14,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from dcp_worker.reasons import REASONS
 from dcp_worker.symptoms import SYMPTOMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-_OF_MACHINE = ("disk_full", "machine_error", "s3_unreachable")
 
 
 @dataclass(frozen=True)
@@ -28,23 +21,26 @@ class Diagnosis:
     """Why a job failed.
 
     Attributes:
-        code: One word of a small closed set, for counting.
+        code: One of REASONS.
         summary: What happened, in a sentence.
         detail: What was found: the line of the log, the key of the object.
         resolution: What to do about it.
-        permanent: The same on every machine: trying again is of no use.
     """
 
     code: str
     summary: str
-    detail: str
-    resolution: str
-    permanent: bool
+    detail: str = ""
+    resolution: str = ""
+
+    @property
+    def permanent(self) -> bool:
+        """Whether it is the same on every machine: trying again is of no use."""
+        return REASONS[self.code].permanent
 
     @property
     def of_machine(self) -> bool:
         """Whether the next job would fail here in the same way."""
-        return self.code in _OF_MACHINE
+        return REASONS[self.code].of_machine
 
     @property
     def text(self) -> str:
@@ -99,7 +95,6 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             f"CellProfiler was ended after {evidence.seconds:.0f} s, the job timeout.",
             "",
             "Make smaller groups, or raise the timeout (at most 12 hours).",
-            permanent=False,
         )
     symptom = _first_symptom(evidence.log)
     if evidence.signal is not None:
@@ -112,7 +107,6 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             "",
             "Signal 9 mostly means that the container ran out of memory: raise memory or lower "
             "docker_cores.",
-            permanent=False,
         )
     complete = evidence.exit_status == 0 and evidence.done == "Complete"
     # A failed module is no failure of a run that ended well all the same (always_continue); a
@@ -126,7 +120,6 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             f"CellProfiler ended with exit status {evidence.exit_status} and {done}.",
             _last_line(evidence.log),
             "Read the job's log.",
-            permanent=False,
         )
     if not evidence.files:
         return Diagnosis(
@@ -134,7 +127,6 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             "CellProfiler says Complete, but has written no file.",
             "",
             "Give the pipeline an export module that writes to the Default Output Folder.",
-            permanent=True,
         )
     return None
 
@@ -148,7 +140,6 @@ def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
                     symptom.summary,
                     _cause(log, line),
                     symptom.resolution,
-                    symptom.permanent,
                 )
     return None
 
@@ -170,7 +161,7 @@ def _last_line(log: Sequence[str]) -> str:
     return next((line.strip() for line in reversed(log) if line.strip()), "")
 
 
-_MISSING = ("404", "NoSuchKey", "NotFound", "NoSuchBucket")
+_MISSING = ("404", "NoSuchKey", "NotFound")
 _REFUSED = ("403", "AccessDenied", "AllAccessDisabled", "AccessControlListNotSupported")
 _EXPIRED = ("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "InvalidAccessKeyId")
 
@@ -180,7 +171,7 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
 
     Args:
         error: What boto3 raised.
-        what: What the object is to the job: pipeline, data_file, image, input, output.
+        what: What the object is to the job: pipeline, data_file, image, input, output, record.
         bucket: Where it lies or should lie.
         key: Its key.
     """
@@ -188,13 +179,19 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code == "NoSuchBucket":
+            return Diagnosis(
+                "bucket_missing",
+                f"The bucket of the {what} {where} does not exist.",
+                str(error),
+                "Correct the bucket in the run config.",
+            )
         if code in _MISSING:
             return Diagnosis(
                 f"{what}_missing",
                 f"The {what} does not exist: {where}.",
                 "",
                 "Correct the key in the job file or CSV, or copy the object there.",
-                permanent=True,
             )
         if code in _REFUSED:
             return Diagnosis(
@@ -203,18 +200,14 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
                 str(error),
                 "Give the task role the right to it; S3 also says so of an object that is missing "
                 "when the role may not list the bucket.",
-                permanent=True,
             )
         if 400 <= status < 500 and status not in (408, 429) and code not in _EXPIRED:
-            return Diagnosis(
-                "s3_refused", f"S3 refuses the {what} {where}.", str(error), "", permanent=True
-            )
+            return Diagnosis("s3_refused", f"S3 refuses the {what} {where}.", str(error))
     return Diagnosis(
         "s3_unreachable",
         f"S3 does not answer for the {what} {where}.",
         str(error),
         "It is tried again.",
-        permanent=False,
     )
 
 
@@ -226,5 +219,4 @@ def diagnose_os(error: OSError, doing: str) -> Diagnosis:
         f"The disk of the machine is full while {doing}." if full else f"Failed while {doing}.",
         str(error),
         "Raise ebs_vol_size or lower the number of slots a machine." if full else "",
-        permanent=False,
     )

@@ -74,7 +74,7 @@ def _size(bucket: Bucket, where: str) -> int | None:
     try:
         return transfer.head(bucket, where, "output").size
     except JobFailedError as error:
-        if error.diagnosis.permanent:
+        if error.diagnosis.permanent or error.diagnosis.code == "output_missing":
             return None
         raise
 

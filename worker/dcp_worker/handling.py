@@ -191,7 +191,7 @@ class Held:
             # A fault of the worker's own. The job is not lost for it, nor does a message that
             # brings it about go round for ever; the slot is replaced by a fresh one.
             self._ending.fail(
-                Diagnosis("worker_error", "The worker failed.", traceback.format_exc(), "", False)
+                Diagnosis("worker_error", "The worker failed.", traceback.format_exc())
             )
             raise
         finally:

@@ -56,7 +56,6 @@ def _check_mounted(images: Mapping[str, S3Object]) -> None:
                 f"{len(missing)} of {len(images)} images do not exist, the first is {missing[0]}.",
                 "",
                 "Correct the CSV, or copy the image there.",
-                permanent=True,
             )
         )
 
@@ -71,6 +70,5 @@ def _check_sound(broken: Sequence[tuple[S3Object, str]]) -> None:
                 f"The image {place} {problem}{more}.",
                 "",
                 "Copy it again from the microscope.",
-                permanent=True,
             )
         )

@@ -168,7 +168,7 @@ def _told_of_csv() -> Iterator[None]:
     try:
         yield
     except CsvError as error:
-        raise JobFailedError(Diagnosis(error.code, str(error), "", "", permanent=True)) from error
+        raise JobFailedError(Diagnosis(error.code, str(error))) from error
 
 
 def _places(sources: Sources, folder: Path) -> Places:
@@ -193,6 +193,5 @@ def _check_whole(pipeline: Path, key: str) -> None:
                 f"The pipeline {key} has {found} of the {count.group(1)} modules it should have.",
                 "",
                 "The file is cut off: save it again from CellProfiler.",
-                permanent=True,
             )
         )

@@ -85,7 +85,6 @@ def publish(
                     f"{found} has {found.size} bytes after the upload of {size}.",
                     "",
                     "It is tried again.",
-                    permanent=False,
                 )
             )
     return Written(sizes)

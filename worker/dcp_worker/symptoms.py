@@ -14,13 +14,10 @@ class Symptom:
     code: str
     summary: str
     resolution: str
-    permanent: bool = True
 
 
-def _symptom(
-    pattern: str, code: str, summary: str, resolution: str, permanent: bool = True
-) -> Symptom:
-    return Symptom(re.compile(pattern), code, summary, resolution, permanent)
+def _symptom(pattern: str, code: str, summary: str, resolution: str) -> Symptom:
+    return Symptom(re.compile(pattern), code, summary, resolution)
 
 
 # What CellProfiler 4.2.8 prints in each case. Faults of the machine come first: whatever else the
@@ -31,21 +28,18 @@ SYMPTOMS = (
         "disk_full",
         "The disk of the machine is full.",
         "Raise ebs_vol_size or lower the number of slots a machine.",
-        permanent=False,
     ),
     _symptom(
         r"\bMemoryError\b|java\.lang\.OutOfMemoryError|Cannot allocate memory",
         "out_of_memory",
         "CellProfiler ran out of memory.",
         "Raise memory, lower docker_cores or take a larger machine type.",
-        permanent=False,
     ),
     _symptom(
         r"Default Output Folder, .* is not a directory|NotADirectoryError",
         "output_folder",
         "The output folder could not be made on the machine.",
         "It is a fault of the machine or of a path in the pipeline's export modules.",
-        permanent=False,
     ),
     _symptom(
         r"Could not find the \S+ module",

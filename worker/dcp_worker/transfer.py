@@ -249,7 +249,6 @@ def _check_space(folder: str, needed: int) -> None:
                 f"{needed / 2**20:.0f} MB, and CellProfiler {RESERVE / 2**20:.0f} MB beside them.",
                 folder,
                 "Raise ebs_vol_size or lower the number of slots a machine.",
-                permanent=False,
             )
         )
 
@@ -261,5 +260,4 @@ def replaced(where: str) -> Diagnosis:
         f"{where} was replaced while it was being read.",
         "",
         "It is tried again, with the new one.",
-        permanent=False,
     )
