@@ -151,7 +151,7 @@ def _answer(slot: socket.socket, answer: dict[str, object]) -> None:
     slot.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def main(plugins: str) -> None:
+def _serve(plugins: str) -> None:
     """Load CellProfiler, say that it is ready, and run jobs until the slot is gone."""
     slot = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -162,12 +162,26 @@ def main(plugins: str) -> None:
     while True:
         data, descriptors, _, _ = socket.recv_fds(slot, 1 << 16, 1)
         if not data:
-            break
+            return
         while not data.endswith(b"\n"):
             data += slot.recv(1 << 16)
         _print_to(descriptors[0])
         _answer(slot, _do(json.loads(data), plugins))
-    os._exit(0)  # not through the interpreter's end, which would wait for Java
+
+
+def main(plugins: str) -> None:
+    """Be the child until the slot is gone, or until something goes wrong."""
+    status = 1
+    try:
+        _serve(plugins)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()
+        # Not through the interpreter's end, which would wait for Java for ever.
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dcp_worker.cellprofiler import Call
     from dcp_worker.interruption import Check
 
+PROGRAM = "dcp_worker.child"
 _LOOK_SECONDS = 0.05
 # The first start on a new machine reads its disk from S3 block by block.
 _START_SECONDS = 300.0
@@ -58,7 +59,7 @@ class Loaded:
         self._ready = False
         self._started = time.monotonic()
         self._socket, theirs = socket.socketpair()
-        words = [sys.executable, "-m", "dcp_worker.child", str(plugins or "")]
+        words = [sys.executable, "-m", PROGRAM, str(plugins or "")]
         with theirs:
             self._process = process.spawn(words, process.environment(os.environ), theirs.fileno())
         self._lines = process.Lines(self._process.stdout, lambda line: None)
