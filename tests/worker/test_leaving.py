@@ -19,6 +19,7 @@ import pytest
 from botocore.config import Config
 from dcp_worker import leaving
 from dcp_worker.leaving import LEAST_LOOKS, Look, QueueDone
+from dcp_worker.queue import Counts
 from dcp_worker.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def looks(found: list[Any]) -> Iterator[Look | None]:
         else:
             pause, *held = one
             now += pause
-            yield Look(now, *held)
+            yield Look(now, Counts(*held))
 
 
 @given(steps, st.floats(1, 600))
@@ -64,7 +65,7 @@ def test_a_queue_is_done_only_when_all_looks_of_the_time_were_empty(
     run: list[Look] = []
     for look in looks(found):
         done = done.seen(look)
-        run = [*run, look] if look is not None and look.empty else []
+        run = [*run, look] if look is not None and look.counts.none else []
         enough = len(run) >= LEAST_LOOKS and run[-1].at - run[0].at >= idle_seconds
         assert done.done is enough
 
@@ -73,7 +74,7 @@ def test_a_queue_is_done_only_when_all_looks_of_the_time_were_empty(
 def test_the_looks_come_often_enough_to_be_five_within_the_time(idle_seconds: float) -> None:
     done, now = QueueDone(idle_seconds), 0.0
     while not done.done:
-        done = done.seen(Look(now, 0, 0, 0))
+        done = done.seen(Look(now, Counts(0, 0, 0)))
         now += done.pause
     assert done.looks > LEAST_LOOKS
     assert now <= idle_seconds + 2 * done.pause
@@ -83,21 +84,21 @@ def test_the_looks_come_often_enough_to_be_five_within_the_time(idle_seconds: fl
 def test_a_message_anywhere_is_work_to_come(held: tuple[int, int, int]) -> None:
     done = QueueDone(60)
     for at in range(0, 600, 10):
-        done = done.seen(Look(at, *held))
+        done = done.seen(Look(at, Counts(*held)))
     assert not done.done
 
 
 def test_the_three_counts_of_a_queue(cloud: Cloud) -> None:
-    assert leaving.look(cloud.sqs, cloud.queue_url, 5.0) == Look(5.0, 0, 0, 0)
+    assert leaving.look(cloud.sqs, cloud.queue_url, 5.0) == Look(5.0, Counts(0, 0, 0))
     for delay in (0, 0, 900):
         cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody="x", DelaySeconds=delay)
     cloud.sqs.receive_message(QueueUrl=cloud.queue_url, MaxNumberOfMessages=1)
-    assert leaving.look(cloud.sqs, cloud.queue_url, 6.0) == Look(6.0, 1, 1, 1)
+    assert leaving.look(cloud.sqs, cloud.queue_url, 6.0) == Look(6.0, Counts(1, 1, 1))
 
 
 def test_a_queue_that_is_deleted_holds_nothing_and_silence_is_no_answer(cloud: Cloud) -> None:
     cloud.sqs.delete_queue(QueueUrl=cloud.queue_url)
-    assert leaving.look(cloud.sqs, cloud.queue_url, 1.0) == Look(1.0, 0, 0, 0)
+    assert leaving.look(cloud.sqs, cloud.queue_url, 1.0) == Look(1.0, Counts(0, 0, 0))
     nobody = boto3.client("sqs", **NOBODY)
     assert leaving.look(nobody, cloud.queue_url, 1.0) is None
 

@@ -62,7 +62,8 @@ def main() -> int:
         partial(leaving.end_machine, ecs, ec2, settings, instance_id),
         partial(leaving.replace_machine, ec2, instance_id),
     )
-    spot.watch(os.environ, supervisor.retire)
+    if instance_id:
+        spot.watch(os.environ, supervisor.retire)
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, supervisor.stop)
     supervisor.run()

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dcp_worker.queue import Counts, counts
+
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecs import ECSClient
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
     from dcp_worker.settings import Settings
 
@@ -45,20 +46,11 @@ class Look:
 
     Attributes:
         at: The moment, as of `time.monotonic`, in seconds.
-        visible: Messages to be had.
-        in_flight: Messages that a worker holds.
-        delayed: Messages that SQS holds back yet.
+        counts: Its messages.
     """
 
     at: float
-    visible: int
-    in_flight: int
-    delayed: int
-
-    @property
-    def empty(self) -> bool:
-        """Whether it held nothing at all."""
-        return not (self.visible or self.in_flight or self.delayed)
+    counts: Counts
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ class QueueDone:
 
     def seen(self, look: Look | None) -> QueueDone:
         """What is known after one more look; None: the queue could not be looked at."""
-        if look is None or not look.empty:
+        if look is None or not look.counts.none:
             return QueueDone(self.idle_seconds)
         since = self.since if self.looks else look.at
         return QueueDone(self.idle_seconds, since, look.at, self.looks + 1)
@@ -97,22 +89,16 @@ class QueueDone:
 
 def look(sqs: SQSClient, queue_url: str, now: float) -> Look | None:
     """Look at the queue; None when SQS does not say. A queue that is deleted holds nothing."""
-    names: list[QueueAttributeNameType] = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    ]
     try:
-        found = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+        return Look(now, counts(sqs, queue_url))
     except ClientError as error:
         if error.response["Error"]["Code"] in _NO_QUEUE:
-            return Look(now, 0, 0, 0)
+            return Look(now, Counts(0, 0, 0))
         log.warning("The queue cannot be looked at: %s", error)
         return None
     except BotoCoreError as error:
         log.warning("The queue cannot be looked at: %s", error)
         return None
-    return Look(now, *(int(found[name]) for name in names))
 
 
 def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:

@@ -71,6 +71,22 @@ class Counts:
     in_flight: int
     delayed: int
 
+    @property
+    def none(self) -> bool:
+        """Whether it held nothing at all."""
+        return not (self.visible or self.in_flight or self.delayed)
+
+
+def counts(client: SQSClient, url: str) -> Counts:
+    """How many messages a queue has, roughly (GetQueueAttributes, SQS API)."""
+    names: list[QueueAttributeNameType] = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return Counts(*(int(found[name]) for name in names))
+
 
 class Queue:
     """The queue of the app and its dead-letter queue."""
@@ -145,14 +161,8 @@ class Queue:
         self.delete(message)
 
     def counts(self) -> Counts:
-        """How many messages there are, roughly (GetQueueAttributes, SQS API)."""
-        names: list[QueueAttributeNameType] = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ]
-        answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
-        return Counts(*(int(answer["Attributes"][name]) for name in names))
+        """How many messages there are, roughly."""
+        return counts(self._client, self._url)
 
     def dead_letter(self, message: Message, attributes: dict[str, str]) -> None:
         """Move a message to the dead-letter queue; attributes without text are left out."""
