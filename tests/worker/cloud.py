@@ -47,14 +47,15 @@ class Cloud:
     logs: Any
 
     @classmethod
-    def make(cls, name: str) -> Cloud:
+    def make(cls, name: str, receives: int = 3) -> Cloud:
+        """Make them; a message received so often without being deleted becomes a dead letter."""
         services = ("s3", "sqs", "logs")
         s3, sqs, logs = (boto3.client(service, region_name=REGION) for service in services)
         bucket = f"{name}.bucket"
         s3.create_bucket(Bucket=bucket)
         dead = sqs.create_queue(QueueName=f"{name}Dead")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
-        redrive = json.dumps({"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": "3"})
+        redrive = json.dumps({"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": receives})
         url = sqs.create_queue(
             QueueName=f"{name}Queue",
             Attributes={"VisibilityTimeout": "120", "RedrivePolicy": redrive},
@@ -210,11 +211,17 @@ class Container:
                 found[int(folder.name)] = " ".join(words)
         return found
 
-    def cellprofilers(self) -> list[int]:
-        return [pid for pid, words in self.processes().items() if "/cellprofiler -c" in words]
-
     def slots(self) -> list[int]:
         return [pid for pid, words in self.processes().items() if "dcp_worker.slot" in words]
+
+    def cellprofilers(self) -> list[int]:
+        """What a slot has started: its warm child or a command line, at work or not."""
+        main = self.process.pid if self.process else 0
+        return [pid for pid in self.processes() if pid not in (main, *self.slots())]
+
+    def computing(self) -> bool:
+        """Whether CellProfiler is in the middle of a job: it has its measurements open."""
+        return any(self.folder.rglob("Cpmeasurements*"))
 
     def kill(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -69,6 +69,42 @@ def cloud(aws: str) -> Cloud:
     return Cloud.make(f"t{uuid.uuid4().hex[:10]}")
 
 
+@pytest.fixture(scope="session")
+def standing(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """A container of two slots that serves many tests, each with an output folder of its own."""
+    yield from _standing(tmp_path_factory.mktemp("standing"))
+
+
+@pytest.fixture(scope="session")
+def cold(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """One that runs CellProfiler's command line for each job."""
+    yield from _standing(tmp_path_factory.mktemp("cold"), WARM="False")
+
+
+@pytest.fixture(params=["standing", "cold"])
+def either(request: pytest.FixtureRequest) -> Container:
+    """Each of the two in turn, for what may depend on how CellProfiler is run."""
+    container = request.getfixturevalue(request.param)
+    assert isinstance(container, Container)
+    return container
+
+
+def _standing(folder: Path, **changes: str) -> Iterator[Container]:
+    cloud = Cloud.make(f"t{uuid.uuid4().hex[:10]}")
+    cloud.put_plate()
+    cloud.put({"rules/r.txt": b"r"})
+    container = Container(cloud, folder / "work")
+    container.start(
+        DOCKER_CORES="2",
+        IDLE_SECONDS="86400",
+        UPLOAD_OPTIONS='{"ACL": "bucket-owner-full-control"}',
+        **changes,
+    )
+    yield container
+    assert container.stop() == 0
+    assert container.processes() == {}
+
+
 @pytest.fixture
 def container(cloud: Cloud, tmp_path: Path) -> Iterator[Container]:
     """A container of the worker, not started yet; killed at the end."""

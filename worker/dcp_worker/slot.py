@@ -129,6 +129,9 @@ def main(arguments: list[str]) -> int:
     logs.to_stdout(f"slot {number}")
     work = _workplace(int(number), instance_id, plugins)
     remove(work.folder)  # of a slot that died in mid-job
+    work.folder.mkdir()
+    # A CellProfiler that is killed while it starts leaves nothing elsewhere.
+    os.environ["TMPDIR"] = str(work.folder)
     supervisor = socket.socket(fileno=0)
 
     def stop(number: int, frame: FrameType | None) -> None:

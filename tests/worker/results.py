@@ -1,0 +1,55 @@
+"""What jobs leave behind, beside the truth of the plate."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from dcp_worker.slot import CACHE
+
+import plate
+from cloud import Cloud, Container, job_message, wait_for
+
+A01, B02 = (f"Metadata_Plate={plate.PLATE},Metadata_Well={well}" for well in plate.WELLS)
+PREFIX = f"{plate.OUTPUT_KEY}/P1-A01/"
+OUTPUTS = ("Experiment.csv", "Image.csv", "Nuclei.csv")
+
+
+def reasons(records: list[dict[str, Any]]) -> list[str]:
+    """Status and reason of each."""
+    return [f"{record['status']} {record['reason']}".strip() for record in records]
+
+
+def attempts(container: Container) -> list[str]:
+    """Status and reason of every attempt, in their order."""
+    return reasons(container.lines())
+
+
+def counted(cloud: Cloud, prefix: str = PREFIX) -> dict[str, float]:
+    """Nuclei by site in the job's Image.csv."""
+    rows = csv.DictReader(io.StringIO(cloud.text(f"{prefix}Image.csv")))
+    return {row["Metadata_Site"]: float(row["Count_Nuclei"]) for row in rows}
+
+
+def truth(well: str) -> dict[str, float]:
+    return {site: plate.nuclei(well, site) for site in plate.SITES}
+
+
+def local_files(container: Container) -> list[str]:
+    """What is there of jobs; the machine's cache is there until the container ends."""
+    cache = container.folder / CACHE
+    return [str(path) for path in container.folder.rglob("*") if cache not in (path, *path.parents)]
+
+
+def run_all(cloud: Cloud, container: Container, **changes: str) -> None:
+    """Start the container and wait until no message is left."""
+    container.start(**changes)
+    wait_for(cloud.empty, "the queue to be empty", 120)
+
+
+def send_long(cloud: Cloud, times: int = 60) -> None:
+    """Send a job of well A01, with its two image sets so many times: some 50 ms each."""
+    cloud.put_plate()
+    cloud.put({"long.csv": plate.load_data(plate.load_data_rows() * times).encode()})
+    cloud.send(job_message(data_file="long.csv"))

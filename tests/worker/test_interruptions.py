@@ -1,0 +1,126 @@
+"""What ends a job before its time, on the real CellProfiler: no job is lost, nothing stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+import plate
+from cloud import Cloud, Container, job_message, wait_for
+from results import PREFIX, attempts, counted, local_files, run_all, send_long, truth
+
+pytestmark = pytest.mark.e2e
+
+both = pytest.mark.parametrize("warm", ["True", "False"])
+
+
+def start_a_job(cloud: Cloud, container: Container, times: int = 60, **changes: str) -> None:
+    """Start a container on one job and wait until CellProfiler is in the middle of it."""
+    send_long(cloud, times)
+    container.start(**changes)
+    wait_for(container.computing, "CellProfiler to run")
+
+
+def visible(cloud: Cloud) -> bool:
+    return cloud.counts() == {"visible": 1, "in flight": 0}
+
+
+def succeeded(cloud: Cloud, attempt: int) -> list[dict[str, Any]]:
+    """The records, of which there is one: a success at this attempt."""
+    records = cloud.records()
+    assert [(record["status"], record["attempt"]) for record in records] == [("succeeded", attempt)]
+    return records
+
+
+@both
+def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -> None:
+    start_a_job(cloud, container, WARM=warm, DOCKER_CORES="2")
+    assert container.stop(120) == 0
+    assert container.processes() == {}
+    assert local_files(container) == []
+    succeeded(cloud, 1)
+    assert cloud.empty()
+
+
+@both
+def test_sigterm_returns_what_cannot_end_in_time(
+    cloud: Cloud, container: Container, warm: str
+) -> None:
+    start_a_job(cloud, container, 600, WARM=warm, DOCKER_CORES="2", STOP_SECONDS="4")
+    assert container.stop() == 0
+    assert container.processes() == {}
+    assert local_files(container) == []
+    wait_for(lambda: visible(cloud), "the message to be returned", 20)
+    assert (cloud.records(), cloud.keys(PREFIX)) == ([], [])
+    cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
+    run_all(cloud, container, WARM=warm)
+    succeeded(cloud, 2)
+    assert counted(cloud) == truth("A01")
+
+
+def test_sigterm_at_the_last_attempt_costs_no_job(cloud: Cloud, container: Container) -> None:
+    start_a_job(cloud, container, 600, JOB_RETRIES="1", STOP_SECONDS="2")
+    assert container.stop() == 0
+    wait_for(lambda: visible(cloud), "the message to be there again")
+    cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
+    run_all(cloud, container, JOB_RETRIES="1")
+    succeeded(cloud, 1)
+    assert cloud.dead_letters() == []
+
+
+def test_sigkill_of_the_main_process_leaves_no_process(cloud: Cloud, container: Container) -> None:
+    start_a_job(cloud, container, 600, DOCKER_CORES="2")
+    container.kill(signal.SIGKILL)
+    wait_for(lambda: not container.processes(), "slots and CellProfiler to end")
+    wait_for(lambda: visible(cloud), "the message to be returned", 20)
+    cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
+    run_all(cloud, container)
+    succeeded(cloud, 2)
+
+
+def test_a_killed_slot_is_replaced_and_its_job_done(cloud: Cloud, container: Container) -> None:
+    start_a_job(cloud, container)
+    (slot,) = container.slots()
+    cellprofilers = container.cellprofilers()
+    os.kill(slot, signal.SIGKILL)
+    wait_for(lambda: not set(cellprofilers) & set(container.processes()), "CellProfiler to end")
+    wait_for(lambda: cloud.records("succeeded"), "the job to be done by the next slot")
+    assert container.slots() != [slot]
+    succeeded(cloud, 2)
+
+
+@both
+def test_a_killed_cellprofiler_costs_one_attempt_and_no_slot(
+    cloud: Cloud, container: Container, warm: str
+) -> None:
+    start_a_job(cloud, container, WARM=warm)
+    slots = container.slots()
+    for pid in container.cellprofilers():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(cloud.empty, "the job to be done", 120)
+    assert attempts(container) == ["returned killed", "succeeded"]
+    assert container.slots() == slots
+
+
+@both
+def test_a_worker_that_lost_its_lease_neither_uploads_nor_deletes(
+    cloud: Cloud, container: Container, warm: str
+) -> None:
+    start_a_job(cloud, container, 600, SQS_MESSAGE_VISIBILITY="3", WARM=warm)
+    cloud.sqs.purge_queue(QueueUrl=cloud.queue_url)
+    wait_for(container.lines, "the attempt to end")
+    assert attempts(container) == ["returned lease_lost"]
+    wait_for(lambda: not container.computing(), "CellProfiler to end")
+    assert (cloud.records(), cloud.keys(PREFIX)) == ([], [])
+
+
+def test_jobs_after_a_killed_cellprofiler_are_right(cloud: Cloud, container: Container) -> None:
+    start_a_job(cloud, container)
+    for pid in container.cellprofilers():
+        os.kill(pid, signal.SIGKILL)
+    cloud.send(job_message(output="next"))
+    wait_for(cloud.empty, "both jobs to be done", 120)
+    assert counted(cloud, "next/P1-A01/") == truth("A01")
