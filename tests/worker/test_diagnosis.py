@@ -191,14 +191,139 @@ TABLE = [
         "out of memory",
         255,
         "Failure",
-        [MODULE, "numpy.core._exceptions._ArrayMemoryError: x", "MemoryError: Unable to allocate"],
+        [MODULE, "MemoryError"],
         "out_of_memory",
+    ),
+    (
+        "out of memory, numpy",
+        255,
+        "Failure",
+        [MODULE, "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 728. TiB for an a"],
+        "out_of_memory",
+    ),
+    (
+        "out of memory, PyTorch",
+        255,
+        "Failure",
+        [MODULE, "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to alloc"],
+        "out_of_memory",
+    ),
+    (
+        "disk full, database",
+        255,
+        "Failure",
+        [MODULE, "sqlite3.OperationalError: database or disk is full"],
+        "disk_full",
+    ),
+    (
+        "a mount that has ended",
+        255,
+        "Failure",
+        [
+            MODULE,
+            "OSError: [Errno 22] Could not load the file as an image (see log): b'/w/z.tif'",
+            "java.io.IOException: Transport endpoint is not connected",
+        ],
+        "machine_error",
+    ),
+    (
+        "a mount that cannot read",
+        255,
+        "Failure",
+        [MODULE, "OSError: [Errno 5] Input/output error"],
+        "machine_error",
+    ),
+    (
+        "a URL's server is busy",
+        255,
+        "Failure",
+        [MODULE, "urllib.error.HTTPError: HTTP Error 503: Slow Down"],
+        "url_unreachable",
+    ),
+    (
+        "a URL's server is out of reach",
+        255,
+        "Failure",
+        [MODULE, "urllib.error.URLError: <urlopen error [Errno 111] Connection refused>"],
+        "url_unreachable",
+    ),
+    (
+        "a URL's download breaks off",
+        255,
+        "Failure",
+        [MODULE, 'FileNotFoundError: [Errno 2] The file, "None", does not exist.'],
+        "url_unreachable",
+    ),
+    (
+        "a URL of an unknown kind",
+        255,
+        "Failure",
+        [MODULE, "urllib.error.URLError: <urlopen error unknown url type: gopher>"],
+        "module_failed",
+    ),
+    (
+        "a URL that is not there",
+        255,
+        "Failure",
+        [MODULE, "urllib.error.HTTPError: HTTP Error 404: Not Found"],
+        "module_failed",
+    ),
+    (
+        "a module fails as a CSV without rows does",
+        255,
+        "Failure",
+        [
+            "Error detected during run of module MeasureTexture",
+            "ValueError: zero-size array to reduction operation maximum which has no identity",
+        ],
+        "module_failed",
+    ),
+    (
+        "a module fails as a group without rows does",
+        255,
+        "Failure",
+        [
+            "Error detected during run of module MeasureTexture",
+            "IndexError: index 0 is out of bounds for axis 0 with size 0",
+        ],
+        "module_failed",
+    ),
+    (
+        "a module fails before the first image set",
+        255,
+        "Failure",
+        ["Failed to prepare run for module ExportToDatabase", "ValueError: x"],
+        "module_failed",
+    ),
+    (
+        "a module fails before a group",
+        255,
+        "Failure",
+        ["Failed to prepare group in module CorrectIlluminationCalculate", "ValueError: x"],
+        "module_failed",
+    ),
+    (
+        "a module fails after the last image set",
+        255,
+        "Failure",
+        [
+            "Failed to complete post_run processing for module ExportToSpreadsheet.",
+            "ValueError: x",
+        ],
+        "module_failed",
     ),
     ("a module fails", 255, "Failure", [MODULE, "ZeroDivisionError: x"], "module_failed"),
     ("no done file", 0, None, [], "not_complete"),
     ("nothing known", 255, "Failure", ["RuntimeError: surprise"], "not_complete"),
 ]
-TRANSIENT = ("output_folder", "disk_full", "out_of_memory", "not_complete")
+TRANSIENT = (
+    "output_folder",
+    "disk_full",
+    "out_of_memory",
+    "machine_error",
+    "url_unreachable",
+    "not_complete",
+)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +351,13 @@ def test_a_stale_or_absent_done_file_is_no_success() -> None:
 
 def test_always_continue_may_complete_with_a_failed_image_set() -> None:
     assert diagnose(evidence(MODULE, "FileNotFoundError: x")) is None
+
+
+def test_always_continue_leaves_no_image_set_out_for_the_machines_sake() -> None:
+    full = "OSError: [Errno 28] No space left on device"
+    assert found(evidence(MODULE, full)).code == "disk_full"
+    # Whoever said so has come by.
+    assert diagnose(evidence(full)) is None
 
 
 @pytest.mark.parametrize(
@@ -278,6 +410,7 @@ def s3_error(code: str, status: int) -> ClientError:
         (s3_error("SlowDown", 503), "s3_unreachable", False),
         (s3_error("InternalError", 500), "s3_unreachable", False),
         (s3_error("ExpiredToken", 400), "s3_unreachable", False),
+        (s3_error("400", 400), "s3_unreachable", False),
         (s3_error("RequestTimeout", 408), "s3_unreachable", False),
         (EndpointConnectionError(endpoint_url="http://x"), "s3_unreachable", False),
     ],

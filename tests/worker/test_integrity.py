@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from functools import cache
 from pathlib import Path
 from typing import Any, Callable
@@ -16,6 +17,7 @@ from dcp_worker import integrity, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import PngInfo
 
 import plate
 
@@ -250,6 +252,33 @@ def test_a_private_tag_may_point_anywhere(tmp_path: Path) -> None:
 def test_no_rubbish_is_too_much(rubbish: bytes, magic: bytes) -> None:
     data = magic + rubbish
     assert isinstance(tiff.problem(io.BytesIO(data), len(data)), str)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_png_with_much_text_is_whole(compressed: bool, tmp_path: Path) -> None:
+    """All that a microscope knows of an image may be in it, as XML."""
+    said = PngInfo()
+    said.add_itxt("Description", "<Plane/>" * 400_000, zip=compressed)
+    path = tmp_path / "a.png"
+    Image.fromarray(GRAY).save(path, pnginfo=said)
+    assert integrity.problem(str(path)) == ""
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "cut off" in integrity.problem(str(path))
+
+
+@pytest.mark.parametrize(
+    ("bits", "compression", "masks"), [(64, 0, b""), (32, 3, struct.pack("<3I", 7, 56, 448))]
+)
+def test_a_bitmap_that_pillow_does_not_know_is_left_to_bio_formats(
+    bits: int, compression: int, masks: bytes, tmp_path: Path
+) -> None:
+    start = 14 + 40 + len(masks)
+    head = struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, bits, compression, 16 * bits // 8, 0, 0, 0, 0)
+    content = head + masks + bytes(16 * bits // 8)
+    path = tmp_path / "a.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, start) + content)
+    assert integrity.problem(str(path)) == ""
 
 
 @pytest.mark.parametrize("name", ["gone.tif", "gone.npy"])

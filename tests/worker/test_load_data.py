@@ -48,6 +48,15 @@ def test_the_rows_and_images_of_the_group() -> None:
     assert local == [{**row, "PathName_DNA": folder} for row in rows[:2]]
 
 
+@pytest.mark.parametrize("name", ["ImageNumber", "Group_Number", "Group_Index", "Group_Length"])
+def test_a_csv_that_numbers_its_image_sets_is_given_whole(name: str) -> None:
+    rows = [{**row, name: str(7 - at)} for at, row in enumerate(plate.load_data_rows())]
+    selection, local = selected(plate.load_data(rows))
+    assert selection.numbering is None
+    assert len(selection.images) == selection.rows == 2
+    assert [row[name] for row in local] == [row[name] for row in rows]
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [

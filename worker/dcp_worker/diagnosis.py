@@ -81,6 +81,8 @@ class Evidence:
 
 # CellProfiler skips the modules that it cannot load, runs the others and says Complete.
 _NEVER_COMPLETE = ("unknown_module", "pipeline_broken")
+# What it says of an image set that it goes on without.
+_LEFT_OUT = "Error detected during run of module"
 
 
 def diagnose(evidence: Evidence) -> Diagnosis | None:
@@ -109,9 +111,7 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             "docker_cores.",
         )
     complete = evidence.exit_status == 0 and evidence.done == "Complete"
-    # A failed module is no failure of a run that ended well all the same (always_continue); a
-    # pipeline that did not load whole is.
-    if symptom is not None and (not complete or symptom.code in _NEVER_COMPLETE):
+    if symptom is not None and (not complete or _spoils_all(symptom, evidence.log)):
         return symptom
     if not complete:
         done = "no done file" if evidence.done is None else f"{evidence.done!r} in its done file"
@@ -129,6 +129,18 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             "Give the pipeline an export module that writes to the Default Output Folder.",
         )
     return None
+
+
+def _spoils_all(symptom: Diagnosis, log: Sequence[str]) -> bool:
+    """Whether a run that ended well is a failure all the same.
+
+    A module that failed is none where CellProfiler was to go on (always_continue). A pipeline that
+    did not load whole is one, and so is an image set that was left out by the machine's fault: it
+    would be missing for ever.
+    """
+    if symptom.permanent:
+        return symptom.code in _NEVER_COMPLETE
+    return any(_LEFT_OUT in line for line in log)
 
 
 def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
@@ -163,7 +175,8 @@ def _last_line(log: Sequence[str]) -> str:
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _REFUSED = ("403", "AccessDenied", "AllAccessDisabled", "AccessControlListNotSupported")
-_EXPIRED = ("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "InvalidAccessKeyId")
+# The answer to a HEAD has no text: its 400 is of expired credentials as a rule.
+_EXPIRED = ("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "InvalidAccessKeyId", "400")
 
 
 def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis:

@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from dcp_worker import tiff
 
@@ -22,8 +22,9 @@ _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".gif", ".bmp")
 _TEXTS = (".txt", ".csv", ".tsv", ".xml", ".json", ".log")
 # What Pillow raises of damaged files.
 _DAMAGE = (OSError, SyntaxError, EOFError, ValueError, IndexError, struct.error, zlib.error)
-# Nobody attacks a worker by the size of an image.
+# Nobody attacks a worker by the size of an image, or of what a microscope says of it.
 Image.MAX_IMAGE_PIXELS = None
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**30
 
 
 def problem(path: str) -> str:
@@ -95,5 +96,6 @@ def _by_pillow(file: BinaryIO) -> str:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        return f"is cut off or damaged: {error}"
+        # Bio-Formats may know what Pillow does not: an odd number of bits.
+        return "" if str(error).startswith("Unsupported") else f"is cut off or damaged: {error}"
     return ""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Where Distributed-CellProfiler mounts the source bucket: its CSVs hold paths below it.
 MOUNT = "/home/ubuntu/bucket"
+# Columns by which a CSV numbers its image sets itself, as one that CellProfiler has exported does.
+_NUMBERS = frozenset(("ImageNumber", "Group_Number", "Group_Index", "Group_Length"))
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def select(
     alone = set(keys) == set(wanted)
     keys = keys if alone else tuple(wanted)
     found = image_sets.find(csv_file, etag, index_folder, keys, wanted, places, check)
+    alone = alone and not _NUMBERS & set(found.header)
     images = images_of(found.header)
     needed = dict(_needed(found.rows, images, places))
     if not alone:

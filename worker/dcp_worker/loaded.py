@@ -126,7 +126,13 @@ class Loaded:
 
     def _answer(self, end: float, check: Check) -> Any:
         data, timed_out = b"", False
-        while not data.endswith(b"\n"):
+        while True:
+            # Before all else: an answer counts that came while nobody was waiting for it.
+            if select.select([self._socket], [], [], _LOOK_SECONDS)[0]:
+                with contextlib.suppress(ConnectionError):
+                    data += self._socket.recv(1 << 16)
+            if data.endswith(b"\n") and not timed_out:
+                return json.loads(data)
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 # Popen cannot know: wait4, which tells the memory, has reaped it.
@@ -136,10 +142,6 @@ class Loaded:
                 timed_out = True
                 process.kill(self.pid)
             check()
-            if select.select([self._socket], [], [], _LOOK_SECONDS)[0]:
-                with contextlib.suppress(ConnectionError):
-                    data += self._socket.recv(1 << 16)
-        return json.loads(data)
 
     @property
     def alive(self) -> bool:

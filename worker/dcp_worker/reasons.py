@@ -58,6 +58,7 @@ REASONS = {
     "disk_full": _transient("the machine's disk is full or has too little room", of_machine=True),
     "machine_error": _transient("the machine cannot work with its disk", of_machine=True),
     "s3_unreachable": _transient("S3 does not answer, or asks for less", of_machine=True),
+    "url_unreachable": _transient("an image that is named by a URL cannot be downloaded"),
     "out_of_memory": _transient("CellProfiler ran out of memory"),
     "killed": _transient("CellProfiler was ended by a signal, mostly for want of memory"),
     "timeout": _transient("CellProfiler ran longer than `job_timeout`"),

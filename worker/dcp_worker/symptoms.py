@@ -20,20 +20,41 @@ def _symptom(pattern: str, code: str, summary: str, resolution: str) -> Symptom:
     return Symptom(re.compile(pattern), code, summary, resolution)
 
 
+_MODULE_FAILED = "A module of the pipeline failed."
+_TEST_IT = "Run this group in CellProfiler's test mode."
+
 # What CellProfiler 4.2.8 prints in each case. Faults of the machine come first: whatever else the
 # log says may follow from them.
 SYMPTOMS = (
     _symptom(
-        r"No space left on device",
+        r"No space left on device|Disk quota exceeded|database or disk is full",
         "disk_full",
         "The disk of the machine is full.",
         "Raise ebs_vol_size or lower the number of slots a machine.",
     ),
     _symptom(
-        r"\bMemoryError\b|java\.lang\.OutOfMemoryError|Cannot allocate memory",
+        # numpy's is called _ArrayMemoryError; the third is the system's, the last PyTorch's.
+        r"MemoryError\b|java\.lang\.OutOfMemoryError|Cannot allocate memory|can't allocate memory",
         "out_of_memory",
         "CellProfiler ran out of memory.",
         "Raise memory, lower docker_cores or take a larger machine type.",
+    ),
+    _symptom(
+        # The first two are how a mount ends.
+        r"Transport endpoint is not connected|Stale file handle|\[Errno 5\] Input/output error"
+        r"|IOException: Input/output error|Too many open files|can't start new thread",
+        "machine_error",
+        "The machine cannot read or write its files, or has no room for another one.",
+        "It is tried again.",
+    ),
+    _symptom(
+        # CellProfiler says the last of an image whose download broke off.
+        r"URLError: (?!.*unknown url type)|HTTP Error (408|429|5\d\d)\b"
+        r"|^(http\.client\.\w+|Connection\w*Error|TimeoutError|socket\.(timeout|gaierror))\b"
+        r"|The file, \"None\", does not exist",
+        "url_unreachable",
+        "An image that is named by a URL could not be downloaded.",
+        "It is tried again.",
     ),
     _symptom(
         r"Default Output Folder, .* is not a directory|NotADirectoryError",
@@ -72,12 +93,6 @@ SYMPTOMS = (
         "Write Metadata as K=V,K=V.",
     ),
     _symptom(
-        r"zero-size array to reduction operation maximum",
-        "csv_empty",
-        "The LoadData CSV has a header and no rows.",
-        "Make the CSV again.",
-    ),
-    _symptom(
         r"Error on line \d+ of ",
         "csv_malformed",
         "A row of the LoadData CSV has too few columns.",
@@ -101,6 +116,20 @@ SYMPTOMS = (
         "A file that the pipeline reads does not exist.",
         "Put it below the job's input folder, or correct its path in the CSV or pipeline.",
     ),
+    # What follows may be said by any module, for reasons of its own.
+    _symptom(
+        r"Error detected during run of module \S+|Failed to prepare group in module \S+"
+        r"|Failed during post-group processing for module \S+",
+        "module_failed",
+        _MODULE_FAILED,
+        _TEST_IT,
+    ),
+    _symptom(
+        r"zero-size array to reduction operation maximum",
+        "csv_empty",
+        "The LoadData CSV has a header and no rows.",
+        "Make the CSV again.",
+    ),
     _symptom(
         r"Failed to prepare run for module LoadData",
         "csv_unreadable",
@@ -115,9 +144,9 @@ SYMPTOMS = (
         "Compare Metadata with the metadata columns, and the pipeline's range of rows.",
     ),
     _symptom(
-        r"Error detected during run of module \S+",
+        r"Failed to (prepare run|complete post_run processing) for module \S+",
         "module_failed",
-        "A module of the pipeline failed.",
-        "Run this group in CellProfiler's test mode.",
+        _MODULE_FAILED,
+        _TEST_IT,
     ),
 )
