@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shutil
 import socket
@@ -17,15 +18,20 @@ import boto3
 import pytest
 from botocore.config import Config
 from dcp_worker import images, input_folder, inputs, message, transfer
+from dcp_worker.attempt import Attempt
 from dcp_worker.aws import Clients
 from dcp_worker.cache import Cache
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.engine import Engine
 from dcp_worker.inputs import Inputs
 from dcp_worker.interruption import InterruptedJobError, Interruption
 from dcp_worker.message import Job
+from dcp_worker.queue import Queue
+from dcp_worker.record import Figures
 from dcp_worker.settings import Settings
 from dcp_worker.sources import Sources
 from dcp_worker.transfer import Bucket
+from dcp_worker.workplace import Workplace
 from PIL import Image
 
 import plate
@@ -372,6 +378,53 @@ def test_mounted_images_stay_where_they_are(
     assert refused(sources, tmp_path / "cut").code == "image_broken"
     (mount / plate.image_key("A01", "1")).unlink()
     assert refused(sources, tmp_path / "gone").code == "image_missing"
+
+
+def test_a_mount_that_has_ended_is_the_machines_fault(
+    cloud: Cloud, tmp_path: Path, mount: Path
+) -> None:
+    cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows(root=f"{mount}/")).encode()})
+    cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
+    sources = sources_of(cloud, tmp_path, mounted=True)
+    one = mount / plate.image_key("A01", "1")
+    one.unlink()
+    one.symlink_to(one)  # it cannot be looked at, which is no proof that it is not there
+    with pytest.raises(OSError, match="symbolic links"):
+        fetch(sources, tmp_path / "unreadable")
+    shutil.rmtree(mount)
+    mount.mkdir()
+    diagnosis = refused(sources, tmp_path / "gone")
+    assert diagnosis.code == "machine_error"
+    assert diagnosis.of_machine
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("always_continue", ["False", "True"])
+def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
+    cloud: Cloud, tmp_path: Path, mount: Path, always_continue: str
+) -> None:
+    cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows(root=f"{mount}/")).encode()})
+    cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
+    clients = Clients.of(REGION)
+    work = Workplace(
+        settings=Settings.from_environment(cloud.environment(ALWAYS_CONTINUE=always_continue)),
+        clients=clients,
+        queue=Queue(clients.sqs, cloud.queue_url, cloud.dead_letter_url),
+        sources=sources_of(cloud, tmp_path, mounted=True),
+        engine=Engine(False, 0, logging.getLogger("test")),
+        folder=tmp_path,
+        plugins=None,
+        instance_id="",
+    )
+    said: list[str] = []
+    attempt = Attempt(work, job(), tmp_path / "job", Figures(), said.append)
+    found = attempt.prepare(inputs.origin(attempt.job, work.sources), go_on)
+    shutil.rmtree(mount)
+    mount.mkdir()
+    with pytest.raises(JobFailedError) as error:
+        attempt.compute(found, go_on)
+    assert error.value.diagnosis.code == "machine_error"
+    assert "Error detected during run of module LoadData" in said
 
 
 def test_images_of_a_bucket_that_is_not_mounted_are_downloaded(

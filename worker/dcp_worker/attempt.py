@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import cellprofiler, inputs, outputs
+from dcp_worker import cellprofiler, images, inputs, outputs
 from dcp_worker.diagnosis import Evidence, JobFailedError, diagnose, diagnose_os
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class Attempt:
                 ended = self.work.engine.run(call, temporary, timeout, check, self.say)
             self.figures.peak_memory_mb = ended.peak_memory_mb
             diagnosis = diagnose(_evidence(ended, call))
+            # What says nothing of a module that failed (always_continue) may lack an image, too.
+            doubtful = diagnosis is not None or call.always_continue
+            if doubtful and self.work.sources.mounted:
+                images.check_mount()
         if diagnosis is not None:
             raise JobFailedError(diagnosis)
         return call.output_folder

@@ -30,6 +30,7 @@ def fetch(
 
     Raises:
         JobFailedError: An image is missing or broken, or the disk has no room.
+        OSError: The mount cannot be read.
     """
     mounted = {path: place for path, place in images.items() if path.startswith(f"{MOUNT}/")}
     _check_mounted(mounted)
@@ -47,9 +48,29 @@ def fetch(
         say(f"Downloaded {len(stored)} images, {size / 1e6:.1f} MB.")
 
 
+def check_mount() -> None:
+    """See that the bucket is still mounted: without it every image seems to be missing.
+
+    Raises:
+        JobFailedError: It is not (`machine_error`).
+        OSError: It cannot be read any more.
+    """
+    with os.scandir(MOUNT) as entries:
+        if next(entries, None) is None:
+            raise JobFailedError(
+                Diagnosis(
+                    "machine_error",
+                    f"Nothing is mounted at {MOUNT} any more.",
+                    "",
+                    "It is tried again, on another machine if there is one.",
+                )
+            )
+
+
 def _check_mounted(images: Mapping[str, S3Object]) -> None:
-    missing = [place for path, place in images.items() if not os.path.exists(path)]
+    missing = [place for path, place in images.items() if not _exists(path)]
     if missing:
+        check_mount()
         raise JobFailedError(
             Diagnosis(
                 "image_missing",
@@ -58,6 +79,15 @@ def _check_mounted(images: Mapping[str, S3Object]) -> None:
                 "Correct the CSV, or copy the image there.",
             )
         )
+
+
+def _exists(path: str) -> bool:
+    """Not by os.path.exists: it takes a file that cannot be looked at for a missing one."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _check_sound(broken: Sequence[tuple[S3Object, str]]) -> None:
