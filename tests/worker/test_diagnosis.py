@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from dcp_worker.diagnosis import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
 from dcp_worker.reasons import REASONS
 from dcp_worker.symptoms import SYMPTOMS
@@ -411,6 +411,12 @@ def s3_error(code: str, status: int) -> ClientError:
         (s3_error("InternalError", 500), "s3_unreachable", False),
         (s3_error("ExpiredToken", 400), "s3_unreachable", False),
         (s3_error("400", 400), "s3_unreachable", False),
+        # Each of a transfer that broke off, or was repeated.
+        (s3_error("RequestTimeout", 400), "s3_unreachable", False),
+        (s3_error("IncompleteBody", 400), "s3_unreachable", False),
+        (s3_error("NoSuchUpload", 404), "s3_unreachable", False),
+        (s3_error("OperationAborted", 409), "s3_unreachable", False),
+        (ParamValidationError(report="Invalid bucket name"), "s3_refused", True),
         (s3_error("RequestTimeout", 408), "s3_unreachable", False),
         (EndpointConnectionError(endpoint_url="http://x"), "s3_unreachable", False),
     ],

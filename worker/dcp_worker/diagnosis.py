@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from dcp_worker.reasons import REASONS
 from dcp_worker.symptoms import SYMPTOMS
@@ -175,8 +175,15 @@ def _last_line(log: Sequence[str]) -> str:
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _REFUSED = ("403", "AccessDenied", "AllAccessDisabled", "AccessControlListNotSupported")
-# The answer to a HEAD has no text: its 400 is of expired credentials as a rule.
-_EXPIRED = ("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "InvalidAccessKeyId", "400")
+# What may pass although S3 gives it a status of 4xx ("List of error codes", Amazon S3 API
+# Reference): credentials, transfers that broke off, and uploads that others touched. The answer to
+# a HEAD has no text: its 400 is of expired credentials as a rule.
+_PASSING = (
+    *("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "400"),
+    *("RequestTimeTooSkewed", "RequestTimeout", "IncompleteBody", "BadDigest"),
+    *("XAmzContentSHA256Mismatch", "OperationAborted", "NoSuchUpload", "InvalidPart"),
+    *("Throttling", "ThrottlingException", "RequestLimitExceeded"),
+)
 
 
 def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis:
@@ -214,8 +221,15 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
                 "Give the task role the right to it; S3 also says so of an object that is missing "
                 "when the role may not list the bucket.",
             )
-        if 400 <= status < 500 and status not in (408, 429) and code not in _EXPIRED:
+        if 400 <= status < 500 and status not in (408, 429) and code not in _PASSING:
             return Diagnosis("s3_refused", f"S3 refuses the {what} {where}.", str(error))
+    if isinstance(error, ParamValidationError):
+        return Diagnosis(
+            "s3_refused",
+            f"S3 cannot be asked for the {what} {where}.",
+            str(error),
+            "Correct the bucket or key in the job file or CSV, or the upload options.",
+        )
     return Diagnosis(
         "s3_unreachable",
         f"S3 does not answer for the {what} {where}.",
