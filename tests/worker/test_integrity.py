@@ -222,6 +222,16 @@ def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> Non
     assert "planes" in integrity.problem(str(path))
 
 
+@pytest.mark.parametrize("options", [{}, {"imagej": True}])
+def test_a_file_beyond_4_gb_is_no_broken_one(options: dict[str, bool], tmp_path: Path) -> None:
+    """ImageJ and slide scanners write such, with more pixels than offsets can point at."""
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, STACK, **options)
+    with path.open("r+b") as file:
+        file.truncate(2**32 + 1)  # it takes no room
+    assert integrity.problem(str(path)) == ""
+
+
 def test_sizes_that_are_told_too_large_are_no_cut(tmp_path: Path) -> None:
     """Some microscopes tell the last strip, or a compressed one of LSM, larger than it is."""
     path = tmp_path / "a.tif"
