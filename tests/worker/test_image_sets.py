@@ -157,6 +157,15 @@ def test_odd_groupings_are_as_in_cellprofiler(columns: dict[str, list[str]], tag
     check_against_cellprofiler(rows_of(**columns), tags)
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_value_of_two_lines_is_as_in_cellprofiler(line_end: str, tmp_path: Path) -> None:
+    csv_file, pipeline = tmp_path / "given.csv", tmp_path / "p.cppipe"
+    text = f'FileName_DNA,Metadata_Note,Metadata_Site\na.tif,"one{line_end}two",1\nb.tif,three,2\n'
+    csv_file.write_bytes(text.encode())
+    pipeline.write_text(load_data("Site"))
+    check_groups(csv_file, pipeline, "Site", PLACES)
+
+
 def test_image_columns_of_all_forms_have_the_types_of_the_whole_csv() -> None:
     usual = {
         "FileName_DNA": "1.tif",

@@ -57,7 +57,7 @@ def row_at(source: BinaryIO, place: int, columns: int) -> list[str]:
 def write(path: Path, header: Sequence[str], rows: Iterable[list[str]]) -> None:
     """Write rows as a CSV."""
     with path.open("w", encoding="utf-8", newline="") as target:
-        writer = csv.writer(target, lineterminator="\n")
+        writer = csv.writer(target)  # with another end of lines it would not quote a CR in a field
         writer.writerow(header)
         writer.writerows(rows)
 
