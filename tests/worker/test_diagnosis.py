@@ -428,6 +428,22 @@ def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
     assert "s3://the.bucket/a/b.tif" in diagnosis.summary
 
 
+@pytest.mark.parametrize(
+    ("what", "code", "permanent"),
+    [
+        ("pipeline", "pipeline_missing", True),
+        ("data_file", "data_file_missing", True),
+        ("image", "image_missing", True),
+        ("input", "input_missing", True),
+        # It was there a moment ago.
+        ("output", "output_missing", False),
+    ],
+)
+def test_what_is_not_in_s3(what: str, code: str, permanent: bool) -> None:
+    diagnosis = diagnose_s3(s3_error("NoSuchKey", 404), what, "the.bucket", "a/b.tif")
+    assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
+
+
 def test_every_symptom_is_one_of_the_reasons() -> None:
     assert {symptom.code for symptom in SYMPTOMS} <= REASONS.keys()
 
