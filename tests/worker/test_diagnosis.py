@@ -255,6 +255,16 @@ TABLE = [
         "url_unreachable",
     ),
     (
+        "a URL's download of an array breaks off",
+        255,
+        "Failure",
+        [
+            MODULE,
+            "urllib.error.ContentTooShortError: <urlopen error retrieval incomplete: got only 5 o",
+        ],
+        "url_unreachable",
+    ),
+    (
         "a URL of an unknown kind",
         255,
         "Failure",

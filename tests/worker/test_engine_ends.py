@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import logging
 import os
 import signal
@@ -16,7 +17,9 @@ from dcp_worker import loaded
 from dcp_worker.cellprofiler import Ended
 from dcp_worker.engine import Engine
 from dcp_worker.interruption import InterruptedJobError, Interruption
+from dcp_worker.reasons import REASONS
 
+import plate
 from cloud import wait_for
 from desk import Desk, never
 
@@ -118,6 +121,70 @@ def test_a_process_killed_between_two_jobs_costs_none(engine: Engine, desk: Desk
     ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
     wait_for(lambda: os.waitid(os.P_PID, first, ended) is not None, "it to end")
     good(engine, desk)
+
+
+NUMPY = "import numpy\nnumpy.zeros((10**7, 10**7))"
+SQLITE = (
+    "import sqlite3\n"
+    "database = sqlite3.connect(':memory:')\n"
+    "database.execute('PRAGMA max_page_count = 1')\n"
+    "database.execute('CREATE TABLE a (b)')"
+)
+SYSTEM = "import errno, os\nraise OSError(errno.{0}, os.strerror(errno.{0}))"
+
+
+@pytest.mark.parametrize("always_continue", [False, True])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (NUMPY, "out_of_memory"),
+        (SYSTEM.format("ENOMEM"), "out_of_memory"),
+        (SQLITE, "disk_full"),
+        (SYSTEM.format("ENOSPC"), "disk_full"),
+        (SYSTEM.format("EDQUOT"), "disk_full"),
+        (SYSTEM.format("EIO"), "machine_error"),
+        (SYSTEM.format("ENOTCONN"), "machine_error"),
+        (SYSTEM.format("EMFILE"), "machine_error"),
+    ],
+)
+def test_want_of_the_machine_is_no_fault_of_the_pipeline(
+    engine: Engine, desk: Desk, code: str, reason: str, always_continue: bool
+) -> None:
+    call = desk.python(code, always_continue=always_continue)
+    ended = engine.run(call, desk.temporary, 120, never, lambda line: None)
+    assert desk.code(ended) == reason, ended.log
+    assert not REASONS[reason].permanent
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """Has an image: whole, its first half, or not now."""
+
+    def do_GET(self) -> None:
+        content = plate.image(3)
+        self.send_response(503 if self.path == "/busy.tif" else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // (2 if self.path == "/half.tif" else 1)])
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("whole", None), ("half", "url_unreachable"), ("busy", "url_unreachable")],
+)
+def test_an_image_that_a_url_names_is_read_whole(
+    engine: Engine, desk: Desk, name: str, reason: str | None
+) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{name}.tif"
+        rows = [{"URL_DNA": url, "Metadata_Plate": "P1", "Metadata_Well": "A01"}]
+        call = desk.call(data=plate.load_data(rows))
+        ended = engine.run(call, desk.temporary, 120, never, lambda line: None)
+        server.shutdown()
+    assert desk.code(ended) == reason, ended.log
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import io
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ import socket
 import sys
 import tempfile
 import traceback
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ def _start(plugins: str) -> None:
     command_line.start_java = lambda: None
     command_line.stop_cellprofiler = lambda: None
     command_line.Pipeline = _whole_pipeline
+    bioformats.formatreader.urlopen = _whole_answer
     if sys.platform == "linux":
         # What a plugin starts and leaves behind stays a child of this process, to be ended.
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -65,6 +68,16 @@ def _read_an_image() -> None:
         Image.new("I;16", (64, 64)).save(path)
         bioformats.load_image(path)
     bioformats.clear_image_reader_cache()
+
+
+def _whole_answer(url: str) -> io.BytesIO:
+    """What a server has at a URL, all of it or nothing (http.client.IncompleteRead).
+
+    Bio-Formats copies an image that a URL names in pieces, and takes a connection that is lost for
+    the image's end.
+    """
+    with urllib.request.urlopen(url) as answer:
+        return io.BytesIO(answer.read())
 
 
 def _whole_pipeline() -> Any:

@@ -49,7 +49,7 @@ SYMPTOMS = (
     ),
     _symptom(
         # CellProfiler says the last of an image whose download broke off.
-        r"URLError: (?!.*unknown url type)|HTTP Error (408|429|5\d\d)\b"
+        r"URLError: (?!.*unknown url type)|ContentTooShortError: |HTTP Error (408|429|5\d\d)\b"
         r"|^(http\.client\.\w+|Connection\w*Error|TimeoutError|socket\.(timeout|gaierror))\b"
         r"|The file, \"None\", does not exist",
         "url_unreachable",
