@@ -70,6 +70,20 @@ def test_nothing_that_it_has_started_outlives_it(
     wait_for(lambda: gone(pid), "the process it has left to end")
 
 
+def test_an_error_in_the_middle_of_a_long_log_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = "OSError: [Errno 28] No space left on device"
+    told = f"seq 6000; echo '{error}'; seq 6001 30000"
+    monkeypatch.setattr(cellprofiler, "_executable", lambda: ["sh", "-c", told])
+    ended = cellprofiler.run(call(), tmp_path, 60, lambda: None, lambda line: None)
+    assert len(ended.log) < 6000
+    assert error in ended.log
+    numbers = [int(line) for line in ended.log if line != error]
+    assert numbers == sorted(numbers)
+    assert (numbers[0], numbers[-1]) == (1, 30000)
+
+
 def gone(pid: str) -> bool:
     """Whether a process has ended (its state is Z while nobody has asked how)."""
     try:

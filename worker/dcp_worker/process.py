@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -24,9 +25,12 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
 }
-# Of a log longer than this the middle is dropped: what explains a failure stands at an end.
+# Of a log longer than this the middle is dropped: what explains a failure stands at an end. Lines
+# that speak of an error are kept of the middle, too, for a run may go on after one.
 _FIRST_LINES = 1000
 _LAST_LINES = 4000
+_TELLING = re.compile("Error|Exception")
+_TELLING_LINES = 1000
 _PR_SET_PDEATHSIG = 1
 # When the container's memory is used up, the kernel ends this process and no other ("proc(5)",
 # /proc/pid/oom_score_adj, -1000 to 1000): the job is lost, the slot and its message are not.
@@ -132,8 +136,17 @@ class Lines:
         with self._pipe:
             for raw in self._pipe:
                 text = raw.decode("utf-8", "replace").rstrip()
-                (self._first if len(self._first) < _FIRST_LINES else self._last).append(text)
+                self._keep(text)
                 self._line(text)
+
+    def _keep(self, text: str) -> None:
+        if len(self._first) < _FIRST_LINES:
+            self._first.append(text)
+            return
+        dropped = self._last[0] if len(self._last) == _LAST_LINES else ""
+        if _TELLING.search(dropped) and len(self._first) < _FIRST_LINES + _TELLING_LINES:
+            self._first.append(dropped)
+        self._last.append(text)
 
     def finish(self) -> None:
         """Wait for the rest; a process left over by CellProfiler is not waited for."""
