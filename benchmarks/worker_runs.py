@@ -29,7 +29,7 @@ APP = "benchmark"
 RUN = "20240131T120000Z-benchmark"
 WORKER_PYTHON = Path(__file__).resolve().parents[1] / ".venv-worker" / "bin" / "python"
 _STOP_SECONDS = 60
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
 # Characters of a log that explain a failure.
 _SHOWN = 3000
 
