@@ -230,6 +230,20 @@ def test_an_interruption_ends_the_job(engine: Engine, desk: Desk, error: Excepti
     good(engine, desk)
 
 
+def test_a_start_can_be_interrupted(desk: Desk) -> None:
+    engine = made(desk)
+    pids = []
+
+    def interrupt() -> None:
+        pids.append(engine.pid)
+        raise InterruptedJobError(Interruption.STOPPING)
+
+    with pytest.raises(InterruptedJobError):
+        engine.start(interrupt)
+    assert engine.pid is None
+    assert not psutil.pid_exists(pids[0])
+
+
 def test_what_any_code_prints_is_of_its_own_job_and_complete(engine: Engine, desk: Desk) -> None:
     code = """
 import ctypes, logging, os, subprocess, sys, threading

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from threading import Thread
 
@@ -22,6 +24,14 @@ def test_local_files_that_cannot_be_removed_do_not_keep_the_container(container:
     container.start()
     wait_for(lambda: "has ended with status 1" in container.log.read_text(), "the slot to fail")
     assert container.stop() == 0
+
+
+def test_a_stop_does_not_wait_for_cellprofiler_to_load(container: Container) -> None:
+    container.start(STOP_SECONDS="3600")
+    (loading,) = wait_for(container.cellprofilers, "CellProfiler to be started")
+    os.kill(loading, signal.SIGSTOP)
+    assert container.stop() == 0
+    assert container.processes() == {}
 
 
 def test_a_container_is_protected_while_it_has_a_job(agent: Agent) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from dcp_worker.queue import Counts, Lease, Message, Queue
@@ -54,6 +56,17 @@ def test_a_lease_outlives_the_visibility_timeout(cloud: Cloud, queue: Queue) -> 
         assert not lease.lost
     queue.delete(message)
     assert cloud.empty()
+
+
+def test_a_message_that_came_at_the_end_of_a_long_poll_is_not_lost(
+    cloud: Cloud, queue: Queue
+) -> None:
+    message = replace(received(cloud, queue, 3), received_at=time.monotonic() - 3)
+    with lease_of(queue, message, 3) as lease:
+        assert not lease.lost
+    queue.delete(message)
+    with lease_of(queue, message, 3) as lease:
+        assert lease.lost
 
 
 def test_a_lease_is_lost_with_its_message(cloud: Cloud, queue: Queue) -> None:

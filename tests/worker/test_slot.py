@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import handling
+from dcp_worker import handling, inputs, intake, outputs
 from dcp_worker.aws import Clients
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.queue import Queue
@@ -36,14 +36,19 @@ class StandIn:
     begun: list[str] = field(default_factory=list)
     may_end: set[str] = field(default_factory=set)
     log: Sequence[str] = ()
+    interruptible: bool = True
+    fault: str = ""
 
     def run(self, call: Call, temporary: Path, timeout: float, check: Any, line: Any) -> Ended:
         well = call.group[-3:]
         self.begun.append(well)
         started = time.monotonic()
         while well not in self.may_end:
-            check()
+            if self.interruptible:
+                check()
             time.sleep(0.01)
+        if well == self.fault:
+            raise RuntimeError("a fault of the worker")
         if not self.log:
             (call.output_folder / "Image.csv").write_text(well)
             call.done_file.write_text("Complete\n")
@@ -66,14 +71,20 @@ class Stage:
     engine: StandIn
     supervisor: socket.socket
     thread: threading.Thread = field(init=False)
-    status: list[int] = field(default_factory=list)
+    status: list[int | None] = field(default_factory=list)
 
     def start(self) -> None:
         ours, theirs = socket.socketpair()
         self.supervisor = ours
         slot = Slot(self.work, Receipts(theirs))
-        self.thread = threading.Thread(target=lambda: self.status.append(slot.run()), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(slot,), daemon=True)
         self.thread.start()
+
+    def _run(self, slot: Slot) -> None:
+        try:
+            self.status.append(slot.run())
+        except RuntimeError:
+            self.status.append(None)
 
     def send(self, *wells: str) -> None:
         for well in wells:
@@ -98,7 +109,8 @@ class Stage:
         receipts: list[str] = json.loads(self.supervisor.recv(1 << 16).splitlines()[-1])
         return receipts
 
-    def ended(self) -> int:
+    def ended(self) -> int | None:
+        """The exit status; None when the slot failed."""
         self.thread.join(30)
         assert not self.thread.is_alive()
         return self.status[0]
@@ -195,7 +207,31 @@ def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) ->
     stage.engine.may_end.update(WELLS)
     assert stage.ended() == 0
     assert len(stage.succeeded()) == 1
-    assert stage.cloud.counts() == {"visible": 3, "in flight": 0}
+    # Not before the other slots of the container have ended their polls.
+    wait_for(lambda: stage.cloud.counts()["visible"] == 3, "the held one to be there again")
+    messages = [stage.work.queue.receive(60) for _ in range(3)]
+    assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
+
+
+def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = inputs.fetch
+    fetching = threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        fetching.set()
+        wait_for(lambda: stage.work.stop.ordered, "the order to stop")
+        return fetch(*arguments)
+
+    monkeypatch.setattr(inputs, "fetch", slow)
+    stage.send(WELLS[0])
+    stage.start()
+    assert fetching.wait(30)
+    stage.work.stop.order(60)
+    assert stage.ended() == 0
+    message = wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+    assert message.attempt == 1
 
 
 def test_a_stopping_slot_returns_at_once_what_cannot_end(stage: Stage) -> None:
@@ -232,6 +268,127 @@ def test_a_lost_lease_neither_uploads_nor_deletes(cloud: Cloud, tmp_path: Path) 
     assert cloud.keys("out") == []
     assert cloud.records() == []
     next(at_work, None)
+
+
+def test_a_job_is_not_held_for_long(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "_HELD_SECONDS", 0.0)
+    opened = []
+    rounds = []
+    may_receive, opens = intake.Intake._may_receive, handling.Held.open
+
+    def counted(self: intake.Intake) -> bool:
+        rounds.append(opened[:])
+        return may_receive(self)
+
+    def noted(held: handling.Held) -> bool:
+        opened.append(held.received.attempt)
+        return opens(held)
+
+    monkeypatch.setattr(intake.Intake, "_may_receive", counted)
+    monkeypatch.setattr(handling.Held, "open", noted)
+    stage.send(*WELLS[:4])
+    stage.start()
+    # The second one is held, given back, and no other one is taken as long as the first computes.
+    wait_for(lambda: rounds.count([1, 1]) > 5, "the slot to be content")
+    assert stage.cloud.counts() == {"visible": 3, "in flight": 1}
+    stage.engine.may_end.update(WELLS)
+    wait_for(stage.cloud.empty, "all to be done")
+    assert stage.succeeded() == WELLS[:4]
+    assert set(opened) == {1}
+
+
+def test_a_job_that_failed_without_its_lease_is_another_workers(
+    cloud: Cloud, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.put(PLATE)
+    at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3", JOB_RETRIES="1")
+    stage = next(at_work)
+    stage.engine.interruptible = False
+    stage.engine.log = ["Killed"]
+    stage.send(WELLS[0])
+    stage.start()
+    stage.begun(WELLS[0])
+    (receipt,) = stage.told()
+    cloud.sqs.delete_message(QueueUrl=cloud.queue_url, ReceiptHandle=receipt)
+    wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
+    stage.engine.may_end.update(WELLS)
+    assert stage.told() == []
+    assert cloud.records() == []
+    assert cloud.dead_letters() == []
+    next(at_work, None)
+
+
+def test_what_has_waited_without_its_lease_is_not_uploaded(
+    cloud: Cloud, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.put(PLATE)
+    at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
+    stage = next(at_work)
+    publish = handling.Held.publish
+    uploads = []
+
+    def late(held: handling.Held) -> None:
+        wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
+        publish(held)
+
+    monkeypatch.setattr(handling.Held, "publish", late)
+    monkeypatch.setattr(outputs, "publish", lambda *_: uploads.append("begun"))
+    stage.engine.may_end.update(WELLS)
+    stage.send(WELLS[0])
+    stage.start()
+    stage.begun(WELLS[0])
+    (receipt,) = stage.told()
+    cloud.sqs.delete_message(QueueUrl=cloud.queue_url, ReceiptHandle=receipt)
+    assert stage.told() == []
+    assert uploads == []
+    next(at_work, None)
+
+
+def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = handling.Held.publish
+
+    def late(held: handling.Held) -> None:
+        wait_for(lambda: stage.work.stop.ordered, "the slot to fail")
+        publish(held)
+
+    monkeypatch.setattr(handling.Held, "publish", late)
+    stage.send(*WELLS[:5])
+    stage.start()
+    stage.held(2)
+    (first,) = stage.engine.begun
+    stage.engine.may_end.add(first)
+    wait_for(lambda: len(stage.engine.begun) == 2, "the second to be begun")
+    stage.held(3)
+    stage.engine.fault = stage.engine.begun[1]
+    stage.engine.may_end.add(stage.engine.fault)
+    assert stage.ended() is None
+    # The first is published, the second failed, the third is given back.
+    assert stage.succeeded() == [first]
+    assert stage.told() == []
+    wait_for(lambda: stage.cloud.counts() == {"visible": 4, "in flight": 0}, "the rest to be there")
+    messages = [stage.work.queue.receive(60) for _ in range(4)]
+    again = [message for message in messages if message is not None and message.attempt == 2]
+    assert [json.loads(message.body)["Metadata"][-3:] for message in again] == [stage.engine.fault]
+
+
+def test_a_fault_of_publishing_costs_the_next_job_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = outputs.publish
+
+    def once(*arguments: Any) -> Any:
+        monkeypatch.setattr(outputs, "publish", original)
+        raise RuntimeError("a fault of the worker")
+
+    monkeypatch.setattr(outputs, "publish", once)
+    stage.send(*WELLS[:3])
+    stage.start()
+    wait_for(lambda: stage.engine.begun, "the first to be begun")
+    stage.engine.may_end.update(WELLS)
+    assert stage.ended() is None
+    assert stage.succeeded() == stage.engine.begun[1:2]
 
 
 def test_a_full_disk_takes_the_slot_out_of_service(stage: Stage) -> None:

@@ -98,10 +98,11 @@ class Ending:
             # Returned once more, SQS would dead-letter it, though the job has not failed.
             self._queue("send again", lambda: self.work.queue.send_again(self.received))
 
-    def give_back(self) -> None:
+    def give_back(self, why: str) -> None:
         """A job that was held and not begun goes to whoever is idle, and it was no attempt."""
-        self._tell(self._result("returned", "not_begun", "An idle slot can run it sooner."))
-        self._queue("give back", lambda: self.work.queue.give_back(self.received))
+        self._tell(self._result("returned", "not_begun", why))
+        seconds = RETURN_SECONDS if self.work.stop.ordered else 0
+        self._queue("give back", lambda: self.work.queue.give_back(self.received, seconds))
 
     def _end(self, status: str, reason: str, text: str) -> None:
         result = self._result(status, reason, text)

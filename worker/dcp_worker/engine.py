@@ -61,9 +61,13 @@ class Engine:
         """Of the process that has CellProfiler loaded, while there is one."""
         return self._loaded.pid if self._loaded is not None else None
 
-    def start(self) -> None:
-        """Load CellProfiler and wait until it can take a job."""
-        self._get(self._plugins, lambda: None)
+    def start(self, check: Check = lambda: None) -> None:
+        """Load CellProfiler and wait until it can take a job.
+
+        Raises:
+            InterruptedJobError: As `check` does; the start is given up.
+        """
+        self._get(self._plugins, check)
 
     def close(self) -> None:
         """End CellProfiler and all that it has started."""

@@ -64,6 +64,7 @@ class Held:
     _origin: Origin = field(init=False, repr=False)
     _inputs: Inputs = field(init=False, repr=False)
     _output: Path = field(init=False, repr=False)
+    _begun: bool = field(init=False, repr=False, default=False)
 
     def open(self) -> bool:
         """Read the message and fetch its job's inputs; whether there is something to compute."""
@@ -106,6 +107,7 @@ class Held:
 
         with self._step() as step:
             check()
+            self._begun = True
             self._output = self._attempt.compute(self._inputs, check)
             self.work.pace.computing.append(self._attempt.figures.cellprofiler)
             step.complete = True
@@ -120,6 +122,7 @@ class Held:
                 raise InterruptedJobError(Interruption.STOPPING)
 
         with self._step():
+            check()  # it may have waited for long: nothing is uploaded without a lease
             written = self._attempt.publish(self._output, check)
             check()
             self._note(written)
@@ -129,7 +132,7 @@ class Held:
     def give_back(self) -> None:
         """End a job that has been opened, and not computed, for the sake of an idle slot."""
         with self._step():
-            self._ending.give_back()
+            self._ending.give_back("An idle slot can run it sooner.")
 
     def _done_before(self, job: Job) -> bool:
         """End a job that needs no computing; reads where its inputs come from besides."""
@@ -183,20 +186,31 @@ class Held:
         try:
             yield step
         except InterruptedJobError as error:
-            self._ending.interrupted(error.interruption)
+            self._interrupted(error.interruption)
         except JobFailedError as error:
-            self._ending.fail(error.diagnosis)
+            self._failed(error.diagnosis)
             self.work.fitness.note(error.diagnosis)
         except Exception:
             # A fault of the worker's own. The job is not lost for it, nor does a message that
             # brings it about go round for ever; the slot is replaced by a fresh one.
-            self._ending.fail(
-                Diagnosis("worker_error", "The worker failed.", traceback.format_exc())
-            )
+            self._failed(Diagnosis("worker_error", "The worker failed.", traceback.format_exc()))
             raise
         finally:
             if not step.complete:
                 self._close()
+
+    def _interrupted(self, interruption: Interruption) -> None:
+        if interruption is Interruption.STOPPING and not self._begun:
+            self._ending.give_back(interruption.value)
+        else:
+            self._ending.interrupted(interruption)
+
+    def _failed(self, diagnosis: Diagnosis) -> None:
+        """What became of the job is for the worker to say that has its message by now."""
+        if self._lease.lost:
+            self._ending.interrupted(Interruption.LEASE_LOST)
+        else:
+            self._ending.fail(diagnosis)
 
     def _close(self) -> None:
         self._lease.end()

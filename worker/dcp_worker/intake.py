@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 _LOST_QUEUE_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _COUNT_SECONDS = 2.0
+# SQS counts the 12 hours of a message from its receipt: what is held for long would not be left
+# the time that its job may take (`job_timeout`).
+_HELD_SECONDS = 300.0
 
 
 class Intake:
@@ -44,12 +47,14 @@ class Intake:
         self._ready: Held | None = None
         # Since when the slot computes; None: it waits for a job.
         self._since: float | None = None
+        # No other job is fetched while this one computes: it takes too long.
+        self._enough = False
         self._received = 0
 
     def take(self) -> Held | None:
         """The next job, for the slot that has nothing to compute; None when there is none yet."""
         with self._turn:
-            self._since = None
+            self._since, self._enough = None, False
             if self._ready is None:
                 self._turn.wait(_LOOK_SECONDS)
             ready, self._ready = self._ready, None
@@ -75,7 +80,7 @@ class Intake:
         with self._turn:
             since, at = self._since, self._work.pace.fetch_at
             early = since is not None and time.monotonic() - since < at
-            if self._work.fitness.resting or early:
+            if self._work.fitness.resting or early or self._enough:
                 self._turn.wait(_LOOK_SECONDS)
                 return False
         return since is None or self._plenty()
@@ -124,10 +129,12 @@ class Intake:
         with self._turn:
             self._ready = held
             self._turn.notify_all()
+        end = time.monotonic() + _HELD_SECONDS
         while self._is_ready(held):
             self._wait(_COUNT_SECONDS)
+            too_long = self._ahead and time.monotonic() > end
             wanted_elsewhere = self._ahead and not self._counted(_any_visible)
-            if (self._over or wanted_elsewhere) and self._withdraw(held):
+            if (self._over or too_long or wanted_elsewhere) and self._withdraw(held, too_long):
                 held.give_back()
 
     @property
@@ -139,10 +146,10 @@ class Intake:
         with self._turn:
             return self._ready is held
 
-    def _withdraw(self, held: Held) -> bool:
+    def _withdraw(self, held: Held, enough: bool) -> bool:
         with self._turn:
             if self._ready is held:
-                self._ready = None
+                self._ready, self._enough = None, enough
                 return True
             return False
 

@@ -144,18 +144,20 @@ class Queue:
         """Replace a message by a new one with the same body, whose attempts count from 0."""
         self._replace(message, {"dcp_copy_of": message.message_id})
 
-    def give_back(self, message: Message) -> None:
-        """Let others have a message whose job was not begun: this receipt was no attempt.
+    def give_back(self, message: Message, seconds: int = 0) -> None:
+        """Let others have a message whose job was not begun, after so many seconds.
 
+        This receipt was no attempt.
         SQS counts receipts and cannot take one back, so a copy takes its place.
         """
         attempts = {_ATTEMPTS: str(message.attempt - 1)}
-        self._replace(message, {**message.attributes, **attempts})
+        self._replace(message, {**message.attributes, **attempts}, seconds)
 
-    def _replace(self, message: Message, attributes: dict[str, str]) -> None:
+    def _replace(self, message: Message, attributes: dict[str, str], seconds: int = 0) -> None:
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=message.body,
+            DelaySeconds=seconds,
             MessageAttributes={name: _string(text) for name, text in attributes.items()},
         )
         self.delete(message)
@@ -195,13 +197,15 @@ class Lease:
         self._thread = threading.Thread(target=self._extend, name="lease", daemon=True)
 
     def start(self) -> None:
-        """Begin to extend it."""
-        self._thread.start()
+        """Begin to extend it; at once when the poll that brought the message has used it up."""
+        if time.monotonic() < self._ends - self._visibility * 2 / 3 or self._extended():
+            self._thread.start()
 
     def end(self) -> None:
         """Extend it no more; on return no call to SQS is under way."""
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     @property
     def lost(self) -> bool:
@@ -209,20 +213,25 @@ class Lease:
         return self._refused or time.monotonic() >= self._ends
 
     def _extend(self) -> None:
-        while not self._over.wait(self._visibility / 3):
-            now = time.monotonic()
-            seconds = min(self._visibility, int(self._last_end - now) - 1)
-            if seconds < 1:
-                return  # 12 hours are over; SQS extends no further
-            try:
-                self._queue.hide(self._message, seconds)
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in _LOST:
-                    log.warning("Lost message %s: %s", self._message.message_id, error)
-                    self._refused = True
-                    return
-                log.warning("Could not extend message %s: %s", self._message.message_id, error)
-            except BotoCoreError as error:
-                log.warning("Could not extend message %s: %s", self._message.message_id, error)
-            else:
-                self._ends = now + seconds
+        while not self._over.wait(self._visibility / 3) and self._extended():
+            pass
+
+    def _extended(self) -> bool:
+        """Extend it once; whether it is worth trying again."""
+        now = time.monotonic()
+        seconds = min(self._visibility, int(self._last_end - now) - 1)
+        if seconds < 1:
+            return False  # 12 hours are over; SQS extends no further
+        try:
+            self._queue.hide(self._message, seconds)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _LOST:
+                log.warning("Lost message %s: %s", self._message.message_id, error)
+                self._refused = True
+                return False
+            log.warning("Could not extend message %s: %s", self._message.message_id, error)
+        except BotoCoreError as error:
+            log.warning("Could not extend message %s: %s", self._message.message_id, error)
+        else:
+            self._ends = now + seconds
+        return True

@@ -17,7 +17,8 @@ import signal
 import socket
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from dcp_worker.attempt import remove
 from dcp_worker.aws import Clients
 from dcp_worker.engine import Engine
 from dcp_worker.intake import Intake
-from dcp_worker.interruption import ALIVE
+from dcp_worker.interruption import ALIVE, InterruptedJobError, Interruption
 from dcp_worker.queue import Queue
 from dcp_worker.settings import Settings
 from dcp_worker.sources import Sources
@@ -78,22 +79,33 @@ class Slot:
         """Work until stopped; the exit status. An empty queue is no reason to leave."""
         work = self._work
         intake = self._threads.submit(self._intake.run)
-        while not work.stop.ordered and not work.fitness.reason and not intake.done():
-            held = self._intake.take()
-            if held is not None and held.compute():
-                self._published()
-                self._publishing = self._threads.submit(held.publish)
-        self._published()
+        try:
+            while not work.stop.ordered and not work.fitness.reason and not intake.done():
+                held = self._intake.take()
+                if held is not None and held.compute():
+                    self._publish(held)
+        except Exception:
+            # The other jobs at hand end as on SIGTERM, so that it does not cost them an attempt.
+            work.stop.order(work.settings.stop_seconds)
+            raise
+        finally:
+            wait([intake, *([self._publishing] if self._publishing else [])])
         intake.result()
+        if self._publishing is not None:
+            self._publishing.result()
         if work.fitness.reason:
             log.error("The slot takes no more work: %s", work.fitness.reason)
             return UNFIT
         return 0
 
-    def _published(self) -> None:
-        """Wait for the outputs of the job before: no more than two jobs' files are here."""
-        if self._publishing is not None:
-            self._publishing.result()
+    def _publish(self, held: Held) -> None:
+        """Once the outputs of the job before are published: no more than two jobs' are here."""
+        before = self._publishing
+        if before is not None:
+            wait([before])
+        self._publishing = self._threads.submit(held.publish)
+        if before is not None:
+            before.result()  # its error, if any, does not cost this job its outputs
 
 
 def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
@@ -142,7 +154,13 @@ def main(arguments: list[str]) -> int:
     for order in (signal.SIGTERM, signal.SIGINT):
         signal.signal(order, stop)
     threading.Thread(target=_leave_with, args=(supervisor, work), daemon=True).start()
-    work.engine.start()
+
+    def check() -> None:
+        if work.stop.ordered:
+            raise InterruptedJobError(Interruption.STOPPING)
+
+    with contextlib.suppress(InterruptedJobError):
+        work.engine.start(check)
     try:
         return Slot(work, Receipts(supervisor)).run()
     except Exception:
@@ -153,9 +171,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _end(status: int) -> None:
+    end = time.monotonic() + _LOG_SECONDS
     for thread in threading.enumerate():
         if thread.name == "job log":
-            thread.join(_LOG_SECONDS)
+            thread.join(max(0.0, end - time.monotonic()))
     sys.stdout.flush()
     # Not through the interpreter's end, which would wait for a log service that does not answer.
     os._exit(status)
