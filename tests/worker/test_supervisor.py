@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from dcp_worker import supervisor
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings
 from dcp_worker.slot import UNFIT
@@ -54,6 +55,14 @@ class Stage:
     thread: threading.Thread = field(init=False)
     calls: list[str] = field(default_factory=list)
     rounds: Rounds = field(default_factory=lambda: Rounds({}))
+    aws_answers: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.aws_answers.set()
+
+    def call(self, what: str) -> None:
+        self.calls.append(what)
+        self.aws_answers.wait(60)
 
     def start(self, receipts: list[str], do: str = "wait", **changes: str) -> None:
         (self.folder / "receipts").write_text(json.dumps(receipts))
@@ -65,11 +74,15 @@ class Stage:
             self.rounds,
             None,
             "",
-            lambda: self.calls.append("end"),
-            lambda: self.calls.append("replace"),
+            lambda: self.call("end"),
+            lambda: self.call("replace"),
         )
         self.thread = threading.Thread(target=self.supervisor.run, daemon=True)
         self.thread.start()
+
+    @property
+    def working(self) -> bool:
+        return any(slot.alive for slot in self.supervisor._slots)
 
     def do(self, what: str) -> None:
         (self.folder / "do").write_text(what)
@@ -122,10 +135,50 @@ def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
     stage.start([], DOCKER_CORES="2")
     wait_for(lambda: stage.starts == 2, "the slots to start")
     stage.supervisor.retire("The machine is taken away.")
-    wait_for(lambda: not any(slot.alive for slot in stage.supervisor._slots), "the slots to end")
+    wait_for(lambda: not stage.working, "the slots to end")
     assert stage.thread.is_alive()
     stage.stop()
     assert stage.starts == 2
+
+
+@pytest.mark.parametrize("notice", [True, False])
+def test_slots_are_told_to_end_while_aws_does_not_answer(stage: Stage, notice: bool) -> None:
+    stage.aws_answers.clear()
+    stage.start([], IDLE_SECONDS="1")
+    wait_for(lambda: stage.calls, "the machine to be ended")
+    if notice:
+        stage.supervisor.retire("The machine is taken away.")
+    else:
+        stage.supervisor.stop(15, None)
+    wait_for(lambda: not stage.working, "the slots to end", 20)
+    assert stage.calls == ["end"]
+    stage.aws_answers.set()
+    stage.stop()
+    assert stage.starts == 1
+
+
+def test_a_slot_that_cannot_be_started_is_started_later(stage: Stage) -> None:
+    program = stage.folder / "slot"
+    program.rename(stage.folder / "away")
+    stage.start([])
+    wait_for(lambda: stage.supervisor._slots[0].failures, "the start to fail")
+    (stage.folder / "away").rename(program)
+    wait_for(lambda: stage.starts == 1, "the slot to start")
+
+
+def test_a_slot_that_always_dies_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "backoff", lambda failures: 0.0)
+    stage.start([], "1")
+    wait_for(lambda: stage.calls == ["replace"], "the machine to be replaced")
+    assert 1 < stage.starts < 20
+
+
+def test_a_replacement_that_was_refused_is_tried_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_REPLACE_SECONDS", 0.0)
+    stage.start([], str(UNFIT))
+    wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two tries")
 
 
 def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from dcp_worker import instance, leaving, logs, metrics, mount, plugins, spot
-from dcp_worker.aws import RETRIES
+from dcp_worker.aws import PROMPTLY, RETRIES
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings, SettingsError
 from dcp_worker.supervisor import Supervisor
@@ -46,8 +46,8 @@ def main() -> int:
     metrics.watch(Path.cwd())
     instance_id = instance.identify(os.environ)
     session = boto3.session.Session(region_name=settings.region)
-    ecs = session.client("ecs", config=RETRIES)
-    ec2 = session.client("ec2", config=RETRIES)
+    ecs = session.client("ecs", config=PROMPTLY)
+    ec2 = session.client("ec2", config=PROMPTLY)
     if instance_id:
         cloudwatch = session.client("cloudwatch", config=RETRIES)
         threading.Thread(
@@ -55,7 +55,7 @@ def main() -> int:
         ).start()
     supervisor = Supervisor(
         settings,
-        session.client("sqs", config=RETRIES),
+        session.client("sqs", config=PROMPTLY),
         Protection(os.environ),
         plugins_folder,
         instance_id,

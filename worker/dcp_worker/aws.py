@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # botocore's standard mode retries throttling, 5xx and lost connections with growing, jittered
 # delays, and nothing else ("Retries", boto3 documentation).
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10)
+# The supervisor has slots to look after, and asks again later.
+PROMPTLY = Config(
+    retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=10
+)
 # A slot fetches the inputs of one job while it publishes the outputs of another.
 S3_CONNECTIONS = 20
 # The job's log must never hold up the job.

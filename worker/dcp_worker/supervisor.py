@@ -40,6 +40,10 @@ _LOOK_SECONDS = 0.5
 _LONGEST_BACKOFF = 60.0
 # A slot that lived so long had started well: the next failure counts as its first.
 _SETTLED_SECONDS = 60.0
+# A slot that has died so often in a row, over minutes, will not live on this machine.
+_MOST_FAILURES = 8
+# Between two tries to have the machine replaced, for one may be refused.
+_REPLACE_SECONDS = 300.0
 # Slots end themselves a little earlier (interruption.ALIVE), ECS ends all a little later.
 _ENDING = 0.97
 
@@ -64,13 +68,17 @@ class _Slot:
         self.socket: socket.socket | None = None
 
     def start(self, arguments: list[str]) -> None:
-        ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "dcp_worker.slot", str(self.number), *arguments]
-        with theirs:
-            self._process = subprocess.Popen(command, stdin=theirs.fileno())
+        self._started = time.monotonic()
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(command, stdin=theirs.fileno())
+        except OSError as error:  # no memory, or too many processes, for now
+            self._failed(f"cannot be started ({error})")
+            return
         ours.setblocking(False)
         self.socket, self.receipts, self._rest = ours, [], b""
-        self._started = time.monotonic()
         log.info("Slot %d has started (process %d).", self.number, self._process.pid)
 
     @property
@@ -94,7 +102,6 @@ class _Slot:
         """Note the death and when to replace the slot."""
         if self._process is None or self.socket is None:
             return
-        now = time.monotonic()
         self.listen()
         status = self._process.returncode
         self.socket.close()
@@ -104,18 +111,23 @@ class _Slot:
             self.not_before = math.inf
             log.info("Slot %d has ended and is not replaced.", self.number)
             return
+        self._failed(f"has ended with status {status}")
+
+    def _failed(self, how: str) -> None:
+        now = time.monotonic()
         self.failures = self.failures + 1 if now - self._started < _SETTLED_SECONDS else 1
-        self.not_before = now + backoff(self.failures)
-        log.error(
-            "Slot %d has ended with status %d; it is replaced in %.0f s.",
-            self.number,
-            status,
-            self.not_before - now,
-        )
+        if self.failures >= _MOST_FAILURES:
+            self.unfit, self.not_before = True, math.inf
+            log.error("Slot %d %s, again and again; it is not replaced.", self.number, how)
+            return
+        seconds = backoff(self.failures)
+        self.not_before = now + seconds
+        log.error("Slot %d %s; it is replaced in %.0f s.", self.number, how, seconds)
 
     def signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self.alive:
-            self._process.send_signal(number)
+        process = self._process  # another thread may ask, while this one buries it
+        if process is not None:
+            process.send_signal(number)
 
     def kill(self) -> None:
         """End the process, whatever it does, and wait until it has ended."""
@@ -163,16 +175,25 @@ class Supervisor:
         self._next_look = 0.0
         self._notice = ""
         self._retiring = False
-        self._replaced = False
+        self._next_replacement = 0.0
         self._stopping = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """End all slots: the handler of SIGTERM."""
+        """End all slots: the handler of SIGTERM.
+
+        They are told at once: AWS may keep `run` waiting for longer than there is time.
+        """
         self._stopping = True
+        self._tell_the_slots()
 
     def retire(self, notice: str) -> None:
         """Begin nothing new, for the machine is being taken away; may be called by any thread."""
         self._notice = notice
+        self._tell_the_slots()
+
+    def _tell_the_slots(self) -> None:
+        for slot in self._slots:
+            slot.signal(signal.SIGTERM)
 
     def run(self) -> None:
         """Supervise until stopped; on return no process and no local file is left."""
@@ -193,14 +214,14 @@ class Supervisor:
         self._retiring = True
         for slot in self._slots:
             slot.not_before = math.inf
-            slot.signal(signal.SIGTERM)
+        self._tell_the_slots()  # also one that was started in the meantime
 
     def _look_after(self, slot: _Slot) -> None:
         if slot.socket is None:
             if time.monotonic() >= slot.not_before:
                 slot.start(self._arguments)
         elif not slot.alive:
-            slot.bury(self._retiring)
+            slot.bury(bool(self._notice))
             self._return(slot)
 
     def _return(self, slot: _Slot) -> None:
@@ -225,14 +246,14 @@ class Supervisor:
 
     def _consider_the_machine(self) -> None:
         """End a machine without work, and one that is unfit for it."""
-        if all(slot.unfit for slot in self._slots) and not self._replaced:
+        now = time.monotonic()
+        if all(slot.unfit for slot in self._slots) and now >= self._next_replacement:
             log.error("No slot can work on this machine: another one is to take its place.")
-            self._replaced = True
+            self._next_replacement = now + _REPLACE_SECONDS
             self._replace_machine()
         if any(slot.receipts for slot in self._slots):
             self._queue_done = self._queue_done.seen(None)
-        elif time.monotonic() >= self._next_look:
-            now = time.monotonic()
+        elif now >= self._next_look:
             look = leaving.look(self._sqs, self._settings.queue_url, now)
             self._queue_done = self._queue_done.seen(look)
             self._next_look = now + self._queue_done.pause
@@ -243,8 +264,7 @@ class Supervisor:
 
     def _end(self) -> None:
         limit = time.monotonic() + _ENDING * self._settings.stop_seconds
-        for slot in self._slots:
-            slot.signal(signal.SIGTERM)
+        self._tell_the_slots()  # also one that was started in the meantime
         while any(slot.alive for slot in self._slots) and time.monotonic() < limit:
             time.sleep(0.05)
         for slot in self._slots:
