@@ -262,7 +262,10 @@ class RunConfig(Block):
         "Keep CellProfiler loaded between jobs (true), or start it anew for each (false).",
     )
     always_continue: bool = setting(
-        "cellprofiler", False, "Go on with the other image sets after an error in one."
+        "cellprofiler",
+        False,
+        "Go on with the other image sets after an error in one; want of memory or disk is a "
+        "failure of the job all the same.",
     )
     use_plugins: bool = setting("cellprofiler", False, "Use the CellProfiler plugins.")
     update_plugins: bool = setting(
