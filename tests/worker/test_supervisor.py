@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from dcp_worker import supervisor
+from dcp_worker import slot_process, supervisor
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings
 from dcp_worker.slot import UNFIT
-from dcp_worker.supervisor import Supervisor, backoff
+from dcp_worker.slot_process import backoff
+from dcp_worker.supervisor import Supervisor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,7 +104,7 @@ def stage(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     program = tmp_path / "slot"
     program.write_text(SLOT.format(python=sys.executable))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr("dcp_worker.supervisor.sys.executable", str(program))
+    monkeypatch.setattr("dcp_worker.slot_process.sys.executable", str(program))
     monkeypatch.chdir(tmp_path)
     stage = Stage(cloud, tmp_path)
     yield stage
@@ -167,7 +168,7 @@ def test_a_slot_that_cannot_be_started_is_started_later(stage: Stage) -> None:
 
 
 def test_a_slot_that_always_dies_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "backoff", lambda failures: 0.0)
+    monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
     stage.start([], "1")
     wait_for(lambda: stage.calls == ["replace"], "the machine to be replaced")
     assert 1 < stage.starts < 20
