@@ -72,7 +72,7 @@ class Plan:
 
 # 10 s on one slot comes just before 10 s on two: the speed of a machine drifts.
 WHOLE = Plan({2: 15, 60: 2, 10: 20}, {10: 2, 2: 1, 60: 1}, two_slots=16, rows=10)
-QUICK = Plan({10: 4}, {10: 1}, two_slots=4, rows=3)
+QUICK = Plan({10: 3}, {10: 1}, two_slots=4, rows=2)
 
 
 @dataclass(frozen=True)
