@@ -109,14 +109,26 @@ def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path, limit: str) -
 
 def test_each_look_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "dcp_worker.machine")
-    metrics.watch(tmp_path, seconds=0.01)
+    over = metrics.watch(tmp_path, seconds=0.01)
     wait_for(lambda: len(caplog.messages) > 2, "three looks")
+    over.set()
     figures = json.loads(caplog.messages[0])["machine"]
     assert figures.keys() == {field.name for field in fields(Sample)}
 
 
-def test_a_machine_that_cannot_be_measured_is_one_warning(
+def test_a_machine_that_cannot_be_measured_for_a_while_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    metrics.watch(tmp_path / "gone", seconds=0.01).join(30)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    gone = tmp_path / "gone"
+    caplog.set_level("INFO", "dcp_worker")
+
+    def told(of: str) -> int:
+        return sum(of in message for message in caplog.messages)
+
+    over = metrics.watch(gone, seconds=0.01)
+    wait_for(lambda: told(str(gone)), "the warning")
+    assert told('"machine"') == 0
+    gone.mkdir()
+    wait_for(lambda: told('"machine"') > 2, "it to be measured again")
+    over.set()
+    assert told(str(gone)) == 1

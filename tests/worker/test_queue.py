@@ -83,15 +83,36 @@ def test_a_lease_that_cannot_be_extended_ends_with_its_time(cloud: Cloud, queue:
         wait_for(lambda: lease.lost, "the loss to be noticed")
 
 
-def test_a_new_copy_counts_its_attempts_anew(cloud: Cloud, queue: Queue) -> None:
+def test_an_interruption_is_no_attempt(cloud: Cloud, queue: Queue) -> None:
     queue.hide(received(cloud, queue, 30), 0)
     message = queue.receive(30)
     assert message is not None
-    queue.send_again(message)
+    queue.give_back(message, begun=True)
     copy = queue.receive(30)
     assert copy is not None
-    assert (copy.body, copy.attempt) == ("a job", 1)
+    assert (copy.body, copy.attempt, copy.fresh) == ("a job", 2, False)
     assert cloud.counts() == {"visible": 0, "in flight": 1}
+
+
+def test_what_was_begun_once_is_not_fresh_again(cloud: Cloud, queue: Queue) -> None:
+    for begun in (True, False):
+        message = queue.receive(30) if not begun else received(cloud, queue, 30)
+        assert message is not None
+        queue.give_back(message, begun)
+    last = queue.receive(30)
+    assert last is not None
+    assert (last.attempt, last.fresh) == (1, False)
+
+
+def test_attempts_that_are_no_number_count_as_none(cloud: Cloud, queue: Queue) -> None:
+    cloud.sqs.send_message(
+        QueueUrl=cloud.queue_url,
+        MessageBody="a job",
+        MessageAttributes={"dcp_attempts": {"DataType": "String", "StringValue": "many"}},
+    )
+    message = queue.receive(30)
+    assert message is not None
+    assert message.attempt == 1
 
 
 def test_only_a_message_that_no_worker_has_had_is_fresh(cloud: Cloud, queue: Queue) -> None:
@@ -101,11 +122,7 @@ def test_only_a_message_that_no_worker_has_had_is_fresh(cloud: Cloud, queue: Que
     again = queue.receive(30)
     assert again is not None
     assert not again.fresh
-    queue.send_again(again)
-    copy = queue.receive(30)
-    assert copy is not None
-    assert not copy.fresh
-    queue.dead_letter(copy, {"reason": "killed"})
+    queue.dead_letter(again, {"reason": "killed"})
     letters = Queue(cloud.sqs, cloud.dead_letter_url, cloud.queue_url)
     letter = letters.receive(30)
     assert letter is not None
@@ -114,7 +131,7 @@ def test_only_a_message_that_no_worker_has_had_is_fresh(cloud: Cloud, queue: Que
 
 def test_what_is_given_back_unbegun_keeps_its_attempts(cloud: Cloud, queue: Queue) -> None:
     message = received(cloud, queue, 30)
-    queue.give_back(message)
+    queue.give_back(message, begun=False)
     untouched = queue.receive(30)
     assert untouched is not None
     assert (untouched.body, untouched.attempt, untouched.fresh) == ("a job", 1, True)
@@ -122,17 +139,10 @@ def test_what_is_given_back_unbegun_keeps_its_attempts(cloud: Cloud, queue: Queu
     begun = queue.receive(30)
     assert begun is not None
     assert begun.attempt == 2
-    queue.give_back(begun)
+    queue.give_back(begun, begun=False)
     again = queue.receive(30)
     assert again is not None
     assert (again.attempt, again.fresh) == (2, False)
-    queue.send_again(again)
-    copy = queue.receive(30)
-    assert copy is not None
-    queue.give_back(copy)
-    last = queue.receive(30)
-    assert last is not None
-    assert (last.attempt, last.fresh) == (1, False)
 
 
 def test_the_queue_counts_its_messages(cloud: Cloud, queue: Queue) -> None:

@@ -92,17 +92,16 @@ class Ending:
         self._tell(self._result("returned", interruption.name.lower(), interruption.value))
         if interruption is Interruption.LEASE_LOST:
             return  # the message is another worker's business
-        if self.received.attempt < self.work.settings.job_retries:
-            self._hide(RETURN_SECONDS)
-        else:
-            # Returned once more, SQS would dead-letter it, though the job has not failed.
-            self._queue("send again", lambda: self.work.queue.send_again(self.received))
+        self._give_back(begun=True)
 
     def give_back(self, why: str) -> None:
-        """A job that was held and not begun goes to whoever is idle, and it was no attempt."""
+        """A job that was held and not begun goes to whoever is idle."""
         self._tell(self._result("returned", "not_begun", why))
+        self._give_back(begun=False)
+
+    def _give_back(self, begun: bool) -> None:
         seconds = RETURN_SECONDS if self.work.stop.ordered else 0
-        self._queue("give back", lambda: self.work.queue.give_back(self.received, seconds))
+        self._queue("return", lambda: self.work.queue.give_back(self.received, begun, seconds))
 
     def _end(self, status: str, reason: str, text: str) -> None:
         result = self._result(status, reason, text)

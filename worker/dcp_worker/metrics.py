@@ -180,28 +180,38 @@ def _field(path: Path, name: str) -> int:
     return int(words[name]) if name in words else 0
 
 
-def watch(folder: Path, seconds: float = SECONDS) -> threading.Thread:
+def watch(folder: Path, seconds: float = SECONDS) -> threading.Event:
     """Report from now on, in a thread that ends with the process.
 
     Args:
         folder: Where the jobs work.
         seconds: Between two samples, in seconds.
+
+    Returns:
+        Set, it ends the thread.
     """
-    thread = threading.Thread(target=_watch, args=(folder, seconds), name="metrics", daemon=True)
-    thread.start()
-    return thread
+    over = threading.Event()
+    args = (folder, seconds, over)
+    threading.Thread(target=_watch, args=args, name="metrics", daemon=True).start()
+    return over
 
 
-def _watch(folder: Path, seconds: float) -> None:
-    pause, warned = threading.Event(), frozenset[str]()
-    try:
-        meter = Meter(folder)
-        while not pause.wait(seconds):
-            sample = meter.sample()
+def _watch(folder: Path, seconds: float, over: threading.Event) -> None:
+    warned, failed = frozenset[str](), False
+    meter: Meter | None = None
+    while not over.is_set():
+        try:
+            sample = meter.sample() if meter is not None else None
+            meter = meter or Meter(folder)
+        except (OSError, psutil.Error) as error:
+            if not failed:
+                log.warning("The machine cannot be measured: %s", error)
+            sample, failed = None, True
+        if sample is not None:
+            failed = False
             figures = {name: round(value, 1) for name, value in asdict(sample).items()}
             machine.info("%s", json.dumps({"machine": figures}))
             texts, warned = judge(sample, warned)
             for text in texts:
                 log.warning("%s", text)
-    except (OSError, psutil.Error) as error:
-        log.warning("The machine cannot be measured: %s", error)
+        over.wait(seconds)

@@ -28,8 +28,8 @@ POLL_SECONDS = 3
 # Longer than a poll, so that a message returned by one slot of a stopping container is not
 # received (and counted as an attempt) by the last poll of another.
 RETURN_SECONDS = POLL_SECONDS + 1
-# On a copy of a message: the attempts before it.
-_ATTEMPTS = "dcp_attempts"
+# On a copy of a message: the attempts before it, and that its job was begun before.
+_ATTEMPTS, _BEGUN = "dcp_attempts", "dcp_begun"
 # SQS's answers when a message is no longer ours.
 _LOST = (
     "ReceiptHandleIsInvalid",
@@ -114,8 +114,9 @@ class Queue:
                 name: value.get("StringValue", "")
                 for name, value in received.get("MessageAttributes", {}).items()
             }
-            before = int(own.get(_ATTEMPTS, 0))
-            attempt = before + int(attributes.get("ApproximateReceiveCount", 1))
+            before = own.get(_ATTEMPTS, "")
+            receipts = int(attributes.get("ApproximateReceiveCount", 1))
+            attempt = receipts + (int(before) if before.isdecimal() else 0)
             return Message(
                 body=received["Body"],
                 message_id=received["MessageId"],
@@ -140,20 +141,14 @@ class Queue:
         """Remove a message whose job has ended."""
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
 
-    def send_again(self, message: Message) -> None:
-        """Replace a message by a new one with the same body, whose attempts count from 0."""
-        self._replace(message, {"dcp_copy_of": message.message_id})
+    def give_back(self, message: Message, begun: bool, seconds: int = 0) -> None:
+        """Let others have a message after so many seconds; this receipt was no attempt.
 
-    def give_back(self, message: Message, seconds: int = 0) -> None:
-        """Let others have a message whose job was not begun, after so many seconds.
-
-        This receipt was no attempt.
         SQS counts receipts and cannot take one back, so a copy takes its place.
         """
-        attempts = {_ATTEMPTS: str(message.attempt - 1)}
-        self._replace(message, {**message.attributes, **attempts}, seconds)
-
-    def _replace(self, message: Message, attributes: dict[str, str], seconds: int = 0) -> None:
+        attributes = {**message.attributes, _ATTEMPTS: str(message.attempt - 1)}
+        if begun:
+            attributes[_BEGUN] = message.message_id
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=message.body,
