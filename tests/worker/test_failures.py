@@ -137,11 +137,11 @@ def test_what_is_found_before_cellprofiler_starts(standing: Container) -> None:
 
 def test_what_is_not_in_the_bucket(standing: Container) -> None:
     cloud = standing.cloud
-    bodies = [job_message(pipeline="no.cppipe"), job_message(data_file="no.csv")]
+    bodies = [job_message(pipeline="gone/it.cppipe"), job_message(data_file="gone/it.csv")]
     records = cloud.work_off(*bodies)
     assert reasons(records) == ["failed pipeline_missing", "failed data_file_missing"]
-    assert "no.cppipe" in records[0]["reason_text"]
-    assert "no.csv" in records[1]["reason_text"]
+    assert "gone/it.cppipe" in records[0]["reason_text"]
+    assert "gone/it.csv" in records[1]["reason_text"]
 
 
 @pytest.mark.parametrize("metadata", ["Metadata_Plate", "Metadata_Plate=P1,", "Metadata_Site=../x"])
