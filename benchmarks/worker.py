@@ -40,7 +40,7 @@ from rich.console import Console
 from rich.table import Table
 from worker_runs import WORKER_PYTHON, Aws, Batch, Container, aws, container
 
-CALIBRATION_SIZES = (320, 960)
+CALIBRATION_SIZES = (320, 800)
 BEYOND = 2.3  # time of a large field goes with this power of its side
 FEW_ROWS, MANY_ROWS = 100, 100_000
 TABLE_WIDTH = 140
@@ -72,7 +72,7 @@ class Plan:
 
 # 10 s on one slot comes just before 10 s on two: the speed of a machine drifts.
 WHOLE = Plan({2: 15, 60: 2, 10: 20}, {10: 2, 2: 1, 60: 1}, two_slots=16, rows=10)
-QUICK = Plan({10: 3}, {10: 1}, two_slots=4, rows=2)
+QUICK = Plan({10: 3}, {10: 1}, two_slots=4, rows=3)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Benchmark:
             }
         with container(self.cloud, self.folder / "two", slots=2) as two:
             # The first jobs of both slots, with all that CellProfiler loads at first use.
-            self.batch(two, "two-slots-first", 2, 4)
+            self.batch(two, "two-slots-first", 2, 2)
             two_slots = self.batch(two, "two-slots", 10, self.plan.two_slots)
         reference = {
             seconds: self.reference(seconds, jobs) for seconds, jobs in self.plan.reference.items()
