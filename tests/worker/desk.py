@@ -7,6 +7,7 @@ import io
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.diagnosis import Evidence, diagnose
@@ -102,7 +103,7 @@ class Desk:
         (self.job / "p.cppipe").write_text(plate.pipeline() if pipeline is None else pipeline)
         text = plate.load_data(self.rows()) if data is None else data
         (self.job / "load_data.csv").write_text(text)
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             "pipeline": given or self.job / "p.cppipe",
             "data_file": self.job / "load_data.csv",
             "group": group,
@@ -112,7 +113,7 @@ class Desk:
             "plugins": self.plugins,
             **changes,
         }
-        return Call(**values)  # type: ignore[arg-type]  # by name
+        return Call(**values)
 
     def python(self, code: str, **changes: object) -> Call:
         """Put a job on the desk that runs Python code after its export of each image set."""

@@ -65,8 +65,8 @@ def good(engine: Engine, desk: Desk) -> None:
 
 def run(engine: Engine, desk: Desk, code: str | None = None, **given: object) -> Ended:
     call = desk.call() if code is None else desk.python(code)
-    values = {"timeout": 120, "check": never, "line": lambda line: None, **given}
-    return engine.run(call, desk.temporary, **values)  # type: ignore[arg-type]  # by name
+    values: dict[str, Any] = {"timeout": 120, "check": never, "line": lambda line: None, **given}
+    return engine.run(call, desk.temporary, **values)
 
 
 class Running:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import boto3
@@ -239,7 +240,7 @@ def test_a_disk_without_room_takes_no_image(
     calls.clear()
 
     def usage(free: int) -> Callable[[str], Any]:
-        return lambda path: shutil._ntuple_diskusage(free, 0, free)  # type: ignore[attr-defined]
+        return lambda path: SimpleNamespace(total=free, used=0, free=free)
 
     monkeypatch.setattr(transfer.shutil, "disk_usage", usage(transfer.RESERVE + needed - 1))
     diagnosis = refused(sources, tmp_path / "job")

@@ -149,10 +149,11 @@ def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
     path.write_bytes(whole[:cut])
     if integrity.problem(str(path)):
         return
-    read = pixels
-    if name.startswith(("planar", "pyramid", "float", "colour.tif", "bilevel", "big")):
-        read = lambda _, data: of_tifffile(data)  # noqa: E731 - beyond Pillow
-    found, expected = read(name, whole[:cut]), read(name, whole)
+    beyond_pillow = ("planar", "pyramid", "float", "colour.tif", "bilevel", "big")
+    found, expected = (
+        of_tifffile(content) if name.startswith(beyond_pillow) else pixels(name, content)
+        for content in (whole[:cut], whole)
+    )
     assert len(found) == len(expected)
     for one, other in zip(found, expected):
         assert np.array_equal(one, other)

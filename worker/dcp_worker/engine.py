@@ -83,19 +83,7 @@ class Engine:
         check: Check,
         line: Callable[[str], None],
     ) -> Ended:
-        """Run CellProfiler for one job.
-
-        Args:
-            call: What to run.
-            temporary: Folder for its temporary files, and its working directory.
-            timeout: Seconds after which it is killed.
-            check: Raises when the job is interrupted; CellProfiler is killed then.
-            line: Takes each line that it prints, with what was run as the first.
-
-        Raises:
-            InterruptedJobError: As `check` does.
-            OSError: The whole CSV cannot be written.
-        """
+        """Run CellProfiler for one job; takes, gives and raises what `cellprofiler.run` does."""
         loaded = self._get(call.plugins, check)
         if loaded is None:
             return cellprofiler.run(call, temporary, timeout, check, line)
