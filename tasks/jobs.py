@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from blocks.documents import parse_mapping
 from blocks.errors import JobFileError, Problem, Refusal, Refusals
+from blocks.groups import joined, metadata_id, metadata_text, parse_metadata
+from blocks.job_rules import broken_rules
 from blocks.problems import problems_of
-from tasks.groups import joined, metadata_id, metadata_text, parse_metadata
-from tasks.job_rules import broken_rules
 
 DATA_FILES = (".csv", ".h5", ".txt")
 """A LoadData CSV, a batch file, a list of files."""

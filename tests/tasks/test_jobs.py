@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from blocks.errors import JobFileError, Refusal
-from tasks.groups import metadata_id, metadata_text, parse_metadata
+from blocks.groups import metadata_id, metadata_text, parse_metadata
 from tasks.jobs import JobFile, JobMessage, parse_job_file
 
 CONTRACT = json.loads(

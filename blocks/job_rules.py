@@ -6,8 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from blocks.errors import Refusal
-from blocks.problems import unknown_key
-from tasks.groups import (
+from blocks.groups import (
     Pairs,
     joined,
     keys_in,
@@ -16,6 +15,7 @@ from tasks.groups import (
     parse_metadata,
     strays_in,
 )
+from blocks.problems import unknown_key
 
 if TYPE_CHECKING:
     from tasks.jobs import JobFile
