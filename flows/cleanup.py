@@ -6,8 +6,7 @@ from blocks.errors import DcpError
 from flows.logger import log
 from tasks.cleanup import clean_up_task
 from tasks.opening import open_existing
-from tasks.report import write_report
-from tasks.results import Report
+from tasks.report import Report, write_report
 
 
 @flow(name="dcp-cleanup")

@@ -1,10 +1,9 @@
 """What became of each job: the result records in S3, and the account that must balance."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -160,73 +159,3 @@ def given_up(run: Run, message: JobMessage) -> dict[str, Any]:
         "versions": {"dcp_worker": "", "cellprofiler": "", "python": ""},
         "log_stream": "",
     }
-
-
-@dataclass(frozen=True)
-class Report:
-    """What is told at the end of a run, and kept in `report.json`.
-
-    Attributes:
-        lost: Jobs without any result.
-        problems: The result records of jobs that failed, and a line for each that is lost.
-        reasons: Number of failed jobs by reason code.
-    """
-
-    app_name: str
-    run_id: str
-    submitted: int
-    succeeded: int
-    skipped: int
-    failed: int
-    lost: int
-    note: str = ""
-    reasons: dict[str, int] = field(default_factory=dict)
-    problems: list[dict[str, Any]] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as it is written to `report.json`."""
-        return asdict(self)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every job succeeded or was skipped."""
-        return self.failed == 0 and self.lost == 0
-
-    @property
-    def summary(self) -> str:
-        """The counts in one line."""
-        return (
-            f"{self.submitted} jobs: {self.succeeded} succeeded, {self.skipped} skipped, "
-            f"{self.failed} failed, {self.lost} lost"
-        )
-
-
-def make_report(run: Run, found: Account, note: str = "") -> Report:
-    """Draw up the report of a run from its account; reads the records of failed jobs."""
-    failures = list(read_results(run, "failed", found.failed))
-    lost = []
-    if found.open:
-        for line in record.job_lines(run):
-            message = json.loads(line)
-            if message["job_id"] in found.open:
-                lost.append(
-                    {
-                        "job_id": message["job_id"],
-                        "Metadata": message["Metadata"],
-                        "status": "lost",
-                        "reason": "no_result",
-                        "reason_text": note or "the run ended before this job had a result",
-                    }
-                )
-    return Report(
-        app_name=run.names.app,
-        run_id=run.run_id,
-        submitted=len(found.submitted),
-        succeeded=len(found.succeeded),
-        skipped=len(found.skipped),
-        failed=len(found.failed),
-        lost=len(found.open),
-        note=note,
-        reasons=dict(Counter(failure["reason"] for failure in failures).most_common()),
-        problems=failures + lost,
-    )

@@ -25,7 +25,8 @@ from tasks import record
 from tasks.aws import Aws
 from tasks.cleanup import left_running
 from tasks.jobs import JobFile, parse_job_file
-from tasks.results import Report, account, make_report
+from tasks.report import Report, make_report
+from tasks.results import account
 from tasks.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from blocks import RunConfig
 from tasks.aws import Aws
 from tasks.jobs import JobMessage
-from tasks.results import STATUSES, Report, balance, given_up
+from tasks.report import Report
+from tasks.results import STATUSES, balance, given_up
 from tasks.run import Run
 
 IDS = st.frozensets(st.sampled_from("abcdefghij"))
