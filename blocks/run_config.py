@@ -26,6 +26,7 @@ from blocks.settings import (
     ClusterName,
     Image,
     MachineTypes,
+    OptionalAmount,
     OptionalBucket,
     OptionalLogGroup,
     OptionalNumber,
@@ -78,6 +79,26 @@ class RunConfig(Block):
         unit="h",
         ge=1,
         le=8760,
+    )
+    cost_limit: OptionalAmount = setting(
+        "run",
+        None,
+        "Most that a run may be expected to cost before it is asked whether it shall start.",
+        unit="USD",
+        default_text="no limit",
+        gt=0,
+        le=100_000,
+        allow_inf_nan=False,
+    )
+    seconds_per_job: OptionalAmount = setting(
+        "run",
+        None,
+        "Time that a job is expected to take, for the estimate of cost and hours.",
+        unit="s",
+        default_text="as in earlier runs of the app with the same pipeline",
+        gt=0,
+        le=42_900,
+        allow_inf_nan=False,
     )
 
     aws_region: Region = setting("aws", "us-east-1", "Region in which everything is made.")

@@ -28,11 +28,17 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
+
+# The price list of every region is asked there (AWS Billing, "AWS Price List Query API").
+PRICE_REGION = "us-east-1"
 
 # botocore's standard mode repeats throttled requests, 5xx answers and lost connections with
 # exponential backoff and full jitter, and nothing else: a wrong parameter or a refused permission
@@ -69,7 +75,7 @@ THROTTLING_CODES = frozenset(
 class Aws:
     """One client for each AWS service that a run uses, all of one account and region.
 
-    Made once and handed to whatever calls AWS; boto3's clients may be shared between threads.
+    The price list alone is asked in a region of its own. Made once and handed to whatever calls AWS; boto3's clients may be shared between threads.
     """
 
     sqs: "SQSClient"
@@ -80,6 +86,9 @@ class Aws:
     cloudwatch: "CloudWatchClient"
     ssm: "SSMClient"
     sts: "STSClient"
+    iam: "IAMClient"
+    service_quotas: "ServiceQuotasClient"
+    pricing: "PricingClient"
 
     @classmethod
     def connect(cls, credentials: AwsCredentials, region: str) -> "Aws":
@@ -92,8 +101,14 @@ class Aws:
         session = credentials.get_boto3_session()
         parameters = credentials.aws_client_parameters.get_params_override()
         parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
-        make = functools.partial(session.client, region_name=region, **parameters)
-        return cls(**{name: cast(Any, make(name)) for name in cls.__dataclass_fields__})
+        make = functools.partial(session.client, **parameters)
+        clients = {
+            name: make(
+                name.replace("_", "-"), region_name=PRICE_REGION if name == "pricing" else region
+            )
+            for name in cls.__dataclass_fields__
+        }
+        return cls(**cast(Any, clients))
 
 
 def unsigned(s3: "S3Client") -> "S3Client":
