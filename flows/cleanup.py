@@ -1,5 +1,7 @@
 """Clean-up: everything that a run has in AWS goes; its results, record and logs stay."""
 
+from typing import Any
+
 from prefect import flow
 
 from blocks.errors import DcpError
@@ -16,6 +18,7 @@ def cleanup(
     abandon: bool = False,
     note: str = "",
     credentials: str | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> Report:
     """End everything that a run has in AWS, and draw up its report. Can be repeated.
 
@@ -25,6 +28,7 @@ def cleanup(
         abandon: Delete the queue even when jobs in it have no result.
         note: Why the run ends before its jobs do.
         credentials: AwsCredentials block to use in place of the config's own.
+        settings: Keys of the run config that take the place of the config's own.
 
     Returns:
         The report of the run.
@@ -32,7 +36,7 @@ def cleanup(
     Raises:
         DcpError: Something could not be ended; each is named.
     """
-    run = open_existing(config, run_id, credentials)
+    run = open_existing(config, run_id, credentials, settings)
     # First what costs money; then what is said about it.
     outcome = clean_up_task(run, abandon, note)
     report = write_report(run, note)

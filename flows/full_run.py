@@ -1,11 +1,14 @@
 """The full run: set-up, submission, fleet, monitoring and clean-up, in one flow."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
+from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound
 from blocks.reading import load_fleet
 from flows.cleanup import cleanup
@@ -17,10 +20,12 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
 from tasks.cleanup import clean_up
+from tasks.jobs import JobMessage
 from tasks.opening import open_existing, open_job_file, open_new
 from tasks.preflight import check
 from tasks.report import write_report
 from tasks.run import Run, new_run_id
+from tasks.submit import write_plan
 
 
 def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -34,12 +39,24 @@ def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
         return
     run_id = new_run_id(flow_run.created, flow_run.id)
     try:
-        run = open_existing(given["config"], run_id, given.get("credentials"))
+        run = open_existing(
+            given["config"], run_id, given.get("credentials"), given.get("settings")
+        )
     except NotFound:
         return  # it was broken off before anything was made
+    end_active(run, f"the run was broken off ({state.name})")
+
+
+def end_active(run: Run, note: str) -> None:
+    """End a run unless it has ended by itself.
+
+    Args:
+        run: The run, which has a record.
+        note: Why it ends.
+    """
     kept = record.load(run)
     if kept is not None and kept.state != "ended":
-        _end(run, f"the run was broken off ({state.name})")
+        _end(run, note)
 
 
 def _end(run: Run, note: str, abandon: bool = True) -> None:
@@ -50,9 +67,80 @@ def _end(run: Run, note: str, abandon: bool = True) -> None:
         raise DcpError("the clean-up is not complete:\n" + "\n".join(outcome.failures))
 
 
+@contextmanager
+def _ended_if_broken_off(run: Run) -> Iterator[None]:
+    """End the run when what is done in the `with` block does not come to its end."""
+    try:
+        yield
+    except BaseException as error:
+        note = f"the run ended early: {str(error) or type(error).__name__}"
+        log(f"{note}; cleaning up")
+        _end(run, note)
+        raise
+
+
+def begin(
+    run: Run, jobs: Iterable[JobMessage], template: FleetTemplate, plates: Iterable[str] = ()
+) -> int:
+    """Begin a new run: write its record and its plan. Nothing is in AWS yet but these.
+
+    Args:
+        run: The run.
+        jobs: Its jobs, at least one; written one by one.
+        template: The fleet template, kept for this run's start and for later ones like it.
+        plates: The plates of its jobs, where they are known.
+
+    Returns:
+        The number of jobs.
+
+    Raises:
+        InputError: Another run of the same app has not ended, or a job is wrong.
+    """
+    record.begin(run)
+    with _ended_if_broken_off(run):
+        fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
+        record.update(run, fleet=fleet, plates=tuple(plates))
+        return write_plan(run, jobs)
+
+
+def carry_out(run: Run, fleet: str | None, same: dict[str, Any]) -> State[Any]:
+    """Do a run that is begun: set-up, submission, fleet, monitoring and clean-up.
+
+    Whatever happens, the machines are ended.
+
+    Args:
+        run: The run; its plan is written.
+        fleet: Where the fleet template is; None for the one in the run's record.
+        same: What each step is called with: config, run_id, credentials, settings.
+
+    Returns:
+        Completed when every job succeeded or was skipped, else Failed, with the counts.
+    """
+    with _ended_if_broken_off(run):
+        setup(**same)
+        submit(**same)
+        start_fleet(fleet=fleet, **same)
+        last = monitor(**same)
+    # A run that stops with jobs in its queue keeps them, to be continued.
+    abandon = last.lost or not last.stop
+    try:
+        report = cleanup(abandon=abandon, note=last.stop, **same)
+    except BaseException:
+        # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
+        _end(run, last.stop, abandon)
+        raise
+    if report.complete:
+        return Completed(message=report.summary)
+    return Failed(message=f"{report.summary}. {last.stop or report.reasons}")
+
+
 @flow(name="dcp", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
 def dcp(
-    config: str, job: str, fleet: str | None = None, credentials: str | None = None
+    config: str,
+    job: str,
+    fleet: str | None = None,
+    credentials: str | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> State[Any]:
     """Analyse all jobs of a job file with CellProfiler, on machines of their own.
 
@@ -65,38 +153,25 @@ def dcp(
         fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
             the account's default network.
         credentials: AwsCredentials block to use in place of the config's own.
+        settings: Keys of the run config that take the place of the config's own.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
     try:
-        run = open_new(config, this_run_id(), credentials)
-        load_fleet(fleet, run.config.credentials)
-        check(run, open_job_file(run, job), job)
-        record.begin(run)
+        run = open_new(config, this_run_id(), credentials, settings)
+        template = load_fleet(fleet, run.config.credentials)
+        jobs = open_job_file(run, job)
+        check(run, jobs, job)
+        begin(run, jobs.messages(run.run_id), template)
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
     log(f"run {run.run_id} of app {run.names.app}")
-    same: dict[str, Any] = {"config": config, "run_id": run.run_id, "credentials": credentials}
-    try:
-        setup(**same)
-        submit(job=job, **same)
-        start_fleet(fleet=fleet, **same)
-        last = monitor(**same)
-    except BaseException as error:
-        note = f"the run ended early: {str(error) or type(error).__name__}"
-        log(f"{note}; cleaning up")
-        _end(run, note)
-        raise
-    # A run that stops with jobs in its queue keeps them, to be continued.
-    abandon = last.lost or not last.stop
-    try:
-        report = cleanup(abandon=abandon, note=last.stop, **same)
-    except BaseException:
-        # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
-        _end(run, last.stop, abandon)
-        raise
-    if report.complete:
-        return Completed(message=report.summary)
-    return Failed(message=f"{report.summary}. {last.stop or report.reasons}")
+    same = {
+        "config": config,
+        "run_id": run.run_id,
+        "credentials": credentials,
+        "settings": settings,
+    }
+    return carry_out(run, fleet, same)

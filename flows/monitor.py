@@ -1,6 +1,7 @@
 """Monitoring: looks at the run until it is over, and keeps the fleet as small as the work."""
 
 import time
+from typing import Any
 
 from prefect import flow
 
@@ -15,18 +16,24 @@ OUTAGE_SECONDS = 1800  # AWS may be out of reach for so long before the monitor 
 
 
 @flow(name="dcp-monitor")
-def monitor(config: str, run_id: str | None = None, credentials: str | None = None) -> Decision:
+def monitor(
+    config: str,
+    run_id: str | None = None,
+    credentials: str | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Decision:
     """Watch a run until every job has a result, or until it cannot go on.
 
     Args:
         config: Run config: block name, local path or s3:// path.
         run_id: Run to watch; left out, the app's newest.
         credentials: AwsCredentials block to use in place of the config's own.
+        settings: Keys of the run config that take the place of the config's own.
 
     Returns:
         The last decision: that the run is over, and why if jobs have no result.
     """
-    run = open_existing(config, run_id, credentials)
+    run = open_existing(config, run_id, credentials, settings)
     jobs = job_ids(run)
     last: dict[str, int] = {}
     said = ""

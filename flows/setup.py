@@ -1,5 +1,7 @@
 """Set-up: the queues, cluster, log groups, task definition and service of a run."""
 
+from typing import Any
+
 from prefect import flow
 
 from flows.logger import log
@@ -12,26 +14,34 @@ from tasks.containers import (
     worker_environment,
 )
 from tasks.logs import ensure_log_groups
-from tasks.opening import open_new
+from tasks.opening import open_existing, open_new
 from tasks.preflight import check_credentials
 from tasks.queues import ensure_queues
 
 
 @flow(name="dcp-setup")
-def setup(config: str, run_id: str | None = None, credentials: str | None = None) -> str:
+def setup(
+    config: str,
+    run_id: str | None = None,
+    credentials: str | None = None,
+    settings: dict[str, Any] | None = None,
+) -> str:
     """Make what a run needs in AWS, but for the machines. Can be repeated.
 
     Args:
         config: Run config: block name, local path or s3:// path.
         run_id: Run to set up; left out, a new one.
         credentials: AwsCredentials block to use in place of the config's own.
+        settings: Keys of the run config that take the place of the config's own.
 
     Returns:
         The id of the run, which the later steps take.
     """
-    run = open_new(config, run_id or this_run_id(), credentials)
+    run = open_new(config, run_id or this_run_id(), credentials, settings)
     check_credentials(run)
     record.begin(run)
+    # A run that is continued has the settings it was begun with, whatever the config says now.
+    run = open_existing(config, run.run_id, credentials, settings)
     queues = ensure_queues(run)
     ensure_cluster(run)
     ensure_log_groups(run)

@@ -1,9 +1,11 @@
 """Starting the fleet: machines are requested, and containers placed on them."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from prefect import flow
 
+from blocks import FleetTemplate
 from blocks.errors import InputError, Problem
 from blocks.reading import load_fleet
 from flows.logger import log
@@ -26,22 +28,27 @@ def start_fleet(
     fleet: str | None = None,
     run_id: str | None = None,
     credentials: str | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> str:
     """Start the machines of a run, at most as many as its jobs can use. Can be repeated.
 
     Args:
         config: Run config: block name, local path or s3:// path.
         fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
-            the account's default network.
+            the one the run was begun with, else the account's default network.
         run_id: Run to start machines for; left out, the app's newest.
         credentials: AwsCredentials block to use in place of the config's own.
+        settings: Keys of the run config that take the place of the config's own.
 
     Returns:
         The id of the fleet.
     """
-    run = open_existing(config, run_id, credentials)
-    template = load_fleet(fleet, run.config.credentials)
+    run = open_existing(config, run_id, credentials, settings)
     kept = record.load(run)
+    if fleet or kept is None:
+        template = load_fleet(fleet, run.config.credentials)
+    else:
+        template = FleetTemplate(**kept.fleet)
     if kept is None or not kept.submitted:
         raise InputError(
             Problem(

@@ -1,39 +1,83 @@
 """From what a user names (config, run) to a run that steps can work on."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from blocks import RunConfig
+from blocks.errors import ConfigError, Problem
+from blocks.problems import problems_of
 from blocks.reading import load_config, load_job_text
 from tasks import record
 from tasks.aws import Aws
 from tasks.jobs import JobFile, parse_job_file
 from tasks.run import Run
 
+Settings = Mapping[str, Any] | None
+"""Keys of the run config that take the place of the config's own."""
 
-def open_new(config: str, run_id: str, credentials: str | None = None) -> Run:
+
+def with_settings(config: RunConfig, settings: Settings) -> RunConfig:
+    """The config with some of its keys replaced, checked as a whole again.
+
+    Args:
+        config: The run config.
+        settings: Keys of the run config, flat.
+
+    Raises:
+        ConfigError: A key is unknown or its value wrong; all are named.
+    """
+    if not settings:
+        return config
+    if "aws_credentials" in settings:
+        # They would stand in the parameters of the flow run, for everybody to read.
+        remedy = "Name an AwsCredentials block in the parameter `credentials`."
+        raise ConfigError(
+            Problem("settings", "aws_credentials", "are not given here", remedy=remedy)
+        )
+    own = {
+        key: getattr(config, key) for key in RunConfig.model_fields.keys() & config.model_fields_set
+    }
+    try:
+        return RunConfig(**own | dict(settings))
+    except ValidationError as error:
+        raise ConfigError(*problems_of(error, "settings", RunConfig)) from error
+
+
+def open_new(
+    config: str, run_id: str, credentials: str | None = None, settings: Settings = None
+) -> Run:
     """A run that is to be begun under this id, or was.
 
     Args:
         config: Block name, path or `s3://` address of the run config.
         run_id: The id of the run.
         credentials: Name of an AwsCredentials block that takes the place of the config's own.
+        settings: Keys of the run config that take the place of the config's own.
 
     Raises:
         InputError: The config is wrong or not there.
     """
-    settings = load_config(config, credentials)
-    return Run(settings, run_id, Aws.connect(settings.credentials, settings.aws_region))
+    chosen = with_settings(load_config(config, credentials), settings)
+    return Run(chosen, run_id, Aws.connect(chosen.credentials, chosen.aws_region))
 
 
-def open_existing(config: str, run_id: str | None, credentials: str | None = None) -> Run:
+def open_existing(
+    config: str, run_id: str | None, credentials: str | None = None, settings: Settings = None
+) -> Run:
     """A run that was begun, with the settings it was begun with.
 
     Args:
         config: As for `open_new`; names the app and its bucket.
         run_id: The id of the run; None for the app's newest.
         credentials: As for `open_new`.
+        settings: As for `open_new`; of them only what names the app and its bucket matters.
 
     Raises:
         InputError: The config is wrong or not there, or there is no such run.
     """
-    asking = open_new(config, "", credentials)
+    asking = open_new(config, "", credentials, settings)
     return record.find(asking.aws, asking.config, run_id)
 
 

@@ -34,6 +34,8 @@ class RunRecord(BaseModel):
         empty_since: Since when it does.
         idle_since: Since when jobs wait and no container runs.
         note: Why the run ended before its jobs did.
+        fleet: The fleet template it was begun with, as its fields.
+        plates: The plates of its jobs, where they are known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +54,8 @@ class RunRecord(BaseModel):
     empty_since: datetime | None = None
     idle_since: datetime | None = None
     note: str = ""
+    fleet: dict[str, Any] = {}
+    plates: tuple[str, ...] = ()
 
     @property
     def started_ms(self) -> int:
