@@ -4,7 +4,7 @@ A source is the name of a saved Prefect block, the path of a file, or `s3://buck
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,10 +14,11 @@ from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import BaseModel, ValidationError
 
+from blocks.dcp_config import is_dcp_config, read_dcp_config
 from blocks.documents import parse_mapping
 from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
 from blocks.fleet_template import FleetTemplate
-from blocks.job_file import JobFileBlock
+from blocks.job_file import JobFile
 from blocks.problems import problems_of, unknown_key
 from blocks.run_config import RunConfig
 from blocks.settings import GROUPS, extra_of
@@ -73,19 +74,45 @@ def load_job_text(source: str, credentials: AwsCredentials | None = None) -> str
         AwsRefused: AWS has no credentials, or refuses them.
     """
     if is_block_name(source):
-        return load_block(JobFileBlock, source).text
+        return load_block(JobFile, source).text
     return read_text(source, credentials)
 
 
-def parse_config(text: str, where: str) -> RunConfig:
-    """The run config in a YAML or JSON text, with its keys flat or in sections.
+def parse_config(
+    text: str,
+    where: str,
+    *,
+    without: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The run config in a text: YAML or JSON, with its keys flat or in sections, or DCP's.
 
     A text as `aws_credentials` is the name of a block, which is loaded.
+
+    Args:
+        text: The text.
+        where: The name of the file; one that ends in .py is a config.py of DCP, which is not run.
+        without: Keys that are not looked at.
+        defaults: Settings for keys that the text does not have.
 
     Raises:
         ConfigError: The text cannot be read, or a setting is wrong; all problems are named.
     """
-    values = _flatten(parse_mapping(text, where, ConfigError), where)
+
+    def config(values: Mapping[str, Any]) -> RunConfig:
+        seen = {key: value for key, value in values.items() if key not in without}
+        return _config({**(defaults or {}), **seen}, where)
+
+    if not is_dcp_config(where):
+        return config(_flatten(parse_mapping(text, where, ConfigError), where))
+    settings = read_dcp_config(text, where)
+    try:
+        return config(settings.values)
+    except ConfigError as error:
+        raise ConfigError(*settings.in_its_words(error.problems)) from error
+
+
+def _config(values: dict[str, Any], where: str) -> RunConfig:
     credentials = values.get("aws_credentials")
     if isinstance(credentials, str):
         values["aws_credentials"] = load_block(AwsCredentials, credentials)
