@@ -75,7 +75,8 @@ THROTTLING_CODES = frozenset(
 class Aws:
     """One client for each AWS service that a run uses, all of one account and region.
 
-    The price list alone is asked in a region of its own. Made once and handed to whatever calls AWS; boto3's clients may be shared between threads.
+    The price list alone is asked in a region of its own. Made once and handed to whatever calls
+    AWS; boto3's clients may be shared between threads.
     """
 
     sqs: "SQSClient"

@@ -55,7 +55,7 @@ class Estimate:
 
     usd: Range | None = None
     hours: Range | None = None
-    on_demand_usd: float | None = None
+    on_demand_usd: Range | None = None
     parts: tuple[Part, ...] = ()
     sources: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Estimate:
         cost = "a cost that is not known" if self.usd is None else f"{span(self.usd)} USD"
         lines = [f"expected: {cost}, {hours}"]
         if self.on_demand_usd is not None:
-            lines[0] += f" (on demand: {figure(self.on_demand_usd)} USD)"
+            lines[0] += f" (on demand: {span(self.on_demand_usd)} USD)"
         if self.parts:
             lines.append("; ".join(_part(part) for part in self.parts))
         lines += [f"not known: {one}" for one in self.unknown]
