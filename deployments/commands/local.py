@@ -21,7 +21,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "0 every job succeeded or was skipped, 1 any did not, 2 bad input.",
     )
     run.set_defaults(call=_run)
-    run.add_argument("--config", required=True, metavar="FILE", help="run config (YAML)")
+    run.add_argument(
+        "--config", required=True, metavar="FILE", help="run config (YAML, or a config.py of DCP)"
+    )
     run.add_argument("--job", required=True, metavar="FILE", help="job file (JSON or YAML)")
     run.add_argument(
         "--data",

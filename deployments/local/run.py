@@ -12,7 +12,6 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 
 from blocks import FleetTemplate, RunConfig
-from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
 from blocks.groups import joined
 from blocks.reading import parse_config, parse_fleet, read_text
@@ -31,7 +30,9 @@ from tasks.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
 DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
+# What has no meaning here: a real account's credentials, an image's name.
 ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
+HERE = {"dockerhub_tag": "this-computer"}
 TOLD = 20  # jobs without success that are told one by one
 MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
 
@@ -82,7 +83,7 @@ def read_inputs(request: Request) -> Inputs:
         InputError: Something is wrong with it.
     """
     config = parse_config(
-        _for_this_computer(read_text(request.config), request.config), request.config
+        read_text(request.config), request.config, without=ACCOUNT_KEYS, defaults=HERE
     )
     jobs = parse_job_file(read_text(request.job), request.job)
     fleet = parse_fleet(read_text(request.fleet), request.fleet) if request.fleet else None
@@ -105,19 +106,6 @@ def _check_writable(folder: Path, option: str) -> None:
         raise ConfigError(Problem(str(there), option, "is not a folder"))
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(Problem(str(there), option, "cannot be written to"))
-
-
-def _for_this_computer(text: str, where: str) -> str:
-    """A config without what has no meaning here: a real account's credentials, an image's name."""
-    values = parse_mapping(text, where, ConfigError)
-    sections = [values, *(value for value in values.values() if isinstance(value, dict))]
-    for section in sections:
-        for key in ACCOUNT_KEYS & section.keys():
-            del section[key]
-    if not any("dockerhub_tag" in section for section in sections):
-        values["dockerhub_tag"] = "this-computer"
-    # JSON is YAML as well; an emptied section is none.
-    return json.dumps({key: value for key, value in values.items() if value != {}}, default=str)
 
 
 def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
