@@ -3,7 +3,7 @@
 from prefect_aws import AwsCredentials
 
 from blocks.fleet_template import FleetTemplate
-from blocks.job_file import JobFileBlock
+from blocks.job_file import JobFile
 from blocks.run_config import RunConfig
 
-__all__ = ["AwsCredentials", "FleetTemplate", "JobFileBlock", "RunConfig"]
+__all__ = ["AwsCredentials", "FleetTemplate", "JobFile", "RunConfig"]

@@ -32,7 +32,7 @@ def parse_metadata(metadata: object) -> Pairs:
         raise Refusal("is empty", allowed=f"{_FORM!r}")
     for key, value in pairs:
         _check_key(key)
-        _check_value(key, value)
+        check_value(key, value)
     if len({key for key, _ in pairs}) < len(pairs):
         raise Refusal("has a key twice", allowed="each key once")
     return pairs
@@ -57,7 +57,12 @@ def _check_key(key: object) -> None:
         raise Refusal(f"has {bad!r} in the key {key!r}", allowed="names such as Metadata_Plate")
 
 
-def _check_value(key: str, value: object) -> None:
+def check_value(key: str, value: object) -> None:
+    """Check the value of a key of a group.
+
+    Raises:
+        Refusal: CellProfiler could not read it, or it could lead out of the output folder.
+    """
     if not isinstance(value, str):
         raise Refusal(f"has a {key} that is not text", remedy="Write it in quotes.")
     if not value:

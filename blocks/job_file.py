@@ -1,44 +1,265 @@
-"""A job file kept in Prefect: the same keys as in the file, filled in as a form.
+"""The job file: what to run on what. One model for files, for the form in Prefect and for flows.
 
-What its values must be is known to whoever reads the text of a job file, wherever it comes from.
+Its four forms differ in where the groups come from: a list as DCP writes it, the LoadData CSV, a
+layout, or one of DCP's standard steps. docs/jobs.md shows each.
 """
 
 import json
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Any, ClassVar, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+from blocks.documents import parse_mapping
+from blocks.errors import JobFileError, Refusal, Refusals
+from blocks.expansion import sets_of
+from blocks.group_rule import GroupRule, Names, as_text, check_plates
+from blocks.groups import joined
+from blocks.job_rules import broken_rules
+from blocks.job_sets import JobSet
+from blocks.listed_groups import FILES, read_groups, without_image_numbers
+from blocks.problems import problems_of
+from blocks.settings import PlainField, unset
+from blocks.steps import STEPS, PathStyle, StepName
+from blocks.stored import without_block_keys
+
+DATA_FILES = (".csv", ".h5", ".txt")
+"""A LoadData CSV, a batch file, a list of files."""
+
+_MOUNT = "/home/ubuntu/bucket/"
+_groups_list = TypeAdapter(list[dict[str, Any]])
 
 
-class JobFileBlock(Block):
-    """What to run on what: pipeline, data file, output place, and a group for each job.
+def check_object_key(value: str) -> str:
+    """A key within a bucket, not a path of a machine or an address.
+
+    Raises:
+        Refusal: It is none.
+    """
+    if "://" in value:
+        raise Refusal(
+            "is an address", allowed="the key within the bucket", remedy="Leave out s3://bucket/."
+        )
+    if value.startswith("/"):
+        start = _MOUNT if value.startswith(_MOUNT) else "/"
+        raise Refusal(
+            "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
+        )
+    if value and not value.isprintable():
+        raise Refusal("has a line break or control character")
+    if value.strip("/"):
+        joined(value)
+    return value
+
+
+def check_data_file(value: str) -> str:
+    """The key of a file that jobs are made from, or nothing.
+
+    Raises:
+        Refusal: It is another kind of file.
+    """
+    if value and PurePosixPath(value).suffix not in DATA_FILES:
+        raise Refusal(
+            "is no file that jobs are made from",
+            allowed="a LoadData CSV (.csv), a batch file (.h5) or a list of files (.txt)",
+        )
+    return value
+
+
+def _groups(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, GroupRule):
+        return value
+    if isinstance(value, Mapping):
+        return GroupRule.model_validate(value)
+    if isinstance(value, str):
+        if PurePosixPath(value).suffix.lower() not in FILES:
+            raise Refusal(
+                "is neither a list nor a mapping, nor the name of a file of groups",
+                got=repr(value),
+                allowed=f"a file of cellprofiler --print-groups ({', '.join(FILES)})",
+            )
+        return value
+    if value == []:
+        raise Refusal("is empty", remedy="Write a group for each job, or by.")
+    return _groups_list.validate_python(without_image_numbers(value))
+
+
+Key = Annotated[str, AfterValidator(check_object_key)]
+Groups = Annotated[
+    list[dict[str, Any]] | GroupRule | str | None,
+    WrapValidator(_groups),
+    Field(
+        json_schema_extra={
+            "allowed": "a list of groups, a mapping that says how to make them, or a file of them"
+        }
+    ),
+]
+
+
+class JobFile(Block):
+    """What to run on what: pipeline, data file, output place, and the groups.
+
+    A group is a job. Groups are listed as in Distributed-CellProfiler's job files, made from the
+    LoadData CSV (`groups: {by: [...]}`) or from a layout (`groups: {format: 384, ...}`); one of
+    DCP's standard steps (`step: analysis`) has all else by itself.
 
     Example:
         ```python
-        from blocks import JobFileBlock
+        from blocks import JobFile
 
-        print(JobFileBlock.load("plate1").text)
+        for jobs in JobFile.load("plate1").sets():
+            print(jobs.pipeline, jobs.data_file)
         ```
     """
 
     _block_type_name: ClassVar[str | None] = "DCP Job File"
     _block_type_slug: ClassVar[str | None] = "dcp-job-file"
 
-    pipeline: str = Field(description="Key of the pipeline in the workspace bucket.")
-    data_file: str = Field(
-        description="Key of the LoadData CSV, batch file or list of files in the workspace bucket."
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pipeline: Key = Field(
+        default="",
+        description="S3 key of the pipeline or batch file in the workspace bucket; with a step, "
+        "the name of another pipeline in its folder, or a key with a / in it.",
     )
-    input: str = Field(default="", description="Prefix of the default input folder, if any.")
-    output: str = Field(description="Prefix of all outputs in the destination bucket.")
+    data_file: Annotated[Key, AfterValidator(check_data_file)] = Field(
+        default="",
+        description="S3 key of the LoadData CSV, batch file or list of files in the workspace "
+        "bucket. With {plate} in it, there is one a plate.",
+    )
+    input: Key = Field(
+        default="", description="S3 prefix of the default input folder in the workspace bucket."
+    )
+    output: Key = Field(
+        default="", description="S3 prefix of all outputs in the destination bucket."
+    )
     output_structure: str = Field(
-        default="", description="Folders below output, such as Metadata_Plate/Metadata_Well."
+        default="",
+        description="Folders below output, such as Metadata_Plate/Metadata_Well. "
+        "Left out: the values of the group joined by -.",
     )
-    groups: list[dict[str, Any]] = Field(
-        description='One for each job: {"Metadata": "K=V,K=V"}, or a mapping of keys to values.'
+    groups: Groups = Field(
+        default=None,
+        description='A list with one for each job ({"Metadata": "K=V,K=V"}, or keys and values), '
+        "a file of cellprofiler --print-groups, or a mapping that says how to make them.",
     )
+    plates: Names = Field(
+        default=[], description="The plates, where {plate} stands in a key or a step is given."
+    )
+    step: Annotated[StepName | None, BeforeValidator(unset), PlainField()] = Field(
+        default=None, description="A standard step of Cell Painting, with all its paths."
+    )
+    identifier: str = Field(default="", description="Of a step: the project, part of every path.")
+    batch: str = Field(default="", description="Of a step: the batch, part of every path.")
+    path_style: PathStyle = Field(
+        default="default",
+        description="Of a step: folders below projects/ (default), or those of the Cell Painting "
+        "Gallery (cpg).",
+    )
+    source: str = Field(default="", description="Of a step, with cpg: the source, such as broad.")
+    use_batch: bool = Field(
+        default=False, description="Of a step: use the batch file in place of pipeline and CSV."
+    )
+    batch_file: Key = Field(
+        default="",
+        description="Of a step: the name of another batch file, or a key with a / in it.",
+    )
+    csv_name: Key = Field(default="", description="Of a step: the name of another LoadData CSV.")
+    pipeline_path: Key = Field(default="", description="Of a step: another folder of pipelines.")
+    batch_path: Key = Field(default="", description="Of a step: another folder of batch files.")
+    data_file_path: Key = Field(
+        default="", description="Of a step: another folder of CSVs, with one folder a plate."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_block_keys(cls, values: Any) -> Any:
+        values = without_block_keys(values, cls.get_block_type_slug())
+        # An empty field of a form is left out.
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if value is not None}
+        return values
+
+    @field_validator("identifier", "batch", "source", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return as_text(value)
+
+    @field_validator("plates")
+    @classmethod
+    def _sound_plates(cls, plates: list[str]) -> list[str]:
+        check_plates(plates)
+        return plates
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if refusals := list(broken_rules(self)):
+            raise Refusals(refusals)
+        return self
 
     @property
     def text(self) -> str:
         """The job file as JSON."""
-        keys = JobFileBlock.model_fields
-        return json.dumps({key: value for key, value in self if key in keys})
+        fields = type(self).model_fields.keys() & self.model_fields_set
+        return json.dumps(self.model_dump(mode="json", include=set(fields), exclude_unset=True))
+
+    @property
+    def app_suffix(self) -> str:
+        """What DCP adds to the identifier in the app's name, such as Analysis; empty if no step."""
+        return STEPS[self.step].app_suffix if self.step else ""
+
+    def sets(self, plates: Sequence[str] = (), where: str = "job file") -> tuple[JobSet, ...]:
+        """The jobs, as sets of which each has one data file. Nothing is read.
+
+        Args:
+            plates: Plates that take the place of the file's own.
+            where: The job file's name, for messages.
+
+        Raises:
+            JobFileError: No plates are named where there must be, or none of these is in the file.
+        """
+        return sets_of(self, plates, where)
+
+
+def parse_job_file(text: str, where: str, read: Callable[[str], str] | None = None) -> JobFile:
+    """The job file in a JSON or YAML text.
+
+    Args:
+        text: The text.
+        where: Its name, for messages.
+        read: Gives the text of a file of groups that the job file names.
+
+    Raises:
+        JobFileError: The text cannot be read, or something in it is wrong; all is named.
+    """
+    values = parse_mapping(text, where, JobFileError, as_text=True)
+    values = {key: value for key, value in values.items() if not key.startswith("_comment")}
+    groups = values.get("groups")
+    if read and isinstance(groups, str) and PurePosixPath(groups).suffix.lower() in FILES:
+        values["groups"] = read_groups(read(groups), groups)
+    return validated(values, where)
+
+
+def validated(values: dict[str, Any], where: str) -> JobFile:
+    """The job file with these keys.
+
+    Raises:
+        JobFileError: Something in them is wrong; all is named.
+    """
+    try:
+        return JobFile.model_validate(values)
+    except ValidationError as error:
+        raise JobFileError(*problems_of(error, where, JobFile)) from error

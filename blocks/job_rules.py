@@ -1,11 +1,14 @@
 """What may be wrong between the keys and among the groups of a job file. Pure."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from blocks.errors import Refusal
+from blocks.expansion import PLATE_MARK, SHARED, rule_of, shared_keys
+from blocks.group_rule import GroupRule
 from blocks.groups import (
     Pairs,
     joined,
@@ -15,10 +18,12 @@ from blocks.groups import (
     parse_metadata,
     strays_in,
 )
+from blocks.job_sets import PLATE
 from blocks.problems import unknown_key
+from blocks.steps import STEPS
 
 if TYPE_CHECKING:
-    from tasks.jobs import JobFile
+    from blocks.job_file import JobFile
 
 MAX_KEY_BYTES = 1024
 """Longest key of an S3 object (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
@@ -27,30 +32,181 @@ _ROOM_FOR_FILE_NAMES = 200
 _TOLD = 20
 """Wrong groups told one by one."""
 
+_STEP_KEYS = (
+    "identifier",
+    "batch",
+    "path_style",
+    "source",
+    "use_batch",
+    "batch_file",
+    "csv_name",
+    "pipeline_path",
+    "batch_path",
+    "data_file_path",
+)
+_ANY_MARK = re.compile(r"\{[^{}/]*\}")
 
-def broken_rules(job_file: "JobFile") -> Iterator[Refusal]:
+
+def broken_rules(job: "JobFile") -> Iterator[Refusal]:
     """What is wrong between the keys and among the groups."""
-    batch_file = {PurePosixPath(job_file.pipeline).suffix, PurePosixPath(job_file.data_file).suffix}
-    if ".h5" in batch_file and job_file.pipeline != job_file.data_file:
+    forms = [*(_step_refusals(job) if job.step else _plain_refusals(job)), *_marks(job)]
+    yield from forms
+    if forms:
+        return
+    shared = shared_keys(job)
+    yield from _batch_file_refusals(job, shared)
+    rule = rule_of(job)
+    if rule is not None:
+        yield from _rule_refusals(job, rule, shared)
+    elif isinstance(job.groups, list):
+        yield from _listed_refusals(job, job.groups)
+
+
+def _plain_refusals(job: "JobFile") -> Iterator[Refusal]:
+    for key in ("pipeline", "data_file", "output", "groups"):
+        if not getattr(job, key):
+            what = "is empty" if key in job.model_fields_set else "is missing"
+            described = type(job).model_fields[key].description
+            yield Refusal(what, key=key, remedy=f"Add it: {described}")
+    for key in _STEP_KEYS:
+        if key in job.model_fields_set and getattr(job, key):
+            yield Refusal(
+                "is of a step, and no step is given",
+                key=key,
+                remedy=f"Add step ({', '.join(STEPS)}), or leave it out.",
+            )
+
+
+def _step_refusals(job: "JobFile") -> Iterator[Refusal]:
+    for key in ("identifier", "batch"):
+        if not getattr(job, key):
+            described = type(job).model_fields[key].description
+            yield Refusal("is missing, and a step is given", key=key, remedy=f"Add it: {described}")
+    if job.path_style == "cpg" and not job.source:
+        yield Refusal(
+            "is missing, and path_style is cpg", key="source", remedy="Add it, such as broad."
+        )
+    if job.path_style != "cpg" and job.source:
+        yield Refusal(
+            "is set, and only the folders of path_style cpg have it",
+            key="source",
+            got=repr(job.source),
+            remedy="Set path_style to cpg, or leave it out.",
+        )
+    for key in ("identifier", "batch", "source"):
+        try:
+            joined(getattr(job, key) or "x")
+        except Refusal as refusal:
+            yield refusal.at_key(key, repr(getattr(job, key)))
+    if isinstance(job.groups, (list, str)):
+        yield Refusal(
+            "are listed, and a step is given",
+            key="groups",
+            remedy="A step makes its groups: write a mapping such as groups: {wells: [A01]}, or "
+            "leave out step.",
+        )
+    yield from _batch_step_refusals(job)
+
+
+def _batch_step_refusals(job: "JobFile") -> Iterator[Refusal]:
+    used = ("batch_file", "batch_path") if not job.use_batch else ("csv_name", "data_file_path")
+    for key in used:
+        if getattr(job, key):
+            yield Refusal(
+                f"is set, and use_batch is {str(job.use_batch).lower()}",
+                key=key,
+                got=repr(getattr(job, key)),
+                remedy=f"Set use_batch to {str(not job.use_batch).lower()}, or leave it out.",
+            )
+    no_folder = job.path_style == "cpg" and not job.batch_path and "/" not in job.batch_file
+    if job.use_batch and no_folder and not job.data_file:
+        yield Refusal(
+            "is missing: the folders of path_style cpg have none for batch files",
+            key="batch_path",
+            remedy="Add the folder of the batch file.",
+        )
+
+
+def _marks(job: "JobFile") -> Iterator[Refusal]:
+    for key in SHARED:
+        value = getattr(job, key)
+        for mark in _ANY_MARK.findall(value):
+            if mark != PLATE_MARK and "plate" in mark.lower():
+                yield Refusal(
+                    f"holds {mark}", key=key, got=repr(value), remedy=f"Write {PLATE_MARK}."
+                )
+
+
+def _batch_file_refusals(job: "JobFile", shared: dict[str, str]) -> Iterator[Refusal]:
+    kinds = {PurePosixPath(shared["pipeline"]).suffix, PurePosixPath(shared["data_file"]).suffix}
+    if ".h5" in kinds and shared["pipeline"] != shared["data_file"]:
         yield Refusal(
             "is another file than data_file, one of them a batch file",
             key="pipeline",
-            got=f"{job_file.pipeline!r} and {job_file.data_file!r}",
+            got=f"{shared['pipeline']!r} and {shared['data_file']!r}",
             remedy="A batch file (.h5) holds its pipeline: give it as both.",
         )
-    groups: dict[int, Pairs] = {}
-    refusals = list(_group_refusals(job_file, groups))
+
+
+def _rule_refusals(job: "JobFile", rule: GroupRule, shared: dict[str, str]) -> Iterator[Refusal]:
+    """What is wrong with groups that are to be made."""
+    if job.plates and rule.plates:
+        yield Refusal("is given beside plates", key="groups.plates", remedy="Keep one of them.")
+        return
+    if rule.by:
+        keys: Sequence[str] = rule.by
+        if PurePosixPath(shared["data_file"]).suffix != ".csv":
+            yield Refusal(
+                "makes the groups from a CSV, and data_file is none",
+                key="groups.by",
+                got=repr(shared["data_file"]),
+                remedy="List the groups, or describe the layout.",
+            )
+            return
+    else:
+        try:
+            # Whatever the plates are called, their names change nothing in the structure.
+            layout = rule.layout(tuple(job.plates or rule.plates or _some_plate(job, shared)))
+        except Refusal as refusal:
+            yield refusal
+            return
+        keys = [key for key, _ in layout.axes]
+    yield from _structure_refusals(shared["output_structure"], keys)
+
+
+def _some_plate(job: "JobFile", shared: dict[str, str]) -> tuple[str, ...]:
+    """A plate's name, when the plates will be named later."""
+    later = job.step or any(PLATE_MARK in value for value in shared.values())
+    return ("plate",) if later else ()
+
+
+def _listed_refusals(job: "JobFile", groups: list[dict[str, object]]) -> Iterator[Refusal]:
+    """What is wrong with groups that are listed."""
+    sound: dict[int, Pairs] = {}
+    refusals = list(_group_refusals(groups, sound))
     yield from refusals[:_TOLD]
     if len(refusals) > _TOLD:
         yield Refusal(f"have {len(refusals) - _TOLD} more mistakes", key="groups")
-    if not refusals:
-        yield from _structure_refusals(job_file, list(groups.values()))
+    if refusals:
+        return
+    keys = [key for key, _ in sound[1]]
+    mappings = any(not isinstance(group.get("Metadata", group), str) for group in groups)
+    if mappings and not job.output_structure:
+        yield Refusal(
+            "is missing, and the groups are mappings",
+            key="output_structure",
+            remedy=f"Write the folders of a job, such as {'/'.join(keys)!r}.",
+        )
+        return
+    wrong = list(_structure_refusals(job.output_structure, keys)) if len(groups) > 1 else []
+    yield from wrong or _folder_refusals(job, list(sound.values()))
 
 
-def _group_refusals(job_file: "JobFile", groups: dict[int, Pairs]) -> Iterator[Refusal]:
+def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) -> Iterator[Refusal]:
     """What is wrong with single groups; fills in the sound ones by number."""
     first: dict[frozenset[tuple[str, str]], int] = {}
-    for number, group in enumerate(job_file.groups, 1):
+    expected: set[str] = set()
+    for number, group in enumerate(groups, 1):
         place = f"groups[{number}]"
         named = "Metadata" in group
         value = group.get("Metadata", group)
@@ -64,7 +220,7 @@ def _group_refusals(job_file: "JobFile", groups: dict[int, Pairs]) -> Iterator[R
             got = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
             yield refusal.at_key(f"{place}.Metadata" if named else place, got)
             continue
-        groups[number] = pairs
+        sound[number] = pairs
         if (twin := first.setdefault(frozenset(pairs), number)) != number:
             yield Refusal(
                 f"is the same group as groups[{twin}]",
@@ -72,55 +228,47 @@ def _group_refusals(job_file: "JobFile", groups: dict[int, Pairs]) -> Iterator[R
                 got=repr(metadata_text(pairs)),
                 remedy="Remove one of them.",
             )
-        expected = next(iter(groups.values()))
-        if {key for key, _ in pairs} != {key for key, _ in expected}:
+        keys = {key for key, _ in pairs}
+        expected = expected or keys
+        if keys != expected:
             yield Refusal(
                 "has other keys than the first group",
                 key=place,
                 got=", ".join(key for key, _ in pairs),
-                allowed=", ".join(key for key, _ in expected),
+                allowed=", ".join(sorted(expected)),
             )
 
 
-def _structure_refusals(job_file: "JobFile", groups: list[Pairs]) -> Iterator[Refusal]:
-    """What is wrong with where the outputs of sound groups would lie."""
-    structure = job_file.output_structure
-    keys = [key for key, _ in groups[0]]
-    mappings = any(not isinstance(g.get("Metadata", g), str) for g in job_file.groups)
-    if mappings and not structure:
-        yield Refusal(
-            "is missing, and the groups are mappings",
-            key="output_structure",
-            remedy=f"Write the folders of a job, such as {'/'.join(keys)!r}.",
-        )
-        return
-    named = keys_in(structure, keys)
+def _structure_refusals(structure: str, keys: Sequence[str]) -> Iterator[Refusal]:
+    """What is wrong with an output structure for groups of these keys."""
     strays = strays_in(structure, keys)
-    if structure and len(groups) > 1 and (strays or not named):
+    if structure and (strays or not (keys_in(structure, keys) or PLATE_MARK in structure)):
         yield Refusal(
             f"names {strays[0]}, which the groups lack" if strays else "names no key of the groups",
             key="output_structure",
             got=repr(structure),
             allowed=", ".join(keys),
         )
-        return
-    # A structure that leaves keys out is a choice (jobs_sharing_folders); equal folders in spite
-    # of all keys are an accident: P1-A, 1 and P1, A-1 are both P1-A-1.
-    distinct = not structure or named == set(keys)
+
+
+def _folder_refusals(job: "JobFile", groups: list[Pairs]) -> Iterator[Refusal]:
+    """What is wrong with where the outputs of sound groups would lie."""
+    structure = job.output_structure
+    keys = {key for key, _ in groups[0]}
+    # A structure that leaves keys out is a choice; equal folders in spite of all keys are an
+    # accident: P1-A, 1 and P1, A-1 are both P1-A-1.
+    distinct = not structure or keys_in(structure, keys) == keys
     first: dict[str, int] = {}
     for number, pairs in enumerate(groups, 1):
         try:
-            folder = joined(job_file.output, metadata_id(pairs, structure))
+            folder = joined(job.output, metadata_id(pairs, structure)).replace(
+                PLATE_MARK, dict(pairs).get(PLATE, "")
+            )
         except Refusal as refusal:
             yield refusal.at_key("output_structure" if structure else f"groups[{number}]")
             return
-        if len(folder.encode()) > MAX_KEY_BYTES - _ROOM_FOR_FILE_NAMES:
-            yield Refusal(
-                "makes the name of the output folder too long for S3",
-                key=f"groups[{number}]",
-                got=f"{len(folder.encode())} bytes",
-                allowed=f"at most {MAX_KEY_BYTES - _ROOM_FOR_FILE_NAMES}",
-            )
+        if refusal := too_long(folder):
+            yield refusal.at_key(f"groups[{number}]")
         if distinct and (twin := first.setdefault(folder, number)) != number:
             yield Refusal(
                 f"has the same output folder as groups[{twin}]",
@@ -128,3 +276,15 @@ def _structure_refusals(job_file: "JobFile", groups: list[Pairs]) -> Iterator[Re
                 got=repr(folder),
                 remedy="Part the keys by / in output_structure.",
             )
+
+
+def too_long(folder: str) -> Refusal | None:
+    """The refusal of an output folder that leaves no room for the names of files."""
+    size = len(folder.encode())
+    if size <= MAX_KEY_BYTES - _ROOM_FOR_FILE_NAMES:
+        return None
+    return Refusal(
+        "makes the name of the output folder too long for S3",
+        got=f"{size} bytes",
+        allowed=f"at most {MAX_KEY_BYTES - _ROOM_FOR_FILE_NAMES}",
+    )

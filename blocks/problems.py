@@ -6,7 +6,8 @@ UI and the table in docs/configuration.md.
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from itertools import islice
+from typing import Any, get_args
 
 from prefect_aws import AwsCredentials
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,9 @@ Location = tuple[int | str, ...]
 
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""
+
+_COMPARED = 2000
+_NAMED = 10
 
 
 def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> list[Problem]:
@@ -39,6 +43,15 @@ def unknown_key(key: str, known: Iterable[str]) -> Refusal:
     else:
         remedy = "Remove it."
     return Refusal("is not a known key", remedy=remedy)
+
+
+def nearest(value: str, values: Iterable[str]) -> str:
+    """A value of those there are that one which is not may mean, or some of them, in words."""
+    names = list(islice(values, _COMPARED))
+    if near := difflib.get_close_matches(value, names, 1, 0.5):
+        return f"the nearest is {near[0]!r}"
+    more = ", …" if len(names) > _NAMED else ""
+    return f"there are {', '.join(map(repr, names[:_NAMED]))}{more}" if names else "there is none"
 
 
 def key_text(location: Iterable[int | str]) -> str:
@@ -67,6 +80,8 @@ def shown(value: Any) -> str:
 def allowed_values(model: type[BaseModel], key: str) -> str:
     """The values a key of the model allows, in words."""
     schema = model.model_json_schema()["properties"][key]
+    if "allowed" in schema:
+        return str(schema["allowed"])
     words = " or ".join(
         _words(choice) for choice in schema.get("anyOf", [schema]) if choice.get("type") != "null"
     )
@@ -130,9 +145,12 @@ def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterab
 def _owner(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], Location]:
     """The innermost model that a place lies in, and what of the place lies within it."""
     field = model.model_fields.get(str(location[0])) if len(location) > 1 else None
-    kind = field.annotation if field else None
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return _owner(kind, location[1:])
+    for kind in (field.annotation, *get_args(field.annotation)) if field else ():
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            # A list or a text where a model may stand has its own places.
+            if isinstance(location[1], int):
+                break
+            return _owner(kind, location[1:])
     return model, location
 
 

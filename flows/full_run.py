@@ -20,7 +20,8 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
 from tasks.cleanup import clean_up
-from tasks.jobs import JobMessage
+from tasks.jobs import JobMessage, messages
+from tasks.load_data import Csvs
 from tasks.opening import open_existing, open_job_file, open_new
 from tasks.preflight import check
 from tasks.report import write_report
@@ -163,7 +164,8 @@ def dcp(
         template = load_fleet(fleet, run.config.credentials)
         jobs = open_job_file(run, job)
         check(run, jobs, job)
-        begin(run, jobs.messages(run.run_id), template)
+        with Csvs(run) as csvs:
+            begin(run, messages(jobs.sets(where=job), run.run_id, csvs), template)
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)

@@ -7,6 +7,8 @@ from prefect import flow
 from blocks.errors import InputError, NotFound, Problem
 from flows.logger import log
 from tasks import record
+from tasks.jobs import messages
+from tasks.load_data import Csvs
 from tasks.opening import open_existing, open_job_file
 from tasks.preflight import check
 from tasks.queues import find_queue
@@ -43,7 +45,8 @@ def submit(
     if job is not None:
         jobs = open_job_file(run, job)
         check(run, jobs, job)
-        write_plan(run, jobs.messages(run.run_id))
+        with Csvs(run) as csvs:
+            write_plan(run, messages(jobs.sets(where=job), run.run_id, csvs))
     kept = record.load(run)
     if kept is None or kept.jobs is None:
         remedy = "Give a job file."

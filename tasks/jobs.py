@@ -1,30 +1,31 @@
-"""The job file, and the messages that follow from it, one a group. Pure: no AWS in here.
+"""The messages that follow from sets of jobs, one a group.
 
-Job file and message keep Distributed-CellProfiler's keys. The message's own schema is
-docs/contract.schema.json.
+A message keeps Distributed-CellProfiler's keys; its schema is docs/contract.schema.json.
 """
 
 import hashlib
 import json
-import re
-from collections import Counter
-from collections.abc import Iterator
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Self
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from blocks.documents import parse_mapping
-from blocks.errors import JobFileError, Problem, Refusal, Refusals
-from blocks.groups import joined, metadata_id, metadata_text, parse_metadata
-from blocks.job_rules import broken_rules
+from blocks.errors import JobFileError, Problem, Refusal
+from blocks.groups import Pairs, joined, metadata_id, metadata_text, parse_metadata
+from blocks.job_file import check_data_file, check_object_key
+from blocks.job_sets import FromCsv, JobSet
 from blocks.problems import problems_of
+from tasks.csv_groups import groups_of
+from tasks.load_data import LoadData
 
-DATA_FILES = (".csv", ".h5", ".txt")
-"""A LoadData CSV, a batch file, a list of files."""
-
-_MOUNT = "/home/ubuntu/bucket/"
+GetCsv = Callable[[str], LoadData]
+"""Gives the CSV at a key: a `Csvs`."""
 
 
 @dataclass(frozen=True)
@@ -98,110 +99,95 @@ class JobMessage:
         """
         where = "job message"
         message = parse_mapping(body, where, JobFileError)
-        for key, pattern in (("job_id", "[0-9a-f]{32}"), ("run_id", "[A-Za-z0-9][A-Za-z0-9._-]*")):
-            value = message.get(key)
-            if value is not None and not re.fullmatch(pattern, str(value)):
-                raise JobFileError(Problem(where, key, "is not one of ours", got=repr(value)))
-        shared = {key: message[key] for key in JobFile.model_fields if key in message}
-        group = {key: message[key] for key in ("Metadata",) if key in message}
-        job_file = _validated({**shared, "groups": [group]}, where)
-        return next(job_file.messages(message.get("run_id", "")))
+        try:
+            read = _Message.model_validate(message)
+        except ValidationError as error:
+            raise JobFileError(*problems_of(error, where, _Message)) from error
+        try:
+            pairs = parse_metadata(read.Metadata)
+        except Refusal as refusal:
+            raise JobFileError(refusal.at(where, "Metadata", repr(read.Metadata))) from refusal
+        if not isinstance(read.Metadata, str) and not read.output_structure:
+            raise JobFileError(
+                Problem(where, "output_structure", "is missing, and Metadata is a mapping")
+            )
+        shared = read.model_dump(exclude={"Metadata", "job_id"})
+        job = cls(metadata=metadata_text(pairs), **shared)
+        try:
+            _ = job.output_prefix
+        except Refusal as refusal:
+            raise JobFileError(refusal.at(where, "output_structure")) from refusal
+        return job
 
 
-def _object_key(value: str) -> str:
-    """A key within a bucket, not a path of a machine or an address."""
-    if "://" in value:
-        raise Refusal(
-            "is an address", allowed="the key within the bucket", remedy="Leave out s3://bucket/."
-        )
-    if value.startswith("/"):
-        start = _MOUNT if value.startswith(_MOUNT) else "/"
-        raise Refusal(
-            "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
-        )
-    if value and not value.isprintable():
-        raise Refusal("has a line break or control character")
-    if value.strip("/"):
-        joined(value)
-    return value
+Key = Annotated[str, Field(min_length=1), AfterValidator(check_object_key)]
 
 
-def _data_file(value: str) -> str:
-    if PurePosixPath(value).suffix not in DATA_FILES:
-        raise Refusal(
-            "is no file that jobs are made from",
-            allowed="a LoadData CSV (.csv), a batch file (.h5) or a list of files (.txt)",
-        )
-    return value
+class _Message(BaseModel):
+    """A message as DCP or we send it; what else it holds is passed over."""
+
+    Metadata: Any
+    pipeline: Key
+    data_file: Annotated[Key, AfterValidator(check_data_file)]
+    input: Annotated[str, AfterValidator(check_object_key)] = ""
+    output: Key
+    output_structure: str = ""
+    job_id: str = Field(default="", pattern="^([0-9a-f]{32})?$")
+    run_id: str = Field(default="", pattern="^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
 
 
-ObjectKey = Annotated[str, Field(min_length=1), AfterValidator(_object_key)]
-Prefix = Annotated[str, AfterValidator(_object_key)]
+def pairs_of(jobs: JobSet, csvs: GetCsv) -> Iterator[Pairs]:
+    """The groups of a set, one at a time.
+
+    Raises:
+        InputError: They are to be made from a CSV, and the CSV does not serve.
+    """
+    if isinstance(jobs.groups, FromCsv):
+        for pairs, _ in groups_of(csvs(jobs.data_file), jobs.groups):
+            yield pairs
+    else:
+        yield from jobs.groups
 
 
-class JobFile(BaseModel):
-    """A job file of Distributed-CellProfiler: what every job shares, and a group for each job."""
+def messages(sets: Sequence[JobSet], run_id: str, csvs: GetCsv) -> Iterator[JobMessage]:
+    """The jobs of all sets, one at a time.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    pipeline: ObjectKey = Field(description="S3 key of the pipeline in the workspace bucket.")
-    data_file: Annotated[ObjectKey, AfterValidator(_data_file)] = Field(
-        description="S3 key of the LoadData CSV, batch file or list of files."
-    )
-    input: Prefix = Field(default="", description="S3 prefix of the default input folder.")
-    output: ObjectKey = Field(description="S3 prefix of all outputs in the destination bucket.")
-    output_structure: str = Field(
-        default="",
-        description="Folders below output, such as Metadata_Plate/Metadata_Well. "
-        "Left out: the values of the group joined by -.",
-    )
-    groups: list[dict[str, Any]] = Field(
-        min_length=1,
-        description='One for each job: {"Metadata": "K=V,K=V"}, or a mapping of keys to values.',
-    )
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        if refusals := list(broken_rules(self)):
-            raise Refusals(refusals)
-        return self
-
-    def messages(self, run_id: str) -> Iterator[JobMessage]:
-        """The job of every group, in the order of the file, one at a time."""
-        for group in self.groups:
+    Raises:
+        InputError: A CSV that groups are made from is not there or does not serve.
+    """
+    for jobs in sets:
+        for pairs in pairs_of(jobs, csvs):
             yield JobMessage(
-                metadata=metadata_text(parse_metadata(group.get("Metadata", group))),
-                pipeline=self.pipeline,
-                data_file=self.data_file,
-                input=self.input,
-                output=self.output,
-                output_structure=self.output_structure,
+                metadata=metadata_text(pairs),
+                pipeline=jobs.pipeline,
+                data_file=jobs.data_file,
+                input=jobs.input,
+                output=jobs.output,
+                output_structure=jobs.output_structure,
                 run_id=run_id,
             )
 
-    def jobs_sharing_folders(self) -> int:
-        """Jobs that write into a folder of another; files of the same name overwrite each other.
 
-        DCP's projection step means it so (all sites of a plate in one folder), so it is no error.
-        """
-        folders = Counter(message.output_prefix for message in self.messages(""))
-        return sum(count for count in folders.values() if count > 1)
+def sharing_folders(jobs: Iterable[JobMessage]) -> int:
+    """Jobs that write into a folder of another; files of the same name overwrite each other.
 
-
-def parse_job_file(text: str, where: str) -> JobFile:
-    """The job file in a JSON or YAML text.
-
-    Raises:
-        JobFileError: The text cannot be read, or something in it is wrong; all is named.
+    DCP's projection step means it so (all sites of a plate in one folder), so it is no error.
+    Memory is constant: digests of the folders lie in a file.
     """
-    values = parse_mapping(text, where, JobFileError, as_text=True)
-    return _validated(
-        {key: value for key, value in values.items() if not key.startswith("_comment")}, where
-    )
-
-
-def _validated(values: dict[str, Any], where: str) -> JobFile:
-    try:
-        return JobFile.model_validate(values)
-    except ValidationError as error:
-        raise JobFileError(*problems_of(error, where, JobFile)) from error
+    with (
+        tempfile.TemporaryDirectory(prefix="dcp-folders-") as place,
+        closing(sqlite3.connect(Path(place) / "folders.sqlite", isolation_level=None)) as database,
+    ):
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("CREATE TABLE job (folder BLOB)")
+        database.execute("BEGIN")
+        database.executemany(
+            "INSERT INTO job VALUES (?)",
+            ((hashlib.sha256(job.output_prefix.encode()).digest()[:16],) for job in jobs),
+        )
+        ((shared,),) = database.execute(
+            "SELECT ifnull(sum(n), 0) FROM (SELECT count(*) AS n FROM job GROUP BY folder) "
+            "WHERE n > 1"
+        )
+        return int(shared)

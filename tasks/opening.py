@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from blocks import RunConfig
+from blocks import JobFile, RunConfig
 from blocks.errors import ConfigError, Problem
+from blocks.job_file import parse_job_file
 from blocks.problems import problems_of
 from blocks.reading import load_config, load_job_text
 from tasks import record
 from tasks.aws import Aws
-from tasks.jobs import JobFile, parse_job_file
 from tasks.run import Run
 
 Settings = Mapping[str, Any] | None

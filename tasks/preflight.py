@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from blocks import FleetTemplate
+from blocks import FleetTemplate, JobFile
 from blocks.errors import AwsRefused, NotFound, Problem
 from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused, unsigned
 from tasks.findings import Finding, by_level
-from tasks.jobs import JobFile
 from tasks.run import Run
 
 if TYPE_CHECKING:

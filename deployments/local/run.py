@@ -14,6 +14,7 @@ from prefect.exceptions import TerminationSignal
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
 from blocks.groups import joined
+from blocks.job_file import JobFile, parse_job_file
 from blocks.reading import parse_config, parse_fleet, read_text
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, fill_bucket, make_bucket
@@ -23,7 +24,6 @@ from flows.full_run import dcp
 from tasks import record
 from tasks.aws import Aws
 from tasks.cleanup import left_running
-from tasks.jobs import JobFile, parse_job_file
 from tasks.report import Report, make_report
 from tasks.results import account
 from tasks.run import Run

@@ -11,8 +11,9 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 import blocks
-from blocks import AwsCredentials, FleetTemplate, JobFileBlock, RunConfig
+from blocks import AwsCredentials, FleetTemplate, JobFile, RunConfig
 from blocks.errors import ConfigError, NotFound
+from blocks.job_file import parse_job_file
 from blocks.reading import (
     load_block,
     load_config,
@@ -20,7 +21,6 @@ from blocks.reading import (
     load_job_text,
     parse_config,
 )
-from tasks.jobs import parse_job_file
 
 BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
 
@@ -43,7 +43,7 @@ def account(key: str) -> AwsCredentials:
 def test_registering_the_module_registers_all_blocks() -> None:
     """`prefect block register -m blocks` registers every block among the module's names."""
     found = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
-    assert found == {AwsCredentials, FleetTemplate, JobFileBlock, RunConfig}
+    assert found == {AwsCredentials, FleetTemplate, JobFile, RunConfig}
     for kind in found:
         kind.register_type_and_schema()
     with get_client(sync_client=True) as client:
@@ -130,7 +130,7 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
 def test_a_job_file_kept_in_prefect_is_read_like_any_other() -> None:
     group = {"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}
-    JobFileBlock(pipeline="p/a.cppipe", data_file="p/a.csv", output="out", groups=[group]).save(
+    JobFile(pipeline="p/a.cppipe", data_file="p/a.csv", output="out", groups=[group]).save(
         "plate1", overwrite=True
     )
     jobs = parse_job_file(load_job_text("plate1"), "plate1")

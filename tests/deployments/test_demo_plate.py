@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
+from blocks.job_file import parse_job_file
 from blocks.reading import load_config
 from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
-from tasks.jobs import parse_job_file
+from tasks.jobs import messages, sharing_folders
+from tasks.load_data import Csvs
 
 ROOT = Path(__file__).parents[2]
 CELLPROFILER = ROOT / ".venv-worker/bin/cellprofiler"
@@ -115,7 +117,9 @@ def test_images_are_16_bit_and_unevenly_lit(bucket):
 
 def test_job_file_is_one_job_for_each_site(bucket):
     job_file = parse_job_file((EXAMPLE / "job.json").read_text(), "job.json")
-    assert [message.metadata for message in job_file.messages("")] == [
+    with Csvs(None) as csvs:  # it lists its groups: no CSV is read
+        jobs = list(messages(job_file.sets(), "", csvs))
+    assert [message.metadata for message in jobs] == [
         ",".join(
             f"{key}={row[key]}" for key in ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
         )
@@ -123,7 +127,7 @@ def test_job_file_is_one_job_for_each_site(bucket):
     ]
     assert (bucket / job_file.pipeline).is_file()
     assert (bucket / job_file.data_file).is_file()
-    assert job_file.jobs_sharing_folders() == 0
+    assert sharing_folders(jobs) == 0
 
 
 def test_config_is_sound():

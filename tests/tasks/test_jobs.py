@@ -1,6 +1,7 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from blocks.errors import JobFileError, Refusal
 from blocks.groups import metadata_id, metadata_text, parse_metadata
-from tasks.jobs import JobFile, JobMessage, parse_job_file
+from blocks.job_file import JobFile, parse_job_file
+from tasks.jobs import JobMessage, messages, sharing_folders
 
 CONTRACT = json.loads(
     (Path(__file__).parents[2] / "docs" / "contract.schema.json").read_text(encoding="utf-8")
@@ -31,6 +33,15 @@ BASE: dict[str, Any] = {
 def parse(where: str = "j.json", **changes: Any) -> JobFile:
     values = {k: v for k, v in {**BASE, **changes}.items() if v is not ...}
     return parse_job_file(json.dumps(values), where)
+
+
+def jobs_of(job_file: JobFile, run_id: str = "r") -> Iterator[JobMessage]:
+    """The messages of a job file that needs no CSV."""
+    return messages(job_file.sets(), run_id, no_csvs)
+
+
+def no_csvs(key: str) -> NoReturn:
+    raise AssertionError(f"{key} was read")
 
 
 def problems(**changes: Any) -> list[tuple[str, str]]:
@@ -74,7 +85,7 @@ def test_a_job_file_of_dcp() -> None:
         {"Metadata": "Metadata_Plate=P1,Metadata_Well=A02"}
       ]
     }"""
-    first, second = parse_job_file(text, "j.json").messages("run-1")
+    first, second = jobs_of(parse_job_file(text, "j.json"), "run-1")
     assert first.output_prefix == "projects/output/P1-A01/"
     assert second.output_prefix == "projects/output/P1-A02/"
     assert json.loads(first.body) == {
@@ -97,11 +108,11 @@ def test_groups_as_print_groups_writes_them() -> None:
         ],
         output_structure="Metadata_Well-Metadata_Site",
     )
-    assert [job.metadata for job in job_file.messages("r")] == [
+    assert [job.metadata for job in jobs_of(job_file)] == [
         "Metadata_Well=A01,Metadata_Site=1",
         "Metadata_Well=A01,Metadata_Site=2",
     ]
-    assert [job.metadata_id for job in job_file.messages("r")] == ["A01-1", "A01-2"]
+    assert [job.metadata_id for job in jobs_of(job_file)] == ["A01-1", "A01-2"]
 
 
 def test_yaml_values_stay_as_written() -> None:
@@ -116,7 +127,7 @@ groups:
 """
     job_file = parse_job_file(text, "j.yaml")
     assert job_file.input == ""
-    assert [job.metadata_id for job in job_file.messages("r")] == ["A01/001", "NO/010"]
+    assert [job.metadata_id for job in jobs_of(job_file)] == ["A01/001", "NO/010"]
 
 
 @pytest.mark.parametrize("key", ["pipeline", "data_file", "output", "groups"])
@@ -214,9 +225,9 @@ def test_equal_folders_by_accident_are_refused() -> None:
 def test_folders_shared_on_purpose_are_counted() -> None:
     """DCP's projection step writes all sites of a plate into the plate's folder."""
     job_file = parse(output_structure="Metadata_Plate")
-    assert [job.output_prefix for job in job_file.messages("r")] == ["lab/output/P1/"] * 2
-    assert job_file.jobs_sharing_folders() == 2
-    assert parse().jobs_sharing_folders() == 0
+    assert [job.output_prefix for job in jobs_of(job_file)] == ["lab/output/P1/"] * 2
+    assert sharing_folders(jobs_of(job_file)) == 2
+    assert sharing_folders(jobs_of(parse())) == 0
 
 
 def test_a_folder_too_long_for_s3() -> None:
@@ -250,7 +261,7 @@ def test_texts_that_cannot_be_read(text: str, place: str) -> None:
 
 def test_messages_are_made_one_at_a_time() -> None:
     job_file = parse()
-    stream = job_file.messages("r")
+    stream = jobs_of(job_file)
     assert next(stream).metadata == "Metadata_Plate=P1,Metadata_Well=A01"
     assert next(stream).metadata == "Metadata_Plate=P1,Metadata_Well=A02"
     assert next(stream, None) is None

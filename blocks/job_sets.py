@@ -1,0 +1,73 @@
+"""Sets of jobs: what a job file comes to, before any CSV is read. Pure.
+
+The jobs of a set share everything but their group. A job file whose keys hold `{plate}` comes to
+a set for each plate, any other to one set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blocks.groups import Pairs
+
+PLATE, WELL, SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
+
+Filters = tuple[tuple[str, tuple[str, ...]], ...]
+"""Columns, each with values."""
+
+
+@dataclass(frozen=True)
+class FromCsv:
+    """Groups that are to be made from the LoadData CSV: one for each combination in the file.
+
+    Attributes:
+        by: The columns whose values make a group, such as Metadata_Plate and Metadata_Well.
+        include: Only rows that have one of these values in each of these columns.
+        exclude: No row that has one of these values in any of these columns.
+        first: Only so many groups, the first of the file; None for all.
+    """
+
+    by: tuple[str, ...]
+    include: Filters = ()
+    exclude: Filters = ()
+    first: int | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is looked at, those of the groups first."""
+        filters = (column for column, _ in (*self.include, *self.exclude))
+        return tuple(dict.fromkeys((*self.by, *filters)))
+
+    def of_plates(self, plates: tuple[str, ...]) -> "FromCsv":
+        """The same, of these plates alone."""
+        others = tuple(entry for entry in self.include if entry[0] != PLATE)
+        return FromCsv(self.by, ((PLATE, plates), *others), self.exclude, self.first)
+
+
+@dataclass(frozen=True)
+class JobSet:
+    """Jobs that share everything but their group.
+
+    Attributes:
+        pipeline: S3 key of the pipeline or batch file.
+        data_file: S3 key of the LoadData CSV, batch file or list of files.
+        input: S3 prefix of the default input folder; may be empty.
+        output: S3 prefix of the outputs.
+        output_structure: Folders below `output`, naming keys of the groups; may be empty.
+        groups: The groups themselves, or how to make them from the data file.
+        plate: The plate, when the set is of one.
+    """
+
+    pipeline: str
+    data_file: str
+    input: str
+    output: str
+    output_structure: str
+    groups: Sequence[Pairs] | FromCsv
+    plate: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The metadata keys of the groups, in their order."""
+        if isinstance(self.groups, FromCsv):
+            return self.groups.by
+        return tuple(key for key, _ in self.groups[0])

@@ -1,0 +1,307 @@
+"""A LoadData CSV as CellProfiler's LoadData reads it, in passes of constant memory."""
+
+import csv
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from botocore.exceptions import ClientError
+
+from blocks.errors import AwsRefused, InputError, NotFound, Problem, Refusal
+from blocks.problems import nearest
+from tasks.aws import error_code, is_refused, unsigned
+
+if TYPE_CHECKING:
+    from tasks.run import Run
+
+Kind = type[int] | type[float] | type[str]
+_KINDS: tuple[Kind, ...] = (int, float, str)  # each holds what those before it hold
+
+_INT32 = 2**31
+_BOM = "\ufeff"
+_FILES = ("PathName", "FileName", "URL", "ObjectsFileName", "ObjectsPathName", "ObjectsURL")
+_METADATA = "Metadata_"
+_WELL_ROW = ("wellrow", "well_row", "row")
+_WELL_COLUMN = ("wellcol", "well_col", "wellcolumn", "well_column", "column", "col")
+
+
+def kind_of(value: str) -> Kind:
+    """The narrowest kind of column that can hold a value; LoadData's integers have 32 bits."""
+    try:
+        return int if -_INT32 <= int(value) < _INT32 else str
+    except ValueError:
+        pass
+    try:
+        float(value)
+    except ValueError:
+        return str
+    return float
+
+
+def reading(value: str, kind: Kind) -> str:
+    """The text that CellProfiler compares: 002 in a column of integers is 2."""
+    return value if kind is str else str(kind(value))
+
+
+class Kinds:
+    """Finds the kinds of columns while every row of a CSV is shown to it."""
+
+    def __init__(self, columns: int) -> None:
+        self._widest = [0] * columns
+        self._open = list(range(columns))
+
+    def see(self, values: Sequence[str]) -> None:
+        """Look at the values of one row."""
+        for at in self._open:
+            kind = _KINDS.index(kind_of(values[at]))
+            if kind > self._widest[at]:
+                self._widest[at] = kind
+                self._open = [column for column in self._open if self._widest[column] < 2]
+
+    def found(self) -> list[Kind]:
+        """The kind of every column, by all rows seen."""
+        return [_KINDS[widest] for widest in self._widest]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metadata column by which rows are grouped or chosen.
+
+    Attributes:
+        name: As on CellProfiler's command line: Metadata_Plate.
+        places: Where a row holds its value; more than one are joined.
+        numeric: LoadData may read it as a number.
+    """
+
+    name: str
+    places: tuple[int, ...]
+    numeric: bool
+
+    @classmethod
+    def of(cls, columns: Sequence[str], name: str) -> "Column":
+        """The column of this name.
+
+        LoadData keeps the last of columns with one name, reads a column of a well's column
+        (Metadata_Col) as text, and joins a well's row and column to Metadata_Well where that is
+        not there itself.
+
+        Raises:
+            Refusal: There is none.
+        """
+        if name in columns:
+            first, _, rest = name.partition("_")
+            of_well = first == "Metadata" and rest.partition("_")[0].lower() in _WELL_COLUMN
+            last = max(place for place, column in enumerate(columns) if column == name)
+            return cls(name, (last,), not of_well)
+        tags = {
+            column.removeprefix(_METADATA).lower(): place
+            for place, column in enumerate(columns)
+            if column.startswith(_METADATA)
+        }
+        rows = [place for tag, place in tags.items() if tag in _WELL_ROW]
+        numbers = [place for tag, place in tags.items() if tag in _WELL_COLUMN]
+        if name == "Metadata_Well" and rows and numbers and "well" not in tags:
+            return cls(name, (max(rows), max(numbers)), False)
+        known = [column for column in columns if column.startswith(_METADATA)]
+        raise Refusal(
+            "is no column of the CSV",
+            got=repr(name),
+            allowed=", ".join(known) or "it has no metadata columns",
+            remedy=f"{nearest(name, known).capitalize()}." if known else "",
+        )
+
+    def value(self, row: Sequence[str]) -> str:
+        """The value of a row, as it is written."""
+        if len(self.places) == 1:
+            return row[self.places[0]]
+        return "".join([row[place] for place in self.places])
+
+
+@dataclass(frozen=True)
+class LoadData:
+    """A LoadData CSV, as a local copy.
+
+    Attributes:
+        key: Its S3 address, for messages.
+        path: The local copy.
+        columns: The columns, by the names that LoadData gives them.
+    """
+
+    key: str
+    path: Path
+    columns: tuple[str, ...]
+
+    @classmethod
+    def open(cls, key: str, path: Path) -> "LoadData":
+        """Read the header.
+
+        Raises:
+            InputError: The file is empty or is no CSV.
+        """
+        with _records(key, path) as records:
+            header = next(records, None)
+        if header is None:
+            raise InputError(Problem(key, "", "is empty", remedy="Write the CSV anew."))
+        return cls(key, path, tuple(_column_name(name) for name in header[1]))
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Line number and cells of every row, without blank lines and without surplus cells.
+
+        Raises:
+            InputError: A row is too short, or the file is no CSV.
+        """
+        width = len(self.columns)
+        with _records(self.key, self.path) as records:
+            next(records)
+            for line, cells in records:
+                if len(cells) < width:
+                    if not cells:
+                        continue
+                    raise InputError(
+                        Problem(
+                            self.key,
+                            f"line {line}",
+                            "is too short",
+                            got=f"{len(cells)} cells",
+                            allowed=f"{width}, as the header has",
+                        )
+                    )
+                yield line, cells if len(cells) == width else cells[:width]
+
+    def column(self, name: str) -> Column:
+        """The metadata column of this name.
+
+        Raises:
+            Refusal: There is none.
+        """
+        return Column.of(self.columns, name)
+
+    def kinds(self, columns: Iterable[str]) -> Mapping[str, Kind]:
+        """What CellProfiler takes metadata columns for, by all their rows: int, float or str.
+
+        Raises:
+            Refusal: There is no such column.
+            InputError: The file is no CSV.
+        """
+        found = [self.column(name) for name in columns]
+        kinds = Kinds(len(found))
+        for _, row in self.rows():
+            kinds.see([column.value(row) for column in found])
+        return {
+            column.name: kind if column.numeric else str
+            for column, kind in zip(found, kinds.found(), strict=True)
+        }
+
+
+class _Lines:
+    """The lines of a file without a byte order mark, and how many were read."""
+
+    def __init__(self, source: TextIO) -> None:
+        self._source = source
+        self.read = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._source)
+        self.read += 1
+        return line.removeprefix(_BOM) if self.read == 1 else line
+
+
+@contextmanager
+def _records(key: str, path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    with path.open(encoding="utf-8", newline="") as source:
+        lines = _Lines(source)
+
+        def records() -> Iterator[tuple[int, list[str]]]:
+            begin = 1
+            for cells in csv.reader(lines):
+                yield begin, cells
+                begin = lines.read + 1
+
+        try:
+            yield records()
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(
+                Problem(key, f"line {lines.read + 1}", f"is no line of a CSV: {error}")
+            ) from error
+
+
+def _column_name(name: str) -> str:
+    """LoadData reads Image_FileName_DNA as FileName_DNA."""
+    short = name.removeprefix("Image_")
+    return short if short != name and short.startswith(tuple(f"{k}_" for k in _FILES)) else name
+
+
+class Csvs:
+    """LoadData CSVs of a run, each downloaded once; the copies are gone when the block is left.
+
+    Example:
+        ```python
+        with Csvs(run) as csvs:
+            print(csvs("projects/p1/load_data.csv").columns)
+        ```
+    """
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._open: dict[str, LoadData] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="dcp-csv-")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._folder:
+            self._folder.cleanup()
+        self._folder = None
+        self._open.clear()
+
+    def __call__(self, key: str) -> LoadData:
+        """The CSV at a key of the workspace bucket.
+
+        Raises:
+            NotFound: It is not there.
+            AwsRefused: These credentials may not read it.
+            InputError: It is empty or is no CSV.
+        """
+        if key not in self._open:
+            self._open[key] = self._fetched(key)
+        return self._open[key]
+
+    def _fetched(self, key: str) -> LoadData:
+        if self._folder is None:
+            raise RuntimeError("Csvs is used outside its with block")
+        config = self._run.config
+        address = f"s3://{config.workspace}/{key}"
+        public = config.no_sign_request and config.workspace == config.images_bucket
+        s3: Any = unsigned(self._run.aws.s3) if public else self._run.aws.s3
+        path = Path(self._folder.name) / f"{len(self._open)}.csv"
+        try:
+            s3.download_file(config.workspace, key, str(path))
+        except ClientError as error:
+            if is_refused(error):
+                what = "these credentials may not read it"
+                raise AwsRefused(Problem(address, "", what, got=error_code(error))) from error
+            if error_code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+                raise NotFound(
+                    Problem(
+                        address,
+                        "",
+                        "is not there",
+                        remedy="Keys are paths from the top of the workspace bucket.",
+                    )
+                ) from error
+            raise
+        return LoadData.open(address, path)
