@@ -1,7 +1,9 @@
 """The job queue and its dead-letter queue."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,17 @@ from tenacity import (
 )
 
 from tasks.aws import aws_task, error_code
+from tasks.machines import batches
 from tasks.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 RETENTION_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
+BATCH = 10  # the most messages of a request
+PARALLEL = 8  # requests at a time that give messages back
+HIDDEN_SECONDS, LONGEST_HIDDEN = 60, 43_200  # SQS hides a message for 12 hours at most
+READ_A_SECOND = 50  # messages, in ten requests one after the other: slower than SQS mostly is
 PAGES_WITHOUT_NEWS = 3  # SQS answers from a part of its servers: one empty page says little
 MISSING_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
@@ -143,26 +150,74 @@ def count(sqs: "SQSClient", url: str) -> QueueCounts:
     )
 
 
-def peek(sqs: "SQSClient", url: str, hidden_seconds: int = 30) -> Iterator[str]:
-    """The bodies of the messages of a queue, each once; none is deleted.
+@dataclass(frozen=True)
+class Letter:
+    """A message that was looked at.
 
-    A message that was looked at is hidden for `hidden_seconds` and is there again afterwards, so
-    reading a dead-letter queue that others share loses nothing.
+    Attributes:
+        body: Its text.
+        attributes: Its message attributes that are text.
     """
-    seen: set[str] = set()
-    without_news = 0
-    while without_news < PAGES_WITHOUT_NEWS:
-        messages = sqs.receive_message(
+
+    body: str
+    attributes: Mapping[str, str]
+
+
+def letters(sqs: "SQSClient", url: str) -> Generator[Letter]:
+    """The messages of a queue, each once; none is deleted, and all are there again afterwards.
+
+    A message that was looked at is hidden from others until the reading ends, however it ends: it
+    is then given back at once. When this computer is gone before that, SQS shows the message again
+    by itself, a minute or so later (the time that reading the whole queue takes).
+
+    To be closed when it is not read to its end (`contextlib.closing`).
+    """
+    hidden = HIDDEN_SECONDS + count(sqs, url).waiting // READ_A_SECOND
+    receipts: list[str] = []
+    try:
+        seen: set[str] = set()
+        without_news = 0
+        while without_news < PAGES_WITHOUT_NEWS:
+            messages = sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=BATCH,
+                VisibilityTimeout=min(hidden, LONGEST_HIDDEN),
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
+            receipts += [message["ReceiptHandle"] for message in messages]
+            new = [message for message in messages if message["MessageId"] not in seen]
+            without_news = 0 if new else without_news + 1
+            seen.update(message["MessageId"] for message in new)
+            for message in new:
+                own = message.get("MessageAttributes", {})
+                texts = {name: value.get("StringValue", "") for name, value in own.items()}
+                yield Letter(message["Body"], texts)
+    finally:
+        _show_again(sqs, url, receipts)
+
+
+def _show_again(sqs: "SQSClient", url: str, receipts: list[str]) -> None:
+    def show(receipts: list[str]) -> None:
+        # What SQS refuses here is a message that is shown already: its time was over.
+        sqs.change_message_visibility_batch(
             QueueUrl=url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=hidden_seconds,
-            WaitTimeSeconds=1,
-        ).get("Messages", [])
-        new = [message for message in messages if message["MessageId"] not in seen]
-        without_news = 0 if new else without_news + 1
-        for message in new:
-            seen.add(message["MessageId"])
-            yield message["Body"]
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                for number, receipt in enumerate(receipts)
+            ],
+        )
+
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="letters") as pool:
+        for _ in pool.map(show, batches(receipts, BATCH)):
+            pass
+
+
+def peek(sqs: "SQSClient", url: str) -> Iterator[str]:
+    """The bodies of the messages of a queue; see `letters`."""
+    with closing(letters(sqs, url)) as found:
+        for letter in found:
+            yield letter.body
 
 
 def delete_queue(run: Run) -> bool:

@@ -1,18 +1,37 @@
-"""The report of a run: drawn up, written to S3, shown in Prefect."""
+"""The report of a run: drawn up, written to S3, shown in Prefect.
 
+`report.json` with the counts and the jobs that did not succeed comes first; then `report.csv` with
+a row a job, and what follows from it: figures and pictures. What comes later cannot undo what was
+written before.
+"""
+
+import csv
 import json
+import logging
+import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
 from tasks import record
+from tasks.aws import AwsError
+from tasks.figures import Figures
+from tasks.machine_time import cost_of
+from tasks.plate_pictures import Picture, draw
+from tasks.report_page import markdown
+from tasks.report_table import COLUMNS, job_rows, lost_result, planned
 from tasks.results import Account, account, read_results
 from tasks.run import Run
 from tasks.telling import artifact_key, prefect_may_be_away
 
-SHOWN = 50  # problems in the Prefect artifact; all are in report.json
+logger = logging.getLogger("prefect.dcp")
+
+TABLE = "report.csv"
+MOST_PROBLEMS = 10_000  # in report.json; report.csv has all
 
 
 @dataclass(frozen=True)
@@ -21,8 +40,17 @@ class Report:
 
     Attributes:
         lost: Jobs without any result.
-        problems: The result records of jobs that failed, and a line for each that is lost.
-        reasons: Number of failed jobs by reason code.
+        note: Why the run ended before its jobs did.
+        reasons: Number of failed and lost jobs by reason code, the most frequent first.
+        problems: The result records of jobs that failed, and a line for each that is lost; the
+            first ten thousand.
+        problems_left_out: How many more there are; `table` has all.
+        seconds: What succeeded jobs took, by pipeline: number of jobs, mean and percentiles of
+            download, CellProfiler and upload together.
+        slowest: The succeeded jobs that took longest.
+        hours: From the begin of the run to its end.
+        cost: What the machines have cost, and what of it is not known; None without machines.
+        table: Address of `report.csv`, once it is written.
     """
 
     app_name: str
@@ -35,6 +63,12 @@ class Report:
     note: str = ""
     reasons: dict[str, int] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
+    problems_left_out: int = 0
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    slowest: list[dict[str, Any]] = field(default_factory=list)
+    hours: float = 0.0
+    cost: dict[str, Any] | None = None
+    table: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The report as it is written to `report.json`."""
@@ -56,21 +90,12 @@ class Report:
 
 def make_report(run: Run, found: Account, note: str = "") -> Report:
     """Draw up the report of a run from its account; reads the records of failed jobs."""
-    failures = list(read_results(run, "failed", found.failed))
-    lost = []
+    failures = list(read_results(run, "failed", islice(found.failed, MOST_PROBLEMS)))
+    room = MOST_PROBLEMS - len(failures)
+    lost = list(islice(_lost(run, found, note), room)) if found.open and room else []
+    reasons = Counter(failure["reason"] for failure in failures)
     if found.open:
-        for line in record.job_lines(run):
-            message = json.loads(line)
-            if message["job_id"] in found.open:
-                lost.append(
-                    {
-                        "job_id": message["job_id"],
-                        "Metadata": message["Metadata"],
-                        "status": "lost",
-                        "reason": "no_result",
-                        "reason_text": note or "the run ended before this job had a result",
-                    }
-                )
+        reasons[lost_result(note)["reason"]] += len(found.open)
     return Report(
         app_name=run.names.app,
         run_id=run.run_id,
@@ -80,39 +105,105 @@ def make_report(run: Run, found: Account, note: str = "") -> Report:
         failed=len(found.failed),
         lost=len(found.open),
         note=note,
-        reasons=dict(Counter(failure["reason"] for failure in failures).most_common()),
+        reasons=dict(reasons.most_common()),
         problems=failures + lost,
+        problems_left_out=len(found.failed) + len(found.open) - len(failures) - len(lost),
     )
 
 
-def markdown(report: Report, address: str) -> str:
-    """The report as a person reads it."""
-    lines = [f"# {report.app_name} {report.run_id}", "", report.summary, ""]
-    if report.note:
-        lines += [report.note, ""]
-    if report.problems:
-        lines += ["| job | status | reason | what happened |", "|---|---|---|---|"]
-        for problem in report.problems[:SHOWN]:
-            cells = (problem["Metadata"], problem["status"], problem["reason"])
-            text = str(problem["reason_text"]).replace("|", "\\|").replace("\n", " ")
-            lines.append("| " + " | ".join(str(cell) for cell in cells) + f" | {text} |")
-        lines.append("")
-    return "\n".join([*lines, f"All of it: `{address}`"])
+def _lost(run: Run, found: Account, note: str) -> Any:
+    for message in planned(run):
+        if message.job_id in found.open:
+            yield {
+                "job_id": message.job_id,
+                "Metadata": message.metadata,
+                "status": "lost",
+            } | lost_result(note)
 
 
 def write_report(run: Run, note: str = "") -> Report:
-    """Draw up the report, write `report.json` into the run's record and show it in Prefect.
+    """Draw up the report, write it into the run's record and show it in Prefect.
 
     Args:
         run: The run, which has a record.
         note: Why the run ended before its jobs did.
     """
-    found = record.load(run)
-    submitted = None if found is not None and found.jobs is not None else ()
-    report = make_report(run, account(run, submitted), note)
-    address = record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
+    kept = record.load(run)
+    found = account(run, None if kept is not None and kept.jobs is not None else ())
+    report = make_report(run, found, note)
+    address = _put(run, report)
+    pictures: list[Picture] = []
+    if found.submitted:
+        figures = write_table(run, found, note)
+        report = replace(
+            report,
+            reasons=dict(figures.reasons.most_common()),
+            seconds=figures.seconds(),
+            slowest=[_short(row) for row in figures.slowest],
+            hours=_hours(kept),
+            cost=_cost(run),
+            table=f"s3://{run.config.aws_bucket}/{run.key(TABLE)}",
+        )
+        _put(run, report)
+        pictures = draw(run, figures.plates)
     with prefect_may_be_away():
         create_markdown_artifact(
-            markdown(report, address), key=artifact_key(run, "report"), description=report.summary
+            markdown(report, address, pictures),
+            key=artifact_key(run, "report"),
+            description=report.summary,
         )
     return report
+
+
+def _put(run: Run, report: Report) -> str:
+    return record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
+
+
+def write_table(run: Run, found: Account, note: str) -> Figures:
+    """Write `report.csv` into the run's record, row by row by way of a file on this computer.
+
+    Returns:
+        The figures of its rows.
+    """
+    figures = Figures()
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8", newline="", suffix=".csv") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in job_rows(run, found, note):
+            writer.writerow(astuple(row))
+            figures.add(row)
+        file.flush()
+        run.aws.s3.upload_file(
+            file.name,
+            run.config.aws_bucket,
+            run.key(TABLE),
+            ExtraArgs={"ContentType": "text/csv; charset=utf-8"},
+        )
+    return figures
+
+
+def _short(row: Any) -> dict[str, Any]:
+    return {
+        "job_id": row.job_id,
+        "Metadata": row.group,
+        "seconds": round(row.seconds, 3),
+        "peak_memory_mb": row.peak_memory_mb,
+        "instance_id": row.instance_id,
+        "log": row.log,
+    }
+
+
+def _hours(kept: record.RunRecord | None) -> float:
+    if kept is None:
+        return 0.0
+    until = kept.ended_at or datetime.now(UTC)
+    return round((until - kept.started_at).total_seconds() / 3600, 4)
+
+
+def _cost(run: Run) -> dict[str, Any] | None:
+    try:
+        cost = cost_of(run)
+    except AwsError as error:
+        logger.warning("What the run has cost is not known: %s", error)
+        return None
+    return None if cost is None else asdict(cost) | {"text": cost.text}

@@ -1,0 +1,178 @@
+"""The jobs of a run that did not succeed, each with its reason, wherever that is to be found."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+from blocks.errors import JobFileError
+from tasks import record
+from tasks.jobs import JobMessage
+from tasks.parallel import in_order
+from tasks.queues import find_queue, letters
+from tasks.remedies import remedy
+from tasks.report_table import (
+    COLUMNS,
+    PARALLEL,
+    JobRow,
+    job_row,
+    lost_result,
+    planned,
+    read_result,
+)
+from tasks.results import Account, account, given_up
+from tasks.run import Run
+
+
+@dataclass(frozen=True)
+class Reason:
+    """The failed and lost jobs of one reason.
+
+    Attributes:
+        code: The reason's code.
+        jobs: Their rows, in order of plate, well and site.
+    """
+
+    code: str
+    jobs: tuple[JobRow, ...]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return remedy(self.code)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What went wrong in a run, as far as it has come.
+
+    Attributes:
+        app_name: The app.
+        run_id: The run.
+        reasons: The reasons, the most frequent first.
+        submitted: Number of all jobs.
+        open: How many have no result yet, in a run that goes on.
+    """
+
+    app_name: str
+    run_id: str
+    reasons: tuple[Reason, ...] = field(default=())
+    submitted: int = 0
+    open: int = 0
+
+    @property
+    def jobs(self) -> tuple[JobRow, ...]:
+        """All failed and lost jobs, by reason."""
+        return tuple(row for reason in self.reasons for row in reason.jobs)
+
+    @property
+    def summary(self) -> str:
+        """How many they are, in a line."""
+        counts = Counter(row.status for row in self.jobs)
+        text = f"{counts['failed']} failed and {counts['lost']} lost of {self.submitted} jobs"
+        if self.open:
+            text += f"; {self.open} have no result yet, the run goes on"
+        return text
+
+    def csv(self) -> str:
+        """The failed and lost jobs as CSV, with the columns of `report.csv`."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(row) for row in self.jobs)
+        return text.getvalue()
+
+
+def find_failures(run: Run) -> Failures:
+    """Every job of the run that failed, was dead-lettered or is lost; reads, and changes nothing.
+
+    A job without a result is lost once the run has ended. Before that, it is queued or running,
+    unless its message lies in the dead-letter queue.
+    """
+    kept = record.load(run)
+    if kept is None or kept.jobs is None:
+        return Failures(run.names.app, run.run_id)
+    found = account(run)
+    rows = [*_recorded(run, found), *_refused(run)]
+    dead = _dead_letters(run, found) if found.open else {}
+    rows += dead.values()
+    if kept.state == "ended":
+        rows += _lost(run, found, frozenset(dead), kept.note)
+    unknown = len(found.open) - len(dead) if kept.state != "ended" else 0
+    return Failures(run.names.app, run.run_id, by_reason(rows), len(found.submitted), unknown)
+
+
+def by_reason(rows: Iterable[JobRow]) -> tuple[Reason, ...]:
+    """Jobs grouped by their reason, the most frequent first (pure)."""
+    groups: dict[str, list[JobRow]] = {}
+    for row in rows:
+        groups.setdefault(row.reason, []).append(row)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    return tuple(
+        Reason(
+            code, tuple(sorted(jobs, key=lambda row: (row.plate, row.well, row.site, row.group)))
+        )
+        for code, jobs in ordered
+    )
+
+
+def _recorded(run: Run, found: Account) -> Iterator[JobRow]:
+    def row(job_id: str) -> JobRow:
+        return job_row(run, "failed", read_result(run, "failed", job_id))
+
+    return in_order(row, found.failed, PARALLEL, "results")
+
+
+def _refused(run: Run) -> Iterator[JobRow]:
+    """Messages that were no job: whatever wrote them into the queue, a worker gave them up."""
+    prefix = run.key("results/failed/message-")
+    pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=run.config.aws_bucket, Prefix=prefix
+    )
+    for page in pages:
+        for item in page.get("Contents", []):
+            name = item["Key"].rpartition("/")[2].removesuffix(".json")
+            yield job_row(run, "failed", read_result(run, "failed", name))
+
+
+def _dead_letters(run: Run, found: Account) -> dict[str, JobRow]:
+    """The jobs without a result that SQS itself moved to the dead-letter queue, by their id.
+
+    The queue may hold the messages of other apps: they are passed over, and none is deleted.
+    """
+    url = find_queue(run.aws.sqs, run.names.dead_letter_queue)
+    rows: dict[str, JobRow] = {}
+    if url is None:
+        return rows
+    with closing(letters(run.aws.sqs, url)) as read:
+        for letter in read:
+            try:
+                message = JobMessage.from_body(letter.body)
+            except JobFileError:
+                continue  # another's, or one that was refused and has its record
+            if message.run_id != run.run_id or message.job_id not in found.open:
+                continue
+            rows[message.job_id] = job_row(
+                run, "failed", _said(run, message, letter.attributes), message
+            )
+            if len(rows) == len(found.open):
+                break
+    return rows
+
+
+def _said(run: Run, message: JobMessage, attributes: Any) -> dict[str, Any]:
+    """What is known of a job that has only its dead letter; a worker that gave it up says why."""
+    told = {name: attributes[name] for name in ("reason", "reason_text") if attributes.get(name)}
+    return given_up(run, message) | told | {"started_at": "", "ended_at": ""}
+
+
+def _lost(run: Run, found: Account, dead: frozenset[str], note: str) -> Iterator[JobRow]:
+    lost = len(found.open) - len(dead)
+    if not lost:
+        return
+    for message in planned(run):
+        if message.job_id in found.open and message.job_id not in dead:
+            yield job_row(run, "lost", lost_result(note), message)

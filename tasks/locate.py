@@ -1,0 +1,125 @@
+"""A run found by its app's name alone, on a machine that has nothing but credentials."""
+
+from prefect_aws import AwsCredentials
+from pydantic import ValidationError
+
+from blocks import RunConfig
+from blocks.errors import AwsRefused, ConfigError, InputError, NotFound, Problem
+from blocks.names import Names
+from blocks.problems import problems_of
+from tasks import record
+from tasks.aws import Aws, AwsError, error_code, is_refused
+from tasks.parallel import in_order
+from tasks.run import Run
+
+PARALLEL = 16
+MISSING_CODES = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
+
+
+def locate(
+    app: str,
+    credentials: AwsCredentials,
+    region: str,
+    bucket: str | None = None,
+    run_id: str | None = None,
+    profile: str | None = None,
+) -> Run:
+    """The newest run of an app, or another one, with the settings it was begun with.
+
+    Args:
+        app: The app's name.
+        credentials: Who to be; those that AWS tools find by themselves when they are empty.
+        region: Where to begin: buckets of all regions are looked into, and the run's own region is
+            used from then on.
+        bucket: The bucket with the app's record (`aws_bucket`); None to look into every bucket of
+            the account.
+        run_id: The run; None for the newest.
+        profile: A profile of the AWS configuration files.
+
+    Raises:
+        InputError: There is no such app or run, more than one bucket has the app, or AWS refuses
+            the credentials.
+    """
+    asking = _asking(app, credentials, region, bucket or "to-be-found", profile)
+    aws = Aws.connect(asking.credentials, region)
+    try:
+        found = bucket or _bucket_of(aws, app)
+        run = record.find(aws, asking.model_copy(update={"aws_bucket": found}), run_id)
+    except AwsError as error:
+        if is_refused(error) or not error_code(error):
+            raise AwsRefused(_refused(app, bucket, error)) from error
+        raise
+    return Run(run.config, run.run_id, Aws.connect(run.config.credentials, run.config.aws_region))
+
+
+def _asking(
+    app: str, credentials: AwsCredentials, region: str, bucket: str, profile: str | None
+) -> RunConfig:
+    """As much of a run config as is known: names and credentials; the record has the rest."""
+    try:
+        return RunConfig(
+            app_name=app,
+            aws_region=region,
+            aws_profile=profile,
+            aws_credentials=credentials,
+            aws_bucket=bucket,
+            dockerhub_tag="as-recorded",
+        )
+    except ValidationError as error:
+        raise ConfigError(*problems_of(error, "what was asked for", RunConfig)) from error
+
+
+def _bucket_of(aws: Aws, app: str) -> str:
+    key = Names.of(app).latest_key
+    pages = aws.s3.get_paginator("list_buckets").paginate()
+    buckets = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
+    shut: list[str] = []
+
+    def has(bucket: str) -> bool:
+        try:
+            aws.s3.head_object(Bucket=bucket, Key=key)
+        except AwsError as error:
+            if error_code(error) in MISSING_CODES:
+                return False
+            if is_refused(error):
+                # Also S3's answer for what is not there, to who may not list the bucket.
+                shut.append(bucket)
+                return False
+            raise
+        return True
+
+    answers = in_order(has, buckets, PARALLEL, "buckets")
+    found = [bucket for bucket, yes in zip(buckets, answers, strict=True) if yes]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            Problem(
+                f"app {app}",
+                "bucket",
+                "more than one bucket has runs of this app",
+                allowed=", ".join(found),
+                remedy="Name the bucket (--bucket).",
+            )
+        )
+    unread = f" {len(shut)} refused to be read: {', '.join(sorted(shut)[:10])}." if shut else ""
+    raise NotFound(
+        Problem(
+            f"app {app}",
+            "",
+            f"none of the {len(buckets)} buckets of this account has a run of it",
+            remedy=f"Look at the app's name and the credentials, or name the bucket "
+            f"(--bucket).{unread}",
+        )
+    )
+
+
+def _refused(app: str, bucket: str | None, error: Exception) -> Problem:
+    needs = f"s3:GetObject and s3:ListBucket on {bucket}" if bucket else "s3:ListAllMyBuckets"
+    return Problem(
+        f"app {app}",
+        "",
+        f"cannot be looked for: {error}",
+        remedy=f"The credentials need {needs}"
+        + ("." if bucket else ", or name the bucket (--bucket)."),
+    )

@@ -1,0 +1,75 @@
+"""The plate maps of a run: drawn, and kept in its record below `plates/`."""
+
+import logging
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.figures import Plate
+from tasks.plate_map import seconds_map, status_map
+from tasks.run import Run
+from tasks.wells import plate_format
+
+logger = logging.getLogger("prefect.dcp")
+
+MOST_PLATES = 200  # that are drawn: a third of a second each
+KINDS = {"status": status_map, "seconds": seconds_map}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a plate.
+
+    Attributes:
+        plate: Name of the plate; may be empty.
+        kind: `status` or `seconds`.
+        png: The picture.
+        address: Where it lies in S3.
+    """
+
+    plate: str
+    kind: str
+    png: bytes
+    address: str
+
+    @property
+    def uri(self) -> str:
+        """The picture itself as an address, which no time and no refused right can break."""
+        return f"data:image/png;base64,{b64encode(self.png).decode()}"
+
+
+def draw(run: Run, plates: Mapping[str, Plate]) -> list[Picture]:
+    """Draw two maps for each plate and keep them; what cannot be drawn is logged and left out.
+
+    The plates of a run are drawn as plates of one size, since a plate whose jobs are few does not
+    show its own. Those with the most wells that did not succeed come first.
+    """
+    if not plates:
+        return []
+    size = plate_format(at for plate in plates.values() for at in plate)
+    worst_first = sorted(plates.items(), key=lambda plate: (-_bad(plate[1]), plate[0]))
+    if len(worst_first) > MOST_PLATES:
+        logger.warning("%d of %d plates are drawn", MOST_PLATES, len(worst_first))
+    made = (
+        _drawn(run, name, wells, kind, size)
+        for name, wells in worst_first[:MOST_PLATES]
+        for kind in KINDS
+    )
+    return [picture for picture in made if picture is not None]
+
+
+def _bad(plate: Plate) -> int:
+    return sum(well.status in ("failed", "lost") for well in plate.values())
+
+
+def _drawn(run: Run, name: str, wells: Plate, kind: str, size: int) -> Picture | None:
+    key = run.key(f"plates/{name or 'no-name'}-{kind}.png")
+    try:
+        png = KINDS[kind](name, wells, size)
+        run.aws.s3.put_object(
+            Bucket=run.config.aws_bucket, Key=key, Body=png, ContentType="image/png"
+        )
+    except Exception:  # the report stands, whatever a drawing runs into
+        logger.warning("The map of plate %s could not be drawn", name, exc_info=True)
+        return None
+    return Picture(name, kind, png, f"s3://{run.config.aws_bucket}/{key}")
