@@ -172,6 +172,10 @@ def _rule_refusals(job: "JobFile", rule: GroupRule, shared: dict[str, str]) -> I
             return
         keys = [key for key, _ in layout.axes]
     yield from _structure_refusals(shared["output_structure"], keys)
+    try:
+        joined(metadata_id(tuple((key, "x") for key in keys), shared["output_structure"]))
+    except Refusal as refusal:
+        yield refusal.at_key("output_structure", repr(shared["output_structure"]))
 
 
 def _some_plate(job: "JobFile", shared: dict[str, str]) -> tuple[str, ...]:
@@ -267,8 +271,8 @@ def _folder_refusals(job: "JobFile", groups: list[Pairs]) -> Iterator[Refusal]:
         except Refusal as refusal:
             yield refusal.at_key("output_structure" if structure else f"groups[{number}]")
             return
-        if refusal := too_long(folder):
-            yield refusal.at_key(f"groups[{number}]")
+        if long := too_long(folder):
+            yield long.at_key(f"groups[{number}]")
         if distinct and (twin := first.setdefault(folder, number)) != number:
             yield Refusal(
                 f"has the same output folder as groups[{twin}]",

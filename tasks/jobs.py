@@ -5,12 +5,8 @@ A message keeps Distributed-CellProfiler's keys; its schema is docs/contract.sch
 
 import hashlib
 import json
-import sqlite3
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -166,28 +162,3 @@ def messages(sets: Sequence[JobSet], run_id: str, csvs: GetCsv) -> Iterator[JobM
                 output_structure=jobs.output_structure,
                 run_id=run_id,
             )
-
-
-def sharing_folders(jobs: Iterable[JobMessage]) -> int:
-    """Jobs that write into a folder of another; files of the same name overwrite each other.
-
-    DCP's projection step means it so (all sites of a plate in one folder), so it is no error.
-    Memory is constant: digests of the folders lie in a file.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="dcp-folders-") as place,
-        closing(sqlite3.connect(Path(place) / "folders.sqlite", isolation_level=None)) as database,
-    ):
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("CREATE TABLE job (folder BLOB)")
-        database.execute("BEGIN")
-        database.executemany(
-            "INSERT INTO job VALUES (?)",
-            ((hashlib.sha256(job.output_prefix.encode()).digest()[:16],) for job in jobs),
-        )
-        ((shared,),) = database.execute(
-            "SELECT ifnull(sum(n), 0) FROM (SELECT count(*) AS n FROM job GROUP BY folder) "
-            "WHERE n > 1"
-        )
-        return int(shared)

@@ -18,7 +18,7 @@ from blocks.job_file import parse_job_file
 from blocks.reading import load_config
 from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
-from tasks.jobs import messages, sharing_folders
+from tasks.jobs import messages
 from tasks.load_data import Csvs
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_images_are_16_bit_and_unevenly_lit(bucket):
 
 def test_job_file_is_one_job_for_each_site(bucket):
     job_file = parse_job_file((EXAMPLE / "job.json").read_text(), "job.json")
-    with Csvs(None) as csvs:  # it lists its groups: no CSV is read
+    with Csvs(None) as csvs:  # it lists its groups: no CSV is fetched
         jobs = list(messages(job_file.sets(), "", csvs))
     assert [message.metadata for message in jobs] == [
         ",".join(
@@ -127,7 +127,7 @@ def test_job_file_is_one_job_for_each_site(bucket):
     ]
     assert (bucket / job_file.pipeline).is_file()
     assert (bucket / job_file.data_file).is_file()
-    assert sharing_folders(jobs) == 0
+    assert len({job.output_prefix for job in jobs}) == len(jobs)
 
 
 def test_config_is_sound():
