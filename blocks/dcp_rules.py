@@ -90,7 +90,7 @@ def _yaml(value: Any) -> str:
 
 
 def _download(settings: DcpSettings) -> None:
-    if settings.values["download_files"] is False:
+    if settings.values["download_files"] is False and "download_files" in settings.lines:
         settings.tell(
             Kind.DIFFERS,
             "download_files",

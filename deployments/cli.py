@@ -5,11 +5,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from deployments.commands import local
+from deployments.commands import importing, local
 from deployments.local.aws import EmulatorError
 from deployments.local.prefect_server import PrefectError
 
-COMMANDS = (local,)
+COMMANDS = (local, importing)
 FAILED = 1
 
 

@@ -1,0 +1,66 @@
+"""YAML texts with comments, as people would write them."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+
+WIDTH = 96
+
+
+def comment(text: str) -> Iterator[str]:
+    """A comment, on as many lines as it takes."""
+    for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield f"# {line}"
+
+
+def entry(key: str, value: Any, unit: str = "") -> Iterator[str]:
+    """A key with its value: on one line, but for lists of mappings, with one on each."""
+    after = f" # {unit}" if unit else ""
+    if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+        yield f"{key}:{after}"
+        for one in value:
+            yield f"  - {on_one_line(one)}"
+    elif isinstance(value, Mapping) and value:
+        yield f"{key}:{after}"
+        for inner, part in value.items():
+            yield from indented(entry(on_one_line(inner), part))
+    else:
+        yield f"{key}: {on_one_line(value)}{after}"
+
+
+def on_one_line(value: Any) -> str:
+    """A value as YAML, without a line break, safe anywhere in a text.
+
+    It is written as the one entry of a list, whose brackets are then left away: in there every
+    text that would end a list or begin a comment is quoted.
+    """
+    texts = [part for part in _texts(value) if not part.isprintable()]
+    written: str = yaml.safe_dump(
+        [value],
+        default_flow_style=True,
+        default_style='"' if texts else None,
+        width=math.inf,
+        allow_unicode=True,
+        sort_keys=False,
+    )
+    return written.strip()[1:-1]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def indented(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, two columns further in."""
+    return (f"  {line}" if line else line for line in lines)

@@ -1,0 +1,54 @@
+# Settings of a first project, in the layout of DCP 2.0's example project
+
+APP_NAME = "WellsOfOnePlate"
+
+# WORKER IMAGE:
+DOCKERHUB_TAG = "cellprofiler/distributed-cellprofiler:2.0.0_4.2.4"
+
+# ACCOUNT:
+AWS_REGION = "us-west-2"
+AWS_PROFILE = "default"
+SSH_KEY_NAME = "your-key-file.pem"
+AWS_BUCKET = "your-bucket-name"  # one bucket for all three
+SOURCE_BUCKET = "your-bucket-name"
+DESTINATION_BUCKET = "your-bucket-name"
+
+# MACHINES:
+ECS_CLUSTER = "default"
+CLUSTER_MACHINES = 1
+TASKS_PER_MACHINE = 1
+MACHINE_TYPE = ["c5.xlarge"]
+MACHINE_PRICE = 0.10
+EBS_VOL_SIZE = 22
+DOWNLOAD_FILES = "False"
+
+# EACH CONTAINER:
+DOCKER_CORES = 1
+CPU_SHARES = DOCKER_CORES * 1024
+MEMORY = 7500
+SECONDS_TO_START = 3 * 60
+
+# QUEUE:
+SQS_QUEUE_NAME = APP_NAME + "Queue"
+SQS_MESSAGE_VISIBILITY = 10 * 60
+SQS_DEAD_LETTER_QUEUE = "FirstProject_DeadMessages"
+
+# LOGS:
+LOG_GROUP_NAME = APP_NAME
+
+# DASHBOARD
+CREATE_DASHBOARD = "True"
+CLEAN_DASHBOARD = "True"
+
+# SKIPPING
+CHECK_IF_DONE_BOOL = "True"
+EXPECTED_NUMBER_FILES = 4
+MIN_FILE_SIZE_BYTES = 1
+NECESSARY_STRING = ""
+
+# PLUGINS
+USE_PLUGINS = "False"
+UPDATE_PLUGINS = "False"
+PLUGINS_COMMIT = ""
+INSTALL_REQUIREMENTS = "False"
+REQUIREMENTS_FILE = ""
