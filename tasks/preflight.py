@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate, JobFile
 from blocks.errors import AwsRefused, NotFound, Problem
 from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused, unsigned
+from tasks.checks import data
 from tasks.findings import Finding, by_level
 from tasks.run import Run
 
@@ -38,7 +39,8 @@ def preflight(
         AwsRefused: There are no credentials, or AWS does not know them.
     """
     check_credentials(run)
-    return by_level([])
+    seen = data.look(run, sets, where, csvs)
+    return by_level(seen.findings)
 
 
 @aws_task("preflight")

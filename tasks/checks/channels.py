@@ -64,7 +64,7 @@ def findings(
 
 
 def missing(pipeline: Pipeline, channels: Collection[str]) -> dict[str, list[Named]]:
-    """Image -> the settings that ask for it, of those that are not there when they are asked for."""
+    """Image -> the settings that ask for it, of those that are not there by then."""
     there = set(channels)
     found: dict[str, list[Named]] = {}
     for module in pipeline.active():

@@ -1,4 +1,4 @@
-"""What CellProfiler 4.2.8's modules are, and which of their settings name images, objects and files.
+"""CellProfiler 4.2.8's modules, and which of their settings name images, objects and files.
 
 modules.json is what CellProfiler says of itself: it is written by tests/worker/module_table.py and
 compared with CellProfiler in its tests.
@@ -16,19 +16,17 @@ from tasks.checks.pipeline_text import Module, Pipeline
 _BLANK = frozenset({"", "None", "Leave blank", "Leave this black", "Do not use", "Do not save"})
 """What a setting holds that names nothing."""
 
-PLUGINS = frozenset(
-    """
-    addnoise boxobjects brightfieldprojectchannels calculategini calculatemoments callbarcodes
-    compensatecolors convertoutlinestoobjects declumpobjects distancetransform
-    enforceobjectsonetoone enhancedmeasuretexture exporttoomerotable filterobjects_stringmatch
-    gaussian_byslice helloworld histogramequalization histogrammatching masktopbottomz
-    measurerwcperobj measurerwcperobject omeroreader pixelshuffle predict rescaleintensityslicewise
-    rollingball runcellpose rundeepprofiler runilastik runimagejscript runomnipose runstardist
-    runvista2d saveimagestoomero variancetransform
-    """.split()
-)
-"""The modules of CellProfiler-plugins, in lower case (github.com/CellProfiler/CellProfiler-plugins,
-active_plugins)."""
+_PLUGINS = """
+addnoise boxobjects brightfieldprojectchannels calculategini calculatemoments callbarcodes
+compensatecolors convertoutlinestoobjects declumpobjects distancetransform
+enforceobjectsonetoone enhancedmeasuretexture exporttoomerotable filterobjects_stringmatch
+gaussian_byslice helloworld histogramequalization histogrammatching masktopbottomz
+measurerwcperobj measurerwcperobject omeroreader pixelshuffle predict rescaleintensityslicewise
+rollingball runcellpose rundeepprofiler runilastik runimagejscript runomnipose runstardist
+runvista2d saveimagestoomero variancetransform
+"""
+PLUGINS = frozenset(_PLUGINS.split())
+"""The modules of CellProfiler-plugins, in lower case (its folder active_plugins on GitHub)."""
 
 Kind = Literal["known", "plugin", "unknown"]
 

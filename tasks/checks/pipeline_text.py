@@ -79,9 +79,9 @@ class Module:
         wanted, hiding = conditions.get("when"), conditions.get("unless", {})
         if wanted is not None and not wanted:
             return False
-        return all(
-            self.value(label, near) in texts for label, texts in (wanted or {}).items()
-        ) and (all(self.value(label, near) not in texts for label, texts in hiding.items()))
+        shown = all(self.value(label, near) in texts for label, texts in (wanted or {}).items())
+        hidden = any(self.value(label, near) in texts for label, texts in hiding.items())
+        return shown and not hidden
 
 
 @dataclass(frozen=True)
