@@ -112,8 +112,8 @@ def estimate(work: Work, prices: Prices, source: str = "") -> Estimate:
     """
     hours, machine_hours = work.hours, work.machine_hours
     if hours is None or machine_hours is None:
-        reason = "the seconds a job are not known (set seconds_per_job, or run a few jobs first)"
-        return Estimate(unknown=(f"cost and time: {reason}",))
+        reason = "the seconds a job (set seconds_per_job, or run a few jobs first)"
+        return Estimate(unknown=(reason if work.jobs else "the number of jobs",))
     machines = _machines(work, prices, machine_hours)
     disk = usd_of(work.volumes, prices.gb_month)
     parts = (

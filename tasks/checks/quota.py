@@ -123,10 +123,10 @@ def quotas_of(types: Iterable[MachineType], asked: Demand) -> list[Quota]:
     return list(dict.fromkeys([*spot, *base]))
 
 
-def limit(client: "ServiceQuotasClient", quota: Quota) -> Limit | Finding:
+def limit(service_quotas: "ServiceQuotasClient", quota: Quota) -> Limit | Finding:
     """The quota's value in this account and region, or why it is not known."""
     try:
-        answer = client.get_service_quota(ServiceCode=SERVICE, QuotaCode=quota.code)
+        answer = service_quotas.get_service_quota(ServiceCode=SERVICE, QuotaCode=quota.code)
     except AwsError as error:
         return Finding(
             "warning",
