@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tasks.load_data import Csvs
 
 
-@aws_task("preflight")
 def preflight(
     run: Run, sets: "Sequence[JobSet]", where: str, csvs: "Csvs", template: FleetTemplate
 ) -> list[Finding]:
@@ -41,6 +40,9 @@ def preflight(
     check_credentials(run)
     seen = data.look(run, sets, where, csvs)
     return by_level(seen.findings)
+
+
+preflight_task = aws_task("preflight")(preflight)
 
 
 @aws_task("preflight")
