@@ -49,7 +49,7 @@ def start_fleet(
         template = load_fleet(fleet, run.config.credentials)
     else:
         template = FleetTemplate(**kept.fleet)
-    if kept is None or not kept.submitted:
+    if kept is None or not record.submitted(run):
         raise InputError(
             Problem(
                 f"run {run.run_id}",

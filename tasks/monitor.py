@@ -4,13 +4,13 @@ A tick holds no memory of its own: what must be remembered between two looks lie
 record, so that a loop, a schedule or a person may run the ticks, from any machine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from botocore.exceptions import ClientError
 
-from tasks import record
+from tasks import machine_time, record
 from tasks.aws import error_code
 from tasks.containers import find_service, set_desired_count
 from tasks.fleet import Fleet
@@ -153,7 +153,7 @@ def _scale(seen: Observation, limits: Limits, claim: bool) -> Decision:
     )
 
 
-def observe(run: Run, fleets: list[Fleet], jobs: frozenset[str]) -> Observation:
+def observe(run: Run, fleets: list[Fleet], jobs: Set[str]) -> Observation:
     """Look at the run: queue, results, fleet, containers."""
     url = find_queue(run.aws.sqs, run.names.queue)
     # The queue is read before the results: a job that ends between the two is then seen in both,
@@ -194,7 +194,7 @@ def _resize(fleet: Fleet, machines: int) -> None:
             raise
 
 
-def tick(run: Run, jobs: frozenset[str]) -> tuple[Observation, Decision]:
+def tick(run: Run, jobs: Set[str]) -> tuple[Observation, Decision]:
     """Look at the run once and do what there is to do.
 
     Args:
@@ -206,6 +206,7 @@ def tick(run: Run, jobs: frozenset[str]) -> tuple[Observation, Decision]:
         return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
     fleets = find_fleets(run)
     seen = observe(run, fleets, jobs)
+    machine_time.note(run, seen.machines.keys(), seen.at)
     before = Memory(kept.empty_looks, kept.empty_since, kept.idle_since)
     memory = remember(seen, before)
     if memory != before:

@@ -1,10 +1,12 @@
 """The record of a run in S3: what any machine, at any later time, needs to take the run over.
 
 In `aws_bucket` below `dcp/<app_name>/<run_id>/`: `run.json` (this module's `RunRecord`),
-`jobs.jsonl` (a job message a line), `results/<status>/<job_id>.json` (written by the workers) and
-`report.json`. `dcp/<app_name>/latest.json` names the newest run.
+`jobs.jsonl` (a job message a line), `submitted.json` (how many of them are in the queue),
+`results/<status>/<job_id>.json` (written by the workers) and `report.json`.
+`dcp/<app_name>/latest.json` names the newest run.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,6 +21,7 @@ from tasks.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
+BLOCK = 4 * 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 
 class RunRecord(BaseModel):
@@ -28,7 +31,6 @@ class RunRecord(BaseModel):
         state: `active` until its clean-up is complete.
         jobs: Number of jobs; None before they were submitted.
         plan: Digest of the jobs, by which another job file is told from the same one.
-        submitted: How many of them, in the order of `jobs.jsonl`, are known to be in the queue.
         fleet_id: The fleet, once requested.
         empty_looks: How often in a row the monitor found the queue empty.
         empty_since: Since when it does.
@@ -48,7 +50,6 @@ class RunRecord(BaseModel):
     config: dict[str, Any] = {}
     jobs: int | None = None
     plan: str = ""
-    submitted: int = 0
     fleet_id: str | None = None
     empty_looks: int = 0
     empty_since: datetime | None = None
@@ -159,12 +160,12 @@ def _begin_again(run: Run) -> RunRecord:
         failed: Any = [{"Key": item["Key"]} for item in page.get("Contents", [])]
         if failed:
             run.aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": failed, "Quiet": True})
+    note_submitted(run, 0)
     return update(
         run,
         state="active",
         started_at=datetime.now(UTC),
         ended_at=None,
-        submitted=0,
         note="",
         empty_looks=0,
         empty_since=None,
@@ -215,9 +216,43 @@ def _no_run(config: RunConfig, run_id: str | None) -> NotFound:
     )
 
 
+def submitted(run: Run) -> int:
+    """How many of the run's jobs, in the order of `jobs.jsonl`, are known to be in the queue."""
+    text = read(run, "submitted.json")
+    return 0 if text is None else int(json.loads(text)["submitted"])
+
+
+def note_submitted(run: Run, jobs: int) -> None:
+    """Note how many jobs are in the queue.
+
+    In an object of its own: it is written many times, while others may change `run.json`.
+    """
+    put(run, "submitted.json", json.dumps({"submitted": jobs}))
+
+
 def job_lines(run: Run) -> Iterator[str]:
-    """The job messages of the run, in their order."""
-    body = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=run.key("jobs.jsonl"))["Body"]
-    for line in body.iter_lines():
-        if line:
-            yield line.decode()
+    """The job messages of the run, in their order, however many there are."""
+    rest = b""
+    for block in _blocks(run, run.key("jobs.jsonl")):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from (line.decode() for line in lines if line)
+    if rest:
+        yield rest.decode()
+
+
+def _blocks(run: Run, key: str) -> Iterator[bytes]:
+    # A request a block: S3 may close a connection that is read as slowly as jobs are sent.
+    start, size = 0, 1
+    while start < size:
+        try:
+            found = run.aws.s3.get_object(
+                Bucket=run.config.aws_bucket, Key=key, Range=f"bytes={start}-{start + BLOCK - 1}"
+            )
+        except ClientError as error:
+            if error_code(error) == "InvalidRange":
+                return  # no byte at all: a plan without jobs
+            raise
+        block = found["Body"].read()
+        size = int(found["ContentRange"].rpartition("/")[2])
+        start += len(block)
+        yield block

@@ -1,15 +1,19 @@
 """What became of each job: the result records in S3, and the account that must balance."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
+
+import orjson
 
 from blocks.errors import JobFileError
 from tasks import record
+from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
+from tasks.parallel import in_order
 from tasks.queues import find_queue, peek
 from tasks.run import Run
 
@@ -27,13 +31,13 @@ class Account:
         failed: Those given up, with a reason.
     """
 
-    submitted: frozenset[str] = frozenset()
-    succeeded: frozenset[str] = frozenset()
-    skipped: frozenset[str] = frozenset()
-    failed: frozenset[str] = frozenset()
+    submitted: Set[str] = frozenset()
+    succeeded: Set[str] = frozenset()
+    skipped: Set[str] = frozenset()
+    failed: Set[str] = frozenset()
 
-    @property
-    def open(self) -> frozenset[str]:
+    @cached_property
+    def open(self) -> Set[str]:
         """Jobs that have no result: queued, running, or lost."""
         return self.submitted - self.succeeded - self.skipped - self.failed
 
@@ -60,31 +64,26 @@ def balance(submitted: Iterable[str], results: Mapping[str, Iterable[str]]) -> A
     up may be done after all: a success counts before a skip, and a skip before a failure. Records
     of jobs that were not submitted by this run are left out.
     """
-    jobs = frozenset(submitted)
-    succeeded = jobs & frozenset(results.get("succeeded", ()))
-    skipped = jobs & frozenset(results.get("skipped", ())) - succeeded
-    failed = jobs & frozenset(results.get("failed", ())) - succeeded - skipped
+    jobs = _as_set(submitted)
+    of_run = {status: jobs & _as_set(results.get(status, ())) for status in STATUSES}
+    succeeded = of_run["succeeded"]
+    skipped = of_run["skipped"] - succeeded
+    failed = of_run["failed"] - succeeded - skipped
     return Account(jobs, succeeded, skipped, failed)
 
 
-def job_ids(run: Run) -> frozenset[str]:
+def _as_set(ids: Iterable[str]) -> Set[str]:
+    return ids if isinstance(ids, Set) else frozenset(ids)
+
+
+def job_ids(run: Run) -> JobIds:
     """The ids of all jobs of the run."""
-    return frozenset(json.loads(line)["job_id"] for line in record.job_lines(run))
+    return JobIds(orjson.loads(line)["job_id"] for line in record.job_lines(run))
 
 
-def result_keys(run: Run) -> dict[str, list[str]]:
+def result_keys(run: Run) -> dict[str, JobIds]:
     """Job ids by status, read off the keys of the result records."""
-    found: dict[str, list[str]] = {status: [] for status in STATUSES}
-    prefix = run.key("results/")
-    pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
-        Bucket=run.config.aws_bucket, Prefix=prefix
-    )
-    for page in pages:
-        for item in page.get("Contents", []):
-            status, _, name = item["Key"].removeprefix(prefix).partition("/")
-            if status in found:
-                found[status].append(name.removesuffix(".json"))
-    return found
+    return {status: listed(run, run.key(f"results/{status}/")) for status in STATUSES}
 
 
 def account(run: Run, submitted: Iterable[str] | None = None) -> Account:
@@ -98,7 +97,7 @@ def account(run: Run, submitted: Iterable[str] | None = None) -> Account:
 
 
 def read_results(run: Run, status: str, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The result records of some jobs."""
+    """The result records of some jobs, in their order, however many there are."""
 
     def read(job_id: str) -> dict[str, Any]:
         key = run.key(f"results/{status}/{job_id}.json")
@@ -106,11 +105,10 @@ def read_results(run: Run, status: str, ids: Iterable[str]) -> Iterator[dict[str
         result: dict[str, Any] = json.loads(body)
         return result
 
-    with ThreadPoolExecutor(16, thread_name_prefix="results") as pool:
-        yield from pool.map(read, sorted(ids))
+    return in_order(read, ids, 16, "results")
 
 
-def claim_dead_letters(run: Run, open_jobs: frozenset[str]) -> int:
+def claim_dead_letters(run: Run, open_jobs: Set[str]) -> int:
     """Give a result to jobs that SQS itself moved to the dead-letter queue.
 
     A worker that is killed cannot write why. When that has happened as often as `job_retries`

@@ -1,125 +1,218 @@
-"""Job messages to the queue: ten a batch, many batches at a time, none lost and none twice."""
+"""Jobs to the queue: planned once, sent in order, none lost, and none twice that a user would see.
+
+The plan is written into the run's record before anything is sent. What is sent is read from there,
+so that a submission that was broken off goes on with the same jobs where it was.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from tenacity import (
-    RetryError,
-    Retrying,
-    retry_if_result,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from s3transfer.manager import TransferConfig, TransferManager
 
-from blocks.errors import DcpError, InputError, Problem
+from blocks.errors import InputError, JobFileError, Problem
 from tasks import record
 from tasks.aws import aws_task
+from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
-from tasks.machines import batches
+from tasks.parallel import AHEAD, in_order
+from tasks.results import job_ids
 from tasks.run import Run
+from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as Entry
+PARALLEL = 32  # requests at a time, as many as a client keeps connections
+NOTED = 1000  # jobs between two notes of how far the submission is
+# The jobs after the last note but one, and the batches on their way.
+MOST_TWICE = 2 * (NOTED + MOST_MESSAGES) + MOST_MESSAGES * PARALLEL * AHEAD
+"""The most jobs that are sent again by a submission that is continued after it was killed."""
 
-BATCH = 10  # the most messages that SQS takes in a request
-PARALLEL = 16
-CHUNK = 1000  # jobs between two notes of how far the submission is
+# A part is read from the file as it is sent; four are enough to keep a connection busy.
+UPLOAD = TransferConfig(max_request_concurrency=4)
 
 
-def send_batch(sqs: "SQSClient", url: str, bodies: list[str]) -> None:
-    """Send at most ten messages, again and again those that SQS did not take.
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a run as a file, a message a line.
 
-    A batch may fail in part (SQS API Reference, SendMessageBatch): the answer names the messages
-    that failed and whose fault it was.
-
-    Raises:
-        DcpError: SQS refused a message for its content, or kept failing.
+    Attributes:
+        file: Where it lies on this computer.
+        jobs: Number of jobs.
+        digest: By which the same jobs are known again.
     """
-    left: list[Entry] = [
-        {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)
-    ]
 
-    def send() -> bool:
-        failed = sqs.send_message_batch(QueueUrl=url, Entries=left).get("Failed", [])
-        for failure in failed:
-            if failure["SenderFault"]:
-                raise DcpError(
-                    f"SQS refused a job message: {failure['Code']} {failure.get('Message', '')}; "
-                    f"the message was {bodies[int(failure['Id'])][:300]}"
-                )
-        again = {failure["Id"] for failure in failed}
-        left[:] = [entry for entry in left if entry["Id"] in again]
-        return bool(left)
-
-    try:
-        Retrying(
-            retry=retry_if_result(bool),
-            wait=wait_random_exponential(multiplier=0.2, max=10),
-            stop=stop_after_attempt(10),
-        )(send)
-    except RetryError as error:
-        raise DcpError(f"SQS did not take {len(left)} job messages in ten attempts") from error
+    file: Path
+    jobs: int
+    digest: str
 
 
-@aws_task("plan")
 def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
     """Write the jobs into the run's record, unless they are there; returns their number.
 
+    The messages go through a temporary file, so that they need no memory. They are taken once, and
+    only the upload is repeated when S3 is out of reach.
+
     Raises:
         InputError: The run has other jobs already.
+        JobFileError: A message is larger than SQS takes.
     """
-    bodies = [message.body for message in messages]
-    plan = hashlib.sha256("\n".join(bodies).encode()).hexdigest()
+    with tempfile.TemporaryDirectory(prefix="dcp-plan-") as folder:
+        return _keep(run, _spool(messages, Path(folder) / "jobs.jsonl"))
+
+
+def _spool(messages: Iterable[JobMessage], file: Path) -> Plan:
+    jobs, digest = 0, hashlib.sha256()
+    with file.open("wb") as lines:
+        for message in messages:
+            body = message.body.encode()
+            if len(body) > MOST_BYTES:
+                raise _too_large(message, len(body))
+            line = body + b"\n"
+            lines.write(line)
+            digest.update(line)
+            jobs += 1
+    return Plan(file, jobs, digest.hexdigest())
+
+
+def _too_large(message: JobMessage, size: int) -> JobFileError:
+    return JobFileError(
+        Problem(
+            f"job {message.metadata[:200]}",
+            "Metadata",
+            "makes a message larger than SQS takes",
+            got=f"{size:,} bytes",
+            allowed=f"at most {MOST_BYTES:,} bytes",
+            remedy="Shorten the values of its group, or the paths of its job file.",
+        )
+    )
+
+
+@aws_task("plan")
+def _keep(run: Run, plan: Plan) -> int:
     found = record.load(run)
     if found is not None and found.jobs is not None:
-        if found.plan != plan:
+        if found.plan != plan.digest:
             raise InputError(
                 Problem(
                     f"run {run.run_id}",
                     "job",
                     f"has {found.jobs} other jobs already",
-                    got=f"another job file, of {len(bodies)} jobs",
+                    got=f"another job file, of {plan.jobs} jobs",
                     remedy="A run has one job file: begin another run (dcp-setup) for this one.",
                 )
             )
         return found.jobs
-    record.put(run, "jobs.jsonl", "\n".join(bodies) + "\n")
-    record.update(run, jobs=len(bodies), plan=plan)
-    return len(bodies)
+    with TransferManager(run.aws.s3, UPLOAD) as transfers:
+        where = (run.config.aws_bucket, run.key("jobs.jsonl"))
+        transfers.upload(str(plan.file), *where, {"ContentType": "application/jsonl"}).result()
+    # Only a plan that is there as a whole is one.
+    record.update(run, jobs=plan.jobs, plan=plan.digest)
+    return plan.jobs
 
 
 @aws_task("send jobs")
 def send_jobs(run: Run, queue_url: str, told: Callable[[int], Any] = lambda _: None) -> int:
     """Send the jobs of the run's record that are not in the queue yet.
 
-    How far it is stands in the record after every thousand jobs, so that a submission that was
-    broken off is continued. At most the last thousand are sent twice then, which does no harm: a
+    How far it is stands in the record, so that a submission that was broken off, in whatever way,
+    is continued. At most the last `MOST_TWICE` jobs are sent twice then, which does no harm: a
     worker that receives a job done already in this run only deletes the message.
 
     Args:
         run: The run.
         queue_url: The job queue.
-        told: Called with the number of jobs sent so far.
+        told: Called with the number of jobs that are in the queue, now and then.
 
     Returns:
         The number of jobs of the run.
     """
-    found = record.load(run)
-    sent = found.submitted if found else 0
-    lines = islice(record.job_lines(run), sent, None)
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="submit") as pool:
-        for chunk in batches(lines, CHUNK):
-            sends = [
-                pool.submit(send_batch, run.aws.sqs, queue_url, bodies)
-                for bodies in batches(chunk, BATCH)
-            ]
-            for done in sends:
-                done.result()
-            sent += len(chunk)
-            record.update(run, submitted=sent)
-            told(sent)
-    return sent
+
+    def send(bodies: list[str]) -> int:
+        send_batch(run.aws.sqs, queue_url, bodies)
+        return len(bodies)
+
+    progress = Progress(run, told)
+    lines = islice(record.job_lines(run), progress.sent, None)
+    with progress, closing(in_order(send, within_limits(lines), PARALLEL, "submit")) as taken:
+        for jobs in taken:
+            progress.add(jobs)
+    return progress.sent
+
+
+class Progress:
+    """How far the submission is: counted, told, and noted in the record beside the sending.
+
+    A note is on its way while jobs go on being sent, so that its request costs no time; the next is
+    begun only after it.
+    """
+
+    def __init__(self, run: Run, told: Callable[[int], Any]) -> None:
+        self.run = run
+        self.told = told
+        self.sent = self.begun = record.submitted(run)
+        self.note: Future[None] | None = None
+        self.notes = ThreadPoolExecutor(1, thread_name_prefix="progress")
+
+    def __enter__(self) -> None:
+        self.told(self.sent)
+
+    def add(self, jobs: int) -> None:
+        """So many more jobs are in the queue, the next ones in the order of the plan."""
+        self.sent += jobs
+        if self.sent - self.begun >= NOTED:
+            self.write()
+
+    def write(self) -> None:
+        """Note and tell how far it is."""
+        if self.note is not None:
+            self.note.result()
+        self.note = self.notes.submit(record.note_submitted, self.run, self.sent)
+        self.begun = self.sent
+        self.told(self.sent)
+
+    def __exit__(self, *_: object) -> None:
+        """Note what was sent, also when the sending failed."""
+        with self.notes:
+            self.write()
+        if self.note is not None:
+            self.note.result()
+
+
+def done_ids(run: Run) -> JobIds:
+    """The jobs that a run of this app has done, whenever that was.
+
+    A worker notes each success in `dcp/<app_name>/done/<job_id>.json`. The same job has the same id
+    in every run: the same group, pipeline, CSV and output by name. Whether their contents are the
+    same too, only a worker looks (`check_if_done_exact`).
+    """
+    return listed(run, f"{run.names.record_prefix}done/")
+
+
+class Undone:
+    """The messages of jobs that are not done yet.
+
+    Attributes:
+        left_out: How many were done, of those taken so far.
+    """
+
+    def __init__(self, messages: Iterable[JobMessage], done: JobIds) -> None:
+        self.messages = messages
+        self.done = done
+        self.left_out = 0
+
+    def __iter__(self) -> Iterator[JobMessage]:
+        for message in self.messages:
+            if message.job_id in self.done:
+                self.left_out += 1
+            else:
+                yield message
+
+
+def count_done(run: Run) -> int:
+    """How many of the run's planned jobs an earlier run of the app has done."""
+    return len(job_ids(run) & done_ids(run))

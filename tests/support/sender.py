@@ -1,0 +1,17 @@
+"""Sends the jobs of a run and prints how many are sent: `sender.py APP ENDPOINT RUN QUEUE`."""
+
+import sys
+
+from recorded_run import config_at
+
+from tasks.aws import Aws
+from tasks.run import Run
+from tasks.submit import send_jobs
+
+app, endpoint_url, run_id, queue = sys.argv[1:]
+config = config_at(endpoint_url, app)
+send_jobs.fn(
+    Run(config, run_id, Aws.connect(config.credentials, config.aws_region)),
+    queue,
+    lambda sent: print(sent, flush=True),  # noqa: T201 (what the test reads)
+)
