@@ -4,6 +4,7 @@ from prefect_aws import AwsCredentials
 
 from blocks.fleet_template import FleetTemplate
 from blocks.job_file import JobFile
+from blocks.profile import Profile
 from blocks.run_config import RunConfig
 
-__all__ = ["AwsCredentials", "FleetTemplate", "JobFile", "RunConfig"]
+__all__ = ["AwsCredentials", "FleetTemplate", "JobFile", "Profile", "RunConfig"]

@@ -4,8 +4,12 @@ Whoever knows an app's name can find, continue or end its run from any machine: 
 composes a name.
 """
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import ClassVar
+
+LONGEST_APP = 64  # characters (blocks.settings.AppName)
 
 
 @dataclass(frozen=True)
@@ -105,3 +109,17 @@ class Names:
     def tags(self, run_id: str) -> dict[str, str]:
         """The tags of every taggable resource of a run."""
         return {self.app_tag: self.app, self.run_tag: run_id}
+
+
+def app_of(app: str, part: str) -> str:
+    """The name of an app of its own for a part of an app's work, such as a plate or a step.
+
+    `<app>_<part>`, as DCP names its steps. What an app's name cannot hold is replaced, and a digest
+    then keeps the names of two parts apart.
+    """
+    whole = f"{app}_{part}"
+    name = re.sub("[^A-Za-z0-9_-]", "-", whole).lstrip("-_")
+    if name == whole and len(name) <= LONGEST_APP:
+        return name
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:6]
+    return f"{name[: LONGEST_APP - 7]}_{digest}"

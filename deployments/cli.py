@@ -5,11 +5,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from deployments.commands import importing, local
+from deployments.commands import check, importing, local
 from deployments.local.aws import EmulatorError
 from deployments.local.prefect_server import PrefectError
 
-COMMANDS = (local, importing)
+COMMANDS = (check, local, importing)
 FAILED = 1
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from prefect import Flow, flow
@@ -12,21 +13,23 @@ from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound
 from blocks.reading import load_fleet
 from flows.cleanup import cleanup
+from flows.consent import settle
 from flows.logger import log
 from flows.monitor import monitor
+from flows.preflight import look
 from flows.running import this_run_id
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
 from tasks.cleanup import clean_up
+from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
 from tasks.opening import open_existing, open_job_file, open_new
-from tasks.preflight import check
 from tasks.report import write_report
 from tasks.run import Run, new_run_id
-from tasks.submit import write_plan
+from tasks.submit import Undone, done_ids, write_plan
 
 
 def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -141,12 +144,16 @@ def dcp(
     job: str,
     fleet: str | None = None,
     credentials: str | None = None,
+    plates: list[str] | None = None,
     settings: dict[str, Any] | None = None,
+    undone: bool = False,
+    accept_cost: bool = False,
 ) -> State[Any]:
     """Analyse all jobs of a job file with CellProfiler, on machines of their own.
 
-    Whatever happens, the machines are ended: on success, after a failure in any step, and when
-    the run is cancelled.
+    Everything that can be known before is looked at first, and an error stops the run before
+    anything is made. Whatever happens then, the machines are ended: on success, after a failure in
+    any step, and when the run is cancelled.
 
     Args:
         config: Run config: block name, local path or s3:// path.
@@ -154,7 +161,10 @@ def dcp(
         fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
             the account's default network.
         credentials: AwsCredentials block to use in place of the config's own.
+        plates: Plates to run in place of the job file's own.
         settings: Keys of the run config that take the place of the config's own.
+        undone: Leave out the jobs that an earlier run of the app has done.
+        accept_cost: Start also when the run may cost more than the config's cost_limit.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
@@ -162,14 +172,23 @@ def dcp(
     try:
         run = open_new(config, this_run_id(), credentials, settings)
         template = load_fleet(fleet, run.config.credentials)
-        jobs = open_job_file(run, job)
-        check(run, jobs, job)
+        sets = open_job_file(job, run.config.credentials).sets(plates or (), job)
         with Csvs(run) as csvs:
-            begin(run, messages(jobs.sets(where=job), run.run_id, csvs), template)
+            settle(look(run, sets, job, csvs, template), accept_cost)
+            done = done_ids(run) if undone else JobIds()
+            todo = Undone(messages(sets, run.run_id, csvs), done)
+            jobs = iter(todo)
+            first = next(jobs, None)
+            if first is None:
+                return Completed(message=f"no run: all {todo.left_out} jobs are done already")
+            named = plates or [one.plate for one in sets if one.plate]
+            begin(run, chain([first], jobs), template, named)
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
     log(f"run {run.run_id} of app {run.names.app}")
+    if undone:
+        log(f"{todo.left_out} jobs are left out: they are done already")
     same = {
         "config": config,
         "run_id": run.run_id,

@@ -1,5 +1,6 @@
 """What a look before the start found: findings, and how they are shown. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +40,12 @@ def by_level(findings: Iterable[Finding]) -> list[Finding]:
 def errors(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     """The problems that stop the run."""
     return tuple(finding.problem for finding in findings if finding.level == "error")
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """The number of findings of each level in one line."""
+    numbers = Counter(finding.level for finding in findings)
+    return ", ".join(f"{numbers[level]} {level}s" for level in LEVELS)
 
 
 def rows(findings: Iterable[Finding]) -> list[dict[str, str]]:

@@ -35,6 +35,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     run.add_argument(
         "--output", required=True, type=Path, metavar="DIR", help="where outputs are copied to"
     )
+    run.add_argument(
+        "--plates",
+        nargs="+",
+        default=[],
+        metavar="PLATE",
+        help="plates in place of the job file's own; where none are named, all in --data",
+    )
     run.add_argument("--fleet", metavar="FILE", help="fleet template, or a DCP fleet file")
     run.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there")
 
@@ -65,6 +72,7 @@ def _run(given: argparse.Namespace) -> int:
                 report=given.report,
                 home=home,
                 port=port,
+                plates=tuple(given.plates),
             )
         )
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,21 @@ from prefect.exceptions import TerminationSignal
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
+from blocks.expansion import PLATE_MARK, shared_keys
 from blocks.groups import joined
-from blocks.job_file import JobFile, parse_job_file
+from blocks.job_file import JobFile
+from blocks.job_sets import JobSet
 from blocks.reading import parse_config, parse_fleet, read_text
 from deployments.local.aws import Emulator, start_emulator
-from deployments.local.buckets import empty_into, fill_bucket, make_bucket
+from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
 from deployments.local.prefect_server import ends_undisturbed, start_server
 from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
 from tasks import record
 from tasks.aws import Aws
 from tasks.cleanup import left_running
+from tasks.opening import open_job_file
+from tasks.plates import plates_in, plates_named
 from tasks.report import Report, make_report
 from tasks.results import account
 from tasks.run import Run
@@ -44,6 +48,7 @@ class Request:
     Attributes:
         config: Run config file.
         job: Job file.
+        plates: Plates in place of the job file's own; where none are named, those in `data`.
         data: Folder that is the content of every bucket.
         output: Folder that the outputs are copied to.
         fleet: Fleet template or DCP fleet file.
@@ -60,14 +65,23 @@ class Request:
     report: Path | None
     home: Path
     port: int
+    plates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a request, read and found sound."""
+    """The files of a request, read and found sound.
+
+    Attributes:
+        config: The run config.
+        sets: The jobs.
+        plates: Plates in place of the job file's own.
+        fleet: The fleet template.
+    """
 
     config: RunConfig
-    jobs: JobFile
+    sets: tuple[JobSet, ...]
+    plates: tuple[str, ...]
     fleet: FleetTemplate
 
 
@@ -85,7 +99,7 @@ def read_inputs(request: Request) -> Inputs:
     config = parse_config(
         read_text(request.config), request.config, without=ACCOUNT_KEYS, defaults=HERE
     )
-    jobs = parse_job_file(read_text(request.job), request.job)
+    jobs = open_job_file(request.job)
     fleet = parse_fleet(read_text(request.fleet), request.fleet) if request.fleet else None
     if not request.data.is_dir():
         raise NotFound(Problem(str(request.data), "--data", "is not a folder"))
@@ -94,7 +108,16 @@ def read_inputs(request: Request) -> Inputs:
         if request.report.is_dir():
             raise ConfigError(Problem(str(request.report), "--report", "is a folder"))
         _check_writable(request.report.parent, "--report")
-    return Inputs(config, jobs, fleet or FleetTemplate())
+    plates = request.plates or _plates_in(request.data, jobs)
+    return Inputs(config, jobs.sets(plates, request.job), plates, fleet or FleetTemplate())
+
+
+def _plates_in(data: Path, jobs: JobFile) -> tuple[str, ...]:
+    """The plates whose data file is in the folder, where the job file leaves them open."""
+    data_file = shared_keys(jobs)["data_file"]
+    if plates_named(jobs) or PLATE_MARK not in data_file:
+        return ()
+    return tuple(plates_in((key for key, _ in files_of(data)), data_file))
 
 
 def _check_writable(folder: Path, option: str) -> None:
@@ -134,7 +157,7 @@ def run(request: Request) -> int:
             fill_buckets(config, request.data)
             await_server()
             say(f"Prefect: http://127.0.0.1:{request.port}")
-            return _run(request, Inputs(config, inputs.jobs, inputs.fleet))
+            return _run(request, replace(inputs, config=config))
     except InputError as error:
         say(str(error))
         return BAD_INPUT
@@ -157,7 +180,7 @@ def save_blocks(inputs: Inputs) -> None:
 
 def _run(request: Request, inputs: Inputs) -> int:
     save_blocks(inputs)
-    failure = _flow(request.job)
+    failure = _flow(request.job, inputs.plates)
     aws = Aws.connect(inputs.config.credentials, inputs.config.aws_region)
     run = Run(inputs.config, record.latest_id(aws, inputs.config) or "", aws)
     report = _report(run)
@@ -186,15 +209,18 @@ def _hand_over(request: Request, inputs: Inputs, run: Run, report: Report, left:
         told = report.as_json() | {"left_running": left}
         request.report.parent.mkdir(parents=True, exist_ok=True)
         request.report.write_text(json.dumps(told, indent=1) + "\n")
-    prefix = joined(inputs.jobs.output) + "/"
-    files = empty_into(run.aws.s3, run.config.outputs_bucket, [prefix], request.output)
+    prefixes = {joined(jobs.output) + "/" for jobs in inputs.sets}
+    files = empty_into(run.aws.s3, run.config.outputs_bucket, prefixes, request.output)
     say(f"{files} files of outputs in {request.output}")
 
 
-def _flow(job: str) -> BaseException | None:
+def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:
     """Run `dcp/full-run`'s flow; returns what went wrong, if anything did."""
     try:
-        state: State[Any] = dcp(BLOCK, job, fleet=BLOCK, return_state=True)
+        # What it would cost in an account is told, and is no reason to ask here.
+        state: State[Any] = dcp(
+            BLOCK, job, fleet=BLOCK, plates=list(plates), accept_cost=True, return_state=True
+        )
     except (KeyboardInterrupt, TerminationSignal):
         return DcpError("the run was broken off")
     if state.is_completed():

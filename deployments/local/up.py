@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from blocks.errors import InputError
@@ -19,7 +20,6 @@ from deployments.local.prefect_server import (
 )
 from deployments.local.run import (
     BAD_INPUT,
-    Inputs,
     Request,
     fill_buckets,
     read_inputs,
@@ -66,7 +66,7 @@ def up(
             leave_account()
             await_server = stack.enter_context(start_server(home, port))
             emulator = stack.enter_context(start_emulator(scratch / "aws", worker_python()))
-            here = Inputs(settings_here(inputs.config, emulator), inputs.jobs, inputs.fleet)
+            here = replace(inputs, config=settings_here(inputs.config, emulator))
             fill_buckets(here.config, request.data)
             await_server()
             save_blocks(here)

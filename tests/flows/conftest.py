@@ -40,7 +40,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def make_lab(
     prefect: None, emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Callable[..., Lab]:
-    """Makes an app whose buckets, pipeline and data file are there."""
+    """Makes an app whose bucket is there."""
 
     def make(endpoint_url: str = emulator.endpoint_url, **settings: Any) -> Lab:
         name = "".join(filter(str.isalnum, request.node.name.removeprefix("test").title()))[:30]
@@ -66,8 +66,6 @@ def make_lab(
         config = load_config(str(path))
         aws = Aws.connect(config.credentials, config.aws_region)
         make_bucket(aws.s3, config.aws_bucket, config.aws_region)
-        for key in ("p/a.cppipe", "p/a.csv"):
-            aws.s3.put_object(Bucket=config.aws_bucket, Key=key, Body=b"x")
         return Lab(tmp_path, str(path), config, aws)
 
     return make

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 
 import flows.full_run
 from blocks import AwsCredentials
-from blocks.errors import AwsRefused, FleetError, InputError, NotFound
+from blocks.errors import AwsRefused, FleetError, InputError
 from deployments.local.aws import Emulator, start_emulator
 from flows.full_run import dcp
 from flows.setup import setup
@@ -109,9 +109,10 @@ def test_the_fleet_shrinks_to_the_work_without_breaking_a_job_off(
 
 
 def test_a_missing_pipeline_is_told_before_anything_is_made(lab: Lab) -> None:
+    job = lab.jobs("A01")
     lab.aws.s3.delete_object(Bucket=lab.settings.aws_bucket, Key="p/a.cppipe")
-    error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
-    assert isinstance(error, NotFound)
+    error = result(dcp(lab.config, job, return_state=True))
+    assert isinstance(error, InputError)
     assert "p/a.cppipe" in str(error)
     assert lab.run().run_id == ""
     assert find_queue(lab.aws.sqs, lab.settings.names.queue) is None
@@ -121,7 +122,7 @@ def test_a_missing_pipeline_is_told_before_anything_is_made(lab: Lab) -> None:
 def test_a_missing_bucket_is_told_before_anything_is_made(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(source_bucket="there-is-no-such-bucket")
     error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
-    assert isinstance(error, NotFound)
+    assert isinstance(error, InputError)
     assert "source_bucket" in str(error)
     assert "there-is-no-such-bucket" in str(error)
     assert find_queue(lab.aws.sqs, lab.settings.names.queue) is None

@@ -1,0 +1,110 @@
+"""Flow runs that another flow run starts, waits for and ends."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import Flow, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from blocks.errors import NotFound, Problem
+from flows.logger import log
+
+LOOK_SECONDS = 5
+OUTAGE_SECONDS = 1800  # Prefect may be out of reach for so long before the waiting is given up
+
+
+def run_each(
+    deployment: str, runs: Mapping[str, dict[str, Any]], at_a_time: int, parent: UUID
+) -> dict[str, State[Any]]:
+    """Start a run of a deployment for each name, so many at a time, and wait for all of them.
+
+    A run that fails stops no other. When this is broken off, those that run are cancelled.
+
+    Args:
+        deployment: `flow/deployment`.
+        runs: Parameters by name.
+        at_a_time: The most runs at a time.
+        parent: The flow run that this is called in.
+
+    Returns:
+        How each ended, by name.
+
+    Raises:
+        NotFound: There is no such deployment.
+    """
+    waiting = deque(runs.items())
+    running: dict[str, UUID] = {}
+    ended: dict[str, State[Any]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                name, parameters = waiting.popleft()
+                running[name] = _start(deployment, name, parameters)
+            time.sleep(LOOK_SECONDS)
+            for name, state in {name: _state(one) for name, one in running.items()}.items():
+                if state is not None and state.is_final():
+                    del running[name]
+                    ended[name] = state
+                    log(f"{name}: {told(state)}")
+    except BaseException:
+        cancel_children(parent)
+        raise
+    return ended
+
+
+def told(state: State[Any]) -> str:
+    """How a run ended, in words."""
+    return f"{state.name}: {state.message}" if state.message else str(state.name)
+
+
+def children_of(parent: UUID) -> list[FlowRun]:
+    """The flow runs that a flow run has started."""
+    by_parent = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent]))
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=by_parent, limit=200)
+
+
+def cancel_children(parent: UUID) -> None:
+    """Cancel whatever a flow run has started and what has not ended; each cleans up by itself."""
+    for child in children_of(parent):
+        if child.state is None or not child.state.is_final():
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(child.id, Cancelling())
+
+
+def cancel_left_children(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel what a flow run has started that was cancelled itself, or whose process was killed."""
+    cancel_children(flow_run.id)
+
+
+def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
+    start: Callable[..., Any] = run_deployment
+    try:
+        made: FlowRun = start(deployment, parameters=parameters, flow_run_name=name, timeout=0)
+    except ObjectNotFound as error:
+        remedy = "Deploy it: prefect deploy --all --prefect-file deployments/prefect.yaml."
+        raise NotFound(
+            Problem(f"deployment {deployment}", "", "is not there", remedy=remedy)
+        ) from (error)
+    log(f"{name} is started: flow run {made.id}")
+    return made.id
+
+
+def _state(flow_run: UUID) -> State[Any] | None:
+    patient = Retrying(
+        retry=retry_if_exception_type(httpx.HTTPError),
+        wait=wait_random_exponential(max=60),
+        stop=stop_after_delay(OUTAGE_SECONDS),
+        reraise=True,
+    )
+    with get_client(sync_client=True) as client:
+        return patient(client.read_flow_run, flow_run).state

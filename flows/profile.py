@@ -1,0 +1,127 @@
+"""A profile: standard steps in their order, each a run of its own."""
+
+import json
+import re
+from typing import Any
+
+from prefect import Flow, flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Completed, Failed
+
+from blocks.errors import InputError
+from blocks.profile import PlannedStep, goes_on
+from flows.children import children_of
+from flows.full_run import dcp, end_broken_off
+from flows.logger import log
+from tasks import record
+from tasks.opening import open_new, open_profile
+from tasks.run import Run
+
+
+def end_left_steps(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Clean up after the step of a profile that was cancelled, or whose process was killed."""
+    for child in children_of(flow_run.id):
+        end_broken_off(flow, child, state)
+
+
+@flow(name="dcp-profile", on_cancellation=[end_left_steps], on_crashed=[end_left_steps])
+def run_profile(
+    config: str,
+    profile: str,
+    fleet: str | None = None,
+    credentials: str | None = None,
+    plates: list[str] | None = None,
+    settings: dict[str, Any] | None = None,
+    undone: bool = False,
+    accept_cost: bool = False,
+) -> State[Any]:
+    """Run the steps of a profile, each when the one before it is complete.
+
+    A step whose failed jobs are more than the profile's failed_share, or whose run ended before
+    its jobs did, is the last.
+
+    Args:
+        config: Run config: block name, local path or s3:// path.
+        profile: Profile: block name, local path or s3:// path.
+        fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
+            the account's default network.
+        credentials: AwsCredentials block to use in place of the config's own.
+        plates: Plates to run in place of the profile's own.
+        settings: Keys of the run config, for all steps; those of a step take their place.
+        undone: Leave out the jobs that an earlier run of a step has done.
+        accept_cost: Start also steps that may cost more than the config's cost_limit.
+
+    Returns:
+        Completed when every step was run, else Failed; either names each step with its counts.
+    """
+    try:
+        asking = open_new(config, "", credentials, settings)
+        chosen = open_profile(profile, asking.config.credentials)
+        steps = chosen.planned(profile)
+        # What is wrong with a later step is told before the first one has cost hours.
+        for step in steps:
+            open_new(config, "", credentials, {**(settings or {}), **step.settings})
+            step.job.sets(plates or (), f"{profile}: {step.name}")
+    except InputError as error:
+        # As a state, not raised: Prefect would log a traceback above what the reader needs.
+        return Failed(message=str(error), data=error)
+    done: list[str] = []
+    for number, step in enumerate(steps, 1):
+        log(f"step {number} of {len(steps)}: {step.name}, app {step.app}")
+        own = {**(settings or {}), **step.settings}
+        app = open_new(config, "", credentials, own)
+        before = record.latest_id(app.aws, app.config)
+        state: State[Any] = dcp(
+            config=config,
+            job=_saved(step),
+            fleet=fleet,
+            credentials=credentials,
+            plates=plates,
+            settings=own,
+            undone=undone,
+            accept_cost=accept_cost,
+            return_state=True,
+        )
+        done.append(f"{step.name}: {state.message}")
+        stop = "" if state.is_completed() else _stop(app, before, chosen.failed_share)
+        if stop:
+            left = ", ".join(one.name for one in steps[number:])
+            done.append(
+                f"stopped after {step.name}: {stop}" + (f"; not run: {left}" if left else "")
+            )
+            return Failed(message="\n".join(done))
+    return Completed(message="\n".join(done))
+
+
+def _saved(step: PlannedStep) -> str:
+    """Save a step's job file as a block, under the name of its app; returns the block's name.
+
+    Whoever wants to run the step alone finds it there.
+    """
+    name = re.sub("[^a-z0-9]+", "-", step.app.lower()).strip("-")
+    step.job.save(name, overwrite=True)
+    return name
+
+
+def _stop(app: Run, before: str | None, failed_share: float) -> str:
+    """Why the step after one that did not succeed in all may not start; "" when it may.
+
+    Args:
+        app: Names the step's app.
+        before: The app's newest run before the step.
+        failed_share: The part of its jobs that may fail.
+    """
+    newest = record.latest_id(app.aws, app.config)
+    text = record.read(Run(app.config, newest, app.aws), "report.json") if newest else None
+    if newest == before or text is None:
+        return "it was not begun"
+    report = json.loads(text)
+    submitted, failed, lost = (int(report[key]) for key in ("submitted", "failed", "lost"))
+    if goes_on(submitted, failed, lost, failed_share):
+        return ""
+    if lost:
+        return f"{lost} of {submitted} jobs have no result"
+    return (
+        f"{failed} of {submitted} jobs failed ({failed / submitted:.1%}), more than the "
+        f"failed_share of {failed_share:.1%}"
+    )
