@@ -153,7 +153,9 @@ def _dead_letters(run: Run, found: Account) -> dict[str, JobRow]:
                 message = JobMessage.from_body(letter.body)
             except JobFileError:
                 continue  # another's, or one that was refused and has its record
-            if message.run_id != run.run_id or message.job_id not in found.open:
+            app = letter.attributes.get("dcp_app", run.names.app)
+            ours = (app, message.run_id) == (run.names.app, run.run_id)
+            if not ours or message.job_id not in found.open:
                 continue
             rows[message.job_id] = job_row(
                 run, "failed", _said(run, message, letter.attributes), message

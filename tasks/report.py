@@ -10,6 +10,7 @@ import json
 import logging
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -23,7 +24,7 @@ from tasks.figures import Figures
 from tasks.machine_time import cost_of
 from tasks.plate_pictures import Picture, draw
 from tasks.report_page import markdown
-from tasks.report_table import COLUMNS, job_rows, lost_result, planned
+from tasks.report_table import COLUMNS, JobRow, job_rows, lost_result, planned
 from tasks.results import Account, account, read_results
 from tasks.run import Run
 from tasks.telling import artifact_key, prefect_may_be_away
@@ -111,7 +112,7 @@ def make_report(run: Run, found: Account, note: str = "") -> Report:
     )
 
 
-def _lost(run: Run, found: Account, note: str) -> Any:
+def _lost(run: Run, found: Account, note: str) -> Iterator[dict[str, Any]]:
     for message in planned(run):
         if message.job_id in found.open:
             yield {
@@ -128,24 +129,8 @@ def write_report(run: Run, note: str = "") -> Report:
         run: The run, which has a record.
         note: Why the run ended before its jobs did.
     """
-    kept = record.load(run)
-    found = account(run, None if kept is not None and kept.jobs is not None else ())
-    report = make_report(run, found, note)
-    address = _put(run, report)
-    pictures: list[Picture] = []
-    if found.submitted:
-        figures = write_table(run, found, note)
-        report = replace(
-            report,
-            reasons=dict(figures.reasons.most_common()),
-            seconds=figures.seconds(),
-            slowest=[_short(row) for row in figures.slowest],
-            hours=_hours(kept),
-            cost=_cost(run),
-            table=f"s3://{run.config.aws_bucket}/{run.key(TABLE)}",
-        )
-        _put(run, report)
-        pictures = draw(run, figures.plates)
+    report, pictures = draw_up(run, note)
+    address = f"s3://{run.config.aws_bucket}/{run.key('report.json')}"
     with prefect_may_be_away():
         create_markdown_artifact(
             markdown(report, address, pictures),
@@ -155,8 +140,30 @@ def write_report(run: Run, note: str = "") -> Report:
     return report
 
 
-def _put(run: Run, report: Report) -> str:
-    return record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
+def draw_up(run: Run, note: str = "") -> tuple[Report, list[Picture]]:
+    """Draw up the report and its pictures, and write them into the run's record."""
+    kept = record.load(run)
+    found = account(run, None if kept is not None and kept.jobs is not None else ())
+    report = make_report(run, found, note)
+    _put(run, report)
+    if not found.submitted:
+        return report, []
+    figures = write_table(run, found, note)
+    report = replace(
+        report,
+        reasons=dict(figures.reasons.most_common()),
+        seconds=figures.seconds(),
+        slowest=[_short(row) for row in figures.slowest],
+        hours=_hours(kept),
+        cost=_cost(run),
+        table=f"s3://{run.config.aws_bucket}/{run.key(TABLE)}",
+    )
+    _put(run, report)
+    return report, draw(run, figures.plates)
+
+
+def _put(run: Run, report: Report) -> None:
+    record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
 
 
 def write_table(run: Run, found: Account, note: str) -> Figures:
@@ -182,7 +189,7 @@ def write_table(run: Run, found: Account, note: str) -> Figures:
     return figures
 
 
-def _short(row: Any) -> dict[str, Any]:
+def _short(row: JobRow) -> dict[str, Any]:
     return {
         "job_id": row.job_id,
         "Metadata": row.group,

@@ -1,0 +1,93 @@
+"""A run whose record is written by the test: jobs, and what became of them."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from blocks import RunConfig
+from deployments.local.buckets import make_bucket
+from tasks import record
+from tasks.aws import Aws
+from tasks.jobs import JobMessage
+from tasks.run import Run
+
+PIPELINE = "p/a.cppipe"
+
+
+def config_at(endpoint_url: str, app: str, **settings: Any) -> RunConfig:
+    """The config of an app, in the AWS at an endpoint."""
+    given: dict[str, Any] = {
+        "app_name": app,
+        "dockerhub_tag": "lab/worker:1",
+        "aws_bucket": f"{app.lower()}-bucket",
+        "aws_credentials": {
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+            "aws_client_parameters": {"endpoint_url": endpoint_url},
+        },
+    }
+    return RunConfig(**(given | settings))
+
+
+def new_run(config: RunConfig, run_id: str = "20260301-120000-abcdef") -> Run:
+    """A run that has begun, with its bucket."""
+    run = Run(config, run_id, Aws.connect(config.credentials, config.aws_region))
+    make_bucket(run.aws.s3, config.aws_bucket, config.aws_region)
+    record.begin(run)
+    return run
+
+
+def job(run: Run, metadata: str, pipeline: str = PIPELINE) -> JobMessage:
+    """A job of the run."""
+    return JobMessage(metadata, pipeline, "p/a.csv", "", "out", "", run.run_id)
+
+
+def plan(run: Run, jobs: Iterable[JobMessage]) -> list[JobMessage]:
+    """Write the plan of the run."""
+    planned = list(jobs)
+    record.put(run, "jobs.jsonl", "".join(message.body + "\n" for message in planned))
+    record.update(run, jobs=len(planned), submitted=len(planned))
+    return planned
+
+
+def result(run: Run, message: JobMessage, status: str, **fields: Any) -> dict[str, Any]:
+    """A result record as a worker writes it."""
+    return {
+        "job_id": message.job_id,
+        "run_id": run.run_id,
+        "app_name": run.names.app,
+        "status": status,
+        "reason": "",
+        "reason_text": "",
+        "Metadata": message.metadata,
+        "pipeline": message.pipeline,
+        "data_file": message.data_file,
+        "output": message.output_prefix,
+        "attempt": 1,
+        "seconds": {"wait": 3.0, "download": 1.0, "cellprofiler": 10.0, "upload": 0.5},
+        "files": 5,
+        "bytes": 1000,
+        "peak_memory_mb": 512.5,
+        "instance_id": "i-0123456789abcdef0",
+        "started_at": "2026-03-01T12:00:00+00:00",
+        "ended_at": "2026-03-01T12:00:11.500000+00:00",
+        "versions": {"dcp_worker": "0.1.0", "cellprofiler": "4.2.8", "python": "3.9.18"},
+        "log_stream": message.metadata_id,
+    } | fields
+
+
+def ends(run: Run, message: JobMessage, status: str, **fields: Any) -> None:
+    """Let a job end."""
+    text = json.dumps(result(run, message, status, **fields))
+    record.put(run, f"results/{status}/{message.job_id}.json", text)
+
+
+def fails(run: Run, message: JobMessage, reason: str, text: str = "why", **fields: Any) -> None:
+    """Let a job fail."""
+    ends(run, message, "failed", reason=reason, reason_text=text, **fields)
+
+
+def end(run: Run, note: str = "") -> None:
+    """Let the run end."""
+    record.update(run, state="ended", ended_at=datetime.now(UTC), note=note)
