@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tasks.machines import batches
-
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
@@ -85,9 +83,11 @@ def describe(ec2: "EC2Client", names: Sequence[str]) -> MachineTypes:
         ClientError: AWS refused or failed.
     """
     found: dict[str, MachineType] = {}
-    for values in batches(names, FILTER_VALUES):
+    for start in range(0, len(names), FILTER_VALUES):
         pages = ec2.get_paginator("describe_instance_types").paginate(
-            Filters=[{"Name": "instance-type", "Values": values}]
+            Filters=[
+                {"Name": "instance-type", "Values": list(names[start : start + FILTER_VALUES])}
+            ]
         )
         found |= {
             one["InstanceType"]: _machine_type(one)

@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from blocks import FleetTemplate, RunConfig
+if TYPE_CHECKING:  # the emulator reads this table, and starts in a moment
+    from blocks import FleetTemplate, RunConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "aws.md"
 BEGIN, END = "<!-- rights -->\n", "<!-- end of rights -->\n"
 
-Condition = Callable[[RunConfig, FleetTemplate], bool]
+Condition = Callable[["RunConfig", "FleetTemplate"], bool]
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,27 @@ class Right:
     unproven: str = ""
 
 
-def _from_template(_: RunConfig, template: FleetTemplate) -> bool:
+def _from_template(_: "RunConfig", template: "FleetTemplate") -> bool:
     return template.spot_fleet_request is None
 
 
-def _from_fleet_file(_: RunConfig, template: FleetTemplate) -> bool:
+def _from_fleet_file(_: "RunConfig", template: "FleetTemplate") -> bool:
     return template.spot_fleet_request is not None
 
 
-def _newest_image(_: RunConfig, template: FleetTemplate) -> bool:
+def _newest_image(_: "RunConfig", template: "FleetTemplate") -> bool:
     return template.spot_fleet_request is None and template.image_id is None
 
 
-def _signed(config: RunConfig, _: FleetTemplate) -> bool:
+def _signed(config: "RunConfig", _: "FleetTemplate") -> bool:
     return not config.no_sign_request
 
 
-def _dashboard(config: RunConfig, _: FleetTemplate) -> bool:
+def _dashboard(config: "RunConfig", _: "FleetTemplate") -> bool:
     return config.create_dashboard
 
 
-def _no_dashboard_left(config: RunConfig, _: FleetTemplate) -> bool:
+def _no_dashboard_left(config: "RunConfig", _: "FleetTemplate") -> bool:
     return config.clean_dashboard
 
 
@@ -220,7 +222,35 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
-def rights_of(config: RunConfig, template: FleetTemplate) -> Iterator[Right]:
+# What IAM calls operations by another name ("Actions, resources, and condition keys" of each
+# service in the Service Authorization Reference).
+OTHER_NAMES = {
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:UploadPart": "s3:PutObject",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+}
+
+
+def action_of(service: str, operation: str) -> str:
+    """The IAM action of an operation.
+
+    Args:
+        service: The service as IAM writes it, such as `sqs`.
+        operation: The operation as the service's API names it, such as `SendMessageBatch`.
+    """
+    action = f"{service}:{operation}"
+    return OTHER_NAMES.get(action, action)
+
+
+def rights_of(config: "RunConfig", template: "FleetTemplate") -> Iterator[Right]:
     """The rights that a run of these settings needs."""
     for right in RIGHTS:
         if right.when is None or right.when(config, template):
@@ -228,7 +258,7 @@ def rights_of(config: RunConfig, template: FleetTemplate) -> Iterator[Right]:
 
 
 def places(
-    config: RunConfig, template: FleetTemplate, partition: str, account: str
+    config: "RunConfig", template: "FleetTemplate", partition: str, account: str
 ) -> dict[str, str]:
     """What stands in braces in a resource, for one run."""
     names = config.names

@@ -5,6 +5,7 @@ from typing import Any
 
 from moto.ec2.responses import EC2Response
 from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
@@ -12,13 +13,17 @@ from deployments.local import (
     ecs_actions,
     ecs_service_actions,
     fleet_actions,
+    iam_actions,
+    price_list,
     queues,
     spot_fleet_actions,
 )
 from deployments.local.access import refusal
+from deployments.local.asked import asked
 from deployments.local.bindings import replace
 from deployments.local.cloud import Cloud
 from deployments.local.control import control
+from deployments.local.denials import denial
 from deployments.local.link_local import imds, task_services
 
 # No bucket can have this name, so no S3 request can mean it.
@@ -31,10 +36,11 @@ class Application:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._moto = DomainDispatcherApplication(create_backend_app)
-        fleets = {**fleet_actions.ACTIONS, **spot_fleet_actions.ACTIONS}
+        fleets = {**fleet_actions.ACTIONS, **spot_fleet_actions.ACTIONS, **price_list.ACTIONS}
         services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
         replace(EC2Response, "ec2", fleets, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
+        replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace()
 
     def __call__(
@@ -45,11 +51,20 @@ class Application:
         request = Request(environ, populate_request=False)
         if path.startswith(PREFIX):
             return self._own(request, path.removeprefix(PREFIX))(environ, start_response)
-        refused = refusal(self._cloud, request)
-        if refused is not None:
-            return refused(environ, start_response)
+        response = refusal(self._cloud, request) or self._before_moto(environ, request)
+        if response is not None:
+            return response(environ, start_response)
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
+
+    def _before_moto(self, environ: dict[str, Any], request: Request) -> Response | None:
+        """Answer what the caller may not do, and what moto has no service for."""
+        wanted = asked(environ, request)
+        if wanted is None:
+            return None
+        return denial(self._cloud, wanted) or price_list.json_answer(
+            self._cloud, wanted.action, request
+        )
 
     def _own(self, request: Request, path: str) -> Response:
         kind, _, rest = path.partition("/")

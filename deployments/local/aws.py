@@ -34,11 +34,14 @@ class Emulator:
     pid: int
     root: Path
 
-    def _ask(self, path: str, method: str = "GET") -> Any:
+    def _ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
         url = f"{self.endpoint_url}/_dcp/{path}"
         # No proxy of the environment: the address is this machine's.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(url, method=method), timeout=30) as answer:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(url, data, headers, method=method)
+        with opener.open(asked, timeout=30) as answer:
             return json.load(answer)
 
     def containers(self) -> list[dict[str, Any]]:
@@ -54,6 +57,19 @@ class Emulator:
         """Return what happened to machines and tasks: each with `time` and `kind`, oldest first."""
         found: list[dict[str, Any]] = self._ask("events")
         return found
+
+    def set_account(self, **values: Any) -> None:
+        """Set what the account refuses, misses, has and pays.
+
+        Args:
+            values: Attributes of `deployments.local.account.Account`, such as
+                `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
+                `on_demand={"m5.xlarge": 0.192}`; those left out stay as they are.
+
+        Raises:
+            urllib.error.HTTPError: When there is no such attribute.
+        """
+        self._ask("account", "POST", values)
 
     def kill_container(self, task_id: str) -> None:
         """Send SIGKILL to a container's command; everything in the container dies with it.

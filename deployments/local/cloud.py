@@ -12,6 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 
+from deployments.local.account import Account
 from deployments.local.containers import Container
 from deployments.local.fleets import Fleet
 from deployments.local.settings import ACCOUNT_ID, Settings
@@ -207,6 +208,7 @@ class Cloud:
         self.regions: dict[str, Region] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=10_000)
         self.credentials: dict[str, dict[str, str]] = {}
+        self.account = Account()
 
     def region(self, name: str) -> Region:
         """Return a region, known or new."""

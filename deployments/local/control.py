@@ -3,6 +3,8 @@
 - `GET containers`: the running containers (task, instance, process id).
 - `POST containers/TASK_ID/kill`: SIGKILL to the container's command.
 - `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
+- `POST account`: what the account refuses, misses, has and pays, as JSON (see `account.Account`);
+  what is not named stays as it is.
 - `GET events`: what happened to machines and tasks, oldest first.
 """
 
@@ -24,6 +26,9 @@ def control(cloud: Cloud, request: Request, path: str) -> Response:
             return answer_json(containers(cloud))
         case "GET", ["events"]:
             return answer_json(list(cloud.events))
+        case "POST", ["account"]:
+            cloud.account = cloud.account.changed(request.get_json())
+            return answer_json({})
         case "POST", ["containers", task_id, "kill"]:
             found = cloud.find_task(task_id)
             if found is None or found[1].container is None:

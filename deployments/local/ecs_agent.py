@@ -15,9 +15,9 @@ from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, T
 from deployments.local.containers import Container, ContainerError, image_environment
 from deployments.local.machines import user_data
 from deployments.local.settings import ACCOUNT_ID
+from tasks.machine_types import MachineType
 
 CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")
-REGISTERED_MEMORY = 0.975
 
 
 def ecs_config(data: str) -> dict[str, str]:
@@ -46,13 +46,12 @@ def _value(text: str) -> str:
 def resources(instance_type: str) -> tuple[int, int]:
     """Return CPU units and MiB of memory that an instance of a type registers.
 
-    1,024 units a vCPU. The agent registers the memory that the kernel reports, less than the
-    type's: "Reserving Amazon ECS Linux container instance memory" in the Amazon ECS Developer
-    Guide shows 7,987 of 8,192 MiB, so 97.5 %.
+    The least that a real one may register: what fits here fits there (`tasks.machine_types`).
     """
     known = INSTANCE_TYPES[instance_type]
     memory: int = known["MemoryInfo"]["SizeInMiB"]
-    return known["VCpuInfo"]["DefaultVCpus"] * 1024, int(memory * REGISTERED_MEMORY)
+    machine = MachineType(instance_type, known["VCpuInfo"]["DefaultVCpus"], memory)
+    return machine.cpu_units, machine.registered_memory[0]
 
 
 def boot(cloud: Cloud, region: Region) -> None:

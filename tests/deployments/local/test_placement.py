@@ -83,4 +83,4 @@ def test_ecs_config_is_read_from_a_here_document() -> None:
 
 
 def test_resources_of_a_type() -> None:
-    assert resources("m5.large") == (2048, 7987)
+    assert resources("m5.large") == (2048, 7577)

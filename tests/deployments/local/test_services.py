@@ -266,7 +266,7 @@ def test_registration_reads_a_mime_archive(app: App) -> None:
     [host] = wait_for(app.hosts, "a registered machine")
     assert host["ec2InstanceId"] == instance["InstanceId"]
     registered = {one["name"]: one["integerValue"] for one in host["registeredResources"]}
-    assert registered == {"CPU": 4096, "MEMORY": 7987}
+    assert registered == {"CPU": 4096, "MEMORY": 7577}
     app.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
 
 
