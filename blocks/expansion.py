@@ -86,6 +86,13 @@ def _sets(job: "JobFile", plates: tuple[str, ...]) -> list[JobSet]:
     shared = shared_keys(job)
     rule = rule_of(job)
     one_a_plate = any(PLATE_MARK in value for value in shared.values())
+    if isinstance(job.groups, str):
+        raise Refusal(
+            "names a file of groups that was not read",
+            key="groups",
+            got=repr(job.groups),
+            remedy="Write the groups themselves.",
+        )
     if rule is None:
         return _listed_sets(job, shared, plates, one_a_plate)
     plates = plates or tuple(job.plates or rule.plates)
@@ -93,7 +100,9 @@ def _sets(job: "JobFile", plates: tuple[str, ...]) -> list[JobSet]:
         why = f"{PLATE_MARK} stands in a key" if not job.step else "a step is given"
         raise Refusal(f"is missing, and {why}", key="plates", remedy="Name the plates.")
     if one_a_plate:
-        return [_set(shared, _made(rule, (plate,)), plate) for plate in plates]
+        # A plate's own CSV need not say whose it is.
+        alone = rule.by and PLATE not in rule.by
+        return [_set(shared, _made(rule, () if alone else (plate,)), plate) for plate in plates]
     return [_set(shared, _made(rule, plates), plates[0] if len(plates) == 1 else "")]
 
 

@@ -17,9 +17,9 @@ from blocks.errors import Refusal, Refusals
 from blocks.groups import check_value
 from blocks.job_sets import PLATE, SITE, WELL, Filters, FromCsv
 from blocks.layout import Layout, expanded, row_name, row_number, rows_and_columns, wells_of
-from blocks.settings import PlainField
+from blocks.settings import PlainField, form_title
 
-_LIST = {"type": "array", "items": {"type": ["string", "number"]}}
+_LIST = {"type": "array", "items": {"type": "string"}}
 
 
 def as_text(value: Any) -> Any:
@@ -88,7 +88,7 @@ _ONE_OF = (
 class GroupRule(BaseModel):
     """How groups are made: with `by` from the rows of the LoadData CSV, else from a layout."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=form_title)
 
     by: Names = Field(
         default=[],

@@ -32,13 +32,14 @@ from blocks.job_rules import broken_rules
 from blocks.job_sets import JobSet
 from blocks.listed_groups import FILES, read_groups, without_image_numbers
 from blocks.problems import problems_of
-from blocks.settings import PlainField, unset
+from blocks.settings import PlainField, form_title, unset
 from blocks.steps import STEPS, PathStyle, StepName
 from blocks.stored import without_block_keys
 
 DATA_FILES = (".csv", ".h5", ".txt")
 """A LoadData CSV, a batch file, a list of files."""
 
+_PASSED_OVER = ("_comment", "$schema")
 _MOUNT = "/home/ubuntu/bucket/"
 _groups_list = TypeAdapter(list[dict[str, Any]])
 
@@ -128,7 +129,7 @@ class JobFile(Block):
     _block_type_name: ClassVar[str | None] = "DCP Job File"
     _block_type_slug: ClassVar[str | None] = "dcp-job-file"
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=form_title)
 
     pipeline: Key = Field(
         default="",
@@ -246,7 +247,7 @@ def parse_job_file(text: str, where: str, read: Callable[[str], str] | None = No
         JobFileError: The text cannot be read, or something in it is wrong; all is named.
     """
     values = parse_mapping(text, where, JobFileError, as_text=True)
-    values = {key: value for key, value in values.items() if not key.startswith("_comment")}
+    values = {key: value for key, value in values.items() if not key.startswith(_PASSED_OVER)}
     groups = values.get("groups")
     if read and isinstance(groups, str) and PurePosixPath(groups).suffix.lower() in FILES:
         values["groups"] = read_groups(read(groups), groups)

@@ -1,16 +1,27 @@
-"""Writes docs/configuration.md from the run config: `python -m blocks.reference`."""
+"""Writes what docs/ says of the models: `python -m blocks.reference`.
 
+docs/configuration.md is the table of all settings; docs/*.schema.json are the JSON Schemas by which
+editors complete and check run configs, job files, fleet templates and profiles.
+"""
+
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from prefect.blocks.core import Block
 from pydantic.fields import FieldInfo
 
+from blocks.fleet_template import FleetTemplate
+from blocks.job_file import JobFile
 from blocks.problems import allowed_values
+from blocks.profile import Profile
 from blocks.run_config import RunConfig
 from blocks.settings import GROUPS, extra_of
 from blocks.upload import UploadOptions
 
-PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "configuration.md"
 
 _INTRODUCTION = """\
 # Configuration
@@ -89,5 +100,101 @@ def _default(field: FieldInfo) -> str:
             return str(field.default)
 
 
+def schema_texts() -> dict[str, str]:
+    """The texts of the JSON Schemas by their file names in docs/."""
+    schemas = {
+        "config": _config_schema(),
+        "job": _job_schema(),
+        "fleet": _schema(FleetTemplate, "Fleet template of dcp"),
+        "profile": _schema(Profile, "Profile of dcp: steps that follow each other"),
+    }
+    return {
+        f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
+    }
+
+
+_BLOCK_KEYS = ("block_type_slug", "block_schema_references", "secret_fields")
+_NOTES = ("title", "position", "group", "unit", "allowed", "default_text")
+"""What the form in Prefect and the messages use, and editors do not know."""
+
+
+def _schema(model: type[Block], title: str) -> dict[str, Any]:
+    """The schema of a file in YAML or JSON that holds a model."""
+    found = model.model_json_schema()
+    schema = {key: value for key, value in found.items() if key not in _BLOCK_KEYS}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        **_plain(schema),
+        "title": title,
+        "additionalProperties": False,
+    }
+
+
+def _plain(schema: Any) -> Any:
+    """A schema without what only Prefect uses, in which a number may stand for a text in a list."""
+    if isinstance(schema, list):
+        return [_plain(one) for one in schema if one != {"type": "null"}]
+    if not isinstance(schema, dict):
+        return schema
+    if schema == {"type": "array", "items": {"type": "string"}}:
+        return {"type": "array", "items": {"type": ["string", "number"]}}
+    # Names of properties may be those of notes.
+    inner = {
+        key: {name: _plain(one) for name, one in value.items()}
+        if key in ("properties", "definitions")
+        else _plain(value)
+        for key, value in schema.items()
+        if key not in _NOTES and not (key == "default" and value is None)
+    }
+    return inner["anyOf"][0] if list(inner) == ["anyOf"] and len(inner["anyOf"]) == 1 else inner
+
+
+def _config_schema() -> dict[str, Any]:
+    """Settings stand alone or in their sections; credentials may be the name of a block."""
+    schema = _schema(RunConfig, "Run config of dcp")
+    properties = schema["properties"]
+    properties["aws_credentials"] = {
+        "description": properties["aws_credentials"]["description"],
+        "type": ["string", "object"],
+    }
+    sections = {
+        group: {
+            "type": "object",
+            "description": heading,
+            "additionalProperties": False,
+            "properties": {
+                key: properties[key]
+                for key, field in RunConfig.model_fields.items()
+                if extra_of(field)["group"] == group
+            },
+        }
+        for group, heading in GROUPS.items()
+    }
+    schema.pop("required", None)  # it may stand in a section
+    for unused in ("AwsCredentials", "AwsClientParameters"):
+        del schema["definitions"][unused]
+    return {**schema, "properties": {**properties, **sections}}
+
+
+def _job_schema() -> dict[str, Any]:
+    """Comments, groups as CellProfiler prints them, and what each form of job file needs."""
+    schema = _schema(JobFile, "Job file of dcp")
+    for key in ("identifier", "batch", "source"):
+        schema["properties"][key]["type"] = ["string", "number"]
+    listed, *others = schema["properties"]["groups"]["anyOf"]
+    printed = {"type": "array", "minItems": 2, "maxItems": 2}
+    listed = {**listed, "minItems": 1, "items": {"anyOf": [{"type": "object"}, printed]}}
+    schema["properties"]["groups"]["anyOf"] = [listed, *others]
+    schema["patternProperties"] = {r"^_comment|^\$schema$": {}}
+    schema["anyOf"] = [
+        {"required": ["pipeline", "data_file", "output", "groups"]},
+        {"required": ["step", "identifier", "batch"]},
+    ]
+    return schema
+
+
 if __name__ == "__main__":
     PAGE.write_text(configuration_page(), encoding="utf-8")
+    for name, text in schema_texts().items():
+        (DOCS / name).write_text(text, encoding="utf-8")

@@ -5,6 +5,7 @@ memory than one of ten.
 """
 
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,9 @@ from tasks.load_data import Column, Kind, Kinds, LoadData, kind_of, reading
 
 _TOLD = 20
 """Values that can be in no group, told one by one."""
+
+_COMPARED = 2000
+"""Values of a column among which the nearest is looked for."""
 
 
 def groups_of(csv: LoadData, chosen: FromCsv) -> Iterator[tuple[Pairs, int]]:
@@ -161,10 +165,12 @@ def _matching_nothing(
     missing = [given for given, value in zip(values, read, strict=True) if value not in there]
     if not missing:
         return []
-    known = [
-        value
-        for (value,) in database.execute(f"SELECT DISTINCT v{at} FROM row ORDER BY 1 LIMIT 2000")
-    ]
+    query = f"SELECT DISTINCT v{at} FROM row ORDER BY 1 LIMIT {_COMPARED}"
+    known = [value for (value,) in database.execute(query)]
+    if key == "exclude":
+        # What is not there is left out already, unless it is there in another spelling.
+        spelt = {_loosened(value) for value in known}
+        missing = [given for given in missing if _loosened(given) in spelt]
     return [
         Problem(
             csv.key,
@@ -174,6 +180,11 @@ def _matching_nothing(
         )
         for value in missing[:_TOLD]
     ]
+
+
+def _loosened(value: str) -> str:
+    """A value without what people most often get wrong: case, spaces, zeros before a number."""
+    return re.sub(r"0+(?=\d)", "", re.sub(r"\s", "", value).casefold())
 
 
 def _grouped(

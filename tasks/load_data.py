@@ -107,11 +107,12 @@ class Column:
         if name == "Metadata_Well" and rows and numbers and "well" not in tags:
             return cls(name, (max(rows), max(numbers)), False)
         known = [column for column in columns if column.startswith(_METADATA)]
+        hint = nearest(name, known)
         raise Refusal(
             "is no column of the CSV",
             got=repr(name),
             allowed=", ".join(known) or "it has no metadata columns",
-            remedy=f"{nearest(name, known).capitalize()}." if known else "",
+            remedy=f"{hint[0].upper()}{hint[1:]}." if known else "",
         )
 
     def value(self, row: Sequence[str]) -> str:
