@@ -70,7 +70,7 @@ class Profile(Block):
     failed_share: float = Field(
         default=0,
         ge=0,
-        lt=1,
+        le=0.99,
         description="The part of a step's jobs that may fail (0.05 is one in twenty) without "
         "keeping the next step from starting.",
     )
