@@ -13,9 +13,9 @@ from tasks.findings import Finding, by_level
 from tasks.run import Run
 
 if TYPE_CHECKING:
-    from blocks.job_sets import JobSet
     from mypy_boto3_s3 import S3Client
 
+    from blocks.job_sets import JobSet
     from tasks.load_data import Csvs
 
 

@@ -1,7 +1,7 @@
 """One LoadData CSV with all its jobs: columns, rows, groups, images. Only reads."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,8 @@ def look(asked: Asked, csvs: Csvs) -> Seen:
     try:
         csv = csvs(asked.key)
     except InputError as error:
-        return Seen([Finding("error", "csv_unreadable", problem) for problem in error.problems])
+        problems = (replace(problem, where=asked.key) for problem in error.problems)
+        return Seen([Finding("error", "csv_unreadable", problem) for problem in problems])
     seen = Seen(list(_shape(csv, asked)))
     if seen.broken:
         return seen

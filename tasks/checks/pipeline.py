@@ -42,8 +42,7 @@ def findings(
 
 
 def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
-    found = len(pipeline.modules)
-    if pipeline.expected is not None and found < pipeline.expected:
+    if pipeline.cut_off:
         yield _finding(
             "error",
             "pipeline_cut_off",
@@ -51,7 +50,7 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
                 where,
                 "ModuleCount",
                 "the pipeline is cut off",
-                f"{found} modules",
+                f"{len(pipeline.modules)} modules",
                 f"the {pipeline.expected} of its header",
                 "Save it again from CellProfiler.",
             ),

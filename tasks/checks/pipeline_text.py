@@ -96,6 +96,11 @@ class Pipeline:
     modules: tuple[Module, ...]
     expected: int | None
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether there are fewer modules than the header says."""
+        return self.expected is not None and len(self.modules) < self.expected
+
     def active(self, *names: str) -> Iterator[Module]:
         """The modules that are run; with names, those of them."""
         return (

@@ -25,7 +25,7 @@ def files_of_a_job(pipeline: Pipeline, rows: int) -> int | None:
         pipeline: The pipeline.
         rows: Image sets of the job.
     """
-    if any(modules.kind(module) != "known" for module in pipeline.active()):
+    if pipeline.cut_off or any(modules.kind(one) != "known" for one in pipeline.active()):
         return None
     if any(pipeline.active(*_OTHER_WRITERS)):
         return None
