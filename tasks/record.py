@@ -21,7 +21,7 @@ from tasks.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
-BLOCK = 4 * 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
+BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 
 class RunRecord(BaseModel):
@@ -38,6 +38,7 @@ class RunRecord(BaseModel):
         note: Why the run ended before its jobs did.
         fleet: The fleet template it was begun with, as its fields.
         plates: The plates of its jobs, where they are known.
+        retry_of: The run whose failed jobs these are; "" when it is no retry.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +58,7 @@ class RunRecord(BaseModel):
     note: str = ""
     fleet: dict[str, Any] = {}
     plates: tuple[str, ...] = ()
+    retry_of: str = ""
 
     @property
     def started_ms(self) -> int:

@@ -1,0 +1,86 @@
+"""Retry: the jobs of a run that did not succeed, again, as a run of their own."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+
+from blocks import FleetTemplate
+from blocks.errors import InputError, Problem
+from blocks.reading import load_fleet
+from flows.consent import settle
+from flows.full_run import begin, carry_out, end_broken_off
+from flows.logger import log
+from flows.preflight import look
+from flows.running import this_run_id
+from tasks import record
+from tasks.load_data import Csvs
+from tasks.opening import open_existing, with_settings
+from tasks.retry import Choice, again, choose, sets_of
+from tasks.run import Run
+
+FIXED = ("app_name", "aws_bucket")  # by which the run, and the one it retries, are found
+
+
+@flow(name="dcp-retry-failed", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
+def retry_failed(
+    config: str,
+    run_id: str | None = None,
+    reasons: list[str] | None = None,
+    plates: list[str] | None = None,
+    pipeline: str | None = None,
+    settings: dict[str, Any] | None = None,
+    fleet: str | None = None,
+    credentials: str | None = None,
+    accept_cost: bool = False,
+) -> State[Any]:
+    """Run the jobs again that failed or were lost in an earlier run, and only these.
+
+    The settings and the fleet template are those of the earlier run, where nothing else is given.
+
+    Args:
+        config: Run config of the earlier run: block name, local path or s3:// path.
+        run_id: The earlier run; left out, the app's newest.
+        reasons: Only jobs with one of these reason codes.
+        plates: Only jobs of these plates.
+        pipeline: S3 key of a pipeline to run in place of the jobs' own.
+        settings: Keys of the run config that take the place of the earlier run's, such as memory.
+        fleet: Fleet template or DCP fleet file in place of the earlier run's.
+        credentials: AwsCredentials block to use in place of the config's own.
+        accept_cost: Start also when the run may cost more than cost_limit.
+
+    Returns:
+        Completed when every job succeeded or was skipped, else Failed, with the counts.
+    """
+    try:
+        if fixed := [key for key in FIXED if key in (settings or {})]:
+            raise InputError(*(_not_here(key) for key in fixed))
+        earlier = open_existing(config, run_id, credentials)
+        jobs = choose(earlier, Choice(reasons or (), plates or ()))
+        changed = with_settings(earlier.config, settings)
+        run = Run(changed, this_run_id(), earlier.aws)
+        template = _template(earlier, fleet)
+        messages = again(earlier, {row.job_id for row in jobs}, run.run_id, pipeline)
+        with Csvs(run) as csvs:
+            where = f"the failed jobs of run {earlier.run_id}"
+            settle(look(run, sets_of(messages), where, csvs, template), accept_cost)
+        begin(run, messages, template, sorted({row.plate for row in jobs if row.plate}))
+        record.update(run, retry_of=earlier.run_id)
+    except InputError as error:
+        # As a state, not raised: Prefect would log a traceback above what the reader needs.
+        return Failed(message=str(error), data=error)
+    log(f"run {run.run_id} of app {run.names.app}: {len(messages)} jobs of run {earlier.run_id}")
+    same = {"config": config, "run_id": run.run_id, "credentials": credentials}
+    return carry_out(run, None, same)
+
+
+def _template(earlier: Run, fleet: str | None) -> FleetTemplate:
+    if fleet:
+        return load_fleet(fleet, earlier.config.credentials)
+    kept = record.load(earlier)
+    return FleetTemplate(**(kept.fleet if kept else {}))
+
+
+def _not_here(key: str) -> Problem:
+    return Problem("settings", key, "is the earlier run's and stays", remedy="Leave it out.")
