@@ -123,6 +123,9 @@ def _schema(model: type[Block], title: str) -> dict[str, Any]:
     """The schema of a file in YAML or JSON that holds a model."""
     found = model.model_json_schema()
     schema = {key: value for key, value in found.items() if key not in _BLOCK_KEYS}
+    # Prefect leaves out that our models take no other keys.
+    for part in schema.get("definitions", {}).values():
+        part["additionalProperties"] = False
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **_plain(schema),
