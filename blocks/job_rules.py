@@ -69,7 +69,8 @@ def _plain_refusals(job: "JobFile") -> Iterator[Refusal]:
             described = type(job).model_fields[key].description
             yield Refusal(what, key=key, remedy=f"Add it: {described}")
     for key in _STEP_KEYS:
-        if key in job.model_fields_set and getattr(job, key):
+        # A block that was saved has every key, most as they are when left out.
+        if getattr(job, key) != type(job).model_fields[key].default:
             yield Refusal(
                 "is of a step, and no step is given",
                 key=key,

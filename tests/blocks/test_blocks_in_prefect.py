@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 import blocks
-from blocks import AwsCredentials, FleetTemplate, JobFile, RunConfig
+from blocks import AwsCredentials, FleetTemplate, JobFile, Profile, RunConfig
 from blocks.errors import ConfigError, NotFound
 from blocks.job_file import parse_job_file
 from blocks.reading import (
@@ -43,7 +43,7 @@ def account(key: str) -> AwsCredentials:
 def test_registering_the_module_registers_all_blocks() -> None:
     """`prefect block register -m blocks` registers every block among the module's names."""
     found = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
-    assert found == {AwsCredentials, FleetTemplate, JobFile, RunConfig}
+    assert found == {AwsCredentials, FleetTemplate, JobFile, Profile, RunConfig}
     for kind in found:
         kind.register_type_and_schema()
     with get_client(sync_client=True) as client:
