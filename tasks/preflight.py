@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate, JobFile
 from blocks.errors import AwsRefused, NotFound, Problem
 from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused, unsigned
-from tasks.checks import data
+from tasks.checks import account, data
 from tasks.findings import Finding, by_level
 from tasks.run import Run
 
@@ -39,7 +39,15 @@ def preflight(
     """
     check_credentials(run)
     seen = data.look(run, sets, where, csvs)
-    return by_level(seen.findings)
+    jobs = account.Jobs(
+        # Where the data does not tell, as many as the machines can work on at a time.
+        seen.jobs or run.config.containers * run.config.docker_cores,
+        {jobs.pipeline for jobs in sets},
+        seen.largest_job,
+        seen.images,
+    )
+    found, _ = account.look(run, template, jobs)
+    return by_level([*seen.findings, *found])
 
 
 preflight_task = aws_task("preflight")(preflight)

@@ -29,11 +29,13 @@ class Data:
     Attributes:
         findings: What was found.
         jobs: How many jobs there are; None when that could not be found out.
-        largest_job: Images of the largest job, in bytes; None when not known.
+        images: Images of the largest job; None when not known.
+        largest_job: Of these, in bytes; None when not known.
     """
 
     findings: list[Finding] = field(default_factory=list)
     jobs: int | None = None
+    images: int | None = None
     largest_job: int | None = None
 
 
@@ -120,7 +122,8 @@ class _Looker:
         )
         seen = load_data.look(asked, self._csvs)
         self._found(seen.findings)
-        if seen.largest_job:
+        if seen.images is not None and seen.largest_job is not None:
+            self._data.images = max(self._data.images or 0, seen.images)
             self._data.largest_job = max(self._data.largest_job or 0, seen.largest_job)
         return seen.rows, seen.columns
 

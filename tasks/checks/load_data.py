@@ -13,7 +13,7 @@ from blocks.groups import Pairs
 from tasks.checks import csv_shape, groups, images, stored
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import Rows, Unreadable
-from tasks.checks.places import NoPlace, Places
+from tasks.checks.places import NoPlace, Places, image_columns
 from tasks.findings import Finding
 from tasks.load_data import Csvs, LoadData, reading
 
@@ -31,12 +31,14 @@ class Seen:
         findings: What is wrong with it.
         columns: Its columns; empty when they are not sound.
         rows: The fewest and the most rows of a job; None when the CSV is not sound.
-        largest_job: Images of the largest job, in bytes, by their mean size.
+        images: Images of the largest job.
+        largest_job: Of these, in bytes, by the mean size of all.
     """
 
     findings: list[Finding]
     columns: tuple[str, ...] = ()
     rows: tuple[int, int] | None = None
+    images: int | None = None
     largest_job: int | None = None
 
     @property
@@ -97,8 +99,8 @@ def look(asked: Asked, csvs: Csvs) -> Seen:
                 seen.findings.append(stored.refused(error, "s3:ListBucket", asked.bucket))
                 return seen
             seen.findings += images.findings(tally, asked.key)
-            mean = tally.size / tally.looked_for if tally.looked_for else 0
-            seen.largest_job = round(mean * seen.rows[1] * len(Places(csv.columns, "").images))
+            seen.images = seen.rows[1] * len(image_columns(csv.columns))
+            seen.largest_job = round(seen.images * tally.size / max(tally.looked_for, 1))
     return seen
 
 
