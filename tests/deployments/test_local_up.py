@@ -113,14 +113,19 @@ def test_all_deployments_are_there(world: World) -> None:
     assert names == {
         "dcp/full-run",
         "dcp/nightly-plate",
+        "dcp-preflight/preflight",
+        "dcp-plates/plates",
+        "dcp-plates/new-plates",
+        "dcp-profile/profile",
+        "dcp-failures/failures",
+        "dcp-retry-failed/retry-failed",
         "dcp-setup/setup",
         "dcp-submit/submit",
         "dcp-start-fleet/start-fleet",
         "dcp-monitor/monitor",
         "dcp-cleanup/cleanup",
     }
-    (nightly,) = (one for one in found if one["name"] == "nightly-plate")
-    assert [schedule["active"] for schedule in nightly["schedules"]] == [False]
+    assert [schedule["active"] for one in found for schedule in one["schedules"]] == [False] * 2
 
 
 def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
