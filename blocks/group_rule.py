@@ -1,6 +1,6 @@
 """How groups are made where they are not listed: from the LoadData CSV, or from a layout."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -141,28 +141,15 @@ class GroupRule(BaseModel):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        refusals = [*self._empty(), *self._twice(), *self._wrong_values(), *self._together()]
+        refusals = [*self._twice(), *self._wrong_values(), *self._together()]
         if refusals:
             raise Refusals(refusals)
         return self
 
-    def _lists(self) -> Mapping[str, list[str]]:
-        keys = ("by", "plates", "wells", "sites", "rows", "columns")
-        return {key: getattr(self, key) for key in keys if key in self.model_fields_set}
-
-    def _empty(self) -> list[Refusal]:
-        return [
-            Refusal("is empty", key=f"groups.{key}", remedy="Fill it in, or leave it out.")
-            for key, values in self._lists().items()
-            if not values
-        ]
-
     def _twice(self) -> list[Refusal]:
-        return [
-            refusal
-            for key, values in self._lists().items()
-            if (refusal := named_twice(values, f"groups.{key}"))
-        ]
+        keys = ("by", "plates", "wells", "sites", "rows", "columns")
+        found = (named_twice(getattr(self, key), f"groups.{key}") for key in keys)
+        return [refusal for refusal in found if refusal]
 
     def _wrong_values(self) -> list[Refusal]:
         refusals = []
@@ -176,7 +163,7 @@ class GroupRule(BaseModel):
 
     def _together(self) -> list[Refusal]:
         given = [key for key in ("format", "rows", "columns") if getattr(self, key)]
-        if "pad" in self.model_fields_set and not self.pad:
+        if not self.pad:
             given.append("pad")
         if self.by:
             return [

@@ -5,7 +5,7 @@ layout, or one of DCP's standard steps. docs/jobs.md shows each.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Self
 
@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from blocks.documents import parse_mapping
-from blocks.errors import JobFileError, Refusal, Refusals
+from blocks.errors import JobFileError, Problem, Refusal, Refusals
 from blocks.expansion import sets_of
 from blocks.group_rule import GroupRule, Names, as_text, check_plates
 from blocks.groups import joined
@@ -214,8 +214,8 @@ class JobFile(Block):
     @property
     def text(self) -> str:
         """The job file as JSON."""
-        fields = type(self).model_fields.keys() & self.model_fields_set
-        return json.dumps(self.model_dump(mode="json", include=set(fields), exclude_unset=True))
+        fields = set(type(self).model_fields)
+        return json.dumps(self.model_dump(mode="json", include=fields, exclude_defaults=True))
 
     @property
     def app_suffix(self) -> str:
@@ -260,7 +260,22 @@ def validated(values: dict[str, Any], where: str) -> JobFile:
     Raises:
         JobFileError: Something in them is wrong; all is named.
     """
+    problems = list(_empty_lists(values.get("groups"), where))
     try:
-        return JobFile.model_validate(values)
+        job_file = JobFile.model_validate(values)
     except ValidationError as error:
-        raise JobFileError(*problems_of(error, where, JobFile)) from error
+        found = problems_of(error, where, JobFile)
+        # What follows from an empty list need not be told beside it.
+        problems += [one for one in found if not (problems and one.key == "groups")]
+        raise JobFileError(*problems) from error
+    if problems:
+        raise JobFileError(*problems)
+    return job_file
+
+
+def _empty_lists(groups: Any, where: str) -> Iterator[Problem]:
+    """Lists in which a file names nothing; in a form, an empty field is one that is left out."""
+    for key, value in groups.items() if isinstance(groups, dict) else ():
+        if value == []:
+            remedy = "Fill it in, or leave it out."
+            yield Problem(where, f"groups.{key}", "is empty", remedy=remedy)

@@ -3,11 +3,14 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from job_forms import FORMS
 from prefect import flow
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import BlockDocumentCreate
 from prefect.testing.utilities import prefect_test_harness
 
 import blocks
@@ -126,6 +129,38 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
     assert sync_flow() == "Here"
     assert asyncio.run(async_flow()) == "Here"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_job_files_of_every_form_are_saved_whole(form: dict[str, Any]) -> None:
+    JobFile(**form).save("form", overwrite=True)
+    expected = JobFile(**form).sets()
+    assert load_block(JobFile, "form").sets() == expected
+    assert parse_job_file(load_job_text("form"), "form").sets() == expected
+
+
+def test_a_job_file_filled_in_as_a_form() -> None:
+    """The form sends what is left empty as nothing, as an empty text or as an empty list."""
+    JobFile.register_type_and_schema()
+    keys = {"step": "qc", "identifier": "I", "batch": "B", "plates": ["P1"]}
+    empty = {"pipeline": "", "data_file": None, "path_style": "default", "use_batch": False}
+    groups = {"format": 96, "by": [], "wells": [], "sites": [], "include": {}, "first": None}
+    with get_client(sync_client=True) as client:
+        kind = client.read_block_type_by_slug("dcp-job-file")
+        schema = client.get_most_recent_block_schema_for_block_type(kind.id)
+        assert schema is not None
+        assert {"step", "groups", "plates", "pipeline"} <= set(schema.fields["properties"])
+        client.create_block_document(
+            BlockDocumentCreate(
+                name="filled-in",
+                data={**keys, **empty, "groups": groups},
+                block_type_id=kind.id,
+                block_schema_id=schema.id,
+            )
+        )
+    (jobs,) = parse_job_file(load_job_text("filled-in"), "filled-in").sets()
+    assert len(jobs.groups) == 96
+    assert jobs.pipeline == "projects/I/workspace/pipelines/B/qc.cppipe"
 
 
 def test_a_job_file_kept_in_prefect_is_read_like_any_other() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_forms import FORMS
 
 from blocks import JobFile
 from blocks.errors import JobFileError, Refusal
@@ -304,24 +305,6 @@ def test_plates_given_are_checked(plates: tuple[str, ...]) -> None:
 
 
 # One model
-
-
-FORMS: list[dict[str, Any]] = [
-    {**BASE, "groups": [{"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}]},
-    {**BASE, "output_structure": "W", "groups": [{"W": "A01"}, {"W": "A02"}]},
-    {**BASE, "output_structure": "W", "groups": [[{"W": "01"}, [1, 2]]]},
-    {**BASE, "groups": {"by": ["Metadata_Plate"], "plates": ["P1"], "first": 3}},
-    {**BASE, "groups": {"format": 96, "plates": ["P1"], "sites": "1-3", "pad": False}},
-    {
-        "step": "analysis",
-        "identifier": "I",
-        "batch": "B",
-        "path_style": "cpg",
-        "source": "S",
-        "plates": ["P1"],
-        "groups": {"rows": "A-B", "columns": "1-3"},
-    },
-]
 
 
 @pytest.mark.parametrize("form", FORMS)
