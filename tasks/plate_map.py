@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import NamedTuple
 
+from matplotlib import colormaps
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -44,7 +45,9 @@ STYLES = {
 }
 NO_JOB, NO_TIME = Style("#FFFFFF", ""), Style("#EEEEEE", ".", "#767676")
 OUTLINE = "#C8C8C8"
-COLOURS = "viridis"  # even in brightness, and the same in order with any colour blindness
+# Even in brightness, and the same in order with any colour blindness; in so many steps, since a
+# picture has 256 colours.
+COLOURS = colormaps["viridis"].resampled(160)
 
 
 @dataclass(frozen=True)
