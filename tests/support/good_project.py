@@ -75,13 +75,16 @@ class Project:
         rows: Of the LoadData CSV.
         job: The job file.
         config: The run config, without bucket and credentials.
-        bucket: Filled in when it is put into AWS.
+        account: What the account refuses, misses and has (`deployments.local.account`).
+        csv: Makes the CSV's content from its text.
+        pipeline: Its text.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
     rows: list[dict[str, str]] = field(default_factory=rows)
     job: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=dict)
     csv: Callable[[str], str | bytes] = lambda text: text
     pipeline: str = PIPELINE_TEXT
 

@@ -20,16 +20,22 @@ from good_project import (
     connect,
 )
 
-from deployments.local.aws import start_emulator
+from deployments.local.aws import Emulator, start_emulator
 from tasks.aws import Aws
 
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:CellPaintingQueue"
 CHECKED = (("A01", 1), ("A01", 2), ("A02", 1))
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield connect(running.endpoint_url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def aws(emulator: Emulator) -> Aws:
+    return connect(emulator.endpoint_url)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ def job(**values: object) -> Callable[[Project], None]:
 def config(**values: object) -> Callable[[Project], None]:
     """Change keys of the run config."""
     return lambda project: project.config.update(values)
+
+
+def account(**values: object) -> Callable[[Project], None]:
+    """Let the account refuse, miss or have something else."""
+    return lambda project: project.account.update(values)
 
 
 def both(*plants: Callable[[Project], object]) -> Callable[[Project], None]:
@@ -560,11 +571,79 @@ MISTAKES = [
         "job.yaml",
         "output_structure",
     ),
+    # Machines and account.
+    Mistake(
+        "MEMORY is more than the machine has",
+        config(memory=16_500),
+        "error container_too_large",
+        "run config",
+        "memory",
+    ),
+    Mistake(
+        "more CPU units than the machine has",
+        config(cpu_shares=8192),
+        "error container_too_large",
+        "run config",
+        "cpu_shares",
+    ),
+    Mistake(
+        "a slip in the machine type",
+        config(machine_type=["m5.xlarg"]),
+        "error machine_type_unknown",
+        "run config",
+        "machine_type",
+    ),
+    Mistake(
+        "the machines have another processor than the image",
+        config(machine_type=["m6g.xlarge"]),
+        "error machine_architecture",
+        "run config",
+        "machine_type",
+    ),
+    Mistake(
+        "more machines than jobs can use",
+        config(cluster_machines=50),
+        "note more_slots_than_jobs",
+        "run config",
+        "cluster_machines",
+    ),
+    Mistake(
+        "the account may have fewer spot machines",
+        account(quotas={"L-34B43A08": 2}),
+        "error above_quota",
+        "run config",
+        "cluster_machines",
+    ),
+    Mistake(
+        "jobs take longer than they may",
+        config(seconds_per_job=4000, job_timeout=3600),
+        "error job_timeout_short",
+        "run config",
+        "job_timeout",
+    ),
+    Mistake(
+        "the credentials may not make queues",
+        account(refused=[f"sqs:CreateQueue {QUEUE}"]),
+        "error permission",
+        "AWS credentials",
+        f"sqs:CreateQueue on {QUEUE}",
+    ),
+    Mistake(
+        "the account has no role for the machines",
+        account(missing=["ecsInstanceRole"]),
+        "error role",
+        "fleet template",
+        "instance_profile",
+    ),
 ]
 
 
-def found_in(project: Project, aws: Aws, at: Path) -> list[tuple[str, str, str]]:
+def found_in(
+    project: Project, emulator: Emulator, aws: Aws, at: Path
+) -> list[tuple[str, str, str]]:
     """Level, code and place of all that is found, but for the estimate of the cost."""
+    emulator.set_account(refused=[], missing=[], quotas={})
+    emulator.set_account(**project.account)
     found = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
     return [
         (f"{finding.level} {finding.code}", finding.problem.where, finding.problem.key)
@@ -573,12 +652,16 @@ def found_in(project: Project, aws: Aws, at: Path) -> list[tuple[str, str, str]]
     ]
 
 
-def test_nothing_is_found_in_a_good_project(aws: Aws, tmp_path: Path) -> None:
-    assert found_in(Project(), aws, tmp_path) == []
+def test_nothing_is_found_in_a_good_project(emulator: Emulator, aws: Aws, tmp_path: Path) -> None:
+    assert found_in(Project(), emulator, aws, tmp_path) == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_a_mistake_is_named_and_nothing_else(mistake: Mistake, aws: Aws, tmp_path: Path) -> None:
+def test_a_mistake_is_named_and_nothing_else(
+    mistake: Mistake, emulator: Emulator, aws: Aws, tmp_path: Path
+) -> None:
     project = Project()
     mistake.plant(project)
-    assert found_in(project, aws, tmp_path) == [(mistake.finding, mistake.where, mistake.key)]
+    assert found_in(project, emulator, aws, tmp_path) == [
+        (mistake.finding, mistake.where, mistake.key)
+    ]
