@@ -135,7 +135,7 @@ def _write(run: Run, machines: Machines) -> None:
 
 def _described(run: Run, at: datetime) -> Machines:
     pages = run.aws.ec2.get_paginator("describe_instances").paginate(
-        Filters=[{"Name": f"tag:{run.names.run_tag}", "Values": [run.run_id]}]
+        Filters=[{"Name": f"tag:{key}", "Values": [value]} for key, value in run.tags.items()]
     )
     return {
         instance["InstanceId"]: _machine(instance, at)
@@ -192,6 +192,7 @@ def prices_of(run: Run, machines: Sequence[Machine]) -> Prices:
         sorted(_volumes(run)),
         since=min(machine.launched for machine in machines),
         until=max(machine.ended or machine.seen for machine in machines),
+        of_requests=False,
     )
 
 

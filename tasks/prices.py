@@ -191,6 +191,7 @@ def prices(
     *,
     since: datetime,
     until: datetime,
+    of_requests: bool = True,
 ) -> Prices:
     """Ask for all prices of a run; what cannot be had is named in the answer.
 
@@ -200,13 +201,15 @@ def prices(
         volume_types: The volume types to price.
         since: From when on spot prices are wanted; AWS has those of 90 days.
         until: Until when.
+        of_requests: Whether those of S3 and SQS requests are wanted.
     """
     asked: dict[str, Callable[[], Any]] = {
         "spot": lambda: tuple(spot_history(run, machine_types, since, until)),
         "on_demand": lambda: on_demand(run, machine_types),
         "gb_month": lambda: gb_month(run, volume_types),
-        "requests": lambda: requests(run),
     }
+    if of_requests:
+        asked["requests"] = lambda: requests(run)
     with ThreadPoolExecutor(len(asked), thread_name_prefix="prices") as pool:
         answers = dict(zip(asked, pool.map(_answer, asked.values()), strict=True))
     found = {name: one for name, one in answers.items() if one and not isinstance(one, str)}

@@ -89,6 +89,7 @@ WORKSPACE = "arn:{partition}:s3:::{workspace}/*"
 WORKSPACE_BUCKET = "arn:{partition}:s3:::{workspace}"
 OUTPUTS_BUCKET = "arn:{partition}:s3:::{outputs_bucket}"
 DRY_RUN = "a dry run asks EC2 itself"
+ASKED = "preflight makes the call itself"
 
 RIGHTS: tuple[Right, ...] = (
     Right("preflight", ("sts:GetCallerIdentity",), ANY, unproven="nobody can be refused it"),
@@ -96,7 +97,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("preflight", ("s3:ListBucket",), WORKSPACE_BUCKET),
     Right("preflight", ("s3:ListBucket",), IMAGES_BUCKET, _signed, "not no_sign_request"),
     Right("preflight", ("s3:ListBucket",), OUTPUTS_BUCKET, needed=False),
-    Right("preflight", ("s3:GetBucketLocation",), RECORD_BUCKET, needed=False),
+    Right("preflight", ("s3:GetBucketLocation",), RECORD_BUCKET, needed=False, unproven=ASKED),
     Right(
         "preflight",
         (
@@ -108,6 +109,7 @@ RIGHTS: tuple[Right, ...] = (
         ),
         ANY,
         needed=False,
+        unproven=ASKED,
     ),
     Right(
         "preflight",
@@ -118,6 +120,7 @@ RIGHTS: tuple[Right, ...] = (
         ),
         ANY,
         needed=False,
+        unproven=ASKED,
     ),
     Right("set-up", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"), RECORDS),
     Right("set-up", ("s3:ListBucket",), RECORD_BUCKET),
