@@ -14,7 +14,7 @@ from flows.children import children_of
 from flows.full_run import dcp, end_broken_off
 from flows.logger import log
 from tasks import record
-from tasks.opening import open_new, open_profile
+from tasks.opening import open_new, open_profile, with_settings
 from tasks.run import Run
 
 
@@ -60,7 +60,7 @@ def run_profile(
         steps = chosen.planned(profile)
         # What is wrong with a later step is told before the first one has cost hours.
         for step in steps:
-            open_new(config, "", credentials, {**(settings or {}), **step.settings})
+            with_settings(asking.config, step.settings, f"{profile}: {step.name}: settings")
             step.job.sets(plates or (), f"{profile}: {step.name}")
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.

@@ -20,12 +20,13 @@ Settings = Mapping[str, Any] | None
 """Keys of the run config that take the place of the config's own."""
 
 
-def with_settings(config: RunConfig, settings: Settings) -> RunConfig:
+def with_settings(config: RunConfig, settings: Settings, where: str = "settings") -> RunConfig:
     """The config with some of its keys replaced, checked as a whole again.
 
     Args:
         config: The run config.
         settings: Keys of the run config, flat.
+        where: What they are called in messages.
 
     Raises:
         ConfigError: A key is unknown or its value wrong; all are named.
@@ -35,16 +36,14 @@ def with_settings(config: RunConfig, settings: Settings) -> RunConfig:
     if "aws_credentials" in settings:
         # They would stand in the parameters of the flow run, for everybody to read.
         remedy = "Name an AwsCredentials block in the parameter `credentials`."
-        raise ConfigError(
-            Problem("settings", "aws_credentials", "are not given here", remedy=remedy)
-        )
+        raise ConfigError(Problem(where, "aws_credentials", "are not given here", remedy=remedy))
     own = {
         key: getattr(config, key) for key in RunConfig.model_fields.keys() & config.model_fields_set
     }
     try:
         return RunConfig(**own | dict(settings))
     except ValidationError as error:
-        raise ConfigError(*problems_of(error, "settings", RunConfig)) from error
+        raise ConfigError(*problems_of(error, where, RunConfig)) from error
 
 
 def open_new(

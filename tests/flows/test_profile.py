@@ -1,0 +1,98 @@
+"""`dcp-profile`: steps one after the other, each a run of its own."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from lab import LAB_PIPELINE, Lab
+from prefect.client.schemas.objects import State
+
+from flows.profile import run_profile
+from tasks import record
+from tasks.cleanup import left_running
+
+pytestmark = pytest.mark.e2e
+
+BY_WELL = {"by": ["Metadata_Plate", "Metadata_Well"]}
+
+
+def profile(lab: Lab, **keys: Any) -> str:
+    """Write a profile of two steps whose pipelines and CSVs are there."""
+    steps = [
+        {"step": "qc", "settings": {"cluster_machines": 1}},
+        {"step": "assaydev", "settings": {"sqs_message_visibility": 20}},
+    ]
+    job = {"identifier": lab.settings.app_name, "batch": "b1", "plates": ["P1"], "groups": BY_WELL}
+    path = lab.folder / "profile.yaml"
+    path.write_text(yaml.safe_dump({"job": job, "steps": steps} | keys))
+    return str(path)
+
+
+def step(lab: Lab, name: str, csv: str, *wells: str) -> None:
+    """Write what a step needs of plate P1."""
+    workspace = f"projects/{lab.settings.app_name}/workspace"
+    lab.plate("P1", *wells, csv=f"{workspace}/load_data_csv/b1/P1/{csv}")
+    lab.put(f"{workspace}/pipelines/b1/{name}.cppipe", LAB_PIPELINE.read_bytes())
+
+
+def run(lab: Lab, path: str, **parameters: Any) -> State[Any]:
+    state: State[Any] = run_profile(lab.config, path, return_state=True, **parameters)
+    return state
+
+
+def report_of(lab: Lab, suffix: str) -> dict[str, Any]:
+    text = record.read(lab.app(f"{lab.settings.app_name}_{suffix}"), "report.json")
+    assert text is not None
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_each_step_is_a_run_with_its_own_app_and_settings(lab: Lab) -> None:
+    step(lab, "qc", "load_data.csv", "A01", "A02")
+    step(lab, "assaydev", "load_data_with_illum.csv", "A01", "fail", "A03")
+    state = run(lab, profile(lab, failed_share=0.4))
+    assert state.is_completed(), state.message
+    assert state.message is not None
+    first, second = state.message.splitlines()
+    assert first.startswith("qc: 2 jobs: 2 succeeded")
+    assert second.startswith("assaydev: 3 jobs: 2 succeeded, 0 skipped, 1 failed")
+    kept = record.load(lab.app(f"{lab.settings.app_name}_QC"))
+    assert kept is not None
+    assert kept.config["cluster_machines"] == 1
+    assert kept.plates == ("P1",)
+    assert kept.ended_at is not None
+    after = record.load(lab.app(f"{lab.settings.app_name}_AssayDev"))
+    assert after is not None
+    assert after.config["cluster_machines"] == lab.settings.cluster_machines
+    assert after.started_at > kept.ended_at, "the second step waits for the first"
+    assert left_running(lab.app(f"{lab.settings.app_name}_AssayDev")) == []
+
+
+def test_a_step_with_too_many_failed_jobs_is_the_last(lab: Lab) -> None:
+    step(lab, "qc", "load_data.csv", "A01", "fail")
+    step(lab, "assaydev", "load_data_with_illum.csv", "A01")
+    state = run(lab, profile(lab, failed_share=0.4))
+    assert state.is_failed()
+    for part in ("stopped after qc", "1 of 2 jobs failed (50.0%)", "40.0%", "not run: assaydev"):
+        assert part in str(state.message)
+    assert report_of(lab, "QC")["failed"] == 1
+    assert lab.app(f"{lab.settings.app_name}_AssayDev").run_id == ""
+
+
+def test_a_step_that_cannot_begin_is_the_last(lab: Lab) -> None:
+    state = run(lab, profile(lab))
+    assert state.is_failed()
+    assert "stopped after qc: it was not begun; not run: assaydev" in str(state.message)
+    assert "qc.cppipe" in str(state.message)
+    assert lab.app(f"{lab.settings.app_name}_QC").run_id == ""
+
+
+def test_a_mistake_in_a_later_step_is_told_before_the_first(lab: Lab) -> None:
+    step(lab, "qc", "load_data.csv", "A01")
+    steps = [{"step": "qc"}, {"step": "assaydev", "settings": {"cluster_machine": 3}}]
+    state = run(lab, profile(lab, steps=steps))
+    assert state.is_failed()
+    assert "assaydev" in str(state.message)
+    assert "cluster_machine" in str(state.message)
+    assert lab.app(f"{lab.settings.app_name}_QC").run_id == ""
