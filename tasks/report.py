@@ -91,7 +91,8 @@ class Report:
 
 def make_report(run: Run, found: Account, note: str = "") -> Report:
     """Draw up the report of a run from its account; reads the records of failed jobs."""
-    failures = list(read_results(run, "failed", islice(found.failed, MOST_PROBLEMS)))
+    read = read_results(run, "failed", islice(found.failed, MOST_PROBLEMS))
+    failures = sorted(read, key=lambda one: (one["reason"], one["Metadata"]))
     room = MOST_PROBLEMS - len(failures)
     lost = list(islice(_lost(run, found, note), room)) if found.open and room else []
     reasons = Counter(failure["reason"] for failure in failures)

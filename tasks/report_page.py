@@ -75,7 +75,7 @@ def _slowest(report: "Report") -> str:
     if not report.slowest:
         return ""
     rows = (
-        (_linked(job["Metadata"], job["log"]), job["seconds"], job["peak_memory_mb"])
+        (_linked(_short(job["Metadata"]), job["log"]), job["seconds"], job["peak_memory_mb"])
         for job in report.slowest
     )
     return "\n".join(["## Slowest jobs", "", *_table(("job", "seconds", "peak memory, MB"), rows)])
@@ -85,11 +85,11 @@ def _problems(report: "Report") -> str:
     if not report.problems:
         return ""
     rows = (
-        (one["Metadata"], one["status"], one["reason"], one["reason_text"])
+        (one["reason"], _short(one["Metadata"]), one["reason_text"])
         for one in report.problems[:SHOWN_PROBLEMS]
     )
     lines = ["## Jobs that did not succeed", ""]
-    lines += _table(("job", "status", "reason", "what happened"), rows)
+    lines += _table(("reason", "job", "what happened"), rows)
     more = report.failed + report.lost - min(len(report.problems), SHOWN_PROBLEMS)
     return "\n".join(lines + (["", f"and {more} more"] if more else []))
 
@@ -102,6 +102,11 @@ def _table(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
 
 def _cell(value: Any) -> str:
     return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _short(metadata: str) -> str:
+    """A group with less to read: `Plate=P1, Well=A01`."""
+    return ", ".join(part.removeprefix("Metadata_") for part in metadata.split(","))
 
 
 def _linked(text: str, address: str) -> str:
