@@ -42,10 +42,9 @@ _DCPS_IMAGE = re.compile(r"([^/]+/)*distributed-cellprofiler([:@].*)?")
 
 
 def translate(settings: DcpSettings) -> None:
-    """Apply every rule; the remarks are then in the order of their kinds."""
+    """Apply every rule."""
     for rule in _RULES:
         rule(settings)
-    settings.remarks.sort(key=lambda remark: list(Kind).index(remark.kind))
 
 
 def _image(settings: DcpSettings) -> None:
@@ -183,7 +182,7 @@ def _monitor(settings: DcpSettings) -> None:
         )
 
 
-def _necessary(settings: DcpSettings) -> None:
+def _skipping(settings: DcpSettings) -> None:
     if settings.values.get("check_if_done_bool"):
         settings.tell(
             Kind.DIFFERS,
@@ -217,6 +216,6 @@ _RULES: tuple[Callable[[DcpSettings], None], ...] = (
     _account,
     _ssh_key,
     _monitor,
-    _necessary,
+    _skipping,
     _plugins,
 )

@@ -1,6 +1,5 @@
 """YAML texts with comments, as people would write them."""
 
-import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -8,6 +7,9 @@ from typing import Any
 import yaml
 
 WIDTH = 96
+_ENDLESS = 2**30  # columns, in which no line of ours is broken
+# libyaml's writer where it is there: a job file may have 100,000 groups.
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def comment(text: str) -> Iterator[str]:
@@ -38,11 +40,12 @@ def on_one_line(value: Any) -> str:
     text that would end a list or begin a comment is quoted.
     """
     texts = [part for part in _texts(value) if not part.isprintable()]
-    written: str = yaml.safe_dump(
+    written: str = yaml.dump(
         [value],
+        Dumper=_SafeDumper,
         default_flow_style=True,
         default_style='"' if texts else None,
-        width=math.inf,
+        width=_ENDLESS,
         allow_unicode=True,
         sort_keys=False,
     )

@@ -151,6 +151,25 @@ def test_s3_source(aws: AwsCredentials) -> None:
         read_text("s3://configs", aws)
 
 
+def test_a_config_of_dcp_in_s3(aws: AwsCredentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3 = aws.get_s3_client()
+    s3.create_bucket(Bucket="dcp-configs")
+    text = b"AWS_BUCKET = 'my-bucket'\nDOCKERHUB_TAG = 'me/worker:1'\nSECONDS_TO_START = 3*60\n"
+    s3.put_object(Bucket="dcp-configs", Key="lab/config.py", Body=text)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.meta.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    assert load_config("s3://dcp-configs/lab/config.py").seconds_to_start == 180
+
+
+def test_keys_left_aside_and_keys_filled_in() -> None:
+    text = "aws: {aws_profile: lab, aws_credentials: nobody}\naws_bucket: my-bucket\nmemory: 4000\n"
+    here = {"dockerhub_tag": "here", "memory": 9000}
+    config = parse_config(text, "c.yaml", without={"aws_profile", "aws_credentials"}, defaults=here)
+    assert (config.aws_profile, config.dockerhub_tag, config.memory) == (None, "here", 4000)
+
+
 def test_s3_without_an_answer(unused_port: int) -> None:
     nowhere = AwsCredentials(
         aws_access_key_id="AKIA",

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -220,6 +221,16 @@ def test_a_value_on_one_line_stays_itself(value: Any) -> None:
     assert len(text.splitlines()) == 1
     assert yaml.safe_load(f"a:\n  b: {text} # note\n  c: 1") == {"a": {"b": value, "c": 1}}
     assert yaml.safe_load(f"a:\n  - {text}\n  - 1") == {"a": [value, 1]}
+
+
+def test_editors_find_the_schemas_and_the_files_keep_to_them(tmp_path: Path) -> None:
+    fleet = FILES / "exampleFleet_us-west-2.json"
+    assert imported(DCP / "config.py", fleet, JOB_FILE, "--output", tmp_path) == 0
+    for name in (CONFIG, FLEET, JOB):
+        text = (tmp_path / name).read_text()
+        place = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+        schema = json.loads((tmp_path / place).read_text())
+        jsonschema.validate(yaml.safe_load(text), schema)
 
 
 def test_every_setting_that_is_not_its_default_is_written() -> None:
