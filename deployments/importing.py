@@ -16,8 +16,9 @@ from blocks.dcp_settings import DcpSettings
 from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, InputError, Problem
 from blocks.job_file import JobFile, parse_job_file
-from blocks.reading import parse_config, parse_fleet, read_text
+from blocks.reading import parse_config, parse_fleet
 from blocks.remarks import Kind, Remark
+from blocks.sources import read_text
 from blocks.spot_fleet import is_spot_fleet
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"

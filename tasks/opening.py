@@ -11,7 +11,8 @@ from blocks.errors import ConfigError, Problem
 from blocks.job_file import parse_job_file
 from blocks.problems import problems_of
 from blocks.profile import parse_profile
-from blocks.reading import is_block_name, load_block, load_config, load_job_text, read_text
+from blocks.reading import load_config, load_job_text
+from blocks.sources import is_block_name, load_block, read_text
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run

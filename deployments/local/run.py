@@ -17,7 +17,8 @@ from blocks.expansion import PLATE_MARK, shared_keys
 from blocks.groups import joined
 from blocks.job_file import JobFile
 from blocks.job_sets import JobSet
-from blocks.reading import parse_config, parse_fleet, read_text
+from blocks.reading import parse_config, parse_fleet
+from blocks.sources import read_text
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
 from deployments.local.prefect_server import ends_undisturbed, start_server

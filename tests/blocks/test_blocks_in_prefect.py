@@ -17,13 +17,8 @@ import blocks
 from blocks import AwsCredentials, FleetTemplate, JobFile, Profile, RunConfig
 from blocks.errors import ConfigError, NotFound
 from blocks.job_file import parse_job_file
-from blocks.reading import (
-    load_block,
-    load_config,
-    load_fleet,
-    load_job_text,
-    parse_config,
-)
+from blocks.reading import load_config, load_fleet, load_job_text, parse_config
+from blocks.sources import load_block
 
 BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
 

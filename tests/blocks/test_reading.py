@@ -9,7 +9,8 @@ from moto.server import ThreadedMotoServer
 from blocks import AwsCredentials
 from blocks.documents import parse_mapping
 from blocks.errors import AwsRefused, ConfigError, InputError, JobFileError, NotFound
-from blocks.reading import is_block_name, load_config, load_fleet, parse_config, read_text
+from blocks.reading import load_config, load_fleet, parse_config
+from blocks.sources import is_block_name, read_text
 
 CONFIG = "aws_bucket: my-bucket\ndockerhub_tag: me/worker:1\n"
 

@@ -1,0 +1,133 @@
+"""Where users keep what they give: a saved Prefect block, a file, or an object in S3.
+
+A source is the name of a block, the path of a file, or `s3://bucket/key`.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import ValidationError
+
+from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
+from blocks.problems import problems_of
+
+B = TypeVar("B", bound=Block)
+
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+
+
+def is_block_name(source: str) -> bool:
+    """Whether a source is a block's name: lower-case letters, digits, dashes, and no such file."""
+    return bool(re.fullmatch(r"[a-z0-9-]+", source)) and not Path(source).is_file()
+
+
+def load_block(kind: type[B], name: str) -> B:
+    """A saved block, in a flow or outside.
+
+    Raises:
+        NotFound: There is no such block, or no Prefect server that answers.
+        ConfigError: It was saved with values that are wrong.
+    """
+    where = f"block {kind.get_block_type_slug()}/{name}"
+    # `_sync` is consumed by Prefect's dispatcher: without it, load() in an event loop is a
+    # coroutine. It is not in load's own signature.
+    load: Callable[..., Any] = kind.load
+    try:
+        block: B = load(name, _sync=True)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, ValidationError):
+            raise ConfigError(*problems_of(error.__cause__, where, kind)) from error
+        raise NotFound(_no_server(where, error)) from error
+    except httpx.HTTPError as error:
+        raise NotFound(_no_server(where, error)) from error
+    except ValueError as error:
+        raise NotFound(
+            Problem(
+                where,
+                "",
+                "does not exist",
+                remedy="Save it in the Prefect UI, or give the path of a file (./name.yaml).",
+            )
+        ) from error
+    return block
+
+
+def read_text(source: str, credentials: AwsCredentials | None = None) -> str:
+    """The text of a file or of an S3 object.
+
+    Raises:
+        NotFound: It is not there.
+        AwsRefused: AWS has no credentials, or refuses them.
+        ConfigError: It is not text.
+    """
+    data = _s3_object(source, credentials) if source.startswith("s3://") else _file(source)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            Problem(source, "", "is not a text file (UTF-8)", remedy="Save it as UTF-8.")
+        ) from error
+
+
+def _file(source: str) -> bytes:
+    path = Path(source).expanduser()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(
+            Problem(
+                source,
+                "",
+                f"cannot be read ({error.strerror or error})",
+                remedy=f"Looked for {path.absolute()}.",
+            )
+        ) from error
+
+
+def _s3_object(source: str, credentials: AwsCredentials | None) -> bytes:
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise NotFound(Problem(source, "", "is not an object in S3", allowed="s3://bucket/key"))
+    try:
+        client = (credentials or AwsCredentials()).get_s3_client()
+        data: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return data
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _MISSING:
+            what = "has no such bucket" if code == "NoSuchBucket" else "is not there"
+            raise NotFound(Problem(source, "", what)) from error
+        raise AwsRefused(
+            Problem(
+                source,
+                "",
+                f"cannot be read: AWS says {code}",
+                remedy=f"Allow s3:GetObject on {bucket}, or use other credentials.",
+            )
+        ) from error
+    except NoCredentialsError as error:
+        raise AwsRefused(
+            Problem(
+                source,
+                "",
+                "cannot be read: there are no AWS credentials",
+                remedy="Name an AwsCredentials block, or run `aws configure`.",
+            )
+        ) from error
+    except BotoCoreError as error:
+        raise AwsRefused(Problem(source, "", f"cannot be read: {error}")) from error
+
+
+def _no_server(where: str, error: Exception) -> Problem:
+    return Problem(
+        where,
+        "",
+        f"cannot be loaded, because Prefect does not answer ({error})",
+        remedy="Start the server, or set PREFECT_API_URL.",
+    )
