@@ -8,7 +8,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -17,57 +16,9 @@ from blocks.errors import Refusal, Refusals
 from blocks.groups import check_value
 from blocks.job_sets import PLATE, SITE, WELL, Filters, FromCsv
 from blocks.layout import Layout, expanded, row_name, row_number, rows_and_columns, wells_of
+from blocks.named import Names, Ranges
 from blocks.settings import PlainField, form_title
 
-_LIST = {"type": "array", "items": {"type": "string"}}
-
-
-def as_text(value: Any) -> Any:
-    """A number as it is written, for plates and sites that are numbers."""
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-def _names(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [as_text(one) for one in value]
-    return [value] if isinstance(value, str) and value else value
-
-
-def _numbers(value: Any) -> Any:
-    value = as_text(value)
-    if not isinstance(value, str):
-        return [part for one in value for part in _expanded(one)] if _is_list(value) else value
-    if value.isdigit():
-        raise Refusal(
-            "is one number, which may mean that one alone or so many",
-            remedy=f"Write 1-{value} for {value} of them, or [{value}] for that one alone.",
-        )
-    return _expanded(value)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
-
-
-def _expanded(value: Any) -> list[Any]:
-    value = as_text(value)
-    return expanded(value) if isinstance(value, str) else [value]
-
-
-def _listed(extra: str) -> dict[str, Any]:
-    return {"anyOf": [{"type": "string"}, _LIST], "allowed": extra}
-
-
-Names = Annotated[
-    list[str],
-    BeforeValidator(_names),
-    WithJsonSchema(_listed("a list of names")),
-]
-Ranges = Annotated[
-    list[str],
-    BeforeValidator(_numbers),
-    WithJsonSchema(_listed("a range such as 1-9 or A-P, or a list of values")),
-]
 PlateFormat = Annotated[
     Literal[96, 384, 1536] | None,
     BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isdigit() else v or None),

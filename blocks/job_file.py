@@ -26,58 +26,19 @@ from pydantic import (
 from blocks.documents import parse_mapping
 from blocks.errors import JobFileError, Problem, Refusal, Refusals
 from blocks.expansion import sets_of
-from blocks.group_rule import GroupRule, Names, as_text, check_plates
-from blocks.groups import joined
+from blocks.group_rule import GroupRule, check_plates
 from blocks.job_rules import broken_rules
 from blocks.job_sets import JobSet
 from blocks.listed_groups import FILES, read_groups, without_image_numbers
+from blocks.named import Names, as_text
+from blocks.object_keys import check_data_file, check_object_key
 from blocks.problems import problems_of
 from blocks.settings import PlainField, form_title, unset
 from blocks.steps import STEPS, PathStyle, StepName
 from blocks.stored import without_block_keys
 
-DATA_FILES = (".csv", ".h5", ".txt")
-"""A LoadData CSV, a batch file, a list of files."""
-
 _PASSED_OVER = ("_comment", "$schema")
-_MOUNT = "/home/ubuntu/bucket/"
 _groups_list = TypeAdapter(list[dict[str, Any]])
-
-
-def check_object_key(value: str) -> str:
-    """A key within a bucket, not a path of a machine or an address.
-
-    Raises:
-        Refusal: It is none.
-    """
-    if "://" in value:
-        raise Refusal(
-            "is an address", allowed="the key within the bucket", remedy="Leave out s3://bucket/."
-        )
-    if value.startswith("/"):
-        start = _MOUNT if value.startswith(_MOUNT) else "/"
-        raise Refusal(
-            "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
-        )
-    if value and not value.isprintable():
-        raise Refusal("has a line break or control character")
-    if value.strip("/"):
-        joined(value)
-    return value
-
-
-def check_data_file(value: str) -> str:
-    """The key of a file that jobs are made from, or nothing.
-
-    Raises:
-        Refusal: It is another kind of file.
-    """
-    if value and PurePosixPath(value).suffix not in DATA_FILES:
-        raise Refusal(
-            "is no file that jobs are made from",
-            allowed="a LoadData CSV (.csv), a batch file (.h5) or a list of files (.txt)",
-        )
-    return value
 
 
 def _groups(value: Any, _: ValidatorFunctionWrapHandler) -> Any:

@@ -20,6 +20,7 @@ from blocks.groups import (
 )
 from blocks.job_sets import PLATE
 from blocks.problems import unknown_key
+from blocks.step_rules import STEP_KEYS, step_refusals
 from blocks.steps import STEPS
 
 if TYPE_CHECKING:
@@ -32,24 +33,12 @@ _ROOM_FOR_FILE_NAMES = 200
 _TOLD = 20
 """Wrong groups told one by one."""
 
-_STEP_KEYS = (
-    "identifier",
-    "batch",
-    "path_style",
-    "source",
-    "use_batch",
-    "batch_file",
-    "csv_name",
-    "pipeline_path",
-    "batch_path",
-    "data_file_path",
-)
 _ANY_MARK = re.compile(r"\{[^{}/]*\}")
 
 
 def broken_rules(job: "JobFile") -> Iterator[Refusal]:
     """What is wrong between the keys and among the groups."""
-    forms = [*(_step_refusals(job) if job.step else _plain_refusals(job)), *_marks(job)]
+    forms = [*(step_refusals(job) if job.step else _plain_refusals(job)), *_marks(job)]
     yield from forms
     if forms:
         return
@@ -68,7 +57,7 @@ def _plain_refusals(job: "JobFile") -> Iterator[Refusal]:
             what = "is empty" if key in job.model_fields_set else "is missing"
             described = type(job).model_fields[key].description
             yield Refusal(what, key=key, remedy=f"Add it: {described}")
-    for key in _STEP_KEYS:
+    for key in STEP_KEYS:
         # A block that was saved has every key, most as they are when left out.
         if getattr(job, key) != type(job).model_fields[key].default:
             yield Refusal(
@@ -76,56 +65,6 @@ def _plain_refusals(job: "JobFile") -> Iterator[Refusal]:
                 key=key,
                 remedy=f"Add step ({', '.join(STEPS)}), or leave it out.",
             )
-
-
-def _step_refusals(job: "JobFile") -> Iterator[Refusal]:
-    for key in ("identifier", "batch"):
-        if not getattr(job, key):
-            described = type(job).model_fields[key].description
-            yield Refusal("is missing, and a step is given", key=key, remedy=f"Add it: {described}")
-    if job.path_style == "cpg" and not job.source:
-        yield Refusal(
-            "is missing, and path_style is cpg", key="source", remedy="Add it, such as broad."
-        )
-    if job.path_style != "cpg" and job.source:
-        yield Refusal(
-            "is set, and only the folders of path_style cpg have it",
-            key="source",
-            got=repr(job.source),
-            remedy="Set path_style to cpg, or leave it out.",
-        )
-    for key in ("identifier", "batch", "source"):
-        try:
-            joined(getattr(job, key) or "x")
-        except Refusal as refusal:
-            yield refusal.at_key(key, repr(getattr(job, key)))
-    if isinstance(job.groups, (list, str)):
-        yield Refusal(
-            "are listed, and a step is given",
-            key="groups",
-            remedy="A step makes its groups: write a mapping such as groups: {wells: [A01]}, or "
-            "leave out step.",
-        )
-    yield from _batch_step_refusals(job)
-
-
-def _batch_step_refusals(job: "JobFile") -> Iterator[Refusal]:
-    used = ("batch_file", "batch_path") if not job.use_batch else ("csv_name", "data_file_path")
-    for key in used:
-        if getattr(job, key):
-            yield Refusal(
-                f"is set, and use_batch is {str(job.use_batch).lower()}",
-                key=key,
-                got=repr(getattr(job, key)),
-                remedy=f"Set use_batch to {str(not job.use_batch).lower()}, or leave it out.",
-            )
-    no_folder = job.path_style == "cpg" and not job.batch_path and "/" not in job.batch_file
-    if job.use_batch and no_folder and not job.data_file:
-        yield Refusal(
-            "is missing: the folders of path_style cpg have none for batch files",
-            key="batch_path",
-            remedy="Add the folder of the batch file.",
-        )
 
 
 def _marks(job: "JobFile") -> Iterator[Refusal]:

@@ -17,7 +17,8 @@ from blocks.errors import InputError, Problem, Refusal
 from blocks.groups import Pairs, check_value
 from blocks.job_sets import FromCsv
 from blocks.problems import nearest
-from tasks.load_data import Column, Kind, Kinds, LoadData, kind_of, reading
+from tasks.csv_columns import Column, Kind, Kinds, kind_of, reading
+from tasks.load_data import LoadData
 
 _TOLD = 20
 """Values that can be in no group, told one by one."""

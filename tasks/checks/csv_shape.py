@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from blocks.errors import Problem, Refusal
+from tasks.csv_columns import Column
 from tasks.findings import Finding
-from tasks.load_data import Column
 
 SHOWN = 5
 """Lines or names that a finding shows."""

@@ -1,0 +1,47 @@
+"""The keys of S3 objects that a job file or message names. Pure."""
+
+from pathlib import PurePosixPath
+
+from blocks.errors import Refusal
+from blocks.groups import joined
+
+DATA_FILES = (".csv", ".h5", ".txt")
+"""A LoadData CSV, a batch file, a list of files."""
+
+_MOUNT = "/home/ubuntu/bucket/"
+
+
+def check_object_key(value: str) -> str:
+    """A key within a bucket, not a path of a machine or an address.
+
+    Raises:
+        Refusal: It is none.
+    """
+    if "://" in value:
+        raise Refusal(
+            "is an address", allowed="the key within the bucket", remedy="Leave out s3://bucket/."
+        )
+    if value.startswith("/"):
+        start = _MOUNT if value.startswith(_MOUNT) else "/"
+        raise Refusal(
+            "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
+        )
+    if value and not value.isprintable():
+        raise Refusal("has a line break or control character")
+    if value.strip("/"):
+        joined(value)
+    return value
+
+
+def check_data_file(value: str) -> str:
+    """The key of a file that jobs are made from, or nothing.
+
+    Raises:
+        Refusal: It is another kind of file.
+    """
+    if value and PurePosixPath(value).suffix not in DATA_FILES:
+        raise Refusal(
+            "is no file that jobs are made from",
+            allowed="a LoadData CSV (.csv), a batch file (.h5) or a list of files (.txt)",
+        )
+    return value

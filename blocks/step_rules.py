@@ -1,0 +1,75 @@
+"""What may be wrong with a standard step in a job file. Pure."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from blocks.errors import Refusal
+from blocks.groups import joined
+
+if TYPE_CHECKING:
+    from blocks.job_file import JobFile
+
+STEP_KEYS = (
+    "identifier",
+    "batch",
+    "path_style",
+    "source",
+    "use_batch",
+    "batch_file",
+    "csv_name",
+    "pipeline_path",
+    "batch_path",
+    "data_file_path",
+)
+"""Keys that only a step has."""
+
+
+def step_refusals(job: "JobFile") -> Iterator[Refusal]:
+    """What is wrong with the keys of a step."""
+    for key in ("identifier", "batch"):
+        if not getattr(job, key):
+            described = type(job).model_fields[key].description
+            yield Refusal("is missing, and a step is given", key=key, remedy=f"Add it: {described}")
+    if job.path_style == "cpg" and not job.source:
+        yield Refusal(
+            "is missing, and path_style is cpg", key="source", remedy="Add it, such as broad."
+        )
+    if job.path_style != "cpg" and job.source:
+        yield Refusal(
+            "is set, and only the folders of path_style cpg have it",
+            key="source",
+            got=repr(job.source),
+            remedy="Set path_style to cpg, or leave it out.",
+        )
+    for key in ("identifier", "batch", "source"):
+        try:
+            joined(getattr(job, key) or "x")
+        except Refusal as refusal:
+            yield refusal.at_key(key, repr(getattr(job, key)))
+    if isinstance(job.groups, (list, str)):
+        yield Refusal(
+            "are listed, and a step is given",
+            key="groups",
+            remedy="A step makes its groups: write a mapping such as groups: {wells: [A01]}, or "
+            "leave out step.",
+        )
+    yield from _batchstep_refusals(job)
+
+
+def _batchstep_refusals(job: "JobFile") -> Iterator[Refusal]:
+    used = ("batch_file", "batch_path") if not job.use_batch else ("csv_name", "data_file_path")
+    for key in used:
+        if getattr(job, key):
+            yield Refusal(
+                f"is set, and use_batch is {str(job.use_batch).lower()}",
+                key=key,
+                got=repr(getattr(job, key)),
+                remedy=f"Set use_batch to {str(not job.use_batch).lower()}, or leave it out.",
+            )
+    no_folder = job.path_style == "cpg" and not job.batch_path and "/" not in job.batch_file
+    if job.use_batch and no_folder and not job.data_file:
+        yield Refusal(
+            "is missing: the folders of path_style cpg have none for batch files",
+            key="batch_path",
+            remedy="Add the folder of the batch file.",
+        )
