@@ -79,13 +79,12 @@ def _bucket_of(aws: Aws, app: str) -> str:
         try:
             aws.s3.head_object(Bucket=bucket, Key=key)
         except AwsError as error:
-            if error_code(error) in MISSING_CODES:
-                return False
-            if is_refused(error):
+            if not error_code(error):
+                raise
+            if error_code(error) not in MISSING_CODES:
                 # Also S3's answer for what is not there, to who may not list the bucket.
                 shut.append(bucket)
-                return False
-            raise
+            return False
         return True
 
     answers = in_order(has, buckets, PARALLEL, "buckets")
@@ -102,7 +101,8 @@ def _bucket_of(aws: Aws, app: str) -> str:
                 remedy="Name the bucket (--bucket).",
             )
         )
-    unread = f" {len(shut)} refused to be read: {', '.join(sorted(shut)[:10])}." if shut else ""
+    names = ", ".join(sorted(shut)[:10])
+    unread = f" {len(shut)} of them could not be read: {names}." if shut else ""
     raise NotFound(
         Problem(
             f"app {app}",
