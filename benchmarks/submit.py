@@ -1,0 +1,216 @@
+"""How fast jobs come from a LoadData CSV into the queue, and in how much memory.
+
+    .venv/bin/python benchmarks/submit.py [--quick] [--json FILE]
+
+Beside it runs an endpoint of its own (submit_endpoint.py), which answers SQS's and S3's requests
+10 ms after they came, and a Prefect server. Everything is measured, nothing extrapolated.
+
+The figures:
+
+* `jobs_per_second_vs_single`: jobs a second of `tasks.submit.send_jobs` (from the plan in the run's
+  record to the queue, with its notes of progress) over those of one `send_message` after the other
+  on a boto3 queue, as Distributed-CellProfiler sends them. In one process, in turns.
+* `rss_mb_10k`, `rss_mb_100k`, `rss_mb_1m`: the largest resident set of a process that submits so
+  many jobs: the CSV from the bucket, a group a row, the plan, the queue, in Prefect's tasks and
+  with all flows imported. A fresh process each.
+
+--quick leaves out the 100,000 jobs, and of the million it sends the last 100,000 only, as a
+submission does that was broken off: CSV, groups and plan are those of the million.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from submit_endpoint import object_file
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))  # run as a file
+
+from deployments.local.prefect_server import free_port, start_server, use_server  # noqa: E402
+
+TABLE_WIDTH = 120
+GOALS = {"jobs_per_second_vs_single": ">= 40", "rss_mb_1m": "< 300"}
+NAMES = {10_000: "10k", 100_000: "100k", 1_000_000: "1m"}
+SITES, COLUMNS, WELLS = 9, 24, 384
+ROW = (
+    "r{row:02}c{column:02}f{site}-ch1.tiff,{folder},r{row:02}c{column:02}f{site}-ch2.tiff,{folder},"
+    "P{plate:05},{well},{site}\n"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        sent: By number of jobs, how many of them are sent.
+        rounds: Turns of the two ways of sending.
+        singles: Messages of a turn that are sent one at a time; in batches it is 10,000.
+    """
+
+    sent: dict[int, int]
+    rounds: int
+    singles: int
+
+
+WHOLE = Plan({10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200)
+QUICK = Plan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured: rates, and by number of jobs what their submission took."""
+
+    rates: dict[str, Any]
+    submissions: dict[int, dict[str, Any]]
+
+    def figures(self) -> dict[str, float]:
+        """The figures under their names."""
+        return {
+            "jobs_per_second_vs_single": self.rates["batched"] / self.rates["single"],
+            **{f"rss_mb_{NAMES[jobs]}": one["rss_mb"] for jobs, one in self.submissions.items()},
+        }
+
+
+def write_csv(file: Path, rows: int) -> None:
+    """A LoadData CSV of two channels, of 384-well plates with nine sites a well."""
+    files = [f"{kind}Name_{channel}" for channel in ("DNA", "ER") for kind in ("File", "Path")]
+    with file.open("w") as csv:
+        csv.write(",".join([*files, "Metadata_Plate", "Metadata_Well", "Metadata_Site"]) + "\n")
+        for number in range(rows):
+            plate, place = divmod(number, WELLS * SITES)
+            well, site = divmod(place, SITES)
+            row, column = divmod(well, COLUMNS)
+            csv.write(
+                ROW.format(
+                    plate=plate,
+                    row=row + 1,
+                    column=column + 1,
+                    site=site + 1,
+                    well=f"{chr(ord('A') + row)}{column + 1:02}",
+                    folder=f"/home/ubuntu/bucket/projects/lab/batch/images/P{plate:05}/Images",
+                )
+            )
+
+
+@contextmanager
+def endpoint(folder: Path) -> Iterator[str]:
+    """The endpoint, its objects in a folder; yields its address."""
+    command = [sys.executable, str(HERE / "submit_endpoint.py"), str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate()  # it ends with its standard input
+
+
+def run(what: str, address: str, csv: str, *options: object) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    command = [sys.executable, str(HERE / "submit_run.py"), what, address, csv]
+    environment = os.environ | {
+        "PYTHONPATH": str(HERE.parent),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        # Its tasks run in no flow.
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+    ended = subprocess.run(
+        [*command, *map(str, options)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    if ended.returncode:
+        raise SystemExit(f"{what} failed with status {ended.returncode}")
+    measured: dict[str, Any] = json.loads(ended.stdout)
+    return measured
+
+
+def measure(plan: Plan, folder: Path) -> Results:
+    """Everything, in one go."""
+    objects = folder / "objects"
+    objects.mkdir()
+    port = free_port()
+    use_server(folder / "prefect", port)
+    with start_server(folder / "prefect", port) as wait, endpoint(objects) as address:
+        for jobs in plan.sent:
+            write_csv(object_file(objects, f"{jobs}.csv"), jobs)
+        wait()
+        few = f"{min(plan.sent)}.csv"
+        rates = run("rate", address, few, "--rounds", plan.rounds, "--singles", plan.singles)
+        submissions = {
+            jobs: run("memory", address, f"{jobs}.csv", "--from", jobs - sent)
+            for jobs, sent in plan.sent.items()
+        }
+    return Results(rates, submissions)
+
+
+def by_goal(results: Results) -> Table:
+    """The figures beside their goals."""
+    rates = results.rates
+    stands_on = {
+        "jobs_per_second_vs_single": (
+            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs a second; "
+            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} of them, "
+            f"in {rates['rounds']} turns"
+        )
+    }
+    table = Table(box=box.MARKDOWN)
+    for name in ("figure", "measured", "goal", "stands on"):
+        table.add_column(name)
+    for name, value in results.figures().items():
+        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), stands_on.get(name, ""))
+    return table
+
+
+def by_size(results: Results) -> Table:
+    """What the submissions took."""
+    table = Table(box=box.MARKDOWN)
+    names = ("jobs", "CSV to plan, s", "jobs sent", "plan to queue, s", "jobs a second", "RSS, MB")
+    for name in names:
+        table.add_column(name, justify="right")
+    for jobs, took in results.submissions.items():
+        table.add_row(
+            f"{jobs:,}",
+            f"{took['plan_seconds']:.1f}",
+            f"{took['sent']:,}",
+            f"{took['send_seconds']:.1f}",
+            f"{took['sent'] / took['send_seconds']:,.0f}",
+            f"{took['rss_mb']:.0f}",
+        )
+    return table
+
+
+def main() -> None:
+    """Measure, print the tables, write the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer jobs: within 2 minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    arguments = parser.parse_args()
+    console = Console(width=TABLE_WIDTH)  # wherever it goes: the tables are Markdown
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="dcp-submit-") as folder:
+        results = measure(QUICK if arguments.quick else WHOLE, Path(folder))
+    console.print(by_size(results), by_goal(results))
+    console.print(f"{os.cpu_count()} cores, {platform.machine()}.", highlight=False)
+    console.print(f"The benchmark took {time.monotonic() - started:.0f} s.", highlight=False)
+    if arguments.json:
+        figures = {name: round(value, 4) for name, value in results.figures().items()}
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
