@@ -7,7 +7,7 @@ a set for each plate, any other to one set.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blocks.groups import Pairs
+from blocks.groups import Pairs, keys_in
 
 PLATE, WELL, SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
 
@@ -71,3 +71,14 @@ class JobSet:
         if isinstance(self.groups, FromCsv):
             return self.groups.by
         return tuple(key for key, _ in self.groups[0])
+
+    @property
+    def names_all_keys(self) -> bool:
+        """Whether each group is meant to have an output folder of its own.
+
+        A structure that leaves keys out is a choice (DCP's projection step writes all sites of a
+        plate into one folder). Equal folders in spite of all keys are an accident: P1-A, 1 and
+        P1, A-1 are both P1-A-1.
+        """
+        structure = self.output_structure
+        return not structure or keys_in(structure, self.keys) == set(self.keys)

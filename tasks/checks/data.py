@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from blocks.errors import Problem
 from blocks.groups import Pairs, joined, metadata_id
+from blocks.job_rules import too_long
 from blocks.job_sets import FromCsv, JobSet
 from tasks.checks import channels, file_list, inputs, load_data, outputs, pipeline, stored
 from tasks.checks.outputs import Outputs, Rule, outputs_of
@@ -130,10 +131,14 @@ class _Looker:
     def _told(self, sets: list[JobSet]) -> Iterator[Pairs]:
         """The groups of sets, counted, with their output folders kept."""
         for jobs in sets:
-            top = joined(jobs.output) + "/"
+            top, alone = joined(jobs.output) + "/", jobs.names_all_keys
             for group in pairs_of(jobs, self._csvs):
                 below = metadata_id(group, jobs.output_structure)
-                self._folders.add(top, f"{joined(jobs.output, below)}/")
+                folder = joined(jobs.output, below)
+                if (refusal := too_long(folder)) and self._once("too long"):
+                    problem = refusal.at(self._where, "output_structure", repr(folder))
+                    self._found([Finding("error", "output_too_long", problem)])
+                self._folders.add(top, f"{folder}/", alone)
                 self._data.jobs = (self._data.jobs or 0) + 1
                 yield group
 

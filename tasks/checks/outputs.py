@@ -40,12 +40,16 @@ class Folders:
     Attributes:
         jobs: All jobs.
         shared: Jobs that write into a folder of another.
+        clashing: Of these, such as were meant to have one of their own.
+        clash: A folder of these.
         started: Folders that hold anything.
         held: How many files that count -> how many folders hold so many, of those started.
     """
 
     jobs: int = 0
     shared: int = 0
+    clashing: int = 0
+    clash: str = ""
     started: int = 0
     held: Counter[int] = field(default_factory=Counter)
 
@@ -75,20 +79,21 @@ class Outputs:
         self._rule, self._db = rule, database
         self._db.executescript(
             """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
-            CREATE TABLE folder (top TEXT, prefix TEXT, jobs INTEGER,
+            CREATE TABLE folder (top TEXT, prefix TEXT, jobs INTEGER, alone INTEGER,
                 PRIMARY KEY (top, prefix)) WITHOUT ROWID; BEGIN;"""
         )
 
-    def add(self, top: str, prefix: str) -> None:
+    def add(self, top: str, prefix: str, alone: bool = False) -> None:
         """Add the folder of a job.
 
         Args:
             top: What all jobs of its set write below, with a slash at the end.
             prefix: The job's own, with a slash at the end.
+            alone: No other job is meant to write into it.
         """
         self._db.execute(
-            "INSERT INTO folder VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1",
-            (top, prefix),
+            "INSERT INTO folder VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET jobs = jobs + 1",
+            (top, prefix, alone),
         )
 
     def look(self, listing: Listing) -> Folders:
@@ -96,7 +101,10 @@ class Outputs:
         ((jobs, shared),) = self._db.execute(
             "SELECT total(jobs), total(CASE WHEN jobs > 1 THEN jobs END) FROM folder"
         )
-        folders = Folders(int(jobs), int(shared))
+        ((clashing, clash),) = self._db.execute(
+            "SELECT total(jobs), min(prefix) FROM folder WHERE jobs > 1 AND alone"
+        )
+        folders = Folders(int(jobs), int(shared), int(clashing), clash or "")
         for (top,) in self._db.execute("SELECT DISTINCT top FROM folder").fetchall():
             query = "SELECT prefix FROM folder WHERE top = ? ORDER BY prefix"
             mine = self._db.execute(query, [top])
@@ -141,7 +149,19 @@ def findings(
         where: The job file's name.
         expected: How many files a job writes, when the pipeline tells.
     """
-    if folders.shared:
+    if folders.clashing:
+        yield Finding(
+            "error",
+            "output_clash",
+            Problem(
+                where,
+                "output_structure",
+                "different groups come to one output folder",
+                got=f"{folders.clashing} jobs, some of them in {folders.clash!r}",
+                remedy="Part the keys by / in output_structure.",
+            ),
+        )
+    elif folders.shared:
         yield Finding(
             "note",
             "output_shared",

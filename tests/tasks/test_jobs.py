@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from blocks.errors import JobFileError, Refusal
 from blocks.groups import metadata_id, metadata_text, parse_metadata
 from blocks.job_file import JobFile, parse_job_file
-from tasks.folders import folders_of
 from tasks.jobs import JobMessage, messages
 
 CONTRACT = json.loads(
@@ -227,8 +226,8 @@ def test_folders_shared_on_purpose_are_counted() -> None:
     """DCP's projection step writes all sites of a plate into the plate's folder."""
     job_file = parse(output_structure="Metadata_Plate")
     assert [job.output_prefix for job in jobs_of(job_file)] == ["lab/output/P1/"] * 2
-    assert folders_of(job_file.sets(), no_csvs).shared == 2
-    assert folders_of(parse().sets(), no_csvs).shared == 0
+    assert not job_file.sets()[0].names_all_keys
+    assert parse().sets()[0].names_all_keys
 
 
 def test_a_folder_too_long_for_s3() -> None:
