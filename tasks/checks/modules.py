@@ -67,6 +67,13 @@ def kind(module: Module) -> Kind:
     return "plugin" if module.name.lower() in PLUGINS else "unknown"
 
 
+def lacks_settings(module: Module) -> bool:
+    """Whether a module has fewer settings than CellProfiler writes: the file is cut off in it."""
+    about = _about(module)
+    same = about.get("revision") == module.revision
+    return same and len(module.settings) < about["settings"]
+
+
 def images_asked(module: Module) -> Iterator[Named]:
     """The images that a module takes, each setting that is used and names one."""
     yield from _named(module, "images")

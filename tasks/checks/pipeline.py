@@ -55,6 +55,18 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
                 "Save it again from CellProfiler.",
             ),
         )
+    elif broken := next(filter(modules.lacks_settings, pipeline.modules), None):
+        yield _finding(
+            "error",
+            "pipeline_cut_off",
+            Problem(
+                where,
+                str(broken),
+                "the pipeline is cut off",
+                got=f"{len(broken.settings)} settings of the module",
+                remedy="Save it again from CellProfiler.",
+            ),
+        )
     elif not any(pipeline.active()):
         yield _finding(
             "error",

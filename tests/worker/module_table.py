@@ -26,7 +26,7 @@ _READ = {"UntangleWorms": {"when": {"Train or untangle worms?": ["Untangle"]}}}
 
 
 def table() -> dict[str, Any]:
-    """Module -> its revision and the labels of its settings that name images and files."""
+    """Module -> its revision, its least settings, and those that name images and files."""
     preferences.set_headless()
     if not all_modules:
         fill_modules()
@@ -55,6 +55,7 @@ def _about(name: str, made: Any) -> dict[str, Any]:
     ]
     about = {
         "revision": made.variable_revision_number,
+        "settings": len(made().settings()),
         "images": _once(named(ImageSubscriber, ImageListSubscriber)),
         "makes": _once([s.text for s in settings if isinstance(s, ImageName)]),
         "objects": _once(named(LabelName)),

@@ -353,6 +353,15 @@ MISTAKES = [
         "ModuleCount",
     ),
     Mistake(
+        "the pipeline is cut off within its last module",
+        lambda project: setattr(
+            project, "pipeline", project.pipeline.partition("\n    Filename prefix")[0]
+        ),
+        "error pipeline_cut_off",
+        PIPELINE,
+        "module 16 (ExportToSpreadsheet)",
+    ),
+    Mistake(
         "the pipeline was made with CellProfiler 5",
         pipeline("Version:5", "Version:7"),
         "error pipeline_version",
