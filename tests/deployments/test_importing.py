@@ -160,7 +160,8 @@ def test_two_of_a_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "second job file" in capsys.readouterr().err
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+MARKS = st.sampled_from("\n\r\t\x07\x7f\x85\u2028\ufeff #:,-?&*!|>%@`'\"\\[]{}~=0")
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | MARKS, max_size=20)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}", fullmatch=True)
 SWITCHES = st.sampled_from(["True", "False", "true", "FALSE", True, False])
 KEYS: dict[str, st.SearchStrategy[Any]] = {
