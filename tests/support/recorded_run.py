@@ -47,7 +47,8 @@ def plan(run: Run, jobs: Iterable[JobMessage]) -> list[JobMessage]:
     """Write the plan of the run."""
     planned = list(jobs)
     record.put(run, "jobs.jsonl", "".join(message.body + "\n" for message in planned))
-    record.update(run, jobs=len(planned), submitted=len(planned))
+    record.update(run, jobs=len(planned))
+    record.note_submitted(run, len(planned))
     return planned
 
 
