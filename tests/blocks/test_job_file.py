@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from blocks.job_sets import FromCsv
 from blocks.layout import Layout, expanded, row_name, row_number
 
 BASE: dict[str, Any] = {"pipeline": "p.cppipe", "data_file": "l.csv", "output": "out"}
-PRINTED = '[[{"Metadata_Well": "A01"}, [1, 2]], [{"Metadata_Well": "B02"}, [3, 4]]]'
-"""What cellprofiler --print-groups of CellProfiler 4.2.8 prints of a batch file."""
+PRINTED = (Path(__file__).parents[1] / "support" / "print_groups.json").read_text()
+"""What CellProfiler prints of a batch file: tests/worker/test_batch.py asks it."""
 
 
 def parse(text: str = "", **keys: Any) -> JobFile:

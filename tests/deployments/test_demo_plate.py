@@ -19,7 +19,7 @@ from blocks.reading import load_config
 from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
 from tasks.jobs import messages
-from tasks.load_data import Csvs
+from tasks.load_data import Csvs, LoadData
 
 ROOT = Path(__file__).parents[2]
 CELLPROFILER = ROOT / ".venv-worker/bin/cellprofiler"
@@ -128,6 +128,16 @@ def test_job_file_is_one_job_for_each_site(bucket):
     assert (bucket / job_file.pipeline).is_file()
     assert (bucket / job_file.data_file).is_file()
     assert len({job.output_prefix for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize("example", ["from_csv.yaml", "layout.yaml"])
+def test_other_forms_of_job_file_come_to_the_same_jobs(bucket, example):
+    def jobs(path):
+        sets = parse_job_file(path.read_text(), path.name).sets()
+        found = messages(sets, "", lambda key: LoadData.open(key, bucket / key))
+        return {message.job_id for message in found}
+
+    assert jobs(EXAMPLE.parent / "jobs" / example) == jobs(EXAMPLE / "job.json")
 
 
 def test_config_is_sound():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -216,6 +217,13 @@ def run_cellprofiler(*arguments: str) -> int:
     return subprocess.run([program, "-c", "-r", *arguments], check=False).returncode
 
 
+def print_groups(batch_file: Path) -> str:
+    """What CellProfiler prints; it fails afterwards, for want of a pipeline."""
+    program = str(Path(sys.executable).with_name("cellprofiler"))
+    command = [program, "--print-groups", str(batch_file)]
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
+
+
 def batch_pipeline(bucket: Path) -> str:
     """The plate's pipeline with other input modules, that writes a batch file."""
     text = plate.pipeline().replace("ModuleCount:4", "ModuleCount:8")
@@ -238,6 +246,10 @@ def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Pat
     pipeline, files = str(tmp_path / "p.cppipe"), str(tmp_path / "list.txt")
     # CreateBatchFiles ends the run that it begins.
     run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(made))
+
+    # tests/blocks/test_job_file.py reads the same as groups of a job file.
+    printed = json.loads((Path(__file__).parents[1] / "support" / "print_groups.json").read_text())
+    assert json.loads(print_groups(made / "Batch_data.h5")) == printed
 
     well = (("Metadata_Well", "B02"),)
     images = batch.localize(made / "Batch_data.h5", well, Places("b", str(tmp_path / "images")))
