@@ -1,16 +1,18 @@
-"""Which answers of AWS are asked again, and that a batch loses no message."""
+"""Which answers of AWS are asked again, and which fail at once."""
 
 import json
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
-from botocore.stub import Stubber
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    ParamValidationError,
+)
 
-from blocks.errors import DcpError
 from tasks.aws import is_refused, is_transient, unsigned
-from tasks.submit import send_batch
 
 
 def answer(code: str, status: int = 400) -> ClientError:
@@ -25,6 +27,7 @@ def answer(code: str, status: int = 400) -> ClientError:
         answer("RequestLimitExceeded", 503),
         answer("InternalFailure", 500),
         EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+        IncompleteReadError(actual_bytes=3, expected_bytes=5),
     ],
 )
 def test_throttling_and_outages_are_asked_again(error: Exception) -> None:
@@ -62,47 +65,6 @@ def test_a_public_bucket_is_asked_without_credentials() -> None:
             client.head_bucket(Bucket="open-data")
         assert ("Authorization" in headers) is signed
         assert client.meta.endpoint_url == "http://127.0.0.1:1"
-
-
-def sent(sqs: Any, stub: Stubber, failures: list[list[str]], fault: bool = False) -> None:
-    """Expect batches; of each, these ids fail."""
-    left = ["0", "1", "2"]
-    for failed in failures:
-        entries = [{"Id": name, "MessageBody": f"body {name}"} for name in left]
-        stub.add_response(
-            "send_message_batch",
-            {
-                "Successful": [
-                    {"Id": name, "MessageId": name, "MD5OfMessageBody": "x"}
-                    for name in left
-                    if name not in failed
-                ],
-                "Failed": [{"Id": name, "SenderFault": fault, "Code": "Oops"} for name in failed],
-            },
-            {"QueueUrl": "https://q", "Entries": entries},
-        )
-        left = failed
-
-
-@pytest.fixture
-def sqs() -> Any:
-    return boto3.client(
-        "sqs", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-
-
-def test_a_batch_that_fails_in_part_is_sent_again_in_that_part(sqs: Any) -> None:
-    with Stubber(sqs) as stub:
-        sent(sqs, stub, [["1", "2"], ["2"], []])
-        send_batch(sqs, "https://q", ["body 0", "body 1", "body 2"])
-        stub.assert_no_pending_responses()
-
-
-def test_a_message_that_sqs_refuses_is_named(sqs: Any) -> None:
-    with Stubber(sqs) as stub:
-        sent(sqs, stub, [["1"]], fault=True)
-        with pytest.raises(DcpError, match="body 1"):
-            send_batch(sqs, "https://q", ["body 0", "body 1", "body 2"])
 
 
 def test_a_queues_redrive_policy_is_json() -> None:
