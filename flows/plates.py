@@ -56,13 +56,13 @@ def run_plates(
         run = open_new(config, "", credentials, settings)
         file = open_job_file(job, run.config.credentials)
         chosen = plates or plates_to_run(run, file, job)
-        # Every plate is looked at before the first is begun.
+        if not chosen:
+            return Completed(message="no plate has data and no results yet")
+        # What is wrong with the name of one is told before the first is begun.
         file.sets(chosen, job)
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
-    if not chosen:
-        return Completed(message="no plate has data and no results yet")
     log(f"{len(chosen)} plates: {', '.join(chosen)}")
     same = {
         "config": config,

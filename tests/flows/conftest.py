@@ -1,5 +1,6 @@
 """The flows stand on a real Prefect server and on the emulator, with a stand-in for the worker."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,13 +9,17 @@ from typing import Any
 import pytest
 import yaml
 from lab import Lab
+from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from blocks.reading import load_config
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
+from deployments.local.prefect_server import child
+from deployments.local.prefect_server import prefect as prefect_command
 from tasks.aws import Aws
 
+PROJECT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).parents[1] / "support" / "stand_in_worker.py"
 
 
@@ -22,6 +27,24 @@ STAND_IN = Path(__file__).parents[1] / "support" / "stand_in_worker.py"
 def prefect() -> Iterator[None]:
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def pool(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All deployments, and a worker that runs them in processes of their own."""
+    folder = tmp_path_factory.mktemp("worker")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
+        patched.setenv("PREFECT_HOME", str(folder))
+        patched.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
+        for command in (
+            ("work-pool", "create", "dcp", "--type", "process"),
+            ("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"),
+        ):
+            subprocess.run(prefect_command(*command), cwd=PROJECT, check=True, capture_output=True)
+        worker = prefect_command("worker", "start", "--pool", "dcp", "--type", "process")
+        with child(worker, folder / "worker.log", PROJECT):
+            yield
 
 
 @pytest.fixture(scope="session")
