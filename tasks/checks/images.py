@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from blocks.errors import Problem
+from tasks.aws import error_code, is_refused
 from tasks.checks.csv_index import Wanted
 from tasks.findings import Finding
 
@@ -135,20 +138,36 @@ def look(wanted: Iterable[Wanted], client: Callable[[str], "S3Client"]) -> Tally
         client: The client for a bucket.
 
     Raises:
-        ClientError: AWS refuses a listing.
+        ClientError: AWS answers with an error that says nothing of the images.
     """
     tally = Tally()
     waiting: list[Future[Tally]] = []
     with ThreadPoolExecutor(PARALLEL) as pool:
         for part in parts(wanted):
             page = _pages(client(part[0].bucket), part[0].bucket, _folder(part[0].key))
-            waiting.append(pool.submit(compare, part, page))
+            waiting.append(pool.submit(_compare, part, page))
             # Only so many parts are in memory.
             if len(waiting) >= 2 * PARALLEL:
                 tally.add(waiting.pop(0).result())
         for future in waiting:
             tally.add(future.result())
     return tally
+
+
+def _compare(part: Sequence[Wanted], page: Page) -> Tally:
+    try:
+        return compare(part, page)
+    except ClientError as error:
+        if is_refused(error):
+            code = "not_looked_at"
+        elif error_code(error) == "NoSuchBucket":
+            code = "bucket_missing"
+        else:
+            raise
+        tally = Tally(looked_for=len(part))
+        for image in part:
+            tally.note(code, image)
+        return tally
 
 
 def _pages(s3: "S3Client", bucket: str, prefix: str) -> Page:
@@ -169,7 +188,7 @@ def findings(tally: Tally, data_file: str) -> Iterator[Finding]:
     for code, (count, first) in sorted(tally.flaws.items()):
         what, remedy = _WORDS[code]
         yield Finding(
-            "error",
+            "warning" if code == "not_looked_at" else "error",
             code,
             Problem(
                 data_file,
@@ -186,6 +205,11 @@ _WORDS = {
         "are not in the bucket",
         "Compare folder, name, case and ending with the bucket; correct the CSV or copy the images "
         "there.",
+    ),
+    "bucket_missing": ("are in a bucket that does not exist", "Correct the paths."),
+    "not_looked_at": (
+        "could not be looked for: these credentials may not list the bucket (s3:ListBucket)",
+        "Ask for the right, or see to it that the images are there.",
     ),
     "image_empty": ("are empty", "Copy them again from the microscope."),
     "image_archived": (

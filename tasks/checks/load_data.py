@@ -6,11 +6,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from blocks.errors import InputError
 from blocks.groups import Pairs
-from tasks.checks import csv_shape, groups, images, stored
+from tasks.checks import csv_shape, groups, images
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import Rows, Unreadable
 from tasks.checks.places import NoPlace, Places, image_columns
@@ -94,11 +92,7 @@ def look(asked: Asked, csvs: Csvs) -> Seen:
         )
         seen.rows = index.rows_of_jobs()
         if not seen.broken:
-            try:
-                tally = images.look(index.images(), asked.client)
-            except ClientError as error:
-                seen.findings.append(stored.refused(error, "s3:ListBucket", asked.bucket))
-                return seen
+            tally = images.look(index.images(), asked.client)
             seen.findings += images.findings(tally, asked.key)
             seen.images = seen.rows[1] * len(image_columns(csv.columns))
             seen.largest_job = round(seen.images * tally.size / max(tally.looked_for, 1))

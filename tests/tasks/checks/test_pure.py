@@ -62,6 +62,13 @@ def test_a_few_images_of_a_large_folder_take_a_few_requests() -> None:
     assert bucket.requests == 3
 
 
+def test_a_plate_takes_a_request_for_each_thousand_images() -> None:
+    keys = [f"p/{number:05}.tif" for number in range(17_280)]
+    bucket = Bucket(dict.fromkeys(keys, 1), 1000)
+    assert not compare([Wanted("b", key, 2) for key in keys], bucket).flaws
+    assert bucket.requests == 18
+
+
 @given(st.lists(NAMES))
 def test_parts_are_of_one_folder_and_leave_none_out(keys: list[str]) -> None:
     wanted = [Wanted("b", key, 1) for key in in_order(keys)]

@@ -1,0 +1,132 @@
+"""Jobs from a list of files, a batch file, a pipeline in JSON; images in other places."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELLS, Project, connect
+
+from deployments.local.aws import Emulator, start_emulator
+from tasks.checks.pipeline_text import Pipeline, parse_pipeline
+
+LIST = f"{BATCH}/files.txt"
+BATCH_FILE = f"{BATCH}/batchfiles/Batch_data.h5"
+INPUT_MODULES = Path(__file__).parents[2] / "support" / "file_list.cppipe"
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
+        yield running
+
+
+@pytest.fixture
+def find(emulator: Emulator, tmp_path: Path) -> Callable[[Project], list[tuple[str, str, str]]]:
+    aws = connect(emulator.endpoint_url)
+
+    def found(project: Project) -> list[tuple[str, str, str]]:
+        emulator.set_account(**({"refused": []} | project.account))
+        bucket = f"lab-{uuid4().hex[:12]}"
+        return [
+            (finding.code, finding.problem.where.replace(bucket, "lab"), finding.problem.key)
+            for finding in project.find(aws, bucket, tmp_path)
+            if finding.code != "cost"
+        ]
+
+    return found
+
+
+def of_list(*lines: str) -> Project:
+    """Jobs of a list of files: the wells of the DNA images, and these lines."""
+    project = Project(pipeline=INPUT_MODULES.read_text(encoding="utf-8"))
+    images = [f"{ROOT}/{key}" for key in project.objects if key.endswith("_DNA.tiff")]
+    project.objects[LIST] = "\n".join([*images, *lines]).encode()
+    project.job |= {
+        "data_file": LIST,
+        "input": "",
+        "output_structure": "",
+        "groups": [{"Metadata": f"Metadata_Well={well}"} for well in WELLS],
+    }
+    project.config["expected_number_files"] = 3
+    return project
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("", []),
+        ("https://example.org/a.tif", []),
+        (f"s3://no-such-bucket-of-the-lab/{IMAGES}/a.tif", [("bucket_missing", LIST, "line 9")]),
+        (f"{IMAGES}/A01_s1_ER.tiff", [("list_relative", LIST, "line 9")]),
+        ("/Users/me/images/A01_s1_DNA.tiff", [("list_path", LIST, "line 9")]),
+        (f"{ROOT}/{IMAGES}/A01_s3_DNA.tiff", [("image_missing", LIST, "line 9")]),
+    ],
+)
+def test_a_list_of_files(
+    find: Callable[[Project], Any], line: str, found: list[tuple[str, str, str]]
+) -> None:
+    assert find(of_list(line)) == found
+
+
+def test_a_list_of_files_needs_the_input_modules(find: Callable[[Project], Any]) -> None:
+    project = of_list()
+    project.pipeline = PIPELINE_TEXT
+    project.job["input"] = f"{BATCH}/rules"
+    assert find(project) == [("input_modules_missing", PIPELINE, "")]
+
+
+def test_a_list_of_files_is_grouped_by_the_jobs_keys(find: Callable[[Project], Any]) -> None:
+    project = of_list()
+    project.replace("Metadata category:Well", "Metadata category:Site")
+    assert find(project) == [("grouping_keys", PIPELINE, "module 4 (Groups)")]
+
+
+@pytest.mark.parametrize(
+    ("content", "codes"), [(b"\x89HDF\r\n\x1a\n", []), (b"x", ["batch_file_broken"])]
+)
+def test_a_batch_file(find: Callable[[Project], Any], content: bytes, codes: list[str]) -> None:
+    project = Project()
+    project.objects[BATCH_FILE] = content
+    project.job |= {"pipeline": BATCH_FILE, "data_file": BATCH_FILE}
+    assert [code for code, *_ in find(project)] == codes
+
+
+def test_images_in_a_bucket_that_is_not_there(find: Callable[[Project], Any]) -> None:
+    project = Project()
+    project.rows[0]["PathName_OrigDNA"] = f"s3://no-such-bucket-of-the-lab/{IMAGES}"
+    assert find(project) == [("bucket_missing", CSV, "line 2")]
+
+
+def test_images_that_may_not_be_listed(find: Callable[[Project], Any]) -> None:
+    project = Project(account={"refused": ["s3:ListBucket"]})
+    project.config["seconds_per_job"] = 60
+    found = find(project)
+    assert ("not_looked_at", CSV, "line 2") in found
+
+
+def as_json(pipeline: Pipeline) -> str:
+    """A pipeline as CellProfiler writes it in JSON."""
+    modules = [
+        {
+            "attributes": {
+                "module_name": module.name,
+                "enabled": module.enabled,
+                "variable_revision_number": module.revision,
+            },
+            "settings": [
+                {"name": "x.Setting", "text": one.label, "value": one.value}
+                for one in module.settings
+            ],
+        }
+        for module in pipeline.modules
+    ]
+    return json.dumps({"module_count": len(modules), "modules": modules, "version": "v6"})
+
+
+def test_a_pipeline_in_json_is_the_same() -> None:
+    text = parse_pipeline(PIPELINE_TEXT)
+    assert parse_pipeline(as_json(text), is_json=True) == text
