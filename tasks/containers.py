@@ -8,7 +8,11 @@ from tasks.aws import aws_task
 from tasks.run import Run
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecs.type_defs import ServiceTypeDef, TagTypeDef
+    from mypy_boto3_ecs.type_defs import (
+        PlacementConstraintTypeDef,
+        ServiceTypeDef,
+        TagTypeDef,
+    )
 
 DIGEST_TAG = "dcp:digest"
 # What mounting a file system takes within a container ("Running Mountpoint for Amazon S3 in a
@@ -158,12 +162,23 @@ def find_service(run: Run) -> "ServiceTypeDef | None":
     return None
 
 
+def placement_constraints(run: Run) -> "list[PlacementConstraintTypeDef]":
+    """Where containers are placed: on machines that this app started, told by attribute.
+
+    ECS fills a machine with as many as fit, whatever was planned, and other machines stay empty.
+    It knows no limit of tasks on a machine but that of one (ECS Developer Guide, "Define which
+    container instances Amazon ECS uses for tasks"); for more, preflight tells of the room.
+    """
+    own: PlacementConstraintTypeDef = {"type": "memberOf", "expression": run.names.placement}
+    return [own, {"type": "distinctInstance"}] if run.config.tasks_per_machine == 1 else [own]
+
+
 @aws_task("service")
 def ensure_service(run: Run, task_definition_arn: str) -> None:
     """Make the service with no container yet; of one that exists only the definition changes.
 
-    Its containers are placed only on machines that this app started (by attribute), filling one
-    machine before the next so that machines come free as the work gets less.
+    Its containers fill one machine before the next, so that machines come free as the work gets
+    less.
     """
     ecs, cluster, name = run.aws.ecs, run.config.ecs_cluster, run.names.service
     service = find_service(run)
@@ -185,7 +200,7 @@ def ensure_service(run: Run, task_definition_arn: str) -> None:
         launchType="EC2",
         schedulingStrategy="REPLICA",
         deploymentConfiguration={"maximumPercent": 100, "minimumHealthyPercent": 0},
-        placementConstraints=[{"type": "memberOf", "expression": run.names.placement}],
+        placementConstraints=placement_constraints(run),
         placementStrategy=[{"type": "binpack", "field": "memory"}],
         tags=_tags(run.tags),
         propagateTags="SERVICE",

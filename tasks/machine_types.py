@@ -98,8 +98,15 @@ def describe(ec2: "EC2Client", names: Sequence[str]) -> MachineTypes:
     offered = _offered(ec2) if missing else []
     return MachineTypes(
         known=tuple(found[name] for name in names if name in found),
-        unknown={name: difflib.get_close_matches(name, offered, n=3) for name in missing},
+        unknown={name: _nearest(name, offered) for name in missing},
     )
+
+
+def _nearest(name: str, offered: Sequence[str]) -> list[str]:
+    """The names that are spelled most alike, else some of the same family."""
+    family = name.split(".")[0] + "."
+    alike = difflib.get_close_matches(name, offered, n=3)
+    return alike or [one for one in offered if one.startswith(family)][:3]
 
 
 def _machine_type(one: Any) -> MachineType:

@@ -132,18 +132,26 @@ def _room(config: RunConfig, types: MachineTypes) -> Iterator[Finding]:
 
 
 def _more(config: RunConfig, types: list[MachineType], room: int) -> Iterator[Finding]:
-    """More containers fit on a machine than were planned: ECS fills a machine before the next."""
-    if config.cluster_machines == 1:
-        return  # there are only so many containers
+    """More containers fit on a machine than were planned: ECS fills a machine before the next.
+
+    A single one a machine is a limit that ECS keeps (`tasks.containers`), and of a single machine
+    there are no more containers than planned.
+    """
+    bounded = config.tasks_per_machine == 1 or config.cluster_machines == 1
     yield _finding(
-        "warning",
-        "more_containers_than_planned",
+        "note" if bounded else "warning",
+        "machine_larger_than_planned" if bounded else "more_containers_than_planned",
         "tasks_per_machine",
-        f"a machine has room for {room} containers, not only {config.tasks_per_machine}: ECS may "
-        "place more on some machines, which then share their disk, and leave others empty",
+        f"a machine has room for {room} containers, and {config.tasks_per_machine} are planned"
+        + (
+            ": the rest of it is paid for and not used"
+            if bounded
+            else f": ECS may place {room} on some machines, which then share their disk, and leave "
+            "others empty"
+        ),
         got=_sizes(types),
         remedy=f"Set tasks_per_machine to {room} with fewer machines, or take smaller machines, "
-        "or raise memory or cpu_shares until only as many fit.",
+        "or give the containers more memory or cpu_shares.",
     )
 
 

@@ -75,11 +75,13 @@ def test_fewer_and_more_containers_than_planned() -> None:
     assert fewer["fewer_containers_than_planned"].problem.remedy.startswith(
         "Set tasks_per_machine to 1"
     )
-    more = found(config(), HUGE)["more_containers_than_planned"]
-    assert more.level == "warning"
-    assert "room for 4 containers" in more.problem.what
-    # One machine gets no more containers than there are.
-    assert found(config(cluster_machines=1), HUGE) == {}
+    more = found(config(tasks_per_machine=2, ebs_vol_size=60), HUGE)
+    assert more["more_containers_than_planned"].level == "warning"
+    assert "ECS may place 4" in more["more_containers_than_planned"].problem.what
+    # One a machine is kept by ECS, and one machine gets no more containers than there are.
+    for settings in (config(), config(cluster_machines=1, tasks_per_machine=2, ebs_vol_size=60)):
+        (told,) = found(settings, HUGE).values()
+        assert (told.level, told.code) == ("note", "machine_larger_than_planned")
 
 
 def test_the_processor_and_spot() -> None:
