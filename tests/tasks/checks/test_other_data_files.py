@@ -11,6 +11,8 @@ import pytest
 from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELLS, Project, connect
 
 from deployments.local.aws import Emulator, start_emulator
+from tasks.checks import images
+from tasks.checks.csv_index import Wanted
 from tasks.checks.pipeline_text import Pipeline, parse_pipeline
 
 LIST = f"{BATCH}/files.txt"
@@ -43,8 +45,8 @@ def find(emulator: Emulator, tmp_path: Path) -> Callable[[Project], list[tuple[s
 def of_list(*lines: str) -> Project:
     """Jobs of a list of files: the wells of the DNA images, and these lines."""
     project = Project(pipeline=INPUT_MODULES.read_text(encoding="utf-8"))
-    images = [f"{ROOT}/{key}" for key in project.objects if key.endswith("_DNA.tiff")]
-    project.objects[LIST] = "\n".join([*images, *lines]).encode()
+    paths = [f"{ROOT}/{key}" for key in project.objects if key.endswith("_DNA.tiff")]
+    project.objects[LIST] = "\n".join([*paths, *lines]).encode()
     project.job |= {
         "data_file": LIST,
         "input": "",
@@ -101,11 +103,16 @@ def test_images_in_a_bucket_that_is_not_there(find: Callable[[Project], Any]) ->
     assert find(project) == [("bucket_missing", CSV, "line 2")]
 
 
-def test_images_that_may_not_be_listed(find: Callable[[Project], Any]) -> None:
-    project = Project(account={"refused": ["s3:ListBucket"]})
-    project.config["seconds_per_job"] = 60
-    found = find(project)
-    assert ("not_looked_at", CSV, "line 2") in found
+def test_images_that_may_not_be_listed(emulator: Emulator) -> None:
+    emulator.set_account(refused=["s3:ListBucket"])
+    s3 = connect(emulator.endpoint_url).s3
+    tally = images.look([Wanted("lab", "images/a.tif", 2)], lambda _: s3)
+    (finding,) = images.findings(tally, CSV)
+    assert (finding.level, finding.code, finding.problem.key) == (
+        "warning",
+        "not_looked_at",
+        "line 2",
+    )
 
 
 def as_json(pipeline: Pipeline) -> str:
