@@ -3,10 +3,13 @@
 from typing import Any
 
 from prefect import flow
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from flows.logger import log
 from flows.running import this_run_id
 from tasks import record
+from tasks.aws import error_code
+from tasks.cleanup import MISSING_CLUSTER
 from tasks.containers import (
     ensure_cluster,
     ensure_service,
@@ -17,6 +20,7 @@ from tasks.logs import ensure_log_groups
 from tasks.opening import open_existing, open_new
 from tasks.preflight import check_credentials
 from tasks.queues import ensure_queues
+from tasks.run import Run
 
 
 @flow(name="dcp-setup")
@@ -43,9 +47,22 @@ def setup(
     # A run that is continued has the settings it was begun with, whatever the config says now.
     run = open_existing(config, run.run_id, credentials, settings)
     queues = ensure_queues(run)
-    ensure_cluster(run)
     ensure_log_groups(run)
     environment = worker_environment(run, queues.jobs, queues.dead_letters)
-    ensure_service(run, ensure_task_definition(run, environment))
+    _start_service(run, ensure_task_definition(run, environment))
     log(f"run {run.run_id} is set up: queue {run.names.queue}, service {run.names.service}")
     return run.run_id
+
+
+def _cluster_is_gone(error: BaseException) -> bool:
+    return error_code(error) == MISSING_CLUSTER
+
+
+@retry(retry=retry_if_exception(_cluster_is_gone), stop=stop_after_attempt(5), reraise=True)
+def _start_service(run: Run, task_definition: str) -> None:
+    """Make the cluster and the service.
+
+    The clean-up of another run deletes a cluster that has no service, also between the two.
+    """
+    ensure_cluster(run)
+    ensure_service(run, task_definition)

@@ -15,9 +15,10 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
 from tasks.cleanup import clean_up, left_running
-from tasks.containers import delete_service
+from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
+from tasks.run import Run
 from tasks.start import find_fleets
 
 pytestmark = pytest.mark.e2e
@@ -61,6 +62,25 @@ def test_the_steps_alone_and_twice(lab: Lab) -> None:
     assert cleanup(lab.config).succeeded == 23
     assert cleanup(lab.config, run_id=run_id).succeeded == 23
     assert left_running(lab.run()) == []
+
+
+def test_a_cluster_that_another_run_ends_meanwhile_is_made_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs side by side may share a cluster; the last of those that end deletes it."""
+    made = []
+
+    def made_and_ended_once(run: Run) -> None:
+        ensure_cluster(run)
+        made.append(run.run_id)
+        if len(made) == 1:
+            assert delete_cluster(run) == "deleted"
+
+    monkeypatch.setattr("flows.setup.ensure_cluster", made_and_ended_once)
+    setup(lab.config)
+    assert len(made) == 2
+    assert find_service(lab.run()) is not None
+    cleanup(lab.config)
 
 
 def test_a_queue_with_unfinished_jobs_is_kept_unless_they_are_given_up(lab: Lab) -> None:
