@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from pathlib import Path
 
 from blocks import RunConfig
@@ -105,10 +106,13 @@ class Outputs:
             "SELECT total(jobs), min(prefix) FROM folder WHERE jobs > 1 AND alone"
         )
         folders = Folders(int(jobs), int(shared), int(clashing), clash or "")
-        for (top,) in self._db.execute("SELECT DISTINCT top FROM folder").fetchall():
+        tops = self._db.execute("SELECT top, min(prefix), max(prefix) FROM folder GROUP BY top")
+        for top, first, last in tops.fetchall():
             query = "SELECT prefix FROM folder WHERE top = ? ORDER BY prefix"
             mine = self._db.execute(query, [top])
-            _count((prefix for (prefix,) in mine), listing(top), self._rule, folders)
+            # What all begin with: other plates below the same output are not listed.
+            there = listing(commonprefix([first, last]))
+            _count((prefix for (prefix,) in mine), there, self._rule, folders)
         return folders
 
 

@@ -674,3 +674,9 @@ def test_a_mistake_is_named_and_nothing_else(
     assert found_in(project, emulator, aws, tmp_path) == [
         (mistake.finding, mistake.where, mistake.key)
     ]
+
+
+def test_every_code_is_on_the_page() -> None:
+    page = Path(__file__).parents[3].joinpath("docs", "checks.md").read_text(encoding="utf-8")
+    codes = {mistake.finding.split()[1] for mistake in MISTAKES}
+    assert {code for code in codes if f"`{code}`" not in page} == set()

@@ -95,7 +95,8 @@ def test_what_folders_hold_is_counted(
     with outputs_of(rule) as folders:
         for prefix in prefixes:
             folders.add("out/", prefix)
-        seen = folders.look(lambda top: ((key, objects[key]) for key in in_order(list(objects))))
+        keys = in_order(list(objects))
+        seen = folders.look(lambda top: ((k, objects[k]) for k in keys if k.startswith(top)))
     held = {p: [key for key in objects if key.startswith(p)] for p in prefixes}
     counted = [
         sum(rule.counts(key, objects[key]) for key in keys) for keys in held.values() if keys
