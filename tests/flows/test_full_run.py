@@ -145,8 +145,10 @@ def test_credentials_that_aws_refuses_are_told(
 
 
 def test_a_fleet_that_aws_cannot_start_ends_the_run(make_lab: Callable[..., Lab]) -> None:
-    lab = make_lab(machine_type=["m5.gigantic"])
-    error = result(dcp(lab.config, lab.jobs("A01"), return_state=True))
+    lab = make_lab()
+    fleet = lab.folder / "fleet.yaml"
+    fleet.write_text("image_id: ami-12\n")  # an id by its form, and none of EC2's
+    error = result(dcp(lab.config, lab.jobs("A01"), fleet=str(fleet), return_state=True))
     assert isinstance(error, FleetError)
     assert left_running(lab.run()) == []
     assert report_of(lab)["lost"] == 1
