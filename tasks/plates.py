@@ -13,10 +13,11 @@ from blocks import JobFile, RunConfig
 from blocks.errors import JobFileError, Problem
 from blocks.expansion import PLATE_MARK, listed, rule_of, shared_keys
 from blocks.groups import joined, metadata_id
-from blocks.job_sets import PLATE, JobSet
+from blocks.job_sets import PLATE, FromCsv, JobSet
 from blocks.names import app_of
 from tasks import record
 from tasks.aws import aws_task
+from tasks.csv_columns import kind_of, reading
 from tasks.opening import with_settings
 from tasks.run import Run
 
@@ -56,6 +57,16 @@ def plates_named(job: JobFile) -> tuple[str, ...]:
         return tuple(job.plates or (rule.plates if rule else ()))
     groups = (dict(pairs) for pairs in listed(job))
     return tuple(dict.fromkeys(group[PLATE] for group in groups if PLATE in group))
+
+
+def names_in_outputs(jobs: JobSet, plate: str) -> tuple[str, ...]:
+    """How a plate may be called in the path of its outputs.
+
+    Groups that are made from a CSV have the values that CellProfiler reads: plate 002 may be 2.
+    """
+    if not isinstance(jobs.groups, FromCsv):
+        return (plate,)
+    return tuple(dict.fromkeys((plate, reading(plate, kind_of(plate)))))
 
 
 def outputs_of(jobs: JobSet, plate: str) -> str:
@@ -129,14 +140,15 @@ def _has_outputs(run: Run, job: JobFile, plate: str, where: str) -> bool:
     shared = shared_keys(job)
     marked = PLATE_MARK in shared["output"] + shared["output_structure"]
     for jobs in job.sets((plate,), where):
-        prefix = outputs_of(jobs, plate)
-        # Where the plate is no part of the path, what lies there may be another's.
-        if marked or prefix != outputs_of(jobs, OTHER):
-            found = run.aws.s3.list_objects_v2(
-                Bucket=run.config.outputs_bucket, Prefix=prefix, MaxKeys=1
-            )
-            if found.get("KeyCount"):
-                return True
+        for name in names_in_outputs(jobs, plate):
+            prefix = outputs_of(jobs, name)
+            # Where the plate is no part of the path, what lies there may be another's.
+            if marked or prefix != outputs_of(jobs, OTHER):
+                found = run.aws.s3.list_objects_v2(
+                    Bucket=run.config.outputs_bucket, Prefix=prefix, MaxKeys=1
+                )
+                if found.get("KeyCount"):
+                    return True
     return False
 
 

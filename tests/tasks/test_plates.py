@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from blocks.job_file import JobFile, validated
 from blocks.names import LONGEST_APP, app_of
 from blocks.settings import AppName
-from tasks.plates import outputs_of, plates_in, plates_named, settings_of, waiting
+from tasks.plates import names_in_outputs, outputs_of, plates_in, plates_named, settings_of, waiting
 
 STEP = {"step": "analysis", "identifier": "lab", "batch": "b1"}
 plate_names = st.text("ABCabc0123_-. ", min_size=1, max_size=80).filter(lambda s: s == s.strip())
@@ -57,6 +57,13 @@ def test_the_outputs_of_a_plate_have_one_beginning(keys: dict[str, Any], prefix:
     (jobs,) = job(**keys).sets(("P1",))
     own = prefix or "projects/lab/workspace/analysis/b1/P1/analysis/P1-"
     assert outputs_of(jobs, "P1") == own
+
+
+def test_a_plate_that_is_a_number_is_looked_for_as_cellprofiler_calls_it() -> None:
+    (jobs,) = job(groups={"by": ["Metadata_Plate"]}).sets(("002",))
+    assert names_in_outputs(jobs, "002") == ("002", "2")
+    (jobs,) = job(groups={"format": 96}).sets(("002",))
+    assert names_in_outputs(jobs, "002") == ("002",)
 
 
 def test_plates_that_a_job_file_names() -> None:
