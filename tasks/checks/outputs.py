@@ -110,8 +110,9 @@ class Outputs:
         for top, first, last in tops.fetchall():
             query = "SELECT prefix FROM folder WHERE top = ? ORDER BY prefix"
             mine = self._db.execute(query, [top])
-            # What all begin with: other plates below the same output are not listed.
-            there = listing(commonprefix([first, last]))
+            # What all begin with, sign by sign, as S3 takes prefixes: other plates below the same
+            # output are not listed.
+            there = listing(commonprefix([first, last]))  # noqa: RUF071
             _count((prefix for (prefix,) in mine), there, self._rule, folders)
         return folders
 
