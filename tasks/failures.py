@@ -6,13 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass, field
-from typing import Any
 
-from blocks.errors import JobFileError
 from tasks import record
-from tasks.jobs import JobMessage
 from tasks.parallel import in_order
-from tasks.queues import find_queue, letters
 from tasks.remedies import remedy
 from tasks.report_table import (
     COLUMNS,
@@ -23,7 +19,7 @@ from tasks.report_table import (
     planned,
     read_result,
 )
-from tasks.results import Account, account, given_up
+from tasks.results import Account, account, dead_letters, given_up
 from tasks.run import Run
 
 
@@ -97,7 +93,7 @@ def find_failures(run: Run) -> Failures:
         return Failures(run.names.app, run.run_id)
     found = account(run)
     rows = [*_recorded(run, found), *_refused(run)]
-    dead = _dead_letters(run, found) if found.open else {}
+    dead = dict(_dead(run, found))
     rows += dead.values()
     if kept.state == "ended":
         rows += _lost(run, found, frozenset(dead), kept.note)
@@ -138,37 +134,12 @@ def _refused(run: Run) -> Iterator[JobRow]:
             yield job_row(run, "failed", read_result(run, "failed", name))
 
 
-def _dead_letters(run: Run, found: Account) -> dict[str, JobRow]:
-    """The jobs without a result that SQS itself moved to the dead-letter queue, by their id.
-
-    The queue may hold the messages of other apps: they are passed over, and none is deleted.
-    """
-    url = find_queue(run.aws.sqs, run.names.dead_letter_queue)
-    rows: dict[str, JobRow] = {}
-    if url is None:
-        return rows
-    with closing(letters(run.aws.sqs, url)) as read:
-        for letter in read:
-            try:
-                message = JobMessage.from_body(letter.body)
-            except JobFileError:
-                continue  # another's, or one that was refused and has its record
-            app = letter.attributes.get("dcp_app", run.names.app)
-            ours = (app, message.run_id) == (run.names.app, run.run_id)
-            if not ours or message.job_id not in found.open:
-                continue
-            rows[message.job_id] = job_row(
-                run, "failed", _said(run, message, letter.attributes), message
-            )
-            if len(rows) == len(found.open):
-                break
-    return rows
-
-
-def _said(run: Run, message: JobMessage, attributes: Any) -> dict[str, Any]:
-    """What is known of a job that has only its dead letter; a worker that gave it up says why."""
-    told = {name: attributes[name] for name in ("reason", "reason_text") if attributes.get(name)}
-    return given_up(run, message) | told | {"started_at": "", "ended_at": ""}
+def _dead(run: Run, found: Account) -> Iterator[tuple[str, JobRow]]:
+    """The jobs without a result that SQS itself moved to the dead-letter queue, with their ids."""
+    with closing(dead_letters(run, found.open)) as dead:
+        for message, letter in dead:
+            said = given_up(run, message, letter) | {"started_at": "", "ended_at": ""}
+            yield message.job_id, job_row(run, "failed", said, message)
 
 
 def _lost(run: Run, found: Account, dead: frozenset[str], note: str) -> Iterator[JobRow]:

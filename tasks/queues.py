@@ -1,10 +1,11 @@
 """The job queue and its dead-letter queue."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+import logging
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -23,6 +24,8 @@ from tasks.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+logger = logging.getLogger("prefect.dcp")
 
 RETENTION_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
 BATCH = 10  # the most messages of a request
@@ -156,10 +159,12 @@ class Letter:
 
     Attributes:
         body: Its text.
+        sent: When it was sent; what SQS itself moved here keeps the time of its first sending.
         attributes: Its message attributes that are text.
     """
 
     body: str
+    sent: datetime
     attributes: Mapping[str, str]
 
 
@@ -170,8 +175,18 @@ def letters(sqs: "SQSClient", url: str) -> Generator[Letter]:
     is then given back at once. When this computer is gone before that, SQS shows the message again
     by itself, a minute or so later (the time that reading the whole queue takes).
 
+    A queue that passes messages on by itself, after some receipts, is not read: each look would be
+    one of them (Amazon SQS Developer Guide, "Using dead-letter queues": maxReceiveCount).
+
     To be closed when it is not read to its end (`contextlib.closing`).
     """
+    if _passes_on(sqs, url):
+        logger.warning(
+            "%s has a redrive policy of its own, so that reading it would move its messages: "
+            "it is not looked into",
+            url,
+        )
+        return
     hidden = HIDDEN_SECONDS + count(sqs, url).waiting // READ_A_SECOND
     receipts: list[str] = []
     try:
@@ -184,6 +199,7 @@ def letters(sqs: "SQSClient", url: str) -> Generator[Letter]:
                 VisibilityTimeout=min(hidden, LONGEST_HIDDEN),
                 WaitTimeSeconds=1,
                 MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["SentTimestamp"],
             ).get("Messages", [])
             receipts += [message["ReceiptHandle"] for message in messages]
             new = [message for message in messages if message["MessageId"] not in seen]
@@ -192,9 +208,17 @@ def letters(sqs: "SQSClient", url: str) -> Generator[Letter]:
             for message in new:
                 own = message.get("MessageAttributes", {})
                 texts = {name: value.get("StringValue", "") for name, value in own.items()}
-                yield Letter(message["Body"], texts)
+                sent = datetime.fromtimestamp(
+                    int(message["Attributes"]["SentTimestamp"]) / 1000, UTC
+                )
+                yield Letter(message["Body"], sent, texts)
     finally:
         _show_again(sqs, url, receipts)
+
+
+def _passes_on(sqs: "SQSClient", url: str) -> bool:
+    asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    return bool(asked.get("Attributes", {}).get("RedrivePolicy"))
 
 
 def _show_again(sqs: "SQSClient", url: str, receipts: list[str]) -> None:
@@ -211,13 +235,6 @@ def _show_again(sqs: "SQSClient", url: str, receipts: list[str]) -> None:
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="letters") as pool:
         for _ in pool.map(show, batches(receipts, BATCH)):
             pass
-
-
-def peek(sqs: "SQSClient", url: str) -> Iterator[str]:
-    """The bodies of the messages of a queue; see `letters`."""
-    with closing(letters(sqs, url)) as found:
-        for letter in found:
-            yield letter.body
 
 
 def delete_queue(run: Run) -> bool:

@@ -22,10 +22,19 @@ from tasks import record
 from tasks.aws import AwsError
 from tasks.figures import Figures
 from tasks.machine_time import cost_of
+from tasks.parallel import in_order
 from tasks.plate_pictures import Picture, draw
 from tasks.report_page import markdown
-from tasks.report_table import COLUMNS, JobRow, job_rows, lost_result, planned
-from tasks.results import Account, account, read_results
+from tasks.report_table import (
+    COLUMNS,
+    PARALLEL,
+    JobRow,
+    job_rows,
+    lost_result,
+    planned,
+    read_result,
+)
+from tasks.results import Account, account
 from tasks.run import Run
 from tasks.telling import artifact_key, prefect_may_be_away
 
@@ -91,8 +100,7 @@ class Report:
 
 def make_report(run: Run, found: Account, note: str = "") -> Report:
     """Draw up the report of a run from its account; reads the records of failed jobs."""
-    read = read_results(run, "failed", islice(found.failed, MOST_PROBLEMS))
-    failures = sorted(read, key=lambda one: (one["reason"], one["Metadata"]))
+    failures = sorted(_failed(run, found), key=lambda one: (one["reason"], one["Metadata"]))
     room = MOST_PROBLEMS - len(failures)
     lost = list(islice(_lost(run, found, note), room)) if found.open and room else []
     reasons = Counter(failure["reason"] for failure in failures)
@@ -111,6 +119,16 @@ def make_report(run: Run, found: Account, note: str = "") -> Report:
         problems=failures + lost,
         problems_left_out=len(found.failed) + len(found.open) - len(failures) - len(lost),
     )
+
+
+def _failed(run: Run, found: Account) -> Iterator[dict[str, Any]]:
+    """The records of failed jobs, the first so many; one deleted meanwhile is as good as empty."""
+
+    def read(job_id: str) -> dict[str, Any]:
+        nothing = {"job_id": job_id, "reason": "", "reason_text": "", "Metadata": ""}
+        return nothing | read_result(run, "failed", job_id)
+
+    return in_order(read, islice(found.failed, MOST_PROBLEMS), PARALLEL, "results")
 
 
 def _lost(run: Run, found: Account, note: str) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What became of each job: the result records in S3, and the account that must balance."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Generator, Iterable, Mapping, Set
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,8 +14,7 @@ from blocks.errors import JobFileError
 from tasks import record
 from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
-from tasks.parallel import in_order
-from tasks.queues import find_queue, peek
+from tasks.queues import Letter, find_queue, letters
 from tasks.run import Run
 
 STATUSES = ("succeeded", "skipped", "failed")
@@ -96,16 +96,35 @@ def account(run: Run, submitted: Iterable[str] | None = None) -> Account:
     return balance(job_ids(run) if submitted is None else submitted, result_keys(run))
 
 
-def read_results(run: Run, status: str, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The result records of some jobs, in their order, however many there are."""
+def dead_letters(run: Run, open_jobs: Set[str]) -> Generator[tuple[JobMessage, Letter]]:
+    """The jobs that lie in the dead-letter queue and have no result; nothing is taken out of it.
 
-    def read(job_id: str) -> dict[str, Any]:
-        key = run.key(f"results/{status}/{job_id}.json")
-        body = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=key)["Body"].read()
-        result: dict[str, Any] = json.loads(body)
-        return result
+    The queue may hold the messages of other apps and runs: they are passed over. So are those from
+    before the run was begun again under its id, whose jobs have another chance.
 
-    return in_order(read, ids, 16, "results")
+    Args:
+        run: The run.
+        open_jobs: Ids of its jobs without a result.
+    """
+    kept = record.load(run)
+    url = find_queue(run.aws.sqs, run.names.dead_letter_queue) if open_jobs and kept else None
+    if kept is None or url is None:
+        return
+    seen: set[str] = set()
+    with closing(letters(run.aws.sqs, url)) as read:
+        for letter in read:
+            try:
+                message = JobMessage.from_body(letter.body)
+            except JobFileError:
+                continue  # another's, or one that was refused and has its record
+            app = letter.attributes.get("dcp_app", run.names.app)
+            ours = (app, message.run_id) == (run.names.app, run.run_id)
+            if ours and message.job_id in open_jobs and letter.sent >= kept.started_at:
+                if message.job_id not in seen:
+                    yield message, letter
+                seen.add(message.job_id)
+            if len(seen) == len(open_jobs):
+                return
 
 
 def claim_dead_letters(run: Run, open_jobs: Set[str]) -> int:
@@ -117,23 +136,22 @@ def claim_dead_letters(run: Run, open_jobs: Set[str]) -> int:
     Returns:
         The number of jobs that were found.
     """
-    url = find_queue(run.aws.sqs, run.names.dead_letter_queue)
     found = 0
-    for body in peek(run.aws.sqs, url) if url else ():
-        try:
-            message = JobMessage.from_body(body)
-        except JobFileError:
-            continue  # another's, or one that was refused and has its record
-        if message.run_id == run.run_id and message.job_id in open_jobs:
-            text = json.dumps(given_up(run, message))
+    with closing(dead_letters(run, open_jobs)) as dead:
+        for message, letter in dead:
+            text = json.dumps(given_up(run, message, letter))
             record.put(run, f"results/failed/{message.job_id}.json", text)
             found += 1
     return found
 
 
-def given_up(run: Run, message: JobMessage) -> dict[str, Any]:
-    """The result record of a job whose workers could not write one (docs/contract.schema.json)."""
+def given_up(run: Run, message: JobMessage, letter: Letter) -> dict[str, Any]:
+    """The result record of a job whose workers could not write one (docs/contract.schema.json).
+
+    A worker that gave the job up has said why in its letter.
+    """
     now = datetime.now(UTC).isoformat()
+    told = {name: letter.attributes.get(name) for name in ("reason", "reason_text")}
     return {
         "job_id": message.job_id,
         "run_id": run.run_id,
@@ -156,4 +174,4 @@ def given_up(run: Run, message: JobMessage) -> dict[str, Any]:
         "ended_at": now,
         "versions": {"dcp_worker": "", "cellprofiler": "", "python": ""},
         "log_stream": "",
-    }
+    } | {name: text for name, text in told.items() if text}

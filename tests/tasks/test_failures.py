@@ -15,8 +15,9 @@ from recorded_run import end, ends, fails, job, plan, result
 from tasks import record
 from tasks.failures import find_failures
 from tasks.log_links import stream_name
-from tasks.queues import count, letters
+from tasks.queues import count, letters, queue_arn, redrive_policy
 from tasks.remedies import REMEDIES
+from tasks.results import account, claim_dead_letters
 from tasks.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +130,44 @@ def test_a_shared_dead_letter_queue_is_as_before(make_run: Callable[..., Run]) -
     for body, (attributes, _) in after.items():
         assert {name: value["StringValue"] for name, value in attributes.items()} == sent[body]
     assert {times for _, times in after.values()} == {2}, "each was received once by us"
+
+
+def test_a_letter_from_before_the_run_was_begun_again_is_no_end_of_a_job(run: Run) -> None:
+    url = queue_of(run)
+    (message,) = plan(run, [job(run, "Metadata_Plate=P1,Metadata_Well=A01")])
+    send(run, url, message.body, reason="timeout")
+    end(run)
+    assert [row.reason for row in find_failures(run).jobs] == ["timeout"]
+    record.begin(run)
+    found = find_failures(run)
+    assert (found.jobs, found.open) == ((), 1), "it is in the queue again"
+    assert claim_dead_letters(run, frozenset({message.job_id})) == 0
+
+
+def test_a_dead_job_gets_a_record_once_and_with_what_its_letter_says(run: Run) -> None:
+    url = queue_of(run)
+    jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well=A{n}") for n in (1, 2, 3)))
+    send(run, url, jobs[0].body, dcp_app=run.names.app, reason="disk_full", reason_text="full")
+    send(run, url, jobs[1].body)
+    send(run, url, jobs[1].body)
+    send(run, url, jobs[2].body, dcp_app="AnotherApp")
+    assert claim_dead_letters(run, account(run).open) == 2
+    reasons = {row.well: (row.reason, row.attempt) for row in find_failures(run).jobs}
+    assert reasons == {"A1": ("disk_full", 3), "A2": ("worker_died", 3)}
+    assert count(run.aws.sqs, url).waiting == 4
+
+
+def test_a_queue_that_passes_its_messages_on_is_not_looked_into(run: Run) -> None:
+    url = queue_of(run)
+    last = run.aws.sqs.create_queue(QueueName="LastOfAll")["QueueUrl"]
+    policy = redrive_policy(queue_arn(run.aws.sqs, last), 1)
+    run.aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
+    (message,) = plan(run, [job(run, "Metadata_Plate=P1,Metadata_Well=A01")])
+    send(run, url, message.body)
+    for _ in range(3):
+        assert find_failures(run).open == 1
+    assert (count(run.aws.sqs, url).waiting, count(run.aws.sqs, last).waiting) == (1, 0)
+    assert [times for _, times in all_of(run, url).values()] == [1]
 
 
 def test_a_queue_is_left_alone_when_every_job_has_a_result(run: Run) -> None:

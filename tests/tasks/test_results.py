@@ -1,6 +1,7 @@
 """The account: every submitted job is in exactly one place."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from blocks import RunConfig
 from tasks.aws import Aws
 from tasks.jobs import JobMessage
+from tasks.queues import Letter
 from tasks.report import Report
 from tasks.results import STATUSES, balance, given_up
 from tasks.run import Run
@@ -67,6 +69,7 @@ def test_a_job_given_up_by_sqs_gets_a_result_record_as_agreed() -> None:
         output_structure="Metadata_Plate/Metadata_Well",
         run_id="r1",
     )
-    result = given_up(run, JobMessage.from_body(message.body))
+    letter = Letter(message.body, datetime.now(UTC), {})
+    result = given_up(run, JobMessage.from_body(message.body), letter)
     jsonschema.validate(result, {**schema, "$ref": "#/$defs/result_record"})
     assert result["output"] == "out/P1/A01/"
