@@ -1,5 +1,7 @@
 """What a run may cost is confirmed by a person before anything is made."""
 
+from collections.abc import Collection, Sequence
+
 from prefect import get_client, get_run_logger
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout
@@ -27,7 +29,7 @@ class StartAtThisCost(RunInput):
     start: bool = Field(default=False, description="Start the run at this cost.")
 
 
-def settle(findings: list[Finding], accept_cost: bool) -> None:
+def settle(findings: Sequence[Finding], accept_cost: bool, accept: Collection[str] = ()) -> None:
     """See that nothing that was found is in the way of the run.
 
     A cost above the limit, when it is all that is, is put to a person: the flow run waits for an
@@ -36,19 +38,25 @@ def settle(findings: list[Finding], accept_cost: bool) -> None:
     Args:
         findings: What preflight found.
         accept_cost: The cost was accepted when the run was started.
+        accept: Codes of errors in spite of which the run starts, such as image_missing: the jobs
+            that they concern will fail.
 
     Raises:
         InputError: Something is in the way; each is named.
     """
-    costs = errors(finding for finding in findings if finding.code == COST_LIMIT)
-    others = errors(finding for finding in findings if finding.code != COST_LIMIT)
+    accepted = {*accept, *((COST_LIMIT,) if accept_cost else ())}
+    stopping = [one for one in findings if one.level == "error" and one.code not in accepted]
+    for finding in findings:
+        if finding.level == "error" and finding.code in accepted:
+            get_run_logger().warning("%s It was accepted.", finding)
+    problems = errors(stopping)
+    others = sorted({one.code for one in stopping} - {COST_LIMIT})
     if others:
-        raise InputError(*others, *(() if accept_cost else costs))
-    if costs and accept_cost:
-        get_run_logger().warning("%s It was accepted.", "\n".join(map(str, costs)))
-    elif costs and (why := _refusal(costs)):
+        get_run_logger().info("Errors that are meant so can be accepted: accept=%s", others)
+        raise InputError(*problems)
+    if problems and (why := _refusal(problems)):
         place = Problem("the cost of the run", COST_LIMIT, why, remedy=REMEDY)
-        raise InputError(*costs, place)
+        raise InputError(*problems, place)
 
 
 def _refusal(costs: tuple[Problem, ...]) -> str:

@@ -148,6 +148,7 @@ def dcp(
     settings: dict[str, Any] | None = None,
     undone: bool = False,
     accept_cost: bool = False,
+    accept: list[str] | None = None,
 ) -> State[Any]:
     """Analyse all jobs of a job file with CellProfiler, on machines of their own.
 
@@ -165,6 +166,8 @@ def dcp(
         settings: Keys of the run config that take the place of the config's own.
         undone: Leave out the jobs that an earlier run of the app has done.
         accept_cost: Start also when the run may cost more than the config's cost_limit.
+        accept: Codes of errors in spite of which the run starts, such as image_missing: the jobs
+            that they concern will fail.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
@@ -174,7 +177,7 @@ def dcp(
         template = load_fleet(fleet, run.config.credentials)
         sets = open_job_file(job, run.config.credentials).sets(plates or (), job)
         with Csvs(run) as csvs:
-            settle(look(run, sets, job, csvs, template), accept_cost)
+            settle(look(run, sets, job, csvs, template), accept_cost, accept or ())
             done = done_ids(run) if undone else JobIds()
             todo = Undone(messages(sets, run.run_id, csvs), done)
             jobs = iter(todo)

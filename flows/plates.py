@@ -33,6 +33,7 @@ def run_plates(
     settings: dict[str, Any] | None = None,
     undone: bool = False,
     accept_cost: bool = False,
+    accept: list[str] | None = None,
 ) -> State[Any]:
     """Run a job file for a list of plates. A plate that fails stops no other.
 
@@ -48,6 +49,7 @@ def run_plates(
         settings: Keys of the run config that take the place of the config's own.
         undone: Leave out the jobs that an earlier run of the same app has done.
         accept_cost: Start also what may cost more than the config's cost_limit.
+        accept: Codes of errors in spite of which a run starts, such as image_missing.
 
     Returns:
         Completed when every run is, else Failed; either names each plate with its outcome.
@@ -71,6 +73,7 @@ def run_plates(
         "credentials": credentials,
         "undone": undone,
         "accept_cost": accept_cost,
+        "accept": accept,
     }
     if one_run:
         runs = {", ".join(chosen): {**same, "plates": list(chosen), "settings": settings}}

@@ -34,6 +34,7 @@ def run_profile(
     settings: dict[str, Any] | None = None,
     undone: bool = False,
     accept_cost: bool = False,
+    accept: list[str] | None = None,
 ) -> State[Any]:
     """Run the steps of a profile, each when the one before it is complete.
 
@@ -50,6 +51,7 @@ def run_profile(
         settings: Keys of the run config, for all steps; those of a step take their place.
         undone: Leave out the jobs that an earlier run of a step has done.
         accept_cost: Start also steps that may cost more than the config's cost_limit.
+        accept: Codes of errors in spite of which a step starts, such as image_missing.
 
     Returns:
         Completed when every step was run, else Failed; either names each step with its counts.
@@ -80,6 +82,7 @@ def run_profile(
             settings=own,
             undone=undone,
             accept_cost=accept_cost,
+            accept=accept,
             return_state=True,
         )
         done.append(f"{step.name}: {state.message}")

@@ -38,6 +38,7 @@ DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
 # What has no meaning here: a real account's credentials, an image's name.
 ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
 HERE = {"dockerhub_tag": "this-computer"}
+TRIED = ("image_missing", "image_empty")  # costs nothing here; the job alone fails, by name
 TOLD = 20  # jobs without success that are told one by one
 MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
 
@@ -220,7 +221,13 @@ def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:
     try:
         # What it would cost in an account is told, and is no reason to ask here.
         state: State[Any] = dcp(
-            BLOCK, job, fleet=BLOCK, plates=list(plates), accept_cost=True, return_state=True
+            BLOCK,
+            job,
+            fleet=BLOCK,
+            plates=list(plates),
+            accept_cost=True,
+            accept=list(TRIED),
+            return_state=True,
         )
     except (KeyboardInterrupt, TerminationSignal):
         return DcpError("the run was broken off")

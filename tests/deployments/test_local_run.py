@@ -71,6 +71,26 @@ def test_dcps_two_kinds_of_groups_and_a_missing_image(tmp_path: Path) -> None:
     assert not (tmp_path / "output" / OUTPUT / PLATE / "A02").exists()
 
 
+def test_plates_are_found_in_the_folder_and_groups_in_their_csvs(tmp_path: Path) -> None:
+    make_plate(tmp_path / "data")
+    done = local_run(
+        tmp_path,
+        {
+            "pipeline": PIPELINE,
+            "data_file": LOAD_DATA.replace(PLATE, "{plate}"),
+            "output": f"{OUTPUT}/{{plate}}",
+            "output_structure": "Metadata_Well/Metadata_Site",
+            "groups": {
+                "by": ["Metadata_Plate", "Metadata_Well", "Metadata_Site"],
+                "wells": ["A01"],
+            },
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    found = {path.relative_to(tmp_path / "output") for path in tmp_path.rglob("Image.csv")}
+    assert found == {Path(OUTPUT) / PLATE / "A01" / site / "Image.csv" for site in "12"}
+
+
 def test_a_missing_pipeline_is_bad_input(tmp_path: Path) -> None:
     make_plate(tmp_path / "data")
     (tmp_path / "data" / PIPELINE).unlink()

@@ -78,6 +78,18 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_made(lab: Lab) -> None
     assert made(lab) == []
 
 
+def test_an_error_that_is_accepted_by_its_code_stops_no_run(lab: Lab) -> None:
+    job = lab.jobs("A01", "A02")
+    image = "images/P1/A01.tif"
+    lab.aws.s3.delete_object(Bucket=lab.settings.aws_bucket, Key=image)
+    state: State[Any] = dcp(lab.config, job, accept=["cost_limit"], return_state=True)
+    assert state.is_failed()
+    assert image in str(state.message)
+    assert made(lab) == []
+    state = dcp(lab.config, job, accept=["image_missing"], return_state=True)
+    assert state.is_completed(), state.message
+
+
 def test_dcp_check_says_it_by_its_exit_status(lab: Lab) -> None:
     done = check(lab, lab.jobs("A01"), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
