@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -151,6 +152,7 @@ class _Drawing:
     def __init__(self, geometry: Geometry, title: str) -> None:
         self._at = geometry
         self._figure = Figure(figsize=(geometry.width, geometry.height), dpi=DPI, facecolor="white")
+        self._renderer = FigureCanvasAgg(self._figure).get_renderer()
         self._axes = self._figure.add_axes(geometry.box)
         axes, cell = self._axes, CELL[geometry.size]
         axes.set_xlim(-0.5, geometry.columns - 0.5)
@@ -168,15 +170,19 @@ class _Drawing:
         self._write(title, geometry.height - 0.34, 15, "bold")
 
     def _write(self, text: str, up: float, points: float, weight: str = "normal") -> None:
+        left = LEFT / self._at.width - 0.012
         # A name may hold a $, which would begin a formula.
-        self._figure.text(
-            LEFT / self._at.width - 0.012,
+        written = self._figure.text(
+            left,
             up / self._at.height,
             text,
             fontsize=points,
             fontweight=weight,
             parse_math=False,
         )
+        room = self._figure.bbox.width * (1 - 1.5 * left)
+        wide = written.get_window_extent(self._renderer).width
+        written.set_fontsize(points * min(1, room / wide))
 
     def say(self, text: str) -> None:
         """Write a line below the title."""

@@ -1,19 +1,21 @@
 """The plate maps of a run: drawn, and kept in its record below `plates/`."""
 
+import hashlib
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.figures import Plate
-from tasks.plate_map import seconds_map, status_map
 from tasks.run import Run
 from tasks.wells import plate_format
 
 logger = logging.getLogger("prefect.dcp")
 
 MOST_PLATES = 200  # that are drawn: a third of a second each
-KINDS = {"status": status_map, "seconds": seconds_map}
+KINDS = ("status", "seconds")
+LONGEST_NAME = 100  # characters of a plate's name in a file's
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,22 @@ def _bad(plate: Plate) -> int:
     return sum(well.status in ("failed", "lost") for well in plate.values())
 
 
+def file_name(plate: str, kind: str) -> str:
+    """The name of a plate's picture: its own where any file system and S3 take it as it is.
+
+    Else what they would not take is replaced, and a digest keeps plates apart that would then be
+    of one name.
+    """
+    safe = re.sub(r"[^A-Za-z0-9 ._+-]", "_", plate)[:LONGEST_NAME]
+    if safe != plate or not plate.strip(" ."):
+        safe = f"{safe or 'no-name'}-{hashlib.sha256(plate.encode()).hexdigest()[:8]}"
+    return f"{safe}-{kind}.png"
+
+
 def _drawn(run: Run, name: str, wells: Plate, kind: str, size: int) -> Picture | None:
-    key = run.key(f"plates/{name or 'no-name'}-{kind}.png")
+    key = run.key(f"plates/{file_name(name, kind)}")
     try:
-        png = KINDS[kind](name, wells, size)
+        png = picture(name, wells, kind, size)
         run.aws.s3.put_object(
             Bucket=run.config.aws_bucket, Key=key, Body=png, ContentType="image/png"
         )
@@ -73,3 +87,12 @@ def _drawn(run: Run, name: str, wells: Plate, kind: str, size: int) -> Picture |
         logger.warning("The map of plate %s could not be drawn", name, exc_info=True)
         return None
     return Picture(name, kind, png, f"s3://{run.config.aws_bucket}/{key}")
+
+
+def picture(name: str, wells: Plate, kind: str, size: int) -> bytes:
+    """A map of a plate, `status` or `seconds`."""
+    # Here, since matplotlib takes 50 MB and every process that runs a flow would have it.
+    from tasks.plate_map import seconds_map, status_map
+
+    draw_map = {"status": status_map, "seconds": seconds_map}[kind]
+    return draw_map(name, wells, size)

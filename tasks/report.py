@@ -59,7 +59,8 @@ class Report:
             download, CellProfiler and upload together.
         slowest: The succeeded jobs that took longest.
         hours: From the begin of the run to its end.
-        cost: What the machines have cost, and what of it is not known; None without machines.
+        cost: What the machines have cost, and what of it is not known; None when the run never
+            had a machine.
         table: Address of `report.csv`, once it is written.
     """
 
@@ -231,5 +232,5 @@ def _cost(run: Run) -> dict[str, Any] | None:
         cost = cost_of(run)
     except AwsError as error:
         logger.warning("What the run has cost is not known: %s", error)
-        return None
+        return {"usd": None, "text": f"cost not known: {error}"}
     return None if cost is None else asdict(cost) | {"text": cost.text}

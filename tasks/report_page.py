@@ -1,5 +1,7 @@
 """The report of a run as a page in Prefect. Pure."""
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,15 @@ if TYPE_CHECKING:
     from tasks.report import Report
 
 SHOWN_PROBLEMS = 50
-SHOWN_PLATES = 6  # a picture takes some 30 kB of the page
+SHOWN_PLATES = 6  # the two pictures of one take 50 to 160 kB of the page
+LONGEST_TEXT = 500  # characters of what is quoted; report.csv has all of it
+# What would be formatting within a line or a cell (GitHub Flavored Markdown; HTML is escaped as
+# such). An underscore between letters is none.
+SPECIAL = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
+
+
+class Markdown(str):
+    """A text that is Markdown already."""
 
 
 def markdown(report: "Report", address: str, pictures: Sequence[Picture] = ()) -> str:
@@ -25,7 +35,7 @@ def markdown(report: "Report", address: str, pictures: Sequence[Picture] = ()) -
     parts = [
         f"# {report.app_name} {report.run_id}",
         report.summary,
-        report.note,
+        quoted(report.note),
         _took(report),
         _reasons(report),
         _plates(pictures),
@@ -39,7 +49,7 @@ def markdown(report: "Report", address: str, pictures: Sequence[Picture] = ()) -
 def _took(report: "Report") -> str:
     if not report.table:
         return ""
-    cost = report.cost["text"] if report.cost else "cost not known: no machine was noted"
+    cost = quoted(report.cost["text"]) if report.cost else "it had no machine"
     lines = [f"{report.hours:.2f} hours from begin to end; {cost}."]
     if report.seconds:
         lines += ["", "## Seconds a job", ""]
@@ -54,7 +64,7 @@ def _took(report: "Report") -> str:
 def _reasons(report: "Report") -> str:
     if not report.reasons:
         return ""
-    rows = ((number, code, remedy(code)) for code, number in report.reasons.items())
+    rows = ((number, code, Markdown(remedy(code))) for code, number in report.reasons.items())
     return "\n".join(["## Reasons", "", *_table(("jobs", "reason", "what to do"), rows)])
 
 
@@ -64,7 +74,7 @@ def _plates(pictures: Sequence[Picture]) -> str:
         return ""
     lines = ["## Plates"]
     for name, own in plates[:SHOWN_PLATES]:
-        lines += [f"![plate {_cell(name)}, {picture.kind}]({picture.uri})" for picture in own]
+        lines += [f"![plate {quoted(name)}, {picture.kind}]({picture.uri})" for picture in own]
     if len(plates) > SHOWN_PLATES:
         folder = pictures[0].address.rpartition("/")[0]
         lines.append(f"The maps of {len(plates) - SHOWN_PLATES} more plates: `{folder}/`")
@@ -75,10 +85,11 @@ def _slowest(report: "Report") -> str:
     if not report.slowest:
         return ""
     rows = (
-        (_linked(_short(job["Metadata"]), job["log"]), job["seconds"], job["peak_memory_mb"])
+        (_short(job["Metadata"]), job["seconds"], job["peak_memory_mb"], _link("log", job["log"]))
         for job in report.slowest
     )
-    return "\n".join(["## Slowest jobs", "", *_table(("job", "seconds", "peak memory, MB"), rows)])
+    names = ("job", "seconds", "peak memory, MB", "log")
+    return "\n".join(["## Slowest jobs", "", *_table(names, rows)])
 
 
 def _problems(report: "Report") -> str:
@@ -101,7 +112,15 @@ def _table(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").split())
+    return value if isinstance(value, Markdown) else quoted(str(value))
+
+
+def quoted(text: str) -> str:
+    """A text as it is, in one line: nothing in it is formatting or HTML."""
+    line = " ".join(text.split())
+    if len(line) > LONGEST_TEXT:
+        line = line[: LONGEST_TEXT - 1] + "…"
+    return html.escape(SPECIAL.sub(r"\\\g<0>", line), quote=False)
 
 
 def _short(metadata: str) -> str:
@@ -109,5 +128,5 @@ def _short(metadata: str) -> str:
     return ", ".join(part.removeprefix("Metadata_") for part in metadata.split(","))
 
 
-def _linked(text: str, address: str) -> str:
-    return f"[{text}]({address})" if address else text
+def _link(text: str, address: str) -> Markdown:
+    return Markdown(f"[{text}]({address})" if address else "")

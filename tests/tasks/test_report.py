@@ -2,22 +2,27 @@
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO, StringIO
 from statistics import mean
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from recorded_run import PIPELINE, end, ends, fails, job, plan
 
-import tasks.plate_pictures
 from tasks import record
 from tasks.figures import Figures, summary
+from tasks.plate_pictures import file_name
 from tasks.report import Report, draw_up
 from tasks.report_page import markdown
 from tasks.report_table import COLUMNS, JobRow, job_row
@@ -99,17 +104,21 @@ def test_the_report_has_counts_reasons_seconds_and_the_slowest(ended: Run) -> No
     assert Report(**json_of(ended)) == report
 
 
+PLATES = ("a b", "Q", "..a$b$", r"$\frac$", "板" * 100, "W" * 200, "")
+
+
 def test_there_are_two_maps_of_each_plate_in_the_record(make_run: Callable[..., Run]) -> None:
     run = make_run()
-    plan(run, (job(run, f"Metadata_Plate={plate},Metadata_Well=P24") for plate in ("a b", "Q")))
+    named = (f"Metadata_Plate={plate}," if plate else "" for plate in PLATES)
+    plan(run, (job(run, f"{plate}Metadata_Well=P24") for plate in named))
     end(run)
     _, pictures = draw_up(run)
     assert [(one.plate, one.kind) for one in pictures] == [
-        (plate, kind) for plate in ("Q", "a b") for kind in ("status", "seconds")
+        (plate, kind) for plate in sorted(PLATES) for kind in ("status", "seconds")
     ]
     for one in pictures:
         key = one.address.removeprefix(f"s3://{run.config.aws_bucket}/")
-        assert key == run.key(f"plates/{one.plate}-{one.kind}.png")
+        assert key == run.key(f"plates/{file_name(one.plate, one.kind)}")
         kept = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=key)["Body"].read()
         assert Image.open(BytesIO(kept)).format == "PNG"
 
@@ -126,7 +135,7 @@ def test_a_picture_that_fails_loses_no_report(ended: Run, monkeypatch: pytest.Mo
     def broken(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setitem(tasks.plate_pictures.KINDS, "status", broken)
+    monkeypatch.setattr("tasks.plate_map.status_map", broken)
     report, pictures = draw_up(ended)
     assert {one.kind for one in pictures} == {"seconds"}
     assert json_of(ended)["failed"] == report.failed == 1
@@ -150,10 +159,61 @@ def test_the_page_shows_pictures_remedies_and_links(ended: Run) -> None:
     page = markdown(report, "s3://b/report.json", pictures)
     assert page.count("](data:image/png;base64,") == 2
     assert "Put the image into the bucket" in page
-    assert "cost not known" in page
+    assert "it had no machine" in page
     assert "](https://us-east-1.console.aws.amazon.com/" in page
     assert 'no "x.tif", in the bucket' in page
     assert f"s3://{ended.config.aws_bucket}/{ended.key('report.csv')}" in page
+
+
+def test_what_jobs_say_is_quoted_on_the_page(run: Run) -> None:
+    (message, other) = plan(run, [job(run, "Metadata_Plate=P1"), job(run, "Metadata_Well=a_b")])
+    text = "<class 'KeyError'> a\\|b\n| c [x](http://y) `*z*` __init__ " + "long " * 200
+    fails(run, message, "module_failed", text)
+    ends(run, other, "succeeded")
+    end(run)
+    report, _ = draw_up(run)
+    page = markdown(replace(report, note="<b>\n# ended | early"), "s3://b/report.json")
+    (row,) = (line for line in page.splitlines() if "KeyError" in line)
+    assert row.startswith(
+        "| module_failed | Plate=P1 | &lt;class 'KeyError'&gt; a\\\\\\|b \\| c \\[x\\](http://y) "
+        "\\`\\*z\\*\\` \\_\\_init\\_\\_ long"
+    )
+    assert len(row) < 700
+    assert "&lt;b&gt; # ended \\| early" in page.splitlines()
+    assert "Well=a_b" in page
+    assert "`always_continue` goes on" in page, "remedies are Markdown"
+
+
+def test_a_cost_that_aws_does_not_tell_is_said_to_be_unknown(
+    ended: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Run) -> None:
+        raise EndpointConnectionError(endpoint_url="https://ec2")
+
+    monkeypatch.setattr("tasks.report.cost_of", refused)
+    report, _ = draw_up(ended)
+    assert report.cost is not None
+    assert report.cost["usd"] is None
+    page = markdown(report, "")
+    assert "cost not known: Could not connect" in page
+    assert "no machine" not in page
+
+
+NAMES = st.text(max_size=300) | st.sampled_from(["", " ", "..", "a/b", "a_b", "P1", "板" * 200])
+
+
+@given(st.sets(NAMES))
+def test_each_plate_has_a_file_of_its_own_that_any_system_takes(plates: set[str]) -> None:
+    names = {file_name(plate, kind) for plate in plates for kind in ("status", "seconds")}
+    assert len(names) == 2 * len(plates)
+    for name in names:
+        assert re.fullmatch(r"[A-Za-z0-9 ._+-]{1,130}\.png", name)
+
+
+def test_only_who_draws_a_map_needs_what_draws_it() -> None:
+    look = "import sys, flows.full_run; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_many_problems_are_bounded_on_the_page_and_in_json(
