@@ -107,10 +107,7 @@ def _sets(job: "JobFile", plates: tuple[str, ...]) -> list[JobSet]:
 
 
 def _made(rule: GroupRule, plates: tuple[str, ...]) -> Layout | FromCsv:
-    if not rule.by:
-        return rule.layout(plates)
-    chosen = rule.from_csv()
-    return chosen.of_plates(plates) if plates else chosen
+    return rule.from_csv(plates) if rule.by else rule.layout(plates)
 
 
 def _listed_sets(

@@ -1,5 +1,6 @@
 """How groups are made where they are not listed: from the LoadData CSV, or from a layout."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +35,8 @@ _ONE_OF = (
     ("format", "columns"),
 )
 """Keys that say the same."""
+
+_RANGE_OF_WELLS = re.compile(r"[A-Za-z]{1,2}\d+\s*-\s*[A-Za-z]{1,2}\d+")
 
 
 class GroupRule(BaseModel):
@@ -110,6 +113,16 @@ class GroupRule(BaseModel):
                     check_value(column, value)
                 except Refusal as refusal:
                     refusals.append(refusal.at_key(f"groups.{key}[{number}]", repr(value)))
+        refusals += [
+            Refusal(
+                "is a range, and wells are named one by one",
+                key=f"groups.wells[{number}]",
+                got=repr(well),
+                remedy="Write rows and columns, such as rows: A-H and columns: 1-12, or format.",
+            )
+            for number, well in enumerate(self.wells, 1)
+            if _RANGE_OF_WELLS.fullmatch(well)
+        ]
         return refusals
 
     def _together(self) -> list[Refusal]:
@@ -145,10 +158,10 @@ class GroupRule(BaseModel):
                 )
         return refusals
 
-    def from_csv(self) -> FromCsv:
-        """The groups to make from a CSV."""
+    def from_csv(self, plates: tuple[str, ...]) -> FromCsv:
+        """The groups to make from a CSV, of these plates alone; without any, of all."""
         include = {column: tuple(values) for column, values in self.include.items()}
-        for column, values in ((PLATE, self.plates), (WELL, self.wells), (SITE, self.sites)):
+        for column, values in ((PLATE, plates), (WELL, self.wells), (SITE, self.sites)):
             if values:
                 also = include.get(column)
                 include[column] = tuple(v for v in values if also is None or v in also)

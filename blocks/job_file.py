@@ -31,13 +31,15 @@ from blocks.job_rules import broken_rules
 from blocks.job_sets import JobSet
 from blocks.listed_groups import FILES, read_groups, without_image_numbers
 from blocks.named import Names, as_text
-from blocks.object_keys import check_data_file, check_object_key
+from blocks.object_keys import check_data_file, check_object_key, check_printable
 from blocks.problems import problems_of
 from blocks.settings import PlainField, form_title, unset
 from blocks.steps import STEPS, PathStyle, StepName
 from blocks.stored import without_block_keys
 
 _PASSED_OVER = ("_comment", "$schema")
+_TOLD = 20
+"""Groups of the wrong kind told one by one."""
 _groups_list = TypeAdapter(list[dict[str, Any]])
 
 
@@ -56,6 +58,18 @@ def _groups(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
         return value
     if value == []:
         raise Refusal("is empty", remedy="Write a group for each job, or by.")
+    texts = [
+        Refusal(
+            "is a text, not a group",
+            key=f"groups[{number}]",
+            got=repr(group),
+            remedy=f"Write {json.dumps({'Metadata': group}, ensure_ascii=False)}.",
+        )
+        for number, group in enumerate(value if isinstance(value, list) else (), 1)
+        if isinstance(group, str)
+    ]
+    if texts:
+        raise Refusals(texts[:_TOLD])
     return _groups_list.validate_python(without_image_numbers(value))
 
 
@@ -108,7 +122,7 @@ class JobFile(Block):
     output: Key = Field(
         default="", description="S3 prefix of all outputs in the destination bucket."
     )
-    output_structure: str = Field(
+    output_structure: Annotated[str, AfterValidator(check_printable)] = Field(
         default="",
         description="Folders below output, such as Metadata_Plate/Metadata_Well. "
         "Left out: the values of the group joined by -.",

@@ -112,10 +112,24 @@ def _rule_refusals(job: "JobFile", rule: GroupRule, shared: dict[str, str]) -> I
             return
         keys = [key for key, _ in layout.axes]
     yield from _structure_refusals(shared["output_structure"], keys)
+    if PLATE not in keys and _only_csvs_differ(shared):
+        yield Refusal(
+            f"has no {PLATE_MARK}, and the groups have no {PLATE}: the outputs of all plates would "
+            "have the same names",
+            key="output",
+            got=repr(shared["output"]),
+            remedy=f"Write {PLATE_MARK} in output or output_structure, or {PLATE} in groups.by.",
+        )
     try:
         joined(metadata_id(tuple((key, "x") for key in keys), shared["output_structure"]))
     except Refusal as refusal:
         yield refusal.at_key("output_structure", repr(shared["output_structure"]))
+
+
+def _only_csvs_differ(shared: dict[str, str]) -> bool:
+    """Whether there is a CSV a plate, and one place for what comes of all of them."""
+    places = (shared["output"], shared["output_structure"])
+    return PLATE_MARK in shared["data_file"] and not any(PLATE_MARK in place for place in places)
 
 
 def _some_plate(job: "JobFile", shared: dict[str, str]) -> tuple[str, ...]:

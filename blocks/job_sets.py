@@ -37,11 +37,6 @@ class FromCsv:
         filters = (column for column, _ in (*self.include, *self.exclude))
         return tuple(dict.fromkeys((*self.by, *filters)))
 
-    def of_plates(self, plates: tuple[str, ...]) -> "FromCsv":
-        """The same, of these plates alone."""
-        others = tuple(entry for entry in self.include if entry[0] != PLATE)
-        return FromCsv(self.by, ((PLATE, plates), *others), self.exclude, self.first)
-
 
 @dataclass(frozen=True)
 class JobSet:

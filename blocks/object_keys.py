@@ -26,10 +26,22 @@ def check_object_key(value: str) -> str:
         raise Refusal(
             "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
         )
-    if value and not value.isprintable():
-        raise Refusal("has a line break or control character")
+    if value != value.strip():
+        raise Refusal("has a space at an end", remedy=f"Write {value.strip()!r}.")
+    check_printable(value)
     if value.strip("/"):
         joined(value)
+    return value
+
+
+def check_printable(value: str) -> str:
+    """A part of keys: a worker takes no line breaks or control characters.
+
+    Raises:
+        Refusal: It has some.
+    """
+    if value and not value.isprintable():
+        raise Refusal("has a line break or control character")
     return value
 
 

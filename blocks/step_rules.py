@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from blocks.errors import Refusal
-from blocks.groups import joined
+from blocks.object_keys import check_object_key
 
 if TYPE_CHECKING:
     from blocks.job_file import JobFile
@@ -43,7 +43,7 @@ def step_refusals(job: "JobFile") -> Iterator[Refusal]:
         )
     for key in ("identifier", "batch", "source"):
         try:
-            joined(getattr(job, key) or "x")
+            check_object_key(getattr(job, key))
         except Refusal as refusal:
             yield refusal.at_key(key, repr(getattr(job, key)))
     if isinstance(job.groups, (list, str)):
@@ -53,19 +53,7 @@ def step_refusals(job: "JobFile") -> Iterator[Refusal]:
             remedy="A step makes its groups: write a mapping such as groups: {wells: [A01]}, or "
             "leave out step.",
         )
-    yield from _batchstep_refusals(job)
-
-
-def _batchstep_refusals(job: "JobFile") -> Iterator[Refusal]:
-    used = ("batch_file", "batch_path") if not job.use_batch else ("csv_name", "data_file_path")
-    for key in used:
-        if getattr(job, key):
-            yield Refusal(
-                f"is set, and use_batch is {str(job.use_batch).lower()}",
-                key=key,
-                got=repr(getattr(job, key)),
-                remedy=f"Set use_batch to {str(not job.use_batch).lower()}, or leave it out.",
-            )
+    yield from _unused_keys(job)
     no_folder = job.path_style == "cpg" and not job.batch_path and "/" not in job.batch_file
     if job.use_batch and no_folder and not job.data_file:
         yield Refusal(
@@ -73,3 +61,29 @@ def _batchstep_refusals(job: "JobFile") -> Iterator[Refusal]:
             key="batch_path",
             remedy="Add the folder of the batch file.",
         )
+
+
+def _unused_keys(job: "JobFile") -> Iterator[Refusal]:
+    """Keys that say nothing beside others: whoever wrote them meant them to be used."""
+    unused: dict[str, str] = {}
+    if job.data_file:
+        parts = ("csv_name", "data_file_path", "batch_file", "batch_path")
+        unused |= dict.fromkeys(parts, "data_file is given, which is the whole key")
+    if "/" in job.pipeline:
+        unused["pipeline_path"] = "pipeline is a whole key, with a / in it"
+    if "/" in job.batch_file:
+        unused["batch_path"] = "batch_file is a whole key, with a / in it"
+    if not job.use_batch:
+        unused |= dict.fromkeys(("batch_file", "batch_path"), "use_batch is false")
+    if job.use_batch or job.data_file.endswith(".h5"):
+        cause = "use_batch is true" if job.use_batch else "data_file is a batch file"
+        of_csv = ("pipeline", "pipeline_path", "csv_name", "data_file_path")
+        unused |= dict.fromkeys(of_csv, cause)
+    for key, cause in unused.items():
+        if getattr(job, key):
+            yield Refusal(
+                f"is set, and {cause}",
+                key=key,
+                got=repr(getattr(job, key)),
+                remedy="Leave out one of the two.",
+            )

@@ -15,7 +15,7 @@ from blocks.documents import parse_mapping
 from blocks.errors import JobFileError, Problem, Refusal
 from blocks.groups import Pairs, joined, metadata_id, metadata_text, parse_metadata
 from blocks.job_sets import FromCsv, JobSet
-from blocks.object_keys import check_data_file, check_object_key
+from blocks.object_keys import check_data_file, check_object_key, check_printable
 from blocks.problems import problems_of
 from tasks.csv_groups import groups_of
 from tasks.load_data import LoadData
@@ -127,7 +127,7 @@ class _Message(BaseModel):
     data_file: Annotated[Key, AfterValidator(check_data_file)]
     input: Annotated[str, AfterValidator(check_object_key)] = ""
     output: Key
-    output_structure: str = ""
+    output_structure: Annotated[str, AfterValidator(check_printable)] = ""
     job_id: str = Field(default="", pattern="^([0-9a-f]{32})?$")
     run_id: str = Field(default="", pattern="^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
 

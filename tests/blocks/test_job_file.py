@@ -139,6 +139,7 @@ def test_a_layout_is_the_product_of_its_axes(
         ({"format": 385}, "groups.format", "96, 384, 1536"),
         ({"format": 96, "wells": ["A01"]}, "groups.format", "wells"),
         ({"wells": ["A/1"]}, "groups.wells[1]", "'/'"),
+        ({"wells": ["A01-H12"]}, "groups.wells[1]", "rows: A-H"),
         ({"format": 96, "exclude": {"Metadata_Row": ["A"]}}, "groups.exclude", "Metadata_Well"),
         ({"wells": ["A01"], "exclude": {"Metadata_Well": ["A01"]}}, "groups.exclude", "A01"),
         ({"format": 96, "rwos": "A"}, "groups.rwos", "rows"),
@@ -168,8 +169,8 @@ def test_groups_from_the_csv() -> None:
     assert jobs.groups == FromCsv(
         ("Metadata_Plate", "Metadata_Well"),
         (
-            ("Metadata_Plate", ("P1",)),
             ("Metadata_Dose", ("0.5",)),
+            ("Metadata_Plate", ("P1",)),
             ("Metadata_Site", ("1", "2")),
         ),
         (("Metadata_Well", ("A01",)),),
@@ -186,7 +187,8 @@ def test_one_csv_a_plate() -> None:
     assert jobs.groups == FromCsv(tuple(by["by"]), (("Metadata_Plate", ("P1",)),))
     assert [jobs.data_file for jobs in job_file.sets(["P2", "P3"])] == ["csv/P2.csv", "csv/P3.csv"]
     # A plate's own CSV need not say whose it is.
-    wells = parse(data_file="csv/{plate}.csv", groups={"by": "Metadata_Well"}, plates="P1")
+    own = {"data_file": "csv/{plate}.csv", "output": "out/{plate}", "plates": "P1"}
+    wells = parse(**own, groups={"by": "Metadata_Well"})
     assert wells.sets()[0].groups == FromCsv(("Metadata_Well",))
 
 
@@ -195,6 +197,12 @@ def test_plates_of_one_csv_for_all() -> None:
     assert job_file.sets()[0].groups == FromCsv(("Metadata_Plate",))
     (jobs,) = job_file.sets(["P1", "P2"])
     assert jobs.groups == FromCsv(("Metadata_Plate",), (("Metadata_Plate", ("P1", "P2")),))
+
+
+def test_plates_given_widen_no_filter() -> None:
+    groups = {"by": ["Metadata_Well"], "include": {"Metadata_Plate": ["P1", "P2"]}}
+    (jobs,) = parse(groups=groups).sets(["P2", "P3"])
+    assert jobs.groups == FromCsv(("Metadata_Well",), (("Metadata_Plate", ("P2",)),))
 
 
 @pytest.mark.parametrize(
@@ -210,8 +218,9 @@ def test_plates_of_one_csv_for_all() -> None:
             "Metadata_Well, which",
         ),
         ({"groups": {"by": ["W"]}, "output_structure": "../W"}, "output_structure", "'..'"),
-        ({"groups": {"by": ["W"]}, "data_file": "{plate}.csv"}, "plates", "{plate}"),
+        ({"groups": {"by": ["Metadata_Plate"]}, "data_file": "{plate}.csv"}, "plates", "{plate}"),
         ({"groups": {"by": ["W"]}, "data_file": "{plates}.csv"}, "data_file", "Write {plate}"),
+        ({"groups": {"by": ["W"]}, "data_file": "{plate}.csv", "plates": "P"}, "output", "{plate}"),
         ({"groups": {"bye": ["W"]}}, "groups.bye", "by"),
         ({"groups": {"by": ["W"]}, "output": ""}, "output", "empty"),
     ],

@@ -241,6 +241,7 @@ def test_layouts_of_steps() -> None:
     assert jobs.keys == ("Metadata_Plate", "Metadata_Well")
 
 
+OF_WELL = {"step": "qc"}
 WELLS = {"output_structure": "Metadata_Plate/Metadata_Well"}
 
 
@@ -263,6 +264,12 @@ def problems(**keys: Any) -> dict[str, str]:
         ({"identifier": "../x"}, "identifier", "'..'"),
         ({"batch_file": "x.h5"}, "batch_file", "use_batch"),
         ({"use_batch": "true", "csv_name": "x.csv"}, "csv_name", "use_batch"),
+        ({"use_batch": "true", "pipeline": "x.cppipe"}, "pipeline", "use_batch"),
+        ({"data_file": "x.h5", "pipeline": "x.cppipe"}, "pipeline", "batch file"),
+        ({"data_file": "x.csv", "csv_name": "y.csv"}, "csv_name", "data_file"),
+        ({"pipeline": "a/x.cppipe", "pipeline_path": "b"}, "pipeline_path", "whole key"),
+        ({"identifier": '"I "'}, "identifier", "'I'"),
+        ({"groups": "{by: [Metadata_Well], wells: [A01]}", **OF_WELL}, "output", "{plate}"),
         ({"groups": "[{Metadata: Metadata_Plate=P1}]"}, "groups", "step"),
         ({"groups": "{rows: A-C, format: 96}"}, "groups.rows", "format"),
         ({"plates": "[P1, P2, P1]"}, "plates", "'P1' twice"),
