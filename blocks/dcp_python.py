@@ -13,8 +13,8 @@ from typing import Any
 
 from blocks.errors import ConfigError, Problem
 
-LONGEST_FILE = 1_000_000
-"""Characters of a file."""
+LONGEST_FILE = 100_000
+"""Characters of a file; Python takes minutes to parse some that are much longer."""
 
 LONGEST = 10_000
 """Characters of a text, or entries of a list."""
@@ -184,7 +184,10 @@ class _Reader:
                 terms = self._value(left, below), self._value(right, below)
                 return _combined(node, type(sign), *terms)
             case ast.JoinedStr(values=parts):
-                return _bounded(node, "".join(self._part(part, below) for part in parts))
+                text = ""
+                for part in parts:  # bounded on the way: a long text may stand in many parts
+                    text = _bounded(node, text + self._part(part, below))
+                return text
             case _:
                 raise _Refused(node, f"has {_called(node)}")
 

@@ -14,8 +14,17 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TextLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
+MOST_REPEATED = 100
+"""Values for each character of a YAML text, when every alias is followed: far more than anybody
+writes, and what an alias that names itself soon comes to."""
+
+
 class _Twice(Exception):
     """A key occurs twice in one mapping."""
+
+
+class _Endless(Exception):
+    """Aliases name themselves, or each other so often that no memory would hold the values."""
 
 
 def parse_mapping(
@@ -58,6 +67,14 @@ def parse_mapping(
         raise error(
             Problem(where, str(twice), "occurs twice", remedy="Keep one of them.")
         ) from twice
+    except _Endless as endless:
+        what = "has aliases (*name) that name themselves or grow without end"
+        raise error(Problem(where, "", what, remedy="Write the values out.")) from endless
+    except RecursionError as deep:
+        raise error(Problem(where, "", "is nested too deeply")) from deep
+    except ValueError as wrong:  # a date or number that cannot be
+        kind = "JSON" if is_json else "YAML"
+        raise error(Problem(where, "", f"is not {kind}: {_lowered(str(wrong))}")) from wrong
     if not isinstance(values, dict):
         raise error(
             Problem(where, "", "holds no keys", remedy="Write `key: value`, one on each line.")
@@ -95,17 +112,20 @@ def _yaml(text: str, as_text: bool) -> Any:
     loader: Any = (_TextLoader if as_text else _SafeLoader)(text)
     try:
         node = loader.get_single_node()
-        _check_repeats(node)
+        _check_repeats(node, MOST_REPEATED * (len(text) + 1))
         return loader.construct_document(node) if node is not None else None
     finally:
         loader.dispose()
 
 
-def _check_repeats(node: Any) -> None:
-    """PyYAML silently keeps the last of equal keys."""
-    waiting = [node]
+def _check_repeats(node: Any, most: int) -> None:
+    """PyYAML silently keeps the last of equal keys, and follows every alias."""
+    waiting, seen = [node], 0
     while waiting:
         node = waiting.pop()
+        seen += 1
+        if seen > most:
+            raise _Endless
         if isinstance(node, yaml.MappingNode):
             _refuse_repeats([k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)])
             waiting.extend(value for _, value in node.value)

@@ -112,6 +112,7 @@ def test_nothing_is_run(tmp_path: Path) -> None:
         "A = 'a'\n" + "A = A + A\n" * 60,
         "A = ['a']\n" + "A = A + A\n" * 60,
         "A = 'a'\n" + "A = f'{A}{A}{A}'\n" * 60,
+        f"A = '{'a' * 9999}'\nX = f'{'{A}' * 20_000}'\n",
         "X = " + "1+" * 200 + "1",
         "X = " + "1+" * 100_000 + "1",
         "X = " + "-" * 10_000 + "1",
@@ -123,7 +124,7 @@ def test_nothing_is_run(tmp_path: Path) -> None:
         "X = 'open",
         "X = \ud800",
     ],
-    ids=range(23),
+    ids=range(24),
 )
 def test_nothing_grows_beyond_the_bounds(text: str) -> None:
     assert refusal(text).startswith("config.py")

@@ -15,6 +15,9 @@ from blocks.sources import is_block_name, read_text
 CONFIG = "aws_bucket: my-bucket\ndockerhub_tag: me/worker:1\n"
 
 
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+
+
 def refusal(text: str, where: str = "c.yaml") -> str:
     with pytest.raises(ConfigError) as caught:
         parse_config(text, where)
@@ -81,6 +84,11 @@ def test_missing_keys_say_what_they_are_for() -> None:
         ("- a", "c.yaml", "c.yaml: holds no keys"),
         ("just text", "c.yaml", "c.yaml: holds no keys"),
         ("a: \x00", "c.yaml", "c.yaml: is not YAML"),
+        ("a: 2024-13-45", "c.yaml", "c.yaml: is not YAML"),
+        ("a: &a [*a]", "c.yaml", "c.yaml: has aliases"),
+        (LAUGHS, "c.yaml", "c.yaml: has aliases"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "c.json", "c.json: is nested too deeply"),
+        ('{"a": ' + "1" * 5000 + "}", "c.json", "c.json: is not JSON"),
     ],
 )
 def test_texts_that_cannot_be_read_name_file_and_line(text: str, where: str, place: str) -> None:
