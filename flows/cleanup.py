@@ -39,9 +39,9 @@ def cleanup(
     run = open_existing(config, run_id, credentials, settings)
     # First what costs money; then what is said about it.
     outcome = clean_up_task(run, abandon, note)
-    report = write_report(run, note)
-    for line in (*outcome.done, *outcome.warnings):
+    for line in (*outcome.done, *outcome.warnings, *outcome.failures):
         log(line)
+    report = write_report(run, note)
     if outcome.failures:
         raise DcpError("the clean-up is not complete:\n" + "\n".join(outcome.failures))
     log(report.summary)

@@ -1,5 +1,6 @@
 """Failures: every job that did not succeed, by reason, with its log; nothing is changed."""
 
+from textwrap import shorten
 from typing import Any
 
 from prefect import flow
@@ -10,11 +11,13 @@ from prefect.states import Completed, Failed
 from blocks.errors import InputError
 from flows.logger import log
 from tasks import record
+from tasks.aws import AwsError
 from tasks.failures import Failures, find_failures
 from tasks.opening import open_existing
+from tasks.run import Run
 from tasks.telling import artifact_key, prefect_may_be_away
 
-SHOWN = 1000  # rows of the artifact; the CSV has all
+SHOWN, LONGEST_TEXT = 1000, 500  # rows of the artifact, characters of a text; the CSV has all
 
 
 @flow(name="dcp-failures")
@@ -40,14 +43,22 @@ def failures(
     except InputError as error:
         return Failed(message=str(error), data=error)
     found = find_failures(run)
-    address = record.put(run, "failures.csv", found.csv())
     for reason in found.reasons:
         log(f"{len(reason.jobs)} {reason.code}: {reason.remedy}")
     with prefect_may_be_away():
         create_table_artifact(
             rows(found), key=artifact_key(run, "failures"), description=found.summary
         )
-    return Completed(message=f"{found.summary}. All of them: {address}")
+    return Completed(message=f"{found.summary}. {_written(run, found)}")
+
+
+def _written(run: Run, found: Failures) -> str:
+    try:
+        address = record.put(run, "failures.csv", found.csv(), "text/csv; charset=utf-8")
+    except AwsError as error:
+        # They are told in Prefect all the same.
+        return f"failures.csv could not be written: {error}"
+    return f"All of them: {address}"
 
 
 def rows(found: Failures) -> list[dict[str, Any]]:
@@ -59,7 +70,7 @@ def rows(found: Failures) -> list[dict[str, Any]]:
             "well": row.well,
             "site": row.site,
             "status": row.status,
-            "what happened": row.reason_text,
+            "what happened": shorten(row.reason_text, LONGEST_TEXT, placeholder=" …"),
             "attempts": row.attempt,
             "log": f"[log]({row.log})" if row.log else "",
             "group": row.group,

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass, field
+from typing import Any
 
 from tasks import record
+from tasks.aws import AwsError
 from tasks.parallel import in_order
 from tasks.remedies import remedy
 from tasks.report_table import (
@@ -21,6 +24,9 @@ from tasks.report_table import (
 )
 from tasks.results import Account, account, dead_letters, given_up
 from tasks.run import Run
+from tasks.wells import position
+
+logger = logging.getLogger("prefect.dcp")
 
 
 @dataclass(frozen=True)
@@ -107,12 +113,14 @@ def by_reason(rows: Iterable[JobRow]) -> tuple[Reason, ...]:
     for row in rows:
         groups.setdefault(row.reason, []).append(row)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    return tuple(
-        Reason(
-            code, tuple(sorted(jobs, key=lambda row: (row.plate, row.well, row.site, row.group)))
-        )
-        for code, jobs in ordered
-    )
+    return tuple(Reason(code, tuple(sorted(jobs, key=_order))) for code, jobs in ordered)
+
+
+def _order(row: JobRow) -> tuple[Any, ...]:
+    """By plate, then by row and column of the well, then by site: 2 before 10."""
+    at = position(row.well)
+    site = int(row.site) if row.site.isdecimal() else 0
+    return row.plate, at is None, at or (0, 0), row.well, site, row.site, row.group
 
 
 def _recorded(run: Run, found: Account) -> Iterator[JobRow]:
@@ -136,10 +144,14 @@ def _refused(run: Run) -> Iterator[JobRow]:
 
 def _dead(run: Run, found: Account) -> Iterator[tuple[str, JobRow]]:
     """The jobs without a result that SQS itself moved to the dead-letter queue, with their ids."""
-    with closing(dead_letters(run, found.open)) as dead:
-        for message, letter in dead:
-            said = given_up(run, message, letter) | {"started_at": "", "ended_at": ""}
-            yield message.job_id, job_row(run, "failed", said, message)
+    try:
+        with closing(dead_letters(run, found.open)) as dead:
+            for message, letter in dead:
+                said = given_up(run, message, letter) | {"started_at": "", "ended_at": ""}
+                yield message.job_id, job_row(run, "failed", said, message)
+    except AwsError as error:
+        # What the record says is worth more than nothing, to who may read no queue.
+        logger.warning("The dead-letter queue could not be looked into: %s", error)
 
 
 def _lost(run: Run, found: Account, dead: frozenset[str], note: str) -> Iterator[JobRow]:

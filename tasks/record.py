@@ -80,13 +80,13 @@ def read(run: Run, name: str) -> str | None:
     return _read(run.aws, run.config.aws_bucket, run.key(name))
 
 
-def put(run: Run, name: str, text: str) -> str:
+def put(run: Run, name: str, text: str, content_type: str = "application/json") -> str:
     """Write a part of the run's record; returns its S3 address."""
     run.aws.s3.put_object(
         Bucket=run.config.aws_bucket,
         Key=run.key(name),
         Body=text.encode(),
-        ContentType="application/json",
+        ContentType=content_type,
     )
     return f"s3://{run.config.aws_bucket}/{run.key(name)}"
 

@@ -23,7 +23,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="every job of a run that did not succeed, by reason",
         description="Tell every failed, dead-lettered or lost job of an app's newest run, by "
         "reason, with what to do and where the log is. Changes nothing; needs nothing but "
-        "credentials. Exit status: 0 there is none, 1 there are some, 2 the run is not found.",
+        "credentials. Exit status: 0 there is none, 1 there are some, 2 the run "
+        "is not found or AWS refuses.",
     )
     failures.set_defaults(call=_failures)
     add_run_options(failures)
@@ -73,6 +74,7 @@ def _failures(given: argparse.Namespace) -> int:
     from rich.console import Console
 
     from blocks.errors import InputError
+    from tasks.aws import AwsError
     from tasks.failures import find_failures
 
     try:
@@ -82,6 +84,9 @@ def _failures(given: argparse.Namespace) -> int:
             given.csv.write_text(found.csv(), encoding="utf-8", newline="")
     except InputError as error:
         print(error, file=sys.stderr)
+        return BAD_INPUT
+    except AwsError as error:
+        print(f"app {given.app}: its record cannot be read: {error}", file=sys.stderr)
         return BAD_INPUT
     except OSError as error:
         print(f"{given.csv}: {error.strerror or error}", file=sys.stderr)
@@ -95,7 +100,8 @@ def show(found: "Failures", console: "Console", most: int | None) -> None:
     console.print(f"Run {found.run_id} of {found.app_name}: {found.summary}", highlight=False)
     for reason in found.reasons:
         console.print()
-        console.print(f"{len(reason.jobs)} {reason.code}", style="bold", highlight=False)
+        title = f"{len(reason.jobs)} {reason.code}"
+        console.print(title, style="bold", highlight=False, markup=False)
         console.print(reason.remedy, highlight=False, markup=False)
         console.print(_table(reason, most))
         if most is not None and len(reason.jobs) > most:

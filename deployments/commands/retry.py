@@ -54,6 +54,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _retry(given: argparse.Namespace) -> int:
     from blocks.errors import InputError
+    from tasks.aws import AwsError
     from tasks.opening import with_settings
     from tasks.retry import Choice, choose
 
@@ -64,6 +65,9 @@ def _retry(given: argparse.Namespace) -> int:
         with_settings(run.config, settings)
     except InputError as error:
         print(error, file=sys.stderr)
+        return BAD_INPUT
+    except AwsError as error:
+        print(f"app {given.app}: its record cannot be read: {error}", file=sys.stderr)
         return BAD_INPUT
     return _start(given, run, settings, len(jobs))
 

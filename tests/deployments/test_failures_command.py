@@ -4,29 +4,40 @@ import csv
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from recorded_run import config_at, end, fails, job, new_run, plan
 
-from deployments.local.aws import start_emulator
+from deployments.local.aws import Emulator, start_emulator
 from tasks.run import Run
 
 PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """An ended run of twelve jobs, eleven without an image and one lost."""
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as emulator:
-        run = new_run(config_at(emulator.endpoint_url, "BareLab"))
-        wells = (f"A{number:02}" for number in range(1, 13))
-        jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well={well}") for well in wells))
-        for message in jobs[:11]:
-            fails(run, message, "image_missing", f"no [{message.metadata_id}].tif", attempt=2)
-        end(run)
-        yield run
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def run(emulator: Emulator) -> Run:
+    """An ended run of twelve jobs, eleven without an image and one lost."""
+    run = new_run(config_at(emulator.endpoint_url, "BareLab"))
+    wells = (f"A{number:02}" for number in range(1, 13))
+    jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well={well}") for well in wells))
+    for message in jobs[:11]:
+        fails(run, message, "image_missing", f"no [{message.metadata_id}].tif", attempt=2)
+    end(run)
+    return run
+
+
+@pytest.fixture
+def refuse(emulator: Emulator) -> Iterator[Callable[[str], None]]:
+    yield lambda action: emulator.set_account(refused=[action])
+    emulator.set_account(refused=[])
 
 
 def dcp(run: Run, *arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +87,39 @@ def test_an_app_that_is_nowhere_is_bad_input(run: Run, tmp_path: Path) -> None:
     done = dcp(run, "failures", "BareLab", "--profile", "none-such", home=tmp_path)
     assert done.returncode == 2
     assert "none-such" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["failures", "retry"])
+def test_a_record_that_aws_refuses_is_told(
+    run: Run, refuse: Callable[[str], None], tmp_path: Path, command: str
+) -> None:
+    given = ("BareLab", "--bucket", run.config.aws_bucket)
+    for action in ("s3:ListBucket", "s3:GetObject", "s3:*"):
+        refuse(action)
+        done = dcp(run, command, *given, home=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert action.replace("*", "GetObject") in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_who_may_read_no_queue_sees_what_the_record_says(
+    run: Run, refuse: Callable[[str], None], tmp_path: Path
+) -> None:
+    refuse("sqs:*")
+    done = dcp(run, "failures", "BareLab", home=tmp_path)
+    assert done.returncode == 1
+    assert "11 failed and 1 lost of 12 jobs" in done.stdout
+    assert "dead-letter queue could not be looked into" in done.stderr
+
+
+def test_without_credentials_it_says_so(run: Run, tmp_path: Path) -> None:
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    done = dcp(
+        run, "failures", "BareLab", home=tmp_path, AWS_EC2_METADATA_DISABLED="true", **nobody
+    )
+    assert done.returncode == 2
+    assert "credentials" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_what_cannot_be_retried_is_told_before_prefect_is_asked(run: Run, tmp_path: Path) -> None:

@@ -75,6 +75,15 @@ def test_failures_are_grouped_by_reason_the_most_frequent_first(run: Run) -> Non
     assert [row["well"] for row in rows] == ["A01", "A02", "B01"]
 
 
+def test_failures_are_in_the_order_of_the_plate(run: Run) -> None:
+    places = [("AA1", "1"), ("A10", "1"), ("A2", "10"), ("A2", "2"), ("B1", "1")]
+    named = (f"Metadata_Plate=P,Metadata_Well={well},Metadata_Site={site}" for well, site in places)
+    for message in plan(run, (job(run, one) for one in named)):
+        fails(run, message, "timeout")
+    found = [(row.well, row.site) for row in find_failures(run).jobs]
+    assert found == [("A2", "2"), ("A2", "10"), ("A10", "1"), ("B1", "1"), ("AA1", "1")]
+
+
 def test_a_job_that_succeeded_after_all_is_no_failure(run: Run) -> None:
     (message,) = plan(run, [job(run, "Metadata_Plate=P1,Metadata_Well=A01")])
     fails(run, message, "timeout")
