@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -76,9 +77,10 @@ def _as_set(ids: Iterable[str]) -> Set[str]:
     return ids if isinstance(ids, Set) else frozenset(ids)
 
 
-def job_ids(run: Run) -> JobIds:
-    """The ids of all jobs of the run."""
-    return JobIds(orjson.loads(line)["job_id"] for line in record.job_lines(run))
+def job_ids(run: Run, after: int = 0) -> JobIds:
+    """The ids of all jobs of the run, or of those after so many of its plan."""
+    lines = islice(record.job_lines(run), after, None)
+    return JobIds(orjson.loads(line)["job_id"] for line in lines)
 
 
 def result_keys(run: Run) -> dict[str, JobIds]:

@@ -184,12 +184,19 @@ class Progress:
 
 
 def done_ids(run: Run) -> JobIds:
-    """The jobs that a run of this app has done, whenever that was.
+    """The jobs that earlier runs of this app have done, but for those that this run has planned.
 
     A worker notes each success in `dcp/<app_name>/done/<job_id>.json`. The same job has the same id
     in every run: the same group, pipeline, CSV and output by name. Whether their contents are the
-    same too, only a worker looks (`check_if_done_exact`).
+    same too, only a worker looks (`check_if_done_exact`). A job of the run's own plan was not done
+    when it was planned: left out now, the same job file would make another plan.
     """
+    kept = record.load(run)
+    done = _done(run)
+    return done - job_ids(run) if kept and kept.jobs is not None else done
+
+
+def _done(run: Run) -> JobIds:
     return listed(run, f"{run.names.record_prefix}done/")
 
 
@@ -214,5 +221,5 @@ class Undone:
 
 
 def count_done(run: Run) -> int:
-    """How many of the run's planned jobs an earlier run of the app has done."""
-    return len(job_ids(run) & done_ids(run))
+    """How many jobs an earlier run of the app has done, of those that are yet to be sent."""
+    return len(job_ids(run, record.submitted(run)) & _done(run))

@@ -237,11 +237,24 @@ def test_jobs_done_by_an_earlier_run_are_known_and_can_be_left_out(run: Run) -> 
         key = f"dcp/{run.config.app_name}/done/{job_id}.json"
         run.aws.s3.put_object(Bucket=run.config.aws_bucket, Key=key, Body=b"{}")
     assert done_ids(run) == {*done, "f" * 32}
-    write_plan(run, messages(10))
-    assert count_done(run) == 2
     undone = Undone(messages(10), done_ids(run))
     assert [one.job_id for one in undone] == [message(n).job_id for n in (0, 1, 4, 5, 6, 7, 8, 9)]
     assert undone.left_out == 2
+    write_plan(run, messages(10))
+    assert count_done(run) == 2
+
+
+def test_jobs_done_since_they_were_planned_stay_in_the_plan(run: Run, queue: str) -> None:
+    def done(number: int) -> None:
+        key = f"dcp/{run.config.app_name}/done/{message(number).job_id}.json"
+        run.aws.s3.put_object(Bucket=run.config.aws_bucket, Key=key, Body=b"{}")
+
+    done(2)
+    assert write_plan(run, Undone(messages(10), done_ids(run))) == 9
+    send_jobs(run, queue)
+    done(3)
+    assert write_plan(run, Undone(messages(10), done_ids(run))) == 9
+    assert count_done(run) == 0  # sent by this run, not to be sent again
 
 
 def test_an_account_of_more_results_than_a_page(run: Run) -> None:
