@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 import yaml
 from lab import LAB_PIPELINE, Lab
+from prefect import flow, get_client
 from prefect.client.schemas.objects import State
+from prefect.states import Crashed
 
-from flows.profile import run_profile
+from flows.profile import end_left_steps, run_profile
+from flows.setup import setup
 from tasks import record
 from tasks.cleanup import left_running
 
@@ -96,3 +99,23 @@ def test_a_mistake_in_a_later_step_is_told_before_the_first(lab: Lab) -> None:
     assert "assaydev" in str(state.message)
     assert "cluster_machine" in str(state.message)
     assert lab.app(f"{lab.settings.app_name}_QC").run_id == ""
+
+
+def test_a_profile_whose_process_is_gone_has_its_step_ended(lab: Lab) -> None:
+    """As the hook is called, in a process of its own, when nothing else of the profile is left."""
+    other = f"{lab.settings.app_name}_QC"
+
+    @flow
+    def broken() -> None:
+        setup(lab.config, settings={"app_name": other})
+
+    state: State[Any] = broken(return_state=True)
+    assert state.state_details.flow_run_id is not None
+    with get_client(sync_client=True) as client:
+        parent = client.read_flow_run(state.state_details.flow_run_id)
+    assert left_running(lab.app(other))
+    end_left_steps(run_profile, parent, Crashed())
+    assert left_running(lab.app(other)) == []
+    kept = record.load(lab.app(other))
+    assert kept is not None
+    assert kept.state == "ended"
