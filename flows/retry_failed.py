@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from blocks import FleetTemplate
-from blocks.errors import InputError, Problem
+from blocks.errors import InputError
 from blocks.reading import load_fleet
 from flows.consent import settle
 from flows.full_run import begin, carry_out, end_broken_off
@@ -19,8 +19,6 @@ from tasks.load_data import Csvs
 from tasks.opening import open_existing, with_settings
 from tasks.retry import Choice, again, choose, sets_of
 from tasks.run import Run
-
-FIXED = ("app_name", "aws_bucket")  # by which the run, and the one it retries, are found
 
 
 @flow(name="dcp-retry-failed", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
@@ -34,6 +32,7 @@ def retry_failed(
     fleet: str | None = None,
     credentials: str | None = None,
     accept_cost: bool = False,
+    accept: list[str] | None = None,
 ) -> State[Any]:
     """Run the jobs again that failed or were lost in an earlier run, and only these.
 
@@ -45,18 +44,19 @@ def retry_failed(
         reasons: Only jobs with one of these reason codes.
         plates: Only jobs of these plates.
         pipeline: S3 key of a pipeline to run in place of the jobs' own.
-        settings: Keys of the run config that take the place of the earlier run's, such as memory.
+        settings: Keys of the run config that take the place of the earlier run's, such as memory;
+            app_name and aws_bucket say which app's run it is, where the config names another.
         fleet: Fleet template or DCP fleet file in place of the earlier run's.
         credentials: AwsCredentials block to use in place of the config's own.
         accept_cost: Start also when the run may cost more than cost_limit.
+        accept: Codes of errors of preflight in spite of which the run starts, such as
+            image_missing: the jobs that they concern will fail again.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
     try:
-        if fixed := [key for key in FIXED if key in (settings or {})]:
-            raise InputError(*(_not_here(key) for key in fixed))
-        earlier = open_existing(config, run_id, credentials)
+        earlier = open_existing(config, run_id, credentials, settings)
         jobs = choose(earlier, Choice(reasons or (), plates or ()))
         changed = with_settings(earlier.config, settings)
         run = Run(changed, this_run_id(), earlier.aws)
@@ -64,14 +64,19 @@ def retry_failed(
         messages = again(earlier, {row.job_id for row in jobs}, run.run_id, pipeline)
         with Csvs(run) as csvs:
             where = f"the failed jobs of run {earlier.run_id}"
-            settle(look(run, sets_of(messages), where, csvs, template), accept_cost)
+            settle(look(run, sets_of(messages), where, csvs, template), accept_cost, accept or ())
         begin(run, messages, template, sorted({row.plate for row in jobs if row.plate}))
         record.update(run, retry_of=earlier.run_id)
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
     log(f"run {run.run_id} of app {run.names.app}: {len(messages)} jobs of run {earlier.run_id}")
-    same = {"config": config, "run_id": run.run_id, "credentials": credentials}
+    same = {
+        "config": config,
+        "run_id": run.run_id,
+        "credentials": credentials,
+        "settings": settings,
+    }
     return carry_out(run, None, same)
 
 
@@ -80,7 +85,3 @@ def _template(earlier: Run, fleet: str | None) -> FleetTemplate:
         return load_fleet(fleet, earlier.config.credentials)
     kept = record.load(earlier)
     return FleetTemplate(**(kept.fleet if kept else {}))
-
-
-def _not_here(key: str) -> Problem:
-    return Problem("settings", key, "is the earlier run's and stays", remedy="Leave it out.")

@@ -20,6 +20,8 @@ from tasks.run import Run
 Settings = Mapping[str, Any] | None
 """Keys of the run config that take the place of the config's own."""
 
+NAMING = ("app_name", "aws_bucket", "aws_region", "aws_profile")  # by which a run is found
+
 
 def with_settings(config: RunConfig, settings: Settings, where: str = "settings") -> RunConfig:
     """The config with some of its keys replaced, checked as a whole again.
@@ -74,12 +76,14 @@ def open_existing(
         config: As for `open_new`; names the app and its bucket.
         run_id: The id of the run; None for the app's newest.
         credentials: As for `open_new`.
-        settings: As for `open_new`; of them only what names the app and its bucket matters.
+        settings: As for `open_new`; of them only what names the app and its bucket counts, and
+            whatever else stands there hinders nobody from ending the run.
 
     Raises:
         InputError: The config is wrong or not there, or there is no such run.
     """
-    asking = open_new(config, "", credentials, settings)
+    naming = {key: value for key, value in (settings or {}).items() if key in NAMING}
+    asking = open_new(config, "", credentials, naming)
     return record.find(asking.aws, asking.config, run_id)
 
 

@@ -50,6 +50,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     retry.add_argument(
         "--accept-cost", action="store_true", help="start also above the config's cost_limit"
     )
+    retry.add_argument(
+        "--accept",
+        nargs="+",
+        default=[],
+        metavar="CODE",
+        help="start in spite of these errors of preflight, such as image_missing",
+    )
 
 
 def _retry(given: argparse.Namespace) -> int:
@@ -113,6 +120,7 @@ def _start(given: argparse.Namespace, run: "Run", settings: dict[str, Any], jobs
         "fleet": given.fleet,
         "credentials": given.credentials,
         "accept_cost": given.accept_cost,
+        "accept": given.accept,
     }
     try:
         # A coroutine only when it is called in an event loop.

@@ -54,6 +54,8 @@ def test_failed_jobs_are_told_and_run_again_with_another_pipeline(lab: Lab) -> N
     assert "timeout" in str(error_of(wrong))
     wrong = retry_failed(lab.config, settings={"app_name": "Other"}, return_state=True)
     assert "app_name" in str(error_of(wrong))
+    wrong = retry_failed(lab.config, settings={"memory": 900_000}, return_state=True)
+    assert "is never placed on these machines" in str(error_of(wrong))
     assert lab.run().run_id == first.run_id, "nothing was begun"
 
     state = retry_failed(
@@ -76,3 +78,19 @@ def test_failed_jobs_are_told_and_run_again_with_another_pipeline(lab: Lab) -> N
 
     nothing = retry_failed(lab.config, return_state=True)
     assert "nothing to retry" in str(error_of(nothing))
+
+
+def test_a_run_under_another_name_is_retried_by_that_name(lab: Lab) -> None:
+    name = {"app_name": f"{lab.settings.app_name}_P1"}
+    job = lab.jobs("A01", "fail")
+    assert dcp(lab.config, job, settings=name, return_state=True).is_failed()
+    first = lab.app(name["app_name"])
+    lab.put(MENDED, LAB_PIPELINE.read_bytes())
+    state = retry_failed(lab.config, settings=name, pipeline=MENDED, return_state=True)
+    assert state.message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    again = lab.app(name["app_name"])
+    kept = record.load(again)
+    assert kept is not None
+    assert (kept.retry_of, kept.state) == (first.run_id, "ended")
+    assert left_running(again) == []
+    assert lab.run().run_id == "", "the config's own app had no run"
