@@ -19,6 +19,12 @@ from blocks.settings import unset
 OLD_NAMES = {"REQUIREMENTS_FILE": "REQUIREMENTS"}
 """Keys of 1.x, and what they are called since."""
 
+GONE = {
+    "DOCKER_BASE_SIZE": "is not used, as in later DCP: containers share the machine's volume "
+    "(EBS_VOL_SIZE)."
+}
+"""Keys of DCP's first releases that it no longer has, and what to know of them."""
+
 SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 
 KEYS = {key.upper(): key for key in RunConfig.model_fields}
@@ -101,6 +107,6 @@ def _unknown(settings: DcpSettings, name: str, one: Assigned, place: str) -> lis
     near = difflib.get_close_matches(name.upper(), [*KEYS, *OLD_NAMES], 1, _NEAR)
     if near:
         return [Problem(place, name, "is not a known key", remedy=f"Did you mean {near[0]}?")]
-    text = "is no key of DCP's or ours: nothing reads it."
+    text = GONE.get(name, "is no key of DCP's or ours: nothing reads it.")
     settings.remarks.append(Remark(Kind.NO_COUNTERPART, place, name, text))
     return []

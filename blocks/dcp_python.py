@@ -251,6 +251,11 @@ def _bounded(node: ast.expr, value: Any) -> Any:
         raise _Refused(node, "has a list in a list")
     if isinstance(value, (str, list)) and len(value) > LONGEST:
         raise _Refused(node, "is too long", f"at most {LONGEST} characters or entries")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _Refused(node, "has half of a character", "whole characters") from error
     # A root of a negative number is complex; not-a-number compares false with everything.
     if isinstance(value, (int, float, complex)) and not abs(value) <= LARGEST:
         raise _Refused(node, "is too large a number", f"numbers up to {LARGEST}")

@@ -90,7 +90,11 @@ def _json(text: str, as_text: bool) -> Any:
     numbers: dict[str, Any] = (
         {"parse_int": str, "parse_float": str, "parse_constant": str} if as_text else {}
     )
-    return json.loads(text, object_pairs_hook=_pairs, **numbers)
+    values = json.loads(text, object_pairs_hook=_pairs, **numbers)
+    if "\\u" in text:
+        # Half of a character (\\ud800) can be escaped, and not be written or sent again.
+        json.dumps(values, ensure_ascii=False).encode()
+    return values
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from blocks.dcp_fleet import DcpFleet, read_dcp_fleet
 from blocks.dcp_settings import DcpSettings
 from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, InputError, Problem
-from blocks.job_file import JobFile, parse_job_file
+from blocks.job_file import JobFile
 from blocks.reading import parse_config, parse_fleet
 from blocks.remarks import Kind, Remark
 from blocks.sources import read_text
 from blocks.spot_fleet import is_spot_fleet
+from tasks.opening import open_job_file
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"
 IMAGE = "my-account/dcp-worker:1.0"
@@ -64,14 +65,15 @@ def read_files(config: str, others: Sequence[str]) -> Brought:
         problems += error.problems
     for other in others:
         try:
-            text = read_text(other)
-            values = parse_mapping(text, other, InputError, as_text=False)
+            if is_dcp_config(other):
+                _only_one(settings, other, "config.py")
+            values = parse_mapping(read_text(other), other, InputError)
             if is_spot_fleet(values) or "IamFleetRole" in values:
                 _only_one(fleet, other, "fleet file")
                 fleet = _fleet(values, other)
             else:
                 _only_one(job, other, "job file")
-                job = parse_job_file(text, other)
+                job = open_job_file(other)
         except InputError as error:
             problems += error.problems
     if problems:

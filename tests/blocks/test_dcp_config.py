@@ -210,6 +210,7 @@ def test_the_new_name_of_a_key_counts() -> None:
         ("AUTO_MONITOR = 'True'", "AUTO_MONITOR", Kind.NO_COUNTERPART),
         ("SSH_KEY_NAME = 'lab.pem'", "SSH_KEY_NAME", Kind.NO_COUNTERPART),
         ("SCRIPT_DOWNLOAD_URL = 'x'", "SCRIPT_DOWNLOAD_URL", Kind.NO_COUNTERPART),
+        ("DOCKER_BASE_SIZE = 10", "DOCKER_BASE_SIZE", Kind.NO_COUNTERPART),
     ],
 )
 def test_what_differs_is_told(text: str, key: str, kind: Kind) -> None:

@@ -82,6 +82,7 @@ def test_values_are_those_that_python_would_find(text: str, expected: object) ->
         ("X = 1 / 0", "divides by zero"),
         ("X = f'{3:>1000000000}'", "a format"),
         ("X = [[1]]", "a list in a list"),
+        ("X = '\\ud800'", "half of a character"),
     ],
 )
 def test_all_else_is_refused_by_its_line(statement: str, told: str, tmp_path: Path) -> None:

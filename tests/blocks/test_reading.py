@@ -89,6 +89,8 @@ def test_missing_keys_say_what_they_are_for() -> None:
         (LAUGHS, "c.yaml", "c.yaml: has aliases"),
         ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "c.json", "c.json: is nested too deeply"),
         ('{"a": ' + "1" * 5000 + "}", "c.json", "c.json: is not JSON"),
+        (r'{"a": "\ud800"}', "c.json", "c.json: is not JSON"),
+        (r'a: "\ud800"', "c.yaml", "c.yaml:1:"),
     ],
 )
 def test_texts_that_cannot_be_read_name_file_and_line(text: str, where: str, place: str) -> None:

@@ -158,6 +158,18 @@ def test_all_files_mistakes_are_told_at_once(
 def test_two_of_a_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert imported(DCP / "config.py", JOB_FILE, JOB_FILE, "--output", tmp_path) == 2
     assert "second job file" in capsys.readouterr().err
+    assert imported(DCP / "config.py", DCP / "config.py", "--output", tmp_path) == 2
+    assert "second config.py" in capsys.readouterr().err
+
+
+def test_groups_in_a_file_beside_the_job_file_are_brought_too(tmp_path: Path) -> None:
+    keys = {"pipeline": "b.h5", "data_file": "b.h5", "output": "out", "groups": "groups.json"}
+    (tmp_path / "job.json").write_text(json.dumps({**keys, "output_structure": "Well"}))
+    (tmp_path / "groups.json").write_text('[[{"Well": "A01"}, [1, 2]], [{"Well": "A02"}, [3]]]')
+    new = tmp_path / "new"
+    assert imported(DCP / "config.py", tmp_path / "job.json", "--output", new) == 0
+    brought = parse_job_file((new / "job.yaml").read_text(), "job.yaml")
+    assert brought.groups == [{"Well": "A01"}, {"Well": "A02"}]
 
 
 MARKS = st.sampled_from("\n\r\t\x07\x7f\x85\u2028\ufeff #:,-?&*!|>%@`'\"\\[]{}~=0")
