@@ -92,7 +92,7 @@ def _json(text: str, as_text: bool) -> Any:
     )
     values = json.loads(text, object_pairs_hook=_pairs, **numbers)
     if "\\u" in text:
-        # Half of a character (\\ud800) can be escaped, and not be written or sent again.
+        # Half of a character (\ud800) can be escaped, and not be written or sent again.
         json.dumps(values, ensure_ascii=False).encode()
     return values
 

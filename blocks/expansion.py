@@ -10,7 +10,7 @@ from blocks.groups import Pairs, parse_metadata
 from blocks.job_sets import PLATE, FromCsv, JobSet
 from blocks.layout import Layout
 from blocks.problems import nearest
-from blocks.steps import COLUMNS, FOLDERS, ROWS, SITES, STEPS, Folder
+from blocks.steps import COLUMNS, FOLDERS, ROWS, SITES, STEPS, Folder, Step
 
 if TYPE_CHECKING:
     from blocks.job_file import JobFile
@@ -24,12 +24,10 @@ PLATE_MARK = "{plate}"
 def shared_keys(job: "JobFile") -> dict[str, str]:
     """What all jobs share: as the job file says, or as its step has it. `{plate}` stays."""
     given = {key: str(getattr(job, key)) for key in SHARED}
-    return {**given, **_of_step(job, given)} if job.step else given
+    return {**given, **_of_step(job, STEPS[job.step], given)} if job.step else given
 
 
-def _of_step(job: "JobFile", given: dict[str, str]) -> dict[str, str]:
-    step = STEPS[job.step] if job.step else None
-    assert step is not None
+def _of_step(job: "JobFile", step: Step, given: dict[str, str]) -> dict[str, str]:
     parts = {"identifier": job.identifier, "batch": job.batch, "source": job.source}
 
     def folder(name: Folder, other: str = "") -> str:

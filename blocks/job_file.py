@@ -31,7 +31,7 @@ from blocks.job_rules import broken_rules
 from blocks.job_sets import JobSet
 from blocks.listed_groups import FILES, read_groups, without_image_numbers
 from blocks.named import Names, as_text
-from blocks.object_keys import check_data_file, check_object_key, check_printable
+from blocks.object_keys import check_data_file, check_object_key, check_printable, ending
 from blocks.problems import problems_of
 from blocks.settings import PlainField, form_title, unset
 from blocks.steps import STEPS, PathStyle, StepName
@@ -149,11 +149,13 @@ class JobFile(Block):
     use_batch: bool = Field(
         default=False, description="Of a step: use the batch file in place of pipeline and CSV."
     )
-    batch_file: Key = Field(
+    batch_file: Annotated[Key, AfterValidator(ending(".h5"))] = Field(
         default="",
         description="Of a step: the name of another batch file, or a key with a / in it.",
     )
-    csv_name: Key = Field(default="", description="Of a step: the name of another LoadData CSV.")
+    csv_name: Annotated[Key, AfterValidator(ending(".csv"))] = Field(
+        default="", description="Of a step: the name of another LoadData CSV."
+    )
     pipeline_path: Key = Field(default="", description="Of a step: another folder of pipelines.")
     batch_path: Key = Field(default="", description="Of a step: another folder of batch files.")
     data_file_path: Key = Field(

@@ -1,5 +1,6 @@
 """The keys of S3 objects that a job file or message names. Pure."""
 
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from blocks.errors import Refusal
@@ -57,3 +58,14 @@ def check_data_file(value: str) -> str:
             allowed="a LoadData CSV (.csv), a batch file (.h5) or a list of files (.txt)",
         )
     return value
+
+
+def ending(suffix: str) -> Callable[[str], str]:
+    """A check that the name of a file, where one is given, ends so."""
+
+    def check(value: str) -> str:
+        if value and PurePosixPath(value).suffix != suffix:
+            raise Refusal("is another kind of file", allowed=f"a name that ends in {suffix}")
+        return value
+
+    return check

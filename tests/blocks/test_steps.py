@@ -263,6 +263,8 @@ def problems(**keys: Any) -> dict[str, str]:
         ({"source": "broad"}, "source", "cpg"),
         ({"identifier": "../x"}, "identifier", "'..'"),
         ({"batch_file": "x.h5"}, "batch_file", "use_batch"),
+        ({"use_batch": "true", "batch_file": "x.hdf5"}, "batch_file", ".h5"),
+        ({"csv_name": "x.tsv"}, "csv_name", ".csv"),
         ({"use_batch": "true", "csv_name": "x.csv"}, "csv_name", "use_batch"),
         ({"use_batch": "true", "pipeline": "x.cppipe"}, "pipeline", "use_batch"),
         ({"data_file": "x.h5", "pipeline": "x.cppipe"}, "pipeline", "batch file"),
