@@ -103,9 +103,9 @@ def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
 
 def _translate(request: Mapping[str, Any], fleet: DcpFleet) -> None:
     _only(request, _REQUEST, "")
-    specifications = request["LaunchSpecifications"]
-    if not isinstance(specifications, list) or not specifications:
-        raise _Unlike("no list of launch specifications")
+    specifications = _list(request.get("LaunchSpecifications"), "LaunchSpecifications")
+    if not specifications:
+        raise _Unlike("no launch specifications")
     for specification in specifications:
         _only(specification, _SPECIFICATION, "LaunchSpecifications.")
         _check_disks(specification)
@@ -125,6 +125,13 @@ def _only(values: Any, known: set[str], place: str) -> None:
         raise _Unlike(" and ".join(f"{place}{key}" for key in more))
 
 
+def _list(value: Any, place: str) -> list[Any]:
+    """A list that a file may leave out."""
+    if value is not None and not isinstance(value, list):
+        raise _Unlike(f"no list at {place}")
+    return value or []
+
+
 def _same(values: list[Any], key: str) -> Any:
     """What all launch specifications, or all of their interfaces, have alike."""
     found = [one.get(key) for one in values]
@@ -134,10 +141,10 @@ def _same(values: list[Any], key: str) -> Any:
 
 
 def _check_disks(specification: Mapping[str, Any]) -> None:
-    for device in specification.get("BlockDeviceMappings") or []:
+    for device in _list(specification.get("BlockDeviceMappings"), "BlockDeviceMappings"):
         _only(device, {"DeviceName", "Ebs"}, "BlockDeviceMappings.")
         _only(device.get("Ebs"), _DISK, "BlockDeviceMappings.Ebs.")
-        if device.get("DeviceName") not in _DEVICES:
+        if str(device.get("DeviceName")) not in _DEVICES:
             raise _Unlike(f"the disk {device.get('DeviceName')}")
 
 
@@ -153,7 +160,7 @@ def _interface(specification: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _networks(fleet: DcpFleet, interfaces: list[Mapping[str, Any]]) -> None:
-    groups = _same(list(interfaces), "Groups") or []
+    groups = _list(_same(list(interfaces), "Groups"), "NetworkInterfaces.Groups")
     # Of several subnets in one text, EC2 chooses one (RequestSpotFleet, SubnetId).
     named = ",".join(str(one["SubnetId"]) for one in interfaces if one.get("SubnetId"))
     subnets = list(dict.fromkeys(part.strip() for part in named.split(",") if part.strip()))

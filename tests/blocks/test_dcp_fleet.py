@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +136,31 @@ def test_without_an_instance_profile_it_is_the_default_s() -> None:
     fleet = read_dcp_fleet(changed(lambda r: first(r).pop("IamInstanceProfile")), "f.json")
     assert FleetTemplate(**fleet.values).instance_profile == FleetTemplate().instance_profile
     assert to_fill_in(fleet) == ["IamInstanceProfile.Arn"]
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value within a document."""
+    if not isinstance(value, (dict, list)):
+        return
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, part in inner:
+        yield (*above, key)
+        yield from places(part, (*above, key))
+
+
+@pytest.mark.parametrize("place", list(places(DCP_FLEET)), ids=str)
+@pytest.mark.parametrize("value", [None, True, 7, "x", [], ["x"], {}, {"a": 1}, ...], ids=repr)
+def test_any_value_anywhere_becomes_a_template_or_stays(place: tuple[Any, ...], value: Any) -> None:
+    def change(request: dict[str, Any]) -> None:
+        *above, last = place
+        holder: Any = request
+        for key in above:
+            holder = holder[key]
+        if value is ...:
+            del holder[last]
+        else:
+            holder[last] = value
+
+    request = changed(change)
+    values = read_dcp_fleet(request, "f.json").values
+    assert values.get("spot_fleet_request", request) == request
