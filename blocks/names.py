@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+RECORDS = "dcp/"
+"""Where the records of all apps lie in their buckets."""
+
 LONGEST_APP = 64  # characters (blocks.settings.AppName)
 
 
@@ -95,7 +98,7 @@ class Names:
     @property
     def record_prefix(self) -> str:
         """Where the records of all runs of this app lie in the log bucket."""
-        return f"dcp/{self.app}/"
+        return f"{RECORDS}{self.app}/"
 
     @property
     def latest_key(self) -> str:

@@ -1,15 +1,24 @@
-"""How long jobs took in earlier runs of the app, read from their reports."""
+"""How long jobs took in earlier runs of the same pipeline, read from their reports."""
 
 import json
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from blocks.errors import InputError
+from blocks.names import RECORDS
 from tasks import record
+from tasks.aws import AwsError
 from tasks.money import Range
+from tasks.parallel import in_order
 from tasks.run import Run
 
-NEWEST = 5  # runs that are looked at
+logger = logging.getLogger("prefect.dcp")
+
+NEWEST = 5  # runs whose figures are taken
+LOOKED_AT = 20  # runs whose reports are read for them
+MOST_APPS, PARALLEL = 500, 16
 
 
 @dataclass(frozen=True)
@@ -40,11 +49,11 @@ def expected(run: Run, pipelines: Collection[str]) -> JobSeconds | None:
     given = run.config.seconds_per_job
     if given is not None:
         return JobSeconds(Range(given, given), given, "seconds_per_job of the run config")
-    found: dict[str, list[dict[str, Any]]] = {}
-    for run_id in earlier_runs(run):
-        for pipeline, seconds in _seconds_of(run, run_id).items():
-            if pipeline in pipelines and seconds.get("jobs"):
-                found.setdefault(run_id, []).append(seconds)
+    try:
+        found = _told(earlier_runs(run), pipelines) or _told(runs_of_others(run), pipelines)
+    except AwsError as error:
+        logger.warning("How long jobs took in earlier runs could not be read: %s", error)
+        return None
     if not found:
         return None
     all_of = [one for several in found.values() for one in several]
@@ -55,23 +64,61 @@ def expected(run: Run, pipelines: Collection[str]) -> JobSeconds | None:
     return JobSeconds(Range(min(means), max(means)), most, source)
 
 
-def earlier_runs(run: Run) -> list[str]:
-    """The ids of the app's newest runs but this one, the newest first."""
-    prefix = run.names.record_prefix
+def _told(runs: Iterable[Run], pipelines: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """What the newest runs with one of the pipelines say of it, by their app and id."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for earlier in runs:
+        for pipeline, seconds in _seconds_of(earlier).items():
+            if pipeline in pipelines and seconds.get("jobs"):
+                found.setdefault(f"{earlier.names.app} {earlier.run_id}", []).append(seconds)
+        if len(found) == NEWEST:
+            break
+    return found
+
+
+def earlier_runs(run: Run) -> list[Run]:
+    """The app's newest runs but this one, the newest first."""
+    # A run's id begins with its date and time.
+    ids = sorted(one for one in _folders(run, run.names.record_prefix) if one[:1].isdigit())
+    others = [one for one in reversed(ids) if one != run.run_id]
+    return [Run(run.config, one, run.aws) for one in others[:LOOKED_AT]]
+
+
+def runs_of_others(run: Run) -> list[Run]:
+    """The newest run of each other app in the same bucket and workspace, the newest first.
+
+    An app has one name for each step, and may have one for each plate: a pipeline that is new to
+    this app need not be new. What may not be read, or is of no kind that is known, is left out.
+    """
+
+    def newest(app: str) -> Run | None:
+        try:
+            config = run.config.model_copy(update={"app_name": app})
+            found = record.find(run.aws, config, None)
+        except (*AwsError, ValueError, InputError):
+            return None
+        return found if found.config.workspace == run.config.workspace else None
+
+    apps = [one for one in _folders(run, RECORDS) if one != run.names.app]
+    found = [one for one in in_order(newest, apps[:MOST_APPS], PARALLEL, "history") if one]
+    return sorted(found, key=lambda one: one.run_id, reverse=True)[:LOOKED_AT]
+
+
+def _folders(run: Run, prefix: str) -> list[str]:
     pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
         Bucket=run.config.aws_bucket, Prefix=prefix, Delimiter="/"
     )
-    found = [
+    return [
         one["Prefix"].removeprefix(prefix).rstrip("/")
         for page in pages
         for one in page.get("CommonPrefixes", [])
     ]
-    # A run's id begins with its date and time.
-    runs = sorted((one for one in found if one[:1].isdigit()), reverse=True)
-    return [one for one in runs if one != run.run_id][:NEWEST]
 
 
-def _seconds_of(run: Run, run_id: str) -> dict[str, dict[str, Any]]:
-    text = record.read(Run(run.config, run_id, run.aws), "report.json")
-    seconds = json.loads(text).get("seconds", {}) if text else {}
+def _seconds_of(run: Run) -> dict[str, dict[str, Any]]:
+    try:
+        text = record.read(run, "report.json")
+        seconds = json.loads(text).get("seconds", {}) if text else {}
+    except (*AwsError, ValueError):
+        return {}  # another app's may be of others
     return seconds if isinstance(seconds, dict) else {}

@@ -1,22 +1,15 @@
 """The rights that whoever runs the flows needs: which calls, on what, in which step. Data.
 
-docs/aws.md shows this table; `python -m tasks.rights` writes it there. A test holds it against the
-calls that the modules of tasks/ make.
+docs/aws.md shows this table (`tasks.rights_page`). A test holds it against the calls that the
+modules of tasks/ make.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the emulator reads this table, and starts in a moment
-    from blocks import FleetTemplate, RunConfig
+from blocks import FleetTemplate, RunConfig
 
-PAGE = Path(__file__).parents[1] / "docs" / "aws.md"
-BEGIN, END = "<!-- rights -->\n", "<!-- end of rights -->\n"
-
-Condition = Callable[["RunConfig", "FleetTemplate"], bool]
+Condition = Callable[[RunConfig, FleetTemplate], bool]
 
 
 @dataclass(frozen=True)
@@ -42,27 +35,27 @@ class Right:
     unproven: str = ""
 
 
-def _from_template(_: "RunConfig", template: "FleetTemplate") -> bool:
+def _from_template(_: RunConfig, template: FleetTemplate) -> bool:
     return template.spot_fleet_request is None
 
 
-def _from_fleet_file(_: "RunConfig", template: "FleetTemplate") -> bool:
+def _from_fleet_file(_: RunConfig, template: FleetTemplate) -> bool:
     return template.spot_fleet_request is not None
 
 
-def _newest_image(_: "RunConfig", template: "FleetTemplate") -> bool:
+def _newest_image(_: RunConfig, template: FleetTemplate) -> bool:
     return template.spot_fleet_request is None and template.image_id is None
 
 
-def _signed(config: "RunConfig", _: "FleetTemplate") -> bool:
+def _signed(config: RunConfig, _: FleetTemplate) -> bool:
     return not config.no_sign_request
 
 
-def _dashboard(config: "RunConfig", _: "FleetTemplate") -> bool:
+def _dashboard(config: RunConfig, _: FleetTemplate) -> bool:
     return config.create_dashboard
 
 
-def _no_dashboard_left(config: "RunConfig", _: "FleetTemplate") -> bool:
+def _no_dashboard_left(config: RunConfig, _: FleetTemplate) -> bool:
     return config.clean_dashboard
 
 
@@ -83,6 +76,7 @@ DASHBOARD = "arn:{partition}:cloudwatch::{account}:dashboard/{dashboard}"
 ALARM = "arn:{partition}:cloudwatch:{region}:{account}:alarm:{alarm_prefix}*"
 IMAGE_PARAMETER = "arn:{partition}:ssm:{region}::parameter{image_parameter}"
 RECORDS = "arn:{partition}:s3:::{aws_bucket}/{record_prefix}*"
+ALL_RECORDS = "arn:{partition}:s3:::{aws_bucket}/dcp/*"
 RECORD_BUCKET = "arn:{partition}:s3:::{aws_bucket}"
 IMAGES_BUCKET = "arn:{partition}:s3:::{images_bucket}"
 WORKSPACE = "arn:{partition}:s3:::{workspace}/*"
@@ -122,7 +116,10 @@ RIGHTS: tuple[Right, ...] = (
         needed=False,
         unproven=ASKED,
     ),
+    Right("preflight", ("s3:GetObject",), ALL_RECORDS, needed=False, unproven=ASKED),
     Right("set-up", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"), RECORDS),
+    # When an upload in parts breaks off, so that its parts do not stay and cost.
+    Right("set-up", ("s3:AbortMultipartUpload",), RECORDS, needed=False),
     Right("set-up", ("s3:ListBucket",), RECORD_BUCKET),
     Right(
         "set-up",
@@ -225,35 +222,7 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
-# What IAM calls operations by another name ("Actions, resources, and condition keys" of each
-# service in the Service Authorization Reference).
-OTHER_NAMES = {
-    "sqs:SendMessageBatch": "sqs:SendMessage",
-    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
-    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
-    "s3:ListBuckets": "s3:ListAllMyBuckets",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:HeadBucket": "s3:ListBucket",
-    "s3:HeadObject": "s3:GetObject",
-    "s3:DeleteObjects": "s3:DeleteObject",
-    "s3:CreateMultipartUpload": "s3:PutObject",
-    "s3:UploadPart": "s3:PutObject",
-    "s3:CompleteMultipartUpload": "s3:PutObject",
-}
-
-
-def action_of(service: str, operation: str) -> str:
-    """The IAM action of an operation.
-
-    Args:
-        service: The service as IAM writes it, such as `sqs`.
-        operation: The operation as the service's API names it, such as `SendMessageBatch`.
-    """
-    action = f"{service}:{operation}"
-    return OTHER_NAMES.get(action, action)
-
-
-def rights_of(config: "RunConfig", template: "FleetTemplate") -> Iterator[Right]:
+def rights_of(config: RunConfig, template: FleetTemplate) -> Iterator[Right]:
     """The rights that a run of these settings needs."""
     for right in RIGHTS:
         if right.when is None or right.when(config, template):
@@ -261,7 +230,7 @@ def rights_of(config: "RunConfig", template: "FleetTemplate") -> Iterator[Right]
 
 
 def places(
-    config: "RunConfig", template: "FleetTemplate", partition: str, account: str
+    config: RunConfig, template: FleetTemplate, partition: str, account: str
 ) -> dict[str, str]:
     """What stands in braces in a resource, for one run."""
     names = config.names
@@ -286,26 +255,3 @@ def places(
         "workspace": config.workspace,
         "outputs_bucket": config.outputs_bucket,
     }
-
-
-def table() -> str:
-    """The rights as a Markdown table."""
-    lines = ["| step | right | on | when |", "|---|---|---|---|"]
-    for right in RIGHTS:
-        resource = re.sub(r"^arn:\{partition\}:[^:]+:[^:]*:[^:]*:", "", right.resource)
-        resource = re.sub(r"\{(\w+)\}", r"<\1>", resource)
-        when = ", ".join(filter(None, (right.only, "" if right.needed else "may be missing")))
-        actions = ", ".join(f"`{action}`" for action in right.actions)
-        lines.append(f"| {right.step} | {actions} | `{resource}` | {when} |")
-    return "\n".join(lines) + "\n"
-
-
-def page(text: str) -> str:
-    """docs/aws.md with the table as it is now."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from werkzeug.wrappers import Request
 
-from tasks.rights import action_of
+from tasks.iam_actions import action_of
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 OPERATION = re.compile(r"/service/[^/]+/operation/(?P<name>\w+)")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws import AwsError, error_code, is_refused
-from tasks.checks import cost, machines, permissions, quota, regions
+from tasks.checks import cost, machines, permissions, proof, quota, regions
 from tasks.findings import Finding
 from tasks.history import JobSeconds, expected
 from tasks.limits import limits_of
@@ -52,7 +52,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
     config = run.config
     now = datetime.now(UTC)
     with ThreadPoolExecutor(5, thread_name_prefix="account") as pool:
-        proof = pool.submit(permissions.prove, run, template)
+        proved = pool.submit(permissions.prove, run, template)
         described = pool.submit(_types, run)
         buckets = pool.submit(lambda: list(regions.findings(run)))
         told = pool.submit(
@@ -68,7 +68,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         found = [*refused, *_machines(run, template, types, jobs, seconds)]
         estimate = _estimate(run, template, jobs, seconds, told.result())
         found += cost.findings(estimate, config, told.result())
-        found += [*permissions.findings(proof.result()), *buckets.result()]
+        found += [*proof.findings(proved.result()), *buckets.result()]
     return found, estimate
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import botocore.session
 from botocore import xform_name
 
-from tasks import rights
-from tasks.rights import PAGE, RIGHTS, action_of, page
+from tasks import rights_page
+from tasks.iam_actions import action_of
+from tasks.rights import RIGHTS
+from tasks.rights_page import PAGE, page
 
 ROOT = Path(__file__).parents[2]
 # Names that clients have in the code, to the service in botocore and in IAM.
@@ -32,8 +34,10 @@ TRANSFERS = {
     "upload_fileobj": "PutObject",
 }
 WAITERS = {"instance_terminated": "DescribeInstances", "services_inactive": "DescribeServices"}
-# What a call needs besides its own action (Service Authorization Reference, "dependent actions").
+# What a call needs besides its own action (Service Authorization Reference, "dependent actions"),
+# and what boto3 does when a transfer in parts breaks off.
 BESIDES = {
+    "s3:AbortMultipartUpload",
     "ec2:CreateTags",
     "ec2:RunInstances",
     "ecs:TagResource",
@@ -91,4 +95,4 @@ def test_the_table_has_no_call_that_nobody_makes() -> None:
 
 def test_the_page_has_the_table() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == page(text), f"run python -m {rights.__name__}"
+    assert text == page(text), f"run python -m {rights_page.__name__}"

@@ -111,6 +111,19 @@ def test_role_credentials_work(app: App, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sts.get_caller_identity()["Account"] == "123456789012"
 
 
+def test_what_the_caller_is_refused_machines_and_containers_may_do(app: App) -> None:
+    container = one_task(app)
+    base = f"{app.emulator.endpoint_url}/_dcp/task/{container['task_id']}"
+    role = json.loads(ask(f"{base}/credentials"))
+    app.emulator.set_account(refused=["*"])
+    try:
+        with pytest.raises(ClientError, match="not authorized"):
+            client_of(app.emulator, "sqs").list_queues()
+        client_of(app.emulator, "sqs", key=role["AccessKeyId"]).list_queues()
+    finally:
+        app.emulator.set_account(refused=[])
+
+
 def test_task_protects_itself(app: App) -> None:
     container = one_task(app)
     state = (

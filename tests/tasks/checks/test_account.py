@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from dcp_fleet import DCP_FLEET
 from recorded_run import PIPELINE, config_at, new_run
 
@@ -217,6 +218,55 @@ def test_seconds_are_those_of_earlier_runs_of_the_pipeline(make: Callable[..., R
     assert "20260301-120000-abcdef" in found.source
     given = Run(run.config.model_copy(update={"seconds_per_job": 7.0}), run.run_id, run.aws)
     assert getattr(expected(given, {PIPELINE}), "mean", None) == Range(7, 7)
+
+
+def test_a_pipeline_that_is_new_to_the_app_is_known_from_others_of_its_workspace(
+    make: Callable[..., Run],
+) -> None:
+    run = make(seconds_per_job=None)
+    bucket = run.config.aws_bucket
+    apps = [("Own_P1", {}, 50.0), ("Own_P2", {}, 70.0), ("Far", {"workspace_bucket": "elsewhere"}, 9.0)]
+    for app, settings, mean in apps:
+        other = make(app, aws_bucket=bucket, **settings)
+        seconds = {PIPELINE: {"jobs": 4, "mean": mean, "p90": mean}}
+        record.put(other, "report.json", json.dumps({"seconds": seconds}))
+    record.put(make("Odd", aws_bucket=bucket), "run.json", "{}")
+    found = expected(run, {PIPELINE})
+    assert found is not None
+    assert (found.mean, found.most) == (Range(50, 70), 70)
+    assert "Own_P1" in found.source
+    assert "Far" not in found.source
+    own = Run(run.config, "20260201-120000-abcdef", run.aws)
+    seconds = {PIPELINE: {"jobs": 4, "mean": 60, "p90": 60}}
+    record.put(own, "report.json", json.dumps({"seconds": seconds}))
+    found = expected(run, {PIPELINE})
+    assert found is not None
+    assert found.mean == Range(60, 60), "the app's own come first"
+
+
+def test_earlier_runs_that_may_not_be_read_are_no_history(
+    emulator: Emulator, make: Callable[..., Run]
+) -> None:
+    run = make(seconds_per_job=None)
+    emulator.set_account(refused=["s3:ListBucket"])
+    assert expected(run, {PIPELINE}) is None
+
+
+def test_what_iam_says_of_some_resources_stands_when_it_fails_for_others(
+    emulator: Emulator, make: Callable[..., Run]
+) -> None:
+    run = make()
+    emulator.set_account(refused=["sqs:CreateQueue", "iam:PassRole"])
+
+    def throttled(params: dict[str, Any], **_: Any) -> None:
+        if ":ecs:" in params["ResourceArns"][0]:
+            raise EndpointConnectionError(endpoint_url="https://iam")
+
+    run.aws.iam.meta.events.register("provide-client-params.iam.SimulatePrincipalPolicy", throttled)
+    found, _ = asked(run)
+    keys = {one.problem.key.partition(" ")[0] for one in found["permission"]}
+    assert keys == {"sqs:CreateQueue", "iam:PassRole"}
+    assert len(found["permissions_unknown"]) == 1
 
 
 def test_an_estimate_above_the_limit_is_an_error(
