@@ -208,18 +208,17 @@ def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) 
     each = [machine_usd(machine, paid) for machine in machines]
     priced = sum(usd for usd in each if usd is not None) if None not in each else None
     disk = usd_of(volumes, paid.gb_month)
-    parts = (
-        Part("machines", _exactly(priced)),
-        Part("volumes", _exactly(None if disk is None else disk * hours)),
-    )
+    volume = Part("volumes", _exactly(None if disk is None else disk * hours))
+    parts = (Part("machines", _exactly(priced)), volume)
     unknown = list(paid.unknown)
     if priced is None and paid.spot:
         unknown.append("the price of some machines at the time they ran")
-    compared = [_on_demand_usd(machine, paid) for machine in machines]
+    bought = [_on_demand_usd(machine, paid) for machine in machines]
+    on_demand = sum(usd for usd in bought if usd is not None) if None not in bought else None
     return Cost(
         usd=None if priced is None else total(parts).low,
         machine_hours=hours,
-        on_demand_usd=sum(usd or 0 for usd in compared) if None not in compared else None,
+        on_demand_usd=None if on_demand is None else on_demand + total((volume,)).low,
         parts=parts,
         sources=paid.sources,
         unknown=(*unknown, NOT_COUNTED),

@@ -83,7 +83,7 @@ class Cost:
     Attributes:
         usd: In USD, of the parts that have a price; None when the machines have none.
         machine_hours: Hours of all machines together.
-        on_demand_usd: The same machine hours at on-demand prices; None when not known.
+        on_demand_usd: The same with all machines at on-demand prices; None when not known.
         parts: What the cost is made of.
         sources: Where the prices are from.
         unknown: What could not be had, and why.

@@ -50,7 +50,7 @@ def test_each_hour_costs_what_it_cost_then() -> None:
     assert found.parts[1].usd is not None
     assert found.parts[1].usd.low == pytest.approx(0.02)
     assert found.usd == pytest.approx(0.23)
-    assert found.on_demand_usd == pytest.approx(0.4)
+    assert found.on_demand_usd == pytest.approx(0.4 + 0.02), "with the same volumes"
     assert found.machine_hours == 2
 
 
