@@ -1,16 +1,17 @@
 """The full run: set-up, submission, fleet, monitoring and clean-up, in one flow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
+from botocore.exceptions import ClientError
 from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
 from blocks import FleetTemplate
-from blocks.errors import DcpError, InputError, NotFound
+from blocks.errors import DcpError, InputError, NotFound, Problem
 from blocks.reading import load_fleet
 from flows.cleanup import cleanup
 from flows.consent import settle
@@ -22,6 +23,7 @@ from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record
+from tasks.aws import is_refused
 from tasks.cleanup import clean_up
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
@@ -107,6 +109,34 @@ def begin(
         return write_plan(run, jobs)
 
 
+def begun_before(
+    config: str, credentials: str | None, settings: dict[str, Any] | None
+) -> Run | None:
+    """The run of this very flow run, when it was planned before: broken off then, or retried now.
+
+    Its machines may be there: what would keep a new run from beginning must not keep this one from
+    its end. A run that has ended is begun again.
+
+    Args:
+        config: As given to the flow, like the others.
+        credentials: An AwsCredentials block.
+        settings: Keys of the run config.
+    """
+    try:
+        run = open_existing(config, this_run_id(), credentials, settings)
+    except NotFound:
+        return None
+    except ClientError as error:
+        if is_refused(error):
+            return None  # the look before a new run tells it in words
+        raise
+    kept = record.load(run)
+    if kept is None or kept.jobs is None:
+        return None
+    record.begin(run)
+    return run
+
+
 def carry_out(run: Run, fleet: str | None, same: dict[str, Any]) -> State[Any]:
     """Do a run that is begun: set-up, submission, fleet, monitoring and clean-up.
 
@@ -136,6 +166,41 @@ def carry_out(run: Run, fleet: str | None, same: dict[str, Any]) -> State[Any]:
     if report.complete:
         return Completed(message=report.summary)
     return Failed(message=f"{report.summary}. {last.stop or report.reasons}")
+
+
+def _plan(
+    run: Run,
+    job: str,
+    fleet: str | None,
+    plates: Sequence[str],
+    undone: bool,
+    accept_cost: bool,
+    accept: Collection[str],
+) -> int:
+    """Look at what a new run needs, and begin it; the arguments are those of `dcp`.
+
+    Returns:
+        0, or the number of jobs when all are done already, and no run was begun.
+
+    Raises:
+        InputError: Something is in the way; nothing was made.
+    """
+    template = load_fleet(fleet, run.config.credentials)
+    sets = open_job_file(job, run.config.credentials).sets(plates, job)
+    with Csvs(run) as csvs:
+        settle(look(run, sets, job, csvs, template), accept_cost, accept)
+        todo = Undone(messages(sets, run.run_id, csvs), done_ids(run) if undone else JobIds())
+        jobs = iter(todo)
+        first = next(jobs, None)
+        if first is None and not todo.left_out:
+            raise InputError(Problem(job, "groups", "come to no job"))
+        if first is None:
+            return todo.left_out
+        named = plates or [one.plate for one in sets if one.plate]
+        begin(run, chain([first], jobs), template, named)
+    if undone:
+        log(f"{todo.left_out} jobs are left out: they are done already")
+    return 0
 
 
 @flow(name="dcp", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
@@ -173,25 +238,16 @@ def dcp(
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
     try:
-        run = open_new(config, this_run_id(), credentials, settings)
-        template = load_fleet(fleet, run.config.credentials)
-        sets = open_job_file(job, run.config.credentials).sets(plates or (), job)
-        with Csvs(run) as csvs:
-            settle(look(run, sets, job, csvs, template), accept_cost, accept or ())
-            done = done_ids(run) if undone else JobIds()
-            todo = Undone(messages(sets, run.run_id, csvs), done)
-            jobs = iter(todo)
-            first = next(jobs, None)
-            if first is None:
-                return Completed(message=f"no run: all {todo.left_out} jobs are done already")
-            named = plates or [one.plate for one in sets if one.plate]
-            begin(run, chain([first], jobs), template, named)
+        run = begun_before(config, credentials, settings)
+        if run is None:
+            run = open_new(config, this_run_id(), credentials, settings)
+            done = _plan(run, job, fleet, plates or (), undone, accept_cost, accept or ())
+            if done:
+                return Completed(message=f"no run: all {done} jobs are done already")
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
     log(f"run {run.run_id} of app {run.names.app}")
-    if undone:
-        log(f"{todo.left_out} jobs are left out: they are done already")
     same = {
         "config": config,
         "run_id": run.run_id,

@@ -1,5 +1,6 @@
 """Retry: the jobs of a run that did not succeed, again, as a run of their own."""
 
+from collections.abc import Collection
 from typing import Any
 
 from prefect import flow
@@ -10,7 +11,7 @@ from blocks import FleetTemplate
 from blocks.errors import InputError
 from blocks.reading import load_fleet
 from flows.consent import settle
-from flows.full_run import begin, carry_out, end_broken_off
+from flows.full_run import begin, begun_before, carry_out, end_broken_off
 from flows.logger import log
 from flows.preflight import look
 from flows.running import this_run_id
@@ -56,21 +57,17 @@ def retry_failed(
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
     try:
-        earlier = open_existing(config, run_id, credentials, settings)
-        jobs = choose(earlier, Choice(reasons or (), plates or ()))
-        changed = with_settings(earlier.config, settings)
-        run = Run(changed, this_run_id(), earlier.aws)
-        template = _template(earlier, fleet)
-        messages = again(earlier, {row.job_id for row in jobs}, run.run_id, pipeline)
-        with Csvs(run) as csvs:
-            where = f"the failed jobs of run {earlier.run_id}"
-            settle(look(run, sets_of(messages), where, csvs, template), accept_cost, accept or ())
-        begin(run, messages, template, sorted({row.plate for row in jobs if row.plate}))
-        record.update(run, retry_of=earlier.run_id)
+        run = begun_before(config, credentials, settings)
+        if run is None:
+            earlier = open_existing(config, run_id, credentials, settings)
+            choice = Choice(reasons or (), plates or ())
+            run = Run(with_settings(earlier.config, settings), this_run_id(), earlier.aws)
+            template = _template(earlier, fleet)
+            _plan(run, earlier, choice, pipeline, template, accept_cost, accept or ())
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
-    log(f"run {run.run_id} of app {run.names.app}: {len(messages)} jobs of run {earlier.run_id}")
+    log(f"run {run.run_id} of app {run.names.app}")
     same = {
         "config": config,
         "run_id": run.run_id,
@@ -78,6 +75,30 @@ def retry_failed(
         "settings": settings,
     }
     return carry_out(run, None, same)
+
+
+def _plan(
+    run: Run,
+    earlier: Run,
+    choice: Choice,
+    pipeline: str | None,
+    template: FleetTemplate,
+    accept_cost: bool,
+    accept: Collection[str],
+) -> None:
+    """Look at what the jobs need, and begin their new run; the arguments are those of the flow.
+
+    Raises:
+        InputError: Something is in the way; nothing was made.
+    """
+    jobs = choose(earlier, choice)
+    messages = again(earlier, {row.job_id for row in jobs}, run.run_id, pipeline)
+    with Csvs(run) as csvs:
+        where = f"the failed jobs of run {earlier.run_id}"
+        settle(look(run, sets_of(messages), where, csvs, template), accept_cost, accept)
+    begin(run, messages, template, sorted({row.plate for row in jobs if row.plate}))
+    record.update(run, retry_of=earlier.run_id)
+    log(f"{len(messages)} jobs of run {earlier.run_id} are run again")
 
 
 def _template(earlier: Run, fleet: str | None) -> FleetTemplate:

@@ -91,7 +91,8 @@ def _telling(run: Run, jobs: int) -> Callable[[int], None]:
 
     def tell(sent: int) -> None:
         nonlocal told_at, artifact
-        if time.monotonic() - told_at < TELL_SECONDS:
+        shown_whole = sent == jobs and artifact is not None
+        if time.monotonic() - told_at < TELL_SECONDS and not shown_whole:
             return
         told_at = time.monotonic()
         log(f"{sent} of {jobs} jobs are in the queue")

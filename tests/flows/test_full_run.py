@@ -10,6 +10,7 @@ import pytest
 from dcp_fleet import DCP_FLEET
 from lab import Lab
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 import flows.full_run
 from blocks import AwsCredentials
@@ -17,9 +18,11 @@ from blocks.errors import AwsRefused, FleetError, InputError
 from deployments.local.aws import Emulator, start_emulator
 from flows.full_run import dcp
 from flows.setup import setup
+from flows.submit import submit
 from tasks import record
 from tasks.cleanup import left_running
 from tasks.queues import find_queue
+from tasks.results import job_ids
 
 pytestmark = pytest.mark.e2e
 
@@ -177,3 +180,23 @@ def test_a_step_that_breaks_off_leaves_nothing_running(
     kept = record.load(lab.run())
     assert kept is not None
     assert kept.state == "ended"
+
+
+def test_a_flow_run_that_was_broken_off_goes_on_with_its_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows.full_run, "this_run_id", lambda: "20260301-000000-aaaaaa")
+    job = lab.jobs("A01", "A02")
+    with monkeypatch.context() as killed:
+        # Killed: neither its clean-up nor anything after the submission.
+        killed.setattr(flows.full_run, "carry_out", lambda *_: Completed(message="killed"))
+        dcp(lab.config, job, return_state=True)
+    run = lab.run()
+    setup(lab.config, run_id=run.run_id)
+    submit(lab.config, run_id=run.run_id)
+    # What would keep a new run from beginning.
+    lab.put(f"{lab.run().names.record_prefix}done/{next(iter(job_ids(run)))}.json", "{}")
+    (lab.folder / "job.yaml").write_text("pipeline: gone")
+    state = dcp(lab.config, job, undone=True, return_state=True)
+    assert state.message == "2 jobs: 2 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert left_running(run) == []
