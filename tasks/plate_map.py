@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import NamedTuple
 
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -152,7 +151,6 @@ class _Drawing:
     def __init__(self, geometry: Geometry, title: str) -> None:
         self._at = geometry
         self._figure = Figure(figsize=(geometry.width, geometry.height), dpi=DPI, facecolor="white")
-        self._renderer = FigureCanvasAgg(self._figure).get_renderer()
         self._axes = self._figure.add_axes(geometry.box)
         axes, cell = self._axes, CELL[geometry.size]
         axes.set_xlim(-0.5, geometry.columns - 0.5)
@@ -181,7 +179,7 @@ class _Drawing:
             parse_math=False,
         )
         room = self._figure.bbox.width * (1 - 1.5 * left)
-        wide = written.get_window_extent(self._renderer).width
+        wide = written.get_window_extent().width
         written.set_fontsize(points * min(1, room / wide))
 
     def say(self, text: str) -> None:

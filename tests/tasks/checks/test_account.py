@@ -225,7 +225,11 @@ def test_a_pipeline_that_is_new_to_the_app_is_known_from_others_of_its_workspace
 ) -> None:
     run = make(seconds_per_job=None)
     bucket = run.config.aws_bucket
-    apps = [("Own_P1", {}, 50.0), ("Own_P2", {}, 70.0), ("Far", {"workspace_bucket": "elsewhere"}, 9.0)]
+    apps = [
+        ("Own_P1", {}, 50.0),
+        ("Own_P2", {}, 70.0),
+        ("Far", {"workspace_bucket": "elsewhere"}, 9.0),
+    ]
     for app, settings, mean in apps:
         other = make(app, aws_bucket=bucket, **settings)
         seconds = {PIPELINE: {"jobs": 4, "mean": mean, "p90": mean}}
