@@ -86,7 +86,11 @@ def _ended_if_broken_off(run: Run) -> Iterator[None]:
 
 
 def begin(
-    run: Run, jobs: Iterable[JobMessage], template: FleetTemplate, plates: Iterable[str] = ()
+    run: Run,
+    jobs: Iterable[JobMessage],
+    template: FleetTemplate,
+    plates: Iterable[str] = (),
+    retry_of: str = "",
 ) -> int:
     """Begin a new run: write its record and its plan. Nothing is in AWS yet but these.
 
@@ -95,6 +99,7 @@ def begin(
         jobs: Its jobs, at least one; written one by one.
         template: The fleet template, kept for this run's start and for later ones like it.
         plates: The plates of its jobs, where they are known.
+        retry_of: The run whose failed jobs these are.
 
     Returns:
         The number of jobs.
@@ -105,7 +110,7 @@ def begin(
     record.begin(run)
     with _ended_if_broken_off(run):
         fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
-        record.update(run, fleet=fleet, plates=tuple(plates))
+        record.update(run, fleet=fleet, plates=tuple(plates), retry_of=retry_of)
         return write_plan(run, jobs)
 
 

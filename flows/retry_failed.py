@@ -96,8 +96,8 @@ def _plan(
     with Csvs(run) as csvs:
         where = f"the failed jobs of run {earlier.run_id}"
         settle(look(run, sets_of(messages), where, csvs, template), accept_cost, accept)
-    begin(run, messages, template, sorted({row.plate for row in jobs if row.plate}))
-    record.update(run, retry_of=earlier.run_id)
+    named = sorted({row.plate for row in jobs if row.plate})
+    begin(run, messages, template, named, retry_of=earlier.run_id)
     log(f"{len(messages)} jobs of run {earlier.run_id} are run again")
 
 
