@@ -16,6 +16,9 @@ from tasks.checks.pipeline_text import Module, Pipeline
 _BLANK = frozenset({"", "None", "Leave blank", "Leave this black", "Do not use", "Do not save"})
 """What a setting holds that names nothing."""
 
+_THRESHOLD_VERSION = "12"
+"""Of the settings of a threshold in CellProfiler 4.2.8."""
+
 _PLUGINS = """
 addnoise boxobjects brightfieldprojectchannels calculategini calculatemoments callbarcodes
 compensatecolors convertoutlinestoobjects declumpobjects distancetransform
@@ -68,9 +71,14 @@ def kind(module: Module) -> Kind:
 
 
 def lacks_settings(module: Module) -> bool:
-    """Whether a module has fewer settings than CellProfiler writes: the file is cut off in it."""
+    """Whether a module has fewer settings than CellProfiler writes: the file is cut off in it.
+
+    The settings of a threshold have a version of their own: in one of another, the number of the
+    settings does not tell.
+    """
     about = _about(module)
     same = about.get("revision") == module.revision
+    same = same and module.value("Threshold setting version") in (None, _THRESHOLD_VERSION)
     return same and len(module.settings) < about["settings"]
 
 

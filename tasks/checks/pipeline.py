@@ -11,8 +11,12 @@ from tasks.findings import Finding, Level
 INPUT_MODULES = ("Images", "Metadata", "NamesAndTypes", "Groups")
 """What makes the image sets when there is no LoadData."""
 
-_HARMLESS_BASES = ("None", "Default Input Folder", "Default Input Folder|", "None|")
-_DEFAULT_OUTPUTS = ("Default Output Folder", "Default Output Folder|", "Default Output Folder|.")
+_IMAGES, _BASE, _ROWS, _RANGE, _GROUPS, _TAGS = range(2, 8)
+_BEFORE_REVISION_4 = {_IMAGES: 3, _BASE: 4, _ROWS: 6, _RANGE: 7, _GROUPS: 8, _TAGS: 9}
+"""The places of LoadData's settings."""
+
+_HARMLESS_BASES = ("none", "default input folder", "default image folder")
+_DEFAULT_OUTPUT = "Default Output Folder"
 _WRITERS = {
     "ExportToSpreadsheet": "Output file location",
     "ExportToDatabase": "Output file location",
@@ -76,7 +80,8 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
 
 
 def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Finding]:
-    for module in pipeline.active():
+    # CellProfiler stops reading at a module that it does not know, also at one switched off.
+    for module in pipeline.modules:
         kind = modules.kind(module)
         if kind == "known" or (kind == "plugin" and use_plugins):
             continue
@@ -100,11 +105,13 @@ def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Findin
                 where,
                 str(module),
                 "CellProfiler 4.2.8 has no such module",
-                remedy=f"Did you mean {near[0]}?"
-                if near
-                else "If it is a plugin, see that the plugins of the image have it."
-                if use_plugins
-                else "If it is a plugin, set use_plugins to true.",
+                remedy=(f"Did you mean {near[0]}? " if near else "")
+                + (
+                    "If it is a plugin, see that the plugins of the image have it."
+                    if use_plugins
+                    else "If it is a plugin, set use_plugins to true; else remove it from the "
+                    "pipeline: one switched off keeps CellProfiler from reading on, too."
+                ),
             ),
         )
 
@@ -146,14 +153,21 @@ def _load_data(pipeline: Pipeline, where: str, keys: Sequence[str]) -> Iterator[
         )
     for check in _LOAD_DATA_CHECKS:
         yield from check(found[0], where)
-    wants = found[0].value("Group images by metadata?")
-    tags = found[0].value("Select metadata tags for grouping") or ""
+    wants, tags = _answer(found[0], _GROUPS), _answer(found[0], _TAGS)
     grouped = tags.split(",") if wants == "Yes" and tags else []
     yield from _grouping(found[0], where, [f"Metadata_{tag}" for tag in grouped], keys)
 
 
+def _answer(load_data: Module, place: int) -> str:
+    """What LoadData is told, by its place, as CellProfiler reads it: questions were reworded."""
+    if load_data.revision < 4:
+        place = _BEFORE_REVISION_4[place]
+    settings = load_data.settings
+    return settings[place].value if place < len(settings) else ""
+
+
 def _images_loaded(module: Module, where: str) -> Iterator[Finding]:
-    if module.value("Load images based on this data?") == "No":
+    if _answer(module, _IMAGES) == "No":
         yield _finding(
             "error",
             "load_data_no_images",
@@ -167,7 +181,7 @@ def _images_loaded(module: Module, where: str) -> Iterator[Finding]:
 
 
 def _all_rows(module: Module, where: str) -> Iterator[Finding]:
-    if module.value("Process just a range of rows?") == "Yes":
+    if _answer(module, _ROWS) == "Yes":
         yield _finding(
             "error",
             "load_data_rows",
@@ -175,15 +189,16 @@ def _all_rows(module: Module, where: str) -> Iterator[Finding]:
                 where,
                 str(module),
                 "LoadData takes a range of rows only: jobs outside of it find no images",
-                got=f"rows {module.value('Rows to process') or '?'}",
+                got=f"rows {_answer(module, _RANGE) or '?'}",
                 remedy="Answer 'Process just a range of rows?' with No.",
             ),
         )
 
 
 def _base(module: Module, where: str) -> Iterator[Finding]:
-    base = module.value("Base image location")
-    if base is not None and base not in _HARMLESS_BASES:
+    base = _answer(module, _BASE)
+    # What follows the bar is left from an earlier choice.
+    if base and base.partition("|")[0].lower() not in _HARMLESS_BASES:
         yield _finding(
             "warning",
             "load_data_base",
@@ -253,9 +268,9 @@ def _outputs(pipeline: Pipeline, where: str) -> Iterator[Finding]:
     for module in pipeline.active(*_WRITERS):
         label = _WRITERS[module.name]
         place = module.value(label)
-        if place is None or place in _DEFAULT_OUTPUTS:
+        choice = (place or _DEFAULT_OUTPUT).partition("|")[0]
+        if choice == _DEFAULT_OUTPUT:
             continue
-        choice = place.partition("|")[0]
         if choice == "Default Output Folder sub-folder":
             code, what = "output_sub_folder", "writes into folders below the job's output folder"
             remedy = "Leave it so if that is meant; skipping counts the files of sub-folders too."

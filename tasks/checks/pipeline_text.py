@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count, takewhile
 
 HEADER = "CellProfiler Pipeline: http://www.cellprofiler.org"
 NEWEST_VERSION = 5
@@ -124,48 +125,68 @@ def parse_pipeline(text: str, is_json: bool = False) -> Pipeline:
         raise PipelineError("pipeline_empty", "is empty")
     if is_json:
         return _from_json(text)
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if text.startswith(f"\ufeff{HEADER}"):
+        raise PipelineError(
+            "pipeline_no_pipeline",
+            "begins with a byte order mark, as editors on Windows write it: CellProfiler cannot "
+            "read it",
+        )
     if not text.startswith(HEADER):
         raise PipelineError("pipeline_no_pipeline", "is no CellProfiler pipeline")
-    head, _, body = text.partition("\n\n")
-    header = dict(line.partition(":")[::2] for line in head.split("\n")[1:])
+    lines = iter([line.strip() for line in re.split(r"\r\n|\r|\n", text)])
+    header = dict(line.partition(":")[::2] for line in _to_blank(lines))
     version = header.get("Version", "")
-    if version.strip().isdigit() and int(version) > NEWEST_VERSION:
+    if version.isdigit() and int(version) > NEWEST_VERSION:
         raise PipelineError(
             "pipeline_version", f"is of version {version}, which CellProfiler 4.2.8 cannot read"
         )
-    count = header.get("ModuleCount", "").strip()
-    expected = int(count) if count.isdigit() else None
-    return Pipeline(tuple(_modules(body, expected)), expected)
+    told = header.get("ModuleCount", "")
+    expected = int(told) if told.isdigit() else None
+    return Pipeline(tuple(_modules(lines, expected)), expected)
 
 
-def _modules(body: str, expected: int | None) -> Iterator[Module]:
+def _to_blank(lines: Iterator[str]) -> Iterator[str]:
+    """The lines up to the next blank one, which is taken too."""
+    return takewhile(bool, lines)
+
+
+def _modules(lines: Iterator[str], expected: int | None) -> Iterator[Module]:
     # What follows the modules may be a list of files.
-    blocks = [block for block in re.split(r"\n[ \t]*\n", body) if block.strip()]
-    for number, block in enumerate(blocks[:expected], start=1):
-        first, *lines = [line.strip() for line in block.strip().split("\n")]
+    for number in count(1) if expected is None else range(1, expected + 1):
+        first = next(lines, None)
+        if first is None or not (first or any(list(lines))):
+            return
+        if not first:
+            raise PipelineError(
+                "pipeline_broken", f"has a blank line too many before module {number}"
+            )
         name, colon, attributes = first.partition(":")
         if not colon or not attributes.startswith("[") or not attributes.endswith("]"):
             raise PipelineError(
                 "pipeline_broken", f"has something else where module {number} should begin"
             )
-        if bad := next((line for line in lines if ":" not in line), None):
+        settings = list(_to_blank(lines))
+        if bad := next((line for line in settings if ":" not in line), None):
             raise PipelineError("pipeline_broken", f"has a broken line in {name}: {bad[:60]!r}")
         revision = _REVISION.findall(attributes)
+        if not revision:
+            raise PipelineError("pipeline_broken", f"has no variable_revision_number in {name}")
         enabled = _ENABLED.findall(attributes)
         yield Module(
             number,
             name.strip(),
-            int(revision[-1]) if revision else 0,
+            int(revision[-1]),
             # Notes are free text and stand before `enabled`.
             not enabled or enabled[-1] == "True",
-            tuple(Setting(*map(_plain, line.partition(":")[::2])) for line in lines),
+            tuple(Setting(*map(_plain, line.partition(":")[::2])) for line in settings),
         )
 
 
 def _plain(text: str) -> str:
-    """Older versions write signs such as | and : as \\x7C."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    """Older versions write signs such as | and : as \\x7C, and some texts in UTF-16."""
+    if "\\x" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace("\0", "").strip("ÿþ")
 
 
 def _from_json(text: str) -> Pipeline:

@@ -193,7 +193,72 @@ CHANNELS = {
 
 def test_a_pipeline_is_read_with_any_end_of_line() -> None:
     assert parse_pipeline(PIPELINE_TEXT.replace("\n", "\r\n")) == GOOD
-    assert parse_pipeline(f"\ufeff{PIPELINE_TEXT}") == GOOD
+    assert parse_pipeline(PIPELINE_TEXT.replace("\n\n", "\n  \n")) == GOOD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"\ufeff{PIPELINE_TEXT}",
+        PIPELINE_TEXT.replace("\n\n", "\n\n\n"),
+        PIPELINE_TEXT.replace("variable_revision_number:", "revision:", 1),
+    ],
+    ids=["byte order mark", "blank line", "no revision"],
+)
+def test_a_pipeline_that_cellprofiler_does_not_load_is_none(text: str) -> None:
+    with pytest.raises(PipelineError):
+        parse_pipeline(text)
+
+
+def found_in(text: str, use_plugins: bool = False) -> list[str]:
+    read = parse_pipeline(text)
+    return [one.code for one in pipeline.findings(read, "p", KEYS, ".csv", use_plugins)]
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        # CellProfiler's own example has thresholds of version 11, and a leftover behind the folder.
+        (
+            "    Threshold setting version:12\n    Threshold strategy:Global\n",
+            "    Threshold setting version:11\n",
+        ),
+        ("Default Output Folder|", "Default Output Folder|None"),
+        ("Base image location:None|", "Base image location:Default Input Folder|C:\\images"),
+        ("Group images by metadata?", "Group image sets?"),
+        ("Select metadata tags for grouping", "Select metadata fields for grouping"),
+        (":Yes\n", ":\\xff\\xfeY\\x00e\\x00s\\x00\n"),
+        (":OrigDNA\n", ":\\xff\\xfeO\\x00r\\x00i\\x00g\\x00D\\x00N\\x00A\\x00\n"),
+    ],
+    ids=["threshold", "output", "base", "question", "tags", "utf-16 yes", "utf-16 image"],
+)
+def test_what_older_cellprofilers_wrote_is_no_mistake(now: str, then: str) -> None:
+    text = PIPELINE_TEXT.replace(now, then)
+    assert text != PIPELINE_TEXT
+    assert not found_in(text)
+    assert not channels.missing(parse_pipeline(text), CHANNELS)
+
+
+def test_load_data_before_its_fourth_revision() -> None:
+    head, _, rest = PIPELINE_TEXT.partition("LoadData:")
+    module, _, rest = rest.partition("\n\n")
+    first, *lines = module.split("\n")
+    values = [line.strip().partition(":")[2] for line in lines]
+    csv, name, images, base, *others = values
+    old = [csv, ".", name, images, base.strip("|"), ".", *others[:4]]
+    asked = "".join(f"\n    Question {number}:{value}" for number, value in enumerate(old))
+    first = first.replace("revision_number:6", "revision_number:3")
+    assert not found_in(f"{head}LoadData:{first}{asked}\n\n{rest}")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("NoSuchModule", "unknown_module"), ("RunCellpose", "plugin_module")]
+)
+def test_a_module_that_is_switched_off_must_be_known_too(name: str, code: str) -> None:
+    # CellProfiler stops reading the pipeline at it.
+    module = PIPELINE_TEXT[PIPELINE_TEXT.index("GrayToColor:[") :].partition("\n\n")[0]
+    off = module.replace("GrayToColor:[", f"{name}:[").replace("enabled:True", "enabled:False")
+    assert code in found_in(PIPELINE_TEXT.replace(module, off))
 
 
 @given(st.text() | st.integers(1, len(PIPELINE_TEXT)).map(lambda left: PIPELINE_TEXT[:-left]))
