@@ -158,9 +158,11 @@ def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
     found = cost_of(run)
     assert found is not None
     assert found.usd is not None
-    assert found.on_demand_usd == pytest.approx(720 * found.machine_hours)
-    assert found.parts[0].usd is not None
-    assert found.parts[0].usd.low == pytest.approx(360 * found.machine_hours)
+    machines, volumes = (part.usd for part in found.parts)
+    assert machines is not None
+    assert volumes is not None
+    assert found.on_demand_usd == pytest.approx(720 * found.machine_hours + volumes.high)
+    assert machines.low == pytest.approx(360 * found.machine_hours)
     assert all(one.ended for one in noted(run).values())
     # What is over costs no more, however late one asks.
     assert cost_of(run) == found
