@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from blocks.errors import Problem
 
@@ -63,10 +64,12 @@ def rows(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 
 def table(findings: Iterable[Finding]) -> Table:
-    """The findings for a terminal."""
+    """The findings for a terminal, each with the code by which it can be accepted."""
     shown = Table("level", "where", "what", "how to mend")
     for row in rows(findings):
-        shown.add_row(row["level"], row["where"], row["what"], row["how to mend"])
+        cells = (f"{row['level']}\n{row['code']}", row["where"], row["what"], row["how to mend"])
+        # As Text: what a pipeline or a CSV holds in brackets is no markup.
+        shown.add_row(*map(Text, cells))
     return shown
 
 

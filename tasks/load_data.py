@@ -132,7 +132,12 @@ def _records(key: str, path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
             yield records()
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(
-                Problem(key, f"line {lines.read + 1}", f"is no line of a CSV: {error}")
+                Problem(
+                    key,
+                    f"line {lines.read + 1}",
+                    f"is no line of a CSV: {error}",
+                    remedy="Save the file as 'CSV UTF-8'.",
+                )
             ) from error
 
 

@@ -29,6 +29,19 @@ def of_header(
         where: The key of the CSV.
         keys: The metadata keys of the jobs.
     """
+    if len(columns) == 1 and (sign := next((s for s in ";\t|" if s in columns[0]), None)):
+        # All else would be told of cells that are none.
+        yield _error(
+            "csv_unreadable",
+            Problem(
+                where,
+                "line 1",
+                "the cells are not separated by commas",
+                got=f"by {sign!r}",
+                remedy="Save it with commas.",
+            ),
+        )
+        return
     yield from _unnamed(columns, where)
     for name, times in Counter(columns).items():
         if times > 1 and name.strip():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import RunConfig
-from tasks.checks import channels, groups, images, modules, outputs, pipeline
+from tasks.checks import channels, csv_shape, groups, images, modules, outputs, pipeline
 from tasks.checks.csv_index import Wanted, index_of
 from tasks.checks.images import Stored, Tally, compare, parts
 from tasks.checks.outputs import Folders, Rule, outputs_of
@@ -189,6 +189,14 @@ GOOD = parse_pipeline(PIPELINE_TEXT)
 CHANNELS = {
     f"{kind}{one}" for kind in ("Orig", "Illum") for one in ("DNA", "ER", "RNA", "AGP", "Mito")
 }
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_csv_of_other_signs_than_commas_is_told_as_that_alone(sign: str) -> None:
+    header = sign.join(["Metadata_Plate", "FileName_DNA", "PathName_DNA"])
+    found = list(csv_shape.of_header([header], [], "load_data.csv", KEYS))
+    assert [one.code for one in found] == ["csv_unreadable"]
+    assert repr(sign) in found[0].problem.got
 
 
 def test_a_pipeline_is_read_with_any_end_of_line() -> None:
