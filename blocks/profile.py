@@ -135,4 +135,5 @@ def goes_on(submitted: int, failed: int, lost: int, failed_share: float) -> bool
 
     Jobs without a result mean that the step is not complete, however few they are.
     """
-    return not lost and failed <= failed_share * submitted
+    # Divided: 0.29 * 100 is less than 29.
+    return not lost and failed / max(submitted, 1) <= failed_share

@@ -120,10 +120,13 @@ def _stop(app: Run, before: str | None, failed_share: float) -> str:
         return "it was not begun"
     report = json.loads(text)
     submitted, failed, lost = (int(report[key]) for key in ("submitted", "failed", "lost"))
-    if goes_on(submitted, failed, lost, failed_share):
-        return ""
     if lost:
         return f"{lost} of {submitted} jobs have no result"
+    kept = record.load(Run(app.config, newest, app.aws))
+    if kept is None or kept.state != "ended":
+        return "its run has not ended: something of it could not be cleaned up"
+    if goes_on(submitted, failed, lost, failed_share):
+        return ""
     return (
         f"{failed} of {submitted} jobs failed ({failed / submitted:.1%}), more than the "
         f"failed_share of {failed_share:.1%}"

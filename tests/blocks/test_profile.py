@@ -82,3 +82,9 @@ def test_the_next_step_starts_only_when_few_enough_failed(submitted: int, data: 
     share = data.draw(st.floats(0, 0.99))
     assert goes_on(submitted, failed, 0, share) == (failed / submitted <= share)
     assert not goes_on(submitted, failed, 1, share), "a job without result: it is not complete"
+
+
+@given(st.integers(0, 99))
+def test_as_many_as_the_share_may_fail(percent: int) -> None:
+    assert goes_on(100, percent, 0, float(f"0.{percent:02}"))
+    assert not goes_on(100, percent + 1, 0, float(f"0.{percent:02}"))

@@ -1,0 +1,34 @@
+"""Whether the next step of a profile may start, by what the run of the one before left."""
+
+import json
+
+import pytest
+from recorded_run import end
+
+from flows.profile import _stop
+from tasks import record
+from tasks.run import Run
+
+
+@pytest.mark.parametrize(
+    ("failed", "lost", "share", "part"),
+    [(0, 0, 0, ""), (1, 0, 0, "failed"), (1, 0, 0.25, ""), (0, 1, 0.9, "no result")],
+)
+def test_an_ended_run_is_judged_by_its_jobs(
+    run: Run, failed: int, lost: int, share: float, part: str
+) -> None:
+    report = {"submitted": 4, "failed": failed, "lost": lost}
+    record.put(run, "report.json", json.dumps(report))
+    end(run)
+    stop = _stop(run, None, share)
+    assert part in stop
+    assert bool(stop) == bool(part)
+
+
+def test_no_step_follows_one_of_which_something_is_left(run: Run) -> None:
+    record.put(run, "report.json", json.dumps({"submitted": 4, "failed": 0, "lost": 0}))
+    assert "not ended" in _stop(run, None, 0.5)
+
+
+def test_a_run_that_was_not_begun_is_told_so(run: Run) -> None:
+    assert "not begun" in _stop(run, run.run_id, 0.5)
