@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from blocks.errors import Problem
@@ -64,12 +64,16 @@ def rows(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 
 def table(findings: Iterable[Finding]) -> Table:
-    """The findings for a terminal, each with the code by which it can be accepted."""
-    shown = Table("level", "where", "what", "how to mend")
+    """The findings for a terminal, each with the code by which it can be accepted.
+
+    Addresses are long and must be whole: a finding's place, text and remedy stand below each other.
+    """
+    shown = Table("level", Column("what was found, and how to mend it", overflow="fold"))
+    shown.show_lines = True
     for row in rows(findings):
-        cells = (f"{row['level']}\n{row['code']}", row["where"], row["what"], row["how to mend"])
+        text = "\n".join(filter(None, (row["where"], row["what"], row["how to mend"])))
         # As Text: what a pipeline or a CSV holds in brackets is no markup.
-        shown.add_row(*map(Text, cells))
+        shown.add_row(Text(f"{row['level']}\n{row['code']}"), Text(text))
     return shown
 
 
