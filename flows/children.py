@@ -10,6 +10,7 @@ import httpx
 from prefect import Flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
@@ -19,6 +20,7 @@ from blocks.errors import NotFound, Problem
 from flows.logger import log
 
 LOOK_SECONDS = 5
+PAGE = 200  # flow runs that Prefect tells of at once
 OUTAGE_SECONDS = 1800  # Prefect may be out of reach for so long before the waiting is given up
 
 
@@ -69,8 +71,13 @@ def told(state: State[Any]) -> str:
 def children_of(parent: UUID) -> list[FlowRun]:
     """The flow runs that a flow run has started."""
     by_parent = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent]))
+    found: list[FlowRun] = []
     with get_client(sync_client=True) as client:
-        return client.read_flow_runs(flow_run_filter=by_parent, limit=200)
+        while page := client.read_flow_runs(
+            flow_run_filter=by_parent, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=len(found)
+        ):
+            found += page
+    return found
 
 
 def cancel_children(parent: UUID) -> None:
