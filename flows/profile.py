@@ -115,14 +115,17 @@ def _stop(app: Run, before: str | None, failed_share: float) -> str:
         failed_share: The part of its jobs that may fail.
     """
     newest = record.latest_id(app.aws, app.config)
-    text = record.read(Run(app.config, newest, app.aws), "report.json") if newest else None
-    if newest == before or text is None:
+    if newest is None or newest == before:
         return "it was not begun"
+    step = Run(app.config, newest, app.aws)
+    text = record.read(step, "report.json")
+    if text is None:
+        return "its run has no report"
     report = json.loads(text)
     submitted, failed, lost = (int(report[key]) for key in ("submitted", "failed", "lost"))
     if lost:
         return f"{lost} of {submitted} jobs have no result"
-    kept = record.load(Run(app.config, newest, app.aws))
+    kept = record.load(step)
     if kept is None or kept.state != "ended":
         return "its run has not ended: something of it could not be cleaned up"
     if goes_on(submitted, failed, lost, failed_share):
