@@ -99,9 +99,8 @@ def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
         made: FlowRun = start(deployment, parameters=parameters, flow_run_name=name, timeout=0)
     except ObjectNotFound as error:
         remedy = "Deploy it: prefect deploy --all --prefect-file deployments/prefect.yaml."
-        raise NotFound(
-            Problem(f"deployment {deployment}", "", "is not there", remedy=remedy)
-        ) from (error)
+        missing = Problem(f"deployment {deployment}", "", "is not there", remedy=remedy)
+        raise NotFound(missing) from error
     log(f"{name} is started: flow run {made.id}")
     return made.id
 
