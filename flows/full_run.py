@@ -142,7 +142,13 @@ def begun_before(
     return run
 
 
-def carry_out(run: Run, fleet: str | None, same: dict[str, Any]) -> State[Any]:
+def carry_out(
+    run: Run,
+    fleet: str | None,
+    config: str,
+    credentials: str | None,
+    settings: dict[str, Any] | None,
+) -> State[Any]:
     """Do a run that is begun: set-up, submission, fleet, monitoring and clean-up.
 
     Whatever happens, the machines are ended.
@@ -150,11 +156,20 @@ def carry_out(run: Run, fleet: str | None, same: dict[str, Any]) -> State[Any]:
     Args:
         run: The run; its plan is written.
         fleet: Where the fleet template is; None for the one in the run's record.
-        same: What each step is called with: config, run_id, credentials, settings.
+        config: What each step is called with, as given to the flow, like the next two.
+        credentials: An AwsCredentials block.
+        settings: Keys of the run config.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
+    same: dict[str, Any] = {
+        "config": config,
+        "run_id": run.run_id,
+        "credentials": credentials,
+        "settings": settings,
+    }
+    log(f"run {run.run_id} of app {run.names.app}")
     with _ended_if_broken_off(run):
         setup(**same)
         submit(**same)
@@ -252,11 +267,4 @@ def dcp(
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
-    log(f"run {run.run_id} of app {run.names.app}")
-    same = {
-        "config": config,
-        "run_id": run.run_id,
-        "credentials": credentials,
-        "settings": settings,
-    }
-    return carry_out(run, fleet, same)
+    return carry_out(run, fleet, config, credentials, settings)

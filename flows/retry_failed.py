@@ -67,14 +67,7 @@ def retry_failed(
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)
-    log(f"run {run.run_id} of app {run.names.app}")
-    same = {
-        "config": config,
-        "run_id": run.run_id,
-        "credentials": credentials,
-        "settings": settings,
-    }
-    return carry_out(run, None, same)
+    return carry_out(run, None, config, credentials, settings)
 
 
 def _plan(

@@ -206,7 +206,6 @@ def tick(run: Run, jobs: Set[str]) -> tuple[Observation, Decision]:
         return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
     fleets = find_fleets(run)
     seen = observe(run, fleets, jobs)
-    machine_time.note(run, seen.machines.keys(), seen.at)
     before = Memory(kept.empty_looks, kept.empty_since, kept.idle_since)
     memory = remember(seen, before)
     if memory != before:
@@ -215,4 +214,6 @@ def tick(run: Run, jobs: Set[str]) -> tuple[Observation, Decision]:
     if decision.claim:
         claim_dead_letters(run, seen.account.open)
     act(run, fleets, decision)
+    # After what saves money: a note that cannot be written must not keep machines.
+    machine_time.note(run, seen.machines.keys(), seen.at)
     return seen, decision

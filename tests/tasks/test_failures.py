@@ -199,7 +199,7 @@ def test_reading_that_is_broken_off_shows_the_messages_again_at_once(
             QueueUrl=url,
             Entries=[{"Id": str(n), "MessageBody": str(number + n)} for n in range(10)],
         )
-    with pytest.raises(KeyboardInterrupt), closing(letters(run.aws.sqs, url)) as found:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), closing(letters(run.aws.sqs, url)) as found:  # noqa: PT012 (the reading is what is broken off)
         for _, _ in zip(range(read), found, strict=False):
             pass
         raise KeyboardInterrupt
