@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from recorded_run import config_at, new_run
 
+import tasks.monitor
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator, start_emulator
 from tasks import record
 from tasks.machine_time import Machine, Machines, cost, cost_of, looked, note, noted
+from tasks.monitor import Decision
 from tasks.prices import Prices, SpotPrice
 from tasks.run import Run
 from tasks.start import find_fleets, request_fleet
@@ -139,6 +142,19 @@ def test_machines_are_noted_when_they_come_and_go(emulator: Emulator) -> None:
     note(run, machines[1:], now + timedelta(minutes=12))
     ended = {name for name, one in noted(run).items() if one.ended}
     assert ended == {machines[0]}
+
+
+def test_a_note_that_cannot_be_written_keeps_no_machines(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(config_at(emulator.endpoint_url, "Unnoted"))
+    run.aws.ecs.create_cluster(clusterName=run.config.ecs_cluster)
+    record.put(run, "machines.json", "cut off")
+    acted: list[Decision] = []
+    monkeypatch.setattr(tasks.monitor, "act", lambda _, __, decision: acted.append(decision))
+    with pytest.raises(ValidationError):
+        tasks.monitor.tick(run, frozenset())
+    assert [decision.done for decision in acted] == [True]
 
 
 def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
