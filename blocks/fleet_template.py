@@ -64,7 +64,22 @@ class FleetTemplate(Block):
         description="Processor of the machine types; the worker's image must be made for it.",
     )
     on_demand_base: int = Field(
-        default=0, ge=0, le=10_000, description="Machines bought on demand; the rest are spot."
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Machines bought on demand before any spot machine.",
+    )
+    on_demand_share: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Percent of the machines above on_demand_base that are bought on demand; the "
+        "rest are spot.",
+    )
+    capacity_rebalancing: bool = Field(
+        default=True,
+        description="Start another machine as soon as AWS says that a spot machine is likely to "
+        "be taken back; the old one works on until it is.",
     )
     spot_fleet_request: dict[str, Any] | None = Field(
         default=None,

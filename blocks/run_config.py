@@ -90,6 +90,39 @@ class RunConfig(Block):
         le=100_000,
         allow_inf_nan=False,
     )
+    max_cost: OptionalAmount = setting(
+        "run",
+        None,
+        "Most that the machines of a run may have cost: what runs is finished then, the rest of "
+        "the jobs stays in the queue.",
+        unit="USD",
+        default_text="no limit",
+        gt=0,
+        le=100_000,
+        allow_inf_nan=False,
+    )
+    stall_minutes: OptionalNumber = setting(
+        "run",
+        None,
+        "How long jobs may be at work without one coming to an end before the run is stopped.",
+        unit="min",
+        default_text="ten times what a job took so far, at least 60; job_timeout before any ended",
+        ge=1,
+        le=10_080,
+    )
+    alike_failures: int = setting(
+        "run",
+        20,
+        "The run is stopped when so many jobs have ended and all of them failed for the same "
+        "reason; 0: never.",
+        ge=0,
+        le=1_000_000,
+    )
+    cheapest: bool = setting(
+        "run",
+        False,
+        "Cheapest mode: after 15 minutes no machine that AWS takes back is replaced but the last.",
+    )
     seconds_per_job: OptionalAmount = setting(
         "run",
         None,
@@ -228,6 +261,13 @@ class RunConfig(Block):
         "container",
         None,
         "IAM role of the worker, by name or ARN.",
+        default_text="the role of the machine",
+    )
+
+    execution_role: OptionalText = setting(
+        "container",
+        None,
+        "IAM role with which ECS itself fetches the image of a private registry, by name or ARN.",
         default_text="the role of the machine",
     )
 
