@@ -22,7 +22,7 @@ from flows.running import this_run_id
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
-from tasks import record
+from tasks import record, watch
 from tasks.aws import is_refused
 from tasks.cleanup import clean_up
 from tasks.job_ids import JobIds
@@ -108,7 +108,7 @@ def begin(
         InputError: Another run of the same app has not ended, or a job is wrong.
     """
     record.begin(run)
-    with _ended_if_broken_off(run):
+    with watch.kept(run), _ended_if_broken_off(run):
         fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
         record.update(run, fleet=fleet, plates=tuple(plates), retry_of=retry_of)
         return write_plan(run, jobs)
@@ -170,19 +170,20 @@ def carry_out(
         "settings": settings,
     }
     log(f"run {run.run_id} of app {run.names.app}")
-    with _ended_if_broken_off(run):
-        setup(**same)
-        submit(**same)
-        start_fleet(fleet=fleet, **same)
-        last = monitor(**same)
-    # A run that stops with jobs in its queue keeps them, to be continued.
-    abandon = last.lost or not last.stop
-    try:
-        report = cleanup(abandon=abandon, note=last.stop, **same)
-    except BaseException:
-        # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
-        _end(run, last.stop, abandon)
-        raise
+    with watch.kept(run):
+        with _ended_if_broken_off(run):
+            setup(**same)
+            submit(**same)
+            start_fleet(fleet=fleet, **same)
+            last = monitor(**same)
+        # A run that stops with jobs in its queue keeps them, to be continued.
+        abandon = last.lost or not last.stop
+        try:
+            report = cleanup(abandon=abandon, note=last.stop, **same)
+        except BaseException:
+            # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
+            _end(run, last.stop, abandon)
+            raise
     if report.complete:
         return Completed(message=report.summary)
     return Failed(message=f"{report.summary}. {last.stop or report.reasons}")

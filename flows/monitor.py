@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.logger import log
+from tasks import watch
 from tasks.aws import patient
 from tasks.monitor import Decision, tick
 from tasks.opening import open_existing
@@ -37,7 +38,7 @@ def monitor(
     jobs = job_ids(run)
     last: dict[str, int] = {}
     said = ""
-    with told(run) as tell:
+    with watch.kept(run), told(run) as tell:
         while True:
             seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
             tell(seen)

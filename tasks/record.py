@@ -21,6 +21,7 @@ from tasks.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
+MISSING = ("NoSuchKey", "NoSuchBucket", "404")  # S3's codes for what is not there
 BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 
@@ -70,7 +71,7 @@ def _read(aws: Aws, bucket: str, key: str) -> str | None:
     try:
         return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     except ClientError as error:
-        if error_code(error) in ("NoSuchKey", "NoSuchBucket", "404"):
+        if error_code(error) in MISSING:
             return None
         raise
 

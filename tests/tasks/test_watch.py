@@ -1,0 +1,72 @@
+"""Whether a run is watched is read off its record, by S3's clock alone."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import record, watch
+from tasks.run import Run
+from tasks.watch import MISSED, Beat, Watch
+
+FAST = 0.2
+
+
+def beat(every: float, at: datetime | None = None) -> Beat:
+    return Beat(at=at or datetime.now(UTC), every=every, by="test")
+
+
+@given(every=st.floats(0.1, 3600), beats=st.floats(0, 2 * MISSED))
+def test_who_misses_too_many_beats_is_gone(every: float, beats: float) -> None:
+    found = Watch(beat(every), timedelta(seconds=every * beats))
+    late = found.age - timedelta(seconds=every * MISSED)
+    assert found.alive == (late <= timedelta())
+
+
+def test_nobody_watches_a_run_that_was_only_begun(run: Run) -> None:
+    assert not watch.watched(run)
+
+
+def test_a_run_is_watched_as_long_as_its_flow_beats(run: Run) -> None:
+    with watch.kept(run, FAST):
+        first = watch.newest(run)
+        assert first is not None
+        assert first.alive
+        time.sleep(MISSED * FAST + 2)
+        last = watch.newest(run)
+        assert last is not None
+        assert last.beat.at > first.beat.at
+        assert last.alive
+    time.sleep(MISSED * FAST + 2)  # S3 tells times to the second
+    assert not watch.watched(run)
+
+
+def test_the_clock_of_who_writes_does_not_count(run: Run) -> None:
+    for wrong in (timedelta(days=-400), timedelta(days=400)):
+        said = beat(60, datetime.now(UTC) + wrong)
+        record.put(run, watch.NAME, said.model_dump_json())
+        assert watch.watched(run)
+
+
+def test_what_a_stranger_wrote_is_no_beat(run: Run) -> None:
+    for text in ("{}", "no json", '{"at": "2026-03-01T12:00:00Z", "every": 0, "by": ""}'):
+        record.put(run, watch.NAME, text)
+        assert not watch.watched(run)
+
+
+def test_a_beat_that_cannot_be_written_breaks_nothing_off(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = run.config.model_copy(update={"aws_bucket": "there-is-no-such-bucket"})
+    with watch.kept(Run(gone, run.run_id, run.aws), FAST):
+        time.sleep(2 * FAST)
+    assert "could not be written" in caplog.text
+
+
+def test_watching_ends_with_an_error_of_the_block(run: Run) -> None:
+    with pytest.raises(KeyboardInterrupt), watch.kept(run, FAST):
+        raise KeyboardInterrupt
+    time.sleep(MISSED * FAST + 2)
+    assert not watch.watched(run)
