@@ -45,6 +45,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     run.add_argument("--fleet", metavar="FILE", help="fleet template, or a DCP fleet file")
     run.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there")
 
+    _add_chaos(run)
+
     up = actions.add_parser(
         "up",
         help="Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C",
@@ -54,6 +56,18 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     up.add_argument("--job", metavar="FILE", help="job file; left out, the demo's")
     up.add_argument("--data", type=Path, metavar="DIR", help="content of the buckets")
     up.add_argument("--fleet", metavar="FILE", help="fleet template, or a DCP fleet file")
+    _add_chaos(up)
+
+
+def _add_chaos(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--chaos",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE[,...]",
+        help="what goes wrong there, such as interruptions=20,errors=0.05,seed=7 (docs/local.md); "
+        "may be repeated",
+    )
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -73,6 +87,7 @@ def _run(given: argparse.Namespace) -> int:
                 home=home,
                 port=port,
                 plates=tuple(given.plates),
+                chaos=tuple(given.chaos),
             )
         )
 
@@ -83,4 +98,5 @@ def _up(given: argparse.Namespace) -> int:
         use_server(Path(folder), port)
         from deployments.local.up import up
 
-        return up(given.config, given.job, given.data, given.fleet, Path(folder), port)
+        home = Path(folder)
+        return up(given.config, given.job, given.data, given.fleet, home, port, given.chaos)

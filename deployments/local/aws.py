@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deployments.local.chaos import Chaos
 from deployments.local.settings import DEFAULT_CONTAINER_COMMAND
 
 LOG_NAME = "emulator.log"
@@ -71,6 +72,23 @@ class Emulator:
         """
         self._ask("account", "POST", values)
 
+    def set_chaos(self, **values: Any) -> None:
+        """Set what goes wrong from now on.
+
+        Args:
+            values: Switches of `deployments.local.chaos.Chaos`, such as `late=5`,
+                `no_capacity=["m5.large"]` or `at_most={"m5.large": 2}`; those left out stay as
+                they are.
+
+        Raises:
+            urllib.error.HTTPError: When there is no such switch, or its value is not allowed.
+        """
+        self._ask("chaos", "POST", values)
+
+    def chaos(self) -> Chaos:
+        """Return what is switched on."""
+        return Chaos.model_validate(self._ask("chaos"))
+
     def kill_container(self, task_id: str) -> None:
         """Send SIGKILL to a container's command; everything in the container dies with it.
 
@@ -105,7 +123,10 @@ def start_emulator(
     notice_seconds: float = 120.0,
     metric_seconds: float = 60.0,
     shutdown_seconds: float = 5.0,
+    terminated_seconds: float = 3600.0,
+    alarm_speed: float = 1.0,
     access_key: str = "",
+    chaos: Chaos | None = None,
 ) -> Iterator[Emulator]:
     """Run an emulator for the time of the `with` block.
 
@@ -122,7 +143,10 @@ def start_emulator(
         notice_seconds: From interruption notice to end of a Spot instance, in seconds.
         metric_seconds: Between two measurements of the queues, in seconds.
         shutdown_seconds: What containers get to stop at the end, in seconds.
+        terminated_seconds: How long a terminated instance is still described, in seconds.
+        alarm_speed: How many seconds of an alarm's periods pass in a second.
         access_key: Refuse every other access key id; empty: accept any.
+        chaos: What goes wrong; nothing, if None.
 
     Yields:
         The emulator, answering.
@@ -136,6 +160,8 @@ def start_emulator(
     command += [f"--container-command={shlex.join(container_command)}"]
     command += ["--boot-seconds", str(boot_seconds), "--tick-seconds", str(tick_seconds)]
     command += ["--notice-seconds", str(notice_seconds), "--metric-seconds", str(metric_seconds)]
+    command += [f"--terminated-seconds={terminated_seconds}", f"--alarm-speed={alarm_speed}"]
+    command += [f"--chaos={(chaos or Chaos()).model_dump_json()}"]
     command += ["--shutdown-seconds", str(shutdown_seconds), f"--access-key={access_key}"]
     log_file = root / LOG_NAME
     with log_file.open("wb") as log:

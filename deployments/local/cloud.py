@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 
 from deployments.local.account import Account
+from deployments.local.chaos import Chaos
 from deployments.local.containers import Container
 from deployments.local.fleets import Fleet
 from deployments.local.settings import ACCOUNT_ID, Settings
@@ -209,6 +210,8 @@ class Cloud:
         self.events: deque[dict[str, Any]] = deque(maxlen=10_000)
         self.credentials: dict[str, dict[str, str]] = {}
         self.account = Account()
+        self.chaos: Chaos = settings.chaos
+        self._rolls: Counter[str] = Counter()
 
     def region(self, name: str) -> Region:
         """Return a region, known or new."""
@@ -218,6 +221,13 @@ class Cloud:
     def tell(self, kind: str, **details: Any) -> None:
         """Record an event for the control address: what happened to which machine or task."""
         self.events.append({"time": time.time(), "kind": kind, **details})
+
+    def happens(self, switch: str) -> bool:
+        """Whether what a switch has a share of happens this time."""
+        with self.lock:
+            number = self._rolls[switch]
+            self._rolls[switch] += 1
+        return self.chaos.happens(switch, number)
 
     def find_task(self, task_id: str) -> tuple[Region, Task] | None:
         """Return the task of an id and its region."""

@@ -5,11 +5,14 @@
 - `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
 - `POST account`: what the account refuses, misses, has and pays, as JSON (see `account.Account`);
   what is not named stays as it is.
+- `GET chaos`, `POST chaos`: the switches (see `chaos.Chaos`), and other values of some, as JSON;
+  what is not named stays as it is.
 - `GET events`: what happened to machines and tasks, oldest first.
 """
 
 from typing import Any
 
+from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
 from deployments.local.cloud import Cloud
@@ -29,6 +32,10 @@ def control(cloud: Cloud, request: Request, path: str) -> Response:
         case "POST", ["account"]:
             cloud.account = cloud.account.changed(request.get_json())
             return answer_json({})
+        case "GET", ["chaos"]:
+            return answer_json(cloud.chaos.model_dump())
+        case "POST", ["chaos"]:
+            return _change_chaos(cloud, request.get_json())
         case "POST", ["containers", task_id, "kill"]:
             found = cloud.find_task(task_id)
             if found is None or found[1].container is None:
@@ -38,6 +45,15 @@ def control(cloud: Cloud, request: Request, path: str) -> Response:
         case "POST", ["instances", instance_id, "interrupt"]:
             return _interrupt(cloud, instance_id, request.args.get("seconds", type=float))
     return answer_json({"error": f"No {request.method} {path}"}, 404)
+
+
+def _change_chaos(cloud: Cloud, values: dict[str, Any]) -> Response:
+    try:
+        cloud.chaos = cloud.chaos.changed(values)
+    except ValidationError as error:
+        return answer_json({"error": str(error)}, 400)
+    cloud.wake.set()
+    return answer_json(cloud.chaos.model_dump())
 
 
 def _interrupt(cloud: Cloud, instance_id: str, seconds: float | None) -> Response:

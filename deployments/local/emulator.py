@@ -20,6 +20,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from deployments.local.app import Application
+from deployments.local.chaos import Chaos
 from deployments.local.cloud import Cloud
 from deployments.local.keeper import keep, stop_containers
 from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, Settings
@@ -50,6 +51,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
     parser.add_argument("--notice-seconds", type=float, default=Settings.notice_seconds)
     parser.add_argument("--metric-seconds", type=float, default=Settings.metric_seconds)
     parser.add_argument("--shutdown-seconds", type=float, default=Settings.shutdown_seconds)
+    parser.add_argument("--terminated-seconds", type=float, default=Settings.terminated_seconds)
+    parser.add_argument("--alarm-speed", type=float, default=Settings.alarm_speed)
+    parser.add_argument(
+        "--chaos", type=Chaos.model_validate_json, default=Chaos(), help="switches, as JSON"
+    )
     parser.add_argument("--access-key", default="", help="refuse every other access key id")
     parser.add_argument("--end-with-stdin", action="store_true")
     given = vars(parser.parse_args(arguments))

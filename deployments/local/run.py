@@ -21,6 +21,7 @@ from blocks.reading import parse_config, parse_fleet
 from blocks.sources import read_text
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
+from deployments.local.chaos_option import parse_chaos
 from deployments.local.prefect_server import ends_undisturbed, start_server
 from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
@@ -57,6 +58,7 @@ class Request:
         report: File that the report is written to.
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
+        chaos: What goes wrong, as given to `--chaos`.
     """
 
     config: str
@@ -68,6 +70,7 @@ class Request:
     home: Path
     port: int
     plates: tuple[str, ...] = ()
+    chaos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,15 @@ def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
 def run(request: Request) -> int:
     """Do the run; returns the exit status."""
     try:
+        chaos = parse_chaos(request.chaos)
         inputs = read_inputs(request)
         leave_account()
         python = worker_python()
         with ExitStack() as stack, ends_undisturbed():
             await_server = stack.enter_context(start_server(request.home, request.port))
-            emulator = stack.enter_context(start_emulator(request.home / "aws", python))
+            emulator = stack.enter_context(
+                start_emulator(request.home / "aws", python, chaos=chaos)
+            )
             config = settings_here(inputs.config, emulator)
             fill_buckets(config, request.data)
             await_server()

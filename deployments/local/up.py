@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from blocks.errors import InputError
 from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import start_emulator
+from deployments.local.chaos_option import parse_chaos
 from deployments.local.prefect_server import (
     PrefectError,
     child,
@@ -36,7 +38,13 @@ STOPPED = 0
 
 
 def up(
-    config: str | None, job: str | None, data: Path | None, fleet: str | None, home: Path, port: int
+    config: str | None,
+    job: str | None,
+    data: Path | None,
+    fleet: str | None,
+    home: Path,
+    port: int,
+    chaos: Sequence[str] = (),
 ) -> int:
     """Run everything until Ctrl-C; returns the exit status.
 
@@ -47,8 +55,10 @@ def up(
         fleet: Fleet template or DCP fleet file.
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
+        chaos: What goes wrong, as given to `--chaos`.
     """
     try:
+        switches = parse_chaos(chaos)
         with ExitStack() as stack, ends_undisturbed():
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
             job_file = job or str(DEMO / "job.json")
@@ -65,7 +75,9 @@ def up(
             inputs = read_inputs(request)
             leave_account()
             await_server = stack.enter_context(start_server(home, port))
-            emulator = stack.enter_context(start_emulator(scratch / "aws", worker_python()))
+            emulator = stack.enter_context(
+                start_emulator(scratch / "aws", worker_python(), chaos=switches)
+            )
             here = replace(inputs, config=settings_here(inputs.config, emulator))
             fill_buckets(here.config, request.data)
             await_server()

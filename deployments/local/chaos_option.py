@@ -1,0 +1,55 @@
+"""The option `--chaos` of `dcp local run` and `dcp local up`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from blocks.errors import ConfigError, Problem
+from blocks.problems import allowed_values, unknown_key
+from deployments.local.chaos import EVERYWHERE, Chaos
+
+OPTION = "--chaos"
+
+
+def parse_chaos(texts: Iterable[str]) -> Chaos:
+    """Read what `--chaos` was given: `NAME[=VALUE]`, several joined by commas or repeated.
+
+    A switch that takes names may be repeated; without a value it means everything.
+
+    Raises:
+        ConfigError: There is no such switch, it is repeated, or its value is not allowed.
+    """
+    values: dict[str, Any] = {}
+    for part in ",".join(texts).split(","):
+        name, given, value = (text.strip() for text in part.partition("="))
+        if not name:
+            continue
+        default = Chaos.model_fields[name].default if name in Chaos.model_fields else None
+        several = isinstance(default, tuple | dict)
+        if not given and isinstance(default, tuple):
+            value = EVERYWHERE
+        if name in values and not several:
+            raise ConfigError(Problem(OPTION, name, "is given twice", value))
+        values[name] = [*values.get(name, []), value] if several else value
+    return _chaos_of(values)
+
+
+def _chaos_of(values: Mapping[str, Any]) -> Chaos:
+    unknown = [name for name in values if name not in Chaos.model_fields]
+    if unknown:
+        raise ConfigError(
+            *(unknown_key(one, Chaos.model_fields).at(OPTION, one) for one in unknown)
+        )
+    try:
+        return Chaos.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(*(_problem(one) for one in error.errors())) from error
+
+
+def _problem(entry: ErrorDetails) -> Problem:
+    switch, *names = map(str, entry["loc"])
+    name = "".join(f"{one}:" for one in names if one != EVERYWHERE)
+    got = f"{name}{entry['input']}" or "nothing"
+    return Problem(OPTION, switch, "is not allowed", got, allowed_values(Chaos, switch))
