@@ -1,5 +1,6 @@
 """The fleet template: what of the account the machines need (network, role, image, key)."""
 
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from prefect.blocks.core import Block
@@ -18,6 +19,18 @@ def _aws_id(prefix: str) -> TextRule:
 Subnet = Annotated[str, _aws_id("subnet")]
 SecurityGroup = Annotated[str, _aws_id("sg")]
 ImageId = Annotated[str, _aws_id("ami")]
+
+
+def on_demand_of(machines: int, base: int, share: int) -> int:
+    """How many of so many machines are bought on demand; parts of one count as one.
+
+    Args:
+        machines: All machines, on demand and spot.
+        base: Machines bought on demand before any spot machine.
+        share: Percent of those above the base that are bought on demand.
+    """
+    first = min(base, machines)
+    return first + math.ceil((machines - first) * share / 100)
 
 
 class FleetTemplate(Block):
@@ -108,6 +121,10 @@ class FleetTemplate(Block):
         if refusals:
             raise Refusals(refusals)
         return self
+
+    def on_demand(self, machines: int) -> int:
+        """How many of so many machines are bought on demand."""
+        return on_demand_of(machines, self.on_demand_base, self.on_demand_share)
 
     @property
     def image_parameter(self) -> str:

@@ -12,6 +12,8 @@ from tasks.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_ecs.type_defs import ContainerInstanceTypeDef
 
 LIVE_STATES = ["pending", "running", "stopping", "stopped"]
 ROOT_DEVICE = "/dev/xvda"  # of Amazon Linux images
@@ -118,19 +120,22 @@ def delete_launch_template(run: Run) -> bool:
     return existing is not None
 
 
+def app_instances(ec2: "EC2Client", app: str) -> Iterator["InstanceTypeDef"]:
+    """All instances tagged as the app's as EC2 describes them, also those that have just ended."""
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": f"tag:{Names.app_tag}", "Values": [app]}]
+    )
+    for page in pages:
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+
+
 def live_machines(ec2: "EC2Client", app: str) -> list[str]:
     """The ids of all instances tagged as the app's that cost money still."""
-    pages = ec2.get_paginator("describe_instances").paginate(
-        Filters=[
-            {"Name": f"tag:{Names.app_tag}", "Values": [app]},
-            {"Name": "instance-state-name", "Values": LIVE_STATES},
-        ]
-    )
     return [
         instance["InstanceId"]
-        for page in pages
-        for reservation in page["Reservations"]
-        for instance in reservation["Instances"]
+        for instance in app_instances(ec2, app)
+        if instance["State"]["Name"] in LIVE_STATES
     ]
 
 
@@ -146,15 +151,19 @@ def tasks_by_machine(run: Run) -> dict[str, int]:
     Returns:
         EC2 instance id to number of ECS tasks, of every kind: a machine without any is idle.
     """
-    found = {}
+    return {
+        machine["ec2InstanceId"]: machine["runningTasksCount"] + machine["pendingTasksCount"]
+        for machine in container_instances(run)
+    }
+
+
+def container_instances(run: Run) -> Iterator["ContainerInstanceTypeDef"]:
+    """The app's machines in the cluster, as ECS describes them, a hundred in a call."""
     for arns in batches(_container_instances(run), 100):
         described = run.aws.ecs.describe_container_instances(
             cluster=run.config.ecs_cluster, containerInstances=arns
         )
-        for machine in described["containerInstances"]:
-            tasks = machine["runningTasksCount"] + machine["pendingTasksCount"]
-            found[machine["ec2InstanceId"]] = tasks
-    return found
+        yield from described["containerInstances"]
 
 
 def deregister_machines(run: Run) -> int:

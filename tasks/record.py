@@ -33,6 +33,8 @@ class RunRecord(BaseModel):
         jobs: Number of jobs; None before they were submitted.
         plan: Digest of the jobs, by which another job file is told from the same one.
         fleet_id: The fleet, once requested.
+        fleet_at: When it was requested: what AWS tells of earlier times is not about it.
+        image_digest: The worker's image as the machines fetched it, once a container ran.
         empty_looks: How often in a row the monitor found the queue empty.
         empty_since: Since when it does.
         idle_since: Since when jobs wait and no container runs.
@@ -53,6 +55,8 @@ class RunRecord(BaseModel):
     jobs: int | None = None
     plan: str = ""
     fleet_id: str | None = None
+    fleet_at: datetime | None = None
+    image_digest: str = ""
     empty_looks: int = 0
     empty_since: datetime | None = None
     idle_since: datetime | None = None

@@ -195,6 +195,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("monitoring", ("ec2:TerminateInstances",), INSTANCE),
     Right("monitoring", ("ecs:ListContainerInstances",), CLUSTER),
     Right("monitoring", ("ecs:DescribeContainerInstances",), CONTAINER_INSTANCE),
+    Right("monitoring", ("ecs:ListTasks", "ecs:DescribeTasks"), ANY),
     Right("monitoring", ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"), DEAD_LETTERS),
     Right("clean-up", ("ec2:DeleteFleets",), FLEET, _from_template, "fleet template"),
     Right("clean-up", ("ec2:CancelSpotFleetRequests",), SPOT_FLEET, _from_fleet_file, "fleet file"),

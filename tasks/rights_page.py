@@ -1,12 +1,12 @@
-"""The rights as docs/aws.md shows them: `python -m tasks.rights_page` writes them there."""
+"""The tables of docs/aws.md, rights and findings: `python -m tasks.rights_page` writes them."""
 
 import re
 from pathlib import Path
 
+from tasks.causes import ALL
 from tasks.rights import RIGHTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "aws.md"
-BEGIN, END = "<!-- rights -->\n", "<!-- end of rights -->\n"
 
 
 def table() -> str:
@@ -21,11 +21,20 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def findings() -> str:
+    """What is told of machines and containers, as a Markdown table."""
+    lines = ["| finding | level | what is wrong | what to do |", "|---|---|---|---|"]
+    lines += [f"| `{one.code}` | {one.level} | {one.summary} | {one.remedy} |" for one in ALL]
+    return "\n".join(lines) + "\n"
+
+
 def page(text: str) -> str:
-    """docs/aws.md with the table as it is now."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """docs/aws.md with the tables as they are now."""
+    for name, now in (("rights", table()), ("findings", findings())):
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{now}\n{end}{rest.split(end)[1]}"
+    return text
 
 
 if __name__ == "__main__":
