@@ -1,11 +1,26 @@
-"""The idle alarms that the workers put on their machines."""
+"""The idle alarms that the workers put on their machines.
 
+They are removed as their machines go (`tasks.machine_time.note`), and at the end of the run by
+what all their names begin with, so that none is left of any machine there ever was.
+"""
+
+import logging
 import re
+import time
+from collections.abc import Collection
 
+from botocore.exceptions import ClientError
+
+from tasks.aws import AwsError, error_code
 from tasks.machines import batches
 from tasks.run import Run
 
+logger = logging.getLogger("prefect.dcp")
+
 BATCH = 100  # the most names that CloudWatch takes in a DeleteAlarms request
+# An account may send 3 DeleteAlarms a second, and no more can be had ("CloudWatch service quotas"
+# in the CloudWatch User Guide): the workers of other runs and the console need some of them.
+SECONDS_APART = 0.5
 
 
 def alarm_names(run: Run) -> list[str]:
@@ -21,6 +36,39 @@ def alarm_names(run: Run) -> list[str]:
 def delete_alarms(run: Run) -> int:
     """Delete all idle alarms of the app; returns how many."""
     names = alarm_names(run)
-    for batch in batches(names, BATCH):
-        run.aws.cloudwatch.delete_alarms(AlarmNames=batch)
+    _delete(run, names)
     return len(names)
+
+
+def delete_alarms_of(run: Run, gone: Collection[str]) -> bool:
+    """Delete the idle alarms of machines that are gone; a call for each hundred, none for none.
+
+    An alarm costs a little and does nothing any more, so that what AWS refuses is only told: it
+    must not be in the way of what ends machines.
+
+    Args:
+        run: The run.
+        gone: Instance ids. Some may never have had an alarm.
+
+    Returns:
+        Whether none of these alarms is left.
+    """
+    try:
+        _delete(run, [run.names.alarm(machine) for machine in sorted(gone)])
+    except AwsError as error:
+        logger.warning("Alarms of %d machines that are gone are left for now: %s", len(gone), error)
+        return False
+    return True
+
+
+def _delete(run: Run, names: Collection[str]) -> None:
+    for number, batch in enumerate(batches(names, BATCH)):
+        if number:
+            time.sleep(SECONDS_APART)
+        try:
+            run.aws.cloudwatch.delete_alarms(AlarmNames=batch)
+        except ClientError as error:
+            # Those of the request that are there are deleted all the same (CloudWatch API
+            # Reference, DeleteAlarms).
+            if error_code(error) != "ResourceNotFound":
+                raise

@@ -1,4 +1,4 @@
-"""The machines a run has had, and what they cost.
+"""The machines a run has had, and how long; `tasks.spending` has what they cost.
 
 What machines there were lies in the run's record as `machines.json`, since AWS forgets a
 terminated machine within an hour or so. It is read at every look, and written when a machine came
@@ -7,23 +7,20 @@ is known to ten minutes.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from blocks import FleetTemplate
 from tasks import record
-from tasks.money import Cost, Part, Range, total
-from tasks.prices import Prices, prices
+from tasks.alarms import delete_alarms_of
 from tasks.run import Run
-from tasks.volumes import usd_of, volumes_of
 
 NAME = "machines.json"
 SEEN_EVERY = timedelta(minutes=10)
 FREE_WHEN_INTERRUPTED = timedelta(hours=1)
-NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (not counted)"
 INTERRUPTED = "Server.SpotInstanceTermination"
 # "User initiated (2026-03-01 12:00:00 GMT)" (EC2 API Reference, Instance, StateTransitionReason).
 TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
@@ -40,6 +37,7 @@ class Machine(BaseModel):
         seen: When it was last seen running.
         ended: When it ended: as AWS says, else when it was last seen; None while it runs.
         interrupted: Whether AWS took it back.
+        alarm: Whether its idle alarm may still be there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +49,7 @@ class Machine(BaseModel):
     seen: datetime
     ended: datetime | None = None
     interrupted: bool = False
+    alarm: bool = True
 
     @property
     def hours(self) -> float:
@@ -72,8 +71,23 @@ Machines = dict[str, Machine]
 _MACHINES = TypeAdapter(Machines)
 
 
-def note(run: Run, machines: Collection[str], at: datetime) -> None:
-    """Remember which machines the run has.
+@dataclass(frozen=True)
+class Known:
+    """What is known of the machines at a look.
+
+    Attributes:
+        before: What the record says.
+        now: The same with what this look saw.
+    """
+
+    before: Machines
+    now: Machines
+
+
+def know(run: Run, machines: Collection[str], at: datetime) -> Known:
+    """What is known of the run's machines; nothing is written.
+
+    Costs a request to S3, and only when a machine came or went one to EC2 for each 1000 machines.
 
     Args:
         run: The run.
@@ -83,13 +97,35 @@ def note(run: Run, machines: Collection[str], at: datetime) -> None:
     kept = noted(run)
     now = frozenset(machines)
     alive = {name for name, machine in kept.items() if machine.ended is None}
-    newest = max(
-        (machine.seen for machine in kept.values()), default=datetime.min.replace(tzinfo=UTC)
-    )
-    if now == alive and (not alive or at - newest < SEEN_EVERY):
-        return
-    described = _described(run, at) if now != alive else {}
-    _write(run, looked(kept, described, now, at))
+    return Known(kept, looked(kept, described(run, at) if now != alive else {}, now, at))
+
+
+def note(run: Run, machines: Collection[str], at: datetime, known: Known | None = None) -> None:
+    """Remember which machines the run has, and remove the alarms of those that are gone.
+
+    Costs a request to S3 when a machine came or went and else every ten minutes, and one to
+    CloudWatch for each hundred machines that went; alarms that it refuses to delete are tried
+    again at the next look.
+
+    Args:
+        run: The run.
+        machines: The ids of those that it has now.
+        at: When that was seen.
+        known: What `know` said at this look; asked for when left out.
+    """
+    found = known or know(run, machines, at)
+    now = dict(found.now)
+    gone = {name for name, machine in now.items() if machine.ended and machine.alarm}
+    if gone and delete_alarms_of(run, gone):
+        now |= {name: now[name].model_copy(update={"alarm": False}) for name in gone}
+    newest = max((machine.seen for machine in found.before.values()), default=at)
+    late = at - newest >= SEEN_EVERY and any(machine.ended is None for machine in now.values())
+    if late or _states(now) != _states(found.before):
+        write(run, now)
+
+
+def _states(machines: Machines) -> dict[str, tuple[Any, ...]]:
+    return {name: (one.ended, one.interrupted, one.alarm) for name, one in machines.items()}
 
 
 def noted(run: Run) -> Machines:
@@ -110,13 +146,14 @@ def looked(kept: Machines, described: Machines, now: Collection[str], at: dateti
     found = dict(kept)
     for name, machine in described.items():
         before = kept.get(name)
-        if before is None or before.ended is None:
+        if before is None or before.ended is None or machine.ended is None:
             found[name] = machine if before is None else _newer(before, machine)
-    for name in now:
-        if name in found and found[name].ended is None:
-            found[name] = found[name].model_copy(update={"seen": max(at, found[name].seen)})
+    # A fleet may not list a machine that EC2 has.
+    running = {name for name, machine in described.items() if machine.ended is None} | set(now)
     for name, machine in found.items():
-        if machine.ended is None and name not in now:
+        if machine.ended is None and name in running:
+            found[name] = machine.model_copy(update={"seen": max(at, machine.seen)})
+        elif machine.ended is None:
             # It ended while nobody looked, and AWS no longer says when.
             found[name] = machine.model_copy(update={"ended": max(machine.seen, machine.launched)})
     return found
@@ -129,11 +166,13 @@ def _newer(before: Machine, machine: Machine) -> Machine:
     return before.model_copy(update=changes)
 
 
-def _write(run: Run, machines: Machines) -> None:
+def write(run: Run, machines: Machines) -> None:
+    """Write down what is known of the machines."""
     record.put(run, NAME, _MACHINES.dump_json(machines, indent=1).decode())
 
 
-def _described(run: Run, at: datetime) -> Machines:
+def described(run: Run, at: datetime) -> Machines:
+    """What AWS tells of the run's machines; it forgets those that ended an hour ago."""
     pages = run.aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": f"tag:{key}", "Values": [value]} for key, value in run.tags.items()]
     )
@@ -159,97 +198,3 @@ def _machine(instance: Mapping[str, Any], at: datetime) -> Machine:
         ended=max(launched, ended) if gone else None,
         interrupted=instance.get("StateReason", {}).get("Code") == INTERRUPTED,
     )
-
-
-def cost_of(run: Run) -> Cost | None:
-    """What the run has cost so far, by the machines that `note` remembered.
-
-    Returns:
-        None when the run never had a machine.
-    """
-    at = datetime.now(UTC)
-    kept = noted(run)
-    described = _described(run, at)
-    if not (kept or described):
-        return None
-    alive = {name for name, machine in described.items() if machine.ended is None}
-    machines = looked(kept, described, alive, at)
-    if machines != kept:
-        _write(run, machines)
-    return cost(list(machines.values()), prices_of(run, list(machines.values())), _volumes(run))
-
-
-def _volumes(run: Run) -> dict[str, int]:
-    kept = record.load(run)
-    return volumes_of(run.config, FleetTemplate(**(kept.fleet if kept else {})))
-
-
-def prices_of(run: Run, machines: Sequence[Machine]) -> Prices:
-    """The prices of machines at the time they ran."""
-    return prices(
-        run,
-        sorted({machine.machine_type for machine in machines}),
-        sorted(_volumes(run)),
-        since=min(machine.launched for machine in machines),
-        until=max(machine.ended or machine.seen for machine in machines),
-        of_requests=False,
-    )
-
-
-def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) -> Cost:
-    """What machines have cost (pure).
-
-    Args:
-        machines: The machines.
-        paid: Prices at the time they ran.
-        volumes: GB of each machine's volumes, by volume type.
-    """
-    hours = sum(machine.hours for machine in machines)
-    each = [machine_usd(machine, paid) for machine in machines]
-    priced = sum(usd for usd in each if usd is not None) if None not in each else None
-    disk = usd_of(volumes, paid.gb_month)
-    volume = Part("volumes", _exactly(None if disk is None else disk * hours))
-    parts = (Part("machines", _exactly(priced)), volume)
-    unknown = list(paid.unknown)
-    if priced is None and paid.spot:
-        unknown.append("the price of some machines at the time they ran")
-    bought = [_on_demand_usd(machine, paid) for machine in machines]
-    on_demand = sum(usd for usd in bought if usd is not None) if None not in bought else None
-    return Cost(
-        usd=None if priced is None else total(parts).low,
-        machine_hours=hours,
-        on_demand_usd=None if on_demand is None else on_demand + total((volume,)).low,
-        parts=parts,
-        sources=paid.sources,
-        unknown=(*unknown, NOT_COUNTED),
-    )
-
-
-def _exactly(usd: float | None) -> Range | None:
-    return None if usd is None else Range(usd, usd)
-
-
-def machine_usd(machine: Machine, paid: Prices) -> float | None:
-    """What a machine has cost, in USD; None when its price is not known for all of its time."""
-    if machine.free:
-        return 0.0
-    if not machine.spot:
-        return _on_demand_usd(machine, paid)
-    steps = sorted(
-        (one.since, one.usd)
-        for one in paid.spot
-        if (one.machine_type, one.zone) == (machine.machine_type, machine.zone)
-    )
-    end = machine.ended or machine.seen
-    if not steps or steps[0][0] > machine.launched:
-        return None
-    ends = [since for since, _ in steps[1:]] + [end]
-    return sum(
-        usd * max((min(until, end) - max(since, machine.launched)).total_seconds(), 0) / 3600
-        for (since, usd), until in zip(steps, ends, strict=True)
-    )
-
-
-def _on_demand_usd(machine: Machine, paid: Prices) -> float | None:
-    usd = paid.on_demand.get(machine.machine_type)
-    return None if usd is None else usd * machine.hours

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from tasks.aws import PRICE_REGION, AwsError, error_code
@@ -53,6 +54,17 @@ class Prices:
     requests: Mapping[str, float] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    @cached_property
+    def _steps(self) -> dict[tuple[str, str], list[tuple[datetime, float]]]:
+        found: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
+        for one in sorted(self.spot, key=lambda price: price.since):
+            found.setdefault((one.machine_type, one.zone), []).append((one.since, one.usd))
+        return found
+
+    def steps(self, machine_type: str, zone: str) -> Sequence[tuple[datetime, float]]:
+        """The spot prices of a machine type in a zone, each with when it came into effect."""
+        return self._steps.get((machine_type, zone), ())
 
     def current(self) -> dict[tuple[str, str], float]:
         """The newest spot price of each machine type in each zone."""

@@ -21,7 +21,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import record
 from tasks.aws import AwsError
 from tasks.figures import Figures
-from tasks.machine_time import cost_of
+from tasks.machine_cost import cost_of
 from tasks.parallel import in_order
 from tasks.plate_pictures import Picture, draw
 from tasks.report_page import markdown

@@ -197,6 +197,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("monitoring", ("ecs:DescribeContainerInstances",), CONTAINER_INSTANCE),
     Right("monitoring", ("ecs:ListTasks", "ecs:DescribeTasks"), ANY),
     Right("monitoring", ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"), DEAD_LETTERS),
+    Right("monitoring", ("cloudwatch:DeleteAlarms",), ALARM),
     Right("clean-up", ("ec2:DeleteFleets",), FLEET, _from_template, "fleet template"),
     Right("clean-up", ("ec2:CancelSpotFleetRequests",), SPOT_FLEET, _from_fleet_file, "fleet file"),
     Right(
@@ -207,7 +208,6 @@ RIGHTS: tuple[Right, ...] = (
     Right("clean-up", ("ecs:DeregisterTaskDefinition",), ANY),
     Right("clean-up", ("ecs:DeleteCluster", "ecs:DeregisterContainerInstance"), CLUSTER),
     Right("clean-up", ("cloudwatch:DescribeAlarms",), ANY),
-    Right("clean-up", ("cloudwatch:DeleteAlarms",), ALARM),
     Right("clean-up", ("cloudwatch:ListDashboards",), ANY, _no_dashboard_left, "clean_dashboard"),
     Right(
         "clean-up",

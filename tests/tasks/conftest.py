@@ -8,14 +8,21 @@ from typing import Any
 import pytest
 from recorded_run import config_at, new_run
 
-from deployments.local.aws import start_emulator
+from deployments.local.aws import Emulator, start_emulator
 from tasks.run import Run
 
 
 @pytest.fixture(scope="session")
-def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield running.endpoint_url
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with start_emulator(
+        tmp_path_factory.mktemp("aws"), Path(sys.executable), boot_seconds=0.1
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def endpoint_url(emulator: Emulator) -> str:
+    return emulator.endpoint_url
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""Machines and prices of a time that is the test's own, and what a run asks of AWS."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from recorded_run import config_at, new_run
+
+from blocks import FleetTemplate
+from deployments.local.aws import Emulator
+from tasks.machine_time import Machine
+from tasks.prices import Prices, SpotPrice
+from tasks.run import Run
+from tasks.start import request_fleet
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+ZONE = "us-east-1a"
+
+
+def at(hours: float) -> datetime:
+    return START + timedelta(hours=hours)
+
+
+def machine(hours: float, begin: float = 0, **fields: Any) -> Machine:
+    """One that ran for some hours, and has ended."""
+    values = {"machine_type": "m5.xlarge", "zone": ZONE, "spot": True}
+    times = {"launched": at(begin), "seen": at(begin + hours), "ended": at(begin + hours)}
+    return Machine(**(values | times | fields))
+
+
+def steps(*points: tuple[float, float]) -> Prices:
+    """Spot prices from an hour on, and what else is paid."""
+    return Prices(
+        spot=tuple(SpotPrice("m5.xlarge", ZONE, at(hour), usd) for hour, usd in points),
+        on_demand={"m5.xlarge": 0.2},
+        gb_month={"gp3": 0.072},
+    )
+
+
+def run_with_machines(
+    emulator: Emulator, app: str, machines: int, **settings: Any
+) -> tuple[Run, list[str]]:
+    """A run whose fleet has its machines."""
+    run = new_run(config_at(emulator.endpoint_url, app, cluster_machines=machines, **settings))
+    fleet = request_fleet.fn(run, FleetTemplate(), machines)  # type: ignore[attr-defined] # a task
+    while len(fleet.machines()) < machines:
+        pass
+    return run, fleet.machines()
+
+
+@contextmanager
+def counted(run: Run) -> Iterator[Counter[str]]:
+    """Count the calls that a run makes, by operation."""
+    found: Counter[str] = Counter()
+
+    def count(model: Any, **_: Any) -> None:
+        found[model.name] += 1
+
+    clients = [getattr(run.aws, name) for name in run.aws.__dataclass_fields__]
+    for client in clients:
+        client.meta.events.register("before-call.*.*", count)
+    try:
+        yield found
+    finally:
+        for client in clients:
+            client.meta.events.unregister("before-call.*.*", count)
