@@ -14,6 +14,7 @@ from deployments.local import (
     ecs_service_actions,
     fleet_actions,
     iam_actions,
+    machines,
     price_list,
     queues,
     spot_fleet_actions,
@@ -42,6 +43,7 @@ class Application:
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace()
+        machines.replace()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

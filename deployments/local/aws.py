@@ -123,6 +123,7 @@ def start_emulator(
     notice_seconds: float = 120.0,
     metric_seconds: float = 60.0,
     shutdown_seconds: float = 5.0,
+    retry_seconds: float = 2.0,
     terminated_seconds: float = 3600.0,
     alarm_speed: float = 1.0,
     access_key: str = "",
@@ -143,6 +144,7 @@ def start_emulator(
         notice_seconds: From interruption notice to end of a Spot instance, in seconds.
         metric_seconds: Between two measurements of the queues, in seconds.
         shutdown_seconds: What containers get to stop at the end, in seconds.
+        retry_seconds: How long a fleet leaves a pool that gave it no machine, in seconds.
         terminated_seconds: How long a terminated instance is still described, in seconds.
         alarm_speed: How many seconds of an alarm's periods pass in a second.
         access_key: Refuse every other access key id; empty: accept any.
@@ -160,6 +162,7 @@ def start_emulator(
     command += [f"--container-command={shlex.join(container_command)}"]
     command += ["--boot-seconds", str(boot_seconds), "--tick-seconds", str(tick_seconds)]
     command += ["--notice-seconds", str(notice_seconds), "--metric-seconds", str(metric_seconds)]
+    command += [f"--retry-seconds={retry_seconds}"]
     command += [f"--terminated-seconds={terminated_seconds}", f"--alarm-speed={alarm_speed}"]
     command += [f"--chaos={(chaos or Chaos()).model_dump_json()}"]
     command += ["--shutdown-seconds", str(shutdown_seconds), f"--access-key={access_key}"]

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.cloud import Cloud
+from deployments.local.cloud import Cloud, now
 from deployments.local.link_local import answer_json
 from deployments.local.machines import interrupt
 
@@ -52,6 +52,7 @@ def _change_chaos(cloud: Cloud, values: dict[str, Any]) -> Response:
         cloud.chaos = cloud.chaos.changed(values)
     except ValidationError as error:
         return answer_json({"error": str(error)}, 400)
+    cloud.chaos_at = now()
     cloud.wake.set()
     return answer_json(cloud.chaos.model_dump())
 
