@@ -8,8 +8,10 @@ from prefect import flow
 from flows.logger import log
 from tasks import watch
 from tasks.aws import patient
-from tasks.monitor import Decision, tick
+from tasks.monitor import tick
+from tasks.observe import Followed
 from tasks.opening import open_existing
+from tasks.policy import Decision
 from tasks.results import job_ids
 from tasks.telling import counts, told
 
@@ -35,7 +37,7 @@ def monitor(
         The last decision: that the run is over, and why if jobs have no result.
     """
     run = open_existing(config, run_id, credentials, settings)
-    jobs = job_ids(run)
+    jobs = Followed(job_ids(run))
     last: dict[str, int] = {}
     said = ""
     with watch.kept(run), told(run) as tell:
@@ -52,4 +54,4 @@ def monitor(
                 log(f"{len(decision.terminate)} machines without work are ended")
             if decision.done:
                 return decision
-            time.sleep(run.config.monitor_seconds)
+            time.sleep(decision.look_after)

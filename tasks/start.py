@@ -8,7 +8,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import record
+from tasks import memory, record
 from tasks.aws import aws_task, is_transient
 from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
@@ -49,7 +49,8 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
             "Look at the fleet template, machine_type and machine_price."
         ) from error
     # A run that is continued begins to wait for its machines anew.
-    record.update(run, fleet_id=fleet.id, idle_since=None, empty_since=None, empty_looks=0)
+    record.update(run, fleet_id=fleet.id)
+    memory.forget(run)
     return fleet
 
 
