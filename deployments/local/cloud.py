@@ -64,7 +64,11 @@ class Machine:
 
 @dataclass
 class ContainerInstance:
-    """A machine as its ECS cluster sees it; CPU in units (1024 a vCPU), memory in MiB."""
+    """A machine as its ECS cluster sees it; CPU in units (1024 a vCPU), memory in MiB.
+
+    Attributes:
+        connected: Whether its agent speaks with ECS.
+    """
 
     arn: str
     cluster: str
@@ -74,11 +78,18 @@ class ContainerInstance:
     attributes: dict[str, str]
     status: str = "ACTIVE"
     registered_at: datetime = field(default_factory=now)
+    connected: bool = True
 
 
 @dataclass
 class Task:
-    """An ECS task with its one container."""
+    """An ECS task with its one container.
+
+    Attributes:
+        host: The container instance that it is placed on, as long as that is known.
+        number: The how-manieth started task of the account it is.
+        container_reason: What describing it adds about the container.
+    """
 
     arn: str
     cluster_arn: str
@@ -86,6 +97,7 @@ class Task:
     container_instance_arn: str
     group: str
     started_by: str
+    host: ContainerInstance
     cpu: int
     memory: int
     tags: list[dict[str, str]] = field(default_factory=list)
@@ -101,6 +113,9 @@ class Task:
     exit_code: int | None = None
     kill_at: float | None = None
     protected_until: datetime | None = None
+    number: int = 0
+    container_reason: str = ""
+    frozen: bool = False
 
     @property
     def id(self) -> str:

@@ -26,7 +26,7 @@ def keep_fleets(cloud: Cloud, region: Region) -> None:
         _end_excess(region, fleet)
         _rebalance(region, fleet)
         _launch_missing(cloud, region, fleet)
-        _end_replaced(region, fleet)
+        _end_replaced(cloud, region, fleet)
         if not fleet.open and not fleet.instances:
             fleet.state = fleet.flavour.gone
 
@@ -136,14 +136,15 @@ def _rebalance(region: Region, fleet: Fleet) -> None:
             fleet.leaving.setdefault(instance_id, None)
 
 
-def _end_replaced(region: Region, fleet: Fleet) -> None:
+def _end_replaced(cloud: Cloud, region: Region, fleet: Fleet) -> None:
     """End replaced machines when the termination delay is over (`launch-before-terminate`)."""
     if fleet.termination_delay is None or fleet.shortfall():
         return
     over: list[str] = []
+    delay = fleet.termination_delay / cloud.settings.speed
     for instance_id, ends_at in fleet.leaving.items():
         if ends_at is None:
-            fleet.leaving[instance_id] = time.monotonic() + fleet.termination_delay
+            fleet.leaving[instance_id] = time.monotonic() + delay
         elif time.monotonic() >= ends_at:
             over.append(instance_id)
     if over:

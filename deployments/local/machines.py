@@ -72,8 +72,7 @@ def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
         boots_at = time.monotonic() + cloud.settings.boot_seconds
         number = cloud.number("machine")
         fails = cloud.chaos.chosen("launch_errors", number)
-        hung = cloud.chaos.happens("hung", number)
-        one = Machine(instance, boots_at, number=number, fails=fails, hung=hung)
+        one = Machine(instance, boots_at, number=number, fails=fails)
         region.machines[instance.id] = one
 
 

@@ -26,6 +26,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         metric_seconds=0.5,
         shutdown_seconds=2,
         retry_seconds=0.3,
+        speed=100,
     ) as running:
         yield running
 
