@@ -39,7 +39,7 @@ def monitor(
     run = open_existing(config, run_id, credentials, settings)
     jobs = Followed(job_ids(run))
     last: dict[str, int] = {}
-    said = ""
+    said, findings = "", set[str]()
     with watch.kept(run), told(run) as tell:
         while True:
             seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
@@ -47,6 +47,10 @@ def monitor(
             if counts(seen) != last:
                 last = counts(seen)
                 log(", ".join(f"{number} {name}" for name, number in last.items()))
+            for finding in seen.findings:
+                if finding.key not in findings:
+                    findings.add(finding.key)
+                    log(f"{finding.level}: {finding}")
             if not seen.running and seen.says != said:
                 said = seen.says
                 log(f"no container runs; ECS says: {said}")

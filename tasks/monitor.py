@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from tasks import machine_time, memory, record
 from tasks.aws import error_code
 from tasks.containers import set_desired_count
+from tasks.diagnosis import findings
 from tasks.fleet import Fleet
 from tasks.limits import limits_of
 from tasks.machines import terminate
@@ -21,7 +22,9 @@ from tasks.observe import Followed, observe
 from tasks.policy import Decision, Observation, decide, remember
 from tasks.results import Account, claim_dead_letters
 from tasks.run import Run
+from tasks.spending import spent
 from tasks.start import find_fleets
+from tasks.symptoms import symptoms
 
 
 def act(run: Run, fleets: list[Fleet], decision: Decision) -> None:
@@ -66,6 +69,9 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     fleets = find_fleets(run)
     before = memory.recall(run)
     seen = observe(run, fleets, followed, limits, before)
+    if seen.running < seen.desired or not seen.machines:
+        since = kept.fleet_at or kept.started_at
+        seen = replace(seen, findings=findings(symptoms(run, fleets, since)))
     known = remember(seen, before, limits)
     decision = decide(seen, limits, known)
     if decision.finish:
@@ -73,7 +79,9 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     if decision.claim:
         claim_dead_letters(run, seen.account.open)
     act(run, fleets, decision)
-    # After what saves money: a note that cannot be written must not keep machines.
-    memory.keep(run, known)
-    machine_time.note(run, seen.machines.keys(), seen.at)
+    # After what saves money: a note that cannot be written must not keep machines. What was spent
+    # counts at the next look.
+    money = spent(run, seen.machines.keys(), seen.at)
+    memory.keep(run, replace(known, spent=money.usd, usd_an_hour=money.usd_an_hour))
+    machine_time.note(run, seen.machines.keys(), seen.at, money.known)
     return seen, decision

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tasks.diagnosis import Diagnosis
 from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed, useful_machines
 from tasks.queues import QueueCounts
 from tasks.results import Account
@@ -43,7 +44,7 @@ class Observation:
         desired: Containers that the service is to keep.
         running: Containers that run.
         says: The newest message of ECS about the service.
-        broken: Why no container can ever run as things are; "" when nothing says so.
+        findings: What is wrong with machines and containers; asked while some are missing.
         alike: The reason for which all jobs that ended have failed; "" when there is no such.
         stale: Whether the account is of an earlier look, since it takes many requests.
     """
@@ -57,7 +58,7 @@ class Observation:
     desired: int = 0
     running: int = 0
     says: str = ""
-    broken: str = ""
+    findings: tuple[Diagnosis, ...] = ()
     alike: str = ""
     stale: bool = False
 
@@ -68,6 +69,12 @@ class Observation:
         if self.stale and self.queue is not None:
             return min(left, max(self.queue.total, 1))
         return left
+
+    @property
+    def broken(self) -> str:
+        """Why no container can ever run as things are; "" when nothing says so."""
+        ends = (str(one) for one in self.findings if one.level == "configuration")
+        return next(ends, "")
 
     def at_work(self, cores: int) -> int:
         """Jobs that containers work on, as far as is known.

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.diagnosis import Diagnosis
 from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed
 from tasks.policy import (
     CHEAPEST_AFTER,
@@ -257,7 +258,10 @@ def test_a_lack_of_capacity_is_waited_for() -> None:
 
 
 def test_what_can_never_run_stops_the_run() -> None:
-    assert decided(look(broken="no such image"), SIZE, Memory()).stop == "no such image"
+    wrong = Diagnosis("configuration", "image", "no such image", "CannotPull", "Look at it.")
+    lack = replace(wrong, level="capacity")
+    assert "no such image" in decided(look(findings=(lack, wrong)), SIZE, Memory()).stop
+    assert not decided(look(findings=(lack,)), SIZE, Memory()).done
 
 
 def test_a_machine_that_never_gets_a_container_is_replaced_while_others_work() -> None:
