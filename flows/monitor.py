@@ -8,10 +8,8 @@ from prefect import flow
 from flows.logger import log
 from tasks import watch
 from tasks.aws import patient
-from tasks.monitor import tick
-from tasks.observe import Followed
+from tasks.monitor import Decision, tick
 from tasks.opening import open_existing
-from tasks.policy import Decision
 from tasks.results import job_ids
 from tasks.telling import counts, told
 
@@ -37,9 +35,9 @@ def monitor(
         The last decision: that the run is over, and why if jobs have no result.
     """
     run = open_existing(config, run_id, credentials, settings)
-    jobs = Followed(job_ids(run))
+    jobs = job_ids(run)
     last: dict[str, int] = {}
-    said, findings = "", set[str]()
+    said = ""
     with watch.kept(run), told(run) as tell:
         while True:
             seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
@@ -47,10 +45,6 @@ def monitor(
             if counts(seen) != last:
                 last = counts(seen)
                 log(", ".join(f"{number} {name}" for name, number in last.items()))
-            for finding in seen.findings:
-                if finding.key not in findings:
-                    findings.add(finding.key)
-                    log(f"{finding.level}: {finding}")
             if not seen.running and seen.says != said:
                 said = seen.says
                 log(f"no container runs; ECS says: {said}")
@@ -58,4 +52,4 @@ def monitor(
                 log(f"{len(decision.terminate)} machines without work are ended")
             if decision.done:
                 return decision
-            time.sleep(decision.look_after)
+            time.sleep(run.config.monitor_seconds)

@@ -81,9 +81,17 @@ def start_fleet(
     log(f"fleet {requested.id}: {machines} machines asked for, {containers} containers")
     try:
         ensure_dashboard(run, requested)
-        have = wait_for_machines(requested, history_start(kept.started_at))
+        asked = record.load(run)
+        since = (asked and asked.fleet_at) or kept.started_at
+        have = wait_for_machines(
+            run, requested, history_start(since), max(len(template.subnets), 1), log
+        )
     except BaseException:
         requested.cancel()  # nobody may be watching when this step is run alone
         raise
-    log(f"{have} machines are there")
+    log(
+        f"{have} machines are there"
+        if have
+        else "no machine came yet; the fleet asks on, and the monitor tells what AWS says"
+    )
     return requested.id

@@ -21,6 +21,9 @@ FUSE: dict[str, Any] = {
     "devices": [{"hostPath": "/dev/fuse", "containerPath": "/dev/fuse"}],
     "capabilities": {"add": ["SYS_ADMIN"]},
 }
+# Above ECS's default of 10m, since a burst that does not fit is lost (ECS Developer Guide, "Send
+# Amazon ECS logs to CloudWatch", and AWS's tests of this size at 5 MB a second).
+LOG_BUFFER = "25m"
 STOP_SECONDS = 120  # from SIGTERM to SIGKILL: what a spot interruption leaves too
 
 
@@ -78,8 +81,16 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
     return always | {name: value for name, value in when_set.items() if value}
 
 
-def task_definition(run: Run, environment: dict[str, str]) -> dict[str, Any]:
-    """The request that registers the worker's task definition (ECS, RegisterTaskDefinition)."""
+def task_definition(
+    run: Run, environment: dict[str, str], execution_role: str | None = None
+) -> dict[str, Any]:
+    """The request that registers the worker's task definition (ECS, RegisterTaskDefinition).
+
+    Args:
+        run: The run.
+        environment: Of the container.
+        execution_role: The ARN of the role with which ECS fetches the image and opens the log.
+    """
     config, names = run.config, run.names
     container: dict[str, Any] = {
         "name": names.container,
@@ -99,6 +110,7 @@ def task_definition(run: Run, environment: dict[str, str]) -> dict[str, Any]:
                 "awslogs-stream-prefix": names.app,
                 # A slow log service must not stop the worker's own output, and with it the work.
                 "mode": "non-blocking",
+                "max-buffer-size": LOG_BUFFER,
             },
         },
     }
@@ -112,7 +124,19 @@ def task_definition(run: Run, environment: dict[str, str]) -> dict[str, Any]:
     }
     if config.task_role:
         definition["taskRoleArn"] = config.task_role
+    if execution_role:
+        definition["executionRoleArn"] = execution_role
     return definition
+
+
+def _execution_role(run: Run) -> str | None:
+    """The ARN of the execution role: RegisterTaskDefinition takes no name for it."""
+    named = run.config.execution_role
+    if not named or named.startswith("arn:"):
+        return named
+    me = run.aws.sts.get_caller_identity()
+    partition = me["Arn"].split(":")[1]
+    return f"arn:{partition}:iam::{me['Account']}:role/{named}"
 
 
 def _tags(tags: dict[str, str]) -> "list[TagTypeDef]":
@@ -135,7 +159,7 @@ def ensure_task_definition(run: Run, environment: dict[str, str]) -> str:
     Returns:
         Its ARN.
     """
-    definition = task_definition(run, environment)
+    definition = task_definition(run, environment, _execution_role(run))
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
     pages = run.aws.ecs.get_paginator("list_task_definitions").paginate(
         familyPrefix=run.names.task_family, status="ACTIVE", sort="DESC"
@@ -205,6 +229,18 @@ def ensure_service(run: Run, task_definition_arn: str) -> None:
         tags=_tags(run.tags),
         propagateTags="SERVICE",
     )
+
+
+def image_digest(run: Run) -> str:
+    """The digest of the worker's image as a machine fetched it; "" while no container runs.
+
+    It tells which image a tag stood for (Amazon ECS API Reference, Container).
+    """
+    ecs, cluster = run.aws.ecs, run.config.ecs_cluster
+    arns = ecs.list_tasks(cluster=cluster, family=run.names.task_family, maxResults=10)["taskArns"]
+    tasks = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+    digests = (one.get("imageDigest", "") for task in tasks for one in task.get("containers", []))
+    return next(filter(None, digests), "")
 
 
 def set_desired_count(run: Run, containers: int) -> bool:

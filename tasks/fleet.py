@@ -1,9 +1,8 @@
-"""The fleet: what both kinds of it can do, and what its history says about it."""
+"""The fleet: what both kinds of it can do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Any, Protocol
 
 
@@ -55,8 +54,7 @@ def history(describe: Callable[..., Any], error_type: str, **request: Any) -> It
 
     Args:
         describe: DescribeFleetHistory or DescribeSpotFleetRequestHistory.
-        error_type: The event type by which this kind of fleet tells an error; `error` is one in
-            both, as the examples of "Describe your EC2 Fleet" in the EC2 User Guide show.
+        error_type: The event type by which this kind of fleet tells an error.
         request: The request's parameters.
     """
     more: dict[str, str] = {}
@@ -66,46 +64,10 @@ def history(describe: Callable[..., Any], error_type: str, **request: Any) -> It
             what = entry["EventInformation"]
             yield FleetEvent(
                 entry["Timestamp"],
-                entry["EventType"] in (error_type, "error"),
+                entry["EventType"] == error_type,
                 what.get("EventSubType", ""),
                 what.get("EventDescription", ""),
             )
         if not page.get("NextToken"):
             return
         more = {"NextToken": page["NextToken"]}
-
-
-class Verdict(Enum):
-    """What to do about a fleet that was just requested."""
-
-    READY = "ready"
-    WAIT = "wait"
-    CANCEL = "cancel"
-
-
-# Errors that AWS tries again by itself and that pass when capacity or the limit allows.
-CAPACITY_SUBTYPES = frozenset(
-    {"allLaunchSpecsTemporarilyBlacklisted", "spotInstanceCountLimitExceeded"}
-)
-
-
-def judge(events: Sequence[FleetEvent], machines: int) -> tuple[Verdict, str]:
-    """Decide from a fleet's history whether to go on with it.
-
-    As in DCP, an error ends the fleet, except a single lack of capacity while machines are there.
-
-    Args:
-        events: The history so far.
-        machines: Instances that the fleet has.
-
-    Returns:
-        The verdict, and the errors in words.
-    """
-    errors = [event for event in events if event.error]
-    lacks = [event for event in errors if event.subtype in CAPACITY_SUBTYPES]
-    said = "; ".join(str(event) for event in errors)
-    if len(lacks) < len(errors):
-        return Verdict.CANCEL, said
-    if machines:
-        return Verdict.READY, said
-    return (Verdict.CANCEL if len(lacks) > 1 else Verdict.WAIT), said

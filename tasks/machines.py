@@ -1,13 +1,19 @@
 """What a machine of the fleet is: user data, launch template, and its traces in EC2 and ECS."""
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from blocks import FleetTemplate
 from blocks.names import Names
+from tasks.aws import is_transient
+from tasks.images import MachineImage, describe, image_id
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import ContainerInstanceTypeDef
 
 LIVE_STATES = ["pending", "running", "stopping", "stopped"]
-ROOT_DEVICE = "/dev/xvda"  # of Amazon Linux images
 
 
 def user_data(names: Names, cluster: str) -> str:
@@ -37,15 +42,16 @@ def user_data(names: Names, cluster: str) -> str:
     return base64.b64encode(script.encode()).decode()
 
 
-def ec2_tags(tags: dict[str, str]) -> list[dict[str, str]]:
+def ec2_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags as EC2's requests take them."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def launch_template_data(run: Run, fleet: FleetTemplate, image_id: str) -> dict[str, Any]:
+def launch_template_data(run: Run, fleet: FleetTemplate, image: MachineImage) -> dict[str, Any]:
     """The launch template's data (EC2 API Reference, RequestLaunchTemplateData).
 
-    IMDSv2 only; a hop more than EC2's default, since containers reach it through ECS's bridge.
+    IMDSv2 only; a hop more than EC2's default, since containers reach it through ECS's bridge. A
+    fleet of type `maintain` tags machines and volumes by it alone (CreateFleet).
     """
     config = run.config
     tags = ec2_tags(run.tags | {"Name": run.names.app})
@@ -53,12 +59,12 @@ def launch_template_data(run: Run, fleet: FleetTemplate, image_id: str) -> dict[
     if fleet.security_groups:
         network["Groups"] = list(fleet.security_groups)
     data: dict[str, Any] = {
-        "ImageId": image_id,
+        "ImageId": image.id,
         "IamInstanceProfile": fleet.instance_profile_specification,
         "UserData": user_data(run.names, config.ecs_cluster),
         "BlockDeviceMappings": [
             {
-                "DeviceName": ROOT_DEVICE,
+                "DeviceName": image.root_device,
                 "Ebs": {
                     "VolumeSize": config.ebs_vol_size,
                     "VolumeType": "gp3",
@@ -86,30 +92,61 @@ def find_launch_template(run: Run) -> str | None:
     return found[0]["LaunchTemplateId"] if found else None
 
 
-def ensure_launch_template(run: Run, fleet: FleetTemplate) -> str:
+@dataclass(frozen=True)
+class LaunchTemplate:
+    """A version of a launch template.
+
+    Attributes:
+        id: The template's id.
+        version: Its number. A fleet takes this one for all its life, not `$Latest`: another run of
+            the app, or this one continued with another template, must not change what machines
+            this fleet starts later; and a request that is repeated is the same request.
+    """
+
+    id: str
+    version: str
+
+
+def ensure_launch_template(run: Run, fleet: FleetTemplate) -> LaunchTemplate:
     """Make the launch template of the run, or a new version of the app's existing one.
 
     Returns:
-        The id of the launch template; the fleet uses its newest version.
+        The version; the one there is when it says the same.
     """
-    image_id = (
-        fleet.image_id
-        or run.aws.ssm.get_parameter(Name=fleet.image_parameter)["Parameter"]["Value"]
-    )
-    data: Any = launch_template_data(run, fleet, image_id)
+    ec2 = run.aws.ec2
+    data: Any = launch_template_data(run, fleet, _image(run, fleet))
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
     existing = find_launch_template(run)
-    if existing:
-        run.aws.ec2.create_launch_template_version(
-            LaunchTemplateId=existing, LaunchTemplateData=data
-        )
-        return existing
-    specifications: Any = [{"ResourceType": "launch-template", "Tags": ec2_tags(run.tags)}]
-    made = run.aws.ec2.create_launch_template(
-        LaunchTemplateName=run.names.launch_template,
-        LaunchTemplateData=data,
-        TagSpecifications=specifications,
-    )
-    return made["LaunchTemplate"]["LaunchTemplateId"]
+    if existing is None:
+        specifications: Any = [{"ResourceType": "launch-template", "Tags": ec2_tags(run.tags)}]
+        made = ec2.create_launch_template(
+            LaunchTemplateName=run.names.launch_template,
+            VersionDescription=digest,
+            LaunchTemplateData=data,
+            TagSpecifications=specifications,
+        )["LaunchTemplate"]
+        return LaunchTemplate(made["LaunchTemplateId"], str(made["LatestVersionNumber"]))
+    for version in ec2.describe_launch_template_versions(
+        LaunchTemplateId=existing, Versions=["$Latest"]
+    )["LaunchTemplateVersions"]:
+        if version.get("VersionDescription") == digest:
+            return LaunchTemplate(existing, str(version["VersionNumber"]))
+    newer = ec2.create_launch_template_version(
+        LaunchTemplateId=existing, VersionDescription=digest, LaunchTemplateData=data
+    )["LaunchTemplateVersion"]
+    return LaunchTemplate(existing, str(newer["VersionNumber"]))
+
+
+def _image(run: Run, fleet: FleetTemplate) -> MachineImage:
+    """The image, as far as AWS tells of it: preflight names what is wrong with it."""
+    named = image_id(run, fleet)
+    try:
+        found = describe(run.aws.ec2, [named])
+    except ClientError as error:
+        if is_transient(error):
+            raise
+        found = []
+    return found[0] if found else MachineImage(named)
 
 
 def delete_launch_template(run: Run) -> bool:

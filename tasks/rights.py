@@ -95,6 +95,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(
         "preflight",
         (
+            "ec2:DescribeImages",
             "ec2:DescribeInstanceTypes",
             "ec2:DescribeInstanceTypeOfferings",
             "ec2:DescribeSpotPriceHistory",
@@ -153,6 +154,7 @@ RIGHTS: tuple[Right, ...] = (
         ("ec2:DescribeLaunchTemplates", "ec2:DescribeFleets", "ec2:DescribeSpotFleetRequests"),
         ANY,
     ),
+    Right("fleet", ("ec2:DescribeLaunchTemplateVersions",), ANY, _from_template, "fleet template"),
     Right(
         "fleet",
         ("ec2:CreateLaunchTemplate", "ec2:CreateLaunchTemplateVersion"),

@@ -1,7 +1,7 @@
 """Spot Fleet, for the fleet files of Distributed-CellProfiler, taken as they are."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from tasks.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import SpotFleetRequestConfigTypeDef
 
 ENDED_STATES = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})
 
@@ -113,19 +114,35 @@ def _specification(run: Run, template: Mapping[str, Any], kind: str) -> dict[str
     specification["TagSpecifications"] = [
         {"ResourceType": "instance", "Tags": ec2_tags(run.tags | {"Name": run.names.app})}
     ]
-    volumes = [device for device in specification.get("BlockDeviceMappings", []) if "Ebs" in device]
-    if volumes:
-        volumes[-1]["Ebs"]["VolumeSize"] = run.config.ebs_vol_size
+    volume = data_volume(specification.get("BlockDeviceMappings", []))
+    if volume:
+        volume["Ebs"]["VolumeSize"] = run.config.ebs_vol_size
     if not run.config.assign_ip:
         for interface in specification.get("NetworkInterfaces", []):
             interface["AssociatePublicIpAddress"] = False
     return specification
 
 
+def data_volume(devices: Sequence[Any]) -> Any:
+    """The device of a launch specification that gets the run's size: its last volume, or None."""
+    return next((device for device in reversed(devices) if "Ebs" in device), None)
+
+
 def find_spot_fleets(ec2: "EC2Client", app: str) -> Iterator[SpotFleet]:
     """All Spot Fleet requests tagged as the app's that have not ended."""
+    for request in _tagged(ec2, {Names.app_tag: app}):
+        if request["SpotFleetRequestState"] not in ENDED_STATES:
+            yield SpotFleet(ec2, request["SpotFleetRequestId"])
+
+
+def ended_spot_fleets(ec2: "EC2Client", tags: Mapping[str, str]) -> int:
+    """How many Spot Fleet requests with these tags have ended within two days."""
+    requests = _tagged(ec2, tags)
+    return sum(request["SpotFleetRequestState"] in ENDED_STATES for request in requests)
+
+
+def _tagged(ec2: "EC2Client", tags: Mapping[str, str]) -> Iterator["SpotFleetRequestConfigTypeDef"]:
     for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
         for request in page["SpotFleetRequestConfigs"]:
-            mine = {"Key": Names.app_tag, "Value": app} in request.get("Tags", [])
-            if mine and request["SpotFleetRequestState"] not in ENDED_STATES:
-                yield SpotFleet(ec2, request["SpotFleetRequestId"])
+            if all(tag in request.get("Tags", []) for tag in ec2_tags(tags)):
+                yield request

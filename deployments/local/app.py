@@ -14,7 +14,7 @@ from deployments.local import (
     ecs_service_actions,
     fleet_actions,
     iam_actions,
-    machines,
+    image_actions,
     price_list,
     queues,
     spot_fleet_actions,
@@ -39,11 +39,10 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         fleets = {**fleet_actions.ACTIONS, **spot_fleet_actions.ACTIONS, **price_list.ACTIONS}
         services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
-        replace(EC2Response, "ec2", fleets, cloud)
+        replace(EC2Response, "ec2", {**fleets, **image_actions.ACTIONS}, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace()
-        machines.replace()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws import AwsError, error_code, is_refused
-from tasks.checks import cost, machines, permissions, proof, quota, regions
+from tasks.checks import cost, machine_images, machines, permissions, proof, quota, regions
 from tasks.findings import Finding
 from tasks.history import JobSeconds, expected
 from tasks.limits import limits_of
@@ -66,6 +66,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         seconds = expected(run, jobs.pipelines)
         types, refused = described.result()
         found = [*refused, *_machines(run, template, types, jobs, seconds)]
+        found += machine_images.look(run, template, types)
         estimate = _estimate(run, template, jobs, seconds, told.result())
         found += cost.findings(estimate, config, told.result())
         found += [*proof.findings(proved.result()), *buckets.result()]

@@ -8,6 +8,7 @@ from typing import Any
 from blocks import FleetTemplate
 from tasks.aws import AwsError, error_code
 from tasks.checks.proof import Proof, Refusal
+from tasks.images import MachineImage, image_id
 from tasks.machines import launch_template_data
 from tasks.run import Run
 from tasks.spot_fleet import spot_fleet_request
@@ -27,7 +28,7 @@ def dry_runs(run: Run, template: FleetTemplate) -> Proof:
             lambda: ec2.request_spot_fleet(DryRun=True, SpotFleetRequestConfig=config),
         )
     try:
-        image = template.image_id or _newest_image(run, template)
+        image = MachineImage(image_id(run, template))
     except AwsError:
         return Proof()  # the simulation names what is refused
     data: Any = launch_template_data(run, template, image)
@@ -52,11 +53,6 @@ def _one_machine(run: Run, template: FleetTemplate, data: dict[str, Any]) -> dic
         network = network | {"SubnetId": template.subnets[0]}
     one = {"MinCount": 1, "MaxCount": 1, "InstanceType": run.config.machine_type[0]}
     return data | one | {"DryRun": True, "NetworkInterfaces": [network]}
-
-
-def _newest_image(run: Run, template: FleetTemplate) -> str:
-    """The machine image that the fleet would be started with now."""
-    return run.aws.ssm.get_parameter(Name=template.image_parameter)["Parameter"]["Value"]
 
 
 def _dry(action: str, ask: Callable[[], Any]) -> Proof:

@@ -79,7 +79,7 @@ def _only_on_demand(
     config: RunConfig, template: FleetTemplate, types: MachineTypes
 ) -> Iterator[Finding]:
     others = [one for one in types.known if not one.spot]
-    if others and template.on_demand_base < config.cluster_machines:
+    if others and template.on_demand(config.cluster_machines) < config.cluster_machines:
         yield _finding(
             "error" if len(others) == len(types.known) else "warning",
             "machine_not_spot",

@@ -98,8 +98,8 @@ class Demand:
 def demand(size: Limits, template: FleetTemplate, jobs: int) -> Demand:
     """The machines that a run of so many jobs asks for: never more than its jobs can use."""
     machines = machines_needed(containers_needed(jobs, size), size)
-    base = 0 if template.spot_fleet_request is not None else min(template.on_demand_base, machines)
-    return Demand(machines - base, base)
+    bought = 0 if template.spot_fleet_request is not None else template.on_demand(machines)
+    return Demand(machines - bought, bought)
 
 
 @dataclass(frozen=True)

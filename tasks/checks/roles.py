@@ -64,6 +64,8 @@ def _named(run: Run, template: FleetTemplate) -> Iterator[tuple[str, str, str, s
             yield "fleet file", "IamInstanceProfile", "InstanceProfile", name
     if run.config.task_role:
         yield "run config", "task_role", "Role", run.config.task_role
+    if run.config.execution_role:
+        yield "run config", "execution_role", "Role", run.config.execution_role
 
 
 def _profile(run: Run, name: str) -> list[str]:

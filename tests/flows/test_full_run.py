@@ -151,8 +151,13 @@ def test_a_fleet_that_aws_cannot_start_ends_the_run(make_lab: Callable[..., Lab]
     lab = make_lab()
     fleet = lab.folder / "fleet.yaml"
     fleet.write_text("image_id: ami-12\n")  # an id by its form, and none of EC2's
-    error = result(dcp(lab.config, lab.jobs("A01"), fleet=str(fleet), return_state=True))
+    given: dict[str, Any] = {"fleet": str(fleet), "return_state": True}
+    error = result(dcp(lab.config, lab.jobs("A01"), **given))
+    assert isinstance(error, InputError)  # before anything is made
+    assert "ami-12" in str(error)
+    error = result(dcp(lab.config, lab.jobs("A01"), accept=["machine_image_missing"], **given))
     assert isinstance(error, FleetError)
+    assert "ami-12" in str(error)
     assert left_running(lab.run()) == []
     assert report_of(lab)["lost"] == 1
 

@@ -190,8 +190,8 @@ SERVICE_TEXTS = [
         "task_role",
         "(service LabService) failed to launch a task with (error ECS was unable to assume the "
         "role 'arn:aws:iam::1:role/worker' that was provided for this task. Please verify that the "
-        "role being passed has the proper trust relationship and permissions and that your IAM user has "
-        "permissions to pass this role.).",
+        "role being passed has the proper trust relationship and permissions and that your IAM "
+        "user has permissions to pass this role.).",
     ),
     (
         "container_size",

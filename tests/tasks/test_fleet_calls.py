@@ -9,9 +9,8 @@ import pytest
 from botocore.stub import Stubber
 
 from blocks.errors import FleetError
-from tasks.ec2_fleet import Ec2Fleet
-from tasks.monitor import act
-from tasks.policy import Decision
+from tasks.ec2_fleet import BASE_TAG, SHARE_TAG, Ec2Fleet
+from tasks.monitor import Decision, act
 from tasks.spot_fleet import SpotFleet
 
 
@@ -29,16 +28,19 @@ def stub(ec2: Any) -> Iterator[Stubber]:
         stub.assert_no_pending_responses()
 
 
-def expect_target(stub: Stubber, on_demand: int) -> None:
-    capacity = {"TotalTargetCapacity": 9, "OnDemandTargetCapacity": on_demand}
-    stub.add_response("describe_fleets", {"Fleets": [{"TargetCapacitySpecification": capacity}]})
+def expect_fleet(stub: Stubber, base: int = 0, share: int = 0) -> None:
+    tags = [{"Key": BASE_TAG, "Value": str(base)}, {"Key": SHARE_TAG, "Value": str(share)}]
+    stub.add_response("describe_fleets", {"Fleets": [{"FleetId": "fleet-1", "Tags": tags}]})
 
 
-@pytest.mark.parametrize(("machines", "on_demand", "spot"), [(5, 2, 3), (1, 1, 0)])
-def test_a_smaller_fleet_keeps_its_on_demand_base_as_far_as_it_goes(
-    ec2: Any, stub: Stubber, machines: int, on_demand: int, spot: int
+@pytest.mark.parametrize(
+    ("base", "share", "machines", "on_demand"),
+    [(2, 0, 5, 2), (2, 0, 1, 1), (2, 50, 10, 6), (0, 50, 1, 1), (0, 10, 5, 1), (3, 100, 9, 9)],
+)
+def test_a_fleet_of_another_size_keeps_its_on_demand_share(
+    ec2: Any, stub: Stubber, base: int, share: int, machines: int, on_demand: int
 ) -> None:
-    expect_target(stub, on_demand=2)
+    expect_fleet(stub, base, share)
     stub.add_response(
         "modify_fleet",
         {"Return": True},
@@ -48,11 +50,22 @@ def test_a_smaller_fleet_keeps_its_on_demand_base_as_far_as_it_goes(
             "TargetCapacitySpecification": {
                 "TotalTargetCapacity": machines,
                 "OnDemandTargetCapacity": on_demand,
-                "SpotTargetCapacity": spot,
+                "SpotTargetCapacity": machines - on_demand,
             },
         },
     )
     Ec2Fleet(ec2, "fleet-1").resize(machines)
+
+
+def test_the_machines_of_a_fleet_are_read_to_the_last_page(ec2: Any, stub: Stubber) -> None:
+    for fleet, method, key, name in (
+        (Ec2Fleet(ec2, "f"), "describe_fleet_instances", "FleetId", "f"),
+        (SpotFleet(ec2, "f"), "describe_spot_fleet_instances", "SpotFleetRequestId", "f"),
+    ):
+        one, two = ({"ActiveInstances": [{"InstanceId": f"i-{n}"}]} for n in (1, 2))
+        stub.add_response(method, one | {"NextToken": "2"}, {key: name})
+        stub.add_response(method, two, {key: name, "NextToken": "2"})
+        assert fleet.machines() == ["i-1", "i-2"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +74,7 @@ def test_a_smaller_fleet_keeps_its_on_demand_base_as_far_as_it_goes(
 def test_a_fleet_that_is_being_modified_is_asked_again_later(
     ec2: Any, stub: Stubber, code: str, goes_on: bool
 ) -> None:
-    expect_target(stub, on_demand=0)
+    expect_fleet(stub)
     stub.add_client_error("modify_fleet", code)
     fleet = Ec2Fleet(ec2, "fleet-1")
     run: Any = SimpleNamespace(aws=SimpleNamespace(ec2=ec2))

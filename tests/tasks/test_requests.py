@@ -9,13 +9,17 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 from dcp_fleet import DCP_FLEET
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blocks import FleetTemplate, RunConfig
+from blocks.fleet_template import on_demand_of
 from tasks.aws import Aws
 from tasks.containers import task_definition, worker_environment
 from tasks.dashboard import dashboard
 from tasks.ec2_fleet import fleet_request
-from tasks.machines import launch_template_data, user_data
+from tasks.images import MachineImage
+from tasks.machines import LaunchTemplate, launch_template_data, user_data
 from tasks.run import Run, new_run_id
 from tasks.spot_fleet import spot_fleet_request
 
@@ -75,30 +79,55 @@ def validated(service: str, operation: str, request: dict[str, Any]) -> None:
 )
 def test_an_ec2_fleet_as_aws_takes_it(fleet: FleetTemplate) -> None:
     run = run_with()
-    data = launch_template_data(run, fleet, "ami-1")
+    data = launch_template_data(run, fleet, MachineImage("ami-1"))
     validated(
         "ec2",
         "CreateLaunchTemplate",
         {"LaunchTemplateName": run.names.launch_template, "LaunchTemplateData": data},
     )
-    request = fleet_request(run, fleet, "lt-1", 4, NOW, "token")
+    request = fleet_request(run, fleet, LaunchTemplate("lt-1", "7"), 4, NOW, "token")
     validated("ec2", "CreateFleet", request)
     overrides = request["LaunchTemplateConfigs"][0]["Overrides"]
     assert len(overrides) == 2 * max(1, len(fleet.subnets))
     assert request["ValidUntil"] == NOW
     assert request["TerminateInstancesWithExpiration"] is True
+    (configuration,) = request["LaunchTemplateConfigs"]
+    assert configuration["LaunchTemplateSpecification"]["Version"] == "7"
     capacity = request["TargetCapacitySpecification"]
     assert capacity["OnDemandTargetCapacity"] == fleet.on_demand_base
     assert capacity["SpotTargetCapacity"] + capacity["OnDemandTargetCapacity"] == 4
 
 
+def test_a_machine_at_risk_is_replaced_and_never_ended_by_the_fleet() -> None:
+    run = run_with()
+    for wanted in (True, False):
+        fleet = FleetTemplate(capacity_rebalancing=wanted)
+        spot = fleet_request(run, fleet, LaunchTemplate("lt-1", "1"), 4, NOW, "t")["SpotOptions"]
+        strategies = {"CapacityRebalance": {"ReplacementStrategy": "launch"}}
+        assert spot.get("MaintenanceStrategies") == (strategies if wanted else None)
+
+
+@given(st.integers(0, 200), st.integers(0, 50), st.integers(0, 100))
+def test_the_on_demand_share_is_at_least_what_was_asked_for(
+    machines: int, base: int, share: int
+) -> None:
+    bought = on_demand_of(machines, base, share)
+    assert min(base, machines) <= bought <= machines
+    assert 100 * bought >= share * machines
+    assert on_demand_of(machines + 1, base, share) - bought in (0, 1)
+
+
 def test_machines_take_tokens_only_and_carry_the_tags() -> None:
     run = run_with(assign_ip=False, ebs_vol_size=50)
-    data = launch_template_data(run, FleetTemplate(), "ami-1")
+    image = MachineImage("ami-1", root_device="/dev/sda1")
+    data = launch_template_data(run, FleetTemplate(), image)
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
     (volume,) = data["BlockDeviceMappings"]
+    assert volume["DeviceName"] == "/dev/sda1"
     assert volume["Ebs"]["VolumeSize"] == 50
+    assert volume["Ebs"]["VolumeType"] == "gp3"
+    assert volume["Ebs"]["Encrypted"] is True
     assert volume["Ebs"]["DeleteOnTermination"] is True
     for specification in data["TagSpecifications"]:
         tags = {tag["Key"]: tag["Value"] for tag in specification["Tags"]}
@@ -151,6 +180,9 @@ def test_the_task_definition_has_dcps_variables_and_no_credentials() -> None:
     assert environment.keys() >= DCP_VARIABLES
     assert "WORKSPACE_BUCKET" not in environment
     assert json.loads(environment["UPLOAD_OPTIONS"]) == {"ACL": "bucket-owner-full-control"}
+    (container,) = definition["containerDefinitions"]
+    assert container["logConfiguration"]["options"]["mode"] == "non-blocking"
+    assert not container.get("privileged")
     for secret in ("AKIASECRET", "wJalrXUtnFEMI", "FwoGZXIvYXdzE"):
         assert secret not in str(definition)
     assert definition["containerDefinitions"][0]["cpu"] == 2048
