@@ -15,6 +15,7 @@ from blocks.run_config import RunConfig
 DEFAULTS: dict[str, Any] = {
     "download_files": False,
     "job_retries": 10,
+    "seconds_to_start": 180,
     "create_dashboard": False,
     "clean_dashboard": False,
 }

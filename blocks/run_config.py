@@ -236,7 +236,7 @@ class RunConfig(Block):
     )
     seconds_to_start: int = setting(
         "container",
-        180,
+        10,
         "Time between the starts of a container's CellProfilers.",
         unit="s",
         ge=0,

@@ -8,8 +8,10 @@ from prefect import flow
 from flows.logger import log
 from tasks import watch
 from tasks.aws import patient
-from tasks.monitor import Decision, tick
+from tasks.monitor import tick
+from tasks.observe import Followed
 from tasks.opening import open_existing
+from tasks.policy import Decision
 from tasks.results import job_ids
 from tasks.telling import counts, told
 
@@ -35,9 +37,9 @@ def monitor(
         The last decision: that the run is over, and why if jobs have no result.
     """
     run = open_existing(config, run_id, credentials, settings)
-    jobs = job_ids(run)
+    jobs = Followed(job_ids(run))
     last: dict[str, int] = {}
-    said = ""
+    said, findings = "", set[str]()
     with watch.kept(run), told(run) as tell:
         while True:
             seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
@@ -45,6 +47,10 @@ def monitor(
             if counts(seen) != last:
                 last = counts(seen)
                 log(", ".join(f"{number} {name}" for name, number in last.items()))
+            for finding in seen.findings:
+                if finding.key not in findings:
+                    findings.add(finding.key)
+                    log(f"{finding.level}: {finding}")
             if not seen.running and seen.says != said:
                 said = seen.says
                 log(f"no container runs; ECS says: {said}")
@@ -52,4 +58,4 @@ def monitor(
                 log(f"{len(decision.terminate)} machines without work are ended")
             if decision.done:
                 return decision
-            time.sleep(run.config.monitor_seconds)
+            time.sleep(decision.look_after)

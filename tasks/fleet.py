@@ -54,7 +54,8 @@ def history(describe: Callable[..., Any], error_type: str, **request: Any) -> It
 
     Args:
         describe: DescribeFleetHistory or DescribeSpotFleetRequestHistory.
-        error_type: The event type by which this kind of fleet tells an error.
+        error_type: The event type by which this kind of fleet tells an error; `error` is one in
+            both, as the examples of "Describe your EC2 Fleet" in the EC2 User Guide show.
         request: The request's parameters.
     """
     more: dict[str, str] = {}
@@ -64,7 +65,7 @@ def history(describe: Callable[..., Any], error_type: str, **request: Any) -> It
             what = entry["EventInformation"]
             yield FleetEvent(
                 entry["Timestamp"],
-                entry["EventType"] == error_type,
+                entry["EventType"] in (error_type, "error"),
                 what.get("EventSubType", ""),
                 what.get("EventDescription", ""),
             )

@@ -2,7 +2,8 @@
 
 In `aws_bucket` below `dcp/<app_name>/<run_id>/`: `run.json` (this module's `RunRecord`),
 `jobs.jsonl` (a job message a line), `submitted.json` (how many of them are in the queue),
-`results/<status>/<job_id>.json` (written by the workers) and `report.json`.
+`results/<status>/<job_id>.json` (written by the workers), `memory.json` (what the monitor remembers
+from look to look), `finish.json` (workers begin nothing new) and `report.json`.
 `dcp/<app_name>/latest.json` names the newest run.
 """
 
@@ -22,6 +23,8 @@ from tasks.run import Run
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
 MISSING = ("NoSuchKey", "NoSuchBucket", "404")  # S3's codes for what is not there
+MEMORY = "memory.json"  # what the monitor remembers from look to look (tasks/memory.py)
+FINISH = "finish.json"  # tells the workers to begin nothing new
 BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 
@@ -35,9 +38,6 @@ class RunRecord(BaseModel):
         fleet_id: The fleet, once requested.
         fleet_at: When it was requested: what AWS tells of earlier times is not about it.
         image_digest: The worker's image as the machines fetched it, once a container ran.
-        empty_looks: How often in a row the monitor found the queue empty.
-        empty_since: Since when it does.
-        idle_since: Since when jobs wait and no container runs.
         note: Why the run ended before its jobs did.
         fleet: The fleet template it was begun with, as its fields.
         plates: The plates of its jobs, where they are known.
@@ -57,9 +57,6 @@ class RunRecord(BaseModel):
     fleet_id: str | None = None
     fleet_at: datetime | None = None
     image_digest: str = ""
-    empty_looks: int = 0
-    empty_since: datetime | None = None
-    idle_since: datetime | None = None
     note: str = ""
     fleet: dict[str, Any] = {}
     plates: tuple[str, ...] = ()
@@ -94,6 +91,11 @@ def put(run: Run, name: str, text: str, content_type: str = "application/json") 
         ContentType=content_type,
     )
     return f"s3://{run.config.aws_bucket}/{run.key(name)}"
+
+
+def forget(run: Run, name: str) -> None:
+    """Delete a part of the run's record; that it is not there is no error."""
+    run.aws.s3.delete_object(Bucket=run.config.aws_bucket, Key=run.key(name))
 
 
 def load(run: Run) -> RunRecord | None:
@@ -168,15 +170,14 @@ def _begin_again(run: Run) -> RunRecord:
         if failed:
             run.aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": failed, "Quiet": True})
     note_submitted(run, 0)
+    forget(run, MEMORY)
+    forget(run, FINISH)
     return update(
         run,
         state="active",
         started_at=datetime.now(UTC),
         ended_at=None,
         note="",
-        empty_looks=0,
-        empty_since=None,
-        idle_since=None,
     )
 
 

@@ -20,6 +20,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks import record
 from tasks.aws import AwsError
+from tasks.events import tell_end
 from tasks.figures import Figures
 from tasks.machine_cost import cost_of
 from tasks.parallel import in_order
@@ -143,7 +144,7 @@ def _lost(run: Run, found: Account, note: str) -> Iterator[dict[str, Any]]:
 
 
 def write_report(run: Run, note: str = "") -> Report:
-    """Draw up the report, write it into the run's record and show it in Prefect.
+    """Draw up the report, write it into the run's record, and tell Prefect of it.
 
     Args:
         run: The run, which has a record.
@@ -157,6 +158,7 @@ def write_report(run: Run, note: str = "") -> Report:
             key=artifact_key(run, "report"),
             description=report.summary,
         )
+    tell_end(run, report, address)
     return report
 
 

@@ -9,7 +9,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import record
+from tasks import memory, record
 from tasks.aws import aws_task, error_code, is_transient
 from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
@@ -61,14 +61,8 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
             return _requested_before(run)
         raise FleetError(_refusal(error)) from error
     # A run that is continued begins to wait for its machines anew.
-    record.update(
-        run,
-        fleet_id=fleet.id,
-        fleet_at=asked_at,
-        idle_since=None,
-        empty_since=None,
-        empty_looks=0,
-    )
+    record.update(run, fleet_id=fleet.id, fleet_at=asked_at)
+    memory.forget(run)
     return fleet
 
 

@@ -19,7 +19,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tasks.monitor import Observation
+from tasks.policy import Observation
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")

@@ -15,6 +15,7 @@ from deployments.local import (
     fleet_actions,
     iam_actions,
     image_actions,
+    machines,
     price_list,
     queues,
     spot_fleet_actions,
@@ -43,6 +44,7 @@ class Application:
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace()
+        machines.replace()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

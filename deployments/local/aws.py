@@ -110,6 +110,38 @@ class Emulator:
         query = "" if notice_seconds is None else f"?seconds={notice_seconds}"
         self._ask(f"instances/{instance_id}/interrupt{query}", "POST")
 
+    def recommend_rebalance(self, instance_id: str) -> None:
+        """Recommend a rebalance to a running instance.
+
+        Raises:
+            urllib.error.HTTPError: When it is no running instance.
+        """
+        self._ask(f"instances/{instance_id}/rebalance", "POST")
+
+    def hang(self, instance_id: str) -> None:
+        """Let the containers of a running instance stand still for good, those to come as well.
+
+        Raises:
+            urllib.error.HTTPError: When it is no running instance.
+        """
+        self._ask(f"instances/{instance_id}/hang", "POST")
+
+    def disconnect(self, instance_id: str) -> None:
+        """Cut the ECS agent of a running instance off; its containers go on.
+
+        Raises:
+            urllib.error.HTTPError: When it is no running instance.
+        """
+        self._ask(f"instances/{instance_id}/disconnect", "POST")
+
+    def connect(self, instance_id: str) -> None:
+        """Give the ECS agent of a running instance its connection back.
+
+        Raises:
+            urllib.error.HTTPError: When it is no running instance.
+        """
+        self._ask(f"instances/{instance_id}/connect", "POST")
+
 
 @contextmanager
 def start_emulator(
@@ -123,8 +155,9 @@ def start_emulator(
     notice_seconds: float = 120.0,
     metric_seconds: float = 60.0,
     shutdown_seconds: float = 5.0,
+    retry_seconds: float = 2.0,
     terminated_seconds: float = 3600.0,
-    alarm_speed: float = 1.0,
+    speed: float = 1.0,
     access_key: str = "",
     chaos: Chaos | None = None,
 ) -> Iterator[Emulator]:
@@ -143,8 +176,10 @@ def start_emulator(
         notice_seconds: From interruption notice to end of a Spot instance, in seconds.
         metric_seconds: Between two measurements of the queues, in seconds.
         shutdown_seconds: What containers get to stop at the end, in seconds.
+        retry_seconds: How long a fleet leaves a pool that gave it no machine, in seconds.
         terminated_seconds: How long a terminated instance is still described, in seconds.
-        alarm_speed: How many seconds of an alarm's periods pass in a second.
+        speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
+            delays of replaced machines.
         access_key: Refuse every other access key id; empty: accept any.
         chaos: What goes wrong; nothing, if None.
 
@@ -160,7 +195,8 @@ def start_emulator(
     command += [f"--container-command={shlex.join(container_command)}"]
     command += ["--boot-seconds", str(boot_seconds), "--tick-seconds", str(tick_seconds)]
     command += ["--notice-seconds", str(notice_seconds), "--metric-seconds", str(metric_seconds)]
-    command += [f"--terminated-seconds={terminated_seconds}", f"--alarm-speed={alarm_speed}"]
+    command += [f"--retry-seconds={retry_seconds}"]
+    command += [f"--terminated-seconds={terminated_seconds}", f"--speed={speed}"]
     command += [f"--chaos={(chaos or Chaos()).model_dump_json()}"]
     command += ["--shutdown-seconds", str(shutdown_seconds), f"--access-key={access_key}"]
     log_file = root / LOG_NAME

@@ -66,6 +66,11 @@ Shares = Annotated[
     _by_name(1.0),
     Field(json_schema_extra={"allowed": "CODE, or CODE:NUMBER with a number from 0 to 1"}),
 ]
+ExitCodes = Annotated[
+    Mapping[Annotated[int, Field(ge=0, le=255)], Share],
+    _by_name(1.0),
+    Field(json_schema_extra={"allowed": "0 to 255, or CODE:NUMBER with a number from 0 to 1"}),
+]
 
 
 class Chaos(BaseModel):
@@ -118,7 +123,7 @@ class Chaos(BaseModel):
     unpullable: Names = Field(
         default=(), description="Names of images that cannot be pulled, with `*`."
     )
-    exits: Shares = Field(
+    exits: ExitCodes = Field(
         default={}, description="Share of containers that exit at once, by exit code; `CODE:SHARE`."
     )
     kills: PerDay = Field(
@@ -135,8 +140,9 @@ class Chaos(BaseModel):
         default=None,
         description="Seconds by which a rebalance recommendation precedes those notices.",
     )
-    hung: Share = Field(
-        default=0.0, description="Share of machines that hang from their boot: SIGSTOP, no CPU."
+    hangs: PerDay = Field(
+        default=0.0,
+        description="Machines whose containers stand still for good (SIGSTOP), a machine and day.",
     )
 
     count_lag: Seconds = Field(
@@ -178,11 +184,11 @@ class Chaos(BaseModel):
 
     def chosen(self, switch: str, number: int) -> str:
         """The name that happens to the n-th, of a switch with shares by name; "" for none."""
-        shares: Mapping[str, float] = getattr(self, switch)
+        shares: Mapping[Any, float] = getattr(self, switch)
         rolled = self.roll(switch, number)
         for name, share in shares.items():
             if rolled < share:
-                return name
+                return str(name)
             rolled -= share
         return ""
 

@@ -51,5 +51,8 @@ def _chaos_of(values: Mapping[str, Any]) -> Chaos:
 def _problem(entry: ErrorDetails) -> Problem:
     switch, *names = map(str, entry["loc"])
     name = "".join(f"{one}:" for one in names if one != EVERYWHERE)
-    got = f"{name}{entry['input']}" or "nothing"
-    return Problem(OPTION, switch, "is not allowed", got, allowed_values(Chaos, switch))
+    # Of a name that is not allowed itself, pydantic tells the name as the input.
+    got = str(entry["input"]) if names[-1:] == ["[key]"] else f"{name}{entry['input']}"
+    return Problem(
+        OPTION, switch, "is not allowed", got or "nothing", allowed_values(Chaos, switch)
+    )

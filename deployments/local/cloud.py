@@ -35,6 +35,12 @@ class Machine:
         ends_at: Monotonic time at which a Spot interruption ends it; None: no notice was given.
         interruption_at: The same as wall-clock time, as the instance metadata shows it.
         drains_on_notice: ECS_ENABLE_SPOT_INSTANCE_DRAINING of its ECS agent.
+        number: The how-manieth machine of the account it is.
+        launched_at: Monotonic time of its launch, in seconds.
+        ended_at: Monotonic time at which it was found ended, in seconds.
+        fails: Code of the state reason with which it never gets beyond pending.
+        recommended_at: When EC2 recommended a rebalance, in wall-clock time.
+        hung: Whether nothing on it moves.
     """
 
     instance: Any
@@ -43,6 +49,12 @@ class Machine:
     ends_at: float | None = None
     interruption_at: datetime | None = None
     drains_on_notice: bool = False
+    number: int = 0
+    launched_at: float = field(default_factory=time.monotonic)
+    ended_at: float | None = None
+    fails: str = ""
+    recommended_at: datetime | None = None
+    hung: bool = False
 
     @property
     def alive(self) -> bool:
@@ -52,7 +64,11 @@ class Machine:
 
 @dataclass
 class ContainerInstance:
-    """A machine as its ECS cluster sees it; CPU in units (1024 a vCPU), memory in MiB."""
+    """A machine as its ECS cluster sees it; CPU in units (1024 a vCPU), memory in MiB.
+
+    Attributes:
+        connected: Whether its agent speaks with ECS.
+    """
 
     arn: str
     cluster: str
@@ -62,11 +78,18 @@ class ContainerInstance:
     attributes: dict[str, str]
     status: str = "ACTIVE"
     registered_at: datetime = field(default_factory=now)
+    connected: bool = True
 
 
 @dataclass
 class Task:
-    """An ECS task with its one container."""
+    """An ECS task with its one container.
+
+    Attributes:
+        host: The container instance that it is placed on, as long as that is known.
+        number: The how-manieth started task of the account it is.
+        container_reason: What describing it adds about the container.
+    """
 
     arn: str
     cluster_arn: str
@@ -74,6 +97,7 @@ class Task:
     container_instance_arn: str
     group: str
     started_by: str
+    host: ContainerInstance
     cpu: int
     memory: int
     tags: list[dict[str, str]] = field(default_factory=list)
@@ -89,6 +113,9 @@ class Task:
     exit_code: int | None = None
     kill_at: float | None = None
     protected_until: datetime | None = None
+    number: int = 0
+    container_reason: str = ""
+    frozen: bool = False
 
     @property
     def id(self) -> str:
@@ -156,6 +183,7 @@ class Region:
     fleets: dict[str, Fleet] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
+    subnets: dict[str, int] = field(default_factory=dict)
     measures_at: float = 0.0
 
     @property
@@ -211,7 +239,8 @@ class Cloud:
         self.credentials: dict[str, dict[str, str]] = {}
         self.account = Account()
         self.chaos: Chaos = settings.chaos
-        self._rolls: Counter[str] = Counter()
+        self.chaos_at = now()
+        self._numbers: Counter[str] = Counter()
 
     def region(self, name: str) -> Region:
         """Return a region, known or new."""
@@ -222,12 +251,20 @@ class Cloud:
         """Record an event for the control address: what happened to which machine or task."""
         self.events.append({"time": time.time(), "kind": kind, **details})
 
+    def number(self, what: str) -> int:
+        """The next number of a kind of thing: 0, 1, 2, and so on."""
+        with self.lock:
+            number = self._numbers[what]
+            self._numbers[what] += 1
+            return number
+
     def happens(self, switch: str) -> bool:
         """Whether what a switch has a share of happens this time."""
-        with self.lock:
-            number = self._rolls[switch]
-            self._rolls[switch] += 1
-        return self.chaos.happens(switch, number)
+        return self.chaos.happens(switch, self.number(switch))
+
+    def chosen(self, switch: str) -> str:
+        """Which of the names that a switch has shares of happens this time; "" for none."""
+        return self.chaos.chosen(switch, self.number(switch))
 
     def find_task(self, task_id: str) -> tuple[Region, Task] | None:
         """Return the task of an id and its region."""

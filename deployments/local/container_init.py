@@ -7,8 +7,8 @@ made itself a session of its own, and no file of the container's folder.
 
 The socket FD connects it with the emulator. It writes the process id of the command (or `-1` and
 the reason when it could not be started), then reads one letter at a time: `T` sends SIGTERM to the
-command, `K` ends the container. The end of the stream, that is the end of the emulator however it
-came, is the same as `K`.
+command, `S` stands the container still (SIGSTOP), `K` ends it. The end of the stream, that is the
+end of the emulator however it came, is the same as `K`.
 """
 
 import ctypes
@@ -22,6 +22,7 @@ import threading
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+SIGNALS = {b"T": signal.SIGTERM, b"S": signal.SIGSTOP}
 
 
 def prctl(option: int, value: int) -> None:
@@ -82,13 +83,13 @@ def obey(control: socket.socket, main_pid: int) -> None:
     """Carry out what the emulator sends, until it sends no more."""
     while True:
         order = control.recv(1)
-        target, number = (main_pid, signal.SIGTERM) if order == b"T" else (0, signal.SIGKILL)
-        for pid in [target] if target else descendants(os.getpid()):
+        number = SIGNALS.get(order, signal.SIGKILL)
+        for pid in [main_pid] if order == b"T" else descendants(os.getpid()):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
-        if order != b"T":
+        if order not in SIGNALS:
             return
 
 

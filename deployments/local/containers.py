@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deployments.local.container_init import descendants
+
 INIT = Path(__file__).with_name("container_init.py")
 
 LAST_LINES_SECONDS = 2.0
@@ -121,6 +123,24 @@ class Container:
     def terminate(self) -> None:
         """Send SIGTERM to the container's command, as `docker stop` does."""
         self._order(b"T")
+
+    def freeze(self) -> None:
+        """Let everything in the container stand still; it can only be ended then."""
+        self._order(b"S")
+
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time that everything in the container has used; None where none tells."""
+        if not os.path.isdir("/proc/self"):
+            return None
+        ticks = 0
+        for pid in [self._process.pid, *descendants(self._process.pid)]:
+            try:
+                text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            # proc(5): the times of the process and of its children that were waited for.
+            ticks += sum(int(one) for one in text.rpartition(")")[2].split()[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         """End the container with everything in it, at once."""

@@ -3,6 +3,9 @@
 - `GET containers`: the running containers (task, instance, process id).
 - `POST containers/TASK_ID/kill`: SIGKILL to the container's command.
 - `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
+- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: its containers
+  stand still for good; `.../disconnect`, `.../connect`: its ECS agent loses its connection, has it
+  again.
 - `POST account`: what the account refuses, misses, has and pays, as JSON (see `account.Account`);
   what is not named stays as it is.
 - `GET chaos`, `POST chaos`: the switches (see `chaos.Chaos`), and other values of some, as JSON;
@@ -15,9 +18,11 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.cloud import Cloud
+from deployments.local.cloud import Cloud, Machine, Region, now
+from deployments.local.disorder import disconnect
+from deployments.local.ecs_hosts import connect
 from deployments.local.link_local import answer_json
-from deployments.local.machines import interrupt
+from deployments.local.machines import interrupt, recommend_rebalance
 
 
 def control(cloud: Cloud, request: Request, path: str) -> Response:
@@ -44,6 +49,8 @@ def control(cloud: Cloud, request: Request, path: str) -> Response:
             return answer_json({"killed": found[1].arn})
         case "POST", ["instances", instance_id, "interrupt"]:
             return _interrupt(cloud, instance_id, request.args.get("seconds", type=float))
+        case "POST", ["instances", instance_id, what] if what in DEEDS:
+            return _do(cloud, instance_id, what)
     return answer_json({"error": f"No {request.method} {path}"}, 404)
 
 
@@ -52,6 +59,7 @@ def _change_chaos(cloud: Cloud, values: dict[str, Any]) -> Response:
         cloud.chaos = cloud.chaos.changed(values)
     except ValidationError as error:
         return answer_json({"error": str(error)}, 400)
+    cloud.chaos_at = now()
     cloud.wake.set()
     return answer_json(cloud.chaos.model_dump())
 
@@ -65,6 +73,38 @@ def _interrupt(cloud: Cloud, instance_id: str, seconds: float | None) -> Respons
     interrupt(cloud, found[1], seconds)
     cloud.wake.set()
     return answer_json({"interrupted": instance_id})
+
+
+def _do(cloud: Cloud, instance_id: str, what: str) -> Response:
+    found = cloud.find_machine(instance_id)
+    if found is None or not found[1].alive:
+        return answer_json({"error": f"No running instance {instance_id}"}, 404)
+    DEEDS[what](cloud, *found)
+    cloud.wake.set()
+    return answer_json({what: instance_id})
+
+
+def _rebalance(cloud: Cloud, region: Region, machine: Machine) -> None:
+    recommend_rebalance(cloud, machine)
+
+
+def _hang(cloud: Cloud, region: Region, machine: Machine) -> None:
+    machine.hung = True
+
+
+def _disconnect(cloud: Cloud, region: Region, machine: Machine) -> None:
+    for one in region.container_instances.values():
+        if one.instance_id == machine.instance.id:
+            disconnect(cloud, one)
+
+
+def _connect(cloud: Cloud, region: Region, machine: Machine) -> None:
+    for one in region.container_instances.values():
+        if one.instance_id == machine.instance.id:
+            connect(one, region.tasks_on(one.arn))
+
+
+DEEDS = {"rebalance": _rebalance, "hang": _hang, "disconnect": _disconnect, "connect": _connect}
 
 
 def containers(cloud: Cloud) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from deployments.local.cloud import Cloud, ContainerInstance, Region, Task, now
-from deployments.local.ecs_agent import request_stop, task_description
+from deployments.local.ecs_agent import abandon, request_stop, task_description
 from deployments.local.ecs_scheduler import hosts, new_task, wish
 from deployments.local.placement import allows, place
 from deployments.local.refused import Refused
@@ -155,7 +155,7 @@ def _container_instance(region: Region, one: ContainerInstance) -> dict[str, Any
         "containerInstanceArn": one.arn,
         "ec2InstanceId": one.instance_id,
         "status": one.status,
-        "agentConnected": region.machines[one.instance_id].alive,
+        "agentConnected": one.connected,
         "registeredResources": _resources(one.cpu, one.memory),
         "remainingResources": _resources(one.cpu - cpu, one.memory - memory),
         "runningTasksCount": states.count("RUNNING"),
@@ -171,6 +171,32 @@ def _resources(cpu: int, memory: int) -> list[dict[str, Any]]:
         {"name": name, "type": "INTEGER", "integerValue": value}
         for name, value in (("CPU", cpu), ("MEMORY", memory))
     ]
+
+
+def deregister_container_instance(
+    cloud: Cloud, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """DeregisterContainerInstance.
+
+    On AWS the containers of a machine that lives on run on, and nobody knows of them any more;
+    here they end, so that nothing of them is left.
+
+    Raises:
+        Refused: When there is no such container instance, or it has tasks and `force` is not set.
+    """
+    one = _instance(region, cluster_name(region, params), params["containerInstance"])
+    if one is None:
+        text = "The referenced container instance was not found."
+        raise Refused("InvalidParameterException", text)
+    tasks = region.tasks_on(one.arn)
+    if tasks and not params.get("force"):
+        text = "Found running tasks on the instance."
+        raise Refused("InvalidParameterException", text)
+    shown = _container_instance(region, one) | {"status": "INACTIVE"}
+    for task in tasks:
+        abandon(cloud, task, "Container instance deregistration forced by user.")
+    del region.container_instances[one.arn]
+    return {"containerInstance": shown}
 
 
 def update_container_instances_state(
@@ -310,6 +336,7 @@ ACTIONS = {
     "DeleteCluster": delete_cluster,
     "ListContainerInstances": list_container_instances,
     "DescribeContainerInstances": describe_container_instances,
+    "DeregisterContainerInstance": deregister_container_instance,
     "UpdateContainerInstancesState": update_container_instances_state,
     "ListTasks": list_tasks,
     "DescribeTasks": describe_tasks,

@@ -1,114 +1,17 @@
-"""What the ECS agent does on every machine: register it, run its containers, stop them."""
+"""What the ECS agent does with its tasks: run their containers, look after them, stop them."""
 
 import hashlib
-import json
-import re
 import time
 import uuid
 from collections.abc import Callable
-from email import message_from_string
+from fnmatch import fnmatchcase
 from typing import Any
 
-from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.logs.exceptions import ResourceNotFoundException
 
-from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task, now
+from deployments.local.cloud import Cloud, Region, Task, now
 from deployments.local.containers import Container, ContainerError, image_environment
-from deployments.local.machines import user_data
 from deployments.local.settings import ACCOUNT_ID
-from tasks.machine_types import MachineType
-
-CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")
-
-
-def ecs_config(data: str) -> dict[str, str]:
-    """Return the settings that user data writes to `/etc/ecs/ecs.config`.
-
-    A script and a MIME multi-part archive of scripts are read, lines of a here-document and lines
-    of the form `echo NAME=VALUE >> /etc/ecs/ecs.config`.
-    """
-    message = message_from_string(data)
-    if message.is_multipart():
-        parts = [part.get_payload(decode=True) for part in message.walk()]
-        data = "\n".join(part.decode() for part in parts if isinstance(part, bytes))
-    if "/etc/ecs/ecs.config" not in data:
-        return {}
-    lines = [CONFIG_LINE.search(line) for line in data.splitlines()]
-    return {match[1]: _value(match[2]) for match in lines if match}
-
-
-def _value(text: str) -> str:
-    value = text.partition(">>")[0].strip()
-    if value[-1:] in ("'", '"') and value.count(value[-1]) % 2:
-        value = value[:-1]
-    return value
-
-
-def resources(instance_type: str) -> tuple[int, int]:
-    """Return CPU units and MiB of memory that an instance of a type registers.
-
-    The least that a real one may register: what fits here fits there (`tasks.machine_types`).
-    """
-    known = INSTANCE_TYPES[instance_type]
-    memory: int = known["MemoryInfo"]["SizeInMiB"]
-    machine = MachineType(instance_type, known["VCpuInfo"]["DefaultVCpus"], memory)
-    return machine.cpu_units, machine.registered_memory[0]
-
-
-def boot(cloud: Cloud, region: Region) -> None:
-    """Finish the boot of machines: run the user data, register with the cluster it names.
-
-    An agent whose cluster does not exist tries again, as the real one does.
-    """
-    for machine in region.machines.values():
-        if machine.booted or not machine.alive or time.monotonic() < machine.boots_at:
-            continue
-        machine.instance._state.name, machine.instance._state.code = "running", 16
-        config = ecs_config(user_data(machine))
-        cluster = region.ecs.clusters.get(config.get("ECS_CLUSTER", ""))
-        if "ECS_CLUSTER" in config and (cluster is None or cluster.status != "ACTIVE"):
-            continue
-        machine.booted = True
-        if cluster is not None:
-            _register(cloud, region, machine, cluster.name, config)
-
-
-def _register(
-    cloud: Cloud, region: Region, machine: Machine, cluster: str, config: dict[str, str]
-) -> None:
-    instance = machine.instance
-    machine.drains_on_notice = config.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
-    cpu, memory = resources(instance.instance_type)
-    one = ContainerInstance(
-        arn=region.arn("container-instance", cluster, uuid.uuid4().hex),
-        cluster=cluster,
-        instance_id=instance.id,
-        cpu=cpu,
-        memory=memory,
-        attributes={
-            "ecs.ami-id": instance.image_id,
-            "ecs.availability-zone": instance.availability_zone,
-            "ecs.instance-type": instance.instance_type,
-            "ecs.os-type": "linux",
-            **json.loads(config.get("ECS_INSTANCE_ATTRIBUTES", "{}")),
-        },
-    )
-    region.container_instances[one.arn] = one
-    cloud.tell("registered", instance_id=instance.id, cluster=cluster)
-
-
-def watch_machines(cloud: Cloud, region: Region) -> None:
-    """Drain machines that have a notice; end the containers of machines that are gone."""
-    for one in list(region.container_instances.values()):
-        machine = region.machines[one.instance_id]
-        if machine.ends_at is not None and machine.drains_on_notice and one.status == "ACTIVE":
-            one.status = "DRAINING"
-            cloud.tell("draining", instance_id=one.instance_id)
-        if not machine.alive:
-            for task in region.tasks_on(one.arn):
-                lose(task, one.instance_id)
-            del region.container_instances[one.arn]
-            cloud.tell("deregistered", instance_id=one.instance_id)
 
 
 def lose(task: Task, instance_id: str) -> None:
@@ -121,12 +24,26 @@ def lose(task: Task, instance_id: str) -> None:
         task.container.end()
 
 
+def abandon(cloud: Cloud, task: Task, reason: str) -> None:
+    """Stop a task whose container instance ECS forgets."""
+    if task.container is not None:
+        task.container.end()
+    task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", "UserInitiated", reason
+    _stopped(cloud, task, None)
+
+
 def request_stop(task: Task, code: str, reason: str) -> None:
-    """Ask for the end of a task: SIGTERM now, SIGKILL after the container's stop timeout."""
+    """Ask for the end of a task; its agent, once it is connected, signals the container."""
     if task.desired_status == "STOPPED":
         return
     task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", code, reason
     task.stopping_at = now()
+    if task.host.connected:
+        signal(task)
+
+
+def signal(task: Task) -> None:
+    """Send SIGTERM now, and SIGKILL after the container's stop timeout."""
     task.kill_at = time.monotonic() + task.container_definition.get("stopTimeout", 30)
     if task.container is not None:
         task.container.terminate()
@@ -136,7 +53,7 @@ def start_tasks(cloud: Cloud, region: Region) -> list[Task]:
     """Start the containers of placed tasks; return the tasks that could not start."""
     failed = []
     for task in region.tasks():
-        if task.last_status != "PENDING":
+        if task.last_status != "PENDING" or not task.host.connected:
             continue
         if task.desired_status == "STOPPED":
             _stopped(cloud, task, None)
@@ -145,7 +62,7 @@ def start_tasks(cloud: Cloud, region: Region) -> list[Task]:
             _start(cloud, region, task)
         except ContainerError as error:
             task.desired_status, task.stop_code = "STOPPED", "TaskFailedToStart"
-            task.stopped_reason = str(error)
+            task.stopped_reason = task.container_reason = str(error)
             _stopped(cloud, task, None)
             failed.append(task)
     return failed
@@ -154,9 +71,13 @@ def start_tasks(cloud: Cloud, region: Region) -> list[Task]:
 def _start(cloud: Cloud, region: Region, task: Task) -> None:
     settings = cloud.settings
     folder = settings.root / "containers" / task.id
-    instance_id = region.container_instances[task.container_instance_arn].instance_id
+    instance_id = task.host.instance_id
     definition = task.container_definition
+    _pull(cloud, definition["image"])
+    task.number = cloud.number("task")
     command = [str(settings.worker_python), *settings.container_command]
+    if code := cloud.chaos.chosen("exits", task.number):
+        command = ["/bin/sh", "-c", f"exit {code}"]
     environment = {
         **image_environment(settings.worker_python, folder),
         **{one["name"]: one["value"] for one in definition.get("environment", [])},
@@ -165,6 +86,20 @@ def _start(cloud: Cloud, region: Region, task: Task) -> None:
     task.container = Container(command, environment, folder, log_driver(region, task))
     task.last_status, task.started_at = "RUNNING", now()
     cloud.tell("task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid)
+
+
+def _pull(cloud: Cloud, image: str) -> None:
+    """Pull an image: nothing to do, unless it is one that cannot be pulled.
+
+    Source: "CannotPullContainer task errors in Amazon ECS" in the Amazon ECS Developer Guide.
+    """
+    if any(fnmatchcase(image, one) for one in cloud.chaos.unpullable):
+        name = image.rpartition(":")[0] or image
+        raise ContainerError(
+            "CannotPullContainerError: Error response from daemon: pull access denied for "
+            f"{name}, repository does not exist or may require 'docker login': "
+            "denied: requested access to the resource is denied"
+        )
 
 
 def agent_environment(cloud: Cloud, task: Task, instance_id: str) -> dict[str, str]:
@@ -226,7 +161,7 @@ def watch_tasks(cloud: Cloud, region: Region) -> list[Task]:
     """Look after running containers; return the tasks that stopped without being asked to."""
     failed = []
     for task in region.tasks():
-        if task.container is None or task.last_status == "STOPPED":
+        if task.container is None or task.last_status == "STOPPED" or not task.host.connected:
             continue
         code = task.container.exit_code()
         if code is None:
@@ -279,6 +214,7 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
         "cpu": str(task.cpu),
         "memory": str(task.memory),
         "exitCode": task.exit_code,
+        "reason": task.container_reason or None,
         "runtimeId": task.id,
     }
     shown = {
@@ -300,7 +236,7 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
         "stoppedAt": task.stopped_at,
         "stopCode": task.stop_code or None,
         "stoppedReason": task.stopped_reason or None,
-        "connectivity": "CONNECTED",
+        "connectivity": "CONNECTED" if task.host.connected else "DISCONNECTED",
         "tags": task.tags,
     }
     return _without_none(shown)

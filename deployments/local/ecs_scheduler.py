@@ -11,7 +11,7 @@ from deployments.local.cloud import Cloud, Region, Service, Task, now
 from deployments.local.ecs_agent import request_stop
 from deployments.local.placement import Host, Wish, place
 
-QUICK_SECONDS = 10.0
+RESTART_SECONDS = 0.5  # the scheduler takes some seconds on AWS
 LONGEST_BACK_OFF = 60.0
 STOPPED_TASKS_KEPT = timedelta(hours=1)
 
@@ -34,7 +34,7 @@ def hosts(region: Region, cluster: str, group: str = "") -> list[Host]:
     """Return the container instances that take new tasks, with what is left on them."""
     found = []
     for one in region.container_instances.values():
-        if one.cluster != cluster or one.status != "ACTIVE":
+        if one.cluster != cluster or one.status != "ACTIVE" or not one.connected:
             continue
         tasks = region.tasks_on(one.arn)
         found.append(
@@ -76,6 +76,7 @@ def new_task(
         container_instance_arn=host,
         group=group,
         started_by=started_by,
+        host=region.container_instances[host],
         cpu=cpu,
         memory=memory,
     )
@@ -104,17 +105,19 @@ def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
 
 
 def _back_off(service: Service, ended: Sequence[Task]) -> None:
-    """Delay the next start after failures in quick succession.
+    """Delay the next start after tasks that never ran.
 
-    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide. The delay
-    doubles; it is shorter here than on AWS, where it goes up to 27 minutes.
+    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide: tasks that stop
+    after they were RUNNING, however soon, are replaced without delay. The delay doubles; it is
+    shorter here than on AWS, where it goes up to 27 minutes.
     """
     for task in ended:
-        ran = (task.stopped_at or now()) - (task.started_at or now())
-        service.failures = service.failures + 1 if ran.total_seconds() < QUICK_SECONDS else 0
-        if service.failures:
-            delay = min(0.25 * 2**service.failures, LONGEST_BACK_OFF)
-            service.next_start = time.monotonic() + delay
+        if task.started_at is not None:
+            service.failures, service.next_start = 0, time.monotonic() + RESTART_SECONDS
+            continue
+        service.failures += 1
+        delay = min(0.25 * 2**service.failures, LONGEST_BACK_OFF)
+        service.next_start = time.monotonic() + delay
         if service.failures == 5:
             service.tell("is unable to consistently start tasks successfully.")
 

@@ -51,8 +51,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
     parser.add_argument("--notice-seconds", type=float, default=Settings.notice_seconds)
     parser.add_argument("--metric-seconds", type=float, default=Settings.metric_seconds)
     parser.add_argument("--shutdown-seconds", type=float, default=Settings.shutdown_seconds)
+    parser.add_argument("--retry-seconds", type=float, default=Settings.retry_seconds)
     parser.add_argument("--terminated-seconds", type=float, default=Settings.terminated_seconds)
-    parser.add_argument("--alarm-speed", type=float, default=Settings.alarm_speed)
+    parser.add_argument("--speed", type=float, default=Settings.speed)
     parser.add_argument(
         "--chaos", type=Chaos.model_validate_json, default=Chaos(), help="switches, as JSON"
     )

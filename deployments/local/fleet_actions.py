@@ -6,7 +6,15 @@ from moto.ec2.utils import convert_tag_spec
 
 from deployments.local.cloud import Cloud, Region, now
 from deployments.local.fleet_keeper import close
-from deployments.local.fleets import EC2_FLEET, Fleet, LaunchSpec, new_fleet_id
+from deployments.local.fleets import (
+    EC2_FLEET,
+    ERROR,
+    INSTANCE_CHANGE,
+    REQUEST_CHANGE,
+    Fleet,
+    LaunchSpec,
+    new_fleet_id,
+)
 from deployments.local.refused import Refused
 
 KEPT = (
@@ -22,6 +30,13 @@ KEPT = (
     "ValidFrom",
     "ValidUntil",
 )
+
+# What DescribeFleetHistory may be asked for (FleetEventType), in the words of its answers.
+EVENT_FILTERS = {
+    "fleet-change": REQUEST_CHANGE,
+    "instance-change": INSTANCE_CHANGE,
+    "service-error": ERROR,
+}
 
 # The filters of DescribeFleets: there is none for tags.
 FILTERS = {
@@ -60,12 +75,26 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
         terminates_excess=params.get("ExcessCapacityTerminationPolicy") != "no-termination",
         terminates_at_expiry=params.get("TerminateInstancesWithExpiration", False),
         valid_until=params.get("ValidUntil"),
+        **rebalancing(options.get("MaintenanceStrategies", {})),
         created_at=now(),
     )
     region.fleets[fleet.id] = fleet
     region.ec2.create_tags([fleet.id], tags.get("fleet", {}))
-    fleet.record(now(), EC2_FLEET.request_change, "submitted")
+    fleet.record(now(), REQUEST_CHANGE, "submitted")
     return {"FleetId": fleet.id}
+
+
+def rebalancing(strategies: dict[str, Any]) -> dict[str, Any]:
+    """Return how a fleet replaces machines that a rebalance is recommended for.
+
+    Source: FleetSpotCapacityRebalanceRequest and SpotCapacityRebalance in the Amazon EC2 API
+    Reference.
+    """
+    strategy = strategies.get("CapacityRebalance", {})
+    return {
+        "rebalances": bool(strategy),
+        "termination_delay": strategy.get("TerminationDelay"),
+    }
 
 
 def on_demand_target(capacity: dict[str, Any]) -> int:
@@ -112,6 +141,8 @@ def _template_spec(data: dict[str, Any]) -> LaunchSpec:
         public_ip=interface.get("AssociatePublicIpAddress"),
         tags=convert_tag_spec(data.get("TagSpecifications", [])),
         weight=float(data.get("WeightedCapacity", 1)),
+        zone=data.get("AvailabilityZone") or data.get("Placement", {}).get("AvailabilityZone"),
+        max_price=float(data["MaxPrice"]) if data.get("MaxPrice") else None,
     )
 
 
@@ -174,11 +205,12 @@ def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
     """Return the live instances of a fleet as both kinds of fleets describe them."""
     found = []
     for instance_id in fleet.instances:
-        if not region.machines[instance_id].alive:
+        machine = region.machines.get(instance_id)
+        if machine is None or not machine.alive:
             continue
         one = {
             "InstanceId": instance_id,
-            "InstanceType": region.machines[instance_id].instance.instance_type,
+            "InstanceType": machine.instance.instance_type,
             "InstanceHealth": "healthy",
         }
         if instance_id in fleet.spot_requests:
@@ -212,7 +244,7 @@ def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
         fleet.config["TargetCapacitySpecification"] = capacity
         fleet.target = capacity["TotalTargetCapacity"]
         fleet.on_demand_target = min(on_demand_target(capacity), fleet.target)
-    fleet.state, fleet.failed = "modifying", False
+    fleet.modify(now())
     return {"Return": True}
 
 
@@ -245,7 +277,8 @@ def _deletion_error(fleet_id: str, code: str) -> dict[str, Any]:
 def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """DescribeFleetHistory."""
     fleet = find(region, params["FleetId"])
-    return {"FleetId": fleet.id, **history(fleet, params)}
+    kind = EVENT_FILTERS.get(params.get("EventType", ""))
+    return {"FleetId": fleet.id, **history(fleet, {**params, "EventType": kind})}
 
 
 def history(fleet: Fleet, params: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,15 @@
 """Keeps fleets at their target: one look at every fleet, a tick."""
 
+import json
+import time
+
 from moto.core.exceptions import ServiceException
 
+from deployments.local.capacity import Lack, lack, tell_halt, tell_lack
 from deployments.local.cloud import Cloud, Region, now
-from deployments.local.fleets import Fleet, LaunchSpec
+from deployments.local.fleets import ERROR, INSTANCE_CHANGE, REQUEST_CHANGE, Fleet, LaunchSpec
 from deployments.local.machines import KNOWN_TYPES, launch
+from deployments.local.subnets import zone_of
 
 
 def keep_fleets(cloud: Cloud, region: Region) -> None:
@@ -14,12 +19,14 @@ def keep_fleets(cloud: Cloud, region: Region) -> None:
         _expire(region, fleet)
         if fleet.state == "submitted":
             fleet.state = "active"
-            fleet.record(now(), fleet.flavour.request_change, "active")
+            fleet.record(now(), REQUEST_CHANGE, "active")
         if fleet.state == "modifying":
             fleet.state = "active"
-            fleet.record(now(), fleet.flavour.request_change, "modify_succeeded")
+            fleet.record(now(), REQUEST_CHANGE, "modify_succeeded")
         _end_excess(region, fleet)
+        _rebalance(region, fleet)
         _launch_missing(cloud, region, fleet)
+        _end_replaced(cloud, region, fleet)
         if not fleet.open and not fleet.instances:
             fleet.state = fleet.flavour.gone
 
@@ -27,7 +34,7 @@ def keep_fleets(cloud: Cloud, region: Region) -> None:
 def close(region: Region, fleet: Fleet, terminate: bool) -> None:
     """Delete or cancel a fleet, with its instances or without them."""
     fleet.state = fleet.flavour.gone_terminating if terminate else fleet.flavour.gone_running
-    fleet.record(now(), fleet.flavour.request_change, fleet.state)
+    fleet.record(now(), REQUEST_CHANGE, fleet.state)
     if terminate and fleet.instances:
         region.ec2.terminate_instances(list(fleet.instances))
         _forget_lost(region, fleet)
@@ -35,57 +42,111 @@ def close(region: Region, fleet: Fleet, terminate: bool) -> None:
 
 def _forget_lost(region: Region, fleet: Fleet) -> None:
     for instance_id in list(fleet.instances):
-        if not region.machines[instance_id].alive:
-            del fleet.instances[instance_id]
-            fleet.on_demand.discard(instance_id)
-            fleet.record(now(), fleet.flavour.instance_change, "terminated", instance=instance_id)
+        machine = region.machines.get(instance_id)
+        if machine is not None and machine.alive:
+            continue
+        del fleet.instances[instance_id]
+        fleet.on_demand.discard(instance_id)
+        fleet.leaving.pop(instance_id, None)
+        fleet.record(now(), INSTANCE_CHANGE, "terminated", instance=instance_id)
 
 
 def _expire(region: Region, fleet: Fleet) -> None:
     if fleet.open and fleet.valid_until is not None and now() >= fleet.valid_until:
-        fleet.record(now(), fleet.flavour.request_change, "expired")
+        fleet.record(now(), REQUEST_CHANGE, "expired")
         close(region, fleet, fleet.terminates_at_expiry)
 
 
 def _end_excess(region: Region, fleet: Fleet) -> None:
     excess = fleet.excess()
+    for instance_id in excess:
+        fleet.record(now(), INSTANCE_CHANGE, "termination_notified", instance=instance_id)
     if excess:
         region.ec2.terminate_instances(excess)
         _forget_lost(region, fleet)
 
 
 def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
+    """Launch what is missing; pools that gave no machine are left alone for a time."""
     if not fleet.shortfall() or fleet.failed:
         return
     sub_type, text = fleet.configuration_error(KNOWN_TYPES)
     if sub_type:
         fleet.failed = True
-        fleet.record(now(), fleet.flavour.error, sub_type, text)
+        fleet.record(now(), ERROR, sub_type, text)
         return
+    start = time.monotonic()
     usable = fleet.usable(KNOWN_TYPES)
-    while fleet.shortfall() and not fleet.failed:
-        spec = usable[fleet.launches % len(usable)] if fleet.diversified else usable[0]
-        _launch_one(cloud, region, fleet, spec)
+    tried = [spec for spec in usable if start >= fleet.retry_at.get(spec.pool, 0.0)]
+    reasons: list[Lack] = []
+    while fleet.shortfall() and tried and not fleet.failed:
+        spec = tried[fleet.launches % len(tried)] if fleet.diversified else tried[0]
+        reason = _launch_one(cloud, region, fleet, spec)
+        if reason is not None:
+            reasons.append(reason)
+            tried = [one for one in tried if one.pool != spec.pool]
+            fleet.retry_at[spec.pool] = start + cloud.settings.retry_seconds
+            tell_lack(fleet, spec, zone_of(region, spec), reason)
+    if reasons and not tried:
+        tell_halt(fleet, reasons)
 
 
-def _launch_one(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec) -> None:
+def _launch_one(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec) -> Lack | None:
+    """Launch a machine; return why there is none."""
     spot = fleet.fulfilled_on_demand >= fleet.on_demand_target
+    reason = lack(cloud, region, fleet, spec, spot)
+    if reason is not None:
+        return reason
     try:
         instance_id = launch(cloud, region, fleet, spec, spot)
     except ServiceException as error:
         fleet.failed = True
         text = f"{error.code}: {error.message}"
-        fleet.record(now(), fleet.flavour.error, "spotFleetRequestConfigurationInvalid", text)
-        return
+        fleet.record(now(), ERROR, "spotFleetRequestConfigurationInvalid", text)
+        return None
     fleet.instances[instance_id] = spec.weight
     fleet.launches += 1
     fleet.placed += spec.weight
+    fleet.troubled = False
     if not spot:
         fleet.on_demand.add(instance_id)
-    fleet.record(
-        now(),
-        fleet.flavour.instance_change,
-        "launched",
-        f'{{"instanceType":"{spec.instance_type}","image":"{spec.image_id}"}}',
-        instance_id,
-    )
+    if region.machines[instance_id].fails:
+        fleet.retry_at[spec.pool] = time.monotonic() + cloud.settings.retry_seconds
+    what = {
+        "instanceType": spec.instance_type,
+        "image": spec.image_id,
+        "productDescription": "Linux/UNIX",
+        "availabilityZone": zone_of(region, spec),
+    }
+    text = json.dumps(what, separators=(",", ":"))
+    fleet.record(now(), INSTANCE_CHANGE, "launched", text, instance_id)
+    return None
+
+
+def _rebalance(region: Region, fleet: Fleet) -> None:
+    """Have the machines replaced for which a rebalance is recommended.
+
+    Source: "Capacity Rebalancing" in the Amazon EC2 User Guide: the replacement is launched ahead
+    of the interruption, so that the fleet is above its target for a time.
+    """
+    if not fleet.rebalances or fleet.state != "active":
+        return
+    for instance_id in fleet.instances:
+        if region.machines[instance_id].recommended_at is not None:
+            fleet.leaving.setdefault(instance_id, None)
+
+
+def _end_replaced(cloud: Cloud, region: Region, fleet: Fleet) -> None:
+    """End replaced machines when the termination delay is over (`launch-before-terminate`)."""
+    if fleet.termination_delay is None or fleet.shortfall():
+        return
+    over: list[str] = []
+    delay = fleet.termination_delay / cloud.settings.speed
+    for instance_id, ends_at in fleet.leaving.items():
+        if ends_at is None:
+            fleet.leaving[instance_id] = time.monotonic() + delay
+        elif time.monotonic() >= ends_at:
+            over.append(instance_id)
+    if over:
+        region.ec2.terminate_instances(over)
+        _forget_lost(region, fleet)

@@ -33,28 +33,26 @@ class Flavour:
     gone_running: str
     gone_terminating: str
     gone: str
-    request_change: str
-    instance_change: str
-    error: str
     tag: str
 
+
+# The event types of both. For EC2 Fleet the API's own list (FleetEventType) names others, but the
+# examples of "Describe your EC2 Fleet" in the Amazon EC2 User Guide and of the AWS CLI show these.
+REQUEST_CHANGE = "fleetRequestChange"
+INSTANCE_CHANGE = "instanceChange"
+ERROR = "error"
+INFORMATION = "information"
 
 EC2_FLEET = Flavour(
     gone_running="deleted_running",
     gone_terminating="deleted_terminating",
     gone="deleted",
-    request_change="fleet-change",
-    instance_change="instance-change",
-    error="service-error",
     tag="aws:ec2:fleet-id",
 )
 SPOT_FLEET = Flavour(
     gone_running="cancelled_running",
     gone_terminating="cancelled_terminating",
     gone="cancelled",
-    request_change="fleetRequestChange",
-    instance_change="instanceChange",
-    error="error",
     tag="aws:ec2spot:fleet-request-id",
 )
 
@@ -74,6 +72,13 @@ class LaunchSpec:
     public_ip: bool | None = None
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     weight: float = 1.0
+    zone: str | None = None
+    max_price: float | None = None
+
+    @property
+    def pool(self) -> tuple[str, str]:
+        """What capacity is told by: machine type and place."""
+        return self.instance_type, self.subnet_id or self.zone or ""
 
     def error(self, known_types: Collection[str]) -> str:
         """Say why no instance can be launched from this, or return an empty text.
@@ -105,6 +110,13 @@ class Fleet:
         instances: Weight of every live instance by its id, in the order of launch.
         on_demand: The ids of those that are not Spot.
         placed: Capacity asked for so far; what a fleet of type `request` goes by.
+        retry_at: Monotonic time before which a pool that gave no machine is not tried again.
+        troubled: Whether an error of its history stands.
+        leaving: The instances that get a replacement, since a rebalance was recommended; with the
+            monotonic time at which they are ended, once the replacement was launched.
+        rebalances: Whether Capacity Rebalancing is on.
+        termination_delay: Seconds from the launch of a replacement to the end of the instance that
+            it replaces; None: that goes on.
     """
 
     id: str
@@ -127,12 +139,22 @@ class Fleet:
     instances: dict[str, float] = field(default_factory=dict)
     on_demand: set[str] = field(default_factory=set)
     spot_requests: dict[str, str] = field(default_factory=dict)
+    retry_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    troubled: bool = False
+    leaving: dict[str, float | None] = field(default_factory=dict)
+    rebalances: bool = False
+    termination_delay: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def fulfilled(self) -> float:
         """Capacity of the live instances."""
         return sum(self.instances.values())
+
+    @property
+    def staying(self) -> float:
+        """Capacity of the live instances that are not being replaced."""
+        return sum(self.instances[one] for one in self.instances if one not in self.leaving)
 
     @property
     def fulfilled_on_demand(self) -> float:
@@ -147,11 +169,17 @@ class Fleet:
     @property
     def activity(self) -> str:
         """ActivityStatus as DescribeFleets and DescribeSpotFleetRequests give it."""
-        if self.failed:
+        if self.failed or (self.troubled and self.shortfall()):
             return "error"
         if self.fulfilled > self.target:
             return "pending_termination" if self.terminates_excess else "fulfilled"
         return "fulfilled" if self.fulfilled >= self.target else "pending_fulfillment"
+
+    def modify(self, time: datetime) -> None:
+        """Begin to follow changed parameters; pools that gave no machine are tried again."""
+        self.state, self.failed, self.troubled = "modifying", False, False
+        self.retry_at.clear()
+        self.record(time, REQUEST_CHANGE, "modify_in_progress")
 
     def record(
         self, time: datetime, kind: str, sub_type: str, text: str = "", instance: str = ""
@@ -179,16 +207,16 @@ class Fleet:
 
     def shortfall(self) -> float:
         """Return the capacity that is to be launched."""
-        have = self.fulfilled if self.keeps else self.placed
+        have = self.staying if self.keeps else self.placed
         return max(0.0, self.target - have) if self.state == "active" else 0.0
 
     def excess(self) -> list[str]:
         """Return the instances, newest first, that are to be ended to come down to the target."""
         chosen: list[str] = []
-        over = self.fulfilled - self.target
+        over = self.staying - self.target
         if self.state != "active" or not self.terminates_excess or not self.keeps:
             return chosen
-        for instance_id in reversed(self.instances):
+        for instance_id in reversed([one for one in self.instances if one not in self.leaving]):
             weight = self.instances[instance_id]
             if weight <= over:
                 chosen.append(instance_id)

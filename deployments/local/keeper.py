@@ -5,10 +5,12 @@ import threading
 import time
 
 from deployments.local.cloud import Cloud, Region
-from deployments.local.ecs_agent import boot, start_tasks, watch_machines, watch_tasks
+from deployments.local.disorder import disturb
+from deployments.local.ecs_agent import start_tasks, watch_tasks
+from deployments.local.ecs_hosts import boot, watch_machines
 from deployments.local.ecs_scheduler import run_services
 from deployments.local.fleet_keeper import keep_fleets
-from deployments.local.machines import adopt_all, end_interrupted
+from deployments.local.machines import adopt_all, end_interrupted, fail_launches, forget_terminated
 from deployments.local.queue_metrics import measure_queues
 
 log = logging.getLogger(__name__)
@@ -17,13 +19,16 @@ log = logging.getLogger(__name__)
 def tick(cloud: Cloud, region: Region) -> None:
     """Look once at everything of a region, from the machines to the services."""
     adopt_all(cloud, region)
+    disturb(cloud, region)
     end_interrupted(cloud, region)
+    fail_launches(cloud, region)
     keep_fleets(cloud, region)
     boot(cloud, region)
     watch_machines(cloud, region)
     failed = watch_tasks(cloud, region)
     run_services(cloud, region, [*failed, *start_tasks(cloud, region)])
     measure_queues(cloud, region)
+    forget_terminated(cloud, region)
 
 
 def keep(cloud: Cloud, end: threading.Event) -> None:

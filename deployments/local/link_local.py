@@ -1,9 +1,9 @@
 """What an instance or a container finds at a link-local address on AWS.
 
-Sources: "Use the Instance Metadata Service to access instance metadata" and "Spot Instance
-interruption notices" in the Amazon EC2 User Guide; "Amazon ECS task metadata endpoint version 4",
-"Amazon ECS task IAM role" and "Amazon ECS task scale-in protection endpoint" in the Amazon ECS
-Developer Guide.
+Sources: "Use the Instance Metadata Service to access instance metadata", "Spot Instance
+interruption notices" and "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide;
+"Amazon ECS task metadata endpoint version 4", "Amazon ECS task IAM role" and "Amazon ECS task
+scale-in protection endpoint" in the Amazon ECS Developer Guide.
 """
 
 import json
@@ -72,6 +72,8 @@ def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str |
         return json.dumps({"action": "terminate", "time": stamp(machine.interruption_at)})
     if path == "meta-data/spot/termination-time" and machine.interruption_at is not None:
         return stamp(machine.interruption_at)
+    if path == "meta-data/events/recommendations/rebalance" and machine.recommended_at is not None:
+        return json.dumps({"noticeTime": stamp(machine.recommended_at)})
     if path == "dynamic/instance-identity/document":
         document = {
             "accountId": ACCOUNT_ID,

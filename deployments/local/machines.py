@@ -1,24 +1,32 @@
 """Instances: launched by fleets, booted, interrupted, gone."""
 
+import copy
 import time
 import uuid
 from datetime import timedelta
 from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.models.instances import Instance
 
 from deployments.local.cloud import Cloud, Machine, Region, now
 from deployments.local.fleets import Fleet, LaunchSpec
+from deployments.local.subnets import subnet_of
 
 KNOWN_TYPES = frozenset(INSTANCE_TYPES)
 
+# "Instance terminates immediately" and StateReason in the Amazon EC2 User Guide and API Reference.
+LAUNCH_ERRORS = {
+    "Client.InternalError": "Client error on launch",
+    "Client.InvalidSnapshot.NotFound": "The specified snapshot was not found",
+    "Client.VolumeLimitExceeded": "Volume limit exceeded",
+    "Server.InsufficientInstanceCapacity": "Insufficient capacity to satisfy instance request",
+    "Server.InternalError": "Internal error on launch",
+}
+
 
 def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> str:
-    """Launch one instance for a fleet; return its id.
-
-    Subnets and groups that this account does not have stand for those of the user's own account:
-    the instance then comes up in the default subnet.
-    """
+    """Launch one instance for a fleet; return its id."""
     reservation = region.ec2.run_instances(
         image_id=spec.image_id,
         count=1,
@@ -26,7 +34,7 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
         security_group_names=[],
         instance_type=spec.instance_type,
         is_instance_type_default=False,
-        subnet_id=_subnet(region, spec.subnet_id),
+        subnet_id=str(subnet_of(region, spec).id),
         key_name=spec.key_name,
         region_name=region.name,
         lifecycle="spot" if spot else None,
@@ -48,13 +56,6 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
     return str(instance.id)
 
 
-def _subnet(region: Region, wanted: str | None) -> str:
-    if wanted in {subnet.id for subnet in region.ec2.describe_subnets()}:
-        return str(wanted)
-    defaults = region.ec2.get_default_subnets()
-    return str(defaults[min(defaults)].id)
-
-
 def _volumes(spec: LaunchSpec) -> dict[str, Any]:
     # The snapshots of an image belong to it; there are none here, so volumes come up empty.
     devices = [
@@ -69,7 +70,10 @@ def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
     """Take an instance up that is not known yet: it boots."""
     if instance.id not in region.machines and instance.state in ("pending", "running"):
         boots_at = time.monotonic() + cloud.settings.boot_seconds
-        region.machines[instance.id] = Machine(instance, boots_at)
+        number = cloud.number("machine")
+        fails = cloud.chaos.chosen("launch_errors", number)
+        one = Machine(instance, boots_at, number=number, fails=fails)
+        region.machines[instance.id] = one
 
 
 def adopt_all(cloud: Cloud, region: Region) -> None:
@@ -97,11 +101,76 @@ def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = Non
     cloud.tell("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
 
 
+def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
+    """Tell a Spot instance that it is at an elevated risk of interruption.
+
+    Source: "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide.
+    """
+    if machine.recommended_at is None:
+        machine.recommended_at = now()
+        cloud.tell("rebalance-recommendation", instance_id=machine.instance.id)
+
+
 def end_interrupted(cloud: Cloud, region: Region) -> None:
     """End the instances whose notice has run out."""
     for machine in region.machines.values():
         if machine.alive and machine.ends_at is not None and time.monotonic() >= machine.ends_at:
-            region.ec2.terminate_instances([machine.instance.id])
-            machine.instance.state_reason.code = "Server.SpotInstanceTermination"
-            machine.instance.state_reason.message = "Server.SpotInstanceTermination: interrupted"
+            _end(region, machine, "Server.SpotInstanceTermination", "Spot instance termination")
             cloud.tell("interrupted", instance_id=machine.instance.id)
+
+
+def fail_launches(cloud: Cloud, region: Region) -> None:
+    """End the instances whose launch fails: from pending to terminated, with the reason.
+
+    Source: "Troubleshoot Amazon EC2 instance launch issues" (instance terminates immediately) in
+    the Amazon EC2 User Guide.
+    """
+    for machine in region.machines.values():
+        if machine.fails and machine.alive and not machine.booted:
+            _end(region, machine, machine.fails, LAUNCH_ERRORS.get(machine.fails, "Launch failed"))
+            cloud.tell("launch-failed", instance_id=machine.instance.id, code=machine.fails)
+
+
+def _end(region: Region, machine: Machine, code: str, text: str) -> None:
+    """Terminate an instance that nobody asked to: the state transition has no time then."""
+    region.ec2.terminate_instances([machine.instance.id])
+    machine.instance.state_reason.code = code
+    machine.instance.state_reason.message = f"{code}: {text}"
+    machine.instance._reason = code
+
+
+def forget_terminated(cloud: Cloud, region: Region) -> None:
+    """Forget instances some time after their end; DescribeInstances shows them until then.
+
+    Source: "Terminate Amazon EC2 instances" in the Amazon EC2 User Guide: for a short while after
+    its end, about an hour, an instance is still visible.
+    """
+    gone = set()
+    for machine in region.machines.values():
+        if machine.instance.state == "terminated":
+            machine.ended_at = machine.ended_at or time.monotonic()
+            if time.monotonic() - machine.ended_at >= cloud.settings.terminated_seconds:
+                gone.add(machine.instance.id)
+    if not gone:
+        return
+    for reservation_id, reservation in list(region.ec2.reservations.items()):
+        left = [one for one in reservation.instances if one.id not in gone]
+        reservation.instances = left
+        if not left:
+            del region.ec2.reservations[reservation_id]
+    for instance_id in gone:
+        del region.machines[instance_id]
+
+
+def replace() -> None:
+    """Let moto's instances end once: a second TerminateInstances changes nothing on AWS."""
+    original = Instance.terminate
+
+    def terminate(self: Any) -> Any:
+        if self.state == "terminated":
+            return copy.copy(self._state)
+        before = original(self)
+        self._reason = self._reason.replace(" UTC)", " GMT)")
+        return before
+
+    setattr(Instance, "terminate", terminate)  # noqa: B010 - a plain assignment is no type

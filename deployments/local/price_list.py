@@ -5,42 +5,103 @@ moto tells made-up spot prices and has no price list and no quotas of vCPUs.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
 from deployments.local.account import DEFAULT_QUOTA, Account
-from deployments.local.cloud import Cloud, Region
+from deployments.local.chaos import in_pool
+from deployments.local.cloud import Cloud, Region, now
 
+KEPT = timedelta(days=90)
+FILTERS = {
+    "availability-zone": "AvailabilityZone",
+    "instance-type": "InstanceType",
+    "product-description": "ProductDescription",
+}
 PAGE = 100  # GetProducts: at most so many a page (AWS Price List API Reference)
 
 
 def describe_spot_price_history(
     cloud: Cloud, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """DescribeSpotPriceHistory: the changes in the window, and the last one before it."""
-    since, until = params.get("StartTime"), params.get("EndTime")
-    types = params.get("InstanceTypes") or []
+    """DescribeSpotPriceHistory: the changes in the window, and the last one before it.
+
+    Source: DescribeSpotPriceHistory in the Amazon EC2 API Reference: the last change before the
+    start is the price at the start; the newest comes first; 90 days are kept.
+    """
+    oldest = now() - KEPT
+    since = max(params.get("StartTime", oldest), oldest)
+    until = params.get("EndTime")
     found: list[dict[str, Any]] = []
     earlier: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in sorted(cloud.account.spot, key=lambda one: str(one["at"])):
-        at = datetime.fromisoformat(one["at"]).astimezone(UTC).replace(tzinfo=None)
-        if (types and one["machine_type"] not in types) or (until is not None and at > until):
+    prices = [one for one in _spot_prices(cloud, region, params) if _asked_for(one, params)]
+    for price in sorted(prices, key=lambda one: one["Timestamp"]):
+        if until is not None and price["Timestamp"] > until:
             continue
-        price = {
-            "InstanceType": one["machine_type"],
-            "ProductDescription": "Linux/UNIX",
-            "SpotPrice": f"{one['usd']:.6f}",
-            "AvailabilityZone": one["zone"],
-            "Timestamp": at,
-        }
-        if since is not None and at < since:
-            earlier[(one["machine_type"], one["zone"])] = price
+        if price["Timestamp"] < since:
+            earlier[(price["InstanceType"], price["AvailabilityZone"])] = price
         else:
             found.append(price)
     newest_first = [*earlier.values(), *found][::-1]
     return {"SpotPriceHistory": newest_first}
+
+
+def _spot_prices(
+    cloud: Cloud, region: Region, params: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Every price ever told, and from when it was switched on, the one that is."""
+    for one in cloud.account.spot:
+        yield _price(one["machine_type"], one["zone"], _time(one), float(one["usd"]))
+    if not cloud.chaos.spot_price:
+        return
+    known = {one["machine_type"] for one in cloud.account.spot}
+    for machine_type in params.get("InstanceTypes") or sorted(known):
+        for zone in region.ec2.get_default_subnets():
+            for pool, usd in cloud.chaos.spot_price.items():
+                if in_pool(pool, machine_type, zone):
+                    yield _price(machine_type, zone, cloud.chaos_at, usd)
+                    break
+
+
+def _price(machine_type: str, zone: str, at: datetime, usd: float) -> dict[str, Any]:
+    return {
+        "InstanceType": machine_type,
+        "ProductDescription": "Linux/UNIX",
+        "SpotPrice": f"{usd:.6f}",
+        "AvailabilityZone": zone,
+        "Timestamp": at,
+    }
+
+
+def _asked_for(price: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    zone = params.get("AvailabilityZone")
+    wanted = {
+        "InstanceType": params.get("InstanceTypes"),
+        "ProductDescription": params.get("ProductDescriptions"),
+        "AvailabilityZone": [zone] if zone else None,
+    }
+    for one in params.get("Filters", []):
+        wanted[FILTERS[one["Name"]]] = one["Values"]
+    return all(not values or price[key] in values for key, values in wanted.items())
+
+
+def spot_price(cloud: Cloud, machine_type: str, zone: str) -> float | None:
+    """The Spot price of a machine type in a zone now, in USD an hour; None if nobody told one."""
+    for pool, usd in cloud.chaos.spot_price.items():
+        if in_pool(pool, machine_type, zone):
+            return usd
+    told = [
+        (_time(one), float(one["usd"]))
+        for one in cloud.account.spot
+        if one["machine_type"] == machine_type and one["zone"] == zone and _time(one) <= now()
+    ]
+    return max(told)[1] if told else None
+
+
+def _time(price: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(price["at"]).astimezone(UTC).replace(tzinfo=None)
 
 
 def json_answer(cloud: Cloud, action: str, request: Request) -> Response | None:

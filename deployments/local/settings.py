@@ -23,9 +23,12 @@ class Settings:
             (120 on AWS: "Spot Instance interruption notices" in the EC2 User Guide).
         metric_seconds: Between two measurements of the queues, in seconds.
         shutdown_seconds: What containers get to stop when the emulator ends, in seconds.
+        retry_seconds: How long a fleet does not try a pool again that gave it no machine, in
+            seconds ("at least 13 minutes" on AWS, as a fleet's history tells).
         terminated_seconds: How long a terminated instance is still described, in seconds (about an
             hour on AWS: "Terminate Amazon EC2 instances" in the EC2 User Guide).
-        alarm_speed: How many seconds of an alarm's periods pass in a second.
+        speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
+            delays of replaced machines.
         chaos: What goes wrong at first; it can be changed at the control address.
         access_key: The only access key id that is accepted (besides those handed out by the
             instance and task credential services); empty: any.
@@ -39,7 +42,8 @@ class Settings:
     notice_seconds: float = 120.0
     metric_seconds: float = 60.0
     shutdown_seconds: float = 5.0
+    retry_seconds: float = 2.0
     terminated_seconds: float = 3600.0
-    alarm_speed: float = 1.0
+    speed: float = 1.0
     chaos: Chaos = field(default_factory=Chaos)
     access_key: str = ""

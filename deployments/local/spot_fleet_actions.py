@@ -5,9 +5,21 @@ from typing import Any
 from moto.ec2.utils import convert_tag_spec, parse_user_data
 
 from deployments.local.cloud import Cloud, Region, now
-from deployments.local.fleet_actions import active_instances, history, tags_of, template_specs
+from deployments.local.fleet_actions import (
+    active_instances,
+    history,
+    rebalancing,
+    tags_of,
+    template_specs,
+)
 from deployments.local.fleet_keeper import close
-from deployments.local.fleets import SPOT_FLEET, Fleet, LaunchSpec, new_spot_fleet_id
+from deployments.local.fleets import (
+    REQUEST_CHANGE,
+    SPOT_FLEET,
+    Fleet,
+    LaunchSpec,
+    new_spot_fleet_id,
+)
 from deployments.local.refused import Refused
 
 
@@ -22,7 +34,7 @@ def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> 
         text = "Exactly one of LaunchSpecifications and LaunchTemplateConfigs must be given"
         raise Refused("InvalidSpotFleetRequestConfig", text)
     tags = convert_tag_spec(config.get("TagSpecifications", []))
-    specs = [_launch_spec(one) for one in config.get("LaunchSpecifications", [])]
+    specs = [_launch_spec(one, config) for one in config.get("LaunchSpecifications", [])]
     specs += template_specs(region, config.get("LaunchTemplateConfigs", []))
     fleet = Fleet(
         id=new_spot_fleet_id(),
@@ -37,11 +49,12 @@ def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> 
         terminates_at_expiry=config.get("TerminateInstancesWithExpiration", False),
         valid_until=config.get("ValidUntil"),
         role=config["IamFleetRole"],
+        **rebalancing(config.get("SpotMaintenanceStrategies", {})),
         created_at=now(),
     )
     region.fleets[fleet.id] = fleet
     region.ec2.create_tags([fleet.id], tags.get("spot-fleet-request", {}))
-    fleet.record(now(), SPOT_FLEET.request_change, "submitted")
+    fleet.record(now(), REQUEST_CHANGE, "submitted")
     return {"SpotFleetRequestId": fleet.id}
 
 
@@ -49,7 +62,7 @@ def _terminates(policy: str | None) -> bool:
     return (policy or "default").lower() == "default"
 
 
-def _launch_spec(spec: dict[str, Any]) -> LaunchSpec:
+def _launch_spec(spec: dict[str, Any], config: dict[str, Any]) -> LaunchSpec:
     interface: dict[str, Any] = next(iter(spec.get("NetworkInterfaces", [])), {})
     groups = [one["GroupId"] for one in spec.get("SecurityGroups", []) if "GroupId" in one]
     subnets = (spec.get("SubnetId") or interface.get("SubnetId") or "").split(",")
@@ -65,6 +78,10 @@ def _launch_spec(spec: dict[str, Any]) -> LaunchSpec:
         public_ip=interface.get("AssociatePublicIpAddress"),
         tags=convert_tag_spec(spec.get("TagSpecifications", [])),
         weight=float(spec.get("WeightedCapacity", 1)),
+        zone=spec.get("Placement", {}).get("AvailabilityZone"),
+        max_price=float(price)
+        if (price := spec.get("SpotPrice") or config.get("SpotPrice"))
+        else None,
     )
 
 
@@ -133,7 +150,7 @@ def modify_spot_fleet_request(
     fleet.target = fleet.config["TargetCapacity"]
     fleet.on_demand_target = min(fleet.config.get("OnDemandTargetCapacity", 0), fleet.target)
     fleet.terminates_excess = _terminates(fleet.config.get("ExcessCapacityTerminationPolicy"))
-    fleet.state, fleet.failed = "modifying", False
+    fleet.modify(now())
     return {"Return": True}
 
 

@@ -87,6 +87,11 @@ def test_names_of_their_own_stay() -> None:
     assert config("DOCKER_CORES = 2\nCPU_SHARES = 1024").cpu_units == 1024
 
 
+def test_the_time_between_starts_is_dcps_where_the_file_leaves_it_out() -> None:
+    assert config("").seconds_to_start == 180
+    assert config("SECONDS_TO_START = 0").seconds_to_start == 0
+
+
 def test_a_file_is_taken_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "config_illum.py").write_text(LEAST + "MEMORY = 4*1000\nDOCKER_CORES = 1")
     assert load_config(str(tmp_path / "config_illum.py")).memory == 4000

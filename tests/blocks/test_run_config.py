@@ -51,6 +51,7 @@ def test_minimal_config_has_dcps_defaults() -> None:
     assert minimal.cpu_units == 4096
     assert (minimal.memory, minimal.ebs_vol_size, minimal.machine_price) == (15_000, 30, 0.20)
     assert (minimal.job_retries, minimal.sqs_message_visibility) == (3, 60)
+    assert minimal.seconds_to_start == 10
 
 
 @pytest.mark.parametrize(

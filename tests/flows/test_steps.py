@@ -13,9 +13,10 @@ from flows.monitor import monitor
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
-from tasks import record
+from tasks import memory, record
 from tasks.cleanup import clean_up, left_running
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
+from tasks.policy import Memory
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
 from tasks.run import Run
@@ -150,7 +151,8 @@ def test_a_stopped_run_whose_queue_was_kept_is_continued(lab: Lab) -> None:
     run_id = setup(lab.config)
     submit(lab.config, lab.jobs("A01", "A02"))
     long_ago = datetime.now(UTC) - timedelta(hours=2)
-    record.update(lab.run(), idle_since=long_ago, empty_looks=9, fleet_id="fleet-that-has-ended")
+    record.update(lab.run(), fleet_id="fleet-that-has-ended")
+    memory.keep(lab.run(), Memory(idle_since=long_ago, empty_looks=9))
     with pytest.raises(DcpError, match=run_id):
         cleanup(lab.config)
 

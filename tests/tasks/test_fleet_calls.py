@@ -10,7 +10,8 @@ from botocore.stub import Stubber
 
 from blocks.errors import FleetError
 from tasks.ec2_fleet import BASE_TAG, SHARE_TAG, Ec2Fleet
-from tasks.monitor import Decision, act
+from tasks.monitor import act
+from tasks.policy import Decision
 from tasks.spot_fleet import SpotFleet
 
 

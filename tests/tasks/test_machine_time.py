@@ -14,7 +14,7 @@ from deployments.local.aws import Emulator
 from tasks import record
 from tasks.alarms import alarm_names
 from tasks.machine_time import Machines, looked, note, noted
-from tasks.monitor import Decision
+from tasks.policy import Decision
 from tasks.run import Run
 
 NAMES = [f"i-{number}" for number in range(4)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.monitor import Observation
+from tasks.policy import Observation
 from tasks.queues import QueueCounts
 from tasks.results import balance
 from tasks.telling import counts, prefect_may_be_away, rate, table

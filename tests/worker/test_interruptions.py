@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import pytest
+from dcp_worker.slot import FINISH
 
 import plate
 from cloud import Cloud, Container, job_message, wait_for
@@ -59,6 +60,18 @@ def test_sigterm_returns_what_cannot_end_in_time(
     run_all(cloud, container, WARM=warm)
     succeeded(cloud, 1)  # an interruption is no attempt
     assert counted(cloud) == truth("A01")
+
+
+def test_a_slot_that_is_to_finish_ends_its_job_and_then_itself(
+    cloud: Cloud, container: Container
+) -> None:
+    start_a_job(cloud, container, STOP_SECONDS="1")
+    (slot,) = container.slots()
+    os.kill(slot, FINISH)
+    wait_for(lambda: slot not in container.processes(), "the slot to end")
+    succeeded(cloud, 1)
+    assert counted(cloud).keys() == truth("A01").keys()
+    assert cloud.empty()
 
 
 def test_sigterm_at_the_last_attempt_costs_no_job(cloud: Cloud, container: Container) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -211,6 +212,41 @@ def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) ->
     wait_for(lambda: stage.cloud.counts()["visible"] == 3, "the held one to be there again")
     messages = [stage.work.queue.receive(60) for _ in range(3)]
     assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
+
+
+def test_a_finishing_slot_ends_its_job_however_long_it_takes_and_returns_the_rest(
+    stage: Stage,
+) -> None:
+    stage.work.pace.computing.append(36_000.0)
+    stage.work.pace.computing.append(1.0)
+    stage.send(*WELLS[:4])
+    stage.start()
+    stage.held(2)
+    (begun,) = stage.engine.begun
+    stage.work.stop.finish()
+    wait_for(
+        lambda: stage.cloud.counts() == {"visible": 3, "in flight": 1}, "the held one to be there"
+    )
+    # An order to stop would have broken it off by now, or let it end with the next look.
+    assert stage.work.stop.left(0.1) == math.inf
+    assert stage.thread.is_alive()
+    stage.engine.may_end.update(WELLS)
+    assert stage.ended() == 0
+    assert stage.succeeded() == [begun]
+    assert stage.cloud.text(f"out/P1-{begun}/Image.csv") == begun
+    messages = [stage.work.queue.receive(60) for _ in range(3)]
+    assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
+
+
+def test_a_finishing_slot_that_is_stopped_returns_its_job(stage: Stage) -> None:
+    stage.send(WELLS[0])
+    stage.start()
+    stage.begun(WELLS[0])
+    stage.work.stop.finish()
+    stage.work.stop.order(1)
+    assert stage.ended() == 0
+    assert stage.succeeded() == []
+    assert wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
 
 
 def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from dcp_worker import slot_process, supervisor
+from dcp_worker import finish, slot_process, supervisor
+from dcp_worker.finish import Finish
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings
 from dcp_worker.slot import UNFIT
@@ -20,7 +21,7 @@ from dcp_worker.supervisor import Supervisor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud import Cloud, wait_for
+from cloud import RUN, Cloud, wait_for
 
 SLOT = """\
 #!{python}
@@ -28,9 +29,15 @@ SLOT = """\
 import json, os, signal, socket, sys, time
 open("started", "a").write("x")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-socket.socket(fileno=0).sendall(open("receipts").read().encode() + b"\\n")
+supervisor = socket.socket(fileno=0)
+finishing = []
+signal.signal(signal.SIGUSR1, lambda *_: finishing.append(True))
+supervisor.sendall(open("receipts").read().encode() + b"\\n")
 while True:
     do = open("do").read()
+    if finishing and do == "end":
+        supervisor.sendall(b"[]\\n")
+        sys.exit(0)
     if do.isdigit():
         sys.exit(int(do))
     time.sleep(0.02)
@@ -41,9 +48,11 @@ class Rounds(Protection):
     """Counts how often the supervisor has looked around."""
 
     number = 0
+    wanted = False
 
     def set(self, wanted: bool) -> None:
         self.number += 1
+        self.wanted = wanted
 
 
 @dataclass
@@ -73,6 +82,7 @@ class Stage:
             settings,
             self.cloud.sqs,
             self.rounds,
+            Finish(self.cloud.s3, settings),
             None,
             "",
             lambda: self.call("end"),
@@ -205,3 +215,100 @@ def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> 
     # Without a job it ends within half as many rounds: see the test above.
     wait_for(lambda: stage.rounds.number > 10, "the rounds of the supervisor")
     assert stage.calls == []
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that looks for the order to finish all the time."""
+    monkeypatch.setattr(finish, "LOOK_SECONDS", 0.0)
+
+
+def told_to_finish(stage: Stage) -> None:
+    stage.cloud.put({finish.key(stage.cloud.name, RUN): b"{}"})
+
+
+def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: None) -> None:
+    stage.start(["a receipt"], DOCKER_CORES="2")
+    wait_for(lambda: stage.rounds.wanted, "the container to be protected")
+    told_to_finish(stage)
+    wait_for(lambda: stage.supervisor._finishing, "the order to be noticed")
+    # Both go on: a job has all the time that it needs.
+    wait_for_rounds(stage)
+    assert all(slot.alive for slot in stage.supervisor._slots)
+    assert stage.rounds.wanted
+    stage.do("end")
+    wait_for(lambda: not stage.working, "the slots to end")
+    wait_for(lambda: not stage.rounds.wanted, "the protection to be dropped")
+    assert stage.thread.is_alive()
+    assert stage.starts == 2
+    assert stage.calls == []
+
+
+def wait_for_rounds(stage: Stage, number: int = 3) -> None:
+    last = stage.rounds.number + number
+    wait_for(lambda: stage.rounds.number > last, "the supervisor to look around")
+
+
+def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
+    stage: Stage, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
+    stage.cloud.send("one")
+    received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
+    told_to_finish(stage)
+    stage.start([message["ReceiptHandle"] for message in received["Messages"]])
+    wait_for(lambda: stage.supervisor._finishing, "the order to be noticed")
+    stage.do(str(UNFIT))
+    wait_for(lambda: stage.cloud.counts()["visible"] == 1, "its message to be returned")
+    wait_for_rounds(stage)
+    assert stage.starts == 1
+    # Nor is another machine to take the place of this one.
+    assert stage.calls == []
+
+
+def test_a_machine_that_has_finished_ends_itself_though_messages_wait(
+    stage: Stage, hasty: None
+) -> None:
+    stage.cloud.send("a job that waits for the run to be continued")
+    told_to_finish(stage)
+    stage.start(["a receipt"], "end", IDLE_SECONDS="1")
+    wait_for(lambda: stage.calls, "the machine to be ended")
+    assert set(stage.calls) == {"end"}
+    assert stage.thread.is_alive()
+
+
+def test_a_machine_that_has_finished_leaves_others_their_jobs(stage: Stage, hasty: None) -> None:
+    stage.cloud.send("a job at work on another machine")
+    received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
+    told_to_finish(stage)
+    stage.start(["a receipt"], "end", IDLE_SECONDS="1")
+    wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slots to end")
+    # Alone it ends within half as many rounds: see the test above.
+    wait_for_rounds(stage, 10)
+    assert stage.calls == []
+    (message,) = received["Messages"]
+    stage.cloud.sqs.delete_message(
+        QueueUrl=stage.cloud.queue_url, ReceiptHandle=message["ReceiptHandle"]
+    )
+    wait_for(lambda: stage.calls, "the machine to be ended")
+
+
+def test_a_run_that_is_continued_is_worked_on_by_the_containers_there_are(
+    stage: Stage, hasty: None
+) -> None:
+    told_to_finish(stage)
+    stage.start(["a receipt"], "end")
+    wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slot to end")
+    stage.do("wait")
+    stage.cloud.s3.delete_object(Bucket=stage.cloud.bucket, Key=finish.key(stage.cloud.name, RUN))
+    wait_for(lambda: stage.starts == 2, "the slot to be started anew")
+    wait_for_rounds(stage)
+    assert stage.working
+
+
+def test_without_a_job_nobody_asks_whether_to_finish(stage: Stage, hasty: None) -> None:
+    told_to_finish(stage)
+    stage.start([])
+    wait_for_rounds(stage)
+    assert stage.working
+    assert not stage.supervisor._finishing

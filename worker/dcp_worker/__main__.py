@@ -15,6 +15,7 @@ import boto3
 
 from dcp_worker import instance, leaving, logs, metrics, mount, plugins, spot
 from dcp_worker.aws import PROMPTLY, RETRIES
+from dcp_worker.finish import Finish
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings, SettingsError
 from dcp_worker.supervisor import Supervisor
@@ -57,6 +58,7 @@ def main() -> int:
         settings,
         session.client("sqs", config=PROMPTLY),
         Protection(os.environ),
+        Finish(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,
         partial(leaving.end_machine, ecs, ec2, settings, instance_id),

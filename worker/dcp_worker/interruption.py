@@ -39,6 +39,7 @@ class Stop:
     def __init__(self) -> None:
         self._ordered = math.inf
         self._seconds = math.inf
+        self._finishing = False
 
     def order(self, seconds: float) -> None:
         """Stop within so many seconds; a later order counts when it leaves less time."""
@@ -46,10 +47,14 @@ class Stop:
         if now + seconds < self._ordered + self._seconds:
             self._ordered, self._seconds = now, seconds
 
+    def finish(self) -> None:
+        """Begin nothing new; what has begun has all the time it needs."""
+        self._finishing = True
+
     @property
     def ordered(self) -> bool:
         """Whether nothing new may be begun."""
-        return self._seconds < math.inf
+        return self._finishing or self._seconds < math.inf
 
     def left(self, share: float) -> float:
         """Seconds until that share of the time has passed; infinite without an order."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -51,6 +51,11 @@ class Look:
 
     at: float
     counts: Counts
+
+    @property
+    def at_work(self) -> Look:
+        """The same without what waits, of which a run that finishes begins nothing more."""
+        return replace(self, counts=Counts(0, self.counts.in_flight, 0))
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id:
         settings: Name the cluster and the service.
         instance_id: This machine; empty when it is not known, then it only leaves the service.
     """
-    log.info("The queue is done: this machine ends itself.")
+    log.info("There is no more to do: this machine ends itself.")
     _tried("set the service to no containers", lambda: _empty_service(ecs, settings))
     if instance_id:
         _tried("set the fleet to no machines", lambda: _empty_fleet(ec2, instance_id))
@@ -151,7 +156,7 @@ def _empty_service(ecs: ECSClient, settings: Settings) -> None:
 def _empty_fleet(ec2: EC2Client, instance_id: str) -> None:
     """Lower the target of the fleet that this machine belongs to, and let it end its machines.
 
-    Nothing is visible, in flight or delayed: whatever machine is still there does nothing.
+    Nothing is in flight, nor will be: whatever machine is still there does nothing.
     """
     tags = ec2.describe_tags(
         Filters=[

@@ -1,5 +1,7 @@
 """A slot: one process that brings one job after another to its end, for ever, until SIGTERM.
 
+On SIGUSR1 (`FINISH`) it begins nothing new and ends when its jobs have, however long they take.
+
 While one job computes, the next is fetched and the last is published, each on a thread of its own.
 
 The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcp_worker.slot")
 
+# The signal to begin nothing new.
+FINISH = signal.SIGUSR1
 # The exit status of a slot whose machine is unfit: it is not replaced.
 UNFIT = 3
 # Beside the slots' folders: what all of them use.
@@ -153,6 +157,7 @@ def main(arguments: list[str]) -> int:
 
     for order in (signal.SIGTERM, signal.SIGINT):
         signal.signal(order, stop)
+    signal.signal(FINISH, lambda number, frame: work.stop.finish())
     threading.Thread(target=_leave_with, args=(supervisor, work), daemon=True).start()
 
     def check() -> None:

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dcp_worker import leaving
 from dcp_worker.attempt import remove
 from dcp_worker.leaving import QueueDone
-from dcp_worker.slot import CACHE
+from dcp_worker.slot import CACHE, FINISH
 from dcp_worker.slot_process import SlotProcess
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
 
+    from dcp_worker.finish import Finish
     from dcp_worker.protection import Protection
     from dcp_worker.settings import Settings
 
@@ -47,6 +48,7 @@ class Supervisor:
         settings: Settings,
         sqs: SQSClient,
         protection: Protection,
+        finish: Finish,
         plugins: Path | None,
         instance_id: str,
         end_machine: Callable[[], None],
@@ -58,6 +60,7 @@ class Supervisor:
             settings: The worker's.
             sqs: The client.
             protection: Of the container's task.
+            finish: The order to finish, of the run.
             plugins: Plugins directory, if any.
             instance_id: Of the machine; empty when it has none.
             end_machine: Ends the machine and the fleet behind it: the queue is done.
@@ -71,6 +74,7 @@ class Supervisor:
         self._settings = settings
         self._sqs = sqs
         self._protection = protection
+        self._finish = finish
         self._end_machine = end_machine
         self._replace_machine = replace_machine
         self._arguments = [instance_id, str(plugins or "")]
@@ -78,6 +82,7 @@ class Supervisor:
         self._next_look = 0.0
         self._notice = ""
         self._retiring = False
+        self._finishing = False
         self._next_replacement = 0.0
         self._stopping = False
 
@@ -87,25 +92,26 @@ class Supervisor:
         They are told at once: AWS may keep `run` waiting for longer than there is time.
         """
         self._stopping = True
-        self._tell_the_slots()
+        self._tell_the_slots(signal.SIGTERM)
 
     def retire(self, notice: str) -> None:
         """Begin nothing new, for the machine is being taken away; may be called by any thread."""
         self._notice = notice
-        self._tell_the_slots()
+        self._tell_the_slots(signal.SIGTERM)
 
-    def _tell_the_slots(self) -> None:
+    def _tell_the_slots(self, number: signal.Signals) -> None:
         for slot in self._slots:
-            slot.signal(signal.SIGTERM)
+            slot.signal(number)
 
     def run(self) -> None:
         """Supervise until stopped; on return no process and no local file is left."""
         while not self._stopping:
             if self._notice and not self._retiring:
                 self._retire()
+            self._heed_the_finish()
             for slot in self._slots:
                 self._look_after(slot)
-            self._protection.set(any(slot.receipts for slot in self._slots))
+            self._protection.set(self._holds_jobs)
             self._listen()
             self._consider_the_machine()
         log.info("Stopping: what cannot end in time is returned.")
@@ -115,16 +121,45 @@ class Supervisor:
         """Let the slots end, and stay: ECS would start a container anew on this same machine."""
         log.warning("%s No further job is begun.", self._notice)
         self._retiring = True
+        self._start_slots(math.inf)
+        self._tell_the_slots(signal.SIGTERM)  # also one that was started in the meantime
+
+    def _heed_the_finish(self) -> None:
+        """Let the slots end when the run is to finish; begin anew when it is continued."""
+        if self._notice:
+            return  # nothing is begun anyway, and the machine does not live to see it continued
+        if self._holds_jobs or self._finishing:
+            self._finish.look()
+        if self._finish.ordered and not self._finishing:
+            log.info("The run is to finish: no further job is begun.")
+            self._finishing, self._queue_done = True, self._queue_done.seen(None)
+            self._start_slots(math.inf)
+            self._tell_the_slots(FINISH)
+        elif self._finishing and not self._finish.ordered and not self._any_slot:
+            log.info("The run is continued.")
+            self._finishing, self._queue_done = False, self._queue_done.seen(None)
+            self._start_slots(time.monotonic())
+
+    def _start_slots(self, moment: float) -> None:
+        """Start what slots do not run at a moment, one after the other; infinity: never."""
         for slot in self._slots:
-            slot.not_before = math.inf
-        self._tell_the_slots()  # also one that was started in the meantime
+            if not slot.unfit:
+                slot.not_before = moment + slot.number * self._settings.seconds_to_start
+
+    @property
+    def _holds_jobs(self) -> bool:
+        return any(slot.receipts for slot in self._slots)
+
+    @property
+    def _any_slot(self) -> bool:
+        return any(slot.socket is not None for slot in self._slots)
 
     def _look_after(self, slot: SlotProcess) -> None:
         if slot.socket is None:
             if time.monotonic() >= slot.not_before:
                 slot.start(self._arguments)
         elif not slot.alive:
-            slot.bury(bool(self._notice))
+            slot.bury(bool(self._notice) or self._finishing)
             self._return(slot)
 
     def _return(self, slot: SlotProcess) -> None:
@@ -150,14 +185,17 @@ class Supervisor:
     def _consider_the_machine(self) -> None:
         """End a machine without work, and one that is unfit for it."""
         now = time.monotonic()
-        if all(slot.unfit for slot in self._slots) and now >= self._next_replacement:
+        unfit = not self._finishing and all(slot.unfit for slot in self._slots)
+        if unfit and now >= self._next_replacement:
             log.error("No slot can work on this machine: another one is to take its place.")
             self._next_replacement = now + _REPLACE_SECONDS
             self._replace_machine()
-        if any(slot.receipts for slot in self._slots):
+        if self._holds_jobs:
             self._queue_done = self._queue_done.seen(None)
         elif now >= self._next_look:
             look = leaving.look(self._sqs, self._settings.queue_url, now)
+            if look is not None and self._finishing:
+                look = look.at_work
             self._queue_done = self._queue_done.seen(look)
             self._next_look = now + self._queue_done.pause
             if self._queue_done.done:
@@ -167,7 +205,7 @@ class Supervisor:
 
     def _end(self) -> None:
         limit = time.monotonic() + _ENDING * self._settings.stop_seconds
-        self._tell_the_slots()  # also one that was started in the meantime
+        self._tell_the_slots(signal.SIGTERM)  # also one that was started in the meantime
         while any(slot.alive for slot in self._slots) and time.monotonic() < limit:
             time.sleep(0.05)
         for slot in self._slots:

@@ -1,12 +1,13 @@
 """A real emulator over real HTTP, with small programs in the place of the worker."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from deployments.local.aws import Emulator, start_emulator
+from deployments.local.chaos import Chaos
 
 # The tests of this folder share a module; pytest's importlib mode adds no folder to the path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,6 +25,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         tick_seconds=0.1,
         metric_seconds=0.5,
         shutdown_seconds=2,
+        retry_seconds=0.3,
+        speed=100,
     ) as running:
         yield running
 
@@ -34,3 +37,10 @@ def app(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[App]:
     one = App("".join(filter(str.isalnum, name))[:40], emulator)
     yield one
     one.end()
+
+
+@pytest.fixture
+def chaos(emulator: Emulator) -> Iterator[Callable[..., None]]:
+    """Switches on what goes wrong, for the time of the test."""
+    yield emulator.set_chaos
+    emulator.set_chaos(**Chaos().model_dump())

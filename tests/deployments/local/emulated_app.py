@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ class App:
     def fleet_instances(self, fleet_id: str) -> list[str]:
         found = self.ec2.describe_fleet_instances(FleetId=fleet_id)["ActiveInstances"]
         return [one["InstanceId"] for one in found]
+
+    def instance(self, instance_id: str) -> dict[str, Any]:
+        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        one: dict[str, Any] = found[0]["Instances"][0]
+        return one
+
+    def told(self, fleet_id: str) -> list[dict[str, Any]]:
+        """The history of an EC2 Fleet or a Spot Fleet, oldest first: type, sub-type and text."""
+        start = datetime.now(UTC) - timedelta(hours=1)
+        if fleet_id.startswith("sfr-"):
+            page = self.ec2.describe_spot_fleet_request_history(
+                SpotFleetRequestId=fleet_id, StartTime=start
+            )
+        else:
+            page = self.ec2.describe_fleet_history(FleetId=fleet_id, StartTime=start)
+        return [
+            {"type": one["EventType"], **one["EventInformation"]} for one in page["HistoryRecords"]
+        ]
+
+    def subtypes(self, fleet_id: str) -> set[tuple[str, str]]:
+        return {(one["type"], one["EventSubType"]) for one in self.told(fleet_id)}
 
     def hosts(self) -> list[dict[str, Any]]:
         arns = self.ecs.list_container_instances(cluster=self.name)["containerInstanceArns"]

@@ -26,8 +26,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "local.md"
         (("no_capacity",), {"no_capacity": ("*",)}),
         (("no_capacity=m5.large", "no_capacity=us-*"), {"no_capacity": ("m5.large", "us-*")}),
         (("unpullable=dcp/worker:4.2.8",), {"unpullable": ("dcp/worker:4.2.8",)}),
-        (("exits=1",), {"exits": {"1": 1.0}}),
-        (("exits=1:0.25", "exits=2:0.5"), {"exits": {"1": 0.25, "2": 0.5}}),
+        (("exits=1",), {"exits": {1: 1.0}}),
+        (("exits=1:0.25", "exits=2:0.5"), {"exits": {1: 0.25, 2: 0.5}}),
         (("vcpus=8",), {"vcpus": 8}),
     ],
 )
@@ -44,6 +44,7 @@ def test_options_are_read(given: tuple[str, ...], values: dict[str, object]) -> 
         ("errors=nan", ("errors", "nan", "from 0 to 1")),
         ("late=m5.large:soon", ("late", "m5.large:soon", "from 0 to 86400")),
         ("at_most=-1", ("at_most", "-1", "whole number")),
+        ("exits=256", ("exits", "256", "0 to 255")),
         ("exits=1:3", ("exits", "1:3", "from 0 to 1")),
         ("seed=1,seed=2", ("seed", "twice")),
     ],
@@ -82,7 +83,7 @@ def test_a_seed_repeats_itself(seed: int, number: int, share: float) -> None:
 
 
 def test_shares_and_rates_are_kept() -> None:
-    chaos = Chaos(errors=0.2, kills=10, exits={"1": 0.3, "2": 0.1})
+    chaos = Chaos(errors=0.2, kills=10, exits={1: 0.3, 2: 0.1})
     numbers = range(4000)
     assert sum(chaos.happens("errors", one) for one in numbers) == pytest.approx(800, rel=0.1)
     waits = [chaos.seconds_until("kills", one) for one in numbers]

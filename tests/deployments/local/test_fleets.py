@@ -79,9 +79,9 @@ def test_fleet_replaces_a_terminated_instance(app: App) -> None:
     )
     assert first[1] in second
     events = fleet_events(app, fleet)
-    assert events[0] == ("fleet-change", "submitted")
-    assert events.count(("instance-change", "launched")) == 3
-    assert events.count(("instance-change", "terminated")) == 1
+    assert events[0] == ("fleetRequestChange", "submitted")
+    assert events.count(("instanceChange", "launched")) == 3
+    assert events.count(("instanceChange", "terminated")) == 1
 
 
 def two(found: list[str]) -> list[str] | None:
@@ -95,7 +95,7 @@ def test_fleet_lowered_without_termination_keeps_and_does_not_replace(app: App) 
     assert app.fleet_instances(fleet) == first
     app.ec2.terminate_instances(InstanceIds=[first[0]])
     wait_for(lambda: app.fleet_instances(fleet) == [first[1]], "one instance left")
-    launched = fleet_events(app, fleet).count(("instance-change", "launched"))
+    launched = fleet_events(app, fleet).count(("instanceChange", "launched"))
     assert launched == 2
 
 
@@ -165,7 +165,7 @@ def test_expired_fleet_terminates_its_instances(app: App) -> None:
     fleet = app.fleet(1, ValidUntil=until, TerminateInstancesWithExpiration=True)
     [instance] = wait_for(lambda: app.fleet_instances(fleet), "an instance")
     wait_for(lambda: state_of(app, instance) == "terminated", "instance terminated")
-    assert ("fleet-change", "expired") in fleet_events(app, fleet)
+    assert ("fleetRequestChange", "expired") in fleet_events(app, fleet)
     with pytest.raises(ClientError, match="FleetNotInModifiableState"):
         modify(app, fleet, 1, "termination")
 
@@ -173,9 +173,7 @@ def test_expired_fleet_terminates_its_instances(app: App) -> None:
 def test_fleet_of_an_unknown_type_tells_why_and_launches_nothing(app: App) -> None:
     fleet = app.fleet(1, instance_type="m9.enormous")
     wait_for(
-        lambda: (
-            ("service-error", "spotFleetRequestConfigurationInvalid") in fleet_events(app, fleet)
-        ),
+        lambda: ("error", "spotFleetRequestConfigurationInvalid") in fleet_events(app, fleet),
         "an error in the history",
     )
     found = app.ec2.describe_fleets(FleetIds=[fleet])["Fleets"][0]

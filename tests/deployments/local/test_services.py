@@ -1,6 +1,7 @@
 """ECS: tasks only where they fit and may be, true counts, restarts, protection, deletion."""
 
 import base64
+from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
@@ -79,17 +80,61 @@ def test_service_without_machines_says_so_once(app: App) -> None:
     assert messages(app).count("was unable to place") == 1
 
 
-def test_exited_container_is_restarted_with_growing_delay(app: App) -> None:
+def test_exited_container_is_replaced_without_a_growing_delay(app: App) -> None:
     app.cluster()
     app.fleet(1)
     app.service(1, mode="fail")
     stopped = wait_for(
-        lambda: found if len(found := app.tasks("STOPPED")) >= 3 else None, "three ended tasks"
+        lambda: found if len(found := app.tasks("STOPPED")) >= 6 else None, "six ended tasks"
     )
     assert {one["stopCode"] for one in stopped} == {"EssentialContainerExited"}
     assert {one["containers"][0]["exitCode"] for one in stopped} == {3}
-    starts = sorted(one["startedAt"] for one in stopped)[:3]
-    assert starts[2] - starts[1] > starts[1] - starts[0]
+    assert "unable to consistently start" not in messages(app)
+
+
+def test_image_that_cannot_be_pulled_stops_the_start_with_a_growing_delay(
+    app: App, chaos: Callable[..., None]
+) -> None:
+    chaos(unpullable=["dcp/worker*"])
+    app.cluster()
+    app.fleet(1)
+    app.service(1)
+    wait_for(lambda: "unable to consistently start tasks" in messages(app), "a service event")
+    stopped = sorted(app.tasks("STOPPED"), key=lambda one: one["createdAt"])
+    assert {one["stopCode"] for one in stopped} == {"TaskFailedToStart"}
+    for reason in (stopped[0]["stoppedReason"], stopped[0]["containers"][0]["reason"]):
+        assert reason.startswith("CannotPullContainerError: ")
+        assert "dcp/worker" in reason
+    assert "startedAt" not in stopped[0]
+    made = [one["createdAt"] for one in stopped]
+    assert made[4] - made[3] > made[2] - made[1]
+    chaos(unpullable=[])
+    app.running(1)
+
+
+def test_containers_exit_at_once_with_the_code_that_is_switched_on(
+    app: App, chaos: Callable[..., None]
+) -> None:
+    chaos(exits={"42": 1})
+    app.cluster()
+    app.fleet(1)
+    app.service(1)
+    stopped = wait_for(lambda: app.tasks("STOPPED"), "an ended task")
+    assert stopped[0]["containers"][0]["exitCode"] == 42
+    assert stopped[0]["stopCode"] == "EssentialContainerExited"
+
+
+@pytest.mark.parametrize("switch", ["kills", "oom"])
+def test_containers_are_killed_at_a_rate(app: App, chaos: Callable[..., None], switch: str) -> None:
+    app.cluster()
+    app.fleet(1)
+    app.service(1)
+    app.running(1)
+    chaos(**{switch: 1_000_000})
+    stopped = wait_for(lambda: app.tasks("STOPPED"), "a killed container")
+    [container] = stopped[0]["containers"]
+    assert container["exitCode"] == 137
+    assert ("OutOfMemoryError" in container.get("reason", "")) == (switch == "oom")
 
 
 def test_killed_container_is_replaced(app: App) -> None:

@@ -1,0 +1,145 @@
+"""Whether EC2 gives a fleet one more machine of a pool now, and what it says when it does not.
+
+Sources: "EC2 Fleet event types" and "Spot Fleet event types" (in "Monitor and programmatically
+respond to the events emitted by your EC2 Fleet or Spot Fleet") and "Spot Instance quotas" in the
+Amazon EC2 User Guide; EventInformation and "Error codes" in the Amazon EC2 API Reference.
+"""
+
+from dataclasses import dataclass
+
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+from deployments.local.account import DEFAULT_QUOTA
+from deployments.local.chaos import in_pool
+from deployments.local.cloud import Cloud, Region, now
+from deployments.local.fleets import ERROR, INFORMATION, Fleet, LaunchSpec
+from deployments.local.price_list import spot_price
+from deployments.local.subnets import zone_of
+
+STANDARD = frozenset("acdhimrtz")  # first letters of the families of the standard quotas
+SPOT_QUOTA, ON_DEMAND_QUOTA = "L-34B43A08", "L-1216C47A"
+TOO_LOW = "SpotMaxPriceTooLow"
+TOO_MANY_SPOT = "MaxSpotInstanceCountExceeded"
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Why a machine is not launched: EC2's error code and text."""
+
+    code: str
+    text: str
+
+
+def lack(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> Lack | None:
+    """Why a fleet gets no machine from a launch specification now; None when it gets one."""
+    zone = zone_of(region, spec)
+    return (
+        _refused(cloud)
+        or (_price_too_low(cloud, region, spec, zone) if spot else None)
+        or _quota_exceeded(cloud, region, spec, spot)
+        or _no_capacity(cloud, region, fleet, spec, zone)
+    )
+
+
+def _refused(cloud: Cloud) -> Lack | None:
+    code = cloud.chosen("refused_launches")
+    return Lack(code, f"The launch was refused: {code}") if code else None
+
+
+def _price_too_low(cloud: Cloud, region: Region, spec: LaunchSpec, zone: str) -> Lack | None:
+    """Without a maximum price, that of on-demand counts ("Spot Instance requests")."""
+    highest = spec.max_price or cloud.account.on_demand.get(spec.instance_type)
+    price = spot_price(cloud, spec.instance_type, zone)
+    if highest is None or price is None or price <= highest:
+        return None
+    return Lack(TOO_LOW, f"Spot bid price is less than Spot market price ${price:.4f}")
+
+
+def _quota_exceeded(cloud: Cloud, region: Region, spec: LaunchSpec, spot: bool) -> Lack | None:
+    """Quotas count the vCPUs of the standard families, Spot and on demand each of their own."""
+    quota = cloud.account.quotas.get(SPOT_QUOTA if spot else ON_DEMAND_QUOTA, DEFAULT_QUOTA)
+    if cloud.chaos.vcpus is not None:
+        quota = min(quota, cloud.chaos.vcpus)
+    used = sum(
+        _vcpus(one.instance.instance_type)
+        for one in region.machines.values()
+        if one.alive and (one.instance.lifecycle == "spot") is spot
+    )
+    if used + _vcpus(spec.instance_type) <= quota:
+        return None
+    if spot:
+        return Lack(TOO_MANY_SPOT, "Max spot instance count exceeded")
+    text = f"You have requested more vCPU capacity than your current vCPU limit of {quota:g} allows"
+    return Lack("VcpuLimitExceeded", text)
+
+
+def _vcpus(machine_type: str) -> int:
+    if machine_type[:1] not in STANDARD or machine_type not in INSTANCE_TYPES:
+        return 0
+    return int(INSTANCE_TYPES[machine_type]["VCpuInfo"]["DefaultVCpus"])
+
+
+def _no_capacity(
+    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, zone: str
+) -> Lack | None:
+    chaos, machine_type = cloud.chaos, spec.instance_type
+    age = (now() - fleet.created_at).total_seconds()
+    none = any(in_pool(one, machine_type, zone) for one in chaos.no_capacity) or any(
+        in_pool(one, machine_type, zone) and age < seconds for one, seconds in chaos.late.items()
+    )
+    full = any(
+        in_pool(one, machine_type, zone) and _running(region, one, machine_type) >= most
+        for one, most in chaos.at_most.items()
+    )
+    if not none and not full:
+        return None
+    text = "There is no Spot capacity available that matches your request."
+    return Lack("InsufficientInstanceCapacity", text)
+
+
+def _running(region: Region, pool: str, machine_type: str) -> int:
+    return sum(
+        one.alive
+        and one.instance.instance_type == machine_type
+        and in_pool(pool, machine_type, one.instance.availability_zone)
+        for one in region.machines.values()
+    )
+
+
+def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, reason: Lack) -> None:
+    """Write in a fleet's history why a pool gave no machine, as an event that blocks nothing."""
+    what = f"{spec.instance_type}, {spec.image_id}, Linux/UNIX, {zone}"
+    if reason.code == TOO_LOW:
+        fleet.record(now(), INFORMATION, "launchSpecUnusable", f"{what}, {reason.text}")
+        return
+    text = (
+        f'Repeated errors have occurred processing the launch specification "{what} while '
+        'launching spot instance". It will not be retried for at least 13 minutes. Error message: '
+        f"{reason.text} (Service: AmazonEC2; Status Code: 500; Error Code: {reason.code})"
+    )
+    fleet.record(now(), INFORMATION, "launchSpecTemporarilyBlacklisted", text)
+
+
+def tell_halt(fleet: Fleet, reasons: list[Lack]) -> None:
+    """Write in a fleet's history that no pool is left to try, with what each said."""
+    codes = {one.code for one in reasons}
+    if codes == {TOO_LOW}:
+        text = "The price in every launch specification is below the Spot price."
+        fleet.record(now(), INFORMATION, "fleetProgressHalted", text)
+        return
+    wrong = [one.text for one in reasons if one.code.startswith("Invalid")]
+    if wrong and len(wrong) == len(reasons):
+        fleet.failed = True
+        fleet.record(now(), ERROR, "spotFleetRequestConfigurationInvalid", "; ".join(wrong))
+    elif TOO_MANY_SPOT in codes:
+        fleet.record(
+            now(), ERROR, "spotInstanceCountLimitExceeded", "Max spot instance count exceeded"
+        )
+    else:
+        text = (
+            "Several attempts to launch instances have failed. Either the request could not be "
+            "satisfied or the configuration is not valid. We will retry the request again later. "
+            "For more information, see the description of the event."
+        )
+        fleet.record(now(), ERROR, "allLaunchSpecsTemporarilyBlacklisted", text)
+    fleet.troubled = True

@@ -1,0 +1,70 @@
+"""What happens to machines and containers in the course of time, by the rates that are switched on.
+
+When it happens to the n-th machine or container is drawn from the seed, and counted from its start.
+"""
+
+import time
+
+from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task, now
+from deployments.local.machines import interrupt, recommend_rebalance
+
+# "OutOfMemoryError" in "Amazon ECS stopped tasks error messages" (Amazon ECS Developer Guide).
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+
+
+def disturb(cloud: Cloud, region: Region) -> None:
+    """Let happen what is due."""
+    for machine in region.machines.values():
+        if machine.alive:
+            _interrupt(cloud, machine)
+            machine.hung = machine.hung or _due(cloud, machine, "hangs")
+    for one in region.container_instances.values():
+        if one.connected and one.instance_id in region.machines:
+            _disconnect(cloud, region.machines[one.instance_id], one)
+    for task in region.tasks():
+        if task.container is not None and task.last_status != "STOPPED":
+            _stand_still(region, task)
+            _kill(cloud, task)
+
+
+def _due(cloud: Cloud, machine: Machine, switch: str, ahead: float = 0.0) -> bool:
+    age = time.monotonic() - machine.launched_at
+    return age >= cloud.chaos.seconds_until(switch, machine.number) - ahead
+
+
+def _interrupt(cloud: Cloud, machine: Machine) -> None:
+    if machine.instance.lifecycle != "spot" or machine.ends_at is not None:
+        return
+    ahead = cloud.chaos.rebalance
+    if ahead is not None and _due(cloud, machine, "interruptions", ahead):
+        recommend_rebalance(cloud, machine)
+    if _due(cloud, machine, "interruptions"):
+        interrupt(cloud, machine)
+
+
+def _disconnect(cloud: Cloud, machine: Machine, one: ContainerInstance) -> None:
+    if _due(cloud, machine, "disconnects"):
+        disconnect(cloud, one)
+
+
+def disconnect(cloud: Cloud, one: ContainerInstance) -> None:
+    """Cut an agent off: its containers go on, and ECS learns nothing of them."""
+    one.connected = False
+    cloud.tell("agent-disconnected", instance_id=one.instance_id)
+
+
+def _stand_still(region: Region, task: Task) -> None:
+    machine = region.machines.get(task.host.instance_id)
+    if machine is not None and machine.hung and not task.frozen and task.container is not None:
+        task.container.freeze()
+        task.frozen = True
+
+
+def _kill(cloud: Cloud, task: Task) -> None:
+    assert task.container is not None
+    age = (now() - (task.started_at or now())).total_seconds()
+    if age >= cloud.chaos.seconds_until("oom", task.number):
+        task.container_reason = OUT_OF_MEMORY
+        task.container.kill_command()
+    elif age >= cloud.chaos.seconds_until("kills", task.number):
+        task.container.kill_command()

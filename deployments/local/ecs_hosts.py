@@ -1,0 +1,138 @@
+"""Machines as ECS sees them: registered by their agents, drained, deregistered, out of reach."""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from email import message_from_string
+
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task
+from deployments.local.ecs_agent import lose, signal
+from deployments.local.machines import user_data
+from tasks.machine_types import MachineType
+
+CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")
+
+
+def ecs_config(data: str) -> dict[str, str]:
+    """Return the settings that user data writes to `/etc/ecs/ecs.config`.
+
+    A script and a MIME multi-part archive of scripts are read, lines of a here-document and lines
+    of the form `echo NAME=VALUE >> /etc/ecs/ecs.config`.
+    """
+    message = message_from_string(data)
+    if message.is_multipart():
+        parts = [part.get_payload(decode=True) for part in message.walk()]
+        data = "\n".join(part.decode() for part in parts if isinstance(part, bytes))
+    if "/etc/ecs/ecs.config" not in data:
+        return {}
+    lines = [CONFIG_LINE.search(line) for line in data.splitlines()]
+    return {match[1]: _value(match[2]) for match in lines if match}
+
+
+def _value(text: str) -> str:
+    value = text.partition(">>")[0].strip()
+    if value[-1:] in ("'", '"') and value.count(value[-1]) % 2:
+        value = value[:-1]
+    return value
+
+
+def resources(instance_type: str) -> tuple[int, int]:
+    """Return CPU units and MiB of memory that an instance of a type registers.
+
+    The least that a real one may register: what fits here fits there (`tasks.machine_types`).
+    """
+    known = INSTANCE_TYPES[instance_type]
+    memory: int = known["MemoryInfo"]["SizeInMiB"]
+    machine = MachineType(instance_type, known["VCpuInfo"]["DefaultVCpus"], memory)
+    return machine.cpu_units, machine.registered_memory[0]
+
+
+def boot(cloud: Cloud, region: Region) -> None:
+    """Finish the boot of machines: run the user data, register with the cluster it names.
+
+    An agent whose cluster does not exist tries again, as the real one does, and so does one that
+    has no route to ECS.
+    """
+    for machine in region.machines.values():
+        if machine.booted or not machine.alive or time.monotonic() < machine.boots_at:
+            continue
+        machine.instance._state.name, machine.instance._state.code = "running", 16
+        late = time.monotonic() < machine.boots_at + cloud.chaos.register_late
+        if late or cloud.chaos.happens("unregistered", machine.number):
+            continue
+        config = ecs_config(user_data(machine))
+        cluster = region.ecs.clusters.get(config.get("ECS_CLUSTER", ""))
+        if "ECS_CLUSTER" in config and (cluster is None or cluster.status != "ACTIVE"):
+            continue
+        machine.booted = True
+        if cluster is not None:
+            _register(cloud, region, machine, cluster.name, config)
+
+
+def _register(
+    cloud: Cloud, region: Region, machine: Machine, cluster: str, config: dict[str, str]
+) -> None:
+    instance = machine.instance
+    machine.drains_on_notice = config.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
+    cpu, memory = resources(instance.instance_type)
+    one = ContainerInstance(
+        arn=region.arn("container-instance", cluster, uuid.uuid4().hex),
+        cluster=cluster,
+        instance_id=instance.id,
+        cpu=cpu,
+        memory=memory,
+        attributes={
+            "ecs.ami-id": instance.image_id,
+            "ecs.availability-zone": instance.availability_zone,
+            "ecs.instance-type": instance.instance_type,
+            "ecs.os-type": "linux",
+            **json.loads(config.get("ECS_INSTANCE_ATTRIBUTES", "{}")),
+        },
+    )
+    region.container_instances[one.arn] = one
+    cloud.tell("registered", instance_id=instance.id, cluster=cluster)
+
+
+def watch_machines(cloud: Cloud, region: Region) -> None:
+    """Drain machines that have a notice; end the containers of machines that are gone.
+
+    Source: "Deregistering an Amazon ECS container instance" in the Amazon ECS Developer Guide: a
+    terminated instance is deregistered by its agent if that is connected. One that is stopped, or
+    whose agent is not connected, stays until somebody deregisters it, with its tasks as they were
+    last known.
+    """
+    for one in list(region.container_instances.values()):
+        machine = region.machines.get(one.instance_id)
+        if machine is None or not machine.alive:
+            _gone(cloud, region, one, machine is not None and machine.instance.state == "stopped")
+        elif one.connected and one.status == "ACTIVE" and _drains(machine):
+            one.status = "DRAINING"
+            cloud.tell("draining", instance_id=one.instance_id)
+
+
+def _drains(machine: Machine) -> bool:
+    return machine.ends_at is not None and machine.drains_on_notice
+
+
+def _gone(cloud: Cloud, region: Region, one: ContainerInstance, stopped: bool) -> None:
+    one.connected = one.connected and not stopped
+    for task in region.tasks_on(one.arn):
+        if one.connected:
+            lose(task, one.instance_id)
+        elif task.container is not None:
+            task.container.end()
+    if one.connected:
+        del region.container_instances[one.arn]
+        cloud.tell("deregistered", instance_id=one.instance_id)
+
+
+def connect(one: ContainerInstance, tasks: Sequence[Task]) -> None:
+    """Have an agent speak with ECS again: it learns which tasks were stopped meanwhile."""
+    one.connected = True
+    for task in tasks:
+        if task.desired_status == "STOPPED":
+            signal(task)

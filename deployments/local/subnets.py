@@ -1,0 +1,28 @@
+"""The zones of the user's subnets, which this account does not have."""
+
+from typing import Any
+
+from deployments.local.cloud import Region
+from deployments.local.fleets import LaunchSpec
+
+
+def subnet_of(region: Region, spec: LaunchSpec) -> Any:
+    """The subnet of this account in which a machine comes up.
+
+    Subnets that this account does not have stand for those of the user's own: the first that is
+    asked for is the default subnet of the first zone, the next that of the second, and so on.
+    """
+    own = {subnet.id: subnet for subnet in region.ec2.describe_subnets()}
+    if spec.subnet_id in own:
+        return own[spec.subnet_id]
+    by_zone: dict[str, Any] = region.ec2.get_default_subnets()
+    zones = sorted(by_zone)
+    if spec.subnet_id is None:
+        return by_zone.get(spec.zone or "", by_zone[zones[0]])
+    number = region.subnets.setdefault(spec.subnet_id, len(region.subnets))
+    return by_zone[zones[number % len(zones)]]
+
+
+def zone_of(region: Region, spec: LaunchSpec) -> str:
+    """The zone in which a machine comes up."""
+    return str(subnet_of(region, spec).availability_zone)

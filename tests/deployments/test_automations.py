@@ -1,0 +1,113 @@
+"""The example automations: Prefect takes them, and an event of a run sets them off."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from prefect.events.schemas.automations import AutomationCore
+
+from deployments.local.prefect_server import HOST, free_port, prefect, start_server
+from tasks import events
+
+FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
+FILES = sorted(FOLDER.glob("*.yaml"))
+EVENTS = {value for value in vars(events).values() if str(value).startswith("dcp.")}
+
+
+def filled_in(path: Path, block: str) -> str:
+    return path.read_text(encoding="utf-8").replace("BLOCK_ID", block)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_prefect_takes_them_and_they_wait_for_events_that_there_are(path: Path) -> None:
+    given = yaml.safe_load(filled_in(path, str(uuid4())))["automations"]
+    made = [AutomationCore.model_validate(one) for one in given]
+    assert len({one.name for one in made}) == len(made)
+    expected = set()
+    for one in made:
+        assert one.actions
+        expected |= one.trigger.expect | one.trigger.after  # type: ignore[union-attr]
+    assert expected <= EVENTS
+    assert EVENTS - {events.STARTED} <= expected, "what is told can be acted upon"
+
+
+MAKE_BLOCK = """
+import sys
+from prefect.blocks.webhook import Webhook
+block = Webhook(url=sys.argv[1], headers={"Content-Type": "application/json"})
+print(block.save("dcp"))
+"""
+EMIT = """
+from blocks import RunConfig
+from tasks.aws import Aws
+from tasks.events import FAILED, emit
+from tasks.run import Run
+config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")
+run = Run(config, "20260301-120000-abcdef", Aws.connect(config.credentials, config.aws_region))
+emit(run, FAILED, 'it said "no"', jobs={"failed": 2})
+"""
+
+
+@pytest.fixture
+def received() -> Iterator[tuple[str, "Queue[Any]"]]:
+    """The address of an HTTP server, and what is sent to it."""
+    found: Queue[Any] = Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.put((self.headers["Content-Type"], json.loads(body)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer((HOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{HOST}:{server.server_port}/dcp", found
+        server.shutdown()
+
+
+@pytest.mark.e2e
+def test_a_failed_run_calls_the_webhook(
+    tmp_path: Path, received: tuple[str, "Queue[Any]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, found = received
+    port = free_port()
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_API_URL", f"http://{HOST}:{port}/api")
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+
+    def done(*command: str) -> str:
+        result = subprocess.run(
+            command, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout.strip()
+
+    with start_server(tmp_path, port) as await_server:
+        await_server()
+        block = done(sys.executable, "-c", MAKE_BLOCK, address).splitlines()[-1]
+        path = tmp_path / "webhook.yaml"
+        path.write_text(filled_in(FOLDER / "webhook.yaml", block))
+        done(*prefect("automation", "create", "--from-file", str(path)))
+        done(sys.executable, "-c", EMIT)
+        kind, told = found.get(timeout=30)
+    assert kind == "application/json"
+    assert told["event"] == events.FAILED
+    assert told["payload"]["text"] == 'it said "no"'
+    assert told["payload"]["run_id"] == "20260301-120000-abcdef"
+    assert told["payload"]["jobs"] == {"failed": 2}
