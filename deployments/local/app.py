@@ -21,12 +21,14 @@ from deployments.local import (
     spot_fleet_actions,
 )
 from deployments.local.access import refusal
-from deployments.local.asked import asked
+from deployments.local.answered import Answered
+from deployments.local.asked import Asked, asked
 from deployments.local.bindings import replace
 from deployments.local.cloud import Cloud
 from deployments.local.control import control
-from deployments.local.denials import denial
+from deployments.local.denials import denial, dry_run
 from deployments.local.link_local import imds, task_services
+from deployments.local.validation import invalid
 
 # No bucket can have this name, so no S3 request can mean it.
 PREFIX = "/_dcp/"
@@ -54,20 +56,36 @@ class Application:
         request = Request(environ, populate_request=False)
         if path.startswith(PREFIX):
             return self._own(request, path.removeprefix(PREFIX))(environ, start_response)
-        response = refusal(self._cloud, request) or self._before_moto(environ, request)
-        if response is not None:
-            return response(environ, start_response)
-        answer: Iterable[bytes] = self._moto(environ, start_response)
-        return answer
-
-    def _before_moto(self, environ: dict[str, Any], request: Request) -> Response | None:
-        """Answer what the caller may not do, and what moto has no service for."""
         wanted = asked(environ, request)
         if wanted is None:
-            return None
-        return denial(self._cloud, wanted) or price_list.json_answer(
-            self._cloud, wanted.action, request
+            unsigned: Iterable[bytes] = self._moto(environ, start_response)
+            return unsigned
+        answered = Answered(self._before_moto(request, wanted) or self._moto, environ)
+        self._cloud.recorder.add(wanted, self._who(wanted), answered.status, answered.code)
+        return answered.send(start_response)
+
+    def _before_moto(self, request: Request, wanted: Asked) -> Response | None:
+        """Answer what the caller may not do or AWS does not take, and what moto has no service for.
+
+        None where moto answers, with what this package puts in the place of its actions.
+        """
+        cloud = self._cloud
+        return (
+            refusal(cloud, request)
+            or denial(cloud, wanted)
+            or invalid(wanted)
+            or dry_run(wanted)
+            or price_list.json_answer(cloud, wanted.action, wanted.parameters)
         )
+
+    def _who(self, wanted: Asked) -> dict[str, str]:
+        """Who asked: `caller`, or a machine, a container or a function with its role."""
+        found = self._cloud.owner_of(wanted.key)
+        if found is None:
+            return {"who": "caller", "owner": "", "role": ""}
+        owner, role = found
+        kind = "machine" if owner.startswith("i-") else "container"
+        return {"who": kind, "owner": owner, "role": role}
 
     def _own(self, request: Request, path: str) -> Response:
         kind, _, rest = path.partition("/")

@@ -1,81 +1,91 @@
-"""What a request asks for: which action of which service, by whom."""
+"""What a request asks for: which action of which service, with what, by whom."""
 
 import re
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
 
 from werkzeug.wrappers import Request
 
+from deployments.local.wire import listen, operation_model, service_model
 from tasks.iam_actions import action_of
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
-OPERATION = re.compile(r"/service/[^/]+/operation/(?P<name>\w+)")
-IAM_NAMES = {"monitoring": "cloudwatch"}  # signing name to the name that IAM has
+# Signing names to the names that IAM and botocore have, where they differ.
+IAM_NAMES = {"monitoring": "cloudwatch", "tagging": "tag"}
+BOTOCORE_NAMES = {
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, understood as far as permissions need it.
+    """A request, understood.
 
     Attributes:
         service: The service's signing name.
         action: The IAM action, such as `sqs:CreateQueue`; "" when it is none that is known.
         key: The access key id.
-        dry_run: Whether EC2 is only asked whether it would be allowed.
+        region: The region that it is signed for.
+        operation: The operation as the API names it; "" when it is none that is known.
+        protocol: The protocol, as botocore names it.
+        parameters: The parameters under botocore's names; the data of objects is left out.
+        unknown: Parameters that the operation does not have, where the protocol can tell.
+        unreadable: Why the body cannot be read; "" when it can.
     """
 
     service: str
     action: str
     key: str
-    dry_run: bool = False
+    region: str
+    operation: str = ""
+    protocol: str = "json"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    unreadable: str = ""
+
+    @property
+    def botocore_service(self) -> str:
+        """The service's name in botocore."""
+        return BOTOCORE_NAMES.get(self.service, self.service)
+
+    @property
+    def model(self) -> Any:
+        """botocore's model of the operation; None when there is none."""
+        return operation_model(self.botocore_service, self.operation)
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether EC2 is only asked whether it would be allowed."""
+        return self.service == "ec2" and self.parameters.get("DryRun") is True
 
 
 def asked(environ: dict[str, Any], request: Request) -> Asked | None:
     """Understand a request; None when it is not signed.
 
-    The form of the query protocols is read and put back; other bodies are left alone.
+    Bodies are read and put back, but for the data of objects.
     """
     signature = request.headers.get("Authorization", "")
     presigned = f"Credential={request.args.get('X-Amz-Credential', '')}"
     signed = CREDENTIAL.search(signature) or CREDENTIAL.search(presigned)
     if signed is None:
         return None
-    service = signed["service"]
-    name = IAM_NAMES.get(service, service)
-    if service == "s3":
-        return Asked(service, f"s3:{_s3(request)}", signed["key"])
-    if target := request.headers.get("X-Amz-Target", ""):
-        return Asked(service, action_of(name, target.rpartition(".")[2]), signed["key"])
-    if operation := OPERATION.search(request.path):
-        return Asked(service, action_of(name, operation["name"]), signed["key"])
-    form = _form(environ, request)
-    operation_name = form.get("Action", [""])[0]
-    dry_run = form.get("DryRun", [""])[0] == "true"
-    action = action_of(name, operation_name) if operation_name else ""
-    return Asked(service, action, signed["key"], dry_run)
-
-
-def _form(environ: dict[str, Any], request: Request) -> dict[str, list[str]]:
-    if "x-www-form-urlencoded" not in request.headers.get("Content-Type", ""):
-        return {}
-    body = request.get_data(cache=False)
-    environ["wsgi.input"] = BytesIO(body)
-    return parse_qs(body.decode(), keep_blank_values=True)
-
-
-def _s3(request: Request) -> str:
-    """The action of an S3 request ("Actions, resources, and condition keys for Amazon S3")."""
-    bucket, _, key = request.path.lstrip("/").partition("/")
-    reads = request.method in ("GET", "HEAD")
-    if not bucket:
-        return "ListAllMyBuckets"
-    if key:
-        writes = {"DELETE": "DeleteObject"}.get(request.method, "PutObject")
-        return "GetObject" if reads else writes
-    if "location" in request.args:
-        return "GetBucketLocation"
-    if "delete" in request.args:
-        return "DeleteObject"
-    return "ListBucket" if reads else "CreateBucket"
+    service, key, region = signed["service"], signed["key"], signed["region"]
+    name = BOTOCORE_NAMES.get(service, service)
+    if service_model(name) is None:
+        return Asked(service, "", key, region)
+    spoken = listen(name, environ, request)
+    iam_name = IAM_NAMES.get(service, service)
+    return Asked(
+        service=service,
+        action=action_of(iam_name, spoken.operation) if spoken.operation else "",
+        key=key,
+        region=region,
+        operation=spoken.operation,
+        protocol=spoken.protocol,
+        parameters=spoken.parameters,
+        unknown=spoken.unknown,
+        unreadable=spoken.unreadable,
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.local.chaos import Chaos
-from deployments.local.settings import DEFAULT_CONTAINER_COMMAND
+from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, REQUESTS_NAME
 
 LOG_NAME = "emulator.log"
 
@@ -57,6 +57,29 @@ class Emulator:
     def events(self) -> list[dict[str, Any]]:
         """Return what happened to machines and tasks: each with `time` and `kind`, oldest first."""
         found: list[dict[str, Any]] = self._ask("events")
+        return found
+
+    def record(self, on: bool = True) -> None:
+        """Begin to record requests, with an empty record and counts of 0; or end it."""
+        self._ask(f"recording?on={str(on).lower()}", "POST")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the recorded requests, oldest first.
+
+        Each has `time`, `service` (as botocore names it), `operation`, `action` (as IAM names it),
+        `region`, `parameters`, `unknown` (parameters that the operation does not have), `key`,
+        `who` (`caller`, `machine` or `container`), `owner`, `role`, `status`, `code` (of the
+        error; empty when there was none).
+        """
+        lines = (self.root / REQUESTS_NAME).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def request_counts(self) -> dict[str, int]:
+        """Return how many requests there were of each operation, such as `sqs:SendMessageBatch`.
+
+        They are counted from the start of the emulator, or of the record.
+        """
+        found: dict[str, int] = self._ask("recording")
         return found
 
     def set_account(self, **values: Any) -> None:

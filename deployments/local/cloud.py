@@ -16,6 +16,7 @@ from deployments.local.account import Account
 from deployments.local.chaos import Chaos
 from deployments.local.containers import Container
 from deployments.local.fleets import Fleet
+from deployments.local.recording import Recorder
 from deployments.local.settings import ACCOUNT_ID, Settings
 
 
@@ -238,6 +239,7 @@ class Cloud:
         self.events: deque[dict[str, Any]] = deque(maxlen=10_000)
         self.credentials: dict[str, dict[str, str]] = {}
         self.account = Account()
+        self.recorder = Recorder(settings.root)
         self.chaos: Chaos = settings.chaos
         self.chaos_at = now()
         self._numbers: Counter[str] = Counter()
@@ -246,6 +248,16 @@ class Cloud:
         """Return a region, known or new."""
         with self.lock:
             return self.regions.setdefault(name, Region(name))
+
+    def owner_of(self, key: str) -> tuple[str, str] | None:
+        """Return who was given an access key, a machine, a container or a function, and its role.
+
+        None for a key that was not handed out here: the account's caller.
+        """
+        for owner, given in list(self.credentials.items()):
+            if given["AccessKeyId"] == key:
+                return owner, given["RoleArn"]
+        return None
 
     def tell(self, kind: str, **details: Any) -> None:
         """Record an event for the control address: what happened to which machine or task."""

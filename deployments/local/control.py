@@ -10,6 +10,8 @@
   what is not named stays as it is.
 - `GET chaos`, `POST chaos`: the switches (see `chaos.Chaos`), and other values of some, as JSON;
   what is not named stays as it is.
+- `POST recording?on=true`: begin a new record of requests, or end it; `GET recording`: requests by
+  service and operation since it began.
 - `GET events`: what happened to machines and tasks, oldest first.
 """
 
@@ -34,6 +36,11 @@ def control(cloud: Cloud, request: Request, path: str) -> Response:
             return answer_json(containers(cloud))
         case "GET", ["events"]:
             return answer_json(list(cloud.events))
+        case "GET", ["recording"]:
+            return answer_json(cloud.recorder.counts())
+        case "POST", ["recording"]:
+            cloud.recorder.switch(request.args.get("on") == "true")
+            return answer_json({})
         case "POST", ["account"]:
             cloud.account = cloud.account.changed(request.get_json())
             return answer_json({})

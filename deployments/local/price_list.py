@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from deployments.local.account import DEFAULT_QUOTA, Account
 from deployments.local.chaos import in_pool
@@ -104,7 +104,7 @@ def _time(price: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(price["at"]).astimezone(UTC).replace(tzinfo=None)
 
 
-def json_answer(cloud: Cloud, action: str, request: Request) -> Response | None:
+def json_answer(cloud: Cloud, action: str, params: Mapping[str, Any]) -> Response | None:
     """The answer to GetProducts and GetServiceQuota; None for any other action."""
     answers: dict[str, Callable[[Account, Mapping[str, Any]], Mapping[str, Any]]] = {
         "pricing:GetProducts": get_products,
@@ -112,7 +112,7 @@ def json_answer(cloud: Cloud, action: str, request: Request) -> Response | None:
     }
     if action not in answers:
         return None
-    body = answers[action](cloud.account, json.loads(request.get_data()))
+    body = answers[action](cloud.account, params)
     return Response(json.dumps(body), content_type="application/x-amz-json-1.1")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deployments.local.chaos import Chaos
 
+REQUESTS_NAME = "requests.jsonl"  # the record of requests, in the root
 ACCOUNT_ID = "123456789012"
 DEFAULT_CONTAINER_COMMAND = ("-m", "dcp_worker")
 

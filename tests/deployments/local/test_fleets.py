@@ -198,7 +198,7 @@ def test_spot_fleet_is_kept_lowered_and_cancelled(app: App) -> None:
     )
     assert len(spot_instances(app, request)) == 2
     app.ec2.modify_spot_fleet_request(
-        SpotFleetRequestId=request, TargetCapacity=1, ExcessCapacityTerminationPolicy="Default"
+        SpotFleetRequestId=request, TargetCapacity=1, ExcessCapacityTerminationPolicy="default"
     )
     [last] = wait_for(
         lambda: found if len(found := spot_instances(app, request)) == 1 else None, "one left"

@@ -1,0 +1,46 @@
+"""An error in the form in which the asked service's protocol has it."""
+
+import json
+import uuid
+from xml.sax.saxutils import escape
+
+from werkzeug.wrappers import Response
+
+from deployments.local.asked import Asked
+
+# Services that spoke the query protocol before and tell their old codes in this header (AWS JSON
+# protocol, `awsQueryCompatible`).
+SPOKE_QUERY = ("sqs", "monitoring")
+
+
+def error(asked: Asked, code: str, text: str, status: int = 400) -> Response:
+    """An error answer.
+
+    Args:
+        asked: The request that it answers.
+        code: The error code, as the service's API reference has it.
+        text: The message.
+        status: The HTTP status.
+    """
+    match asked.protocol:
+        case "ec2":
+            one = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
+            body = f"<Response><Errors>{one}</Errors><RequestID>{_id()}</RequestID></Response>"
+            return Response(body, status, content_type="text/xml")
+        case "rest-xml":
+            one = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
+            return Response(one, status, content_type="application/xml")
+        case "query":
+            kind = "Sender" if status < 500 else "Receiver"
+            one = f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{escape(text)}"
+            body = f"<ErrorResponse>{one}</Message></Error></ErrorResponse>"
+            return Response(body, status, content_type="text/xml")
+    headers = {"x-amzn-ErrorType": code, "x-amzn-RequestId": _id()}
+    if asked.service in SPOKE_QUERY:
+        headers["x-amzn-query-error"] = f"{code};{'Sender' if status < 500 else 'Receiver'}"
+    body = json.dumps({"__type": code, "message": text})
+    return Response(body, status, headers, content_type="application/x-amz-json-1.0")
+
+
+def _id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,68 @@
+"""Every request that the emulator was sent: what, with which parameters, by whom, and the answer.
+
+Counts are always kept; the requests themselves while recording is on, as a line of JSON each.
+"""
+
+import base64
+import json
+import threading
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from deployments.local.asked import Asked
+from deployments.local.settings import REQUESTS_NAME
+
+
+class Recorder:
+    """Counts requests and writes them down."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._file: IO[str] | None = None
+        self._counts: Counter[str] = Counter()
+
+    def switch(self, on: bool) -> None:
+        """Begin a new record, or end it; what was recorded before goes with a new one."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = (self._folder / REQUESTS_NAME).open("w", encoding="utf-8") if on else None
+            if on:
+                self._counts.clear()
+
+    def counts(self) -> dict[str, int]:
+        """Requests by service and operation, `sqs:SendMessageBatch`, since the record began."""
+        with self._lock:
+            return dict(self._counts)
+
+    def add(self, asked: Asked, who: dict[str, str], status: int, code: str) -> None:
+        """Note a request and its answer."""
+        with self._lock:
+            self._counts[f"{asked.botocore_service}:{asked.operation}"] += 1
+            if self._file is None:
+                return
+            line = {
+                "time": time.time(),
+                "service": asked.botocore_service,
+                "operation": asked.operation,
+                "action": asked.action,
+                "region": asked.region,
+                "parameters": asked.parameters,
+                "unknown": asked.unknown,
+                "key": asked.key,
+                **who,
+                "status": status,
+                "code": code,
+            }
+            self._file.write(json.dumps(line, default=_written) + "\n")
+            self._file.flush()
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,87 @@
+"""Refuses what no AWS service takes, whoever sent it and whatever the client checked before.
+
+Which parameter an operation has, needs and allows is in botocore's service models; in which words
+a service refuses is in "Common errors" of its API reference, and for EC2 in "Error codes for the
+Amazon EC2 API".
+"""
+
+from itertools import islice
+
+from werkzeug.wrappers import Response
+
+from deployments.local.answers import error
+from deployments.local.asked import Asked
+from deployments.local.violations import Violation, violations
+
+TOLD = 10
+
+# The error code for a request that does not satisfy the model, by service; others
+# `ValidationException`.
+CODES = {
+    "ecs": "InvalidParameterException",
+    "logs": "InvalidParameterException",
+    "pricing": "InvalidParameterException",
+    "servicequotas": "IllegalArgumentException",
+    "sqs": "InvalidParameterValue",
+    "s3": "InvalidArgument",
+    "iam": "ValidationError",
+    "sts": "ValidationError",
+    "sns": "ValidationError",
+    "monitoring": "ValidationError",
+}
+# ECS: "ClientException: These errors are usually caused by a client action".
+CLIENT_EXCEPTION = {"RegisterTaskDefinition", "DeregisterTaskDefinition", "CreateCluster"}
+# Members whose values AWS takes and checks later, so that no request is refused for them: a launch
+# template may name any instance type (CreateLaunchTemplate: "we do not validate").
+CHECKED_LATER = {"InstanceType"}
+LATER_OPERATIONS = {"CreateLaunchTemplate", "CreateLaunchTemplateVersion", "RequestSpotFleet"}
+
+
+def invalid(asked: Asked) -> Response | None:
+    """The answer to a request that its service's model does not allow; None for any other."""
+    model = asked.model
+    if model is None:
+        return None
+    if asked.unreadable:
+        code = "MalformedXML" if asked.service == "s3" else "SerializationException"
+        return error(asked, code, asked.unreadable)
+    if asked.service == "ec2" and asked.unknown:
+        text = f"The parameter {asked.unknown[0].partition('.')[0]} is not recognized"
+        return error(asked, "UnknownParameter", text)
+    found = [
+        one
+        for one in islice(violations(asked.parameters, model.input_shape), TOLD)
+        if not _checked_later(asked, one)
+    ]
+    return _answer(asked, found) if found else None
+
+
+def _checked_later(asked: Asked, found: Violation) -> bool:
+    return (
+        found.kind == "enum" and found.name in CHECKED_LATER and asked.operation in LATER_OPERATIONS
+    )
+
+
+def _answer(asked: Asked, found: list[Violation]) -> Response:
+    first = found[0]
+    if asked.service == "ec2":
+        return _ec2(asked, first)
+    if asked.protocol == "json" and first.kind == "type":
+        return error(asked, "SerializationException", first.text)
+    if asked.service == "sqs" and first.kind == "missing":
+        text = f"The request must contain the parameter {first.name}."
+        return error(asked, "MissingParameter", text)
+    code = CODES.get(asked.service, "ValidationException")
+    if asked.service == "ecs" and asked.operation in CLIENT_EXCEPTION:
+        code = "ClientException"
+    errors = "error" if len(found) == 1 else "errors"
+    text = f"{len(found)} validation {errors} detected: {'; '.join(one.text for one in found)}"
+    return error(asked, code, text)
+
+
+def _ec2(asked: Asked, first: Violation) -> Response:
+    if first.kind == "missing":
+        text = f"The request must contain the parameter {first.name}"
+        return error(asked, "MissingParameter", text)
+    text = f"Value ({first.value}) for parameter {first.path} is invalid. {first.constraint}"
+    return error(asked, "InvalidParameterValue", text)

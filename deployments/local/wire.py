@@ -1,0 +1,197 @@
+"""Requests read back: from what is on the wire to the parameters that botocore was given.
+
+The protocols: "AWS JSON 1.0 and 1.1", "AWS query", "Amazon EC2 query", "AWS restJson1" and
+"AWS restXml" of the Smithy specification.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qsl
+
+from botocore.exceptions import UnknownServiceError
+from moto.core.parse import (
+    UNDEFINED,
+    EC2QueryParser,
+    QueryParser,
+    RequestParserError,
+    RestJSONParser,
+    RestXMLParser,
+)
+from moto.core.request import Request as MotoRequest
+from moto.core.request import determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.utils import get_service_model
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request
+
+OPERATION = re.compile(r"/service/[^/]+/operation/(?P<name>\w+)")
+# What every request of the query protocols may have beside its parameters.
+COMMON = {"Action", "Version", "AUTHPARAMS", "SignatureVersion", "SignatureMethod", "Timestamp"}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A request as its protocol has it.
+
+    Attributes:
+        protocol: The protocol, as botocore names it.
+        operation: The operation as the API names it; "" when it is none.
+        parameters: The parameters under botocore's names; the data of objects is left out.
+        unknown: Parameters that the operation does not have, where the protocol can tell.
+        unreadable: Why the body cannot be read; "" when it can.
+    """
+
+    protocol: str
+    operation: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    unreadable: str = ""
+
+
+@cache
+def service_model(name: str) -> Any:
+    """botocore's model of a service, None when it has none of the name."""
+    try:
+        return get_service_model(name)
+    except UnknownServiceError:
+        return None
+
+
+def operation_model(service: str, operation: str) -> Any:
+    """botocore's model of an operation, None when there is none of the name."""
+    model = service_model(service)
+    if model is None or operation not in model.operation_names:
+        return None
+    return model.operation_model(operation)
+
+
+def listen(service: str, environ: dict[str, Any], request: Request) -> Spoken:
+    """Read a request of a service that botocore knows; bodies are put back after.
+
+    Args:
+        service: The service's name in botocore.
+        environ: The WSGI environment.
+        request: The same as a request.
+    """
+    model = service_model(service)
+    try:
+        protocol = determine_request_protocol(model, request.headers.get("Content-Type", ""))
+    except NotImplementedError:
+        protocol = str(model.protocol)
+    if protocol in ("rest-xml", "rest-json"):
+        return _rest(service, protocol, environ, request)
+    if target := request.headers.get("X-Amz-Target", ""):
+        return _json(protocol, target.rpartition(".")[2], _body(environ, request))
+    if found := OPERATION.search(request.path):
+        return Spoken(protocol, found["name"])
+    return _query(service, protocol, environ, request)
+
+
+def _body(environ: dict[str, Any], request: Request) -> bytes:
+    body = request.get_data(cache=False)
+    environ["wsgi.input"] = BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return body
+
+
+def _json(protocol: str, operation: str, body: bytes) -> Spoken:
+    # Under botocore's names as it is: no member of the JSON services has another on the wire.
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError as error:
+        return Spoken(protocol, operation, unreadable=str(error))
+    if not isinstance(parameters, dict):
+        return Spoken(protocol, operation, unreadable="the body is no JSON object")
+    return Spoken(protocol, operation, parameters)
+
+
+class _Seen(dict[str, str]):
+    """A form that notes which of its keys were asked for."""
+
+    def __init__(self, form: Mapping[str, str]) -> None:
+        super().__init__(form)
+        self.seen: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key."""
+        self.seen.add(key)
+        return super().get(key, default)
+
+
+class _Plain:
+    """Reads scalars; text that is none of the type stays text, for the check of types to tell."""
+
+    def _parse_boolean(self, shape: Any, node: Any, prefix: str = "") -> Any:
+        value = self._default_handle(shape, node, prefix)  # type: ignore[attr-defined]
+        return {"true": True, "false": False}.get(value, value) if value is not UNDEFINED else value
+
+    def _parse_integer(self, shape: Any, node: Any, prefix: str = "") -> Any:
+        return self._read(shape, node, prefix, int)
+
+    def _parse_float(self, shape: Any, node: Any, prefix: str = "") -> Any:
+        return self._read(shape, node, prefix, float)
+
+    def _parse_timestamp(self, shape: Any, node: Any, prefix: str = "") -> Any:
+        return self._read(shape, node, prefix, self._timestamp_parser)  # type: ignore[attr-defined]
+
+    def _read(self, shape: Any, node: Any, prefix: str, read: Any) -> Any:
+        value = self._default_handle(shape, node, prefix)  # type: ignore[attr-defined]
+        try:
+            return value if value is UNDEFINED else read(value)
+        except ValueError:
+            return value
+
+    _parse_long = _parse_integer
+    _parse_double = _parse_float
+
+
+class _Query(_Plain, QueryParser):
+    pass
+
+
+class _Ec2Query(_Plain, EC2QueryParser):
+    pass
+
+
+def _query(service: str, protocol: str, environ: dict[str, Any], request: Request) -> Spoken:
+    given = request.args.to_dict()
+    given |= dict(parse_qsl(_body(environ, request).decode(errors="replace"), True))
+    form = _Seen(given)
+    operation = form.get("Action", "")
+    model = operation_model(service, operation)
+    if model is None:
+        return Spoken(protocol, operation)
+    parser: Any = (_Ec2Query if protocol == "ec2" else _Query)(model)
+    parameters = parser.parse({"values": form})
+    extra = {one for one in given if not one.startswith("X-Amz-")} - form.seen - COMMON
+    return Spoken(protocol, operation, parameters, tuple(sorted(extra)))
+
+
+def _rest(service: str, protocol: str, environ: dict[str, Any], request: Request) -> Spoken:
+    try:
+        model, uri = get_service_router(service).match(MotoRequest(environ, populate_request=False))
+    except HTTPException:
+        return Spoken(protocol)
+    shape: Any = model.input_shape
+    payload = shape.serialization.get("payload") if shape is not None else None
+    data = payload is not None and shape.members[payload].type_name in ("blob", "string")
+    parser: Any = (RestXMLParser if protocol == "rest-xml" else RestJSONParser)(model)
+    try:
+        parameters = parser.parse(
+            {
+                "body": b"" if data and service == "s3" else _body(environ, request),
+                "headers": request.headers,
+                "method": request.method,
+                "url_params": uri,
+                "url_path": request.path,
+                "values": request.args,
+            }
+        )
+    except (RequestParserError, ValueError) as error:
+        return Spoken(protocol, model.name, uri, unreadable=str(error))
+    return Spoken(protocol, model.name, {k: v for k, v in parameters.items() if v is not None})
