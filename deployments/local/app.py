@@ -45,7 +45,7 @@ class Application:
         replace(EC2Response, "ec2", {**fleets, **image_actions.ACTIONS}, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
-        queues.replace()
+        queues.replace(cloud)
         machines.replace()
 
     def __call__(

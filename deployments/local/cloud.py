@@ -42,6 +42,8 @@ class Machine:
         fails: Code of the state reason with which it never gets beyond pending.
         recommended_at: When EC2 recommended a rebalance, in wall-clock time.
         hung: Whether nothing on it moves.
+        measured_at: Monotonic time of its last measurement, in seconds.
+        cpu: Its CPU utilization in percent, a datapoint for each five minutes, oldest first.
     """
 
     instance: Any
@@ -56,6 +58,8 @@ class Machine:
     fails: str = ""
     recommended_at: datetime | None = None
     hung: bool = False
+    measured_at: float | None = None
+    cpu: list[float] = field(default_factory=list)
 
     @property
     def alive(self) -> bool:
@@ -90,6 +94,8 @@ class Task:
         host: The container instance that it is placed on, as long as that is known.
         number: The how-manieth started task of the account it is.
         container_reason: What describing it adds about the container.
+        frozen: Whether the container stands still.
+        cpu_used: CPU seconds of the container when it was last measured.
     """
 
     arn: str
@@ -117,6 +123,7 @@ class Task:
     number: int = 0
     container_reason: str = ""
     frozen: bool = False
+    cpu_used: float = 0.0
 
     @property
     def id(self) -> str:
@@ -242,6 +249,8 @@ class Cloud:
         self.recorder = Recorder(settings.root)
         self.chaos: Chaos = settings.chaos
         self.chaos_at = now()
+        # Not the lock of all: receives of messages must not wait for the keeper.
+        self._numbers_lock = threading.Lock()
         self._numbers: Counter[str] = Counter()
 
     def region(self, name: str) -> Region:
@@ -265,14 +274,14 @@ class Cloud:
 
     def number(self, what: str) -> int:
         """The next number of a kind of thing: 0, 1, 2, and so on."""
-        with self.lock:
+        with self._numbers_lock:
             number = self._numbers[what]
             self._numbers[what] += 1
             return number
 
     def happens(self, switch: str) -> bool:
         """Whether what a switch has a share of happens this time."""
-        return self.chaos.happens(switch, self.number(switch))
+        return bool(getattr(self.chaos, switch)) and self.chaos.happens(switch, self.number(switch))
 
     def chosen(self, switch: str) -> str:
         """Which of the names that a switch has shares of happens this time; "" for none."""

@@ -10,8 +10,9 @@ from deployments.local.ecs_agent import start_tasks, watch_tasks
 from deployments.local.ecs_hosts import boot, watch_machines
 from deployments.local.ecs_scheduler import run_services
 from deployments.local.fleet_keeper import keep_fleets
+from deployments.local.idle_alarms import watch_idle
 from deployments.local.machines import adopt_all, end_interrupted, fail_launches, forget_terminated
-from deployments.local.queue_metrics import measure_queues
+from deployments.local.queue_metrics import measure_queues, note_counts
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +22,14 @@ def tick(cloud: Cloud, region: Region) -> None:
     adopt_all(cloud, region)
     disturb(cloud, region)
     end_interrupted(cloud, region)
+    watch_idle(cloud, region)
     fail_launches(cloud, region)
     keep_fleets(cloud, region)
     boot(cloud, region)
     watch_machines(cloud, region)
     failed = watch_tasks(cloud, region)
     run_services(cloud, region, [*failed, *start_tasks(cloud, region)])
+    note_counts(region)
     measure_queues(cloud, region)
     forget_terminated(cloud, region)
 

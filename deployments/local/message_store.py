@@ -4,6 +4,7 @@ Sources: the Amazon SQS Developer Guide ("Amazon SQS visibility timeout", "Using
 queues") and API reference (ReceiveMessage, DeleteMessage, ChangeMessageVisibility).
 """
 
+import copy
 import heapq
 import itertools
 import time
@@ -33,9 +34,15 @@ class InvisibilityError(Exception):
 
 @dataclass(eq=False)
 class Stored:
-    """A message in a queue."""
+    """A message in a queue, under a key of its own: a copy has the message's id too.
+
+    Attributes:
+        copied: Whether there is no further copy to come.
+    """
 
     message: Any
+    key: str
+    copied: bool = False
     handle: str = ""
     received_at: float = 0.0
     wakes_at: float = 0.0
@@ -61,23 +68,29 @@ class MessageStore:
             if stored.wakes_at != at:
                 continue
             for place in (self.in_flight, self.delayed):
-                if place.pop(stored.message.id, None) is not None:
-                    self.visible[stored.message.id] = stored
+                if place.pop(stored.key, None) is not None:
+                    self.visible[stored.key] = stored
 
     def seconds_to_wake(self) -> float:
         """Return the time until a message may become visible."""
         return max(0.0, self._waking[0][0] - self.clock()) if self._waking else float("inf")
 
     def add(self, message: Any, delay_seconds: float = 0.0) -> None:
-        """Take a message in."""
-        stored = Stored(message)
+        """Take a message in; one whose copy is here already becomes a second copy."""
+        here = (self.visible, self.in_flight, self.delayed)
+        known = any(message.id in place for place in here)
+        stored = Stored(message, f"{message.id} {uuid.uuid4().hex}" if known else message.id)
         if delay_seconds > 0:
             self._sleep(stored, self.delayed, delay_seconds)
         else:
-            self.visible[message.id] = stored
+            self.visible[stored.key] = stored
 
     def receive(
-        self, count: int, invisible_seconds: float, most_receives: int | None
+        self,
+        count: int,
+        invisible_seconds: float,
+        most_receives: int | None,
+        twice: Callable[[], bool] = lambda: False,
     ) -> tuple[list[Any], list[Any]]:
         """Take messages out to a consumer.
 
@@ -85,6 +98,8 @@ class MessageStore:
             count: At most this many.
             invisible_seconds: The visibility timeout.
             most_receives: maxReceiveCount of the redrive policy, None without one.
+            twice: Asked for each received message: whether there is a copy of it, on a server that
+                does not know of this receive, which is received as well.
 
         Returns:
             The received messages, and those that go to the dead-letter queue instead.
@@ -92,20 +107,24 @@ class MessageStore:
         self.wake()
         received: list[Any] = []
         dead: list[Any] = []
-        for message_id, stored in list(itertools.islice(self.visible.items(), count * 10)):
+        for key, stored in list(itertools.islice(self.visible.items(), count * 10)):
             message = stored.message
             if len(received) == count:
                 break
-            del self.visible[message_id]
+            del self.visible[key]
             if most_receives is not None and message.approximate_receive_count >= most_receives:
                 self.handles.pop(stored.handle, None)
                 dead.append(message)
                 continue
             stored.handle, stored.received_at = uuid.uuid4().hex, self.clock()
-            self.handles[stored.handle] = message_id
+            self.handles[stored.handle] = key
             self._sleep(stored, self.in_flight, invisible_seconds)
             message.receipt_handle = stored.handle
             received.append(message)
+            if not stored.copied and twice():
+                stored.copied = True
+                other = Stored(copy.copy(message), f"{key} {stored.handle}", copied=True)
+                self.visible[other.key] = other
         return received, dead
 
     def delete(self, handle: str) -> None:
@@ -119,7 +138,7 @@ class MessageStore:
         stored = self._stored(handle)
         if stored is not None and stored.handle == handle:
             for place in (self.visible, self.in_flight, self.delayed):
-                place.pop(stored.message.id, None)
+                place.pop(stored.key, None)
             stored.wakes_at = -1.0
 
     def change_visibility(self, handle: str, seconds: float) -> None:
@@ -135,7 +154,7 @@ class MessageStore:
         stored = self._stored(handle)
         if stored is None or stored.handle != handle:
             raise StaleError
-        if stored.message.id not in self.in_flight:
+        if stored.key not in self.in_flight:
             raise NotInFlightError
         if self.clock() + seconds - stored.received_at > LONGEST_INVISIBILITY:
             raise InvisibilityError
@@ -151,13 +170,13 @@ class MessageStore:
     def _stored(self, handle: str) -> Stored | None:
         if handle not in self.handles:
             raise HandleError
-        message_id = self.handles[handle]
+        key = self.handles[handle]
         for place in (self.in_flight, self.visible):
-            if message_id in place:
-                return place[message_id]
+            if key in place:
+                return place[key]
         return None
 
     def _sleep(self, stored: Stored, place: dict[str, Stored], seconds: float) -> None:
         stored.wakes_at = self.clock() + seconds
-        place[stored.message.id] = stored
+        place[stored.key] = stored
         heapq.heappush(self._waking, (stored.wakes_at, next(self._numbers), stored))

@@ -10,6 +10,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.sqs.models import sqs_backends
 
 from deployments.local.cloud import Cloud, Region
+from deployments.local.queues import KeptQueue
 from deployments.local.settings import ACCOUNT_ID
 
 METRICS = {
@@ -17,6 +18,13 @@ METRICS = {
     "ApproximateNumberOfMessagesNotVisible": "approximate_number_of_messages_not_visible",
     "ApproximateNumberOfMessagesDelayed": "approximate_number_of_messages_delayed",
 }
+
+
+def note_counts(region: Region) -> None:
+    """Have every queue of a region remember its counts, for those who see them late."""
+    for queue in list(sqs_backends[ACCOUNT_ID][region.name].queues.values()):
+        if isinstance(queue, KeptQueue):
+            queue.note_counts()
 
 
 def measure_queues(cloud: Cloud, region: Region) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import time
-from collections.abc import Callable
 from typing import Any
 
 import moto.sqs.models as sqs
@@ -14,6 +13,7 @@ from moto.sqs.exceptions import (
     SQSException,
 )
 
+from deployments.local.cloud import Cloud
 from deployments.local.message_store import (
     HandleError,
     InvisibilityError,
@@ -21,38 +21,69 @@ from deployments.local.message_store import (
     NotInFlightError,
     StaleError,
 )
+from deployments.local.queue_counts import CountHistory, Counts
 
 LONGEST_WAIT = 1.0
 
 
 class KeptQueue(sqs.Queue):
-    """moto's queue, its attributes and policies, over a `MessageStore`."""
+    """moto's queue, its attributes and policies, over a `MessageStore`.
+
+    With switches of the cloud its counts lag behind or are too low, and messages come twice.
+    Sources: GetQueueAttributes in the Amazon SQS API Reference (the counts may take a minute and
+    more to be consistent), "Amazon SQS at-least-once delivery" and "Amazon SQS short and long
+    polling" in the Amazon SQS Developer Guide.
+    """
+
+    cloud: Cloud
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
         if self.fifo_queue:
             raise InvalidParameterValue("FIFO queues are not emulated")
         self.store = MessageStore()
+        self.noted = CountHistory()
+        self.note_counts()
 
-    def _count(self, count: Callable[[MessageStore], int]) -> int:
+    def _counts(self) -> Counts:
+        self.store.wake()
+        return len(self.store.visible), len(self.store.in_flight), len(self.store.delayed)
+
+    def note_counts(self) -> None:
+        """Remember the counts, if they are to be seen late."""
+        if not self.cloud.chaos.count_lag:
+            self.noted.clear()
+            return
         with self._messages_lock:
-            self.store.wake()
-            return count(self.store)
+            self.noted.note(time.monotonic(), self._counts())
+
+    def _count(self, which: int) -> int:
+        lag = self.cloud.chaos.count_lag
+        with self._messages_lock:
+            counts = self._counts()
+            if lag:
+                self.noted.note(time.monotonic(), counts)
+                counts = self.noted.as_of(time.monotonic() - lag)
+        if not self.cloud.happens("low_counts"):
+            return counts[which]
+        # What the servers that did not answer hold is missing.
+        share = self.cloud.chaos.roll("low_counts of", self.cloud.number("low_counts of"))
+        return int(share * counts[which])
 
     @property
     def approximate_number_of_messages(self) -> int:
         """Messages that can be received."""
-        return self._count(lambda store: len(store.visible))
+        return self._count(0)
 
     @property
     def approximate_number_of_messages_not_visible(self) -> int:
         """Messages in flight."""
-        return self._count(lambda store: len(store.in_flight))
+        return self._count(1)
 
     @property
     def approximate_number_of_messages_delayed(self) -> int:
         """Messages whose delay is not over."""
-        return self._count(lambda store: len(store.delayed))
+        return self._count(2)
 
     def add_message(self, message: Any) -> None:
         """Take a message in and tell those who wait."""
@@ -78,7 +109,9 @@ class KeptQueue(sqs.Queue):
         policy = self.redrive_policy if self.dead_letter_queue else None
         most = policy["maxReceiveCount"] if policy else None
         with self._messages_lock:
-            received, dead = self.store.receive(count, invisible_seconds, most)
+            received, dead = self.store.receive(
+                count, invisible_seconds, most, lambda: self.cloud.happens("duplicates")
+            )
             for message in received:
                 message.approximate_receive_count += 1
                 if not message.approximate_first_receive_timestamp:
@@ -137,7 +170,9 @@ def receive_message(
         queue = self.queues.get(queue_name)
         if queue is None:
             raise QueueDoesNotExist
-        messages: list[Any] = queue.receive(count, visibility_timeout)
+        # A short poll asks only some of the servers.
+        missed = not wait_seconds_timeout and queue.cloud.happens("empty_receives")
+        messages: list[Any] = [] if missed else queue.receive(count, visibility_timeout)
         left = end - time.monotonic()
         if messages or left <= 0:
             break
@@ -178,8 +213,9 @@ def purge_queue(self: Any, queue_name: str) -> None:
         queue.store.clear()
 
 
-def replace() -> None:
+def replace(cloud: Cloud) -> None:
     """Let moto's SQS make and serve kept queues."""
+    KeptQueue.cloud = cloud
     setattr(sqs, "Queue", KeptQueue)  # noqa: B010 - a plain assignment to a class is no type
     for method in (
         receive_message,

@@ -36,7 +36,8 @@ def main() -> int:
     if mode == "fail":
         return 3
     while True:
-        time.sleep(600)
+        if mode != "busy":
+            time.sleep(600)
 
 
 if __name__ == "__main__":

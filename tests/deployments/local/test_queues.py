@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.local.message_store import MessageStore, NotInFlightError, StaleError
+from deployments.local.queue_counts import CountHistory
 
 
 def counts(app: App, url: str) -> tuple[int, int, int]:
@@ -263,3 +266,74 @@ def test_counts_are_metrics_that_alarms_can_look_at(app: App) -> None:
 
     assert wait_for(measured, "a measurement of the queue")[-1] in (0.0, 1.0)
     wait_for(lambda: max(measured()) == 1.0, "the measurement that sees the message")
+
+
+def test_counts_lag_behind_while_receives_are_exact(app: App, chaos: Callable[..., None]) -> None:
+    chaos(count_lag=1.5)
+    url = queue(app, VisibilityTimeout="60")
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    sent = time.monotonic()
+    assert counts(app, url) == (0, 0, 0)
+    [message] = receive(app, url)
+    wait_for(lambda: counts(app, url) != (0, 0, 0), "the count")
+    assert time.monotonic() - sent >= 1.0
+    wait_for(lambda: counts(app, url) == (0, 1, 0), "the message in flight")
+    app.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert counts(app, url) == (0, 1, 0)
+    wait_for(lambda: counts(app, url) == (0, 0, 0), "the count of none")
+
+
+def test_a_lag_that_begins_shows_what_was_there(app: App, chaos: Callable[..., None]) -> None:
+    url = queue(app)
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    chaos(count_lag=60)
+    app.sqs.send_message(QueueUrl=url, MessageBody="b")
+    wait_for(lambda: counts(app, url)[0] in (1, 2), "a count")
+    chaos(count_lag=0)
+    assert counts(app, url) == (2, 0, 0)
+
+
+def test_counts_are_too_low_at_times(app: App, chaos: Callable[..., None]) -> None:
+    url = queue(app)
+    for _ in range(5):
+        app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    chaos(low_counts=0.5)
+    seen = [counts(app, url)[0] for _ in range(40)]
+    assert max(seen) == 5
+    assert min(seen) < 5
+    chaos(low_counts=1)
+    assert max(counts(app, url)[0] for _ in range(10)) < 5
+
+
+def test_short_polls_miss_what_long_polls_find(app: App, chaos: Callable[..., None]) -> None:
+    url = queue(app)
+    app.sqs.send_message(QueueUrl=url, MessageBody="a")
+    chaos(empty_receives=1)
+    assert receive(app, url) == []
+    [message] = receive(app, url, WaitTimeSeconds=1)
+    assert message["Body"] == "a"
+
+
+def test_a_message_is_delivered_once_more(app: App, chaos: Callable[..., None]) -> None:
+    chaos(duplicates=1)
+    url = queue(app, VisibilityTimeout="60")
+    sent = app.sqs.send_message(QueueUrl=url, MessageBody="a")["MessageId"]
+    [first] = receive(app, url, MaxNumberOfMessages=10)
+    [second] = receive(app, url, MaxNumberOfMessages=10)
+    assert first["MessageId"] == second["MessageId"] == sent
+    assert first["ReceiptHandle"] != second["ReceiptHandle"]
+    assert receive(app, url) == []
+    for one in (first, second):
+        app.sqs.change_message_visibility(
+            QueueUrl=url, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=30
+        )
+        app.sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+    assert counts(app, url) == (0, 0, 0)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1), st.integers(0, 9))
+def test_history_tells_what_was_there_then(noted: list[int], lag: int) -> None:
+    history = CountHistory()
+    for at, count in enumerate(noted):
+        history.note(at, (count, 0, 0))
+        assert history.as_of(at - lag)[0] == noted[max(0, at - lag)]

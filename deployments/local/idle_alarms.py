@@ -1,0 +1,143 @@
+"""CloudWatch's alarms on the CPU of a machine, and what they do to it: end it, stop it, reboot it.
+
+Sources: "Create alarms that stop, terminate, reboot, or recover an instance" and "CloudWatch
+metrics that are available for your instances" in the Amazon EC2 User Guide (basic monitoring: a
+datapoint for each five minutes), "Evaluating an alarm" in the Amazon CloudWatch User Guide.
+"""
+
+import operator
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+from deployments.local.cloud import Cloud, Machine, Region, Task
+from deployments.local.settings import ACCOUNT_ID
+
+MEASURE_SECONDS = 300.0
+KEPT = 288  # datapoints: a day
+ACTION = re.compile(r"arn:aws[a-z-]*:automate:[a-z0-9-]+:ec2:(?P<what>terminate|stop|reboot)")
+COMPARED = {
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+    "GreaterThanThreshold": operator.gt,
+    "GreaterThanOrEqualToThreshold": operator.ge,
+}
+STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "Maximum": max,
+    "Minimum": min,
+    "Average": lambda values: sum(values) / len(values),
+}
+
+
+def watch_idle(cloud: Cloud, region: Region) -> None:
+    """Measure the machines when it is time, and let the alarms do what they are for."""
+    measured = [
+        one for one in region.machines.values() if one.alive and _measure(cloud, region, one)
+    ]
+    if not measured:
+        return
+    for alarm in list(_backend(region).alarms.values()):
+        names = {one.name: one.value for one in alarm.dimensions}
+        machine = region.machines.get(names.get("InstanceId", ""))
+        if alarm.metric_name == "CPUUtilization" and machine is not None and machine.alive:
+            _evaluate(cloud, region, alarm, machine)
+
+
+def _backend(region: Region) -> Any:
+    return cloudwatch_backends[ACCOUNT_ID][region.name]
+
+
+def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
+    """Take a datapoint of a machine's CPU if it is time; where nothing tells it, none."""
+    now = time.monotonic()
+    since = machine.measured_at or machine.boots_at
+    if now < since + MEASURE_SECONDS / cloud.settings.speed:
+        return False
+    machine.measured_at = now
+    used = _used(machine, region)
+    if used is None:
+        return False
+    vcpus = INSTANCE_TYPES[machine.instance.instance_type]["VCpuInfo"]["DefaultVCpus"]
+    # This computer may have fewer cores than the machine that it stands for.
+    cores = min(vcpus, os.cpu_count() or 1)
+    machine.cpu = [*machine.cpu, 100 * used / (now - since) / cores][-KEPT:]
+    datum = {
+        "MetricName": "CPUUtilization",
+        "Dimensions": [{"Name": "InstanceId", "Value": machine.instance.id}],
+        "Unit": "Percent",
+        "Value": machine.cpu[-1],
+    }
+    _backend(region).put_metric_data("AWS/EC2", [datum])
+    return True
+
+
+def _used(machine: Machine, region: Region) -> float | None:
+    """CPU seconds of the machine's containers since they were last measured."""
+    total = 0.0
+    for task in _tasks(machine, region):
+        assert task.container is not None
+        used = task.container.cpu_seconds()
+        if used is None and not machine.hung:
+            return None
+        total += max(0.0, (used or 0.0) - task.cpu_used)
+        task.cpu_used = used or 0.0
+    return total
+
+
+def _tasks(machine: Machine, region: Region) -> list[Task]:
+    return [
+        task
+        for task in region.tasks()
+        if task.host.instance_id == machine.instance.id
+        and task.container is not None
+        and task.last_status != "STOPPED"
+    ]
+
+
+def breached(alarm: Any, datapoints: Sequence[float]) -> bool | None:
+    """Whether datapoints of five minutes breach an alarm's threshold; None when there are too few.
+
+    "M out of N": of the last evaluation periods, so many as `DatapointsToAlarm` says must breach,
+    all by default.
+    """
+    a_period = max(1, int(alarm.period // MEASURE_SECONDS))
+    needed = a_period * alarm.evaluation_periods
+    if len(datapoints) < needed:
+        return None
+    last = datapoints[-needed:]
+    periods = [last[start : start + a_period] for start in range(0, needed, a_period)]
+    values = [STATISTICS[alarm.statistic](one) for one in periods]
+    breaching = sum(COMPARED[alarm.comparison_operator](one, alarm.threshold) for one in values)
+    return bool(breaching >= (alarm.datapoints_to_alarm or alarm.evaluation_periods))
+
+
+def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: Machine) -> None:
+    found = breached(alarm, machine.cpu)
+    state = {None: "INSUFFICIENT_DATA", True: "ALARM", False: "OK"}[found]
+    if state == alarm.state_value:
+        return
+    shown = ", ".join(f"{one:.2f}" for one in machine.cpu[-alarm.evaluation_periods :])
+    alarm.update_state(f"Threshold: {alarm.threshold}; last datapoints: [{shown}]", "{}", state)
+    if state != "ALARM" or not alarm.actions_enabled:
+        return
+    for name in alarm.alarm_actions:
+        if action := ACTION.fullmatch(name):
+            cloud.tell("alarm-action", instance_id=machine.instance.id, action=action["what"])
+            _act(region, machine, action["what"])
+
+
+def _act(region: Region, machine: Machine, what: str) -> None:
+    if what == "terminate":
+        region.ec2.terminate_instances([machine.instance.id])
+    elif what == "stop":
+        region.ec2.stop_instances([machine.instance.id])
+    else:
+        machine.hung, machine.cpu = False, []
+        for task in _tasks(machine, region):
+            assert task.container is not None
+            task.container.end()

@@ -1,0 +1,109 @@
+"""The alarm on a machine's CPU: it ends the one that hangs, and leaves the one that works."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from emulated_app import App, client_of, wait_for
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.local.idle_alarms import breached
+
+
+def put_alarm(app: App, instance_id: str, action: str, **more: Any) -> None:
+    client_of(app.emulator, "cloudwatch").put_metric_alarm(
+        AlarmName=f"{app.name}_{instance_id}",
+        AlarmActions=[f"arn:aws:automate:us-east-1:ec2:{action}"],
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Dimensions=[{"Name": "InstanceId", "Value": instance_id}],
+        Statistic="Maximum",
+        Period=300,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="LessThanThreshold",
+        **more,
+    )
+
+
+def state_of(app: App, instance_id: str) -> str:
+    named = [f"{app.name}_{instance_id}"]
+    found = client_of(app.emulator, "cloudwatch").describe_alarms(AlarmNames=named)
+    state: str = found["MetricAlarms"][0]["StateValue"]
+    return state
+
+
+def test_a_machine_that_hangs_is_ended_and_one_that_works_is_not(app: App) -> None:
+    app.cluster()
+    fleet = app.fleet(2)
+    app.service(2, mode="busy", cpu=1500)
+    app.running(2)
+    hangs, works = (one["instance_id"] for one in app.containers())
+    for one in (hangs, works):
+        put_alarm(app, one, "terminate")
+    wait_for(lambda: state_of(app, works) == state_of(app, hangs) == "OK", "both at work")
+    app.emulator.hang(hangs)
+    wait_for(lambda: app.instance(hangs)["State"]["Name"] == "terminated", "its end")
+    assert state_of(app, hangs) == "ALARM"
+    assert app.instance(works)["State"]["Name"] == "running"
+    assert state_of(app, works) == "OK"
+    # The fleet replaces what its alarm ended, and the service its container.
+    wait_for(lambda: len(app.fleet_instances(fleet)) == 2, "a replacement")
+    app.running(2)
+
+
+def test_a_machine_is_rebooted_and_works_again(app: App) -> None:
+    app.cluster()
+    app.fleet(1)
+    app.service(1)
+    app.running(1)
+    [container] = app.containers()
+    put_alarm(app, container["instance_id"], "reboot")
+    wait_for(lambda: app.tasks("STOPPED"), "the container killed")
+    app.running(1)
+    assert [one["instance_id"] for one in app.containers()] == [container["instance_id"]]
+    assert app.tasks("STOPPED")[0]["containers"][0]["exitCode"] == 137
+
+
+def test_an_alarm_without_actions_does_nothing(app: App) -> None:
+    app.cluster()
+    app.fleet(1)
+    [host] = wait_for(app.hosts, "a machine")
+    one = host["ec2InstanceId"]
+    put_alarm(app, one, "terminate", ActionsEnabled=False)
+    wait_for(lambda: state_of(app, one) == "ALARM", "the alarm")
+    assert app.instance(one)["State"]["Name"] == "running"
+
+
+@dataclass
+class Alarm:
+    period: int = 300
+    evaluation_periods: int = 3
+    datapoints_to_alarm: int | None = None
+    statistic: str = "Maximum"
+    comparison_operator: str = "LessThanThreshold"
+    threshold: float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("alarm", "datapoints", "found"),
+    [
+        (Alarm(), [0.0, 0.0], None),
+        (Alarm(), [50.0, 0.0, 0.0, 0.9], True),
+        (Alarm(), [0.0, 0.0, 1.0], False),
+        (Alarm(datapoints_to_alarm=2), [0.0, 5.0, 0.0], True),
+        (Alarm(period=600, evaluation_periods=1), [0.0, 2.0], False),
+        (Alarm(period=600, evaluation_periods=1, statistic="Minimum"), [0.0, 2.0], True),
+        (Alarm(period=60, evaluation_periods=1), [0.5], True),
+    ],
+)
+def test_evaluation(alarm: Alarm, datapoints: list[float], found: bool | None) -> None:
+    assert breached(alarm, datapoints) is found
+
+
+@given(st.lists(st.floats(0, 100), max_size=8))
+def test_only_the_last_periods_count(datapoints: list[float]) -> None:
+    last = datapoints[-3:]
+    wanted = None if len(last) < 3 else all(one < 1.0 for one in last)
+    assert breached(Alarm(), datapoints) is wanted
