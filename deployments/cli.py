@@ -5,11 +5,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from deployments.commands import check, failures, importing, local, retry
+from deployments.commands import account, check, failures, importing, local, retry
 from deployments.local.aws import EmulatorError
 from deployments.local.prefect_server import PrefectError
 
-COMMANDS = (check, local, importing, failures, retry)
+COMMANDS = (check, local, importing, failures, retry, account)
 FAILED = 1
 
 

@@ -1,6 +1,5 @@
 """Clients for AWS, and which of its answers are worth asking again."""
 
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,17 +104,25 @@ class Aws:
             credentials: Who to be, and the client parameters (endpoint, certificates, ...).
             region: The region of the run; a region in the credentials does not override it.
         """
-        session = credentials.get_boto3_session()
-        parameters = credentials.aws_client_parameters.get_params_override()
-        parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
-        make = functools.partial(session.client, **parameters)
+        make = client_maker(credentials)
         clients = {
-            name: make(
-                name.replace("_", "-"), region_name=PRICE_REGION if name == "pricing" else region
-            )
+            name: make(name.replace("_", "-"), PRICE_REGION if name == "pricing" else region)
             for name in cls.__dataclass_fields__
         }
         return cls(**cast(Any, clients))
+
+
+def client_maker(credentials: AwsCredentials) -> Callable[[str, str], Any]:
+    """What makes a client of a service in a region, with dcp's way to repeat requests.
+
+    Args:
+        credentials: Who to be, and the client parameters (endpoint, certificates, ...).
+    """
+    session = credentials.get_boto3_session()
+    parameters = credentials.aws_client_parameters.get_params_override()
+    parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
+    client: Any = session.client
+    return lambda service, region: client(service, region_name=region, **parameters)
 
 
 def unsigned(s3: "S3Client") -> "S3Client":

@@ -1,0 +1,304 @@
+"""What an account has for dcp as a whole: made, looked at, removed; nothing else is touched."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from blocks.errors import DcpError
+from blocks.names import Names
+from tasks.account import policies
+from tasks.account.buckets import ExportPolicy
+from tasks.account.net import Function, LogGroup, Schedule
+from tasks.account.part import AS_MADE, MISSING, Look, Part
+from tasks.account.rights import ADMINISTRATOR
+from tasks.account.roles import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
+from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup
+from tasks.account.statements import Document, Statement, document
+from tasks.aws import AwsError
+from tasks.ec2_fleet import ENDED_STATES as ENDED_FLEETS
+from tasks.machines import LIVE_STATES
+from tasks.spot_fleet import ENDED_STATES as ENDED_SPOT_FLEETS
+
+SERVICES = {
+    "ecs.amazonaws.com": "clusters",
+    "spot.amazonaws.com": "spot machines",
+    "ec2fleet.amazonaws.com": "fleets",
+    "spotfleet.amazonaws.com": "fleets of DCP fleet files",
+    "events.amazonaws.com": "idle alarms end machines",
+}
+# AWS's own policies for these roles (Amazon ECS Developer Guide, "Amazon ECS container instance
+# IAM role", "Amazon ECS task execution IAM role"; Amazon EC2 User Guide, "Spot Fleet permissions").
+FOR_MACHINES = "arn:{partition}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+FOR_EXECUTION = "arn:{partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+FOR_FLEETS = "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part, and whether this set-up wants it.
+
+    Attributes:
+        part: The part.
+        wanted: Whether it is to be there.
+    """
+
+    part: Part
+    wanted: bool = True
+
+
+def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
+    """All parts that a set-up can have, each after those that it needs."""
+    wanted = setup.wanted
+    net = {"DCP_BUCKET": wanted.bucket}
+    task_role = _role(aws, setup, setup.task_role, policies.TRUST_CONTAINERS, policies.WORKER)
+    return [
+        # The first, so that what remembers the set-up is the last to be removed.
+        Piece(replace(task_role, note=wanted.note())),
+        *(Piece(ServiceLinkedRole(aws.iam, service, why)) for service, why in SERVICES.items()),
+        Piece(
+            _role(
+                aws,
+                setup,
+                INSTANCE_ROLE,
+                policies.TRUST_MACHINES,
+                managed=(FOR_MACHINES,),
+                shared=True,
+            )
+        ),
+        Piece(InstanceProfile(aws.iam, setup.owner, INSTANCE_ROLE)),
+        Piece(
+            _role(
+                aws,
+                setup,
+                FLEET_ROLE,
+                policies.TRUST_SPOT_FLEET,
+                managed=(FOR_FLEETS,),
+                shared=True,
+            )
+        ),
+        Piece(
+            _role(
+                aws,
+                setup,
+                setup.execution_role,
+                policies.TRUST_CONTAINERS,
+                managed=(FOR_EXECUTION,),
+            ),
+            wanted.execution_role or wanted.flow_role,
+        ),
+        Piece(ExportPolicy(aws.s3, wanted.bucket, setup.places)),
+        Piece(
+            ManagedPolicy(
+                aws.iam, setup.owner, setup.flows_policy, document(policies.flows(), setup.places)
+            )
+        ),
+        Piece(
+            _role(
+                aws,
+                setup,
+                setup.flow_role,
+                policies.TRUST_CONTAINERS,
+                managed=(setup.flows_policy,),
+            ),
+            wanted.flow_role,
+        ),
+        Piece(
+            _role(aws, setup, setup.net, policies.TRUST_LAMBDA, policies.SAFETY_NET),
+            wanted.safety_net,
+        ),
+        Piece(LogGroup(aws.logs, setup.owner, f"/aws/lambda/{setup.net}"), wanted.safety_net),
+        Piece(
+            Function(aws.lambda_, setup.owner, setup.net, setup.role_arn(setup.net), net),
+            wanted.safety_net,
+        ),
+        Piece(
+            _role(aws, setup, setup.schedule_role, policies.TRUST_SCHEDULER, policies.SCHEDULE),
+            wanted.safety_net,
+        ),
+        Piece(
+            Schedule(
+                aws.scheduler,
+                setup.owner,
+                setup.net,
+                setup.schedule_group_arn,
+                setup.function_arn,
+                setup.role_arn(setup.schedule_role),
+            ),
+            wanted.safety_net,
+        ),
+    ]
+
+
+def _role(
+    aws: AccountAws,
+    setup: Setup,
+    name: str,
+    trust: tuple[Statement, ...],
+    policy: tuple[Statement, ...] = (),
+    managed: tuple[str, ...] = (),
+    shared: bool = False,
+) -> Role:
+    return Role(
+        aws.iam,
+        setup.owner,
+        name,
+        document(trust, setup.places),
+        document(policy, setup.places) if policy else None,
+        tuple(arn.format(partition=setup.partition) for arn in managed),
+        shared,
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of a part, or how it is.
+
+    Attributes:
+        what: The part.
+        state: In words.
+        wrong: Whether something is to be done about it.
+    """
+
+    what: str
+    state: str
+    wrong: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.state}"
+
+
+def create(aws: AccountAws, setup: Setup) -> list[Line]:
+    """Make what is missing, mend what differs, remove what is not wanted any more.
+
+    A part that fails stops no other. Can be repeated.
+    """
+    return [_each(piece.part, _made if piece.wanted else _unwanted) for piece in pieces(aws, setup)]
+
+
+def check(aws: AccountAws, setup: Setup) -> list[Line]:
+    """How everything is; changes nothing."""
+    return [_each(piece.part, _seen if piece.wanted else _left) for piece in pieces(aws, setup)]
+
+
+def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
+    """Remove what `create` made, and nothing else. Can be repeated.
+
+    Args:
+        aws: The clients.
+        setup: The set-up.
+        force: Do so even while machines or fleets of dcp are there.
+
+    Raises:
+        DcpError: Something of dcp still runs in the region.
+    """
+    running = active(aws.ec2)
+    if running and not force:
+        raise DcpError(
+            f"{len(running)} machines and fleets of dcp are there in {setup.region}: "
+            + ", ".join(running[:10])
+            + ". Their runs would lose their rights: end them first (dcp cleanup APP), or say "
+            "--force."
+        )
+    return [_each(piece.part, _removed) for piece in reversed(pieces(aws, setup))]
+
+
+def active(ec2: Any) -> list[str]:
+    """The machines and fleets of all apps, in the region."""
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": "tag-key", "Values": [Names.app_tag]},
+            {"Name": "instance-state-name", "Values": LIVE_STATES},
+        ]
+    )
+    found = [
+        instance["InstanceId"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+    for page in ec2.get_paginator("describe_fleets").paginate():
+        found += [
+            fleet["FleetId"]
+            for fleet in page["Fleets"]
+            if _is_apps(fleet) and fleet["FleetState"] not in ENDED_FLEETS
+        ]
+    for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
+        found += [
+            fleet["SpotFleetRequestId"]
+            for fleet in page["SpotFleetRequestConfigs"]
+            if _is_apps(fleet) and fleet["SpotFleetRequestState"] not in ENDED_SPOT_FLEETS
+        ]
+    return found
+
+
+def _is_apps(fleet: Any) -> bool:
+    return any(tag["Key"] == Names.app_tag for tag in fleet.get("Tags", []))
+
+
+def _each(part: Part, step: Callable[[Part], Line]) -> Line:
+    try:
+        return step(part)
+    except (DcpError, *AwsError) as error:
+        return Line(part.what, f"failed: {error}", wrong=True)
+
+
+def _made(part: Part) -> Line:
+    found = part.look()
+    if found.state == "not ours":
+        return _seen(part, found)
+    if found == AS_MADE:
+        return Line(part.what, "was there")
+    part.make(found)
+    return Line(part.what, "made" if found == MISSING else f"mended: {found.detail}")
+
+
+def _unwanted(part: Part) -> Line:
+    if part.look().state in ("missing", "not ours"):
+        return Line(part.what, "not wanted")
+    part.remove()
+    return Line(part.what, "removed: not wanted any more")
+
+
+def _seen(part: Part, found: Look | None = None) -> Line:
+    found = found or part.look()
+    if found.state == "not ours" and found.usable:
+        return Line(part.what, "there, not made by dcp: used as it is")
+    return Line(part.what, str(found), wrong=not found.usable)
+
+
+def _left(part: Part) -> Line:
+    there = part.look().state in ("there", "differs")
+    return Line(part.what, "there, but not wanted" if there else "not wanted", wrong=there)
+
+
+def _removed(part: Part) -> Line:
+    found = part.look()
+    if found.state == "missing":
+        return Line(part.what, "was not there")
+    if found.state == "not ours":
+        return Line(part.what, "stays: not made by dcp")
+    part.remove()
+    return Line(part.what, "removed")
+
+
+def settings(setup: Setup) -> dict[str, str]:
+    """What to put into the run config (and `instance_profile` into the fleet template)."""
+    values = {
+        "aws_bucket": setup.wanted.bucket,
+        "aws_region": setup.region,
+        "task_role": setup.role_arn(setup.task_role),
+    }
+    if setup.wanted.execution_role:
+        values["execution_role"] = setup.role_arn(setup.execution_role)
+    return values
+
+
+def policy_of(setup: Setup, whose: str) -> Document:
+    """A policy of a set-up: of `flows`, `worker`, `safety-net` or `admin`."""
+    statements = {
+        "flows": policies.flows(),
+        "worker": policies.WORKER,
+        "safety-net": policies.SAFETY_NET,
+        "admin": ADMINISTRATOR,
+    }
+    return document(statements[whose], setup.places)
