@@ -15,11 +15,13 @@ from tasks import machine_time, memory, record
 from tasks.aws import error_code
 from tasks.containers import set_desired_count
 from tasks.diagnosis import findings
+from tasks.events import emit
 from tasks.fleet import Fleet
 from tasks.limits import limits_of
 from tasks.machines import terminate
+from tasks.news import news
 from tasks.observe import Followed, observe
-from tasks.policy import Decision, Observation, decide, remember
+from tasks.policy import Decision, Observation, decide, paid, remember
 from tasks.results import Account, claim_dead_letters
 from tasks.run import Run
 from tasks.spending import spent
@@ -81,7 +83,10 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     act(run, fleets, decision)
     # After what saves money: a note that cannot be written must not keep machines. What was spent
     # counts at the next look.
-    money = spent(run, seen.machines.keys(), seen.at)
-    memory.keep(run, replace(known, spent=money.usd, usd_an_hour=money.usd_an_hour))
-    machine_time.note(run, seen.machines.keys(), seen.at, money.known)
+    for one in news(seen, limits, known, decision):
+        emit(run, one.event, one.text, **one.payload)
+        known = replace(known, told=known.told | {one.event})
+    seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
+    memory.keep(run, paid(known, seen.spend))
+    machine_time.note(run, seen.machines.keys(), seen.at, seen.spend.known)
     return seen, decision

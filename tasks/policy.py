@@ -7,13 +7,14 @@ virtual time (benchmarks/fleet.py).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tasks.diagnosis import Diagnosis
 from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed, useful_machines
 from tasks.queues import QueueCounts
 from tasks.results import Account
+from tasks.spending import UNKNOWN, Spend
 
 EMPTY_LOOKS = 3  # SQS counts approximately: so many empty looks in a row before it is believed
 LOST_LOOKS = 10  # and so many, over so long a time, before jobs without a result are called lost
@@ -47,6 +48,7 @@ class Observation:
         findings: What is wrong with machines and containers; asked while some are missing.
         alike: The reason for which all jobs that ended have failed; "" when there is no such.
         stale: Whether the account is of an earlier look, since it takes many requests.
+        spend: What the run has cost, as known after what was done about this look.
     """
 
     at: datetime
@@ -61,6 +63,7 @@ class Observation:
     findings: tuple[Diagnosis, ...] = ()
     alike: str = ""
     stale: bool = False
+    spend: Spend = UNKNOWN
 
     @property
     def left(self) -> int:
@@ -110,6 +113,7 @@ class Memory:
         mixed: Whether jobs came to different ends, so that nothing is to be made of failures.
         finishing: Why nothing new is begun; "" when it is.
         quiet_looks: How often in a row nothing was at work while finishing.
+        told: Names of the events that Prefect was told.
     """
 
     at: datetime | None = None
@@ -128,6 +132,7 @@ class Memory:
     mixed: bool = False
     finishing: str = ""
     quiet_looks: int = 0
+    told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,15 @@ def remember(seen: Observation, memory: Memory, limits: Limits) -> Memory:
         mixed=memory.mixed or bool(0 < limits.alike_failures <= ended and not seen.alike),
         finishing=memory.finishing,
         quiet_looks=memory.quiet_looks + 1 if memory.finishing and not at_work else 0,
+        told=memory.told,
     )
+
+
+def paid(memory: Memory, spend: Spend) -> Memory:
+    """The same with what was spent; what is not known now was at least what it was before."""
+    if spend.usd is None:
+        return memory
+    return replace(memory, spent=spend.usd, usd_an_hour=spend.usd_an_hour)
 
 
 def seconds_per_job(seen: Observation, limits: Limits, memory: Memory) -> float | None:
@@ -246,13 +259,18 @@ def _stop(seen: Observation, limits: Limits, memory: Memory) -> str:
         )
     if seen.alike and 0 < limits.alike_failures <= seen.account.ended:
         return f"all of the first {seen.account.ended} jobs that ended failed alike: {seen.alike}"
-    patience = stall_limit(seen, limits, memory)
-    if seen.at_work(limits.cores) and seen.at - (memory.progress_at or seen.at) >= patience:
+    if stalled(seen, limits, memory):
+        patience = _minutes(stall_limit(seen, limits, memory))
         return (
-            f"jobs are at work, and none has come to an end for {_minutes(patience)} minutes "
-            "(stall_minutes)"
+            f"jobs are at work, and none has come to an end for {patience} minutes (stall_minutes)"
         )
     return ""
+
+
+def stalled(seen: Observation, limits: Limits, memory: Memory) -> bool:
+    """Whether jobs are at work, and none has come to an end for too long."""
+    since = seen.at - (memory.progress_at or seen.at)
+    return bool(seen.at_work(limits.cores)) and since >= stall_limit(seen, limits, memory)
 
 
 def stall_limit(seen: Observation, limits: Limits, memory: Memory) -> timedelta:
@@ -274,9 +292,15 @@ def _finish(seen: Observation, limits: Limits, memory: Memory) -> str:
     ahead = min(timedelta(seconds=FINISH_JOBS * seconds), FINISH_MOST * limits.most)
     if seen.at >= limits.ends_at - ahead:
         return "the run has reached its max_hours"
-    if _over(limits, memory, 1.0, memory.usd_an_hour * seconds / 3600):
+    if over_budget(seen, limits, memory):
         return f"the run has reached its max_cost: {_money(memory)}"
     return ""
+
+
+def over_budget(seen: Observation, limits: Limits, memory: Memory) -> bool:
+    """Whether what runs comes to its end within `max_cost` only if nothing new is begun."""
+    seconds = seconds_per_job(seen, limits, memory) or 0.0
+    return _over(limits, memory, 1.0, memory.usd_an_hour * seconds / 3600)
 
 
 def _over(limits: Limits, memory: Memory, share: float, usd_to_come: float = 0.0) -> bool:

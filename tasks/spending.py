@@ -4,6 +4,7 @@ At least what was spent: where a price is missing one is taken that is not lower
 since a budget must not be passed because a price is missing.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
+from tasks.aws import AwsError
 from tasks.machine_cost import hours_before, paid_hours, prices_of, volumes_in
 from tasks.machine_time import Known, Machine, know
 from tasks.prices import Prices
@@ -20,6 +22,8 @@ from tasks.volumes import usd_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+
+logger = logging.getLogger("prefect.dcp")
 
 PRICES_EVERY = timedelta(minutes=15)  # spot prices change a few times a day
 # USD a GB and month that no general purpose volume costs in any region (Amazon EBS pricing).
@@ -58,8 +62,8 @@ class Spend:
     """What a run has cost so far.
 
     Attributes:
-        usd: In USD, machines and volumes, at least what was spent; None when the machines that
-            the run had cannot be known, since its record is damaged.
+        usd: In USD, machines and volumes, at least what was spent; None when it cannot be known
+            which machines the run had.
         machine_hours: Hours of all machines together.
         usd_an_hour: What the machines that run cost an hour, with their volumes.
         bought: The machines by type, zone and way of buying.
@@ -75,6 +79,9 @@ class Spend:
     volumes_usd: float = 0.0
     bounds: tuple[str, ...] = ()
     known: Known | None = field(default=None, repr=False, compare=False)
+
+
+UNKNOWN = Spend()
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,14 @@ def spent(run: Run, machines: Collection[str], at: datetime) -> Spend:
     """
     try:
         known = know(run, machines, at)
-    except ValidationError:
-        return Spend()  # `note` says what is wrong with it
-    if not known.now:
+        tariff = _tariff(run, list(known.now.values()), at) if known.now else None
+    except (*AwsError, ValidationError) as error:
+        # What it costs must not be in the way of what ends machines. `machine_time.note`, which
+        # comes after that, raises the same.
+        logger.warning("What the run has cost so far is not known: %s", error)
+        return UNKNOWN
+    if tariff is None:
         return Spend(usd=0.0, known=known)
-    tariff = _tariff(run, list(known.now.values()), at)
     return spend(known, tariff.paid, tariff.volumes, run.config.machine_price)
 
 

@@ -1,0 +1,80 @@
+"""What of a look at a run is news to tell: each once in a run. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from tasks import events
+from tasks.limits import Limits
+from tasks.policy import IDLE_LIMIT, Decision, Memory, Observation, over_budget, stalled
+
+LATE = timedelta(minutes=15)  # without any machine
+FAILING_LEAST = 10  # failed jobs
+FAILING_SHARE = 0.2  # of those that have ended
+
+
+@dataclass(frozen=True)
+class News:
+    """Something to be told.
+
+    Attributes:
+        event: Its name, of `tasks.events`.
+        text: What happened, in a sentence.
+        payload: What else is told.
+    """
+
+    event: str
+    text: str
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+def news(seen: Observation, limits: Limits, memory: Memory, decision: Decision) -> tuple[News, ...]:
+    """What is to be told after a look; nothing that was told before.
+
+    Args:
+        seen: What was seen.
+        limits: The run's size and end.
+        memory: As `remember` made it of this look; `told` has the events told before.
+        decision: What was decided.
+    """
+    payload = {
+        "jobs": seen.account.counts(),
+        "machines": len(seen.machines),
+        "usd": memory.spent,
+        "usd_an_hour": memory.usd_an_hour,
+    }
+    return tuple(
+        News(event, text, payload)
+        for event, text in _found(seen, limits, memory, decision)
+        if event not in memory.told
+    )
+
+
+def _found(
+    seen: Observation, limits: Limits, memory: Memory, decision: Decision
+) -> Iterator[tuple[str, str]]:
+    why = decision.stop or decision.finish
+    yield events.STARTED, f"{len(seen.account.submitted)} jobs, and {len(seen.machines)} machines"
+    began = limits.ends_at - limits.most
+    if seen.account.open and memory.machines_since is None and seen.at - began >= LATE:
+        yield events.MACHINES_LATE, f"no machine came within {_minutes(LATE)} minutes"
+    failed, ended = len(seen.account.failed), seen.account.ended
+    if failed >= FAILING_LEAST and failed >= FAILING_SHARE * ended:
+        alike = f", all for the same reason: {seen.alike}" if seen.alike else ""
+        yield events.JOBS_FAILING, f"{failed} of {ended} jobs that ended have failed{alike}"
+    elif seen.alike and 0 < limits.alike_failures <= ended:
+        yield events.JOBS_FAILING, why
+    idle = memory.idle_since is not None and seen.at - memory.idle_since >= IDLE_LIMIT
+    if seen.account.open and (seen.broken or idle or stalled(seen, limits, memory)):
+        yield events.STALLED, why or seen.broken
+    if {events.OVER_BUDGET, events.OUT_OF_TIME} & memory.told:
+        return
+    if seen.account.open and over_budget(seen, limits, memory):
+        yield events.OVER_BUDGET, why
+    elif seen.account.open and (decision.finish or seen.at >= limits.ends_at):
+        yield events.OUT_OF_TIME, why
+
+
+def _minutes(time: timedelta) -> int:
+    return round(time.total_seconds() / 60)
