@@ -47,3 +47,10 @@ class Answered:
         """Hand the answer on."""
         start_response(*self._head)
         return self.body
+
+    def drop(self) -> None:
+        """Let nobody have the answer."""
+        for _ in self.body:
+            pass
+        if hasattr(self.body, "close"):
+            self.body.close()

@@ -1,5 +1,6 @@
 """The emulator's one HTTP application: moto, and below `/_dcp/` what AWS has beside its APIs."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,7 @@ from deployments.local.bindings import replace
 from deployments.local.cloud import Cloud
 from deployments.local.control import control
 from deployments.local.denials import denial, dry_run
+from deployments.local.faults import RESET, answer, fault, reset
 from deployments.local.link_local import imds, task_services
 from deployments.local.validation import invalid
 
@@ -46,6 +48,7 @@ class Application:
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace(cloud)
+        self._numbers = itertools.count()
         machines.replace()
 
     def __call__(
@@ -60,9 +63,30 @@ class Application:
         if wanted is None:
             unsigned: Iterable[bytes] = self._moto(environ, start_response)
             return unsigned
-        answered = Answered(self._before_moto(request, wanted) or self._moto, environ)
-        self._cloud.recorder.add(wanted, self._who(wanted), answered.status, answered.code)
-        return answered.send(start_response)
+        return self._answer(environ, start_response, request, wanted)
+
+    def _answer(
+        self,
+        environ: dict[str, Any],
+        start_response: Callable[..., Any],
+        request: Request,
+        wanted: Asked,
+    ) -> Iterable[bytes]:
+        """Answer a signed request, or let it fail as AWS's own faults do; and record it."""
+        cloud, who = self._cloud, self._who(wanted)
+        wrong = fault(cloud.chaos, next(self._numbers), wanted.service)
+        if wrong is None or wrong.carried_out:
+            answered = Answered(self._before_moto(request, wanted) or self._moto, environ)
+            if wrong is None:
+                cloud.recorder.add(wanted, who, answered.status, answered.code)
+                return answered.send(start_response)
+            answered.drop()
+        cloud.recorder.add(wanted, who, wrong.status, wrong.code, wrong.carried_out)
+        if wrong.code == RESET:
+            start_response("500 Internal Server Error", [])
+            return reset(environ)
+        request.get_data(cache=False)  # a client that is still sending would not see the answer
+        return answer(wrong, wanted)(environ, start_response)
 
     def _before_moto(self, request: Request, wanted: Asked) -> Response | None:
         """Answer what the caller may not do or AWS does not take, and what moto has no service for.

@@ -80,7 +80,9 @@ class Chaos(BaseModel):
 
     seed: int = Field(default=0, description="What happens to which machine, container or request.")
     errors: Share = Field(
-        default=0.0, description="Share of API requests that are answered with throttling or a 5xx."
+        default=0.0,
+        description="Share of API requests that fail: throttled, 5xx, connection reset; some are "
+        "carried out all the same.",
     )
 
     late: Lateness = Field(

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -39,8 +40,23 @@ class Recorder:
         with self._lock:
             return dict(self._counts)
 
-    def add(self, asked: Asked, who: dict[str, str], status: int, code: str) -> None:
-        """Note a request and its answer."""
+    def add(
+        self,
+        asked: Asked,
+        who: Mapping[str, str],
+        status: int,
+        code: str,
+        carried_out: bool | None = None,
+    ) -> None:
+        """Note a request and its answer.
+
+        Args:
+            asked: The request.
+            who: Who asked.
+            status: The HTTP status; 0 when there was no answer.
+            code: The error's code; "" when there was no error.
+            carried_out: Whether it was carried out, where the answer does not tell.
+        """
         with self._lock:
             self._counts[f"{asked.botocore_service}:{asked.operation}"] += 1
             if self._file is None:
@@ -57,6 +73,7 @@ class Recorder:
                 **who,
                 "status": status,
                 "code": code,
+                "carried_out": not code if carried_out is None else carried_out,
             }
             self._file.write(json.dumps(line, default=_written) + "\n")
             self._file.flush()

@@ -30,15 +30,21 @@ def wait_for(condition: Callable[[], Any], what: str, limit: float = LIMIT_SECON
     raise AssertionError(f"not within {limit} s: {what}")
 
 
-def client_of(emulator: Emulator, service: str, key: str = "key", region: str = "us-east-1") -> Any:
-    """Return a client of a service of an emulator."""
+def client_of(
+    emulator: Emulator,
+    service: str,
+    key: str = "key",
+    region: str = "us-east-1",
+    max_attempts: int = 0,
+) -> Any:
+    """Return a client of a service of an emulator, that by itself tries nothing again."""
     return boto3.client(
         service,
         region_name=region,
         endpoint_url=emulator.endpoint_url,
         aws_access_key_id=key,
         aws_secret_access_key="secret",
-        config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30),
+        config=Config(retries={"max_attempts": max_attempts}, connect_timeout=5, read_timeout=30),
     )
 
 

@@ -1,0 +1,101 @@
+"""Faults of AWS itself: at the set rate, in each service's words, some after the deed was done."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+from emulated_app import client_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.local.aws import Emulator
+from deployments.local.chaos import Chaos
+from deployments.local.faults import CODES, RESET, fault
+
+CALLS: list[tuple[str, str, dict[str, Any], set[str]]] = [
+    ("ec2", "describe_fleets", {}, {"RequestLimitExceeded", "InternalError"}),
+    ("ecs", "list_clusters", {}, {"ThrottlingException", "ServerException"}),
+    ("sqs", "list_queues", {}, {"RequestThrottled", "ServiceUnavailable"}),
+    ("s3", "list_buckets", {}, {"SlowDown", "InternalError"}),
+    ("cloudwatch", "list_dashboards", {}, {"Throttling", "InternalServiceFault"}),
+    ("logs", "describe_log_groups", {}, {"ThrottlingException", "ServiceUnavailableException"}),
+    ("iam", "list_roles", {}, {"Throttling", "ServiceFailure"}),
+    ("sts", "get_caller_identity", {}, {"Throttling", "InternalFailure"}),
+]
+RESETS = (ConnectionClosedError, EndpointConnectionError, ReadTimeoutError)
+
+
+@pytest.fixture
+def faulty(emulator: Emulator) -> Iterator[Emulator]:
+    yield emulator
+    emulator.set_chaos(errors=0.0, seed=0)
+    emulator.record(False)
+
+
+def outcome(call: Any, **parameters: Any) -> str:
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    except RESETS:
+        return RESET
+    return ""
+
+
+def test_each_service_fails_in_its_own_words(faulty: Emulator) -> None:
+    faulty.set_chaos(errors=1.0)
+    for service, method, parameters, codes in CALLS:
+        client = client_of(faulty, service)
+        seen = {outcome(getattr(client, method), **parameters) for _ in range(40)}
+        assert seen == codes | {RESET}, service
+
+
+def test_what_failed_may_have_been_done(faulty: Emulator) -> None:
+    faulty.record()
+    faulty.set_chaos(errors=1.0)
+    sqs = client_of(faulty, "sqs")
+    for number in range(40):
+        assert outcome(sqs.create_queue, QueueName=f"faulty-{number}")
+    faulty.set_chaos(errors=0.0)
+    made = sqs.list_queues(QueueNamePrefix="faulty-").get("QueueUrls", [])
+    told = [one for one in faulty.requests() if one["operation"] == "CreateQueue"]
+    done = [one for one in told if one["carried_out"]]
+    assert {url.rpartition("/")[2] for url in made} == {
+        one["parameters"]["QueueName"] for one in done
+    }
+    assert 0 < len(done) < 40
+    assert all(one["code"] != "RequestThrottled" for one in done)
+
+
+def test_a_client_that_tries_again_gets_through(faulty: Emulator, tmp_path: Path) -> None:
+    faulty.set_chaos(errors=0.3, seed=3)
+    s3 = client_of(faulty, "s3", max_attempts=8)
+    s3.create_bucket(Bucket="faulty")
+    for number in range(20):
+        s3.put_object(Bucket="faulty", Key=f"{number}", Body=b"x" * 100_000)
+    faulty.set_chaos(errors=0.0)
+    assert s3.list_objects_v2(Bucket="faulty")["KeyCount"] == 20
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.05, 0.95), st.integers(0, 1000), st.sampled_from([*CODES, "other"]))
+def test_faults_come_at_their_rate_and_by_their_seed(share: float, seed: int, service: str) -> None:
+    chaos = Chaos(errors=share, seed=seed)
+    found = [fault(chaos, number, service) for number in range(1000)]
+    assert found == [fault(chaos, number, service) for number in range(1000)]
+    hit = [one for one in found if one is not None]
+    assert abs(len(hit) / 1000 - share) < 0.08
+    assert not any(one.carried_out for one in hit if one.code == CODES.get(service, [["x"]])[0][0])
+    assert Counter(one.status >= 400 or one.code == RESET for one in hit)[False] == 0
+
+
+def test_nothing_fails_unless_it_is_switched_on() -> None:
+    assert {fault(Chaos(), number, "s3") for number in range(1000)} == {None}
