@@ -83,9 +83,7 @@ def start_fleet(
         ensure_dashboard(run, requested)
         asked = record.load(run)
         since = (asked and asked.fleet_at) or kept.started_at
-        have = wait_for_machines(
-            run, requested, history_start(since), max(len(template.subnets), 1), log
-        )
+        have = wait_for_machines(run, requested, history_start(since), len(template.subnets), log)
     except BaseException:
         requested.cancel()  # nobody may be watching when this step is run alone
         raise

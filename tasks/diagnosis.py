@@ -32,6 +32,7 @@ from tasks.causes import (
 )
 from tasks.fleet import FleetEvent
 
+RECENT = timedelta(minutes=30)  # what is older says little of what is wrong now
 REGISTER_WITHIN = timedelta(minutes=10)  # from launch; a machine boots and joins in 1 to 4 minutes
 AT_ONCE = timedelta(minutes=2)  # a container that ran longer than this has started well
 MOST_TEXTS = 3  # of one cause, in a diagnosis
@@ -88,8 +89,9 @@ class Symptoms:
     Attributes:
         at: When it was asked.
         types: The machine types asked for.
-        subnets: How many subnets they are asked for in; 1 when it is left to AWS.
-        events: The history of the fleets.
+        subnets: How many subnets they are asked for in; 0 when it is left to AWS.
+        events: The history of the fleets; what is older than `RECENT` proves what worked, and no
+            longer what does not.
         machines: The run's instances, also those that ended lately.
         joined: Container instance id to EC2 instance id of the machines in the cluster.
         service: What ECS says of the service.
@@ -99,7 +101,7 @@ class Symptoms:
 
     at: datetime
     types: tuple[str, ...] = ()
-    subnets: int = 1
+    subnets: int = 0
     events: tuple[FleetEvent, ...] = ()
     machines: tuple[Machine, ...] = ()
     joined: Mapping[str, str] = field(default_factory=dict)
@@ -196,15 +198,17 @@ def _fleet(seen: Symptoms) -> Iterator[Diagnosis]:
     said = [
         f"{event.subtype}: {event.text}".strip(": ")
         for event in sorted(seen.events, key=lambda event: event.at)
-        if event.error or event.subtype in TROUBLE
+        if (event.error or event.subtype in TROUBLE) and seen.at - event.at <= RECENT
     ]
-    said += [
+    dead = [
         machine.ended
         for machine in seen.machines
         if machine.ended and not machine.ended.startswith(USUAL_ENDS)
     ]
-    # A machine that came is proof, unless all end as they start: then only one that joined is.
-    works = bool(seen.joined or seen.alive or seen.running)
+    said += dead
+    # A machine that came is proof, unless it ended as it started.
+    launched = sum(event.subtype == "launched" for event in seen.events)
+    works = bool(seen.joined or seen.alive or seen.running) or launched > len(dead)
     for cause, texts in _by_cause(said, FLEET):
         level = _level(cause, works, len(texts))
         if level == "configuration" and cause.of_place and not _everywhere(seen, texts):
@@ -223,10 +227,10 @@ def _types(texts: Iterable[str]) -> list[str]:
 def _everywhere(seen: Symptoms, texts: Sequence[str]) -> bool:
     """Whether no machine type is left that may be had in some subnet."""
     places = {found for text in texts for found in PLACE.findall(text)}
+    if places:
+        return 0 < seen.subnets <= len(places)
     types = _types(texts)
-    return len(places) >= seen.subnets > 0 or (
-        not places and (not types or len(types) >= len(seen.types))
-    )
+    return not types or len(types) >= len(seen.types)
 
 
 def _registration(seen: Symptoms) -> Iterator[Diagnosis]:

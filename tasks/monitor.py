@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tasks import machine_time, memory, record
 from tasks.aws import error_code
-from tasks.containers import set_desired_count
+from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import findings
 from tasks.events import emit
 from tasks.fleet import Fleet
@@ -73,7 +73,10 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     seen = observe(run, fleets, followed, limits, before)
     if seen.running < seen.desired or not seen.machines:
         since = kept.fleet_at or kept.started_at
-        seen = replace(seen, findings=findings(symptoms(run, fleets, since)))
+        subnets = len(kept.fleet.get("subnets", ()))
+        seen = replace(seen, findings=findings(symptoms(run, fleets, since, subnets)))
+    if seen.running and not kept.image_digest:
+        record.update(run, image_digest=image_digest(run))
     known = remember(seen, before, limits)
     decision = decide(seen, limits, known)
     if decision.finish:

@@ -62,6 +62,8 @@ class Report:
         hours: From the begin of the run to its end.
         cost: What the machines have cost, and what of it is not known; None when the run never
             had a machine.
+        image: The worker's image as it was named.
+        image_digest: The same as the machines fetched it; "" when no container ran.
         table: Address of `report.csv`, once it is written.
     """
 
@@ -80,6 +82,8 @@ class Report:
     slowest: list[dict[str, Any]] = field(default_factory=list)
     hours: float = 0.0
     cost: dict[str, Any] | None = None
+    image: str = ""
+    image_digest: str = ""
     table: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -177,6 +181,8 @@ def draw_up(run: Run, note: str = "") -> tuple[Report, list[Picture]]:
         seconds=figures.seconds(),
         slowest=[_short(row) for row in figures.slowest],
         hours=_hours(kept),
+        image=run.config.dockerhub_tag,
+        image_digest=kept.image_digest if kept else "",
         cost=_cost(run),
         table=f"s3://{run.config.aws_bucket}/{run.key(TABLE)}",
     )

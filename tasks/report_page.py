@@ -50,7 +50,10 @@ def _took(report: "Report") -> str:
     if not report.table:
         return ""
     cost = quoted(report.cost["text"]) if report.cost else "it had no machine"
-    lines = [f"{report.hours:.2f} hours from begin to end; {cost}."]
+    digest = f", `{report.image_digest}`" if report.image_digest else ""
+    lines = [
+        f"{report.hours:.2f} hours from begin to end; {cost}. Worker: `{report.image}`{digest}."
+    ]
     if report.seconds:
         lines += ["", "## Seconds a job", ""]
         names = ("jobs", "mean", "p10", "p50", "p90")

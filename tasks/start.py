@@ -137,7 +137,7 @@ def wait_for_machines(
     run: Run,
     fleet: Fleet,
     since: datetime,
-    subnets: int = 1,
+    subnets: int = 0,
     tell: Callable[[str], None] = print,
     seconds: float = WAIT_SECONDS,
 ) -> int:
@@ -147,7 +147,7 @@ def wait_for_machines(
         run: The run.
         fleet: The fleet.
         since: From when on its history is read.
-        subnets: Subnets that machines are asked for in.
+        subnets: Subnets that machines are asked for in; 0 when it is left to AWS.
         tell: Is given each new line.
         seconds: How long to wait. Capacity may come at any time: the monitor goes on waiting.
 

@@ -11,17 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tasks.containers import find_service
-from tasks.diagnosis import Machine, StoppedTask, Symptoms
+from tasks.diagnosis import RECENT, Machine, StoppedTask, Symptoms
 from tasks.fleet import Fleet
 from tasks.machines import app_instances, container_instances
 from tasks.run import Run
 
-WINDOW = timedelta(minutes=30)  # what is older says little of now
 MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)
 ALIVE = ("pending", "running")
 
 
-def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 1) -> Symptoms:
+def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 0) -> Symptoms:
     """Ask AWS how the run's machines and containers are.
 
     Args:
@@ -29,14 +28,15 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
         fleets: Its fleets.
         since: From when on events and stopped tasks count: at the earliest the request of the
             fleet, since what was mended before then is of no concern.
-        subnets: Subnets that machines are asked for in.
+        subnets: Subnets that machines are asked for in; 0 when it is left to AWS.
     """
     now = datetime.now(UTC)
+    recently = max(since, now - RECENT)
     service = find_service(run)
     return Symptoms(
         at=now,
         types=tuple(run.config.machine_type),
-        subnets=max(subnets, 1),
+        subnets=subnets,
         events=tuple(event for fleet in fleets for event in fleet.events(since)),
         machines=tuple(_machines(run, since)),
         joined={
@@ -46,9 +46,9 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
         service=tuple(
             event.get("message", "")
             for event in (service["events"] if service else ())
-            if event["createdAt"] >= since
+            if event["createdAt"] >= recently
         ),
-        stopped=tuple(_stopped(run, since)),
+        stopped=tuple(_stopped(run, recently)),
         running=service["runningCount"] if service else 0,
     )
 

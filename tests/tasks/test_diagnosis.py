@@ -214,9 +214,8 @@ def event(subtype: str, text: str, error: bool = True, minutes: int = 1) -> Flee
 
 
 def with_event(subtype: str, text: str, *machines: Machine) -> Symptoms:
-    return Symptoms(
-        NOW, types=("m5.xlarge",), events=(event(subtype, text),), machines=tuple(machines)
-    )
+    happened = (event(subtype, text),)
+    return Symptoms(NOW, types=("m5.xlarge",), subnets=1, events=happened, machines=tuple(machines))
 
 
 def only(found: tuple[Diagnosis, ...]) -> Diagnosis:
@@ -349,6 +348,21 @@ def test_a_type_that_one_zone_has_not_is_no_wrong_configuration_while_another_ma
     assert only(findings(two)).level == "notice"
     everywhere = replace(two, events=(*two.events, missing("m5.xlarge", "us-east-1f")))
     assert only(findings(everywhere)).level == "configuration"
+    assert only(findings(replace(everywhere, subnets=0))).level == "notice"  # AWS has more zones
+
+
+def test_what_went_wrong_long_ago_says_nothing_of_now() -> None:
+    old = event(INVALID, "The key pair 'lab' does not exist", minutes=31)
+    assert findings(Symptoms(NOW, events=(old,))) == ()
+
+
+def test_machines_that_came_before_prove_the_configuration() -> None:
+    seen = with_event(INVALID, "The key pair 'lab' does not exist")
+    launched = event("launched", "", error=False, minutes=90)
+    assert only(findings(replace(seen, events=(*seen.events, launched)))).level == "notice"
+    failed = Machine("i-2", NOW, False, "Client.InternalError: Client error on launch")
+    with_dead = replace(seen, events=(*seen.events, launched), machines=(failed,))
+    assert "configuration" in {one.level for one in findings(with_dead)}
 
 
 def test_what_is_told_again_with_other_numbers_has_the_same_key() -> None:
@@ -372,7 +386,7 @@ symptoms = st.builds(
     Symptoms,
     st.just(NOW),
     types=st.just(("m5.xlarge", "c5.xlarge")),
-    subnets=st.integers(1, 3),
+    subnets=st.integers(0, 3),
     events=st.lists(events, max_size=4).map(tuple),
     machines=st.lists(machines, max_size=4).map(tuple),
     joined=st.dictionaries(texts, st.text(max_size=5), max_size=3),

@@ -1,0 +1,174 @@
+"""Machines that do not come, or come and do nothing, on the emulator: what is told of them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded_run import config_at, new_run
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from blocks import FleetTemplate
+from blocks.errors import FleetError
+from deployments.local.aws import Emulator, start_emulator
+from deployments.local.chaos import Chaos
+from tasks import containers, record, start
+from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
+from tasks.fleet import Fleet
+from tasks.logs import ensure_log_groups
+from tasks.run import Run
+from tasks.start import find_fleets
+from tasks.symptoms import symptoms
+
+STAND_IN = Path(__file__).parent / "local" / "stand_in.py"
+request_fleet: Any = start.request_fleet
+wait_for_machines: Any = start.wait_for_machines
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with start_emulator(
+        tmp_path_factory.mktemp("emulator"),
+        Path(sys.executable),
+        container_command=[str(STAND_IN)],
+        boot_seconds=0.1,
+        tick_seconds=0.1,
+        retry_seconds=0.3,
+        speed=100,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def chaos(emulator: Emulator) -> Iterator[Callable[..., None]]:
+    yield emulator.set_chaos
+    emulator.set_chaos(**Chaos().model_dump())
+
+
+@pytest.fixture
+def run(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Run]:
+    """A run that is set up, with one container asked for."""
+    name = "".join(filter(str.isalnum, request.node.name.removeprefix("test").title()))[:30]
+    config = config_at(emulator.endpoint_url, name, ecs_cluster=name, machine_type=["m5.xlarge"])
+    one = new_run(config)
+    steps: Any = containers
+    steps.ensure_cluster.fn(one)
+    logs: Any = ensure_log_groups
+    logs.fn(one)
+    definition = steps.ensure_task_definition.fn(one, {"MODE": "wait"})
+    steps.ensure_service.fn(one, definition)
+    steps.set_desired_count(one, 1)
+    yield one
+    for fleet in find_fleets(one):
+        fleet.cancel()
+    steps.set_desired_count(one, 0)
+
+
+def since() -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=5)
+
+
+def seen(
+    run: Run, fleet: Fleet, enough: Callable[[Symptoms], object], later: timedelta = timedelta(0)
+) -> Symptoms:
+    """What AWS tells once it tells enough, as if so much time had gone by since."""
+
+    def look() -> Symptoms | None:
+        found = symptoms(run, [fleet], since())
+        shown = replace(found, at=found.at + later)
+        return shown if enough(shown) else None
+
+    waiting = Retrying(
+        retry=retry_if_result(lambda found: found is None),
+        wait=wait_fixed(0.2),
+        stop=stop_after_delay(20),
+    )
+    found = waiting(look)
+    assert found is not None
+    return found
+
+
+def told(found: Symptoms, code: str) -> Diagnosis | None:
+    return next((one for one in findings(found) if one.code == code), None)
+
+
+def started(run: Run) -> tuple[Fleet, list[str], int]:
+    lines: list[str] = []
+    fleet: Fleet = request_fleet.fn(run, FleetTemplate(), 1)
+    machines = wait_for_machines.fn(run, fleet, since(), 0, lines.append, 20)
+    return fleet, lines, machines
+
+
+def test_capacity_that_comes_late_is_waited_for_and_the_types_told(
+    run: Run, chaos: Callable[..., None]
+) -> None:
+    chaos(late={"m5.xlarge": 2})
+    _, lines, machines = started(run)
+    assert machines == 1
+    assert [line for line in lines if "capacity: " in line and "m5.xlarge" in line]
+    assert len(set(lines)) == len(lines)
+
+
+def test_a_launch_that_can_never_be_ends_the_waiting(run: Run, chaos: Callable[..., None]) -> None:
+    chaos(refused_launches={"InvalidKeyPair.NotFound": 1})
+    with pytest.raises(FleetError, match="key_name"):
+        started(run)
+
+
+def test_a_wrong_image_name_is_told(run: Run, chaos: Callable[..., None]) -> None:
+    chaos(unpullable=["lab/*"])
+    fleet, _, _ = started(run)
+    found = seen(run, fleet, lambda now: now.stopped)
+    wrong = told(found, "image_missing")
+    assert wrong is not None
+    assert wrong.level == "configuration"
+    assert "lab/worker" in wrong.detail
+    assert containers.image_digest(run) == ""
+
+
+def test_machines_that_never_join_are_told_when_they_are_late(
+    run: Run, chaos: Callable[..., None]
+) -> None:
+    chaos(unregistered=1)
+    fleet, _, _ = started(run)
+    early = seen(run, fleet, lambda now: now.alive)
+    assert told(early, "never_registers") is None
+    late = told(replace(early, at=early.at + REGISTER_WITHIN), "never_registers")
+    assert late is not None
+    assert late.level == "configuration"
+    assert late.machines == tuple(fleet.machines())
+
+
+def test_containers_that_exit_at_once_are_told_by_their_code(
+    run: Run, chaos: Callable[..., None]
+) -> None:
+    chaos(exits={"78": 1})
+    fleet, _, _ = started(run)
+    found = seen(run, fleet, lambda now: len(now.stopped) >= 3 and not now.running)
+    exits = told(found, "container_exit")
+    assert exits is not None
+    assert exits.level == "configuration"
+    assert "78" in exits.summary
+
+
+def test_machines_that_end_while_they_start_are_told_by_their_reason(
+    run: Run, chaos: Callable[..., None]
+) -> None:
+    chaos(launch_errors={"Client.VolumeLimitExceeded": 1})
+    fleet: Fleet = request_fleet.fn(run, FleetTemplate(), 1)
+    found = seen(run, fleet, lambda now: any(one.ended for one in now.machines))
+    quota = told(found, "quota")
+    assert quota is not None
+    assert quota.level == "capacity"
+
+
+def test_what_works_is_nothing_to_tell_and_the_image_is_known(run: Run) -> None:
+    fleet, _, _ = started(run)
+    found = seen(run, fleet, lambda now: now.running)
+    assert findings(found) == ()
+    digest = containers.image_digest(run)
+    assert digest.startswith("sha256:")
+    assert record.update(run, image_digest=digest).image_digest == digest
