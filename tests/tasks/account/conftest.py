@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from prefect_aws import AwsCredentials
@@ -24,45 +23,36 @@ def moto_url() -> Iterator[str]:
         server.stop()
 
 
-numbers = itertools.count(100_000_000_000)
-
-
-@pytest.fixture
-def account() -> str:
-    """The id of an account that is the test's own, and empty."""
-    return str(next(numbers))
-
-
-@pytest.fixture
-def credentials(moto_url: str, account: str) -> AwsCredentials:
-    sts = boto3.client(
-        "sts",
-        region_name=REGION,
-        endpoint_url=moto_url,
+@pytest.fixture(scope="package")
+def credentials(moto_url: str) -> AwsCredentials:
+    return AwsCredentials(
         aws_access_key_id="local",
         aws_secret_access_key="local",
-    )
-    role = f"arn:aws:iam::{account}:role/administrator"
-    own = sts.assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
-    return AwsCredentials(
-        aws_access_key_id=own["AccessKeyId"],
-        aws_secret_access_key=own["SecretAccessKey"],
-        aws_session_token=own["SessionToken"],
         aws_client_parameters={"endpoint_url": moto_url},
     )
 
 
+@pytest.fixture(scope="package")
+def clients(credentials: AwsCredentials) -> AccountAws:
+    return AccountAws.connect(credentials, REGION)
+
+
+accounts = itertools.count(100_000_000_000)
+
+
 @pytest.fixture
-def bucket(account: str) -> str:
+def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a bucket of an account that is the test's own, and empty."""
+    account = str(next(accounts))
+    monkeypatch.setenv("MOTO_ACCOUNT_ID", account)  # moto's server is in this process
     return f"lab-{account}"
 
 
 @pytest.fixture
-def aws(credentials: AwsCredentials, bucket: str) -> AccountAws:
+def aws(clients: AccountAws, bucket: str) -> AccountAws:
     """An account with nothing but a bucket."""
-    aws = AccountAws.connect(credentials, REGION)
-    aws.s3.create_bucket(Bucket=bucket)
-    return aws
+    clients.s3.create_bucket(Bucket=bucket)
+    return clients
 
 
 @pytest.fixture
