@@ -1,0 +1,262 @@
+"""The safety net ends what nobody watches and has no work, and nothing else."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks import FleetTemplate
+from tasks import record, watch
+from tasks.account.safety_net import (
+    EMPTY_FOR,
+    GRACE,
+    Clients,
+    Fleet,
+    Memory,
+    Seen,
+    decide,
+    handler,
+    tend,
+)
+from tasks.cleanup import clean_up, left_running
+from tasks.containers import (
+    ensure_cluster,
+    ensure_service,
+    ensure_task_definition,
+    find_service,
+    worker_environment,
+)
+from tasks.logs import ensure_log_groups
+from tasks.machines import live_machines
+from tasks.queues import ensure_queues
+from tasks.run import Run
+from tasks.start import find_fleets, request_fleet
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+times = st.datetimes(datetime(2026, 2, 1), datetime(2026, 4, 1), timezones=st.just(UTC))
+fleets = st.builds(Fleet, st.just("fleet-1"), st.none() | times)
+runs = st.builds(
+    Seen,
+    st.just("Lab"),
+    st.just("run"),
+    st.dictionaries(st.just("i-1"), times),
+    st.lists(fleets, max_size=2).map(tuple),
+    st.booleans(),
+    st.integers(0, 3),
+    st.booleans(),
+    st.none() | st.integers(1, 100),
+    st.just("default"),
+    st.builds(Memory, st.none() | times, st.integers(0, 5)),
+)
+
+
+@given(runs)
+def test_a_run_within_its_time_is_not_ended_while_watched_or_at_work(seen: Seen) -> None:
+    within = any(one.valid_until is None or one.valid_until > NOW for one in seen.fleets)
+    if within and (seen.watched or seen.messages or not seen.known):
+        assert not decide(seen, NOW).end
+
+
+@given(runs, st.booleans())
+def test_a_run_all_of_whose_fleets_are_past_their_time_is_ended(seen: Seen, past: bool) -> None:
+    ends = NOW - GRACE - timedelta(seconds=1 if past else -1)
+    run = replace(seen, fleets=(Fleet("fleet-1", ends), Fleet("sfr-1", ends)), messages=1)
+    assert bool(decide(run, NOW).end) == past
+
+
+@given(runs, st.lists(st.integers(0, 1), min_size=1, max_size=8))
+def test_it_takes_three_empty_looks_in_a_row_over_half_an_hour(
+    seen: Seen, messages: list[int]
+) -> None:
+    """Whatever was found before the last message does not count."""
+    memory, at = Memory(), NOW
+    alone = replace(
+        seen, known=True, watched=False, fleets=(Fleet("fleet-1", None),), memory=memory
+    )
+    for number, found in enumerate(messages):
+        at = NOW + timedelta(minutes=15 * number)
+        verdict = decide(replace(alone, messages=found, memory=memory), at)
+        row = 0
+        for earlier in reversed(messages[: number + 1]):
+            if earlier:
+                break
+            row += 1
+        assert bool(verdict.end) == (row >= 3)
+        memory = verdict.memory
+
+
+def test_calls_close_together_do_not_end_a_run() -> None:
+    memory = Memory(NOW, 10)
+    seen = Seen("Lab", "run", {"i-1": NOW}, known=True, max_hours=72, memory=memory)
+    assert not decide(seen, NOW + EMPTY_FOR / 2).end
+
+
+def test_machines_without_a_fleet_are_ended_after_max_hours() -> None:
+    seen = Seen("Lab", "run", {"i-1": NOW}, known=True, messages=5, watched=True, max_hours=1)
+    assert not decide(seen, NOW + timedelta(hours=1)).end
+    assert decide(seen, NOW + timedelta(hours=1.5)).end
+
+
+def step(task: Any) -> Any:
+    """A step without Prefect."""
+    return task.fn
+
+
+@pytest.fixture
+def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
+    """Begins a run that has its service, its queue and two machines, and no flow."""
+
+    def start(app: str) -> Run:
+        run = make_run(app)
+        step(ensure_cluster)(run)
+        step(ensure_log_groups)(run)
+        urls = step(ensure_queues)(run)
+        environment = worker_environment(run, urls.jobs, urls.dead_letters)
+        step(ensure_service)(run, step(ensure_task_definition)(run, environment))
+        step(request_fleet)(run, FleetTemplate(image_id="ami-0123456789abcdef0"), 2)
+        run.aws.ecs.update_service(
+            cluster=run.config.ecs_cluster, service=run.names.service, desiredCount=1
+        )
+        deadline = time.monotonic() + 60
+        while len(live_machines(run.aws.ec2, app)) < 2:
+            assert time.monotonic() < deadline, "no machines"
+            time.sleep(0.3)
+        return run
+
+    return start
+
+
+def clients(run: Run) -> Clients:
+    aws = run.aws
+    return Clients(aws.ec2, aws.ecs, aws.sqs, aws.s3, aws.cloudwatch)
+
+
+def calls(run: Run, times: int, start: datetime | None = None) -> list[str]:
+    """Let the net look so often, every 15 minutes; what it said of the run."""
+    said: list[str] = []
+    start = start or datetime.now(UTC)
+    for number in range(times):
+        done, failed = tend(
+            clients(run), run.config.aws_bucket, start + timedelta(minutes=15 * number)
+        )
+        said += [line for line in done if line.startswith(f"{run.names.app} ")]
+        assert not [line for line in failed if line.startswith(f"{run.names.app} ")]
+    return said
+
+
+def is_gone(run: Run) -> bool:
+    """Whether nothing of the run costs money, also a little later."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not find_fleets(run) and not live_machines(run.aws.ec2, run.names.app):
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def alarm(run: Run, machine: str) -> None:
+    run.aws.cloudwatch.put_metric_alarm(
+        AlarmName=run.names.alarm(machine),
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Statistic="Maximum",
+        Period=300,
+        EvaluationPeriods=3,
+        Threshold=1,
+        ComparisonOperator="LessThanThreshold",
+    )
+
+
+def test_a_run_without_work_that_nobody_watches_is_ended(started: Callable[..., Run]) -> None:
+    run = started("NetIdle")
+    for machine in live_machines(run.aws.ec2, "NetIdle"):
+        alarm(run, machine)
+    calls(run, 2)
+    assert len(live_machines(run.aws.ec2, "NetIdle")) == 2
+    calls(run, 1, datetime.now(UTC) + timedelta(minutes=30))
+    assert is_gone(run)
+    service = find_service(run)
+    assert service is not None
+    assert service["desiredCount"] == 0
+    assert not [one for one in left_running(run) if one.startswith("alarm")]
+    clean_up(run, abandon=True)
+
+
+def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., Run]) -> None:
+    """Of three runs, one has work and one is watched; the fourth machine has no tag."""
+    working, watched_run, idle = started("NetWork"), started("NetWatched"), started("NetLeft")
+    urls = step(ensure_queues)(working)
+    working.aws.sqs.send_message(QueueUrl=urls.jobs, MessageBody="{}")
+    ec2 = idle.aws.ec2
+    other = ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
+    (other_id,) = [one["InstanceId"] for one in other["Instances"]]
+    start = datetime.now(UTC)
+    with watch.kept(watched_run):
+        for number in range(3):
+            for bucket in {run.config.aws_bucket for run in (working, watched_run, idle)}:
+                tend(clients(idle), bucket, start + timedelta(minutes=15 * number))
+    assert is_gone(idle)
+    for run in (working, watched_run):
+        assert len(live_machines(ec2, run.names.app)) == 2
+        assert find_fleets(run)
+    states = ec2.describe_instances(InstanceIds=[other_id])["Reservations"][0]["Instances"]
+    assert states[0]["State"]["Name"] in ("pending", "running")
+    ec2.terminate_instances(InstanceIds=[other_id])
+    for run in (working, watched_run, idle):
+        clean_up(run, abandon=True)
+
+
+def test_a_run_past_its_time_is_ended_though_watched(started: Callable[..., Run]) -> None:
+    run = started("NetPast")
+    with watch.kept(run):
+        calls(run, 1, datetime.now(UTC) + timedelta(hours=run.config.max_hours + 1))
+    assert is_gone(run)
+    clean_up(run, abandon=True)
+
+
+def test_a_run_whose_queue_is_gone_is_ended(started: Callable[..., Run]) -> None:
+    run = started("NetNoQueue")
+    run.aws.sqs.delete_queue(QueueUrl=step(ensure_queues)(run).jobs)
+    calls(run, 3)
+    assert is_gone(run)
+    clean_up(run, abandon=True)
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
+    started: Callable[..., Run],
+) -> None:
+    broken, idle = started("NetBroken"), started("NetSound")
+    record.put(broken, "run.json", "no JSON")
+    shared = idle.config.aws_bucket
+    broken.aws.s3.put_object(Bucket=shared, Key=broken.key("run.json"), Body=b"no JSON")
+    failures: list[str] = []
+    for number in range(3):
+        at = datetime.now(UTC) + timedelta(minutes=15 * number)
+        failures += tend(clients(idle), shared, at)[1]
+    assert len([line for line in failures if line.startswith("NetBroken ")]) == 3
+    assert is_gone(idle)
+    assert len(live_machines(broken.aws.ec2, "NetBroken")) == 2
+    for run in (broken, idle):
+        clean_up(run, abandon=True)
+
+
+def test_lambda_calls_it_with_nothing_but_its_environment(
+    started: Callable[..., Run], endpoint_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started("NetLambda")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", run.config.aws_region)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    monkeypatch.setenv("DCP_BUCKET", run.config.aws_bucket)
+    said = handler({}, None)
+    assert f"NetLambda {run.run_id}: left alone" in said
+    kept: Any = record.read(run, "safety_net.json")
+    assert json.loads(kept)["looks"] == 1
+    clean_up(run, abandon=True)
