@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from tasks.money import figure
 from tasks.plate_pictures import Picture
 from tasks.remedies import remedy
 
@@ -54,6 +55,8 @@ def _took(report: "Report") -> str:
     lines = [
         f"{report.hours:.2f} hours from begin to end; {cost}. Worker: `{report.image}`{digest}."
     ]
+    if report.under_dcp:
+        lines += ["", _under_dcp(report.under_dcp)]
     if report.seconds:
         lines += ["", "## Seconds a job", ""]
         names = ("jobs", "mean", "p10", "p50", "p90")
@@ -62,6 +65,15 @@ def _took(report: "Report") -> str:
             ((key, *(taken[name] for name in names)) for key, taken in report.seconds.items()),
         )
     return "\n".join(lines)
+
+
+def _under_dcp(found: dict[str, Any]) -> str:
+    usd = f"{figure(found['usd'])} USD" if found["usd"] is not None else "a cost that is not known"
+    return (
+        f"Under Distributed-CellProfiler's policy on the same trace: {usd}, "
+        f"{figure(found['machine_hours'])} machine hours, {found['hours']:.2f} hours from the "
+        "first machine to the last."
+    )
 
 
 def _reasons(report: "Report") -> str:
