@@ -19,8 +19,8 @@ from tasks.spending import UNKNOWN, Spend
 EMPTY_LOOKS = 3  # SQS counts approximately: so many empty looks in a row before it is believed
 LOST_LOOKS = 10  # and so many, over so long a time, before jobs without a result are called lost
 LOST_AFTER = timedelta(minutes=5)  # the counts may lag by a minute (SQS, GetQueueAttributes)
-IDLE_LIMIT = timedelta(minutes=20)  # jobs wait, machines are there, and no container runs
-USELESS_LIMIT = timedelta(minutes=15)  # a machine without a container, while some wait for one
+IDLE_LIMIT = timedelta(minutes=30)  # jobs wait, machines are there, and no container runs
+USELESS_LIMIT = timedelta(minutes=12)  # a machine without a container, while some wait for one
 CHEAPEST_AFTER = timedelta(minutes=15)  # as in DCP's cheapest mode
 TAIL_SECONDS = 15.0  # between looks once no job waits: machines come free, and each minute costs
 STALL_LEAST = timedelta(hours=1)
@@ -172,7 +172,7 @@ def remember(seen: Observation, memory: Memory, limits: Limits) -> Memory:
     at_work, in_queue = seen.at_work(limits.cores), seen.queue.total if seen.queue else 0
     ended = seen.account.ended
     news = ended > memory.ended or in_queue < memory.in_queue or not at_work
-    wanting = seen.running < seen.desired and seen.running > 0
+    wanting = seen.running < seen.desired
     return Memory(
         at=seen.at,
         empty_looks=memory.empty_looks + 1 if empty else 0,
@@ -182,7 +182,8 @@ def remember(seen: Observation, memory: Memory, limits: Limits) -> Memory:
         useless={
             machine: memory.useless.get(machine, seen.at)
             for machine, containers in sorted(seen.machines.items())
-            if wanting and not containers
+            # On one that has joined something is wrong only if others have theirs.
+            if wanting and not containers and (seen.running or machine not in seen.joined)
         },
         first_ended=ended if memory.at is None else memory.first_ended,
         ended=ended,
@@ -342,8 +343,8 @@ def _scale(seen: Observation, limits: Limits, memory: Memory, claim: bool) -> De
     room = max(target, len(seen.joined)) * limits.tasks_per_machine
     containers = min(containers_needed(left, limits), room)
     surplus = max(len(seen.machines) - target, 0)
-    # Containers go first; that their machine is idle is seen at a later look.
-    empty = _empty(seen) if seen.desired <= containers else []
+    # While ECS looks for a place for a container, an empty machine may just have become it.
+    empty = _empty(seen) if seen.desired <= max(containers, seen.running) else []
     # A machine that has not joined yet may be the place that a container waits for.
     starts = seen.running < containers
     if starts or _earns_its_start(seen, limits, seconds_per_job(seen, limits, memory)):

@@ -272,8 +272,9 @@ def test_a_machine_that_never_gets_a_container_is_replaced_while_others_work() -
     decision = decide(still, SIZE, remember(still, memory, SIZE))
     assert decision.terminate == {"i-1"}
     assert decision.target is None, "another one takes its place"
+    # Where none has one, only who has not joined is to blame.
     nobody = replace(still, machines={"i-0": 0, "i-1": 0}, running=0)
-    assert not decide(nobody, SIZE, remember(nobody, memory, SIZE)).terminate
+    assert decide(nobody, SIZE, remember(nobody, memory, SIZE)).terminate == {"i-1"}
 
 
 # Near the end
@@ -303,6 +304,24 @@ def test_a_machine_that_would_come_too_late_is_not_asked_for() -> None:
     seen, size = busy(waiting=enough - 1)
     decision = decided(seen, size, Memory())
     assert (decision.target, decision.desired) == (4, 4)
+
+
+def test_machines_come_free_while_the_last_jobs_end_one_by_one() -> None:
+    # At each look of a tail fewer containers are needed than at the one before.
+    there = {"i-0": 1, "i-1": 1, "i-2": 0}
+    tail = look(
+        account=Account(frozenset("abcd"), frozenset("ab")),
+        queue=QueueCounts(0, 2),
+        machines=there,
+        joined=frozenset(there),
+        desired=3,
+        running=3,
+    )
+    size = replace(SIZE, machines=3)
+    assert decided(replace(tail, running=2), size, Memory()).terminate == frozenset(), (
+        "one is placed"
+    )
+    assert decided(tail, size, Memory()).terminate == {"i-2"}
 
 
 def test_a_machine_that_starts_too_late_is_ended() -> None:

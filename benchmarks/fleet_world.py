@@ -1,0 +1,337 @@
+"""A fleet in virtual time: jobs, machines, their slots, the queue; AWS as far as it costs money.
+
+What happens to whom is drawn beforehand (`Trace`), so that every policy meets the same: the same
+jobs, and the same fate for the first, second, third … machine that it starts. A policy is a class
+with a `look`, called when it asks for it, which ends machines and sets the target.
+"""
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+START_SECONDS = 240.0  # from launch to the first job
+JOIN_SECONDS = 180.0  # from launch to registration with the cluster
+NOTICE_SECONDS = 120.0  # "Spot Instance interruption notices" (Amazon EC2 User Guide)
+OUT_OF_ORDER = 100  # SQS keeps the order of messages at best roughly
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a plate meets.
+
+    Attributes:
+        name: How it is called in the tables.
+        jobs: Jobs of the plate.
+        machines: Machines of the fleet.
+        slots: Jobs that a machine works on at a time.
+        interruptions: By AWS, for each machine and day.
+        late: Share of the machines that come late.
+        late_seconds: How late.
+        bad: Machines, of the first fleet, that never join the cluster.
+    """
+
+    name: str
+    jobs: int = 384 * 9
+    machines: int = 50
+    slots: int = 4
+    interruptions: float = 0.0
+    late: float = 0.0
+    late_seconds: float = 1200.0
+    bad: int = 0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is drawn for one seed.
+
+    Attributes:
+        scenario: What it is drawn for.
+        seconds: What each job takes of CellProfiler.
+        earlier: What an earlier run says that each takes.
+        lives: How long the n-th machine lives before AWS takes it back, in seconds.
+    """
+
+    scenario: Scenario
+    seconds: tuple[float, ...]
+    earlier: tuple[float, ...]
+    lives: tuple[float, ...]
+
+    def comes_after(self, number: int) -> float:
+        """How long after the request the n-th machine is launched, in seconds."""
+        prompt = self.scenario.machines * (1 - self.scenario.late)
+        return self.scenario.late_seconds if prompt <= number < self.scenario.machines else 0.0
+
+    def bad(self, number: int) -> bool:
+        """Whether the n-th machine never joins."""
+        return number < self.scenario.bad
+
+
+def draw(scenario: Scenario, seed: int, noise: float) -> Trace:
+    """Draw a trace.
+
+    Job times are log-normal with a median of 8 minutes and sigma 0.35, cut to 4 to 16 minutes.
+
+    Args:
+        scenario: What it is for.
+        seed: Of the random numbers.
+        noise: Sigma of the log-normal factor by which an earlier run's times differ.
+    """
+    chance = random.Random(seed)
+    seconds = tuple(
+        min(max(480 * math.exp(0.35 * chance.gauss(0, 1)), 240.0), 960.0)
+        for _ in range(scenario.jobs)
+    )
+    earlier = tuple(one * math.exp(noise * chance.gauss(0, 1)) for one in seconds)
+    rate = scenario.interruptions / DAY
+    lives = tuple(chance.expovariate(rate) if rate else math.inf for _ in range(20 * 50))
+    return Trace(scenario, seconds, earlier, lives)
+
+
+@dataclass
+class Machine:
+    """A machine of the fleet.
+
+    Attributes:
+        number: Its number in the order of launch.
+        launched: When it was launched.
+        ended: When it ended.
+        joined: Whether it has joined the cluster.
+        container: Whether a container runs on it.
+        leaving: Whether it begins nothing new: AWS takes it back.
+        busy: The job and its beginning, of each slot at work.
+        idle_since: Since when it has no job, where it has none.
+        ready_at: When its container may take its first job.
+    """
+
+    number: int
+    launched: float
+    ended: float = math.inf
+    joined: bool = False
+    container: bool = False
+    leaving: bool = False
+    busy: dict[int, tuple[int, float]] = field(default_factory=dict)
+    idle_since: float = 0.0
+    ready_at: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is there, or asked for."""
+        return self.ended == math.inf
+
+    @property
+    def seconds(self) -> float:
+        """How long it was there."""
+        return self.ended - self.launched
+
+
+@dataclass(frozen=True)
+class Worker:
+    """How a worker spends the time of a slot.
+
+    Attributes:
+        job_seconds: What a job keeps its slot besides CellProfiler.
+        slot_seconds: Between the starts of a container's slots.
+        hidden_seconds: How long a job stays hidden when its machine is lost; 0 when it is returned
+            as the machine goes.
+        from_receipt: Whether that counts from the job's receipt, as in SQS, or from the loss.
+        heeds_notice: Whether nothing new is begun after an interruption notice.
+    """
+
+    job_seconds: float
+    slot_seconds: float
+    hidden_seconds: float
+    heeds_notice: bool
+    from_receipt: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a plate came to.
+
+    Attributes:
+        machine_seconds: Of all machines together.
+        job_seconds: CellProfiler's, of each job once.
+        slots: A machine's.
+        makespan: From the request to the last job's end, in seconds.
+        again: Jobs begun more than once, each time counted.
+        after: Until the last machine ended after the last job, in seconds.
+        machine_seconds_after: Of all machines after the last job.
+    """
+
+    machine_seconds: float
+    job_seconds: float
+    slots: int
+    makespan: float
+    again: int
+    after: float
+    machine_seconds_after: float
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the paid slot seconds that were CellProfiler's, for a job's result."""
+        return self.job_seconds / (self.machine_seconds * self.slots)
+
+
+class World:
+    """The fleet, its queue and its jobs, as time goes by."""
+
+    def __init__(self, trace: Trace, worker: Worker, order: list[int], target: int) -> None:
+        self.trace, self.worker, self.scenario = trace, worker, trace.scenario
+        self.now = 0.0
+        self.target = target
+        self.desired = target
+        self.machines: list[Machine] = []
+        self.waiting = order
+        self.hidden: set[int] = set()
+        self.done: set[int] = set()
+        self.last_done = 0.0
+        self.again = 0
+        self.over = False
+        self._chance = random.Random(1)
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+
+    # Time
+
+    def at(self, time: float, what: Callable[[], None]) -> None:
+        """Let something happen at a time."""
+        heapq.heappush(self._events, (time, next(self._count), what))
+
+    def run(self) -> Outcome:
+        """Let time go by until the policy has ended the run."""
+        self.keep()
+        while not self.over:
+            self.now, _, what = heapq.heappop(self._events)
+            what()
+        assert len(self.done) == len(self.trace.seconds)
+        for machine in self.alive():
+            self.end(machine)
+        return Outcome(
+            machine_seconds=sum(one.seconds for one in self.machines),
+            job_seconds=sum(self.trace.seconds),
+            slots=self.scenario.slots,
+            makespan=self.last_done,
+            again=self.again,
+            after=max(one.ended for one in self.machines) - self.last_done,
+            machine_seconds_after=sum(
+                max(one.ended - max(self.last_done, one.launched), 0) for one in self.machines
+            ),
+        )
+
+    # The fleet
+
+    def alive(self) -> list[Machine]:
+        """The machines that are paid for."""
+        return [one for one in self.machines if one.alive]
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are received and not deleted."""
+        return sum(len(one.busy) for one in self.machines) + len(self.hidden)
+
+    def keep(self) -> None:
+        """Start machines up to the target, as a fleet that maintains it does; end none."""
+        wanting = [one for one in self.alive() if one.launched > self.now]
+        for machine in wanting[: max(len(self.alive()) - self.target, 0)]:
+            self.end(machine)  # capacity that has not come is no longer asked for
+        for _ in range(self.target - len(self.alive())):
+            number = len(self.machines)
+            machine = Machine(number, self.now + self.trace.comes_after(number))
+            self.machines.append(machine)
+            self.at(
+                machine.launched + self.trace.lives[number], lambda one=machine: self._gone(one)
+            )
+            if self.trace.bad(number):
+                continue
+            self.at(machine.launched + JOIN_SECONDS, lambda one=machine: self._join(one))
+            if self.worker.heeds_notice and self.trace.lives[number] < math.inf:
+                notice = machine.launched + self.trace.lives[number] - NOTICE_SECONDS
+                self.at(max(notice, machine.launched), lambda one=machine: self._notice(one))
+
+    def _join(self, machine: Machine) -> None:
+        if machine.alive:
+            machine.joined = True
+            machine.idle_since = self.now
+            self.place()
+
+    def place(self) -> None:
+        """Let ECS place containers on machines that have none, or stop idle ones."""
+        with_one = [one for one in self.alive() if one.container]
+        for machine in self.alive():
+            if len(with_one) < self.desired and machine.joined and not machine.container:
+                self._start(machine)
+                with_one.append(machine)
+        for machine in with_one[::-1]:
+            if len([one for one in with_one if one.container]) > self.desired and not machine.busy:
+                machine.container = False
+
+    def _start(self, machine: Machine) -> None:
+        machine.container = True
+        ready = max(self.now, machine.launched + START_SECONDS)
+        for slot in range(self.scenario.slots):
+            at = ready + slot * self.worker.slot_seconds
+            self.at(at, lambda number=slot: self._take(machine, number))
+        machine.ready_at = ready
+
+    def end(self, machine: Machine) -> None:
+        """Terminate a machine; the jobs on it are lost."""
+        machine.launched = min(machine.launched, self.now)
+        machine.ended = self.now
+        self._lose(machine)
+
+    def _lose(self, machine: Machine) -> None:
+        lost, machine.busy = machine.busy, {}
+        for job, begun in lost.values():
+            self.again += 1
+            since = begun if self.worker.from_receipt else self.now
+            back = max(since + self.worker.hidden_seconds, self.now)
+            self.hidden.add(job)
+            self.at(back, lambda one=job: self._back(one))
+
+    def _back(self, job: int) -> None:
+        self.hidden.discard(job)
+        self.waiting.append(job)
+        self._feed()
+
+    def _notice(self, machine: Machine) -> None:
+        machine.leaving = True
+
+    def _gone(self, machine: Machine) -> None:
+        if machine.alive:
+            self.end(machine)
+            self.keep()
+
+    # The queue: the next message is the last of the list, or one near it
+
+    def _take(self, machine: Machine, slot: int) -> None:
+        ready = machine.container and not machine.leaving and machine.alive
+        if not ready or slot in machine.busy or self.now < machine.ready_at:
+            return
+        if not self.waiting:
+            self.place()
+            return
+        near = self._chance.randrange(1, min(OUT_OF_ORDER, len(self.waiting)) + 1)
+        job = self.waiting.pop(-near)
+        machine.busy[slot] = (job, self.now)
+        ends = self.now + self.trace.seconds[job] + self.worker.job_seconds
+        self.at(ends, lambda: self._done(machine, slot, job))
+
+    def _done(self, machine: Machine, slot: int, job: int) -> None:
+        if not machine.alive or machine.busy.get(slot, (None,))[0] != job:
+            return
+        del machine.busy[slot]
+        self.done.add(job)
+        self.last_done = machine.idle_since = self.now
+        self._take(machine, slot)
+
+    def _feed(self) -> None:
+        for machine in self.alive():
+            for slot in range(self.scenario.slots):
+                # A slot asks again and again; those that start later ask when they start.
+                later = machine.ready_at + slot * self.worker.slot_seconds
+                if self.waiting and self.now >= later:
+                    self._take(machine, slot)
