@@ -22,8 +22,10 @@ class FleetEvent:
     subtype: str
     text: str
 
-    def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S} {self.subtype}: {self.text}"
+    @property
+    def words(self) -> str:
+        """What it says, but for when."""
+        return ": ".join(filter(None, (self.subtype, self.text)))
 
 
 class Fleet(Protocol):
