@@ -103,6 +103,7 @@ class Symptoms:
         service: What ECS says of the service.
         stopped: Tasks that have stopped lately.
         running: Containers that run.
+        placed: Containers on the machines, running or about to.
     """
 
     at: datetime
@@ -114,6 +115,7 @@ class Symptoms:
     service: tuple[str, ...] = ()
     stopped: tuple[StoppedTask, ...] = ()
     running: int = 0
+    placed: int = 0
 
     @property
     def alive(self) -> list[Machine]:
@@ -241,7 +243,7 @@ def _everywhere(seen: Symptoms, texts: Sequence[str]) -> bool:
     types = len(seen.types) if any(kind for kind, _ in pairs) else 1
     if not any(place for _, place in pairs):
         return len(pairs) >= types
-    return 0 < seen.subnets and len(pairs) >= types * seen.subnets
+    return seen.subnets > 0 and len(pairs) >= types * seen.subnets
 
 
 def _registration(seen: Symptoms) -> Iterator[Diagnosis]:
@@ -286,15 +288,19 @@ def _exit_codes(failed: Sequence[StoppedTask]) -> str:
 
 
 def _service(seen: Symptoms) -> Iterator[Diagnosis]:
-    # Which machine is the closest match says little unless it is one of the run's own, and none of
-    # its room is taken.
     said = [text for text in seen.service if _tells_much(text, seen)]
     for cause, texts in _by_cause(said, SERVICE):
         yield _diagnosis(cause, _level(cause, seen.running > 0, len(texts)), texts)
 
 
 def _tells_much(text: str, seen: Symptoms) -> bool:
-    if "unable to place a task" in text and "closest matching" in text:
-        own = any(one in text for one in seen.joined)
-        return own and not seen.running and not seen.stopped
+    """Whether what ECS says of the service is more than its usual work.
+
+    That a container finds no place is usual while others have theirs, and before machines came.
+    Which machine is the closest match says little unless it is one of the run's own.
+    """
+    if "unable to place a task" in text:
+        own = "closest matching" not in text or any(one in text for one in seen.joined)
+        room = not (seen.placed or seen.running or seen.stopped)
+        return own and bool(seen.joined) and (room or "AGENT" in text)
     return not USUAL.search(text)

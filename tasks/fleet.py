@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+# By these tags a fleet keeps its on-demand part, whoever resizes it.
+BASE_TAG, SHARE_TAG = "dcp:on_demand_base", "dcp:on_demand_share"
+
 
 @dataclass(frozen=True)
 class FleetEvent:

@@ -280,6 +280,14 @@ def test_usual_work_of_a_service_is_nothing_to_tell(text: str) -> None:
     assert findings(seen) == ()
 
 
+def test_that_a_container_finds_no_place_is_usual_while_another_is_about_to_run() -> None:
+    """It holds its memory while its image is fetched, and does not run yet."""
+    size = next(text for code, text in SERVICE_TEXTS if code == "container_size")
+    seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(size,), placed=1)
+    assert findings(seen) == ()
+    assert only(findings(replace(seen, placed=0))).level == "configuration"
+
+
 @pytest.mark.parametrize(
     "task",
     [
@@ -395,6 +403,7 @@ symptoms = st.builds(
     service=st.lists(texts, max_size=4).map(tuple),
     stopped=st.lists(tasks, max_size=4).map(tuple),
     running=st.integers(0, 3),
+    placed=st.integers(0, 3),
 )
 
 

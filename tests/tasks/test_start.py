@@ -12,8 +12,7 @@ from blocks import FleetTemplate
 from blocks.errors import FleetError
 from tasks import record, start
 from tasks.containers import ensure_task_definition
-from tasks.ec2_fleet import BASE_TAG
-from tasks.fleet import FleetEvent
+from tasks.fleet import BASE_TAG, FleetEvent
 from tasks.machines import ensure_launch_template
 from tasks.run import Run
 from tasks.start import find_fleets
