@@ -5,11 +5,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from deployments.commands import account, check, failures, importing, local, retry
+from deployments.commands import account, check, continuing, failures, importing, local, retry
 from deployments.local.aws import EmulatorError
 from deployments.local.prefect_server import PrefectError
 
-COMMANDS = (check, local, importing, failures, retry, account)
+COMMANDS = (check, local, importing, failures, retry, continuing, account)
 FAILED = 1
 
 

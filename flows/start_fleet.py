@@ -12,6 +12,7 @@ from flows.logger import log
 from tasks import record
 from tasks.limits import containers_needed, limits_of, machines_needed
 from tasks.opening import open_existing
+from tasks.remedies import how_to_continue
 from tasks.results import account
 from tasks.start import (
     ensure_dashboard,
@@ -58,7 +59,7 @@ def start_fleet(
                 remedy="Submit them first (dcp-submit).",
             )
         )
-    limits = limits_of(run, kept.started_at)
+    limits = limits_of(run, kept.counts_from)
     if datetime.now(UTC) >= limits.ends_at:
         raise InputError(
             Problem(
@@ -66,8 +67,7 @@ def start_fleet(
                 "max_hours",
                 "its time is over",
                 got=f"{run.config.max_hours} h",
-                remedy="Give it up (dcp-cleanup, abandon=true) and run the job file again with "
-                "check_if_done_bool, which leaves out what is done.",
+                remedy=how_to_continue(run),
             )
         )
     containers = containers_needed(len(account(run).open), limits)

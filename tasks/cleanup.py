@@ -30,6 +30,7 @@ from tasks.machines import (
     terminate,
 )
 from tasks.queues import delete_queue, find_queue
+from tasks.remedies import how_to_continue
 from tasks.results import account
 from tasks.run import Run
 from tasks.start import find_fleets
@@ -101,8 +102,7 @@ def end_queue(run: Run, abandon: bool) -> str:
         if left:
             raise DcpError(
                 f"the queue {run.names.queue} is kept: {left} of {found.jobs} jobs have no result "
-                f"yet. Continue them with dcp-setup (run_id={run.run_id}), dcp-start-fleet and "
-                "dcp-monitor, or clean up with abandon=true to give them up."
+                f"yet. {how_to_continue(run)} Clean up with abandon=true to give them up."
             )
     return "queue deleted" if delete_queue(run) else "no queue"
 

@@ -25,5 +25,9 @@ def keep(run: Run, memory: Memory) -> None:
 
 
 def forget(run: Run) -> None:
-    """Begin anew: a run that is continued waits for its machines as a new one does."""
+    """Begin anew: a run that is continued waits for its machines as a new one does.
+
+    Its workers begin jobs again.
+    """
     record.forget(run, record.MEMORY)
+    record.forget(run, record.FINISH)

@@ -19,10 +19,9 @@ from tasks.events import emit
 from tasks.fleet import Fleet
 from tasks.limits import limits_of
 from tasks.machines import terminate
-from tasks.metrics import publish
 from tasks.news import news
 from tasks.observe import Followed, observe
-from tasks.policy import Decision, Observation, decide, paid, remember, seconds_per_job
+from tasks.policy import Decision, Observation, decide, paid, remember
 from tasks.results import Account, claim_dead_letters
 from tasks.run import Run
 from tasks.spending import spent
@@ -68,7 +67,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     if kept is None:
         return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
     followed = jobs if isinstance(jobs, Followed) else Followed(jobs)
-    limits = limits_of(run, kept.started_at)
+    limits = limits_of(run, kept.counts_from)
     fleets = find_fleets(run)
     before = memory.recall(run)
     seen = observe(run, fleets, followed, limits, before)
@@ -91,7 +90,6 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
         emit(run, one.event, one.text, **one.payload)
         known = replace(known, told=known.told | {one.event})
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
-    memory.keep(run, paid(known, seen.spend))
+    memory.keep(run, paid(known, seen.spend, kept.spent_before))
     machine_time.note(run, seen.machines.keys(), seen.at, seen.spend.known)
-    publish(run, seen, seconds_per_job(seen, limits, known))
     return seen, decision

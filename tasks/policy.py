@@ -108,7 +108,8 @@ class Memory:
         in_queue: Messages in the queue then.
         progress_at: When a job was last seen to end, or work to begin.
         work_seconds: Time that jobs were at work since the first look, of all together.
-        spent: What the machines have cost, in USD; None when it is not known.
+        spent: What the machines have cost since the run began or was continued, in USD; None when
+            it is not known.
         usd_an_hour: What they cost now, in USD an hour.
         mixed: Whether jobs came to different ends, so that nothing is to be made of failures.
         finishing: Why nothing new is begun; "" when it is.
@@ -199,11 +200,17 @@ def remember(seen: Observation, memory: Memory, limits: Limits) -> Memory:
     )
 
 
-def paid(memory: Memory, spend: Spend) -> Memory:
-    """The same with what was spent; what is not known now was at least what it was before."""
+def paid(memory: Memory, spend: Spend, before: float = 0.0) -> Memory:
+    """The same with what was spent; what is not known now was at least what it was before.
+
+    Args:
+        memory: As it is.
+        spend: What the run has cost.
+        before: What of it was before the run was continued, in USD: `max_cost` counts anew.
+    """
     if spend.usd is None:
         return memory
-    return replace(memory, spent=spend.usd, usd_an_hour=spend.usd_an_hour)
+    return replace(memory, spent=spend.usd - before, usd_an_hour=spend.usd_an_hour)
 
 
 def seconds_per_job(seen: Observation, limits: Limits, memory: Memory) -> float | None:

@@ -38,6 +38,8 @@ class RunRecord(BaseModel):
         fleet_id: The fleet, once requested.
         fleet_at: When it was requested: what AWS tells of earlier times is not about it.
         image_digest: The worker's image as the machines fetched it, once a container ran.
+        continued_at: When it was continued last, after it had been stopped.
+        spent_before: What it had cost by then, in USD.
         note: Why the run ended before its jobs did.
         fleet: The fleet template it was begun with, as its fields.
         plates: The plates of its jobs, where they are known.
@@ -57,6 +59,8 @@ class RunRecord(BaseModel):
     fleet_id: str | None = None
     fleet_at: datetime | None = None
     image_digest: str = ""
+    continued_at: datetime | None = None
+    spent_before: float = 0.0
     note: str = ""
     fleet: dict[str, Any] = {}
     plates: tuple[str, ...] = ()
@@ -66,6 +70,11 @@ class RunRecord(BaseModel):
     def started_ms(self) -> int:
         """When the run began, in milliseconds since 1970."""
         return int(self.started_at.timestamp() * 1000)
+
+    @property
+    def counts_from(self) -> datetime:
+        """From when `max_hours` counts."""
+        return self.continued_at or self.started_at
 
 
 def _read(aws: Aws, bucket: str, key: str) -> str | None:
@@ -177,6 +186,7 @@ def _begin_again(run: Run) -> RunRecord:
         state="active",
         started_at=datetime.now(UTC),
         ended_at=None,
+        continued_at=None,
         note="",
     )
 

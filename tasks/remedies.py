@@ -1,4 +1,9 @@
-"""What to do about each reason for which a job fails (the codes are the worker's, docs/jobs.md)."""
+"""What to do: about each reason for which a job fails, and about a run that was stopped.
+
+The reasons' codes are the worker's (docs/jobs.md).
+"""
+
+from tasks.run import Run
 
 _BUCKETS = "Look at the config's buckets and the job file's keys."
 _ROLE = "Give the task role (or the machines' role) the right to it; docs/aws.md lists them."
@@ -60,3 +65,11 @@ REMEDIES = {
 def remedy(reason: str) -> str:
     """What to do about a reason; its text and log say more."""
     return REMEDIES.get(reason, "Read its log.")
+
+
+def how_to_continue(run: Run) -> str:
+    """What to do about a run that was stopped and has kept its queue."""
+    return (
+        f"Continue it with `dcp continue {run.names.app}` or deployment dcp-continue/continue "
+        f"(run_id={run.run_id}); max_hours and max_cost count anew, and settings may change."
+    )

@@ -79,7 +79,7 @@ def _refusal(error: ClientError) -> str:
 def _request(run: Run, template: FleetTemplate, machines: int) -> Fleet:
     ec2, kept = run.aws.ec2, record.load(run)
     assert kept is not None, "a run that has no record is not started"
-    ends_at = limits_of(run, kept.started_at).ends_at
+    ends_at = limits_of(run, kept.counts_from).ends_at
     token = _token(run, kept)
     config: Any
     if template.spot_fleet_request is not None:
@@ -171,12 +171,10 @@ def wait_for_machines(
             machines=tuple(Machine(one, datetime.now(UTC)) for one in machines),
         )
         found = findings(seen)
-        # AWS tries again and again, and says the same each time; its words stand in its events.
-        meaning = (f"{one.level}: {one.summary}. {one.remedy}" for one in found)
-        for line in (*(event.words for event in events), *meaning):
+        for line in (*map(str, events), *(f"{one.level}: {one}" for one in found)):
             if line not in told:
                 told.add(line)
-                tell(f"fleet: {line}")
+                tell(f"fleet {fleet.id}: {line}")
         for one in found:
             if one.level == "configuration":
                 raise FleetError(f"fleet {fleet.id} is cancelled: {one}")

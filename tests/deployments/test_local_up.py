@@ -119,6 +119,7 @@ def test_all_deployments_are_there(world: World) -> None:
         "dcp-profile/profile",
         "dcp-failures/failures",
         "dcp-retry-failed/retry-failed",
+        "dcp-continue/continue",
         "dcp-setup/setup",
         "dcp-submit/submit",
         "dcp-start-fleet/start-fleet",

@@ -2,7 +2,8 @@
 
 What a group's metadata says decides what becomes of its job: a value `fail` gives it up (but with a
 pipeline that has `mended` in its name), `die` kills the container, `slow` takes some seconds,
-`hang` never ends. For tests of all that is around the worker.
+`hang` never ends. Once the run is to finish, what it receives is given back. For tests of all that
+is around the worker.
 """
 
 import json
@@ -13,7 +14,8 @@ import urllib.request
 
 import boto3
 
-PREFIX = f"dcp/{os.environ['APP_NAME']}/{os.environ['RUN_ID']}/results"
+RUN = f"dcp/{os.environ['APP_NAME']}/{os.environ['RUN_ID']}"
+PREFIX = f"{RUN}/results"
 
 
 def protect(on: bool) -> None:
@@ -57,6 +59,19 @@ def work(sqs, s3, received: dict) -> None:
     )
 
 
+def finishing(s3) -> bool:
+    found = s3.list_objects_v2(Bucket=os.environ["AWS_BUCKET"], Prefix=f"{RUN}/finish.json")
+    return found["KeyCount"] > 0
+
+
+def give_back(sqs, received: dict) -> None:
+    """As the worker does: SQS cannot take a receipt back, so a copy takes the message's place."""
+    queue = os.environ["SQS_QUEUE_URL"]
+    sqs.send_message(QueueUrl=queue, MessageBody=received["Body"])
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=received["ReceiptHandle"])
+    time.sleep(600)  # idle until it is stopped
+
+
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     region = os.environ["AWS_REGION"]
@@ -65,6 +80,8 @@ def main() -> None:
     while True:
         answer = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1, MaxNumberOfMessages=1)
         for received in answer.get("Messages", []):
+            if finishing(s3):
+                give_back(sqs, received)
             protect(True)
             work(sqs, s3, received)
             protect(False)

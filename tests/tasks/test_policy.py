@@ -24,11 +24,13 @@ from tasks.policy import (
     Memory,
     Observation,
     decide,
+    paid,
     remember,
     seconds_per_job,
 )
 from tasks.queues import QueueCounts
 from tasks.results import Account
+from tasks.spending import Spend
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [f"i-{number}" for number in range(6)]
@@ -439,3 +441,11 @@ def test_jobs_that_all_fail_alike_stop_the_run() -> None:
     assert not decided(failing, replace(size, alike_failures=0), Memory()).stop
     assert remember(replace(failing, alike=""), Memory(), size).mixed
     assert not remember(failing, Memory(), size).mixed
+
+
+def test_a_budget_counts_from_when_the_run_was_continued() -> None:
+    size = replace(SIZE, max_cost=10.0)
+    known = paid(Memory(), Spend(usd=11.5, usd_an_hour=1.0), before=10.5)
+    assert (known.spent, known.usd_an_hour) == (1.0, 1.0)
+    assert not decided(look(), size, known).finish
+    assert "max_cost" in decided(look(), size, paid(Memory(), Spend(usd=11.5))).stop
