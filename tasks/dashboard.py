@@ -1,8 +1,13 @@
-"""The CloudWatch dashboard of an app: the widgets that Distributed-CellProfiler's users know."""
+"""The CloudWatch dashboard of an app.
+
+The seven widgets that Distributed-CellProfiler's users know, and three of the figures that the
+monitor sends (`tasks.metrics`).
+"""
 
 import json
 from typing import Any
 
+from tasks import metrics
 from tasks.run import Run
 
 PERIOD_SECONDS = 300
@@ -12,6 +17,10 @@ COLUMNS = 2
 
 def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
     """The dashboard's body (CloudWatch API Reference, "Dashboard Body Structure and Syntax").
+
+    Fleets of both kinds have their capacity in `AWS/EC2Spot` ("Monitor your EC2 Fleet or Spot Fleet
+    using CloudWatch" in the Amazon EC2 User Guide). It counts spot machines; the machines that the
+    monitor sees stand beside it.
 
     Args:
         run: The run.
@@ -25,7 +34,13 @@ def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
         _metric(
             region,
             "Machines",
-            [["AWS/EC2Spot", name, *capacity] for name in ("FulfilledCapacity", "TargetCapacity")],
+            [
+                *(
+                    ["AWS/EC2Spot", name, *capacity]
+                    for name in ("FulfilledCapacity", "TargetCapacity")
+                ),
+                _ours(run, metrics.MACHINES),
+            ],
         ),
         _metric(
             region,
@@ -56,11 +71,18 @@ def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
             "filter @message like /cellprofiler -c/ | stats count_distinct(@message)",
         ),
         _log(region, names.log_group, "Errors", "filter @message like /Error/"),
+        _metric(region, "Jobs", [_ours(run, name) for name in metrics.JOBS.values()], stacked=True),
+        _metric(region, "Seconds a job", [_ours(run, metrics.SECONDS)]),
+        _metric(region, "Cost so far, USD", [_ours(run, metrics.SPENT)], stat="Maximum"),
     ]
     for number, widget in enumerate(widgets):
         row, column = divmod(number, COLUMNS)
         widget |= {"x": column * WIDTH, "y": row * HEIGHT, "width": WIDTH, "height": HEIGHT}
     return {"widgets": widgets}
+
+
+def _ours(run: Run, metric: str) -> list[str]:
+    return [metrics.NAMESPACE, metric, metrics.DIMENSION, run.names.app]
 
 
 def _of(source: list[str], metric: str) -> list[str]:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import product
 
 from tasks.causes import (
     CONTAINER,
@@ -45,6 +46,11 @@ MACHINE_TYPE = re.compile(
     r"\b[a-z][a-z0-9-]*\d[a-z0-9-]*\.(?:\d+x|x)?(?:nano|micro|small|medium|large|metal[\w-]*)\b"
 )
 PLACE = re.compile(r"\bsubnet-[0-9a-f]+|\b[a-z]{2}(?:-[a-z]+)+-\d[a-z]\b")
+# What EC2 puts around the reason of a launch that failed.
+REPEATED = re.compile(
+    r"(?:launchSpec\w+: )?Repeated errors have occurred processing the launch specification "
+    r'"(?P<spec>[^"]*?)(?: while launching[^"]*)?"\. .*? Error message: '
+)
 CHANGING = re.compile(r"\b(?:[a-z]+-)?[0-9a-f]{8,}\b|\d+")
 
 
@@ -97,6 +103,7 @@ class Symptoms:
         service: What ECS says of the service.
         stopped: Tasks that have stopped lately.
         running: Containers that run.
+        placed: Containers on the machines, running or about to.
     """
 
     at: datetime
@@ -108,6 +115,7 @@ class Symptoms:
     service: tuple[str, ...] = ()
     stopped: tuple[StoppedTask, ...] = ()
     running: int = 0
+    placed: int = 0
 
     @property
     def alive(self) -> list[Machine]:
@@ -182,7 +190,8 @@ def _diagnosis(
     cause: Cause, level: Level, said: Sequence[str], machines: Iterable[str] = ()
 ) -> Diagnosis:
     """The texts that say most stand for all."""
-    alike = {CHANGING.sub("#", text): text.strip() for text in said}
+    shorter = said if cause is UNKNOWN else [REPEATED.sub(r"\g<spec>: ", text) for text in said]
+    alike = {CHANGING.sub("#", text): text.strip() for text in shorter}
     detail = "; ".join(sorted(alike.values(), key=len, reverse=True)[:MOST_TEXTS])
     return Diagnosis(level, cause.code, cause.summary, detail, cause.remedy, tuple(machines))
 
@@ -196,7 +205,7 @@ def _level(cause: Cause, works: bool, times: int) -> Level:
 
 def _fleet(seen: Symptoms) -> Iterator[Diagnosis]:
     said = [
-        f"{event.subtype}: {event.text}".strip(": ")
+        event.words
         for event in sorted(seen.events, key=lambda event: event.at)
         if (event.error or event.subtype in TROUBLE) and seen.at - event.at <= RECENT
     ]
@@ -225,12 +234,16 @@ def _types(texts: Iterable[str]) -> list[str]:
 
 
 def _everywhere(seen: Symptoms, texts: Sequence[str]) -> bool:
-    """Whether no machine type is left that may be had in some subnet."""
-    places = {found for text in texts for found in PLACE.findall(text)}
-    if places:
-        return 0 < seen.subnets <= len(places)
-    types = _types(texts)
-    return not types or len(types) >= len(seen.types)
+    """Whether no machine type is left that may be had in some subnet, as far as texts name them."""
+    pairs = {
+        pair
+        for text in texts
+        for pair in product(MACHINE_TYPE.findall(text) or [""], PLACE.findall(text) or [""])
+    }
+    types = len(seen.types) if any(kind for kind, _ in pairs) else 1
+    if not any(place for _, place in pairs):
+        return len(pairs) >= types
+    return seen.subnets > 0 and len(pairs) >= types * seen.subnets
 
 
 def _registration(seen: Symptoms) -> Iterator[Diagnosis]:
@@ -275,15 +288,19 @@ def _exit_codes(failed: Sequence[StoppedTask]) -> str:
 
 
 def _service(seen: Symptoms) -> Iterator[Diagnosis]:
-    # Which machine is the closest match says little unless it is one of the run's own, and none of
-    # its room is taken.
     said = [text for text in seen.service if _tells_much(text, seen)]
     for cause, texts in _by_cause(said, SERVICE):
         yield _diagnosis(cause, _level(cause, seen.running > 0, len(texts)), texts)
 
 
 def _tells_much(text: str, seen: Symptoms) -> bool:
-    if "unable to place a task" in text and "closest matching" in text:
-        own = any(one in text for one in seen.joined)
-        return own and not seen.running and not seen.stopped
+    """Whether what ECS says of the service is more than its usual work.
+
+    That a container finds no place is usual while others have theirs, and before machines came.
+    Which machine is the closest match says little unless it is one of the run's own.
+    """
+    if "unable to place a task" in text:
+        own = "closest matching" not in text or any(one in text for one in seen.joined)
+        room = not (seen.placed or seen.running or seen.stopped)
+        return own and bool(seen.joined) and (room or "AGENT" in text)
     return not USUAL.search(text)

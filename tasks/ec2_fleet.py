@@ -9,7 +9,7 @@ from blocks import FleetTemplate
 from blocks.errors import FleetError
 from blocks.fleet_template import on_demand_of
 from blocks.names import Names
-from tasks.fleet import FleetEvent, history
+from tasks.fleet import BASE_TAG, SHARE_TAG, FleetEvent, history
 from tasks.machines import LaunchTemplate, ec2_tags
 from tasks.run import Run
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import FleetDataTypeDef
 
-BASE_TAG, SHARE_TAG = "dcp:on_demand_base", "dcp:on_demand_share"
 ENDED_STATES = frozenset({"deleted", "deleted_running", "deleted_terminating", "failed"})
 
 

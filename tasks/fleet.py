@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+# By these tags a fleet keeps its on-demand part, whoever resizes it.
+BASE_TAG, SHARE_TAG = "dcp:on_demand_base", "dcp:on_demand_share"
+
 
 @dataclass(frozen=True)
 class FleetEvent:
@@ -22,8 +25,10 @@ class FleetEvent:
     subtype: str
     text: str
 
-    def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S} {self.subtype}: {self.text}"
+    @property
+    def words(self) -> str:
+        """What it says, but for when."""
+        return ": ".join(filter(None, (self.subtype, self.text)))
 
 
 class Fleet(Protocol):

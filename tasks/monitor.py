@@ -19,9 +19,10 @@ from tasks.events import emit
 from tasks.fleet import Fleet
 from tasks.limits import limits_of
 from tasks.machines import terminate
+from tasks.metrics import publish
 from tasks.news import news
 from tasks.observe import Followed, observe
-from tasks.policy import Decision, Observation, decide, paid, remember
+from tasks.policy import Decision, Observation, decide, paid, remember, seconds_per_job
 from tasks.results import Account, claim_dead_letters
 from tasks.run import Run
 from tasks.spending import spent
@@ -92,4 +93,5 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
     memory.keep(run, paid(known, seen.spend, kept.spent_before))
     machine_time.note(run, seen.machines.keys(), seen.at, seen.spend.known)
+    publish(run, seen, seconds_per_job(seen, limits, known))
     return seen, decision

@@ -24,6 +24,7 @@ from tasks.aws import AwsError
 from tasks.dcp_replay import replay, trace_of
 from tasks.events import tell_end
 from tasks.figures import Figures
+from tasks.log_links import links
 from tasks.machine_cost import cost_of
 from tasks.machine_time import noted
 from tasks.parallel import in_order
@@ -164,7 +165,7 @@ def write_report(run: Run, note: str = "") -> Report:
     address = f"s3://{run.config.aws_bucket}/{run.key('report.json')}"
     with prefect_may_be_away():
         create_markdown_artifact(
-            markdown(report, address, pictures),
+            markdown(report, address, pictures, links(run)),
             key=artifact_key(run, "report"),
             description=report.summary,
         )

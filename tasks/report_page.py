@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,19 @@ class Markdown(str):
     """A text that is Markdown already."""
 
 
-def markdown(report: "Report", address: str, pictures: Sequence[Picture] = ()) -> str:
+def markdown(
+    report: "Report",
+    address: str,
+    pictures: Sequence[Picture] = (),
+    links: Mapping[str, str] | None = None,
+) -> str:
     """The report as a person reads it.
 
     Args:
         report: The report.
         address: Where its `report.json` lies.
         pictures: The plate maps, in the order to be shown; those of the first plates are.
+        links: Addresses in the AWS console by what they show.
     """
     parts = [
         f"# {report.app_name} {report.run_id}",
@@ -43,6 +49,7 @@ def markdown(report: "Report", address: str, pictures: Sequence[Picture] = ()) -
         _slowest(report),
         _problems(report),
         f"All of it: `{address}`" + (f", a row a job: `{report.table}`" if report.table else ""),
+        ", ".join(_link(what, where) for what, where in (links or {}).items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

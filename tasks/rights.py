@@ -200,6 +200,14 @@ RIGHTS: tuple[Right, ...] = (
     Right("monitoring", ("ecs:ListTasks", "ecs:DescribeTasks"), ANY),
     Right("monitoring", ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"), DEAD_LETTERS),
     Right("monitoring", ("cloudwatch:DeleteAlarms",), ALARM),
+    Right(
+        "monitoring",
+        ("cloudwatch:PutMetricData",),
+        ANY,
+        _dashboard,
+        "create_dashboard",
+        needed=False,
+    ),
     Right("clean-up", ("ec2:DeleteFleets",), FLEET, _from_template, "fleet template"),
     Right("clean-up", ("ec2:CancelSpotFleetRequests",), SPOT_FLEET, _from_fleet_file, "fleet file"),
     Right(

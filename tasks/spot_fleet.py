@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocks.errors import FleetError
 from blocks.names import Names
-from tasks.fleet import FleetEvent, history
+from tasks.fleet import BASE_TAG, FleetEvent, history
 from tasks.machines import ec2_tags, user_data
 from tasks.run import Run
 
@@ -33,10 +33,18 @@ class SpotFleet:
 
     def resize(self, machines: int) -> None:
         """Ask for so many machines; those above are not terminated by this."""
+        (request,) = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[self.id])[
+            "SpotFleetRequestConfigs"
+        ]
+        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+        on_demand: Any = {}
+        if base := int(tags.get(BASE_TAG, 0)):
+            on_demand = {"OnDemandTargetCapacity": min(base, machines)}
         self.ec2.modify_spot_fleet_request(
             SpotFleetRequestId=self.id,
             TargetCapacity=machines,
             ExcessCapacityTerminationPolicy="noTermination",
+            **on_demand,
         )
 
     def target(self) -> int:
@@ -92,6 +100,10 @@ def spot_fleet_request(
         for specification in template["LaunchSpecifications"]
     ]
     request.pop("ValidFrom", None)  # at once
+    tags = run.tags
+    if base := request.get("OnDemandTargetCapacity"):
+        request["OnDemandTargetCapacity"] = min(base, machines)
+        tags = tags | {BASE_TAG: str(base)}
     request |= {
         "Type": "maintain",
         "ClientToken": token,
@@ -101,7 +113,7 @@ def spot_fleet_request(
         "TerminateInstancesWithExpiration": True,
         "ValidUntil": ends_at,
         "LaunchSpecifications": specifications,
-        "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": ec2_tags(run.tags)}],
+        "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": ec2_tags(tags)}],
     }
     return request
 

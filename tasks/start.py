@@ -171,10 +171,12 @@ def wait_for_machines(
             machines=tuple(Machine(one, datetime.now(UTC)) for one in machines),
         )
         found = findings(seen)
-        for line in (*map(str, events), *(f"{one.level}: {one}" for one in found)):
+        # AWS tries again and again, and says the same each time; its words stand in its events.
+        meaning = (f"{one.level}: {one.summary}. {one.remedy}" for one in found)
+        for line in (*(event.words for event in events), *meaning):
             if line not in told:
                 told.add(line)
-                tell(f"fleet {fleet.id}: {line}")
+                tell(f"fleet: {line}")
         for one in found:
             if one.level == "configuration":
                 raise FleetError(f"fleet {fleet.id} is cancelled: {one}")

@@ -33,6 +33,7 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
     now = datetime.now(UTC)
     recently = max(since, now - RECENT)
     service = find_service(run)
+    joined = list(container_instances(run))
     return Symptoms(
         at=now,
         types=tuple(run.config.machine_type),
@@ -40,8 +41,7 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
         events=tuple(event for fleet in fleets for event in fleet.events(since)),
         machines=tuple(_machines(run, since)),
         joined={
-            one["containerInstanceArn"].rpartition("/")[2]: one["ec2InstanceId"]
-            for one in container_instances(run)
+            one["containerInstanceArn"].rpartition("/")[2]: one["ec2InstanceId"] for one in joined
         },
         service=tuple(
             event.get("message", "")
@@ -50,6 +50,7 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
         ),
         stopped=tuple(_stopped(run, recently)),
         running=service["runningCount"] if service else 0,
+        placed=sum(one["runningTasksCount"] + one["pendingTasksCount"] for one in joined),
     )
 
 

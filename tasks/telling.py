@@ -4,12 +4,13 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 import httpx
 from prefect.artifacts import (
+    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
@@ -19,10 +20,14 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tasks.log_links import links
+from tasks.money import figure
 from tasks.policy import Observation
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")
+
+WRITE_EVERY = timedelta(minutes=10)
 
 
 def artifact_key(run: Run, what: str) -> str:
@@ -42,58 +47,94 @@ def counts(seen: Observation) -> dict[str, int]:
     }
 
 
-def table(seen: Observation) -> list[dict[str, Any]]:
-    """The counts as rows of a table artifact."""
-    numbers = {f"jobs {name}": number for name, number in seen.account.counts().items()}
+def table(seen: Observation, hours_left: float | None = None) -> list[dict[str, Any]]:
+    """The counts, and what the run has cost, as rows of a table artifact.
+
+    Args:
+        seen: What was seen.
+        hours_left: How long the rest takes at the rate so far; None when that is not known.
+    """
+    found = numbers(seen)
+    if seen.spend.usd is not None:
+        found["USD so far"] = round(seen.spend.usd, 2)
+        found["USD an hour"] = round(seen.spend.usd_an_hour, 2)
+    if hours_left is not None:
+        found["hours left (estimate)"] = round(hours_left, 1)
+    return [{"what": what, "number": number} for what, number in found.items()]
+
+
+def numbers(seen: Observation) -> dict[str, float]:
+    """The counts of jobs, messages, machines and containers."""
+    found: dict[str, float] = {
+        f"jobs {name}": number for name, number in seen.account.counts().items()
+    }
     if seen.queue:
-        numbers["messages waiting (approximate)"] = seen.queue.waiting
-        numbers["messages in flight (approximate)"] = seen.queue.in_flight
-    numbers |= {
+        found["messages waiting (approximate)"] = seen.queue.waiting
+        found["messages in flight (approximate)"] = seen.queue.in_flight
+    return found | {
         "machines": len(seen.machines),
         "machines asked for": seen.target,
         "containers running": seen.running,
         "containers asked for": seen.desired,
     }
-    return [{"what": what, "number": number} for what, number in numbers.items()]
 
 
 @contextmanager
 def told(run: Run) -> Iterator[Callable[[Observation], None]]:
     """Show a run: yields a function to be called with each observation.
 
-    The progress and table artifacts are written when they change. In a terminal there is a bar
-    with the jobs done, running, waiting and failed, the rate and the time left.
+    At first a page of links is written. The progress and table artifacts are written when a count
+    changes, and every ten minutes for what the run has cost: at most two calls a look. In a
+    terminal there is a bar with the jobs done, running, waiting and failed, the rate, the cost and
+    the time left.
     """
     console = Console(stderr=True, markup=False, highlight=False)
     shown: dict[str, Any] = {}
+    _write_links(run)
     with _bar(console) as bar, _logs_above_the_bar(console):
         line = bar.add_task("", total=None, numbers="", rate="")
 
         def tell(seen: Observation) -> None:
-            numbers = counts(seen)
+            jobs = counts(seen)
             total = len(seen.account.submitted)
+            speed = jobs_an_hour(shown.setdefault("first", (seen.at, seen.account.ended)), seen)
             bar.update(
                 line,
                 total=total,
                 completed=seen.account.ended,
                 numbers=f"{total} jobs: "
-                + ", ".join(f"{number} {name}" for name, number in numbers.items()),
-                rate=rate(shown.setdefault("first", (seen.at, seen.account.ended)), seen),
+                + ", ".join(f"{number} {name}" for name, number in jobs.items()),
+                rate=rate(speed, seen),
             )
-            rows = table(seen)
-            if rows != shown.get("rows"):
+            what = numbers(seen)
+            written = shown.get("at")
+            if what != shown.get("what") or written is None or seen.at - written >= WRITE_EVERY:
                 share = 100.0 * seen.account.ended / total if total else 0.0
+                rows = table(seen, len(seen.account.open) / speed if speed else None)
                 shown["artifact"] = _write(run, shown.get("artifact"), share, rows)
-                shown["rows"] = rows
+                shown["what"], shown["at"] = what, seen.at
 
         yield tell
 
 
-def rate(first: tuple[datetime, int], seen: Observation) -> str:
-    """Jobs ended an hour since the first look, in words; "" as long as it is unknown."""
+def jobs_an_hour(first: tuple[datetime, int], seen: Observation) -> float | None:
+    """Jobs ended an hour since the first look; None as long as it is unknown.
+
+    Args:
+        first: When the first look was, and how many jobs had ended then.
+        seen: This look.
+    """
     hours = (seen.at - first[0]).total_seconds() / 3600
     ended = seen.account.ended - first[1]
-    return f"{ended / hours:.0f} jobs/hour" if hours > 0 and ended > 0 else ""
+    return ended / hours if hours > 0 and ended > 0 else None
+
+
+def rate(speed: float | None, seen: Observation) -> str:
+    """How fast the run is and what it costs, in words; "" as long as neither is known."""
+    said = [] if speed is None else [f"{speed:.0f} jobs/hour"]
+    if seen.spend.usd is not None and seen.spend.machine_hours:
+        said.append(f"{figure(seen.spend.usd)} USD, {figure(seen.spend.usd_an_hour)} USD/hour")
+    return ", ".join(said)
 
 
 @contextmanager
@@ -135,6 +176,17 @@ def _write(
             update_progress_artifact(artifact, progress=share)
         create_table_artifact(rows, key=artifact_key(run, "counts"), description=about)
     return artifact
+
+
+def _write_links(run: Run) -> None:
+    lines = [f"# {run.names.app} {run.run_id}", ""]
+    lines += [f"- [{what}]({address})" for what, address in links(run).items()]
+    with prefect_may_be_away():
+        create_markdown_artifact(
+            "\n".join(lines),
+            key=artifact_key(run, "links"),
+            description=f"where run {run.run_id} is in AWS",
+        )
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from deployments.local.control import control
 from deployments.local.denials import denial, dry_run
 from deployments.local.faults import RESET, answer, fault, reset
 from deployments.local.link_local import imds, task_services
+from deployments.local.rules import broken
 from deployments.local.validation import invalid
 
 # No bucket can have this name, so no S3 request can mean it.
@@ -85,7 +86,8 @@ class Application:
         if wrong.code == RESET:
             start_response("500 Internal Server Error", [])
             return reset(environ)
-        request.get_data(cache=False)  # a client that is still sending would not see the answer
+        if not wrong.carried_out:
+            request.get_data(cache=False)  # a client that is still sending would not see the answer
         return answer(wrong, wanted)(environ, start_response)
 
     def _before_moto(self, request: Request, wanted: Asked) -> Response | None:
@@ -98,6 +100,7 @@ class Application:
             refusal(cloud, request)
             or denial(cloud, wanted)
             or invalid(wanted)
+            or broken(wanted)
             or dry_run(wanted)
             or price_list.json_answer(cloud, wanted.action, wanted.parameters)
         )

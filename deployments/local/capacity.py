@@ -37,7 +37,7 @@ def lack(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: boo
         _refused(cloud)
         or (_price_too_low(cloud, region, spec, zone) if spot else None)
         or _quota_exceeded(cloud, region, spec, spot)
-        or _no_capacity(cloud, region, fleet, spec, zone)
+        or _no_capacity(cloud, region, fleet, spec, zone, spot)
     )
 
 
@@ -80,7 +80,7 @@ def _vcpus(machine_type: str) -> int:
 
 
 def _no_capacity(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, zone: str
+    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool
 ) -> Lack | None:
     chaos, machine_type = cloud.chaos, spec.instance_type
     age = (now() - fleet.created_at).total_seconds()
@@ -94,6 +94,11 @@ def _no_capacity(
     if not none and not full:
         return None
     text = "There is no Spot capacity available that matches your request."
+    if not spot:
+        text = (
+            f"We currently do not have sufficient {machine_type} capacity in the Availability Zone "
+            f"you requested ({zone})."
+        )
     return Lack("InsufficientInstanceCapacity", text)
 
 
@@ -106,16 +111,18 @@ def _running(region: Region, pool: str, machine_type: str) -> int:
     )
 
 
-def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, reason: Lack) -> None:
+def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: Lack) -> None:
     """Write in a fleet's history why a pool gave no machine, as an event that blocks nothing."""
     what = f"{spec.instance_type}, {spec.image_id}, Linux/UNIX, {zone}"
     if reason.code == TOO_LOW:
         fleet.record(now(), INFORMATION, "launchSpecUnusable", f"{what}, {reason.text}")
         return
+    kind = "spot" if spot else "on-demand"
     text = (
         f'Repeated errors have occurred processing the launch specification "{what} while '
-        'launching spot instance". It will not be retried for at least 13 minutes. Error message: '
-        f"{reason.text} (Service: AmazonEC2; Status Code: 500; Error Code: {reason.code})"
+        f'launching {kind} instance". It will not be retried for at least 13 minutes. '
+        f"Error message: {reason.text} (Service: AmazonEC2; Status Code: 500; "
+        f"Error Code: {reason.code})"
     )
     fleet.record(now(), INFORMATION, "launchSpecTemporarilyBlacklisted", text)
 

@@ -67,7 +67,6 @@ def _end_excess(region: Region, fleet: Fleet) -> None:
 
 
 def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
-    """Launch what is missing; pools that gave no machine are left alone for a time."""
     if not fleet.shortfall() or fleet.failed:
         return
     sub_type, text = fleet.configuration_error(KNOWN_TYPES)
@@ -75,25 +74,32 @@ def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
         fleet.failed = True
         fleet.record(now(), ERROR, sub_type, text)
         return
+    for spot in (False, True):
+        _launch_part(cloud, region, fleet, spot)
+
+
+def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None:
+    """Launch what is missing of one kind; pools that gave no machine are left alone for a time."""
     start = time.monotonic()
     usable = fleet.usable(KNOWN_TYPES)
-    tried = [spec for spec in usable if start >= fleet.retry_at.get(spec.pool, 0.0)]
+    tried = [spec for spec in usable if start >= fleet.retry_at.get((*spec.pool, spot), 0.0)]
     reasons: list[Lack] = []
-    while fleet.shortfall() and tried and not fleet.failed:
+    while fleet.missing(spot) and tried and not fleet.failed:
         spec = tried[fleet.launches % len(tried)] if fleet.diversified else tried[0]
-        reason = _launch_one(cloud, region, fleet, spec)
+        reason = _launch_one(cloud, region, fleet, spec, spot)
         if reason is not None:
             reasons.append(reason)
             tried = [one for one in tried if one.pool != spec.pool]
-            fleet.retry_at[spec.pool] = start + cloud.settings.retry_seconds
-            tell_lack(fleet, spec, zone_of(region, spec), reason)
+            fleet.retry_at[*spec.pool, spot] = start + cloud.settings.retry_seconds
+            tell_lack(fleet, spec, zone_of(region, spec), spot, reason)
     if reasons and not tried:
         tell_halt(fleet, reasons)
 
 
-def _launch_one(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec) -> Lack | None:
+def _launch_one(
+    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
+) -> Lack | None:
     """Launch a machine; return why there is none."""
-    spot = fleet.fulfilled_on_demand >= fleet.on_demand_target
     reason = lack(cloud, region, fleet, spec, spot)
     if reason is not None:
         return reason
@@ -111,7 +117,7 @@ def _launch_one(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec) ->
     if not spot:
         fleet.on_demand.add(instance_id)
     if region.machines[instance_id].fails:
-        fleet.retry_at[spec.pool] = time.monotonic() + cloud.settings.retry_seconds
+        fleet.retry_at[*spec.pool, spot] = time.monotonic() + cloud.settings.retry_seconds
     what = {
         "instanceType": spec.instance_type,
         "image": spec.image_id,

@@ -110,7 +110,8 @@ class Fleet:
         instances: Weight of every live instance by its id, in the order of launch.
         on_demand: The ids of those that are not Spot.
         placed: Capacity asked for so far; what a fleet of type `request` goes by.
-        retry_at: Monotonic time before which a pool that gave no machine is not tried again.
+        retry_at: Monotonic time before which a pool that gave no machine, Spot or not, is not
+            tried again.
         troubled: Whether an error of its history stands.
         leaving: The instances that get a replacement, since a rebalance was recommended; with the
             monotonic time at which they are ended, once the replacement was launched.
@@ -139,7 +140,7 @@ class Fleet:
     instances: dict[str, float] = field(default_factory=dict)
     on_demand: set[str] = field(default_factory=set)
     spot_requests: dict[str, str] = field(default_factory=dict)
-    retry_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    retry_at: dict[tuple[str, str, bool], float] = field(default_factory=dict)
     troubled: bool = False
     leaving: dict[str, float | None] = field(default_factory=dict)
     rebalances: bool = False
@@ -209,6 +210,12 @@ class Fleet:
         """Return the capacity that is to be launched."""
         have = self.staying if self.keeps else self.placed
         return max(0.0, self.target - have) if self.state == "active" else 0.0
+
+    def missing(self, spot: bool) -> float:
+        """Return the capacity that is to be launched as Spot instances, or on demand."""
+        missing = self.shortfall()
+        on_demand = min(missing, max(0.0, self.on_demand_target - self.fulfilled_on_demand))
+        return missing - on_demand if spot else on_demand
 
     def excess(self) -> list[str]:
         """Return the instances, newest first, that are to be ended to come down to the target."""

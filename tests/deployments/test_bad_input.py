@@ -111,3 +111,14 @@ def test_a_secret_in_a_config_that_is_refused_is_not_repeated(
     secret = {"aws_credentials": {"aws_secret_access_key": "wJalrXUtnFEMI", "colour": "red"}}
     said = told(tmp_path, capsys, CONFIG | secret | {"cluster_machines": 0}, JOB)
     assert "wJalrXUtnFEMI" not in said
+
+
+@pytest.mark.parametrize(
+    ("switch", "names"),
+    [("errors=2", ["--chaos", "errors", "2", "0 to 1"]), ("lte=3", ["--chaos", "lte", "late"])],
+)
+def test_a_bad_switch_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], switch: str, names: list[str]
+) -> None:
+    text = told(tmp_path, capsys, CONFIG, JOB, chaos=(switch,))
+    assert all(name in text for name in names)

@@ -52,8 +52,9 @@ def chaos(emulator: Emulator) -> Iterator[Callable[..., None]]:
 def run(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Run]:
     """A run that is set up, with one container asked for."""
     name = "".join(filter(str.isalnum, request.node.name.removeprefix("test").title()))[:30]
-    config = config_at(emulator.endpoint_url, name, ecs_cluster=name, machine_type=["m5.xlarge"])
-    one = new_run(config)
+    settings: dict[str, Any] = {"ecs_cluster": name, "machine_type": ["m5.xlarge"]}
+    settings |= getattr(request, "param", {})
+    one = new_run(config_at(emulator.endpoint_url, name, **settings))
     steps: Any = containers
     steps.ensure_cluster.fn(one)
     logs: Any = ensure_log_groups
@@ -152,6 +153,15 @@ def test_containers_that_exit_at_once_are_told_by_their_code(
     assert exits is not None
     assert exits.level == "configuration"
     assert "78" in exits.summary
+
+
+@pytest.mark.parametrize("run", [{"memory": 16_300}], indirect=True)
+def test_a_container_that_is_too_large_for_the_machine_is_told(run: Run) -> None:
+    fleet, _, _ = started(run)
+    found = seen(run, fleet, lambda now: now.joined and told(now, "container_size"))
+    size = told(found, "container_size")
+    assert size is not None
+    assert size.level == "configuration"
 
 
 def test_machines_that_end_while_they_start_are_told_by_their_reason(

@@ -228,7 +228,7 @@ def test_what_ec2_says_of_a_fleet(code: str, subtype: str, text: str) -> None:
     found = only(findings(with_event(subtype, text)))
     cause = next(cause for cause in FLEET if cause.code == code)
     assert (found.code, found.level) == (code, cause.level)
-    assert text in found.detail
+    assert text.split("Error message: ")[-1] in found.detail
     assert found.remedy in str(found)
 
 
@@ -278,6 +278,14 @@ def test_what_ecs_says_of_the_service(code: str, text: str) -> None:
 def test_usual_work_of_a_service_is_nothing_to_tell(text: str) -> None:
     seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(text,), running=2)
     assert findings(seen) == ()
+
+
+def test_that_a_container_finds_no_place_is_usual_while_another_is_about_to_run() -> None:
+    """It holds its memory while its image is fetched, and does not run yet."""
+    size = next(text for code, text in SERVICE_TEXTS if code == "container_size")
+    seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(size,), placed=1)
+    assert findings(seen) == ()
+    assert only(findings(replace(seen, placed=0))).level == "configuration"
 
 
 @pytest.mark.parametrize(
@@ -349,6 +357,8 @@ def test_a_type_that_one_zone_has_not_is_no_wrong_configuration_while_another_ma
     everywhere = replace(two, events=(*two.events, missing("m5.xlarge", "us-east-1f")))
     assert only(findings(everywhere)).level == "configuration"
     assert only(findings(replace(everywhere, subnets=0))).level == "notice"  # AWS has more zones
+    more = replace(everywhere, types=("m5.xlarge", "c5.xlarge"))
+    assert only(findings(more)).level == "notice"
 
 
 def test_what_went_wrong_long_ago_says_nothing_of_now() -> None:
@@ -393,6 +403,7 @@ symptoms = st.builds(
     service=st.lists(texts, max_size=4).map(tuple),
     stopped=st.lists(tasks, max_size=4).map(tuple),
     running=st.integers(0, 3),
+    placed=st.integers(0, 3),
 )
 
 

@@ -9,7 +9,8 @@ import pytest
 from botocore.stub import Stubber
 
 from blocks.errors import FleetError
-from tasks.ec2_fleet import BASE_TAG, SHARE_TAG, Ec2Fleet
+from tasks.ec2_fleet import Ec2Fleet
+from tasks.fleet import BASE_TAG, SHARE_TAG
 from tasks.monitor import act
 from tasks.policy import Decision
 from tasks.spot_fleet import SpotFleet
@@ -56,6 +57,28 @@ def test_a_fleet_of_another_size_keeps_its_on_demand_share(
         },
     )
     Ec2Fleet(ec2, "fleet-1").resize(machines)
+
+
+@pytest.mark.parametrize(("machines", "on_demand"), [(1, 1), (5, 2)])
+def test_a_fleet_file_keeps_its_on_demand_part_too(
+    ec2: Any, stub: Stubber, machines: int, on_demand: int
+) -> None:
+    tags = [{"Key": BASE_TAG, "Value": "2"}]
+    stub.add_response(
+        "describe_spot_fleet_requests",
+        {"SpotFleetRequestConfigs": [{"SpotFleetRequestId": "sfr-1", "Tags": tags}]},
+    )
+    stub.add_response(
+        "modify_spot_fleet_request",
+        {"Return": True},
+        {
+            "SpotFleetRequestId": "sfr-1",
+            "TargetCapacity": machines,
+            "OnDemandTargetCapacity": on_demand,
+            "ExcessCapacityTerminationPolicy": "noTermination",
+        },
+    )
+    SpotFleet(ec2, "sfr-1").resize(machines)
 
 
 def test_the_machines_of_a_fleet_are_read_to_the_last_page(ec2: Any, stub: Stubber) -> None:

@@ -14,13 +14,19 @@ from hypothesis import strategies as st
 
 from blocks import FleetTemplate, RunConfig
 from blocks.fleet_template import on_demand_of
+from tasks import metrics
 from tasks.aws import Aws
 from tasks.containers import task_definition, worker_environment
 from tasks.dashboard import dashboard
 from tasks.ec2_fleet import fleet_request
 from tasks.images import MachineImage
 from tasks.machines import LaunchTemplate, launch_template_data, user_data
+from tasks.metrics import values
+from tasks.policy import Observation
+from tasks.queues import QueueCounts
+from tasks.results import Account
 from tasks.run import Run, new_run_id
+from tasks.spending import Spend
 from tasks.spot_fleet import spot_fleet_request
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -230,12 +236,30 @@ def test_a_run_id_is_the_same_for_a_flow_run_that_is_retried() -> None:
     assert new_run_id(NOW, flow_run) == new_run_id(NOW, flow_run) == "20260301-120000-3f9a1c"
 
 
-def test_the_dashboard_has_dcps_widgets_beside_each_other() -> None:
+def test_the_dashboard_has_dcps_widgets_and_ours_beside_each_other() -> None:
     run = run_with()
-    body = dashboard(run, "fleet-1")
-    assert len(body["widgets"]) == 7
-    places = {(one["x"], one["y"]) for one in body["widgets"]}
-    assert len(places) == 7
-    text = str(body)
+    widgets = dashboard(run, "fleet-1")["widgets"]
+    assert len(widgets) == 7 + 3
+    places = {(one["x"], one["y"]) for one in widgets}
+    assert len(places) == len(widgets)
+    text = str(widgets)
     for shown in ("fleet-1", run.names.queue, run.names.dead_letter_queue, run.names.log_group):
         assert shown in text
+    validated(
+        "cloudwatch",
+        "PutDashboard",
+        {"DashboardName": run.names.dashboard, "DashboardBody": json.dumps({"widgets": widgets})},
+    )
+
+
+def test_every_figure_that_is_sent_is_shown_and_every_one_that_is_shown_is_sent() -> None:
+    run = run_with()
+    seen = Observation(NOW, QueueCounts(1, 1), Account(), spend=Spend(usd=1.0))
+    shown = {
+        metric[1]
+        for widget in dashboard(run, "fleet-1")["widgets"]
+        for metric in widget["properties"].get("metrics", [])
+        if metric[0] == metrics.NAMESPACE and metric[2:] == [metrics.DIMENSION, run.names.app]
+    }
+    assert shown == values(seen, 60.0).keys()
+    assert values(seen, None).keys() == shown - {metrics.SECONDS}

@@ -12,8 +12,7 @@ from blocks import FleetTemplate
 from blocks.errors import FleetError
 from tasks import record, start
 from tasks.containers import ensure_task_definition
-from tasks.ec2_fleet import BASE_TAG
-from tasks.fleet import FleetEvent
+from tasks.fleet import BASE_TAG, FleetEvent
 from tasks.machines import ensure_launch_template
 from tasks.run import Run
 from tasks.start import find_fleets
@@ -152,7 +151,7 @@ def test_a_lack_of_capacity_is_waited_for_and_told_once(
     fleet = History([lack, lack], comes_after=3)
     machines, told = waited(run, fleet, seconds=30)
     assert machines == 1
-    assert len([line for line in told if line.startswith("fleet fleet-1: capacity")]) == 1
+    assert len([line for line in told if line.startswith("fleet: capacity")]) == 1
     assert any(kind in line for line in told)
     late, _ = waited(run, History([lack, lack]))
     assert late == 0

@@ -235,3 +235,80 @@ def test_ended_machines_keep_their_reason_and_time(app: App) -> None:
     app.ec2.terminate_instances(InstanceIds=[other])
     assert app.instance(other)["StateTransitionReason"].startswith("User initiated (")
     assert app.instance(other)["StateTransitionReason"].endswith(" GMT)")
+
+
+def test_the_on_demand_part_is_told_as_such(app: App, chaos: Chaos) -> None:
+    chaos(no_capacity=["m5.large"])
+    fleet = app.fleet(
+        1,
+        TargetCapacitySpecification={
+            "TotalTargetCapacity": 1,
+            "OnDemandTargetCapacity": 1,
+            "DefaultTargetCapacityType": "spot",
+        },
+    )
+    wait_for(lambda: PROGRESS_ERROR in app.subtypes(fleet), "an error in the history")
+    [told, *_] = [one for one in app.told(fleet) if one["type"] == "information"]
+    assert "launching on-demand instance" in told["EventDescription"]
+    assert "sufficient m5.large capacity" in told["EventDescription"]
+
+
+def test_a_quota_of_one_kind_does_not_hold_the_other_back(app: App) -> None:
+    app.emulator.set_account(quotas={"L-1216C47A": 1})
+    fleet = app.fleet(
+        3,
+        TargetCapacitySpecification={
+            "TotalTargetCapacity": 3,
+            "OnDemandTargetCapacity": 1,
+            "DefaultTargetCapacityType": "spot",
+        },
+    )
+    found = [app.instance(one)["InstanceLifecycle"] for one in machines(app, fleet, 2)]
+    assert found == ["spot", "spot"]
+    wait_for(
+        lambda: [one for one in app.told(fleet) if "VcpuLimit" in one.get("EventDescription", "")],
+        "the quota",
+    )
+    app.emulator.set_account(quotas={})
+    machines(app, fleet, 3)
+
+
+def test_a_history_is_asked_by_kind_of_event(app: App) -> None:
+    fleet = app.fleet(1)
+    machines(app, fleet, 1)
+    page = app.ec2.describe_fleet_history(
+        FleetId=fleet,
+        StartTime=datetime.now(UTC) - timedelta(hours=1),
+        EventType="instance-change",
+    )
+    assert {one["EventInformation"]["EventSubType"] for one in page["HistoryRecords"]} == {
+        "launched"
+    }
+
+
+def test_price_history_is_asked_by_time_type_and_zone(app: App) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    ago = [now - timedelta(hours=hours) for hours in (24 * 100, 6, 4, 2)]
+    app.emulator.set_account(
+        spot=[
+            {"machine_type": kind, "zone": zone, "at": at.isoformat(), "usd": number + 1}
+            for number, at in enumerate(ago)
+            for kind, zone in (("m5.large", "us-east-1a"), ("c5.large", "us-east-1b"))
+        ]
+    )
+
+    def prices(**asked: Any) -> list[float]:
+        wanted = {"InstanceTypes": ["m5.large"], **asked}
+        found = app.ec2.describe_spot_price_history(**wanted)["SpotPriceHistory"]
+        return [float(one["SpotPrice"]) for one in found]
+
+    assert prices() == [4, 3, 2, 1]
+    assert prices(StartTime=now - timedelta(hours=5)) == [4, 3, 2]
+    assert prices(StartTime=now - timedelta(hours=5), EndTime=now - timedelta(hours=3)) == [3, 2]
+    assert prices(StartTime=now) == [4]
+    assert prices(EndTime=now - timedelta(hours=5)) == [2, 1]
+    assert prices(AvailabilityZone="us-east-1b") == []
+    assert prices(InstanceTypes=["c5.large"], AvailabilityZone="us-east-1b") == [4, 3, 2, 1]
+    assert prices(ProductDescriptions=["Windows"]) == []
+    zone = [{"Name": "availability-zone", "Values": ["us-east-1a"]}]
+    assert prices(InstanceTypes=["m5.large", "c5.large"], Filters=zone) == [4, 3, 2, 1]

@@ -1,0 +1,47 @@
+"""The figures of a run in CloudWatch: one request a look, and never in the way."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from paid_machines import counted
+
+from deployments.local.aws import Emulator
+from tasks import metrics
+from tasks.metrics import publish
+from tasks.policy import Observation
+from tasks.queues import QueueCounts
+from tasks.results import Account
+from tasks.run import Run
+from tasks.spending import Spend
+
+SEEN = Observation(
+    datetime.now(UTC),
+    QueueCounts(1, 2),
+    Account(frozenset("abcde"), succeeded=frozenset("a")),
+    machines={"i-0": 1},
+    spend=Spend(usd=1.5),
+)
+
+
+def test_the_figures_of_a_look_are_one_request(run: Run) -> None:
+    with counted(run) as calls:
+        publish(run, SEEN, 60.0)
+    assert calls == {"PutMetricData": 1}
+    found = run.aws.cloudwatch.list_metrics(Namespace=metrics.NAMESPACE)["Metrics"]
+    of_app = [one for one in found if one["Dimensions"][0]["Value"] == run.names.app]
+    assert len(of_app) == 7
+
+
+def test_without_a_dashboard_nothing_is_sent(make_run: Callable[..., Run]) -> None:
+    run = make_run(create_dashboard=False)
+    with counted(run) as calls:
+        publish(run, SEEN, 60.0)
+    assert calls == {}
+
+
+def test_a_refusal_is_in_the_way_of_nothing(run: Run, emulator: Emulator) -> None:
+    emulator.set_account(refused=["cloudwatch:PutMetricData"])
+    with counted(run) as calls:
+        publish(run, SEEN, 60.0)
+    emulator.set_account(refused=[])
+    assert calls == {"PutMetricData": 1}
