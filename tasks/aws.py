@@ -28,6 +28,7 @@ from tenacity import (
 )
 
 from blocks import AwsCredentials
+from tasks.credentials import session_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -118,7 +119,7 @@ def client_maker(credentials: AwsCredentials) -> Callable[[str, str], Any]:
     Args:
         credentials: Who to be, and the client parameters (endpoint, certificates, ...).
     """
-    session = credentials.get_boto3_session()
+    session = session_of(credentials)
     parameters = credentials.aws_client_parameters.get_params_override()
     parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
     client: Any = session.client

@@ -55,6 +55,16 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="a role with which ECS pulls the image from ECR or a private registry",
     )
 
+    flows = create.add_argument_group("flows that run in AWS")
+    flows.add_argument(
+        "--work-pool", metavar="NAME", help="make this Prefect work pool on ECS, and its roles"
+    )
+    flows.add_argument("--image", help="image of the flows (deployments/Dockerfile)")
+    flows.add_argument("--vpc", help="their network; left out, the account's default one")
+    flows.add_argument(
+        "--api-key-secret", metavar="ARN", help="secret with the API key of Prefect Cloud"
+    )
+
     check = steps.add_parser(
         "check", help="tell what is there, missing or different", description=STATUS
     )
@@ -107,10 +117,20 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _create(given: argparse.Namespace) -> int:
-    from tasks.account.account import create, settings
+    from tasks.account.account import Line, create, settings
+
+    if given.work_pool and not given.image:
+        print("dcp account create: --work-pool needs --image, the flows' image", file=sys.stderr)
+        return BAD_INPUT
+    given.flow_role = True if given.work_pool else None
 
     def act(aws: "AccountAws", setup: "Setup") -> "list[Line]":
         lines = create(aws, setup)
+        if given.work_pool:
+            from tasks.account.pool import Pool, make_pool
+
+            state = make_pool(setup, Pool(given.work_pool, given.image, vpc=given.vpc))
+            lines.append(Line(f"work pool {given.work_pool}", state))
         if not any(line.wrong for line in lines):
             print("# for the run config")
             for key, value in settings(setup).items():
@@ -167,7 +187,9 @@ def _opened(given: argparse.Namespace) -> "tuple[AccountAws, Setup]":
         aws = AccountAws.connect(credentials, region)
     except BotoCoreError as error:
         raise AwsRefused(Problem("account", "", f"cannot be looked at: {error}")) from error
-    asked = {key: getattr(given, key, None) for key in ("bucket", *SEVERAL, *FLAGS)}
+    asked = {
+        key: getattr(given, key, None) for key in ("bucket", "api_key_secret", *SEVERAL, *FLAGS)
+    }
     chosen = {key: value for key, value in asked.items() if value is not None}
     return aws, open_setup(aws, region, given.name, chosen)
 

@@ -82,6 +82,7 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 setup,
                 setup.execution_role,
                 policies.TRUST_CONTAINERS,
+                policies.EXECUTION if wanted.api_key_secret else (),
                 managed=(FOR_EXECUTION,),
             ),
             wanted.execution_role or wanted.flow_role,

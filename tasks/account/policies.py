@@ -130,6 +130,14 @@ SCHEDULE: tuple[Statement, ...] = (
     Statement(("lambda:InvokeFunction",), (NET_FUNCTION,), "EventBridge Scheduler calls the net"),
 )
 
+EXECUTION: tuple[Statement, ...] = (
+    Statement(
+        ("secretsmanager:GetSecretValue",),
+        ("{secret}",),
+        "ECS hands flows that run in AWS the API key of Prefect",
+    ),
+)
+
 PASSED_TO = ("ec2.amazonaws.com", "ecs-tasks.amazonaws.com", "spotfleet.amazonaws.com")
 # Of the flows' rights: what is only done to what carries the tag of an app.
 ONLY_TAGGED = frozenset(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from blocks import AwsCredentials
 from blocks.errors import AwsRefused, ConfigError, Problem, Refusal
 from blocks.problems import problems_of
-from blocks.settings import AppName, Bucket
+from blocks.settings import AppName, Bucket, TextRule
 from tasks.account.part import TAG
 from tasks.account.statements import Places
 from tasks.aws import AwsError, client_maker, error_code, is_refused
@@ -31,6 +31,16 @@ PREFIX = "dcp"  # of the tags that remember what a set-up is for
 LONGEST_NOTE = 256  # characters of a tag's value (IAM User Guide, "Tagging IAM resources")
 FLAGS = ("safety_net", "execution_role", "flow_role")
 SEVERAL = ("inputs", "outputs", "apps")
+
+
+Secret = Annotated[
+    str,
+    TextRule(
+        r"(arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+)?",
+        "is not the ARN of a secret",
+        "arn:aws:secretsmanager:<region>:<account>:secret:<name>",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ class Wanted(BaseModel):
         safety_net: Whether AWS itself looks after runs that nobody watches.
         execution_role: Whether there is a role to pull images from ECR or a private registry.
         flow_role: Whether there is a role for flows that run in AWS.
+        api_key_secret: ARN of the secret with the API key of Prefect, for such flows; empty: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,6 +90,7 @@ class Wanted(BaseModel):
     safety_net: bool = True
     execution_role: bool = False
     flow_role: bool = False
+    api_key_secret: Secret = ""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -98,6 +110,7 @@ class Wanted(BaseModel):
             f"{PREFIX}:inputs": " ".join(self.inputs),
             f"{PREFIX}:outputs": " ".join(self.outputs),
             f"{PREFIX}:apps": " ".join(self.apps),
+            f"{PREFIX}:secret": self.api_key_secret,
             f"{PREFIX}:parts": " ".join(flag for flag in FLAGS if getattr(self, flag)),
         }
 
@@ -107,7 +120,9 @@ class Wanted(BaseModel):
         told: dict[str, Any] = {key: tags.get(f"{PREFIX}:{key}", "").split() for key in SEVERAL}
         flags = tags.get(f"{PREFIX}:parts", "").split()
         return cls(
-            bucket=tags[f"{PREFIX}:bucket"], **told | {flag: flag in flags for flag in FLAGS}
+            bucket=tags[f"{PREFIX}:bucket"],
+            api_key_secret=tags.get(f"{PREFIX}:secret", ""),
+            **told | {flag: flag in flags for flag in FLAGS},
         )
 
 
@@ -210,6 +225,7 @@ class Setup:
             "bucket": (wanted.bucket,),
             "inputs": wanted.inputs or (wanted.bucket,),
             "outputs": wanted.outputs or (wanted.bucket,),
+            "secret": (wanted.api_key_secret,) if wanted.api_key_secret else (),
             "net": (self.net,),
             "label": ("".join(filter(str.isalnum, label)),),
             "roles": (self.task_role, self.execution_role, INSTANCE_ROLE, FLEET_ROLE),

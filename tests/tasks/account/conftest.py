@@ -1,10 +1,9 @@
 """moto's server as an account of AWS that knows AWS's managed policies."""
 
-import itertools
 from collections.abc import Iterator
 
+import moto_account
 import pytest
-from moto.server import ThreadedMotoServer
 from prefect_aws import AwsCredentials
 
 from tasks.account.setup import AccountAws, Setup, open_setup
@@ -14,13 +13,8 @@ REGION = "us-east-1"
 
 @pytest.fixture(scope="package")
 def moto_url() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
+    with moto_account.server() as url:
+        yield url
 
 
 @pytest.fixture(scope="package")
@@ -37,15 +31,10 @@ def clients(credentials: AwsCredentials) -> AccountAws:
     return AccountAws.connect(credentials, REGION)
 
 
-accounts = itertools.count(100_000_000_000)
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a bucket of an account that is the test's own, and empty."""
-    account = str(next(accounts))
-    monkeypatch.setenv("MOTO_ACCOUNT_ID", account)  # moto's server is in this process
-    return f"lab-{account}"
+    return f"lab-{moto_account.empty(monkeypatch)}"
 
 
 @pytest.fixture

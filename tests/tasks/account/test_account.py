@@ -199,9 +199,23 @@ def test_what_it_was_made_for_is_remembered(aws: AccountAws, bucket: str) -> Non
         "outputs": (),
         "execution_role": False,
         "flow_role": False,
+        "api_key_secret": "",
     }
     assert wrong(check(aws, again)) == []
     assert "dcp-safety-net-us-east-1" not in everything(aws)["functions"]
+
+
+def test_only_ecs_gets_the_api_key(aws: AccountAws, bucket: str) -> None:
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
+    given = {"bucket": bucket, "flow_role": True, "api_key_secret": secret}
+    setup = open_setup(aws, REGION, given=given)
+    assert wrong(create(aws, setup)) == []
+    found = aws.iam.get_role_policy(RoleName=setup.execution_role, PolicyName="dcp")
+    document: Any = found["PolicyDocument"]
+    (statement,) = document["Statement"]
+    assert statement["Action"] == "secretsmanager:GetSecretValue"
+    assert statement["Resource"] == secret
+    assert open_setup(aws, REGION).wanted == setup.wanted
 
 
 def test_what_is_not_wanted_any_more_goes(aws: AccountAws, setup: Setup) -> None:

@@ -1,0 +1,99 @@
+"""Account: what an AWS account must have for dcp is made, looked at, or removed."""
+
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from blocks import AwsCredentials
+from blocks.errors import ConfigError, DcpError, Problem
+from blocks.sources import load_block
+from flows.logger import log
+from tasks.account import account as whole
+from tasks.account.pool import Pool, make_pool
+from tasks.account.setup import AccountAws, open_setup
+from tasks.telling import prefect_may_be_away
+
+
+@flow(name="dcp-account")
+def account(
+    action: Literal["create", "check", "destroy"] = "check",
+    bucket: str | None = None,
+    inputs: list[str] | None = None,
+    outputs: list[str] | None = None,
+    apps: list[str] | None = None,
+    safety_net: bool | None = None,
+    execution_role: bool | None = None,
+    work_pool: str | None = None,
+    image: str | None = None,
+    vpc: str | None = None,
+    api_key_secret: str | None = None,
+    force: bool = False,
+    name: str = "dcp",
+    region: str | None = None,
+    credentials: str | None = None,
+) -> dict[str, str]:
+    """Make, look at or remove what an account must have for dcp, once per account and region.
+
+    Everything can be repeated; what is left out is as it was made before.
+
+    Args:
+        action: `create` makes what is missing and mends what differs, `check` changes nothing,
+            `destroy` removes what `create` made and nothing else.
+        bucket: Bucket of records and logs (aws_bucket).
+        inputs: Source and workspace buckets, if they are others.
+        outputs: Destination buckets, if they are others.
+        apps: What names of apps, queues and log groups begin with; left out, anything.
+        safety_net: A Lambda function that ends machines which nobody watches and which have no
+            work; left out, yes.
+        execution_role: A role with which ECS pulls the image from ECR or a private registry.
+        work_pool: Name of a Prefect work pool on ECS to make, with the roles that it needs.
+        image: Image of the flows for the work pool (deployments/Dockerfile).
+        vpc: Network of the flows in AWS; left out, the account's default one.
+        api_key_secret: ARN of the secret with Prefect's API key, for flows in AWS.
+        force: Remove also while machines or fleets of dcp are there.
+        name: Name of the set-up.
+        region: Region; left out, that of the credentials, else us-east-1.
+        credentials: AwsCredentials block; left out, those that AWS tools find by themselves.
+
+    Returns:
+        What to put into the run config; nothing after `destroy`.
+
+    Raises:
+        InputError: Something given is wrong, or AWS refuses the credentials.
+        DcpError: Something is missing, differs or failed; each is named.
+    """
+    if work_pool and not image:
+        remedy = "Build it with deployments/Dockerfile."
+        raise ConfigError(Problem("account", "image", "is missing for work_pool", remedy=remedy))
+    block = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
+    place = region or block.region_name or "us-east-1"
+    aws = AccountAws.connect(block, place)
+    asked: dict[str, Any] = {
+        "bucket": bucket,
+        "inputs": inputs,
+        "outputs": outputs,
+        "apps": apps,
+        "safety_net": safety_net,
+        "execution_role": execution_role,
+        "flow_role": True if work_pool else None,
+        "api_key_secret": api_key_secret,
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
+    setup = open_setup(aws, place, name, given)
+    lines = {
+        "create": lambda: whole.create(aws, setup),
+        "check": lambda: whole.check(aws, setup),
+        "destroy": lambda: whole.destroy(aws, setup, force),
+    }[action]()
+    if action == "create" and work_pool and image:
+        state = make_pool(setup, Pool(work_pool, image, vpc=vpc))
+        lines.append(whole.Line(f"work pool {work_pool}", state))
+    for line in lines:
+        log(str(line))
+    with prefect_may_be_away():
+        rows = [{"part": line.what, "state": line.state} for line in lines]
+        create_table_artifact(rows, key="dcp-account", description=f"{setup.account} {place}")
+    if wrong := [str(line) for line in lines if line.wrong]:
+        raise DcpError("the account is not as it should be:\n" + "\n".join(wrong))
+    return {} if action == "destroy" else whole.settings(setup)
