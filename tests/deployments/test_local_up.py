@@ -161,7 +161,13 @@ def test_the_printed_line_does_a_whole_run(world: World) -> None:
     assert state == "COMPLETED"
     assert left_running(world.run()) == []
     keys = {one["key"] for one in world.ask("artifacts/latest/filter", {})}
-    assert {"demo-progress", "demo-counts", "demo-report"} <= keys
+    assert {"demo-progress", "demo-counts", "demo-report", "demo-links"} <= keys
+    resource = f"dcp.run.{world.config.names.app}.{world.run().run_id}"
+    of_run = {"filter": {"resource": {"id": [resource]}}}
+    told = {one["event"]: one for one in world.ask("events/filter", of_run)["events"]}
+    assert told.keys() == {"dcp.run.started", "dcp.run.completed"}
+    related = {one["prefect.resource.id"] for one in told["dcp.run.completed"]["related"]}
+    assert any(one.startswith("prefect.flow-run.") for one in related)
 
 
 def test_ctrl_c_ends_all_of_it(world: World) -> None:
