@@ -15,6 +15,7 @@ from deployments.local import (
     ecs_service_actions,
     fleet_actions,
     iam_actions,
+    idle_alarms,
     image_actions,
     machines,
     price_list,
@@ -51,6 +52,7 @@ class Application:
         queues.replace(cloud)
         self._numbers = itertools.count()
         machines.replace()
+        idle_alarms.replace()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

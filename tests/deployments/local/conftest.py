@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import LOG_NAME, Emulator, start_emulator
 from deployments.local.chaos import Chaos
 
 # The tests of this folder share a module; pytest's importlib mode adds no folder to the path.
@@ -29,6 +29,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         speed=100,
     ) as running:
         yield running
+        log = (running.root / LOG_NAME).read_text()
+    assert "failed" not in log, log
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def test_a_machine_that_hangs_is_ended_and_one_that_works_is_not(app: App) -> No
     hangs, works = (one["instance_id"] for one in app.containers())
     for one in (hangs, works):
         put_alarm(app, one, "terminate")
+    assert state_of(app, works) == "INSUFFICIENT_DATA"
     wait_for(lambda: state_of(app, works) == state_of(app, hangs) == "OK", "both at work")
     app.emulator.hang(hangs)
     wait_for(lambda: app.instance(hangs)["State"]["Name"] == "terminated", "its end")

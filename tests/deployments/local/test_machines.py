@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import STAND_IN, App, wait_for
+from emulated_app import IMAGE_ID, ROLE, STAND_IN, App, wait_for
 
 from deployments.local.aws import start_emulator
 
@@ -191,6 +191,30 @@ def test_a_replaced_machine_is_ended_after_the_delay(app: App) -> None:
     assert time.time() - launched["time"] >= 1.2
 
 
+def test_a_spot_fleet_replaces_ahead_as_well(app: App) -> None:
+    strategy = {"ReplacementStrategy": "launch-before-terminate", "TerminationDelay": 120}
+    request = app.ec2.request_spot_fleet(
+        SpotFleetRequestConfig={
+            "IamFleetRole": ROLE,
+            "TargetCapacity": 1,
+            "SpotMaintenanceStrategies": {"CapacityRebalance": strategy},
+            "LaunchSpecifications": [
+                {"ImageId": IMAGE_ID, "InstanceType": "m5.large", "UserData": app.user_data}
+            ],
+        }
+    )["SpotFleetRequestId"]
+
+    def there() -> list[str]:
+        found = app.ec2.describe_spot_fleet_instances(SpotFleetRequestId=request)
+        return [one["InstanceId"] for one in found["ActiveInstances"]]
+
+    [one] = wait_for(there, "a machine")
+    app.emulator.recommend_rebalance(one)
+    wait_for(lambda: len(there()) == 2, "a replacement")
+    wait_for(lambda: len(there()) == 1 and there() != [one], "the old one gone")
+    app.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[request], TerminateInstances=True)
+
+
 def test_without_capacity_the_machine_at_risk_is_not_given_up(app: App, chaos: Chaos) -> None:
     strategy = {"ReplacementStrategy": "launch-before-terminate", "TerminationDelay": 120}
     options = {"MaintenanceStrategies": {"CapacityRebalance": strategy}}
@@ -208,19 +232,19 @@ def test_without_capacity_the_machine_at_risk_is_not_given_up(app: App, chaos: C
 def test_expiry_takes_machines_and_containers_along(app: App, kind: str) -> None:
     app.cluster()
     app.service(1)
-    until = datetime.now(UTC) + timedelta(seconds=4)
+    until = datetime.now(UTC) + timedelta(seconds=3)
     if kind == "ec2":
         app.fleet(1, ValidUntil=until, TerminateInstancesWithExpiration=True)
     else:
         app.ec2.request_spot_fleet(
             SpotFleetRequestConfig={
-                "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
+                "IamFleetRole": ROLE,
                 "TargetCapacity": 1,
                 "ValidUntil": until,
                 "TerminateInstancesWithExpiration": True,
                 "LaunchSpecifications": [
                     {
-                        "ImageId": "ami-0123456789abcdef0",
+                        "ImageId": IMAGE_ID,
                         "InstanceType": "m5.large",
                         "UserData": app.user_data,
                     }
