@@ -1,0 +1,293 @@
+"""A run of hundreds of jobs during which everything around it breaks, and what is left of it.
+
+Real are the flows, the Prefect server and worker, and the worker's processes with all that they do
+to queue, bucket and machine; the emulator is AWS, and a stand-in is CellProfiler's arithmetic.
+"""
+
+import json
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import yaml
+from botocore.exceptions import BotoCoreError, ClientError
+from chaos_plate import OUTPUT, Plate, make_image
+from prefect_site import ENDED, Site
+
+from blocks.reading import load_config
+from deployments.local.aws import Emulator, start_emulator
+from deployments.local.buckets import make_bucket
+from deployments.local.worlds import worker_python
+from left import left_in_account
+from tasks import record
+from tasks.aws import Aws
+from tasks.run import Run
+
+MACHINES, SLOTS = 3, 2
+LOOK_SECONDS = 0.3
+AWAY_SECONDS = 3.0, 8.0  # Prefect's server or worker, between its end and its next start
+NOTICE_SECONDS = 1.0, 6.0  # of a Spot interruption; 120 on AWS, where jobs take minutes
+EVERY_JOBS = 4, 16  # between two interruptions
+STRIKES = "worker", "server", "flow"
+BETWEEN = 0.15, 0.75  # of the jobs are done when Prefect is struck
+# The worker's settings, to the measure of jobs that take a second.
+SETTINGS = {
+    "dockerhub_tag": "lab/worker:1",
+    "cluster_machines": MACHINES,
+    "docker_cores": SLOTS,
+    "memory": 4000,
+    "seconds_to_start": 0,
+    "sqs_message_visibility": 15,
+    "monitor_seconds": 1,
+    "idle_seconds": 20,
+    "job_retries": 4,
+    "warm": False,
+}
+SHORT_BOOT = 0.5
+
+
+@dataclass
+class Told:
+    """What happened in a run.
+
+    Attributes:
+        seed: What all chance of it comes from.
+        jobs: How many it had.
+        seconds: From its start to the last resource's end.
+        after_last: Of these, those after the last job's result.
+        interruptions: Machines that were taken back.
+        killed: Containers that were killed.
+        errors: Requests that AWS answered with an error of its own.
+        strikes: What was done to Prefect, with the jobs done by then.
+        ended_by: What brought the run to its end.
+        again: Jobs that were received more than once.
+        wrong: What is lost, doubled, wrong or left; empty when nothing is.
+    """
+
+    seed: int
+    jobs: int
+    seconds: float = 0.0
+    after_last: float = 0.0
+    interruptions: int = 0
+    killed: int = 0
+    errors: int = 0
+    strikes: list[str] = field(default_factory=list)
+    ended_by: str = ""
+    again: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Strikes:
+    """What breaks, and when: by the number of jobs that are done, so that no machine is too slow.
+
+    Attributes:
+        site: Prefect.
+        emulator: AWS.
+        flow_run: The run's.
+        rng: All chance.
+        told: Takes what was done.
+        plan: What is done to Prefect at how many jobs.
+    """
+
+    site: Site
+    emulator: Emulator
+    flow_run: str
+    rng: random.Random
+    told: Told
+    plan: dict[str, int]
+    _next_interruption: int = 0
+    _back: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    def look(self, done: int) -> None:
+        """Break what is due, and start again what was away for long enough."""
+        for name, jobs in list(self.plan.items()):
+            if done >= jobs and not self._back:
+                del self.plan[name]
+                self.told.strikes.append(f"{name} at {done}")
+                getattr(self, f"_{name}")()
+        for entry in list(self._back):
+            if time.monotonic() >= entry[0]:
+                self._back.remove(entry)
+                entry[1]()
+        if self._next_interruption <= done < self.told.jobs:
+            self._next_interruption = done + self.rng.randint(*EVERY_JOBS)
+            self._interrupt()
+
+    @property
+    def over(self) -> bool:
+        """Whether all of Prefect has been struck, and stands again."""
+        return not self.plan and not self._back
+
+    def _away(self, start: Callable[[], None]) -> None:
+        self._back.append((time.monotonic() + self.rng.uniform(*AWAY_SECONDS), start))
+
+    def _worker(self) -> None:
+        self.site.signal_worker(signal.SIGKILL)
+        self._away(self.site.start_worker)
+
+    def _server(self) -> None:
+        self.site.signal_server(self.rng.choice([signal.SIGKILL, signal.SIGTERM]))
+        self._away(self.site.start_server)
+
+    def _flow(self) -> None:
+        if not self.site.kill_flows(self.flow_run):
+            self.told.strikes[-1] += " (gone already)"
+
+    def _interrupt(self) -> None:
+        """A machine is taken back after a short notice, or one of its containers is killed."""
+        running = self.emulator.containers()
+        if not running:
+            return
+        one = self.rng.choice(sorted(running, key=lambda one: str(one["task_id"])))
+        with suppress(HTTPError):  # it has just ended
+            if self.rng.random() < 0.3:
+                self.emulator.kill_container(one["task_id"])
+                self.told.killed += 1
+            else:
+                self.emulator.interrupt(one["instance_id"], self.rng.uniform(*NOTICE_SECONDS))
+                self.told.interruptions += 1
+
+
+def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float = 400) -> Told:
+    """One run with everything that can break.
+
+    Args:
+        site: Prefect.
+        seed: What all chance comes from.
+        folder: For its files.
+        jobs: How many jobs it has.
+        limit: Seconds after which it is given up, with what is left told.
+    """
+    rng = random.Random(seed)
+    told = Told(seed, jobs)
+    plate = Plate.drawn(jobs, rng)
+    image = make_image(folder / "image", worker_python())
+    with start_emulator(
+        folder / "aws", image, boot_seconds=SHORT_BOOT, shutdown_seconds=1
+    ) as emulator:
+        run = _prepare(folder, emulator, plate, f"Chaos{seed}")
+        started = time.monotonic()
+        flow_run = site.start_run(
+            "dcp/full-run",
+            config=str(folder / "config.yaml"),
+            job=str(plate.job_file(folder)),
+            accept_cost=True,
+            accept=["image_missing"],
+        )
+        low, high = (int(share * jobs) for share in BETWEEN)
+        moments = sorted(rng.sample(range(low, high), len(STRIKES)))
+        names = rng.sample(STRIKES, len(STRIKES))
+        plan = dict(zip(names, moments, strict=True))
+        strikes = Strikes(site, emulator, flow_run, rng, told, plan)
+        last = _until_over(run, strikes, started, limit)
+        told.seconds = time.monotonic() - started
+        told.after_last = told.seconds - last
+        told.wrong += left_in_account(run().aws, emulator)
+        told.wrong += wrong_in(run(), plate)
+        told.again = received_again(run())
+    return told
+
+
+def _prepare(folder: Path, emulator: Emulator, plate: Plate, app: str) -> Callable[[], Run]:
+    path = folder / "config.yaml"
+    values = {
+        **SETTINGS,
+        "app_name": app,
+        "aws_bucket": f"{app.lower()}-bucket",
+        "ecs_cluster": app,
+        "aws_credentials": {
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+            "aws_client_parameters": {"endpoint_url": emulator.endpoint_url},
+        },
+    }
+    path.write_text(yaml.safe_dump(values))
+    config = load_config(str(path))
+    aws = Aws.connect(config.credentials, config.aws_region)
+    make_bucket(aws.s3, config.aws_bucket, config.aws_region)
+    plate.fill(aws, config.aws_bucket)
+    return lambda: Run(config, record.latest_id(aws, config) or "", aws)
+
+
+def _until_over(
+    run: Callable[[], Run], strikes: Strikes, started: float, limit: float
+) -> float:
+    """Watch and break until nothing is left; returns when the last job had its result."""
+    last, done = 0.0, 0
+    while time.monotonic() - started < limit:
+        time.sleep(LOOK_SECONDS)
+        with suppress(ClientError, BotoCoreError):  # the errors are for everyone
+            now = run()
+            before, done = done, len(result_keys(now)) if now.run_id else 0
+            if done > before:
+                last = time.monotonic() - started
+            strikes.look(done)
+            if not now.run_id and strikes.site.state(strikes.flow_run) in ENDED:
+                raise AssertionError(f"the run did not begin: {strikes.site.message(strikes.flow_run)}")
+            kept = record.load(now) if now.run_id else None
+            ended = kept is not None and kept.state == "ended"
+            if ended and strikes.over and strikes.site.state(strikes.flow_run) in ENDED:
+                if not left_in_account(now.aws, strikes.emulator):
+                    return last
+    strikes.told.wrong.append(f"not over after {limit:.0f} s")
+    return last
+
+
+def objects(run: Run, bucket: str, prefix: str) -> list[str]:
+    """All keys below a prefix."""
+    pages = run.aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def result_keys(run: Run) -> list[str]:
+    """The keys of all result records."""
+    return objects(run, run.config.aws_bucket, run.key("results/"))
+
+
+def body(run: Run, bucket: str, key: str) -> bytes:
+    """An object."""
+    return run.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def wrong_in(run: Run, plate: Plate) -> list[str]:
+    """What is lost, doubled or wrong of a run that has ended."""
+    records = [json.loads(body(run, run.config.aws_bucket, key)) for key in result_keys(run)]
+    told = plate.wrong(records)
+    found = {
+        key: body(run, run.config.outputs_bucket, key)
+        for key in objects(run, run.config.outputs_bucket, f"{OUTPUT}/")
+    }
+    expected = plate.expected()
+    told += [f"{key} is missing" for key in expected.keys() - found.keys()]
+    told += [f"{key} is no output" for key in found.keys() - expected.keys()]
+    told += [f"{key} is wrong" for key in expected.keys() & found.keys() if expected[key] != found[key]]
+    report = json.loads(record.read(run, "report.json") or "{}")
+    counts = {name: report.get(name) for name in ("submitted", "succeeded", "failed", "lost")}
+    good, all_of_it = len(plate.good), len(plate.sites)
+    wanted = {"submitted": all_of_it, "succeeded": good, "failed": all_of_it - good, "lost": 0}
+    if counts != wanted:
+        told.append(f"the report has {counts}, not {wanted}")
+    return told
+
+
+def received_again(run: Run) -> int:
+    """How many jobs were received more than once, by what the workers say of each attempt."""
+    attempts: Counter[str] = Counter()
+    pages = run.aws.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=run.names.instance_log_group
+    )
+    for page in pages:
+        for event in page["events"]:
+            if event["message"].startswith('{"job_id"'):
+                ended = json.loads(event["message"])
+                # Whoever was killed in mid-job says nothing, but the next one counts it.
+                attempts[ended["job_id"]] += max(1, ended["attempt"] - attempts[ended["job_id"]])
+    return sum(number > 1 for number in attempts.values())

@@ -1,0 +1,210 @@
+"""Prefect's server and worker as processes of their own, to be killed and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from deployments.local.prefect_server import HOST, die_with_parent, free_port, prefect
+
+PROJECT = Path(__file__).parents[2]
+POOL = "dcp"
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+BUSY, BUSY_SECONDS = 503, 60  # the server's answer while its database is locked
+RUNNING_FLOW = b"prefect.flow_engine", b"prefect.engine"
+
+
+def wait_for(condition: Callable[[], Any], what: str, limit: float = 240, pause: float = 0.2) -> Any:
+    """The first true value of a condition."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(pause)
+    raise AssertionError(f"not within {limit} s: {what}")
+
+
+class Site:
+    """A Prefect server with all deployments, and a worker that carries them out.
+
+    Attributes:
+        api: Address of the server's API.
+    """
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._home = home
+        self._port = free_port()
+        self.api = f"http://{HOST}:{self._port}/api"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+        }
+        self._server: subprocess.Popen[bytes] | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def _start(self, log: str, *command: str) -> subprocess.Popen[bytes]:
+        with (self._home / log).open("ab") as output:
+            return subprocess.Popen(
+                prefect(*command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=PROJECT,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+
+    def start_server(self) -> None:
+        """Start the server, and wait until it answers."""
+        self._server = self._start(
+            "server.log", "server", "start", "--host", HOST, "--port", str(self._port)
+        )
+        wait_for(self.answers, f"the Prefect server ({self._home / 'server.log'})")
+
+    def answers(self) -> bool:
+        """Whether the server does."""
+        try:
+            self.ask("health")
+        except OSError:
+            return False
+        return True
+
+    def start_worker(self) -> None:
+        """Start the Prefect worker."""
+        self._worker = self._start(
+            "worker.log", "worker", "start", "--pool", POOL, "--type", "process"
+        )
+
+    def deploy(self) -> None:
+        """Make the work pool and all deployments."""
+        for command in (
+            ("work-pool", "create", POOL, "--type", "process"),
+            ("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"),
+        ):
+            subprocess.run(
+                prefect(*command),
+                cwd=PROJECT,
+                env=self._environment,
+                check=True,
+                capture_output=True,
+            )
+
+    def signal_server(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the server's process, with the processes of it."""
+        self._server = _ended(self._server, number)
+
+    def signal_worker(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the Prefect worker's process alone."""
+        self._worker = _ended(self._worker, number)
+
+    def kill_flows(self, flow_run: str = "") -> int:
+        """SIGKILL to the processes that run a flow run, or any; returns how many there were."""
+        killed = 0
+        for pid in self.flow_processes(flow_run):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        return killed
+
+    def flow_processes(self, flow_run: str = "") -> list[int]:
+        """The processes that run a flow run, or any of this site's."""
+        mine = f"PREFECT_API_URL={self.api}\0".encode()
+        wanted = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes()
+                command = (folder / "cmdline").read_bytes()
+            except OSError:  # it ended, or is not ours
+                continue
+            runs_flow = any(name in command for name in RUNNING_FLOW)
+            if runs_flow and mine in environment + b"\0" and wanted in environment:
+                found.append(int(folder.name))
+        return found
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        """A request to the API: its answer."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.api}/{path}", data, headers, method=method)
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+            except urllib.error.HTTPError as error:
+                if error.code != BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
+            else:
+                return json.loads(text) if text else None
+
+    def start_run(self, deployment: str, **parameters: Any) -> str:
+        """Start a run of a deployment, as the UI does; returns the flow run's id."""
+        found = self.ask(f"deployments/name/{deployment}")
+        made = self.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+        return str(made["id"])
+
+    def schedule(self, deployment: str, seconds: float, **parameters: Any) -> None:
+        """Have a deployment run every so many seconds, in the place of its own schedules."""
+        found = self.ask(f"deployments/name/{deployment}")
+        for one in found["schedules"]:
+            self.ask(f"deployments/{found['id']}/schedules/{one['id']}", method="DELETE")
+        every = {"schedule": {"interval": seconds}, "active": True, "parameters": parameters}
+        self.ask(f"deployments/{found['id']}/schedules", [every])  # type: ignore[arg-type]
+
+    def state(self, flow_run: str) -> str:
+        """The type of a flow run's state; "" while the server does not answer."""
+        try:
+            return str(self.ask(f"flow_runs/{flow_run}")["state"]["type"])
+        except OSError:
+            return ""
+
+    def message(self, flow_run: str) -> str:
+        """What a flow run's state says."""
+        return str(self.ask(f"flow_runs/{flow_run}")["state"]["message"])
+
+    def close(self) -> None:
+        """End all of it."""
+        self.signal_worker()
+        self.kill_flows()
+        self.signal_server(signal.SIGTERM)
+
+
+def _ended(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:
+    if process is None:
+        return
+    if number is signal.SIGKILL:
+        process.kill()
+    else:
+        process.send_signal(number)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def prefect_site(home: Path) -> Iterator[Site]:
+    """A site for the time of the `with` block, with all deployments and a worker."""
+    site = Site(home)
+    try:
+        site.start_server()
+        site.deploy()
+        site.start_worker()
+        yield site
+    finally:
+        site.close()
