@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.3
 AWAY_SECONDS = 3.0, 8.0  # Prefect's server or worker, between its end and its next start
 NOTICE_SECONDS = 1.0, 6.0  # of a Spot interruption; 120 on AWS, where jobs take minutes
 EVERY_JOBS = 4, 16  # between two interruptions
-STRIKES = "worker", "server", "flow"
+STRIKES = "worker", "server"
 BETWEEN = 0.15, 0.75  # of the jobs are done when Prefect is struck
 # The worker's settings, to the measure of jobs that take a second.
 SETTINGS = {
@@ -109,7 +109,7 @@ class Strikes:
     def look(self, done: int) -> None:
         """Break what is due, and start again what was away for long enough."""
         for name, jobs in list(self.plan.items()):
-            if done >= jobs and not self._back:
+            if done >= jobs and not self._back and self.site.answers():
                 del self.plan[name]
                 self.told.strikes.append(f"{name} at {done}")
                 getattr(self, f"_{name}")()
@@ -124,7 +124,7 @@ class Strikes:
     @property
     def over(self) -> bool:
         """Whether all of Prefect has been struck, and stands again."""
-        return not self.plan and not self._back
+        return not self.plan and not self._back and self.site.answers()
 
     def _away(self, start: Callable[[], None]) -> None:
         self._back.append((time.monotonic() + self.rng.uniform(*AWAY_SECONDS), start))
@@ -147,14 +147,15 @@ class Strikes:
         if not running:
             return
         one = self.rng.choice(sorted(running, key=lambda one: str(one["task_id"])))
-        with suppress(HTTPError):  # it has just ended
+        try:
             if self.rng.random() < 0.3:
                 self.emulator.kill_container(one["task_id"])
                 self.told.killed += 1
             else:
                 self.emulator.interrupt(one["instance_id"], self.rng.uniform(*NOTICE_SECONDS))
                 self.told.interruptions += 1
-
+        except HTTPError as e:
+            print(e, e.read())
 
 def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float = 400) -> Told:
     """One run with everything that can break.

@@ -67,19 +67,16 @@ class Site:
             )
 
     def start_server(self) -> None:
-        """Start the server, and wait until it answers."""
+        """Start the server; it answers some seconds later."""
         self._server = self._start(
             "server.log", "server", "start", "--host", HOST, "--port", str(self._port)
         )
-        wait_for(self.answers, f"the Prefect server ({self._home / 'server.log'})")
 
     def answers(self) -> bool:
         """Whether the server does."""
-        try:
-            self.ask("health")
-        except OSError:
-            return False
-        return True
+        with suppress(OSError):
+            return bool(self.ask("health"))
+        return False
 
     def start_worker(self) -> None:
         """Start the Prefect worker."""
@@ -203,6 +200,7 @@ def prefect_site(home: Path) -> Iterator[Site]:
     site = Site(home)
     try:
         site.start_server()
+        wait_for(site.answers, f"the Prefect server ({home / 'server.log'})")
         site.deploy()
         site.start_worker()
         yield site
