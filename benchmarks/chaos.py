@@ -52,8 +52,8 @@ def row(told: Told) -> list[str]:
 
 def show(cells: list[str]) -> None:
     """Print a line of the table."""
-    widths = [width for _, width in COLUMNS]
-    print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), flush=True)
+    padded = (cell.ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+    print("  ".join(padded), flush=True)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from prefect.states import Cancelling
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from blocks.errors import NotFound, Problem
+from flows.going_on import is_over
 from flows.logger import log
 
 LOOK_SECONDS = 5
@@ -53,7 +54,7 @@ def run_each(
                 running[name] = _start(deployment, name, parameters)
             time.sleep(LOOK_SECONDS)
             for name, state in {name: _state(one) for name, one in running.items()}.items():
-                if state is not None and state.is_final():
+                if state is not None and is_over(state):
                     del running[name]
                     ended[name] = state
                     log(f"{name}: {told(state)}")

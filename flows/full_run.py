@@ -15,6 +15,7 @@ from blocks.errors import DcpError, InputError, NotFound, Problem
 from blocks.reading import load_fleet
 from flows.cleanup import cleanup
 from flows.consent import settle
+from flows.going_on import start_again
 from flows.logger import log
 from flows.monitor import monitor
 from flows.preflight import look
@@ -35,22 +36,39 @@ from tasks.submit import Undone, done_ids, write_plan
 
 
 def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Clean up after a run that was cancelled or whose process was killed.
+    """Clean up after a run that was cancelled.
 
     Prefect calls this in a process of its own. A run that could still clean up by itself has
     nothing left, and nothing is done then.
     """
+    if run := _run_of(flow_run):
+        end_active(run, f"the run was broken off ({state.name})")
+
+
+def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Go on with a run whose flow's process was killed: its jobs are still worth their results.
+
+    Prefect calls this as it calls `end_broken_off`. Where no worker can start the flow run again,
+    and when it has been killed too often, the run is ended.
+    """
+    run = _run_of(flow_run)
+    kept = run and record.load(run)
+    if run and kept and kept.state != "ended" and not start_again(flow_run):
+        end_active(run, f"the run was broken off ({state.name})")
+
+
+def _run_of(flow_run: FlowRun) -> Run | None:
+    """The run that a flow run has begun, or None when it has begun none."""
     given = flow_run.parameters
     if flow_run.created is None:
-        return
+        return None
     run_id = new_run_id(flow_run.created, flow_run.id)
     try:
-        run = open_existing(
+        return open_existing(
             given["config"], run_id, given.get("credentials"), given.get("settings")
         )
     except NotFound:
-        return  # it was broken off before anything was made
-    end_active(run, f"the run was broken off ({state.name})")
+        return None  # it was broken off before anything was made
 
 
 def end_active(run: Run, note: str) -> None:
@@ -224,7 +242,7 @@ def _plan(
     return 0
 
 
-@flow(name="dcp", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
+@flow(name="dcp", on_cancellation=[end_broken_off], on_crashed=[go_on])
 def dcp(
     config: str,
     job: str,

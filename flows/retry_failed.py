@@ -11,7 +11,7 @@ from blocks import FleetTemplate
 from blocks.errors import InputError
 from blocks.reading import load_fleet
 from flows.consent import settle
-from flows.full_run import begin, begun_before, carry_out, end_broken_off
+from flows.full_run import begin, begun_before, carry_out, end_broken_off, go_on
 from flows.logger import log
 from flows.preflight import look
 from flows.running import this_run_id
@@ -22,7 +22,7 @@ from tasks.retry import Choice, again, choose, sets_of
 from tasks.run import Run
 
 
-@flow(name="dcp-retry-failed", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
+@flow(name="dcp-retry-failed", on_cancellation=[end_broken_off], on_crashed=[go_on])
 def retry_failed(
     config: str,
     run_id: str | None = None,

@@ -144,14 +144,17 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
     assert report["succeeded"] + report["failed"] + report["lost"] == 16
 
 
-def test_a_run_whose_process_is_killed_leaves_nothing(world: World) -> None:
+def test_a_run_whose_process_is_killed_goes_on_to_its_end(world: World) -> None:
     flow_run = world.start_run()
     before = world.run().run_id
     wait_for(lambda: world.run().run_id != before and _succeeded(world) > 0, "the first success")
+    killed = world.run().run_id
     (process,) = _processes_of(flow_run)
     os.kill(process, signal.SIGKILL)
-    wait_for(lambda: world.state(flow_run) == "CRASHED", "Prefect to notice")
-    wait_for(lambda: not left_running(world.run()), "everything to be ended", 60)
+    wait_for(lambda: world.state(flow_run) == "COMPLETED", "the run to end")
+    assert world.run().run_id == killed
+    assert _succeeded(world) == 16
+    assert left_running(world.run()) == []
 
 
 def test_the_printed_line_does_a_whole_run(world: World) -> None:

@@ -13,19 +13,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from chaos_plate import OUTPUT, Plate, make_image
+from left import left_in_account
 from prefect_site import ENDED, Site
 
 from blocks.reading import load_config
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
+from deployments.local.chaos import Chaos
 from deployments.local.worlds import worker_python
-from left import left_in_account
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run
@@ -34,8 +34,8 @@ MACHINES, SLOTS = 3, 2
 LOOK_SECONDS = 0.3
 AWAY_SECONDS = 3.0, 8.0  # Prefect's server or worker, between its end and its next start
 NOTICE_SECONDS = 1.0, 6.0  # of a Spot interruption; 120 on AWS, where jobs take minutes
-EVERY_JOBS = 4, 16  # between two interruptions
-STRIKES = "worker", "server"
+EVERY_JOBS = 6, 20  # between two interruptions
+STRIKES = "worker", "server", "flow"
 BETWEEN = 0.15, 0.75  # of the jobs are done when Prefect is struck
 # The worker's settings, to the measure of jobs that take a second.
 SETTINGS = {
@@ -51,6 +51,15 @@ SETTINGS = {
     "warm": False,
 }
 SHORT_BOOT = 0.5
+# What AWS itself does all the time, as the emulator's switches.
+SWITCHES = {
+    "errors": 0.05,
+    "late": 2,
+    "count_lag": 3,
+    "low_counts": 0.2,
+    "empty_receives": 0.2,
+    "duplicates": 0.02,
+}
 
 
 @dataclass
@@ -154,8 +163,9 @@ class Strikes:
             else:
                 self.emulator.interrupt(one["instance_id"], self.rng.uniform(*NOTICE_SECONDS))
                 self.told.interruptions += 1
-        except HTTPError as e:
-            print(e, e.read())
+        except HTTPError:
+            return  # it has just ended
+
 
 def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float = 400) -> Told:
     """One run with everything that can break.
@@ -172,7 +182,11 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
     plate = Plate.drawn(jobs, rng)
     image = make_image(folder / "image", worker_python())
     with start_emulator(
-        folder / "aws", image, boot_seconds=SHORT_BOOT, shutdown_seconds=1
+        folder / "aws",
+        image,
+        boot_seconds=SHORT_BOOT,
+        shutdown_seconds=1,
+        chaos=Chaos(seed=seed, **SWITCHES),
     ) as emulator:
         run = _prepare(folder, emulator, plate, f"Chaos{seed}")
         started = time.monotonic()
@@ -218,9 +232,7 @@ def _prepare(folder: Path, emulator: Emulator, plate: Plate, app: str) -> Callab
     return lambda: Run(config, record.latest_id(aws, config) or "", aws)
 
 
-def _until_over(
-    run: Callable[[], Run], strikes: Strikes, started: float, limit: float
-) -> float:
+def _until_over(run: Callable[[], Run], strikes: Strikes, started: float, limit: float) -> float:
     """Watch and break until nothing is left; returns when the last job had its result."""
     last, done = 0.0, 0
     while time.monotonic() - started < limit:
@@ -232,12 +244,14 @@ def _until_over(
                 last = time.monotonic() - started
             strikes.look(done)
             if not now.run_id and strikes.site.state(strikes.flow_run) in ENDED:
-                raise AssertionError(f"the run did not begin: {strikes.site.message(strikes.flow_run)}")
+                raise AssertionError(
+                    f"the run did not begin: {strikes.site.message(strikes.flow_run)}"
+                )
             kept = record.load(now) if now.run_id else None
             ended = kept is not None and kept.state == "ended"
-            if ended and strikes.over and strikes.site.state(strikes.flow_run) in ENDED:
-                if not left_in_account(now.aws, strikes.emulator):
-                    return last
+            over = ended and strikes.over and strikes.site.state(strikes.flow_run) in ENDED
+            if over and not left_in_account(now.aws, strikes.emulator):
+                return last
     strikes.told.wrong.append(f"not over after {limit:.0f} s")
     return last
 
@@ -269,7 +283,8 @@ def wrong_in(run: Run, plate: Plate) -> list[str]:
     expected = plate.expected()
     told += [f"{key} is missing" for key in expected.keys() - found.keys()]
     told += [f"{key} is no output" for key in found.keys() - expected.keys()]
-    told += [f"{key} is wrong" for key in expected.keys() & found.keys() if expected[key] != found[key]]
+    both = expected.keys() & found.keys()
+    told += [f"{key} is wrong" for key in both if expected[key] != found[key]]
     report = json.loads(record.read(run, "report.json") or "{}")
     counts = {name: report.get(name) for name in ("submitted", "succeeded", "failed", "lost")}
     good, all_of_it = len(plate.good), len(plate.sites)

@@ -19,9 +19,7 @@ from tasks.aws import Aws
 
 PIPELINE, CSV, OUTPUT = "p/a.cppipe", "p/load_data.csv", "out"
 PIPELINE_TEXT = (
-    LAB_PIPELINE.read_text()
-    .replace("grouping:Plate,Well", "grouping:Plate,Well,Site")
-    .encode()
+    LAB_PIPELINE.read_text().replace("grouping:Plate,Well", "grouping:Plate,Well,Site").encode()
 )
 IMAGES = "images"
 MOUNT = "/home/ubuntu/bucket"

@@ -24,7 +24,9 @@ def left_in_account(aws: Aws, emulator: Emulator) -> list[str]:
         left += [f"service {one}" for one in aws.ecs.list_services(cluster=cluster)["serviceArns"]]
     urls = aws.sqs.list_queues().get("QueueUrls", [])
     left += [f"queue {one}" for one in urls if not one.endswith("DeadMessages")]
-    left += [f"alarm {one['AlarmName']}" for one in aws.cloudwatch.describe_alarms()["MetricAlarms"]]
+    left += [
+        f"alarm {one['AlarmName']}" for one in aws.cloudwatch.describe_alarms()["MetricAlarms"]
+    ]
     return left + [f"container {one['task_id']}" for one in emulator.containers()]
 
 

@@ -21,13 +21,15 @@ BUSY, BUSY_SECONDS = 503, 60  # the server's answer while its database is locked
 RUNNING_FLOW = b"prefect.flow_engine", b"prefect.engine"
 
 
-def wait_for(condition: Callable[[], Any], what: str, limit: float = 240, pause: float = 0.2) -> Any:
+def wait_for(
+    condition: Callable[[], Any], what: str, limit: float = 240, pause: float = 0.2
+) -> Any:
     """The first true value of a condition."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(pause)
+        time.sleep(0.2)
     raise AssertionError(f"not within {limit} s: {what}")
 
 

@@ -68,7 +68,7 @@ def main() -> int:
     if row["Metadata_Fate"] == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     if row["Metadata_Fate"] == "fails":
-        print("Error detected during run of module IdentifyPrimaryObjects")
+        sys.stdout.write("Error detected during run of module IdentifyPrimaryObjects\n")
         given.done.write_text("Failure\n")
         return 1
     for name, text in outputs(given.group, pipeline, [image]).items():

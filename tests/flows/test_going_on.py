@@ -1,0 +1,66 @@
+"""A run whose flow's process was killed: started again where a worker can, ended elsewhere."""
+
+from datetime import UTC, datetime
+
+import pytest
+from lab import Lab
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+
+from flows import going_on
+from flows.full_run import dcp, go_on
+from flows.going_on import HOOK, is_over, start_again
+from flows.setup import setup
+from tasks import record
+from tasks.cleanup import left_running
+
+
+@pytest.mark.parametrize("state", [Completed(), Failed(), Cancelled()])
+def test_a_flow_run_that_came_to_an_end_is_over(state: State) -> None:
+    assert is_over(state)
+
+
+def test_a_crashed_flow_run_may_be_started_again_for_a_while() -> None:
+    assert not is_over(Running())
+    assert not is_over(Crashed())
+    assert is_over(Crashed(timestamp=datetime.now(UTC) - 2 * HOOK))
+
+
+def begun(lab: Lab) -> FlowRun:
+    """A flow run of the lab's own whose run has begun, and has gone no further."""
+    state: State = setup(lab.config, return_state=True)
+    with get_client(sync_client=True) as client:
+        assert state.state_details.flow_run_id is not None
+        flow_run = client.read_flow_run(state.state_details.flow_run_id)
+    return flow_run.model_copy(update={"parameters": {"config": lab.config}})
+
+
+@pytest.mark.e2e
+def test_a_run_that_no_worker_can_start_again_is_ended(lab: Lab) -> None:
+    go_on(dcp, begun(lab), Crashed())
+    assert left_running(lab.run()) == []
+    kept = record.load(lab.run())
+    assert kept is not None
+    assert kept.state == "ended"
+
+
+@pytest.mark.e2e
+def test_a_flow_run_is_started_again_but_not_for_ever(
+    pool: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name("dcp/full-run")
+        flow_run = client.create_flow_run_from_deployment(
+            found.id, parameters={"config": "none", "job": "none"}
+        )
+        client.set_flow_run_state(flow_run.id, Crashed(), force=True)
+        flow_run = client.read_flow_run(flow_run.id)
+    monkeypatch.setattr(going_on, "STARTS", flow_run.run_count)
+    assert not start_again(flow_run)
+    with get_client(sync_client=True) as client:
+        crashed = client.read_flow_run(flow_run.id).state
+        assert crashed is not None
+        assert crashed.is_crashed()
+    monkeypatch.setattr(going_on, "STARTS", flow_run.run_count + 1)
+    assert start_again(flow_run)
