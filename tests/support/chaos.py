@@ -249,6 +249,8 @@ def _until_over(run: Callable[[], Run], strikes: Strikes, started: float, limit:
                 )
             kept = record.load(now) if now.run_id else None
             ended = kept is not None and kept.state == "ended"
+            if ended:
+                strikes.plan.clear()
             over = ended and strikes.over and strikes.site.state(strikes.flow_run) in ENDED
             if over and not left_in_account(now.aws, strikes.emulator):
                 return last
