@@ -26,4 +26,4 @@ def _go_on_unheard(console: Console) -> None:
 
 # Rich's own place for it (rich.console, `Console.on_broken_pipe`); on the class,
 # since Prefect makes consoles of its own.
-Console.on_broken_pipe = _go_on_unheard  # type: ignore[method-assign]
+Console.on_broken_pipe = _go_on_unheard  # type: ignore[assignment, method-assign]

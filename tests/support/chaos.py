@@ -24,7 +24,7 @@ from prefect_site import ENDED, Site
 from blocks.reading import load_config
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
-from deployments.local.chaos import Chaos
+from deployments.local.faults import CODES, OTHERS, RESET
 from deployments.local.worlds import worker_python
 from tasks import record
 from tasks.aws import Aws
@@ -51,6 +51,7 @@ SETTINGS = {
     "warm": False,
 }
 SHORT_BOOT = 0.5
+FAULTS = {RESET, *(code for codes in (*CODES.values(), OTHERS) for code, _ in codes)}
 # What AWS itself does all the time, as the emulator's switches.
 SWITCHES = {
     "errors": 0.05,
@@ -186,9 +187,10 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         image,
         boot_seconds=SHORT_BOOT,
         shutdown_seconds=1,
-        chaos=Chaos(seed=seed, **SWITCHES),
     ) as emulator:
         run = _prepare(folder, emulator, plate, f"Chaos{seed}")
+        emulator.record()
+        emulator.set_chaos(seed=seed, **SWITCHES)
         started = time.monotonic()
         flow_run = site.start_run(
             "dcp/full-run",
@@ -205,6 +207,8 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         last = _until_over(run, strikes, started, limit)
         told.seconds = time.monotonic() - started
         told.after_last = told.seconds - last
+        told.errors = sum(one["code"] in FAULTS for one in emulator.requests())
+        emulator.set_chaos(**{name: type(value)() for name, value in SWITCHES.items()})
         told.wrong += left_in_account(run().aws, emulator)
         told.wrong += wrong_in(run(), plate)
         told.again = received_again(run())
