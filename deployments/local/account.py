@@ -23,6 +23,7 @@ class Account:
             with `*` as in policies; a resource may follow after a space, which only simulations
             look at.
         missing: Names of roles and instance profiles that are not there; all others are.
+        enforce: Whether IAM is strict: roles that were not made are not there, and may do nothing.
         quotas: Value of service quotas by their code.
         spot: Spot prices: `machine_type`, `zone`, `at` (ISO time), `usd` (an hour).
         on_demand: USD an hour by machine type.
@@ -32,6 +33,7 @@ class Account:
 
     refused: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    enforce: bool = False
     quotas: Mapping[str, float] = field(default_factory=dict)
     spot: tuple[Mapping[str, Any], ...] = ()
     on_demand: Mapping[str, float] = field(default_factory=dict)

@@ -31,6 +31,7 @@ from deployments.local.control import control
 from deployments.local.denials import denial, dry_run
 from deployments.local.faults import RESET, answer, fault, reset
 from deployments.local.link_local import imds, task_services
+from deployments.local.principals import forbidden
 from deployments.local.rules import broken
 from deployments.local.validation import invalid
 
@@ -101,6 +102,7 @@ class Application:
         return (
             refusal(cloud, request)
             or denial(cloud, wanted)
+            or forbidden(cloud, wanted)
             or invalid(wanted)
             or broken(wanted)
             or dry_run(wanted)

@@ -18,21 +18,22 @@ def denial(cloud: Cloud, asked: Asked) -> Response | None:
     of the Amazon S3 API, "Common Errors" of the others.
     """
     if cloud.owner_of(asked.key) is None and cloud.account.refuses(asked.action):
-        return refused(asked, CALLER, "*")
+        return refused(asked, CALLER, asked.action)
     return None
 
 
-def refused(asked: Asked, who: str, resource: str) -> Response:
+def refused(asked: Asked, who: str, action: str, resource: str = "*") -> Response:
     """The answer to a request that the policies of whoever asks do not allow.
 
     Args:
         asked: The request.
         who: ARN of the principal.
+        action: The IAM action that is not allowed.
         resource: ARN of the resource, or `*`.
     """
     text = (
-        f"User: {who} is not authorized to perform: {asked.action} on resource: {resource} because "
-        f"no identity-based policy allows the {asked.action} action"
+        f"User: {who} is not authorized to perform: {action} on resource: {resource} because no "
+        f"identity-based policy allows the {action} action"
     )
     if asked.service == "ec2":
         text = f"You are not authorized to perform this operation. {text}"

@@ -94,6 +94,7 @@ def isolate() -> None:
         del os.environ[name]
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,13 +1,16 @@
 """The actions of IAM that preflight asks: roles, instance profiles, simulated policies.
 
-The account's roles are not here, as its images and subnets are not: every one that is asked for is
-there, but for those that the account is told to miss.
+Roles and profiles that were made are there as they were made. Of others the account is thought to
+have every one that is asked for, as it has every image and subnet, but for those that it is told to
+miss; and none when the account's switch `enforce` is on.
 """
 
 from datetime import datetime
 from typing import Any
 
 from deployments.local.cloud import Cloud, Region
+from deployments.local.policies import allows
+from deployments.local.principals import iam, policies_of, role_named
 from deployments.local.refused import Refused
 from deployments.local.settings import ACCOUNT_ID
 
@@ -26,7 +29,7 @@ def _role(name: str) -> dict[str, Any]:
 
 
 def _there(cloud: Cloud, kind: str, name: str) -> None:
-    if name in cloud.account.missing:
+    if name in cloud.account.missing or cloud.account.enforce:
         raise Refused("NoSuchEntity", f"The {kind} with name {name} cannot be found.")
 
 
@@ -36,6 +39,8 @@ def get_role(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, 
     Raises:
         Refused: When the account misses it.
     """
+    if (role := role_named(params["RoleName"])) is not None:
+        return {"Role": role}
     _there(cloud, "role", params["RoleName"])
     return {"Role": _role(params["RoleName"])}
 
@@ -47,6 +52,9 @@ def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -
         Refused: When the account misses it.
     """
     name = params["InstanceProfileName"]
+    made = next((one for one in iam().instance_profiles.values() if one.name == name), None)
+    if made is not None:
+        return {"InstanceProfile": made}
     _there(cloud, "instance profile", name)
     return {
         "InstanceProfile": {
@@ -63,17 +71,25 @@ def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -
 def simulate_principal_policy(
     cloud: Cloud, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """SimulatePrincipalPolicy: what the account does not refuse is allowed.
+    """SimulatePrincipalPolicy: by the policies of a role that was made; else by what is refused.
 
     Source: "IAM policy testing with the IAM policy simulator" in the IAM User Guide.
     """
+    role = role_named(params["PolicySourceArn"].rpartition("/")[2])
+    context = {
+        one["ContextKeyName"]: one["ContextKeyValues"] for one in params.get("ContextEntries", [])
+    }
+
+    def allowed(action: str, resource: str) -> bool:
+        if cloud.account.refuses(action, resource):
+            return False
+        return role is None or allows(policies_of(role), action, resource, context)
+
     results = [
         {
             "EvalActionName": action,
             "EvalResourceName": resource,
-            "EvalDecision": "implicitDeny"
-            if cloud.account.refuses(action, resource)
-            else "allowed",
+            "EvalDecision": "allowed" if allowed(action, resource) else "implicitDeny",
             "MatchedStatements": [],
             "MissingContextValues": [],
         }

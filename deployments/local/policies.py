@@ -1,0 +1,122 @@
+"""What IAM's policies allow: pure.
+
+Sources, in the IAM User Guide: "Policy evaluation logic" (an explicit deny stands above any allow,
+and what nothing allows is denied), "IAM JSON policy elements: Condition operators", "Condition keys
+with multiple values" (`ForAllValues`, `ForAnyValue`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+Document = Mapping[str, Any]
+Context = Mapping[str, str | Sequence[str]]
+
+
+def allows(policies: Iterable[Document], action: str, resource: str, context: Context) -> bool:
+    """Whether identity-based policies allow an action on a resource.
+
+    Args:
+        policies: Policy documents.
+        action: The action, such as `sqs:SendMessage`.
+        resource: The resource's ARN, or `*`.
+        context: Condition keys of the request, with one value or several.
+
+    Raises:
+        ValueError: A condition has an operator that is not known here.
+    """
+    allowed = False
+    for policy in policies:
+        for statement in listed(policy.get("Statement", [])):
+            if _applies(statement, action, resource, context):
+                if statement.get("Effect") == "Deny":
+                    return False
+                allowed = True
+    return allowed
+
+
+def listed(value: Any) -> list[Any]:
+    """A list, also of what stands alone."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _applies(statement: Document, action: str, resource: str, context: Context) -> bool:
+    return (
+        _named(statement, "Action", action.lower(), str.lower)
+        and _named(statement, "Resource", resource, str)
+        and all(
+            _holds(operator, key, values, context)
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, values in keys.items()
+        )
+    )
+
+
+def _named(statement: Document, element: str, name: str, form: Callable[[str], str]) -> bool:
+    if f"Not{element}" in statement:
+        return not _any_like(name, map(form, listed(statement[f"Not{element}"])))
+    return _any_like(name, map(form, listed(statement.get(element, []))))
+
+
+def _any_like(name: str, patterns: Iterable[str]) -> bool:
+    return any(like(name, pattern) for pattern in patterns)
+
+
+def like(name: str, pattern: str) -> bool:
+    """Whether a name is like a pattern with `*` and `?`; brackets stand for themselves."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    return lambda value, wanted: compare(float(value), float(wanted))
+
+
+OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda value, wanted: value == wanted,
+    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringLike": like,
+    "ArnEquals": like,
+    "ArnLike": like,
+    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
+    "NumericEquals": _number(lambda value, wanted: value == wanted),
+    "NumericLessThan": _number(lambda value, wanted: value < wanted),
+    "NumericLessThanEquals": _number(lambda value, wanted: value <= wanted),
+    "NumericGreaterThan": _number(lambda value, wanted: value > wanted),
+    "NumericGreaterThanEquals": _number(lambda value, wanted: value >= wanted),
+}
+NEGATED = {
+    "StringNotEquals": "StringEquals",
+    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
+    "StringNotLike": "StringLike",
+    "ArnNotEquals": "ArnEquals",
+    "ArnNotLike": "ArnLike",
+    "NumericNotEquals": "NumericEquals",
+}
+
+
+def _holds(operator: str, key: str, wanted: Any, context: Context) -> bool:
+    values = _values(key, context)
+    texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in listed(wanted)]
+    if operator == "Null":
+        return (values is None) == (texts[0].lower() == "true")
+    quantifier, _, name = operator.rpartition(":")
+    if_exists, name = name.endswith("IfExists"), name.removesuffix("IfExists")
+    negated, name = name in NEGATED, NEGATED.get(name, name)
+    if name not in OPERATORS:
+        raise ValueError(f"the condition operator {operator} is not emulated")
+    if values is None:
+        return if_exists or negated or quantifier == "ForAllValues"
+    found = [any(OPERATORS[name](one, text) for text in texts) for one in values]
+    if quantifier == "ForAllValues":
+        return all(one != negated for one in found)
+    if quantifier == "ForAnyValue":
+        return any(one != negated for one in found)
+    return any(found) != negated
+
+
+def _values(key: str, context: Context) -> list[str] | None:
+    for name, value in context.items():
+        # Keys of tags keep their case, all others have none; nobody tells tags by case alone.
+        if name.lower() == key.lower():
+            return [value] if isinstance(value, str) else list(value)
+    return None

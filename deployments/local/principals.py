@@ -1,0 +1,95 @@
+"""Who asks, and with which policies: roles of machines and containers, assumed roles, users.
+
+Only what was made in the emulated IAM has policies. A key that belongs to nothing there, as the
+`local` of a test, and a role that is not there, may do anything; the account's switch `enforce`
+lets a role that is not there do nothing.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
+from werkzeug.wrappers import Response
+
+from deployments.local.asked import Asked
+from deployments.local.cloud import Cloud
+from deployments.local.denials import refused
+from deployments.local.needs import needs
+from deployments.local.policies import Document, allows
+from deployments.local.settings import ACCOUNT_ID
+
+# What needs no right ("GetCallerIdentity": no permissions are required).
+FREE = {"sts:GetCallerIdentity"}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks.
+
+    Attributes:
+        arn: The ARN, as refusals name it.
+        policies: Its identity-based policies.
+    """
+
+    arn: str
+    policies: tuple[Document, ...]
+
+
+def iam() -> Any:
+    """moto's IAM."""
+    return iam_backends[ACCOUNT_ID]["aws"]
+
+
+def forbidden(cloud: Cloud, asked: Asked) -> Response | None:
+    """The answer to a request that whoever asks has no right to; None for any other."""
+    who = principal(cloud, asked.key)
+    if who is None or not asked.action or asked.action in FREE:
+        return None
+    with cloud.lock:
+        for need in needs(cloud, asked):
+            if not allows(who.policies, need.action, need.resource, need.context):
+                return refused(asked, who.arn, need.action, need.resource)
+    return None
+
+
+def principal(cloud: Cloud, key: str) -> Principal | None:
+    """Whose access key this is; None when it may do anything."""
+    issued = cloud.owner_of(key)
+    if issued is not None:
+        return _with_role(cloud, *issued)
+    assumed = sts_backends[ACCOUNT_ID]["aws"].get_assumed_role_from_access_key(key)
+    if assumed is not None:
+        return _with_role(cloud, assumed.session_name, assumed.role_arn)
+    for user in iam().users.values():
+        if any(one.access_key_id == key for one in user.access_keys):
+            return Principal(user.arn, policies_of(user))
+    return None
+
+
+def _with_role(cloud: Cloud, session: str, role_arn: str) -> Principal | None:
+    name = role_arn.rpartition("/")[2]
+    arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/{session}"
+    role = role_named(name)
+    if role is None:
+        return Principal(arn, ()) if cloud.account.enforce else None
+    return Principal(arn, policies_of(role))
+
+
+def role_named(name: str) -> Any:
+    """moto's record of a role, None when there is none."""
+    return next((one for one in iam().roles.values() if one.name == name), None)
+
+
+def policies_of(owner: Any) -> tuple[Document, ...]:
+    """The inline and the managed policies of a role or a user."""
+    inline = owner.policies.values()
+    managed = [one.default_version.document for one in owner.managed_policies.values()]
+    return tuple(_document(one) for one in (*inline, *managed))
+
+
+def _document(text: Any) -> Document:
+    document: Document = json.loads(unquote(text)) if isinstance(text, str) else text
+    return document
