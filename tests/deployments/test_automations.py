@@ -93,7 +93,7 @@ def test_a_failed_run_calls_the_webhook(
 
     def done(*command: str) -> str:
         result = subprocess.run(
-            command, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False
+            command, env=dict(os.environ), capture_output=True, text=True, timeout=180, check=False
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout.strip()
@@ -101,11 +101,18 @@ def test_a_failed_run_calls_the_webhook(
     with start_server(tmp_path, port) as await_server:
         await_server()
         block = done(sys.executable, "-c", MAKE_BLOCK, address).splitlines()[-1]
-        path = tmp_path / "webhook.yaml"
-        path.write_text(filled_in(FOLDER / "webhook.yaml", block))
-        done(*prefect("automation", "create", "--from-file", str(path)))
+
+        def create(name: str) -> str:
+            path = tmp_path / name
+            path.write_text(filled_in(FOLDER / name, block))
+            return done(*prefect("automation", "create", "--from-file", str(path)))
+
+        create("webhook.yaml")
         done(sys.executable, "-c", EMIT)
-        kind, told = found.get(timeout=30)
+        kind, told = found.get(timeout=60)
+        # The server looks closer than the model: at templates, and at what is awaited.
+        assert "Created 5" in create("slack.yaml")
+        assert "Created 5" in create("email.yaml")
     assert kind == "application/json"
     assert told["event"] == events.FAILED
     assert told["payload"]["text"] == 'it said "no"'
