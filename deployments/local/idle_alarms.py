@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import moto.cloudwatch.models as cloudwatch
+from moto.cloudwatch.models import Alarm, cloudwatch_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from deployments.local.cloud import Cloud, Machine, Region, Task
@@ -49,7 +49,7 @@ def watch_idle(cloud: Cloud, region: Region) -> None:
 
 
 def _backend(region: Region) -> Any:
-    return cloudwatch.cloudwatch_backends[ACCOUNT_ID][region.name]
+    return cloudwatch_backends[ACCOUNT_ID][region.name]
 
 
 def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
@@ -131,17 +131,15 @@ def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: Machine) -> Non
             _act(region, machine, action["what"])
 
 
-class KeptAlarm(cloudwatch.Alarm):
-    """moto's alarm, which begins without data (PutMetricAlarm, Amazon CloudWatch API Reference)."""
+def replace() -> None:
+    """Let moto's alarms begin without data (PutMetricAlarm, Amazon CloudWatch API Reference)."""
+    original = Alarm.__init__
 
-    def __init__(self, *arguments: Any, **attributes: Any) -> None:
-        super().__init__(*arguments, **attributes)
+    def begin(self: Any, *arguments: Any, **attributes: Any) -> None:
+        original(self, *arguments, **attributes)
         self.state_value = "INSUFFICIENT_DATA"
 
-
-def replace() -> None:
-    """Let moto's CloudWatch make kept alarms."""
-    setattr(cloudwatch, "Alarm", KeptAlarm)  # noqa: B010 - a plain assignment is no type
+    setattr(Alarm, "__init__", begin)  # noqa: B010 - a plain assignment is no type
 
 
 def _act(region: Region, machine: Machine, what: str) -> None:

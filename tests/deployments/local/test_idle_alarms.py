@@ -30,7 +30,9 @@ def put_alarm(app: App, instance_id: str, action: str, **more: Any) -> None:
 def state_of(app: App, instance_id: str) -> str:
     named = [f"{app.name}_{instance_id}"]
     found = client_of(app.emulator, "cloudwatch").describe_alarms(AlarmNames=named)
-    state: str = found["MetricAlarms"][0]["StateValue"]
+    [alarm] = found["MetricAlarms"]
+    assert alarm["AlarmName"] == named[0]
+    state: str = alarm["StateValue"]
     return state
 
 
