@@ -77,6 +77,7 @@ ALARM = "arn:{partition}:cloudwatch:{region}:{account}:alarm:{alarm_prefix}*"
 IMAGE_PARAMETER = "arn:{partition}:ssm:{region}::parameter{image_parameter}"
 RECORDS = "arn:{partition}:s3:::{aws_bucket}/{record_prefix}*"
 ALL_RECORDS = "arn:{partition}:s3:::{aws_bucket}/dcp/*"
+EXPORTED = "arn:{partition}:s3:::{aws_bucket}/exportedlogs/*"
 RECORD_BUCKET = "arn:{partition}:s3:::{aws_bucket}"
 IMAGES_BUCKET = "arn:{partition}:s3:::{images_bucket}"
 WORKSPACE = "arn:{partition}:s3:::{workspace}/*"
@@ -228,6 +229,9 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right("clean-up", ("logs:CreateExportTask",), LOG_GROUP, needed=False),
     Right("clean-up", ("logs:CreateExportTask",), INSTANCE_LOG_GROUP, needed=False),
+    # Who asks for an export must be allowed to write where it goes (CloudWatch Logs API Reference,
+    # CreateExportTask).
+    Right("clean-up", ("s3:PutObject",), EXPORTED, needed=False),
     Right("clean-up", ("logs:DescribeExportTasks",), ANY, needed=False),
     Right("failures", ("s3:ListAllMyBuckets",), ANY, needed=False, only="no bucket is given"),
 )

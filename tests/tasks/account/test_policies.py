@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tasks.account import policies
 from tasks.account.account import policy_of
 from tasks.account.buckets import EXPORTS, for_other_account
+from tasks.account.page import PAGE, page
 from tasks.account.rights import ADMINISTRATOR
 from tasks.account.setup import Setup, Wanted
 from tasks.account.statements import Statement, document, grants, same
@@ -178,3 +179,8 @@ def test_policies_are_not_the_same_when_one_grants_more(one: list[dict], more: l
         return {(a, r) for s in policy for a in s["Action"] for r in s["Resource"]}
 
     assert same({"Statement": one}, {"Statement": more}) == (single(one) == single(more))
+
+
+def test_the_page_has_the_policies() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == page(text), "run python -m tasks.account.page"

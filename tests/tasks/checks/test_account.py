@@ -122,9 +122,9 @@ def test_each_refusal_names_action_and_resource(
             )
             for group in groups
         ),
-        (
-            f"s3:PutObject on arn:aws:s3:::{run.config.aws_bucket}/{run.names.record_prefix}*",
-            "warning",
+        *(
+            (f"s3:PutObject on arn:aws:s3:::{run.config.aws_bucket}/{prefix}*", "warning")
+            for prefix in (run.names.record_prefix, "exportedlogs/")
         ),
     }
 
