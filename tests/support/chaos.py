@@ -188,7 +188,7 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         boot_seconds=SHORT_BOOT,
         shutdown_seconds=1,
     ) as emulator:
-        run = _prepare(folder, emulator, plate, f"Chaos{seed}")
+        run = prepare(folder, emulator, plate, f"Chaos{seed}")
         emulator.record()
         emulator.set_chaos(seed=seed, **SWITCHES)
         started = time.monotonic()
@@ -215,7 +215,7 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
     return told
 
 
-def _prepare(folder: Path, emulator: Emulator, plate: Plate, app: str) -> Callable[[], Run]:
+def prepare(folder: Path, emulator: Emulator, plate: Plate, app: str) -> Callable[[], Run]:
     path = folder / "config.yaml"
     values = {
         **SETTINGS,

@@ -37,12 +37,13 @@ class Site:
     """A Prefect server with all deployments, and a worker that carries them out.
 
     Attributes:
+        home: Its folder: database, logs.
         api: Address of the server's API.
     """
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self._home = home
+        self.home = home
         self._port = free_port()
         self.api = f"http://{HOST}:{self._port}/api"
         self._environment = {
@@ -56,7 +57,7 @@ class Site:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def _start(self, log: str, *command: str) -> subprocess.Popen[bytes]:
-        with (self._home / log).open("ab") as output:
+        with (self.home / log).open("ab") as output:
             return subprocess.Popen(
                 prefect(*command),
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,145 @@
+"""Ways in which a run's end can be brought about, and what is left then, second by second."""
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+from browser import click_cancel
+from chaos import SHORT_BOOT, prepare, result_keys
+from chaos_plate import Plate, make_image
+from left import left_in_account
+from prefect_site import Site, wait_for
+
+from deployments.local.aws import Emulator, start_emulator
+from deployments.local.worlds import worker_python
+from tasks import record
+from tasks.run import Run
+
+JOBS, BEGUN = 60, 8  # of a run, and how many are done when its end comes
+LOOK_SECONDS = 1.0
+STAYS_SECONDS = 30.0  # after which what is still there without any machine is taken to stay
+
+
+def cancel(site: Site, flow_run: str) -> None:
+    """What the UI's button asks of the API."""
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    site.ask(f"flow_runs/{flow_run}/set_state", cancelling)
+
+
+def click(site: Site, flow_run: str) -> None:
+    """The same with a browser."""
+    click_cancel(f"{site.api.removesuffix('/api')}/runs/flow-run/{flow_run}", site.home)
+
+
+def stop_worker(site: Site, flow_run: str) -> None:
+    """SIGTERM to the Prefect worker, as a service manager sends it."""
+    site.signal_worker(signal.SIGTERM)
+
+
+def kill_worker(site: Site, flow_run: str) -> None:
+    """SIGKILL to the Prefect worker."""
+    site.signal_worker(signal.SIGKILL)
+
+
+def kill_flow(site: Site, flow_run: str) -> None:
+    """SIGKILL to the flow's process."""
+    site.kill_flows(flow_run)
+
+
+def pull_the_plug(site: Site, flow_run: str) -> None:
+    """SIGKILL to all of Prefect."""
+    site.signal_worker(signal.SIGKILL)
+    site.kill_flows()
+    site.signal_server(signal.SIGKILL)
+
+
+CLICK = "Cancel clicked in the UI"
+CASES: dict[str, Callable[[Site, str], None]] = {
+    CLICK: click,
+    "cancelled by the API": cancel,
+    "flow's process killed": kill_flow,
+    "Prefect worker stopped": stop_worker,
+    "Prefect worker killed": kill_worker,
+    "all of Prefect killed": pull_the_plug,
+}
+
+
+@dataclass
+class Seen:
+    """What became of a run whose end was brought about.
+
+    Attributes:
+        case: How, a key of `CASES`.
+        machines: Seconds until the last machine was gone; None when one stayed.
+        everything: Seconds until nothing was left; None when something stayed.
+        stays: What stayed, by kind.
+        results: Jobs with a result at the end.
+        ended: Whether the run's record says that it has ended.
+        trace: What was left at each second, by kind.
+    """
+
+    case: str
+    machines: float | None = None
+    everything: float | None = None
+    stays: Counter[str] = field(default_factory=Counter)
+    results: int = 0
+    ended: bool = False
+    trace: list[tuple[float, Counter[str]]] = field(default_factory=list)
+
+
+def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
+    """Start a run, bring its end about in mid-work, and watch what is left.
+
+    Args:
+        site: Prefect; started again where the case ended it.
+        case: A key of `CASES`.
+        folder: For the run's files.
+        limit: Seconds after which what is left is taken to stay.
+    """
+    plate = Plate.drawn(JOBS, random.Random(case))
+    image = make_image(folder / "image", worker_python())
+    with start_emulator(
+        folder / "aws", image, boot_seconds=SHORT_BOOT, shutdown_seconds=1
+    ) as emulator:
+        app = "".join(filter(str.isalpha, case.title()))
+        run = prepare(folder, emulator, plate, app)
+        flow_run = site.start_run(
+            "dcp/full-run",
+            config=str(folder / "config.yaml"),
+            job=str(plate.job_file(folder)),
+            accept_cost=True,
+            accept=["image_missing"],
+        )
+        wait_for(lambda: run().run_id and len(result_keys(run())) >= BEGUN, "the first results")
+        CASES[case](site, flow_run)
+        seen = _watch(case, run, emulator, limit)
+        kept = record.load(run())
+        seen.ended = kept is not None and kept.state == "ended"
+        seen.results = len(result_keys(run()))
+    return seen
+
+
+def _watch(case: str, run: Callable[[], Run], emulator: Emulator, limit: float) -> Seen:
+    seen, started = Seen(case), time.monotonic()
+    while (now := time.monotonic() - started) < limit:
+        with suppress(ClientError, BotoCoreError):
+            kinds = Counter(one.split()[0] for one in left_in_account(run().aws, emulator))
+            seen.trace.append((now, kinds))
+            seen.stays = kinds
+            if kinds["machine"]:
+                seen.machines = None
+            elif seen.machines is None:
+                seen.machines = now
+            if not kinds:
+                seen.everything = now
+                return seen
+            if seen.machines is not None and now - seen.machines > STAYS_SECONDS:
+                return seen
+        time.sleep(LOOK_SECONDS)
+    return seen
