@@ -28,7 +28,7 @@ COLUMNS = (
     ("killed", 7),
     ("errors", 7),
     ("again", 6),
-    ("ended by", 22),
+    ("flow run", 22),
     ("Prefect", 48),
     ("wrong", 0),
 )

@@ -28,6 +28,7 @@ logger = logging.getLogger("prefect.dcp")
 
 NAME = "watch.json"
 SECONDS = 60.0
+LOOKS = 5
 MISSED = 5  # beats; an outage of S3 or a slow minute must not look like the end of a flow
 
 
@@ -89,15 +90,17 @@ def watched(run: Run) -> bool:
 
 
 @contextmanager
-def kept(run: Run, every: float = SECONDS) -> Iterator[None]:
+def kept(run: Run, every: float | None = None) -> Iterator[None]:
     """Say for the time of the `with` block that the run is watched.
 
     A beat that cannot be written is logged and breaks nothing off.
 
     Args:
         run: The run.
-        every: Seconds from one beat to the next.
+        every: Seconds from one beat to the next; left out, a minute, or five looks of the monitor
+            where these take less.
     """
+    every = every or min(SECONDS, LOOKS * run.config.monitor_seconds)
     by = str(flow_run.get_id() or f"{socket.gethostname()}/{os.getpid()}")
     over = Event()
     # The first one before anything else is done: whoever looks must not find the run alone.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 from browser import click_cancel
-from chaos import SHORT_BOOT, prepare, result_keys
+from chaos import SHORT_BOOT, prepare, reap, result_keys
 from chaos_plate import Plate, make_image
 from left import left_in_account
 from prefect_site import Site, wait_for
@@ -109,6 +109,7 @@ def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
     ) as emulator:
         app = "".join(filter(str.isalpha, case.title()))
         run = prepare(folder, emulator, plate, app)
+        reap(site, run())
         flow_run = site.start_run(
             "dcp/full-run",
             config=str(folder / "config.yaml"),

@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
 from deployments.local.prefect_server import HOST, die_with_parent, free_port, prefect
 
 PROJECT = Path(__file__).parents[2]
@@ -165,12 +168,29 @@ class Site:
         every = {"schedule": {"interval": seconds}, "active": True, "parameters": parameters}
         self.ask(f"deployments/{found['id']}/schedules", [every])  # type: ignore[arg-type]
 
+    def has(self, deployment: str) -> bool:
+        """Whether there is a deployment of this name."""
+        try:
+            return bool(self.ask(f"deployments/name/{deployment}"))
+        except urllib.error.HTTPError:
+            return False
+
+    def save(self, name: str, block: Block) -> None:
+        """Save a block under a name."""
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            block.save(name, overwrite=True)
+
     def state(self, flow_run: str) -> str:
         """The type of a flow run's state; "" while the server does not answer."""
         try:
             return str(self.ask(f"flow_runs/{flow_run}")["state"]["type"])
         except OSError:
             return ""
+
+    def outcome(self, flow_run: str) -> str:
+        """A flow run's state, and how often its process was started."""
+        found = self.ask(f"flow_runs/{flow_run}")
+        return f"{found['state']['name']}, start {found['run_count']}"
 
     def message(self, flow_run: str) -> str:
         """What a flow run's state says."""

@@ -70,3 +70,12 @@ def test_watching_ends_with_an_error_of_the_block(run: Run) -> None:
         raise KeyboardInterrupt
     time.sleep(MISSED * FAST + 2)
     assert not watch.watched(run)
+
+
+@pytest.mark.parametrize(("look", "every"), [(1, 5), (10, 50), (60, 60), (600, 60)])
+def test_who_looks_often_says_so_often(run: Run, look: int, every: float) -> None:
+    often = Run(run.config.model_copy(update={"monitor_seconds": look}), run.run_id, run.aws)
+    with watch.kept(often):
+        found = watch.newest(often)
+    assert found is not None
+    assert found.beat.every == every
