@@ -30,6 +30,7 @@ from deployments.local.cloud import Cloud
 from deployments.local.control import control
 from deployments.local.denials import denial, dry_run
 from deployments.local.faults import RESET, answer, fault, reset
+from deployments.local.idempotency import Answers, token
 from deployments.local.link_local import imds, task_services
 from deployments.local.principals import forbidden
 from deployments.local.rules import broken
@@ -52,6 +53,7 @@ class Application:
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace(cloud)
         self._numbers = itertools.count()
+        self._tokens = Answers()
         machines.replace()
         idle_alarms.replace()
 
@@ -80,7 +82,7 @@ class Application:
         cloud, who = self._cloud, self._who(wanted)
         wrong = fault(cloud.chaos, next(self._numbers), wanted.service)
         if wrong is None or wrong.carried_out:
-            answered = Answered(self._before_moto(request, wanted) or self._moto, environ)
+            answered = self._answered(environ, request, wanted)
             if wrong is None:
                 cloud.recorder.add(wanted, who, answered.status, answered.code)
                 return answered.send(start_response)
@@ -92,6 +94,17 @@ class Application:
         if not wrong.carried_out:
             request.get_data(cache=False)  # a client that is still sending would not see the answer
         return answer(wrong, wanted)(environ, start_response)
+
+    def _answered(self, environ: dict[str, Any], request: Request, wanted: Asked) -> Answered:
+        if not token(wanted):
+            return Answered(self._before_moto(request, wanted) or self._moto, environ)
+        # One after the other, so that a request sent again meets the answer to the first.
+        with self._tokens.lock:
+            before = self._before_moto(request, wanted) or self._tokens.again(wanted)
+            answered = Answered(before or self._moto, environ)
+            if before is None and not answered.code:
+                self._tokens.keep(wanted, answered)
+            return answered
 
     def _before_moto(self, request: Request, wanted: Asked) -> Response | None:
         """Answer what the caller may not do or AWS does not take, and what moto has no service for.

@@ -1,0 +1,61 @@
+"""Requests with a client token: sent again, they make nothing new and get the same answer.
+
+Sources: "Ensuring idempotency in Amazon EC2 API requests" in the Amazon EC2 API Reference
+(`IdempotentParameterMismatch`), `clientToken` of the Amazon ECS API Reference.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from deployments.local.answered import Answered
+from deployments.local.answers import error
+from deployments.local.asked import Asked
+
+TOKENS = ("ClientToken", "clientToken")
+
+
+class Answers:
+    """The answers to requests with a client token that were carried out.
+
+    Attributes:
+        lock: Held by whoever looks one up and carries the request out if there is none.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._kept: dict[tuple[str, str, str], tuple[Any, Answered]] = {}
+
+    def again(self, asked: Asked) -> Callable[..., Iterable[bytes]] | None:
+        """What answers a request that was carried out before; None for a new one."""
+        if _key(asked) not in self._kept:
+            return None
+        parameters, answered = self._kept[_key(asked)]
+        if parameters != asked.parameters:
+            return _mismatch(asked)
+        return lambda _, start_response: answered.send(start_response)
+
+    def keep(self, asked: Asked, answered: Answered) -> None:
+        """Keep the answer to a request that was carried out."""
+        answered.body = [b"".join(answered.body)]
+        self._kept[_key(asked)] = asked.parameters, answered
+
+
+def token(asked: Asked) -> str:
+    """The client token of a request, "" without one."""
+    given = asked.parameters.get("SpotFleetRequestConfig", asked.parameters)
+    return next((str(given[name]) for name in TOKENS if given.get(name)), "")
+
+
+def _key(asked: Asked) -> tuple[str, str, str]:
+    return asked.region, asked.operation, token(asked)
+
+
+def _mismatch(asked: Asked) -> Response:
+    if asked.service == "ecs":
+        text = "The request has the client token of another request with other parameters."
+        return error(asked, "InvalidParameterException", text)
+    text = "The client token was used before with other parameters."
+    return error(asked, "IdempotentParameterMismatch", text)
