@@ -30,6 +30,7 @@ from deployments.local.cloud import Cloud
 from deployments.local.control import control
 from deployments.local.denials import denial, dry_run
 from deployments.local.faults import RESET, answer, fault, reset
+from deployments.local.functions import invocation
 from deployments.local.idempotency import Answers, token
 from deployments.local.link_local import imds, task_services
 from deployments.local.principals import forbidden
@@ -120,6 +121,7 @@ class Application:
             or broken(wanted)
             or dry_run(wanted)
             or price_list.json_answer(cloud, wanted.action, wanted.parameters)
+            or invocation(cloud, wanted)
         )
 
     def _who(self, wanted: Asked) -> dict[str, str]:
@@ -128,7 +130,8 @@ class Application:
         if found is None:
             return {"who": "caller", "owner": "", "role": ""}
         owner, role = found
-        kind = "machine" if owner.startswith("i-") else "container"
+        kind = "function" if owner.startswith("function/") else "container"
+        kind = "machine" if owner.startswith("i-") else kind
         return {"who": kind, "owner": owner, "role": role}
 
     def _own(self, request: Request, path: str) -> Response:

@@ -68,8 +68,8 @@ class Emulator:
 
         Each has `time`, `service` (as botocore names it), `operation`, `action` (as IAM names it),
         `region`, `parameters`, `unknown` (parameters that the operation does not have), `key`,
-        `who` (`caller`, `machine` or `container`), `owner`, `role`, `status`, `code` (of the
-        error; empty when there was none), `carried_out`.
+        `who` (`caller`, `machine`, `container` or `function`), `owner`, `role`, `status`, `code`
+        (of the error; empty when there was none), `carried_out`.
         """
         lines = (self.root / REQUESTS_NAME).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]

@@ -247,6 +247,7 @@ class Cloud:
         self.credentials: dict[str, dict[str, str]] = {}
         self.account = Account()
         self.recorder = Recorder(settings.root)
+        self.schedules: dict[str, float] = {}  # monotonic time at which each is due next
         self.chaos: Chaos = settings.chaos
         self.chaos_at = now()
         # Not the lock of all: receives of messages must not wait for the keeper.

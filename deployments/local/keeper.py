@@ -10,6 +10,7 @@ from deployments.local.ecs_agent import start_tasks, watch_tasks
 from deployments.local.ecs_hosts import boot, watch_machines
 from deployments.local.ecs_scheduler import run_services
 from deployments.local.fleet_keeper import keep_fleets
+from deployments.local.functions import run_schedules
 from deployments.local.idle_alarms import watch_idle
 from deployments.local.machines import adopt_all, end_interrupted, fail_launches, forget_terminated
 from deployments.local.queue_metrics import measure_queues, note_counts
@@ -32,6 +33,7 @@ def tick(cloud: Cloud, region: Region) -> None:
     note_counts(region)
     measure_queues(cloud, region)
     forget_terminated(cloud, region)
+    run_schedules(cloud, region)
 
 
 def keep(cloud: Cloud, end: threading.Event) -> None:

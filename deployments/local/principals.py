@@ -86,7 +86,12 @@ def role_named(name: str) -> Any:
 def policies_of(owner: Any) -> tuple[Document, ...]:
     """The inline and the managed policies of a role or a user."""
     inline = owner.policies.values()
-    managed = [one.default_version.document for one in owner.managed_policies.values()]
+    managed = [
+        version.document
+        for one in owner.managed_policies.values()
+        for version in one.versions
+        if version.is_default
+    ]
     return tuple(_document(one) for one in (*inline, *managed))
 
 

@@ -29,7 +29,7 @@ class Settings:
         terminated_seconds: How long a terminated instance is still described, in seconds (about an
             hour on AWS: "Terminate Amazon EC2 instances" in the EC2 User Guide).
         speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
-            delays of replaced machines.
+            delays of replaced machines, rates of schedules.
         chaos: What goes wrong at first; it can be changed at the control address.
         access_key: The only access key id that is accepted (besides those handed out by the
             instance and task credential services); empty: any.

@@ -179,7 +179,7 @@ def _rest(service: str, protocol: str, environ: dict[str, Any], request: Request
         return Spoken(protocol)
     shape: Any = model.input_shape
     payload = shape.serialization.get("payload") if shape is not None else None
-    data = payload is not None and shape.members[payload].type_name in ("blob", "string")
+    data = payload is not None and shape.members[payload].type_name == "blob"
     parser: Any = (RestXMLParser if protocol == "rest-xml" else RestJSONParser)(model)
     try:
         parameters = parser.parse(

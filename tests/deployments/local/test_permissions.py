@@ -143,3 +143,25 @@ def test_simulation_is_by_the_policies_of_a_role(
     )
     decisions = [one["EvalDecision"] for one in answer["EvaluationResults"]]
     assert decisions == ["allowed", "implicitDeny"]
+
+
+def test_managed_policies_count_in_their_default_version(
+    emulator: Emulator, as_role: Callable[..., Callable[[str], Any]]
+) -> None:
+    iam = client_of(emulator, "iam")
+    client = as_role("managed", {"Action": "sqs:ListQueues"})
+
+    def document(action: str) -> str:
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    arn = iam.create_policy(PolicyName="m", PolicyDocument=document("s3:ListAllMyBuckets"))
+    arn = arn["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="managed", PolicyArn=arn)
+    client("s3").list_buckets()
+    client("sqs").list_queues()
+    newer = document("ec2:DescribeFleets")
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=newer, SetAsDefault=True)
+    assert code_of(client("s3").list_buckets) == "AccessDenied"
+    client("ec2").describe_fleets()
+    iam.detach_role_policy(RoleName="managed", PolicyArn=arn)

@@ -1,0 +1,174 @@
+"""Lambda functions in Python, as processes; and EventBridge Scheduler, which calls them.
+
+moto keeps functions and schedules and runs none without Docker. Sources: "Define Lambda function
+handler in Python" and "Defined runtime environment variables" in the AWS Lambda Developer Guide;
+"Schedule types in EventBridge Scheduler" (`rate`) in the EventBridge Scheduler User Guide.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from moto.awslambda.models import lambda_backends
+from moto.core.utils import unix_time_millis
+from moto.scheduler.models import scheduler_backends
+from werkzeug.wrappers import Response
+
+from deployments.local.asked import Asked
+from deployments.local.cloud import Cloud, Region
+from deployments.local.ecs_agent import role_credentials
+from deployments.local.policies import allows
+from deployments.local.principals import policies_of, role_named
+from deployments.local.settings import ACCOUNT_ID
+
+RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
+# Calls the handler with the event on standard input; its answer is the last line of the output.
+CALL = """
+import importlib, json, logging, sys
+logging.basicConfig(stream=sys.stderr)
+module, _, name = sys.argv[1].rpartition(".")
+handler = getattr(importlib.import_module(module.replace("/", ".")), name)
+answer = handler(json.load(sys.stdin), None)
+print()
+print(json.dumps(answer))
+"""
+
+
+@dataclass(frozen=True)
+class Invoked:
+    """What became of a call.
+
+    Attributes:
+        answer: What the handler returned, as JSON.
+        failed: Whether it raised, or did not end in time.
+    """
+
+    answer: str
+    failed: bool
+
+
+def call(cloud: Cloud, region: Region, function: Any, event: str) -> Invoked:
+    """Run a function once, in a process with its role's credentials and its environment."""
+    folder = cloud.settings.root / "functions" / f"{function.function_name}-{uuid.uuid4().hex[:8]}"
+    zipfile.ZipFile(io.BytesIO(function.code_bytes)).extractall(folder)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CALL, function.handler],
+            input=event,
+            env=_environment(cloud, region, function),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=function.timeout,
+        )
+        output, text, failed = done.stdout, done.stderr, done.returncode != 0
+    except subprocess.TimeoutExpired:
+        output, text, failed = "", f"Task timed out after {function.timeout}.00 seconds", True
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    printed, _, answer = output.rstrip("\n").rpartition("\n")
+    _log(region, function, f"{printed}\n{text}")
+    if failed:
+        reason = text.strip().splitlines()[-1:] or ["Runtime exited"]
+        answer = json.dumps({"errorMessage": reason[0], "errorType": "Runtime.Error"})
+    cloud.tell("function-invoked", function=function.function_name, failed=failed, answer=answer)
+    return Invoked(answer, failed)
+
+
+def _environment(cloud: Cloud, region: Region, function: Any) -> dict[str, str]:
+    name = function.function_name
+    given = role_credentials(cloud, f"function/{name}", function.role)
+    return {
+        "PATH": os.defpath,
+        "HOME": os.devnull,
+        "LANG": "C.UTF-8",
+        **function.environment_vars,
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["Token"],
+        "AWS_REGION": region.name,
+        "AWS_DEFAULT_REGION": region.name,
+        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+        "_HANDLER": function.handler,
+    }
+
+
+def _log(region: Region, function: Any, text: str) -> None:
+    group, stream = f"/aws/lambda/{function.function_name}", uuid.uuid4().hex
+    now = int(unix_time_millis())
+    events = [{"timestamp": now, "message": line} for line in text.splitlines() if line.strip()]
+    if group not in region.logs.groups:
+        region.logs.create_log_group(group, {})
+    region.logs.create_log_stream(group, stream)
+    if events:
+        region.logs.put_log_events(group, stream, events)
+
+
+def invocation(cloud: Cloud, asked: Asked) -> Response | None:
+    """The answer to Invoke; None for any other request, and for a function that is not there."""
+    if asked.service != "lambda" or asked.operation != "Invoke":
+        return None
+    region = cloud.region(asked.region)
+    function = _function(region, str(asked.parameters["FunctionName"]))
+    if function is None:
+        return None
+    payload = asked.parameters.get("Payload") or b"{}"
+    event = payload.decode() if isinstance(payload, bytes) else str(payload)
+    if asked.parameters.get("InvocationType") == "Event":
+        threading.Thread(target=call, args=(cloud, region, function, event), daemon=True).start()
+        return Response("", 202)
+    done = call(cloud, region, function, event)
+    headers = {"X-Amz-Function-Error": "Unhandled"} if done.failed else {}
+    return Response(done.answer, 200, headers, content_type="application/json")
+
+
+def _function(region: Region, named: str) -> Any:
+    name = named.partition(":function:")[2].partition(":")[0] or named
+    found = lambda_backends[ACCOUNT_ID][region.name].list_functions()
+    return next((one for one in found if one.function_name == name), None)
+
+
+def run_schedules(cloud: Cloud, region: Region) -> None:
+    """Call the functions whose schedule is due, each in a thread of its own.
+
+    A schedule runs first when its rate has passed once since it was made.
+    """
+    for group in scheduler_backends[ACCOUNT_ID][region.name].schedule_groups.values():
+        for schedule in list(group.schedules.values()):
+            rate = RATE.fullmatch(schedule.schedule_expression)
+            if schedule.state != "ENABLED" or rate is None:
+                continue
+            every = int(rate[1]) * SECONDS[rate[2]] / cloud.settings.speed
+            due = cloud.schedules.setdefault(schedule.arn, time.monotonic() + every)
+            if time.monotonic() >= due:
+                cloud.schedules[schedule.arn] = due + every
+                _start(cloud, region, schedule.name, schedule.target)
+
+
+def _start(cloud: Cloud, region: Region, name: str, target: Mapping[str, Any]) -> None:
+    function = _function(region, target["Arn"])
+    role = role_named(str(target["RoleArn"]).rpartition("/")[2])
+    if function is None:
+        cloud.tell("schedule-failed", schedule=name, reason=f"there is no {target['Arn']}")
+    elif role is not None and not allows(
+        policies_of(role), "lambda:InvokeFunction", target["Arn"], {}
+    ):
+        reason = f"{target['RoleArn']} may not call {target['Arn']}"
+        cloud.tell("schedule-failed", schedule=name, reason=reason)
+    else:
+        event = target.get("Input") or "{}"
+        threading.Thread(target=call, args=(cloud, region, function, event), daemon=True).start()
