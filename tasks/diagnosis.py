@@ -6,8 +6,9 @@
 `level`: a "configuration" ends the run, and `str(diagnosis)` is the reason; "capacity" and "notice"
 are told once, as `key` tells one from another. `machines` are the instances that it is about.
 
-While something works, what fails beside it is a notice: a machine that came or a container that
-runs is proof that the run can go on. What AWS says and nobody here knows is told word for word.
+While something works, what fails beside it is a notice: a machine that came, a container that ran
+well or a job that ended is proof that the run can go on. What AWS says and nobody here knows is
+told word for word.
 """
 
 import re
@@ -104,6 +105,7 @@ class Symptoms:
         stopped: Tasks that have stopped lately.
         running: Containers that run.
         placed: Containers on the machines, running or about to.
+        worked: Whether a job of the run has come to an end: containers did run then.
     """
 
     at: datetime
@@ -116,6 +118,7 @@ class Symptoms:
     stopped: tuple[StoppedTask, ...] = ()
     running: int = 0
     placed: int = 0
+    worked: bool = False
 
     @property
     def alive(self) -> list[Machine]:
@@ -254,7 +257,7 @@ def _registration(seen: Symptoms) -> Iterator[Diagnosis]:
         if machine.id not in there and seen.at - machine.launched_at >= REGISTER_WITHIN
     ]
     if late:
-        level = _level(NEVER_REGISTERS, bool(there or seen.running), len(late))
+        level = _level(NEVER_REGISTERS, bool(there) or _works(seen), len(late))
         minutes = round(REGISTER_WITHIN.total_seconds() / 60)
         detail = f"{len(late)} machines did not join within {minutes} minutes: {', '.join(late)}"
         yield replace(_diagnosis(NEVER_REGISTERS, level, [detail]), machines=tuple(late))
@@ -266,7 +269,7 @@ def _containers(seen: Symptoms) -> Iterator[Diagnosis]:
         f"{task.code}: {task.reason}" + (f" (exit code {task.exit_code})" if task.exit_code else "")
         for task in failed
     ]
-    works = seen.running > 0 or any(task.ran >= AT_ONCE for task in seen.stopped)
+    works = _works(seen)
     for cause, said in _by_cause(texts, CONTAINER):
         if cause.code == "container_exit":
             yield replace(
@@ -275,6 +278,11 @@ def _containers(seen: Symptoms) -> Iterator[Diagnosis]:
             )
         else:
             yield _diagnosis(cause, _level(cause, works, len(said)), said)
+
+
+def _works(seen: Symptoms) -> bool:
+    """Whether a container of the run has ever run well, as far as is known."""
+    return seen.worked or seen.running > 0 or any(task.ran >= AT_ONCE for task in seen.stopped)
 
 
 def _failed(task: StoppedTask) -> bool:
@@ -290,7 +298,7 @@ def _exit_codes(failed: Sequence[StoppedTask]) -> str:
 def _service(seen: Symptoms) -> Iterator[Diagnosis]:
     said = [text for text in seen.service if _tells_much(text, seen)]
     for cause, texts in _by_cause(said, SERVICE):
-        yield _diagnosis(cause, _level(cause, seen.running > 0, len(texts)), texts)
+        yield _diagnosis(cause, _level(cause, _works(seen), len(texts)), texts)
 
 
 def _tells_much(text: str, seen: Symptoms) -> bool:

@@ -75,7 +75,9 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     if seen.running < seen.desired or not seen.machines:
         since = kept.fleet_at or kept.started_at
         subnets = len(kept.fleet.get("subnets", ()))
-        seen = replace(seen, findings=findings(symptoms(run, fleets, since, subnets)))
+        worked = seen.account.ended > 0
+        told = symptoms(run, fleets, since, subnets, worked)
+        seen = replace(seen, findings=findings(told))
     if seen.running and not kept.image_digest:
         record.update(run, image_digest=image_digest(run))
     known = remember(seen, before, limits)

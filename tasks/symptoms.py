@@ -20,7 +20,13 @@ MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)
 ALIVE = ("pending", "running")
 
 
-def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 0) -> Symptoms:
+def symptoms(
+    run: Run,
+    fleets: Sequence[Fleet],
+    since: datetime,
+    subnets: int = 0,
+    worked: bool = False,
+) -> Symptoms:
     """Ask AWS how the run's machines and containers are.
 
     Args:
@@ -29,6 +35,7 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
         since: From when on events and stopped tasks count: at the earliest the request of the
             fleet, since what was mended before then is of no concern.
         subnets: Subnets that machines are asked for in; 0 when it is left to AWS.
+        worked: Whether a job of the run has come to an end.
     """
     now = datetime.now(UTC)
     recently = max(since, now - RECENT)
@@ -51,6 +58,7 @@ def symptoms(run: Run, fleets: Sequence[Fleet], since: datetime, subnets: int = 
         stopped=tuple(_stopped(run, recently)),
         running=service["runningCount"] if service else 0,
         placed=sum(one["runningTasksCount"] + one["pendingTasksCount"] for one in joined),
+        worked=worked,
     )
 
 

@@ -306,6 +306,7 @@ def test_a_container_that_worked_well_before_is_no_wrong_configuration() -> None
     worked = replace(exits, ran=timedelta(hours=1))
     assert only(findings(Symptoms(NOW, stopped=(exits,) * 3))).level == "configuration"
     assert only(findings(Symptoms(NOW, stopped=(exits,) * 3 + (worked,)))).level == "notice"
+    assert only(findings(Symptoms(NOW, stopped=(exits,) * 3, worked=True))).level == "notice"
 
 
 def test_the_exit_code_is_told() -> None:
