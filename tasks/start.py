@@ -1,5 +1,6 @@
 """Starting the machines: the fleet request, and waiting until AWS gives some or says why not."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,10 +106,10 @@ def _token(run: Run, kept: record.RunRecord) -> str:
     before, the fleet in the record has either been found or has ended.
     """
     ended = ended_ec2_fleets(run.aws.ec2, run.tags) + ended_spot_fleets(run.aws.ec2, run.tags)
-    token = f"{run.run_id}-{ended}"
+    words = [run.names.app, run.run_id, str(ended)]
     if kept.fleet_id and kept.fleet_at and datetime.now(UTC) - kept.fleet_at > timedelta(hours=1):
-        token += kept.fleet_id[-8:]
-    return token
+        words.append(kept.fleet_id)
+    return hashlib.sha256("/".join(words).encode()).hexdigest()  # 64 characters, the most allowed
 
 
 def _requested_before(run: Run) -> Fleet:

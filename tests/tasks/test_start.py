@@ -65,6 +65,16 @@ def test_a_run_that_is_continued_asks_with_another_token(run: Run) -> None:
     assert len(set(tokens)) == len(tokens) == 2
 
 
+def test_a_request_that_is_repeated_before_its_fleet_is_shown_comes_to_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = request_fleet.fn(run, TEMPLATE, 1)
+    monkeypatch.setattr(start, "find_fleets", lambda _: [])
+    assert request_fleet.fn(run, TEMPLATE, 1).id == made.id
+    assert len(of_run(run)) == 1
+    made.cancel()
+
+
 def test_a_fleet_that_is_not_shown_yet_is_waited_for(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,13 +83,6 @@ def test_a_fleet_that_is_not_shown_yet_is_waited_for(
     shown: Iterator[list[Any]] = iter([[], [], [made]])
     monkeypatch.setattr(start, "find_fleets", lambda _: next(shown))
     monkeypatch.setattr(start, "wait_fixed", lambda _: start.wait_exponential(max=0))
-
-    def differs(**_: Any) -> Any:
-        raise ClientError(
-            {"Error": {"Code": "IdempotentParameterMismatch", "Message": "differs"}}, "CreateFleet"
-        )
-
-    monkeypatch.setattr(run.aws.ec2, "create_fleet", differs)
     assert request_fleet.fn(run, TEMPLATE, 9).id == made.id
     monkeypatch.setattr(start, "find_fleets", lambda _: [])
     monkeypatch.setattr(start, "SHOWN_WITHIN", 0)
