@@ -12,7 +12,7 @@ from tasks.account.net import Function, LogGroup, Schedule
 from tasks.account.part import AS_MADE, MISSING, Look, Part
 from tasks.account.rights import ADMINISTRATOR
 from tasks.account.roles import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
-from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup
+from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.account.statements import Document, Statement, document
 from tasks.aws import AwsError
 from tasks.ec2_fleet import ENDED_STATES as ENDED_FLEETS
@@ -184,6 +184,8 @@ def check(aws: AccountAws, setup: Setup) -> list[Line]:
 def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
     """Remove what `create` made, and nothing else. Can be repeated.
 
+    What another set-up of the account uses too is handed over to it.
+
     Args:
         aws: The clients.
         setup: The set-up.
@@ -200,7 +202,12 @@ def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
             + ". Their runs would lose their rights: end them first (dcp cleanup APP), or say "
             "--force."
         )
-    return [_each(piece.part, _removed) for piece in reversed(pieces(aws, setup))]
+    heirs = other_owners(aws, setup)
+
+    def remove(part: Part) -> Line:
+        return _removed(part, heirs[0] if heirs else None)
+
+    return [_each(piece.part, remove) for piece in reversed(pieces(aws, setup))]
 
 
 def active(ec2: Any) -> list[str]:
@@ -263,7 +270,7 @@ def _unwanted(part: Part) -> Line:
 def _seen(part: Part, found: Look | None = None) -> Line:
     found = found or part.look()
     if found.state == "not ours" and found.usable:
-        return Line(part.what, "there, not made by dcp: used as it is")
+        return Line(part.what, "there, not made by this set-up: used as it is")
     return Line(part.what, str(found), wrong=not found.usable)
 
 
@@ -272,12 +279,15 @@ def _left(part: Part) -> Line:
     return Line(part.what, "there, but not wanted" if there else "not wanted", wrong=there)
 
 
-def _removed(part: Part) -> Line:
+def _removed(part: Part, heir: str | None) -> Line:
     found = part.look()
     if found.state == "missing":
         return Line(part.what, "was not there")
     if found.state == "not ours":
-        return Line(part.what, "stays: not made by dcp")
+        return Line(part.what, "stays: not made by this set-up")
+    if heir and (isinstance(part, InstanceProfile) or (isinstance(part, Role) and part.shared)):
+        part.hand_over(heir)
+        return Line(part.what, f"stays: the set-up {heir} uses it")
     part.remove()
     return Line(part.what, "removed")
 

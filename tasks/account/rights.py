@@ -77,7 +77,14 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             }
         },
     ),
-    Statement(("iam:ListRoles",), ANY, "whether AWS has made its service-linked roles"),
+    Statement(
+        ("iam:ListRoles",), ANY, "whether AWS has made its service-linked roles; other set-ups"
+    ),
+    Statement(
+        ("iam:GetRole",),
+        ("arn:{partition}:iam::{account}:role/*-task-*",),
+        "other set-ups, which may use what is shared",
+    ),
     Statement(
         ("iam:CreateServiceLinkedRole",),
         ("arn:{partition}:iam::{account}:role/aws-service-role/*",),

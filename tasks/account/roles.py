@@ -119,6 +119,10 @@ class Role:
                 self.iam.delete_role_policy(RoleName=self.name, PolicyName=name)
         self.iam.delete_role(RoleName=self.name)
 
+    def hand_over(self, owner: str) -> None:
+        """Let it be another set-up's."""
+        self.iam.tag_role(RoleName=self.name, Tags=_tags(owner))
+
     def _role(self) -> Any:
         try:
             return self.iam.get_role(RoleName=self.name)["Role"]
@@ -143,7 +147,7 @@ class Role:
 
 @dataclass(frozen=True)
 class InstanceProfile:
-    """What hands a role to machines (IAM User Guide, "Use instance profiles").
+    """What hands a role to machines (IAM User Guide, "Use instance profiles"); it is shared.
 
     Attributes:
         iam: The client.
@@ -186,6 +190,10 @@ class InstanceProfile:
                 InstanceProfileName=self.name, RoleName=role["RoleName"]
             )
         self.iam.delete_instance_profile(InstanceProfileName=self.name)
+
+    def hand_over(self, owner: str) -> None:
+        """Let it be another set-up's."""
+        self.iam.tag_instance_profile(InstanceProfileName=self.name, Tags=_tags(owner))
 
     def _profile(self) -> Any:
         try:

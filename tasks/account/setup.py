@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 INSTANCE_ROLE = "ecsInstanceRole"  # of AWS's console and of DCP
 FLEET_ROLE = "aws-ec2-spot-fleet-tagging-role"  # of AWS's console and of DCP
 NAME = re.compile("[a-z][a-z0-9-]{0,15}")  # so that a role's name keeps within 64 characters
+TASK_ROLE = re.compile(r"(?P<name>.+)-task-(?P<region>[a-z]{2}-[a-z-]+-\d+)")
 PREFIX = "dcp"  # of the tags that remember what a set-up is for
 LONGEST_NOTE = 256  # characters of a tag's value (IAM User Guide, "Tagging IAM resources")
 FLAGS = ("safety_net", "execution_role", "flow_role")
@@ -270,6 +271,18 @@ def open_setup(
             )
         )
     return Setup(name, partition, account, region, wanted_of(**asked))
+
+
+def other_owners(aws: AccountAws, setup: Setup) -> list[str]:
+    """The other set-ups of the account, in any region: what is shared is theirs too."""
+    owners = []
+    for page in aws.iam.get_paginator("list_roles").paginate():
+        for role in page["Roles"]:
+            named = TASK_ROLE.fullmatch(role["RoleName"])
+            owner = f"{named['name']}-{named['region']}" if named else setup.owner
+            if owner != setup.owner and _tags_of_task_role(aws, role["RoleName"], owner):
+                owners.append(owner)
+    return owners
 
 
 def _tags_of_task_role(aws: AccountAws, role: str, owner: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from prefect_aws import AwsCredentials
 
 from blocks.errors import ConfigError, DcpError
 from tasks.account.account import check, create, destroy, settings
@@ -228,14 +229,19 @@ def test_what_is_not_wanted_any_more_goes(aws: AccountAws, setup: Setup) -> None
 
 
 def test_two_set_ups_of_an_account_do_not_touch_each_other(
-    aws: AccountAws, setup: Setup, bucket: str
+    aws: AccountAws, credentials: AwsCredentials, setup: Setup, bucket: str
 ) -> None:
-    other = open_setup(aws, "eu-west-1", "second", {"bucket": bucket})
+    there = AccountAws.connect(credentials, "eu-west-1")
+    other = open_setup(there, "eu-west-1", "second", {"bucket": bucket})
     create(aws, setup)
-    create(aws, other)
+    create(there, other)
     assert wrong(check(aws, setup)) == []
-    destroy(aws, other)
-    assert wrong(check(aws, setup)) == []
+    # The first made what both use; the second has it from then on.
+    assert wrong(destroy(aws, setup)) == []
+    assert wrong(check(there, other)) == []
+    assert INSTANCE_ROLE in everything(aws)["roles"]
+    assert wrong(destroy(there, other)) == []
+    assert everything(aws)["roles"] == []
 
 
 def test_nothing_is_removed_while_machines_run(aws: AccountAws, setup: Setup) -> None:

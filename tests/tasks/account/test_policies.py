@@ -39,7 +39,6 @@ NET_BESIDES = {"s3:ListBucket", "logs:CreateLogStream", "logs:PutLogEvents"}
 # group deletes ("dependent actions", Service Authorization Reference).
 ADMINISTRATOR_BESIDES = {
     "iam:PassRole",
-    "iam:TagInstanceProfile",
     "iam:TagPolicy",
     "lambda:TagResource",
     "logs:TagResource",
