@@ -7,11 +7,8 @@ memory than one of ten.
 import json
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 from blocks.errors import InputError, Problem, Refusal
 from blocks.groups import Pairs, check_value
@@ -19,6 +16,7 @@ from blocks.job_sets import FromCsv
 from blocks.problems import nearest
 from tasks.csv_columns import Column, Kind, Kinds, kind_of, reading
 from tasks.load_data import LoadData
+from tasks.scratch import scratch_database
 
 _TOLD = 20
 """Values that can be in no group, told one by one."""
@@ -41,7 +39,7 @@ def groups_of(csv: LoadData, chosen: FromCsv) -> Iterator[tuple[Pairs, int]]:
             a filter leaves nothing.
     """
     columns = _columns(csv, chosen)
-    with _database() as database:
+    with scratch_database("groups") as database:
         kinds = _fill(database, csv, columns)
         where = _filtered(database, csv, chosen, columns, kinds)
         yield from _grouped(database, csv, chosen, where)
@@ -57,19 +55,6 @@ def _columns(csv: LoadData, chosen: FromCsv) -> list[Column]:
     if problems:
         raise InputError(*problems)
     return found
-
-
-@contextmanager
-def _database() -> Iterator[sqlite3.Connection]:
-    with (
-        tempfile.TemporaryDirectory(prefix="dcp-groups-") as folder,
-        closing(sqlite3.connect(Path(folder) / "groups.sqlite", isolation_level=None)) as database,
-    ):
-        # Nothing in the file need outlive this process.
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("PRAGMA temp_store = FILE")
-        yield database
 
 
 def _fill(database: sqlite3.Connection, csv: LoadData, columns: Sequence[Column]) -> list[Kind]:

@@ -250,10 +250,15 @@ def note_submitted(run: Run, jobs: int) -> None:
 
 def job_lines(run: Run) -> Iterator[str]:
     """The job messages of the run, in their order, however many there are."""
+    return lines(run, "jobs.jsonl")
+
+
+def lines(run: Run, name: str) -> Iterator[str]:
+    """The lines of a part of the run's record, without empty ones, however many there are."""
     rest = b""
-    for block in _blocks(run, run.key("jobs.jsonl")):
-        *lines, rest = (rest + block).split(b"\n")
-        yield from (line.decode() for line in lines if line)
+    for block in _blocks(run, run.key(name)):
+        *whole, rest = (rest + block).split(b"\n")
+        yield from (line.decode() for line in whole if line)
     if rest:
         yield rest.decode()
 

@@ -33,6 +33,7 @@ from tasks.report_page import markdown
 from tasks.report_table import (
     COLUMNS,
     PARALLEL,
+    TABLE,
     JobRow,
     job_rows,
     lost_result,
@@ -45,7 +46,6 @@ from tasks.telling import artifact_key, prefect_may_be_away
 
 logger = logging.getLogger("prefect.dcp")
 
-TABLE = "report.csv"
 MOST_PROBLEMS = 10_000  # in report.json; report.csv has all
 
 

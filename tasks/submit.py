@@ -21,6 +21,7 @@ from tasks import record
 from tasks.aws import aws_task
 from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
+from tasks.order import longest_first
 from tasks.parallel import AHEAD, in_order
 from tasks.results import job_ids
 from tasks.run import Run
@@ -43,7 +44,7 @@ class Plan:
     Attributes:
         file: Where it lies on this computer.
         jobs: Number of jobs.
-        digest: By which the same jobs are known again.
+        digest: By which the same jobs are known again, in whatever order they are sent.
     """
 
     file: Path
@@ -53,6 +54,8 @@ class Plan:
 
 def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
     """Write the jobs into the run's record, unless they are there; returns their number.
+
+    The longest come first, as far as earlier runs tell.
 
     The messages go through a temporary file, so that they need no memory. They are taken once, and
     only the upload is repeated when S3 is out of reach.
@@ -107,9 +110,10 @@ def _keep(run: Run, plan: Plan) -> int:
                 )
             )
         return found.jobs
+    file = longest_first(run, plan.file)
     with TransferManager(run.aws.s3, UPLOAD) as transfers:
         where = (run.config.aws_bucket, run.key("jobs.jsonl"))
-        transfers.upload(str(plan.file), *where, {"ContentType": "application/jsonl"}).result()
+        transfers.upload(str(file), *where, {"ContentType": "application/jsonl"}).result()
     # Only a plan that is there as a whole is one.
     record.update(run, jobs=plan.jobs, plan=plan.digest)
     return plan.jobs
