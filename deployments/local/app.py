@@ -17,6 +17,7 @@ from deployments.local import (
     iam_actions,
     idle_alarms,
     image_actions,
+    log_exports,
     machines,
     price_list,
     queues,
@@ -53,6 +54,7 @@ class Application:
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace(cloud)
+        log_exports.replace(cloud.settings.export_seconds)
         self._numbers = itertools.count()
         self._tokens = Answers()
         machines.replace()

@@ -180,6 +180,8 @@ def start_emulator(
     shutdown_seconds: float = 5.0,
     retry_seconds: float = 2.0,
     terminated_seconds: float = 3600.0,
+    export_seconds: float = 0.0,
+    deleted_seconds: float = 0.0,
     speed: float = 1.0,
     access_key: str = "",
     chaos: Chaos | None = None,
@@ -201,6 +203,8 @@ def start_emulator(
         shutdown_seconds: What containers get to stop at the end, in seconds.
         retry_seconds: How long a fleet leaves a pool that gave it no machine, in seconds.
         terminated_seconds: How long a terminated instance is still described, in seconds.
+        export_seconds: How long an export of logs takes, in seconds.
+        deleted_seconds: How long the name of a deleted queue cannot be used again, in seconds.
         speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
             delays of replaced machines.
         access_key: Refuse every other access key id; empty: accept any.
@@ -220,6 +224,7 @@ def start_emulator(
     command += ["--notice-seconds", str(notice_seconds), "--metric-seconds", str(metric_seconds)]
     command += [f"--retry-seconds={retry_seconds}"]
     command += [f"--terminated-seconds={terminated_seconds}", f"--speed={speed}"]
+    command += [f"--export-seconds={export_seconds}", f"--deleted-seconds={deleted_seconds}"]
     command += [f"--chaos={(chaos or Chaos()).model_dump_json()}"]
     command += ["--shutdown-seconds", str(shutdown_seconds), f"--access-key={access_key}"]
     log_file = root / LOG_NAME

@@ -1,5 +1,6 @@
 """Folders of this computer as buckets: in before a run, out after it."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import NotFound, Problem
+from deployments.local.settings import ACCOUNT_ID
+from tasks.account.buckets import EXPORTS
+from tasks.account.statements import document
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -59,7 +63,7 @@ def _key(path: Path) -> str:
 
 
 def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
-    """Make a bucket where it is missing."""
+    """Make a bucket where it is missing, with the policy that lets logs be exported to it."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError:
@@ -69,6 +73,12 @@ def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
         else:
             place: Any = {"LocationConstraint": region}
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(_export_policy(bucket, region)))
+
+
+def _export_policy(bucket: str, region: str) -> dict[str, Any]:
+    places = {"partition": "aws", "region": region, "account": ACCOUNT_ID, "bucket": bucket}
+    return document(EXPORTS, {name: (one,) for name, one in (places | {"label": "Local"}).items()})
 
 
 def fill_bucket(s3: "S3Client", bucket: str, folder: Path) -> int:

@@ -53,6 +53,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
     parser.add_argument("--shutdown-seconds", type=float, default=Settings.shutdown_seconds)
     parser.add_argument("--retry-seconds", type=float, default=Settings.retry_seconds)
     parser.add_argument("--terminated-seconds", type=float, default=Settings.terminated_seconds)
+    parser.add_argument("--export-seconds", type=float, default=Settings.export_seconds)
+    parser.add_argument("--deleted-seconds", type=float, default=Settings.deleted_seconds)
     parser.add_argument("--speed", type=float, default=Settings.speed)
     parser.add_argument(
         "--chaos", type=Chaos.model_validate_json, default=Chaos(), help="switches, as JSON"

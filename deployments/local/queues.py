@@ -213,8 +213,34 @@ def purge_queue(self: Any, queue_name: str) -> None:
         queue.store.clear()
 
 
+def keep_names(seconds: float) -> None:
+    """Let nobody use the name of a deleted queue again for so many seconds.
+
+    Source: CreateQueue in the Amazon SQS API Reference, `QueueDeletedRecently`.
+    """
+    create, delete = sqs.SQSBackend.create_queue, sqs.SQSBackend.delete_queue
+    free_at: dict[tuple[str, str], float] = {}
+
+    def create_queue(self: Any, name: str, *arguments: Any, **attributes: Any) -> Any:
+        if time.monotonic() < free_at.get((self.region_name, name), 0.0):
+            raise SQSException(
+                "AWS.SimpleQueueService.QueueDeletedRecently",
+                "You must wait 60 seconds after deleting a queue before you can create another "
+                "with the same name.",
+            )
+        return create(self, name, *arguments, **attributes)
+
+    def delete_queue(self: Any, queue_name: str) -> None:
+        delete(self, queue_name)
+        free_at[(self.region_name, queue_name)] = time.monotonic() + seconds
+
+    for method in (create_queue, delete_queue):
+        setattr(sqs.SQSBackend, method.__name__, method)
+
+
 def replace(cloud: Cloud) -> None:
     """Let moto's SQS make and serve kept queues."""
+    keep_names(cloud.settings.deleted_seconds)
     KeptQueue.cloud = cloud
     setattr(sqs, "Queue", KeptQueue)  # noqa: B010 - a plain assignment to a class is no type
     for method in (

@@ -28,6 +28,9 @@ class Settings:
             seconds ("at least 13 minutes" on AWS, as a fleet's history tells).
         terminated_seconds: How long a terminated instance is still described, in seconds (about an
             hour on AWS: "Terminate Amazon EC2 instances" in the EC2 User Guide).
+        export_seconds: How long an export of logs takes, in seconds; there is one at a time.
+        deleted_seconds: How long the name of a deleted queue cannot be used again, in seconds (60
+            on AWS: CreateQueue in the Amazon SQS API Reference).
         speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
             delays of replaced machines, rates of schedules.
         chaos: What goes wrong at first; it can be changed at the control address.
@@ -45,6 +48,8 @@ class Settings:
     shutdown_seconds: float = 5.0
     retry_seconds: float = 2.0
     terminated_seconds: float = 3600.0
+    export_seconds: float = 0.0
+    deleted_seconds: float = 0.0
     speed: float = 1.0
     chaos: Chaos = field(default_factory=Chaos)
     access_key: str = ""

@@ -221,31 +221,6 @@ def test_no_message_is_lost_or_in_two_places(done: list[tuple[str, Any]]) -> Non
     assert len(store.visible) == added - deleted
 
 
-def test_log_export_writes_objects(app: App) -> None:
-    bucket = f"{app.name.lower()}-logs"
-    app.s3.create_bucket(Bucket=bucket)
-    app.logs.create_log_group(logGroupName=app.name)
-    app.logs.create_log_stream(logGroupName=app.name, logStreamName="one")
-    event = {"timestamp": 1_700_000_000_000, "message": "hello"}
-    app.logs.put_log_events(logGroupName=app.name, logStreamName="one", logEvents=[event])
-    task = app.logs.create_export_task(
-        logGroupName=app.name,
-        fromTime=0,
-        to=4_000_000_000_000,
-        destination=bucket,
-        destinationPrefix="exported",
-    )["taskId"]
-    wait_for(
-        lambda: (
-            app.logs.describe_export_tasks(taskId=task)["exportTasks"][0]["status"]["code"]
-            == "COMPLETED"
-        ),
-        "export done",
-    )
-    keys = [one["Key"] for one in app.s3.list_objects_v2(Bucket=bucket)["Contents"]]
-    assert any(key.startswith("exported/") and key.endswith("000000.gz") for key in keys)
-
-
 def test_counts_are_metrics_that_alarms_can_look_at(app: App) -> None:
     app.cluster()
     app.sqs.send_message(QueueUrl=queue(app), MessageBody="a")

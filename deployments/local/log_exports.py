@@ -1,0 +1,85 @@
+"""Exports of logs as CloudWatch Logs does them: one at a time, and only into a bucket that lets it.
+
+Sources: CreateExportTask in the Amazon CloudWatch Logs API Reference; "Export log data to Amazon
+S3" in the Amazon CloudWatch Logs User Guide.
+"""
+
+import json
+import time
+from typing import Any
+
+from moto.logs.exceptions import InvalidParameterException
+from moto.logs.models import LogsBackend
+from moto.s3.models import s3_backends
+
+from deployments.local.policies import Document, allows, listed
+from deployments.local.refused import Refused
+from deployments.local.settings import ACCOUNT_ID
+
+create = LogsBackend.create_export_task
+describe = LogsBackend.describe_export_tasks
+
+
+def replace(export_seconds: float) -> None:
+    """Let moto's exports take so many seconds, and ask the bucket's policy."""
+    ends: dict[str, float] = {}
+
+    def settle(backend: Any) -> None:
+        for task_id, task in backend.export_tasks.items():
+            running = time.monotonic() < ends.get(task_id, 0.0)
+            task.status["code"] = "RUNNING" if running else "COMPLETED"
+
+    def create_export_task(self: Any, **given: Any) -> str:
+        settle(self)
+        if any(one.status["code"] == "RUNNING" for one in self.export_tasks.values()):
+            raise Refused("LimitExceededException", "Resource limit exceeded.")
+        _check_bucket(self.region_name, given)
+        task_id: str = create(self, **given)
+        ends[task_id] = time.monotonic() + export_seconds
+        return task_id
+
+    def describe_export_tasks(self: Any, task_id: str) -> Any:
+        settle(self)
+        return describe(self, task_id)
+
+    # Plain assignments to a class are no type.
+    setattr(LogsBackend, "create_export_task", create_export_task)  # noqa: B010
+    setattr(LogsBackend, "describe_export_tasks", describe_export_tasks)  # noqa: B010
+
+
+def _check_bucket(region: str, given: dict[str, Any]) -> None:
+    name = given["destination"]
+    bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(name)
+    if bucket is None:
+        return  # moto refuses it
+    policy = json.loads(bucket.policy) if bucket.policy else {}
+    group = f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{given['logGroupName']}"
+    for action, resource in (
+        ("s3:GetBucketAcl", f"arn:aws:s3:::{name}"),
+        ("s3:PutObject", f"arn:aws:s3:::{name}/{given['destinationPrefix']}/a"),
+    ):
+        if not lets_export(policy, region, group, action, resource):
+            call = action.partition(":")[2]
+            raise InvalidParameterException(
+                f"{call} call on the given bucket failed. Please check if CloudWatch Logs has been "
+                "granted permission to perform this operation."
+            )
+
+
+def lets_export(policy: Document, region: str, group: str, action: str, resource: str) -> bool:
+    """Whether a bucket's policy lets CloudWatch Logs do what an export of a log group needs."""
+    exporter = f"logs.{region}.amazonaws.com"
+    mine = [one for one in listed(policy.get("Statement", [])) if _is_for(one, exporter)]
+    context = {
+        "aws:SourceAccount": ACCOUNT_ID,
+        "aws:SourceArn": f"{group}:*",
+        "s3:x-amz-acl": "bucket-owner-full-control",
+    }
+    return allows([{"Statement": mine}], action, resource, context)
+
+
+def _is_for(statement: Document, service: str) -> bool:
+    principal = statement.get("Principal", {})
+    if principal == "*":
+        return True
+    return {service, "*"} & set(listed(principal.get("Service", []))) != set()
