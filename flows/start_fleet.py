@@ -10,7 +10,7 @@ from blocks.errors import InputError, Problem
 from blocks.reading import load_fleet
 from flows.logger import log
 from tasks import record
-from tasks.limits import containers_needed, limits_of, machines_needed
+from tasks.limits import containers_needed, limits_of, machines_needed, useful_machines
 from tasks.opening import open_existing
 from tasks.remedies import how_to_continue
 from tasks.results import account
@@ -70,8 +70,10 @@ def start_fleet(
                 remedy=how_to_continue(run),
             )
         )
-    containers = containers_needed(len(account(run).open), limits)
-    machines = machines_needed(containers, limits)
+    jobs = len(account(run).open)
+    useful = useful_machines(jobs, limits.seconds_per_job, limits)
+    machines = min(machines_needed(containers_needed(jobs, limits), limits), useful)
+    containers = min(containers_needed(jobs, limits), machines * limits.tasks_per_machine)
     if not machines:
         log("every job has its result; no machine is started")
         return ""

@@ -5,6 +5,7 @@ record, so that a loop, a schedule or a person may run the ticks, from any machi
 """
 
 import json
+import logging
 from collections.abc import Set
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,9 +13,9 @@ from datetime import UTC, datetime
 from botocore.exceptions import ClientError
 
 from tasks import machine_time, memory, record
-from tasks.aws import error_code
+from tasks.aws import error_code, is_transient
 from tasks.containers import image_digest, set_desired_count
-from tasks.diagnosis import findings
+from tasks.diagnosis import Diagnosis, findings
 from tasks.events import emit
 from tasks.fleet import Fleet
 from tasks.limits import limits_of
@@ -28,6 +29,8 @@ from tasks.run import Run
 from tasks.spending import spent
 from tasks.start import find_fleets
 from tasks.symptoms import symptoms
+
+logger = logging.getLogger("prefect.dcp")
 
 
 def act(run: Run, fleets: list[Fleet], decision: Decision) -> None:
@@ -56,6 +59,20 @@ def _resize(fleet: Fleet, machines: int) -> None:
             raise
 
 
+def diagnose(
+    run: Run, fleets: list[Fleet], kept: record.RunRecord, worked: bool
+) -> tuple[Diagnosis, ...]:
+    """What is wrong, as far as AWS lets it be known: a run goes on without."""
+    since, subnets = kept.fleet_at or kept.started_at, len(kept.fleet.get("subnets", ()))
+    try:
+        return findings(symptoms(run, fleets, since, subnets, worked))
+    except ClientError as error:
+        if is_transient(error):
+            raise
+        logger.warning("What keeps the machines could not be asked: %s", error)
+        return ()
+
+
 def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     """Look at the run once and do what there is to do.
 
@@ -73,13 +90,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     before = memory.recall(run)
     seen = observe(run, fleets, followed, limits, before)
     if seen.running < seen.desired or not seen.machines:
-        since = kept.fleet_at or kept.started_at
-        subnets = len(kept.fleet.get("subnets", ()))
-        worked = seen.account.ended > 0
-        told = symptoms(run, fleets, since, subnets, worked)
-        seen = replace(seen, findings=findings(told))
-    if seen.running and not kept.image_digest:
-        record.update(run, image_digest=image_digest(run))
+        seen = replace(seen, findings=diagnose(run, fleets, kept, seen.account.ended > 0))
     known = remember(seen, before, limits)
     decision = decide(seen, limits, known)
     if decision.finish:
@@ -89,6 +100,8 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     act(run, fleets, decision)
     # After what saves money: a note that cannot be written must not keep machines. What was spent
     # counts at the next look.
+    if seen.running and not kept.image_digest:
+        record.update(run, image_digest=image_digest(run))
     for one in news(seen, limits, known, decision):
         emit(run, one.event, one.text, **one.payload)
         known = replace(known, told=known.told | {one.event})

@@ -80,6 +80,7 @@ def observe(
         at=at,
         queue=queue,
         account=found,
+        fleets=len(fleets),
         target=sum(fleet.target() for fleet in fleets),
         machines={machine: joined.get(machine, 0) for machine in machines},
         joined=frozenset(joined) & frozenset(machines),

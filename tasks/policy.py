@@ -21,6 +21,7 @@ LOST_LOOKS = 10  # and so many, over so long a time, before jobs without a resul
 LOST_AFTER = timedelta(minutes=5)  # the counts may lag by a minute (SQS, GetQueueAttributes)
 IDLE_LIMIT = timedelta(minutes=30)  # jobs wait, machines are there, and no container runs
 USELESS_LIMIT = timedelta(minutes=12)  # a machine without a container, while some wait for one
+ALONE_LIMIT = timedelta(minutes=5)  # a fleet that was just requested may not be listed yet
 CHEAPEST_AFTER = timedelta(minutes=15)  # as in DCP's cheapest mode
 TAIL_SECONDS = 15.0  # between looks once no job waits: machines come free, and each minute costs
 STALL_LEAST = timedelta(hours=1)
@@ -39,7 +40,8 @@ class Observation:
         at: When.
         queue: The job queue's counts; None when there is no queue.
         account: Where every job is.
-        target: Machines asked for, by all fleets of the app.
+        fleets: Fleets of the app that have not ended.
+        target: Machines asked for, by all of them.
         machines: Containers on each machine of the fleet; 0 where it has not joined the cluster.
         joined: The machines that have joined the cluster.
         desired: Containers that the service is to keep.
@@ -54,6 +56,7 @@ class Observation:
     at: datetime
     queue: QueueCounts | None
     account: Account
+    fleets: int = 1
     target: int = 0
     machines: Mapping[str, int] = field(default_factory=dict)
     joined: frozenset[str] = frozenset()
@@ -101,6 +104,7 @@ class Memory:
         empty_looks: How often in a row the queue was empty while jobs had no result.
         empty_since: Since when that is so.
         idle_since: Since when jobs wait and machines are there, but no container runs.
+        alone_since: Since when there is no fleet.
         machines_since: When the first machine was seen.
         useless: Since when a machine has no container, while containers wait for a machine.
         first_ended: Jobs that had ended at the first look.
@@ -121,6 +125,7 @@ class Memory:
     empty_looks: int = 0
     empty_since: datetime | None = None
     idle_since: datetime | None = None
+    alone_since: datetime | None = None
     machines_since: datetime | None = None
     useless: Mapping[str, datetime] = field(default_factory=dict)
     first_ended: int = 0
@@ -179,6 +184,7 @@ def remember(seen: Observation, memory: Memory, limits: Limits) -> Memory:
         empty_looks=memory.empty_looks + 1 if empty else 0,
         empty_since=(memory.empty_since or seen.at) if empty else None,
         idle_since=(memory.idle_since or seen.at) if idle else None,
+        alone_since=None if seen.fleets else memory.alone_since or seen.at,
         machines_since=memory.machines_since or (seen.at if seen.machines else None),
         useless={
             machine: memory.useless.get(machine, seen.at)
@@ -265,6 +271,8 @@ def _stop(seen: Observation, limits: Limits, memory: Memory) -> str:
             f"jobs wait on machines, and no container ran for {_minutes(IDLE_LIMIT)} minutes; "
             f"ECS says: {seen.says or 'nothing'}"
         )
+    if memory.alone_since is not None and seen.at - memory.alone_since >= ALONE_LIMIT:
+        return "jobs wait, and the run has no fleet: it was never requested, or has been ended"
     if seen.alike and 0 < limits.alike_failures <= seen.account.ended:
         return f"all of the first {seen.account.ended} jobs that ended failed alike: {seen.alike}"
     if stalled(seen, limits, memory):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tasks.diagnosis import Diagnosis
 from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed
 from tasks.policy import (
+    ALONE_LIMIT,
     CHEAPEST_AFTER,
     EMPTY_LOOKS,
     IDLE_LIMIT,
@@ -257,6 +258,14 @@ def test_jobs_that_wait_without_any_container_stop_the_run_with_what_ecs_says() 
 def test_a_lack_of_capacity_is_waited_for() -> None:
     waits = look(running=0, machines={}, joined=frozenset())
     assert not decide(later(waits, 3 * IDLE_LIMIT), SIZE, after(waits)).done
+
+
+def test_a_run_whose_fleet_is_gone_does_not_wait_for_ever() -> None:
+    alone = look(fleets=0, target=0, machines={}, joined=frozenset(), running=0)
+    assert not decided(alone, SIZE, Memory()).done
+    still = later(alone, ALONE_LIMIT)
+    assert "no fleet" in decide(still, SIZE, after(alone, still)).stop
+    assert after(alone, look()).alone_since is None
 
 
 def test_what_can_never_run_stops_the_run() -> None:
