@@ -1,0 +1,207 @@
+"""How many calls to AWS an hour of watching takes, and how long a look, by number of jobs.
+
+    .venv/bin/python benchmarks/monitor.py [--json FILE]
+
+An hour of looks, one a minute, at a run that is half done, against the emulator; only the listing
+of results is answered here, page by page as S3 does, since a million objects would be more than the
+emulator's memory. The clock is the benchmark's own. Containers are idle processes.
+
+--json FILE writes `calls_an_hour_JOBS` and `look_seconds_JOBS`.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import parse_qs, urlsplit
+
+from botocore.awsrequest import AWSResponse
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "support")]  # run as a file
+
+from recorded_run import config_at, new_run  # noqa: E402
+
+from blocks import FleetTemplate, RunConfig  # noqa: E402
+from deployments.local.aws import start_emulator  # noqa: E402
+from tasks.containers import (  # noqa: E402
+    ensure_cluster,
+    ensure_service,
+    ensure_task_definition,
+    find_service,
+)
+from tasks.job_ids import JobIds  # noqa: E402
+from tasks.limits import limits_of  # noqa: E402
+from tasks.logs import ensure_log_groups  # noqa: E402
+from tasks.monitor import tick  # noqa: E402
+from tasks.observe import Followed  # noqa: E402
+from tasks.queues import ensure_queues  # noqa: E402
+from tasks.run import Run  # noqa: E402
+from tasks.start import request_fleet, start_containers  # noqa: E402
+
+LOOKS = 60
+START_WITHIN = 60.0  # seconds
+PAGE = 1000
+IDLE = ("-c", "import time; time.sleep(1e6)")
+# By number of jobs, the machines of the run.
+SIZES = {10: 3, 10_000: 12, 1_000_000: 24}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a run that is half done, as S3 lists them.
+
+    Attributes:
+        ids: Ids of all jobs, sorted.
+        done: Those that have succeeded.
+    """
+
+    ids: tuple[str, ...]
+    done: tuple[str, ...]
+
+    @classmethod
+    def of(cls, jobs: int) -> "Results":
+        """The results of so many jobs."""
+        texts = (str(number).encode() for number in range(jobs))
+        ids = [md5(text, usedforsecurity=False).hexdigest() for text in texts]
+        return cls(tuple(sorted(ids)), tuple(sorted(ids[: jobs // 2])))
+
+    def page(self, prefix: str, digit: str, after: str) -> bytes:
+        """A page of the listing, in XML (Amazon S3 API Reference, ListObjectsV2)."""
+        end = bisect_left(self.done, digit + "g") if "succeeded" in prefix else 0
+        place = int(after or bisect_left(self.done, digit))
+        names = self.done[place : min(place + PAGE, end)]
+        more = place + PAGE < end
+        found = "".join(
+            f"<CommonPrefixes><Prefix>{prefix}{one}.</Prefix></CommonPrefixes>" for one in names
+        )
+        token = f"<NextContinuationToken>{place + PAGE}</NextContinuationToken>" if more else ""
+        return (
+            '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{found}</ListBucketResult>"
+        ).encode()
+
+
+class _Body:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+@contextmanager
+def counted(run: Run, results: Results) -> Iterator[Counter[str]]:
+    """Count the calls, and answer the listing of results."""
+    calls: Counter[str] = Counter()
+
+    def count(model: Any, **_: Any) -> None:
+        calls[f"{model.service_model.service_name}:{model.name}"] += 1
+
+    def listing(request: Any, **_: Any) -> AWSResponse | None:
+        asked = {key: one[0] for key, one in parse_qs(urlsplit(request.url).query).items()}
+        head, mark, digit = asked.get("prefix", "").partition("/results/")
+        if not mark or asked.get("list-type") != "2":
+            return None
+        status, _, digit = digit.partition("/")
+        prefix = f"{head}/results/{status}/"
+        content = results.page(prefix, digit, asked.get("continuation-token", ""))
+        return AWSResponse(request.url, 200, {}, _Body(content))
+
+    aws = run.aws
+    clients = (aws.sqs, aws.ecs, aws.ec2, aws.s3, aws.cloudwatch, aws.pricing)
+    for client in clients:
+        client.meta.events.register("before-call", count)
+    aws.s3.meta.events.register("before-send.s3", listing)
+    yield calls
+
+
+def started(config: RunConfig, machines: int) -> Run:
+    """A run with its machines and containers."""
+    run = new_run(config)
+    ensure_cluster.fn(run)  # type: ignore[attr-defined] # tasks, called as functions
+    ensure_queues.fn(run)  # type: ignore[attr-defined]
+    ensure_log_groups.fn(run)  # type: ignore[attr-defined]
+    arn = ensure_task_definition.fn(run, {})  # type: ignore[attr-defined]
+    ensure_service.fn(run, arn)  # type: ignore[attr-defined]
+    start_containers.fn(run, machines)  # type: ignore[attr-defined]
+    request_fleet.fn(run, FleetTemplate(), machines)  # type: ignore[attr-defined]
+    give_up = time.monotonic() + START_WITHIN
+    while (service := find_service(run)) is None or service["runningCount"] < machines:
+        if time.monotonic() > give_up:
+            sys.exit(f"the containers did not start: {service and service['events'][:3]}")
+        time.sleep(0.5)
+    return run
+
+
+def measure(endpoint_url: str, jobs: int, machines: int) -> tuple[Counter[str], float]:
+    """The calls of an hour, and the mean time of a look, in seconds."""
+    config = config_at(
+        endpoint_url,
+        f"Watched{jobs}",
+        cluster_machines=machines,
+        docker_cores=1,
+        memory=15_000,
+        create_dashboard=True,
+    )
+    run = started(config, machines)
+    url = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
+    for number in range(min(jobs - jobs // 2, 50)):
+        run.aws.sqs.send_message(QueueUrl=url, MessageBody=str(number))
+    results = Results.of(jobs)
+    followed = Followed(JobIds(results.ids))
+    clock = [datetime.now(UTC)]
+    assert limits_of(run, clock[0]).look_seconds == 60
+    with counted(run, results) as calls, patch("tasks.observe.datetime") as now:
+        now.now.side_effect = lambda _: clock[0]
+        began = time.monotonic()
+        for _ in range(LOOKS):
+            tick(run, followed)
+            clock[0] += timedelta(seconds=60)
+        return calls, (time.monotonic() - began) / LOOKS
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description="Calls to AWS in an hour of watching.")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    given = parser.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        emulated = start_emulator(
+            Path(folder), Path(sys.executable), container_command=IDLE, boot_seconds=0.1
+        )
+        with emulated as emulator:
+            for jobs, machines in SIZES.items():
+                found[jobs] = measure(emulator.endpoint_url, jobs, machines)
+                print(f"{jobs:,} jobs: {found[jobs][1]:.2f} s a look", file=sys.stderr)
+    made = Table(title="Calls in an hour", box=box.MARKDOWN, title_justify="left")
+    for name in ("call", *(f"{jobs:,} jobs" for jobs in found)):
+        made.add_column(name, justify="left" if name == "call" else "right")
+    for name in sorted(set().union(*(calls for calls, _ in found.values()))):
+        made.add_row(name, *(str(calls[name]) for calls, _ in found.values()))
+    made.add_row("all", *(str(sum(calls.values())) for calls, _ in found.values()))
+    made.add_row("a look, s", *(f"{seconds:.2f}" for _, seconds in found.values()))
+    Console(width=120).print(made)
+    if given.json:
+        told = {f"calls_an_hour_{jobs}": sum(calls.values()) for jobs, (calls, _) in found.items()}
+        told |= {f"look_seconds_{jobs}": round(one, 3) for jobs, (_, one) in found.items()}
+        given.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
