@@ -1,0 +1,149 @@
+"""With nothing but the rights that `dcp account create` gives: what may be done, and what not."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from prefect_aws import AwsCredentials
+from recorded_run import config_at, new_run
+
+from blocks import FleetTemplate
+from deployments.local.aws import Emulator, start_emulator
+from tasks import start
+from tasks.account.account import check, create, destroy
+from tasks.account.safety_net import Clients, tend
+from tasks.account.setup import AccountAws, Setup, open_setup
+from tasks.aws import Aws
+from tasks.cleanup import clean_up
+from tasks.containers import (
+    ensure_cluster,
+    ensure_service,
+    ensure_task_definition,
+    set_desired_count,
+    worker_environment,
+)
+from tasks.logs import ensure_log_groups
+from tasks.machines import live_machines
+from tasks.queues import ensure_queues
+from tasks.run import Run
+
+APP = "Enforced"
+REGION = "us-east-1"
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An account in which roles may do what their policies say, and no more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+        root = tmp_path_factory.mktemp("aws")
+        with start_emulator(root, Path(sys.executable), boot_seconds=0.2) as running:
+            running.set_account(enforce=True)
+            yield running
+
+
+@pytest.fixture(scope="module")
+def run(emulator: Emulator) -> Run:
+    return new_run(config_at(emulator.endpoint_url, APP))
+
+
+@pytest.fixture(scope="module")
+def made(run: Run) -> Iterator[tuple[AccountAws, Setup]]:
+    """The account, set up for the run's bucket."""
+    aws = AccountAws.connect(run.config.credentials, REGION)
+    setup = open_setup(aws, REGION, given={"bucket": run.config.aws_bucket, "flow_role": True})
+    assert [str(line) for line in create(aws, setup) if line.wrong] == []
+    assert [str(line) for line in check(aws, setup) if line.wrong] == []
+    yield aws, setup
+    assert [str(line) for line in destroy(aws, setup, force=True) if line.wrong] == []
+
+
+def as_role(run: Run, aws: AccountAws, arn: str) -> Aws:
+    """The clients of whoever has a role."""
+    keys = aws.sts.assume_role(RoleArn=arn, RoleSessionName="tests")["Credentials"]
+    credentials = AwsCredentials(
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+        aws_client_parameters={"endpoint_url": run.aws.s3.meta.endpoint_url},
+    )
+    return Aws.connect(credentials, REGION)
+
+
+@pytest.fixture(scope="module")
+def with_flows_role(run: Run, made: tuple[AccountAws, Setup]) -> Run:
+    aws, setup = made
+    return replace(run, aws=as_role(run, aws, setup.role_arn(setup.flow_role)))
+
+
+@pytest.fixture(scope="module")
+def net(run: Run, made: tuple[AccountAws, Setup]) -> Clients:
+    aws, setup = made
+    own = as_role(run, aws, setup.role_arn(setup.net))
+    return Clients(own.ec2, own.ecs, own.sqs, own.s3, own.cloudwatch)
+
+
+def begin(run: Run) -> None:
+    """Set-up and fleet, as their flows do it."""
+    steps: Any = (ensure_cluster, ensure_log_groups)
+    for step in steps:
+        step.fn(run)
+    queues: Any = ensure_queues
+    urls = queues.fn(run)
+    definition: Any = ensure_task_definition
+    service: Any = ensure_service
+    environment = worker_environment(run, urls.jobs, urls.dead_letters)
+    service.fn(run, definition.fn(run, environment))
+    request: Any = start.request_fleet
+    request.fn(run, FleetTemplate(), 1)
+    assert set_desired_count(run, 1)
+
+
+def test_whoever_runs_the_flows_starts_and_ends_a_run(with_flows_role: Run) -> None:
+    begin(with_flows_role)
+    done = clean_up(with_flows_role, abandon=True)
+    assert done.failures == done.warnings == ()
+
+
+def test_the_safety_net_ends_a_run(with_flows_role: Run, net: Clients) -> None:
+    begin(with_flows_role)
+    for number in range(3):
+        at = datetime.now(UTC) + timedelta(minutes=15 * number)
+        assert tend(net, with_flows_role.config.aws_bucket, at)[1] == []
+    assert start.find_fleets(with_flows_role) == []
+    clean_up(with_flows_role, abandon=True)
+
+
+def test_neither_ends_a_machine_without_the_tag(
+    run: Run, with_flows_role: Run, net: Clients
+) -> None:
+    made: Any = run.aws.ec2.run_instances(
+        ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1, InstanceType="m5.large"
+    )
+    machine = made["Instances"][0]["InstanceId"]
+    for ec2 in (with_flows_role.aws.ec2, net.ec2):
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            ec2.terminate_instances(InstanceIds=[machine])
+    assert live_machines(run.aws.ec2, APP) == []
+    run.aws.ec2.terminate_instances(InstanceIds=[machine])
+
+
+def test_the_worker_reads_and_writes_its_buckets_and_no_other(
+    run: Run, made: tuple[AccountAws, Setup]
+) -> None:
+    aws, setup = made
+    worker = as_role(run, aws, setup.role_arn(setup.task_role))
+    bucket = run.config.aws_bucket
+    worker.s3.put_object(Bucket=bucket, Key="out/a.csv", Body=b"a", ACL="bucket-owner-full-control")
+    assert worker.s3.get_object(Bucket=bucket, Key="out/a.csv")["Body"].read() == b"a"
+    run.aws.s3.create_bucket(Bucket="somebody-elses")
+    run.aws.s3.put_object(Bucket="somebody-elses", Key="a", Body=b"a")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        worker.s3.get_object(Bucket="somebody-elses", Key="a")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        worker.iam.list_roles()
