@@ -85,7 +85,7 @@ def seen(
     waiting = Retrying(
         retry=retry_if_result(lambda found: found is None),
         wait=wait_fixed(0.2),
-        stop=stop_after_delay(20),
+        stop=stop_after_delay(60),
     )
     found = waiting(look)
     assert found is not None
@@ -99,7 +99,7 @@ def told(found: Symptoms, code: str) -> Diagnosis | None:
 def started(run: Run) -> tuple[Fleet, list[str], int]:
     lines: list[str] = []
     fleet: Fleet = request_fleet.fn(run, FleetTemplate(), 1)
-    machines = wait_for_machines.fn(run, fleet, since(), 0, lines.append, 20)
+    machines = wait_for_machines.fn(run, fleet, since(), 0, lines.append, 60)
     return fleet, lines, machines
 
 
