@@ -102,7 +102,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     # counts at the next look.
     if seen.running and not kept.image_digest:
         record.update(run, image_digest=image_digest(run))
-    for one in news(seen, limits, known, decision):
+    for one in news(seen, limits, known, decision, before.at):
         emit(run, one.event, one.text, **one.payload)
         known = replace(known, told=known.told | {one.event})
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))

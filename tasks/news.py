@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tasks import events
@@ -10,6 +10,7 @@ from tasks.limits import Limits
 from tasks.policy import IDLE_LIMIT, Decision, Memory, Observation, over_budget, stalled
 
 LATE = timedelta(minutes=15)  # without any machine
+UNWATCHED = timedelta(minutes=10)  # from one look to the next
 FAILING_LEAST = 10  # failed jobs
 FAILING_SHARE = 0.2  # of those that have ended
 
@@ -29,7 +30,13 @@ class News:
     payload: dict[str, Any] = field(default_factory=dict)
 
 
-def news(seen: Observation, limits: Limits, memory: Memory, decision: Decision) -> tuple[News, ...]:
+def news(
+    seen: Observation,
+    limits: Limits,
+    memory: Memory,
+    decision: Decision,
+    last: datetime | None = None,
+) -> tuple[News, ...]:
     """What is to be told after a look; nothing that was told before.
 
     Args:
@@ -37,6 +44,7 @@ def news(seen: Observation, limits: Limits, memory: Memory, decision: Decision) 
         limits: The run's size and end.
         memory: As `remember` made it of this look; `told` has the events told before.
         decision: What was decided.
+        last: When the look before was; None when there was none.
     """
     payload = {
         "jobs": seen.account.counts(),
@@ -46,16 +54,23 @@ def news(seen: Observation, limits: Limits, memory: Memory, decision: Decision) 
     }
     return tuple(
         News(event, text, payload)
-        for event, text in _found(seen, limits, memory, decision)
+        for event, text in _found(seen, limits, memory, decision, last)
         if event not in memory.told
     )
 
 
 def _found(
-    seen: Observation, limits: Limits, memory: Memory, decision: Decision
+    seen: Observation,
+    limits: Limits,
+    memory: Memory,
+    decision: Decision,
+    last: datetime | None,
 ) -> Iterator[tuple[str, str]]:
     why = decision.stop or decision.finish
     yield events.STARTED, f"{len(seen.account.submitted)} jobs, and {len(seen.machines)} machines"
+    alone = seen.at - (last or seen.at)
+    if alone >= max(UNWATCHED, timedelta(seconds=3 * limits.look_seconds)):
+        yield events.ORPHANED, f"nobody looked at the run for {_minutes(alone)} minutes"
     began = limits.ends_at - limits.most
     if seen.account.open and memory.machines_since is None and seen.at - began >= LATE:
         yield events.MACHINES_LATE, f"no machine came within {_minutes(LATE)} minutes"

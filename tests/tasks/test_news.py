@@ -51,14 +51,21 @@ def look(minutes: float, failed: int = 0, **changes: Any) -> Observation:
     return Observation(**(values | changes))
 
 
-def told(*looks: Observation, size: Limits = SIZE) -> list[str]:
-    """The events of some looks one after the other, as the monitor tells them."""
+def told(*looks: Observation, size: Limits = SIZE, alone: bool = False) -> list[str]:
+    """The events of some looks one after the other, as the monitor tells them.
+
+    Args:
+        looks: The looks.
+        size: The run's limits.
+        alone: Whether nobody looked in between.
+    """
     memory, found = Memory(), []
     for seen in looks:
+        last = memory.at if alone else None
         memory = remember(seen, memory, size)
         decision = decide(seen, size, memory)
         memory = replace(memory, finishing=decision.finish)
-        for one in news(seen, size, memory, decision):
+        for one in news(seen, size, memory, decision, last):
             assert one.text
             found.append(one.event)
             memory = replace(memory, told=memory.told | {one.event})
@@ -81,6 +88,12 @@ def test_machines_that_do_not_come_are_told_once() -> None:
     late = [look(minutes + minute, queue=nothing, **none) for minute in (0, 1, 2)]
     assert told(*looks, *late) == [events.STARTED, events.MACHINES_LATE]
     assert told(look(1), *late) == [events.STARTED], "they were there"
+
+
+def test_a_run_that_nobody_looked_at_is_told_when_somebody_does() -> None:
+    assert told(look(1), look(30), look(59), alone=True) == [events.STARTED, events.ORPHANED]
+    seldom = replace(SIZE, look_seconds=1800)
+    assert told(look(1), look(30), size=seldom, alone=True) == [events.STARTED]
 
 
 def test_failing_jobs_are_told_when_they_are_many_of_those_that_ended() -> None:
