@@ -102,12 +102,18 @@ def _body(environ: dict[str, Any], request: Request) -> bytes:
 def _json(protocol: str, operation: str, body: bytes) -> Spoken:
     # Under botocore's names as it is: no member of the JSON services has another on the wire.
     try:
-        parameters = json.loads(body or b"{}")
+        # A member that is null is one that is not given.
+        hook = _without_nulls if b"null" in body else None
+        parameters = json.loads(body or b"{}", object_hook=hook)
     except ValueError as error:
         return Spoken(protocol, operation, unreadable=str(error))
     if not isinstance(parameters, dict):
         return Spoken(protocol, operation, unreadable="the body is no JSON object")
     return Spoken(protocol, operation, parameters)
+
+
+def _without_nulls(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 class _Seen(dict[str, str]):

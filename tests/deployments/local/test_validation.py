@@ -128,6 +128,19 @@ def test_the_json_services_ignore_what_they_do_not_know() -> None:
     assert list(violations({"colour": "red"}, shape("ecs", "ListClusters"))) == []
 
 
+def test_null_is_not_given(emulator: Emulator) -> None:
+    container = '{"name": "a", "image": "null", "memory": 100, "cpu": null}'
+    body = f'{{"family": "nulls", "taskRoleArn": null, "containerDefinitions": [{container}]}}'
+    request = AWSRequest("POST", emulator.endpoint_url, data=body)
+    request.headers["Content-Type"] = "application/x-amz-json-1.1"
+    target = "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition"
+    request.headers["X-Amz-Target"] = target
+    SigV4Auth(Credentials("key", "secret"), "ecs", "us-east-1").add_auth(request)
+    asked = urllib.request.Request(emulator.endpoint_url, body.encode(), dict(request.headers))
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert b'"nulls"' in answer.read()
+
+
 @pytest.fixture
 def recording(emulator: Emulator) -> Iterator[Emulator]:
     emulator.record()
