@@ -93,6 +93,8 @@ class Answers:
                 return _ranged(file, headers.get("range"))
             case "GET" if key:
                 return "404 Not Found", [XML], b"<Error><Code>NoSuchKey</Code></Error>"
+            case "GET" if "list-type" in query:
+                return "200 OK", [XML], _listing(self.folder, query["prefix"])
         raise NotImplementedError(method)
 
 
@@ -104,6 +106,17 @@ def _taken(message: dict[str, str]) -> dict[str, str]:
 def _xml(name: str, **fields: str) -> bytes:
     inner = "".join(f"<{field}>{value}</{field}>" for field, value in fields.items())
     return f"<{name}Result>{inner}</{name}Result>".encode()
+
+
+def _listing(folder: Path, prefix: str) -> bytes:
+    """The folders below a prefix."""
+    keys = [unquote(file.name) for file in folder.iterdir()]
+    rest = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    found = sorted({f"{prefix}{name.partition('/')[0]}/" for name in rest if "/" in name})
+    folders = "".join(f"<CommonPrefixes><Prefix>{one}</Prefix></CommonPrefixes>" for one in found)
+    return (
+        f"<ListBucketResult><IsTruncated>false</IsTruncated>{folders}</ListBucketResult>".encode()
+    )
 
 
 def _ranged(file: Path, asked: str | None) -> tuple[str, list[str], bytes]:
