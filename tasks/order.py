@@ -26,8 +26,8 @@ from tasks.scratch import scratch_database
 logger = logging.getLogger("prefect.dcp")
 
 STEP = 1.25
-"""Jobs whose times differ by less than this factor keep their order: a machine that works on one
-plate after the other has its CSV and its images already."""
+"""Times are told apart in steps of this factor. Jobs of a step keep their order, so that those of a
+plate stay together: a machine that works on one plate after the other has its CSV already."""
 
 MOST_TABLES, MOST_ROWS = 5, 1_000_000  # that are read, of earlier runs
 COLUMNS = (
