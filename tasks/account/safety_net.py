@@ -39,6 +39,7 @@ SPOT_FLEETS_ENDED = {"cancelled", "cancelled_terminating", "failed"}
 NO_OBJECT = {"NoSuchKey", "404"}
 NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 NO_SERVICE = {"ClusterNotFoundException", "ServiceNotActiveException", "ServiceNotFoundException"}
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # of a document that is not ours
 COUNTS = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -174,7 +175,7 @@ def tend(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[
                 said.append(f"{name}: left alone")
             if verdict.memory != seen.memory:
                 _remember(clients.s3, bucket, seen, verdict.memory)
-        except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+        except (BotoCoreError, ClientError, *UNREADABLE) as error:
             failed.append(f"{name}: {type(error).__name__}: {error}")
     return said, failed
 
@@ -258,9 +259,12 @@ def _read(s3: Any, bucket: str, seen: Seen, name: str) -> Any:
 def _memory(found: Any) -> Memory:
     if found is None:
         return Memory()
-    told = json.loads(found["Body"].read())
-    since = told.get("empty_since")
-    return Memory(datetime.fromisoformat(since) if since else None, int(told.get("looks", 0)))
+    try:
+        told = json.loads(found["Body"].read())
+        since = told["empty_since"]
+        return Memory(datetime.fromisoformat(since) if since else None, int(told["looks"]))
+    except UNREADABLE:
+        return Memory()
 
 
 def _remember(s3: Any, bucket: str, seen: Seen, memory: Memory) -> None:
@@ -275,7 +279,10 @@ def _is_watched(found: Any) -> bool:
     """Whether a flow's last beat is fresh, by the clock of S3 alone."""
     if found is None:
         return False
-    every = float(json.loads(found["Body"].read())["every"])
+    try:
+        every = float(json.loads(found["Body"].read())["every"])
+    except UNREADABLE:
+        return False  # not of a flow of ours
     answered = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
     age: timedelta = answered - found["LastModified"]
     return age <= timedelta(seconds=BEATS * every)

@@ -95,7 +95,7 @@ def _asked(
                 key,
                 "is not there: no machine would start, or no container have rights",
                 name,
-                f"Make it in IAM (docs/aws.md), or name another {key}.",
+                f"Make it with dcp account create (docs/account.md), or name another {key}.",
             )
         refused = is_refused(error)
         return _finding(

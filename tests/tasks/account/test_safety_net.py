@@ -222,6 +222,9 @@ def test_a_run_past_its_time_is_ended_though_watched(started: Callable[..., Run]
 
 def test_a_run_whose_queue_is_gone_is_ended(started: Callable[..., Run]) -> None:
     run = started("NetNoQueue")
+    # Whatever else lies there is no beat of a flow, and remembers nothing.
+    record.put(run, "watch.json", "[1]")
+    record.put(run, "safety_net.json", "{}")
     run.aws.sqs.delete_queue(QueueUrl=step(ensure_queues)(run).jobs)
     calls(run, 3)
     assert is_gone(run)
@@ -232,9 +235,9 @@ def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
     started: Callable[..., Run],
 ) -> None:
     broken, idle = started("NetBroken"), started("NetSound")
-    record.put(broken, "run.json", "no JSON")
+    record.put(broken, "run.json", "[]")
     shared = idle.config.aws_bucket
-    broken.aws.s3.put_object(Bucket=shared, Key=broken.key("run.json"), Body=b"no JSON")
+    broken.aws.s3.put_object(Bucket=shared, Key=broken.key("run.json"), Body=b"[]")
     failures: list[str] = []
     for number in range(3):
         at = datetime.now(UTC) + timedelta(minutes=15 * number)
