@@ -28,7 +28,7 @@ COLUMNS = (
     ("killed", 7),
     ("errors", 7),
     ("again", 6),
-    ("flow run", 22),
+    ("ended by", 36),
     ("Prefect", 48),
     ("wrong", 0),
 )

@@ -1,7 +1,9 @@
 """A run whose flow's process was killed: started again where a worker can, ended elsewhere."""
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
+import httpx
 import pytest
 from lab import Lab
 from prefect import get_client
@@ -64,3 +66,18 @@ def test_a_flow_run_is_started_again_but_not_for_ever(
         assert crashed.is_crashed()
     monkeypatch.setattr(going_on, "STARTS", flow_run.run_count + 1)
     assert start_again(flow_run)
+
+
+def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter([httpx.ConnectError("away"), httpx.ReadTimeout("away"), None])
+
+    def ask(flow_run: FlowRun) -> bool:
+        if error := next(answers):
+            raise error
+        return True
+
+    monkeypatch.setattr(going_on, "_start_again", ask)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))

@@ -80,17 +80,22 @@ def browser() -> Iterator[Browser]:
         driver.wait()
 
 
-def click_cancel(page: str, pictures: Path) -> None:
+def click_cancel(page: str, pictures: Path) -> float:
     """Cancel a flow run as a person does: open its page, click on Cancel, and again when asked.
 
     Args:
         page: The flow run's page in Prefect's UI.
-        pictures: Folder for what was seen before, when asked, and after.
+        pictures: Folder for what was seen when asked, and after.
+
+    Returns:
+        The moment of the second click (time.monotonic).
     """
-    button = "//button[contains(@class, 'destructive') and contains(., 'Cancel')]"
+    button = "//button[contains(@class, 'destructive') and contains(., '{}')]"
     with browser() as opened:
         opened.open(page)
-        opened.click(f"{button}[1]")
+        opened.click(button.format("Cancel"))
         opened.picture(pictures / "asked.png")
-        opened.click(f"//*[contains(@class, 'p-modal')]{button}")
+        opened.click(button.format("Confirm"))
+        clicked = time.monotonic()
         opened.picture(pictures / "cancelling.png")
+    return clicked

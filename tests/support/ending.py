@@ -21,7 +21,7 @@ from deployments.local.worlds import worker_python
 from tasks import record
 from tasks.run import Run
 
-JOBS, BEGUN = 60, 8  # of a run, and how many are done when its end comes
+JOBS, BEGUN = 300, 8  # of a run, and how many are done when its end comes
 LOOK_SECONDS = 1.0
 STAYS_SECONDS = 30.0  # after which what is still there without any machine is taken to stay
 
@@ -32,9 +32,9 @@ def cancel(site: Site, flow_run: str) -> None:
     site.ask(f"flow_runs/{flow_run}/set_state", cancelling)
 
 
-def click(site: Site, flow_run: str) -> None:
-    """The same with a browser."""
-    click_cancel(f"{site.api.removesuffix('/api')}/runs/flow-run/{flow_run}", site.home)
+def click(site: Site, flow_run: str) -> float:
+    """The same with a browser; returns the moment, long before the browser has ended."""
+    return click_cancel(f"{site.api.removesuffix('/api')}/runs/flow-run/{flow_run}", site.home)
 
 
 def stop_worker(site: Site, flow_run: str) -> None:
@@ -60,7 +60,7 @@ def pull_the_plug(site: Site, flow_run: str) -> None:
 
 
 CLICK = "Cancel clicked in the UI"
-CASES: dict[str, Callable[[Site, str], None]] = {
+CASES: dict[str, Callable[[Site, str], float | None]] = {
     CLICK: click,
     "cancelled by the API": cancel,
     "flow's process killed": kill_flow,
@@ -118,16 +118,19 @@ def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
             accept=["image_missing"],
         )
         wait_for(lambda: run().run_id and len(result_keys(run())) >= BEGUN, "the first results")
-        CASES[case](site, flow_run)
-        seen = _watch(case, run, emulator, limit)
+        before = time.monotonic()
+        started = CASES[case](site, flow_run) or before
+        seen = _watch(case, run, emulator, started, limit)
         kept = record.load(run())
         seen.ended = kept is not None and kept.state == "ended"
         seen.results = len(result_keys(run()))
     return seen
 
 
-def _watch(case: str, run: Callable[[], Run], emulator: Emulator, limit: float) -> Seen:
-    seen, started = Seen(case), time.monotonic()
+def _watch(
+    case: str, run: Callable[[], Run], emulator: Emulator, started: float, limit: float
+) -> Seen:
+    seen = Seen(case)
     while (now := time.monotonic() - started) < limit:
         with suppress(ClientError, BotoCoreError):
             kinds = Counter(one.split()[0] for one in left_in_account(run().aws, emulator))

@@ -25,7 +25,8 @@ def left_in_account(aws: Aws, emulator: Emulator) -> list[str]:
     urls = aws.sqs.list_queues().get("QueueUrls", [])
     left += [f"queue {one}" for one in urls if not one.endswith("DeadMessages")]
     left += [
-        f"alarm {one['AlarmName']}" for one in aws.cloudwatch.describe_alarms()["MetricAlarms"]
+        f"alarm {one.get('AlarmName', one)}"
+        for one in aws.cloudwatch.describe_alarms()["MetricAlarms"]
     ]
     return left + [f"container {one['task_id']}" for one in emulator.containers()]
 
