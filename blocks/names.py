@@ -34,6 +34,7 @@ class Names:
     attribute: ClassVar[str] = "dcp.app"
     app_tag: ClassVar[str] = "dcp:app"
     run_tag: ClassVar[str] = "dcp:run"
+    bucket_tag: ClassVar[str] = "dcp:bucket"  # where the run's record is, for who finds a machine
     container: ClassVar[str] = "worker"
 
     @classmethod

@@ -5,11 +5,21 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from deployments.commands import account, check, continuing, failures, importing, local, retry
+from deployments.commands import (
+    account,
+    check,
+    cleanup,
+    continuing,
+    failures,
+    importing,
+    local,
+    retry,
+    status,
+)
 from deployments.local.aws import EmulatorError
 from deployments.local.prefect_server import PrefectError
 
-COMMANDS = (check, local, importing, failures, retry, continuing, account)
+COMMANDS = (check, local, importing, status, failures, retry, continuing, cleanup, account)
 FAILED = 1
 
 

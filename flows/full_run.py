@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
 from blocks import FleetTemplate
-from blocks.errors import DcpError, InputError, NotFound, Problem
+from blocks.errors import InputError, NotFound, Problem
 from blocks.reading import load_fleet
-from flows.cleanup import cleanup
+from flows.cleanup import cleanup, end
 from flows.consent import settle
 from flows.going_on import start_again
 from flows.logger import log
@@ -25,12 +25,11 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import record, watch
 from tasks.aws import is_refused
-from tasks.cleanup import clean_up
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
 from tasks.opening import open_existing, open_job_file, open_new
-from tasks.report import write_report
+from tasks.report import Report
 from tasks.run import Run, new_run_id
 from tasks.submit import Undone, done_ids, write_plan
 
@@ -80,15 +79,7 @@ def end_active(run: Run, note: str) -> None:
     """
     kept = record.load(run)
     if kept is not None and kept.state != "ended":
-        _end(run, note)
-
-
-def _end(run: Run, note: str, abandon: bool = True) -> None:
-    """End a run that has begun, and say so."""
-    outcome = clean_up(run, abandon, note)
-    write_report(run, note)
-    if outcome.failures:
-        raise DcpError("the clean-up is not complete:\n" + "\n".join(outcome.failures))
+        end(run, abandon=True, note=note)
 
 
 @contextmanager
@@ -99,7 +90,7 @@ def _ended_if_broken_off(run: Run) -> Iterator[None]:
     except BaseException as error:
         note = f"the run ended early: {str(error) or type(error).__name__}"
         log(f"{note}; cleaning up")
-        _end(run, note)
+        end(run, abandon=True, note=note)
         raise
 
 
@@ -197,10 +188,10 @@ def carry_out(
         # A run that stops with jobs in its queue keeps them, to be continued.
         abandon = last.lost or not last.stop
         try:
-            report = cleanup(abandon=abandon, note=last.stop, **same)
+            report: Report = cleanup(abandon=abandon, note=last.stop, **same)
         except BaseException:
             # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
-            _end(run, last.stop, abandon)
+            end(run, abandon, last.stop)
             raise
     if report.complete:
         return Completed(message=report.summary)

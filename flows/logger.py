@@ -1,15 +1,20 @@
 """The log of the flow that runs."""
 
+import logging
 import os
 import sys
 
 from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
 from rich.console import Console
 
 
 def log(text: str) -> None:
-    """Write a line to the flow run's log."""
-    get_run_logger().info(text)
+    """Write a line to the flow run's log; in a hook, which has none, to the process's own."""
+    try:
+        get_run_logger().info(text)
+    except MissingContextError:
+        logging.getLogger("prefect.dcp").info(text)
 
 
 def _go_on_unheard(console: Console) -> None:

@@ -9,13 +9,13 @@ from flows.logger import log
 from flows.running import this_run_id
 from tasks import record
 from tasks.aws import error_code
-from tasks.cleanup import MISSING_CLUSTER
 from tasks.containers import (
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     worker_environment,
 )
+from tasks.leftovers import MISSING_CLUSTER
 from tasks.logs import ensure_log_groups
 from tasks.opening import open_existing, open_new
 from tasks.preflight import check_credentials

@@ -96,6 +96,7 @@ class Aws:
     iam: "IAMClient"
     service_quotas: "ServiceQuotasClient"
     pricing: "PricingClient"
+    resourcegroupstaggingapi: Any
 
     @classmethod
     def connect(cls, credentials: AwsCredentials, region: str) -> "Aws":

@@ -1,42 +1,55 @@
 """The end of a run: everything it has in AWS goes, whatever fails on the way.
 
-The results, the record, the dead-letter queue and the log groups stay. Each step can be repeated;
-what is already gone is no error. A step that fails is told at the end and stops no other.
+The results, the record, the dead-letter queue and the log groups stay. Each step looks first and
+can be repeated; what is already gone, or goes meanwhile since somebody else cleans up too, is no
+error. A step that fails is told at the end and stops no other.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from blocks.errors import DcpError
 from tasks import record
-from tasks.alarms import alarm_names, delete_alarms
+from tasks.alarms import delete_alarms
 from tasks.aws import AwsError, aws_task, error_code, patient
 from tasks.containers import (
     delete_cluster,
     delete_service,
     deregister_task_definitions,
-    find_service,
     set_desired_count,
 )
 from tasks.dashboard import delete_dashboard
-from tasks.logs import export_logs
-from tasks.machines import (
-    delete_launch_template,
-    deregister_machines,
-    live_machines,
-    terminate,
-)
-from tasks.queues import delete_queue, find_queue
-from tasks.remedies import how_to_continue
+from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
+from tasks.machines import LIVE_STATES, delete_launch_template, deregister_machines, terminate
+from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.results import account
 from tasks.run import Run
 from tasks.start import find_fleets
 
+T = TypeVar("T")
+
 OUTAGE_SECONDS = 600  # AWS may be out of reach for so long before what fails is given up
-MISSING_CLUSTER = "ClusterNotFoundException"
+MACHINES_SECONDS = 600  # a machine that shuts down takes a minute or two
+LOOK_SECONDS = 5
+# What EC2 tells lags (Amazon EC2 Developer Guide, "Ensuring eventual consistency"): a fleet that
+# was just cancelled may show a machine that it had begun to start.
+SETTLE_SECONDS = 10
+SERVICE_SECONDS = 300
+# Codes of what was there at the look and is gone at the call.
+GONE_CODES = MISSING_CODES | {
+    MISSING_CLUSTER,
+    "ClusterContainsServicesException",
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+    "ServiceNotActiveException",
+    "ServiceNotFoundException",
+}
 
 
 @dataclass(frozen=True)
@@ -46,88 +59,114 @@ class Outcome:
     Attributes:
         done: What each step says of itself.
         failures: What failed, in words, one a step.
-        warnings: What is missing without leaving anything that runs or costs.
+        kept: Why the queue is kept, when jobs in it have no result: the run can be continued.
     """
 
     done: tuple[str, ...]
     failures: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    kept: str = ""
 
 
-def end_service(run: Run) -> str:
-    """Tell the service to keep no container, so that none is started again elsewhere."""
-    _quiet(lambda run: set_desired_count(run, 0), run)
-    return "service at 0"
+def is_gone(error: BaseException) -> bool:
+    """Whether a call was for something that is no longer there."""
+    code = error_code(error)
+    if isinstance(error, ClientError) and error.operation_name == "DeregisterContainerInstance":
+        return code == "InvalidParameterException"  # ECS's word for one that it does not know
+    return code in GONE_CODES or code.endswith(".NotFound")
+
+
+def _each(items: Iterable[T], do: Callable[[T], object]) -> None:
+    """Do something with each, whatever fails; the first error is raised at the end."""
+    errors = []
+    for item in items:
+        try:
+            do(item)
+        except (*AwsError, DcpError) as error:
+            if not is_gone(error):
+                errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def end_fleets(run: Run) -> str:
     """Cancel every fleet of the app, with its machines."""
     fleets = find_fleets(run)
-    for fleet in fleets:
-        fleet.cancel()
+    _each(fleets, lambda fleet: fleet.cancel())
     return f"{len(fleets)} fleets cancelled"
 
 
 def end_machines(run: Run) -> str:
     """Terminate every machine of the app, those too that no fleet counts as its own."""
-    machines = live_machines(run.aws.ec2, run.names.app)
-    terminate(run.aws.ec2, machines)
-    return f"{len(machines)} more machines terminated"
+    live = [one for one, state in machine_states(run).items() if state in LIVE_STATES]
+    terminate(run.aws.ec2, live)
+    return f"{len(live)} more machines terminated"
 
 
 def await_machines(run: Run) -> str:
-    """Wait until no machine of the app is left, at most 10 minutes."""
-    ids = live_machines(run.aws.ec2, run.names.app)
-    if ids:
-        run.aws.ec2.get_waiter("instance_terminated").wait(
-            InstanceIds=ids, WaiterConfig={"Delay": 5, "MaxAttempts": 120}
-        )
-    return f"{len(ids)} machines terminated"
-
-
-def end_queue(run: Run, abandon: bool) -> str:
-    """Delete the queue, but not while jobs in it have no result, unless they are given up.
+    """Wait until no machine of the app is left; one that comes up late is terminated.
 
     Raises:
-        DcpError: Jobs have no result, and `abandon` is false.
+        DcpError: Some have not ended within 10 minutes, or a fleet goes on starting them.
     """
-    found = record.load(run)
-    if (
-        not abandon
-        and found is not None
-        and found.jobs
-        and find_queue(run.aws.sqs, run.names.queue)
-    ):
-        left = len(account(run).open)
-        if left:
-            raise DcpError(
-                f"the queue {run.names.queue} is kept: {left} of {found.jobs} jobs have no result "
-                f"yet. {how_to_continue(run)} Clean up with abandon=true to give them up."
-            )
-    return "queue deleted" if delete_queue(run) else "no queue"
+    seen: set[str] = set()
+    give_up = time.monotonic() + MACHINES_SECONDS
+    while left := machine_states(run):
+        seen |= left.keys()
+        if fleets := find_fleets(run):
+            raise DcpError(f"fleet {fleets[0].id} goes on starting machines")
+        if time.monotonic() > give_up:
+            raise DcpError(f"not ended within 10 minutes: {', '.join(sorted(left))}")
+        terminate(run.aws.ec2, [one for one, state in left.items() if state in LIVE_STATES])
+        time.sleep(min(LOOK_SECONDS, run.config.monitor_seconds))
+    return f"{len(seen)} machines gone"
 
 
-def _quiet(step: Callable[[Run], Any], run: Run) -> Any:
-    """Do a step in ECS; that there is no such cluster means that there is nothing left to do."""
-    try:
-        return step(run)
-    except AwsError as error:
-        if error_code(error) == MISSING_CLUSTER:
-            return 0
-        raise
+def end_late_machines(run: Run) -> str:
+    """Look once more for fleets and machines, after what AWS tells has settled."""
+    time.sleep(min(SETTLE_SECONDS, run.config.monitor_seconds))
+    end_fleets(run)
+    return f"looked again: {await_machines(run)}"
+
+
+def end_service(run: Run) -> str:
+    """Tell the service to keep no container, so that none is started again elsewhere."""
+    if_cluster(lambda run: set_desired_count(run, 0), run)
+    return "service at 0"
 
 
 def end_containers(run: Run) -> str:
-    """Delete the service, its task definitions, dead container instances and an unused cluster."""
-    if _quiet(delete_service, run):
-        run.aws.ecs.get_waiter("services_inactive").wait(
-            cluster=run.config.ecs_cluster,
-            services=[run.names.service],
-            WaiterConfig={"Delay": 2, "MaxAttempts": 150},
-        )
-    _quiet(deregister_machines, run)
+    """Delete the service, dead container instances, task definitions and an unused cluster."""
+    if_cluster(delete_service, run)
+    # Before the service is waited for: a machine whose agent was away when it ended stays
+    # registered, and with it its tasks (Amazon ECS Developer Guide, "Deregistering an Amazon EC2
+    # backed container instance").
+    if_cluster(lambda run: deregister_machines(run, machine_states(run)), run)
+    _await_service(run)
     definitions = deregister_task_definitions(run)
-    return f"{definitions} task definitions deregistered, cluster {_quiet(delete_cluster, run)}"
+    return f"{definitions} task definitions deregistered, cluster {if_cluster(delete_cluster, run)}"
+
+
+def _await_service(run: Run) -> None:
+    give_up = time.monotonic() + SERVICE_SECONDS
+    while if_cluster(_service_is_there, run):
+        if time.monotonic() > give_up:
+            raise DcpError(f"service {run.names.service} has not ended within 5 minutes")
+        time.sleep(min(LOOK_SECONDS, run.config.monitor_seconds))
+
+
+def _service_is_there(run: Run) -> bool:
+    """Whether the service exists still, also while it drains: its name is taken until then."""
+    found = run.aws.ecs.describe_services(
+        cluster=run.config.ecs_cluster, services=[run.names.service]
+    )
+    return any(service["status"] in ("ACTIVE", "DRAINING") for service in found["services"])
+
+
+def end_volumes(run: Run) -> str:
+    """Delete volumes of machines that are gone and that did not go with them."""
+    volumes = left_volumes(run)
+    _each(volumes, lambda volume: run.aws.ec2.delete_volume(VolumeId=volume))
+    return f"{len(volumes)} volumes deleted"
 
 
 def end_dashboard(run: Run) -> str:
@@ -137,83 +176,110 @@ def end_dashboard(run: Run) -> str:
     return "dashboard deleted" if delete_dashboard(run) else "no dashboard"
 
 
-def end_log_export(run: Run) -> str:
-    """Export the logs of the run to S3."""
-    found = record.load(run)
-    return "logs in " + ", ".join(export_logs(run, found.started_ms if found else 0))
+def unfinished(run: Run, kept: record.RunRecord | None) -> str:
+    """Why the queue of a run is not to be deleted; "" when nothing is lost with it."""
+    url = find_queue(run.aws.sqs, run.names.queue)
+    if url is None:
+        return ""
+    if kept is None:
+        messages = count(run.aws.sqs, url).total
+        return f"{messages} messages are in it, and the run has no record" if messages else ""
+    left = len(account(run).open) if kept.jobs else 0
+    return f"{left} of {kept.jobs} jobs have no result yet" if left else ""
 
 
-def clean_up(run: Run, abandon: bool = False, note: str = "") -> Outcome:
+def clean_up(run: Run, abandon: bool = False, note: str = "", recorded: bool = True) -> Outcome:
     """End everything that the run has in AWS.
 
     Args:
         run: The run.
         abandon: Delete the queue even when jobs in it have no result.
         note: Why the run ends before its jobs do; kept in the record.
+        recorded: Whether the run has a record; what has none is ended by its names alone.
     """
+    kept = ""
+
+    def end_queue() -> str:
+        nonlocal kept
+        why = "" if abandon else unfinished(run, record.load(run) if recorded else None)
+        if why:
+            kept = f"the queue {run.names.queue} is kept: {why}"
+            return kept
+        return "queue deleted" if delete_queue(run) else "no queue"
+
+    def end_record() -> str:
+        return _end_record(run, note, kept) if recorded else _check(run, kept)
+
     steps: list[tuple[str, Callable[[], str]]] = [
         # What costs money goes first, whatever state the rest of AWS is in.
         ("fleets", lambda: end_fleets(run)),
         ("machines", lambda: end_machines(run)),
         ("service", lambda: end_service(run)),
-        ("queue", lambda: end_queue(run, abandon)),
+        ("queue", end_queue),
         ("machines", lambda: await_machines(run)),
-        # After the last machine, since each makes its own alarm when it starts.
-        ("alarms", lambda: f"{delete_alarms(run)} alarms deleted"),
         ("containers", lambda: end_containers(run)),
         ("dashboard", lambda: end_dashboard(run)),
         (
             "launch template",
             lambda: "launch template deleted" if delete_launch_template(run) else "none",
         ),
+        ("machines", lambda: end_late_machines(run)),
+        # After the last machine, since each makes its own alarm when it starts.
+        ("alarms", lambda: f"{delete_alarms(run)} alarms deleted"),
+        ("volumes", lambda: end_volumes(run)),
     ]
-    done, failures = _each(steps)
-    exported, warnings = _each([("log export", lambda: end_log_export(run))])
+    done, failures = _all_of(steps)
     if not failures:
-        ended, failures = _each([("check", lambda: end_record(run, note))])
-        done += ended
-    return Outcome(done + exported, failures, warnings)
+        checked, failures = _all_of([("check", end_record)])
+        done += checked
+    return Outcome(done, failures, kept)
 
 
-def _each(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _all_of(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     done, failures = [], []
     give_up = time.monotonic() + OUTAGE_SECONDS
     for name, step in steps:
         try:
-            done.append(patient(max(give_up - time.monotonic(), 0))(step))
+            done.append(patient(max(give_up - time.monotonic(), 0))(_looking_again, step))
         except Exception as error:  # noqa: BLE001 (whatever fails, the next step must still run)
             failures.append(f"{name}: {error}")
     return tuple(done), tuple(failures)
 
 
-def end_record(run: Run, note: str) -> str:
-    """See that nothing is left, and only then call the run ended in its record.
+def _looking_again(step: Callable[[], str]) -> str:
+    """Do a step; what somebody else took away between its look and its call is looked at again."""
+    again = Retrying(
+        retry=retry_if_exception(is_gone),
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(0.5),
+        reraise=True,
+    )
+    return again(step)
+
+
+def _check(run: Run, kept: str) -> str:
+    """See that nothing is left, but for a queue that is kept.
 
     Raises:
         DcpError: Something is left; each is named.
     """
-    left = left_running(run)
+    queue = f"queue {run.names.queue}"
+    left = [one for one in left_running(run) if not (kept and one == queue)]
     if left:
         raise DcpError("left: " + ", ".join(left))
-    if record.load(run) is not None:
-        record.update(run, state="ended", ended_at=datetime.now(UTC), note=note)
-    return "nothing left running"
+    return f"nothing left running{', but ' + kept if kept else ''}"
 
 
-def left_running(run: Run) -> list[str]:
-    """What the app has in AWS that runs, costs, or is in the way of its next run.
-
-    Returns:
-        Each in words; empty when nothing is left.
-    """
-    names = run.names
-    left = [f"fleet {fleet.id}" for fleet in find_fleets(run)]
-    left += [f"machine {machine}" for machine in live_machines(run.aws.ec2, names.app)]
-    if _quiet(find_service, run):
-        left.append(f"service {names.service}")
-    if find_queue(run.aws.sqs, names.queue):
-        left.append(f"queue {names.queue}")
-    return left + [f"alarm {alarm}" for alarm in alarm_names(run)]
+def _end_record(run: Run, note: str, kept: str) -> str:
+    """Call the run ended in its record, once nothing is left; one with a queue goes on."""
+    told = _check(run, kept)
+    changes: dict[str, Any] = {"note": note}
+    if not kept:
+        changes |= {"state": "ended", "ended_at": datetime.now(UTC)}
+    now = record.load(run)
+    if now is not None and not (now.state == "ended" and not kept):
+        record.update(run, **changes)
+    return told
 
 
 clean_up_task = aws_task("clean up")(clean_up)

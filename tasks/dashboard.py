@@ -122,13 +122,18 @@ def put_dashboard(run: Run, fleet_id: str) -> None:
     )
 
 
-def delete_dashboard(run: Run) -> bool:
-    """Delete the app's dashboard, by its whole name; returns whether there was one."""
+def find_dashboard(run: Run) -> bool:
+    """Whether the app's dashboard is there, by its whole name."""
     pages = run.aws.cloudwatch.get_paginator("list_dashboards").paginate(
         DashboardNamePrefix=run.names.dashboard
     )
     found = {one["DashboardName"] for page in pages for one in page["DashboardEntries"]}
-    if run.names.dashboard not in found:
+    return run.names.dashboard in found
+
+
+def delete_dashboard(run: Run) -> bool:
+    """Delete the app's dashboard; returns whether there was one."""
+    if not find_dashboard(run):
         return False
     run.aws.cloudwatch.delete_dashboards(DashboardNames=[run.names.dashboard])
     return True

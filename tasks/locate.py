@@ -40,11 +40,11 @@ def locate(
         InputError: There is no such app or run, more than one bucket has the app, or AWS refuses
             the credentials.
     """
-    asking = _asking(app, credentials, region, bucket or "to-be-found", profile)
-    aws = Aws.connect(asking.credentials, region)
+    config = asking(app, credentials, region, bucket or "to-be-found", profile)
+    aws = Aws.connect(config.credentials, region)
     try:
         found = bucket or _bucket_of(aws, app)
-        run = record.find(aws, asking.model_copy(update={"aws_bucket": found}), run_id)
+        run = record.find(aws, config.model_copy(update={"aws_bucket": found}), run_id)
     except AwsError as error:
         if is_refused(error) or not error_code(error):
             raise AwsRefused(_refused(app, bucket, error)) from error
@@ -52,7 +52,7 @@ def locate(
     return Run(run.config, run.run_id, Aws.connect(run.config.credentials, run.config.aws_region))
 
 
-def _asking(
+def asking(
     app: str, credentials: AwsCredentials, region: str, bucket: str, profile: str | None
 ) -> RunConfig:
     """As much of a run config as is known: names and credentials; the record has the rest."""
@@ -69,10 +69,15 @@ def _asking(
         raise ConfigError(*problems_of(error, "what was asked for", RunConfig)) from error
 
 
+def buckets_of(aws: Aws) -> list[str]:
+    """The names of all buckets of the account."""
+    pages = aws.s3.get_paginator("list_buckets").paginate()
+    return [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
+
+
 def _bucket_of(aws: Aws, app: str) -> str:
     key = Names.of(app).latest_key
-    pages = aws.s3.get_paginator("list_buckets").paginate()
-    buckets = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
+    buckets = buckets_of(aws)
     shut: list[str] = []
 
     def has(bucket: str) -> bool:

@@ -1,24 +1,38 @@
 """The log groups of an app: made with a limit on how long they are kept, exported at the end."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import ClientError
-from tenacity import (
-    RetryError,
-    Retrying,
-    retry,
-    retry_if_exception,
-    retry_if_result,
-    stop_after_delay,
-    wait_fixed,
-)
+from pydantic import BaseModel, ConfigDict
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from blocks.errors import DcpError
+from tasks import record
 from tasks.aws import aws_task, error_code
 from tasks.run import Run
 
 RETENTION_DAYS = 60
-EXPORT_SECONDS = 600
+EXPORT_SECONDS = 900  # for both groups, and for exports of others that come before
+LOOK_SECONDS = 2
+NAME = "logs.json"
+BUSY, NO_GROUP = "LimitExceededException", "ResourceNotFoundException"
+GOING_ON = ("PENDING", "RUNNING", "PENDING_CANCEL")
+
+
+class Export(BaseModel):
+    """What of the logs was exported; in the run's record as `logs.json`.
+
+    Attributes:
+        until_ms: Up to when, in milliseconds since 1970.
+        prefixes: Where it lies in `aws_bucket`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    until_ms: int
+    prefixes: tuple[str, ...]
 
 
 @aws_task("log groups")
@@ -33,63 +47,92 @@ def ensure_log_groups(run: Run) -> None:
         run.aws.logs.put_retention_policy(logGroupName=group, retentionInDays=RETENTION_DAYS)
 
 
-def export_logs(run: Run, started_ms: int) -> list[str]:
+def export_logs(run: Run, wait_seconds: float = EXPORT_SECONDS) -> tuple[str, ...]:
     """Export both log groups to `aws_bucket` below `exportedlogs/`, and wait for it.
 
     CloudWatch Logs runs one export at a time in an account, and needs a bucket policy that lets
-    it write (CloudWatch Logs User Guide, "Export log data to Amazon S3").
+    it write (CloudWatch Logs User Guide, "Export log data to Amazon S3"). What was exported after
+    the end of the run is not exported again.
 
     Args:
-        run: The run.
-        started_ms: From when on, in milliseconds since 1970.
+        run: The run, which has a record.
+        wait_seconds: How long to wait, for other exports of the account too.
 
     Returns:
         The prefixes written to.
 
     Raises:
-        DcpError: The export ended otherwise than completed, or not within 10 minutes.
+        DcpError: The export ended otherwise than completed, or not in time; the text says how it
+            is repeated.
         ClientError: AWS refused it.
     """
-    written = []
+    kept = record.load(run)
+    before = _exported(run)
+    if kept is None:
+        return ()
+    if before and kept.ended_at and before.until_ms >= kept.ended_at.timestamp() * 1000:
+        return before.prefixes
+    give_up = time.monotonic() + wait_seconds
+    until, prefixes = int(time.time() * 1000), []
     for group in (run.names.log_group, run.names.instance_log_group):
         prefix = f"exportedlogs/{group}"
-        status = _ended(run, _export(run, group, prefix, started_ms))
-        if status != "COMPLETED":
-            raise DcpError(f"the export of log group {group} ended as {status}")
-        written.append(prefix)
-    return written
+        task = _begin(run, group, prefix, (kept.started_ms, until), give_up)
+        if task:
+            _await(run, group, task, give_up)
+            prefixes.append(prefix)
+    done = Export(until_ms=until, prefixes=tuple(prefixes))
+    record.put(run, NAME, done.model_dump_json())
+    return done.prefixes
 
 
-# Another export of the account may be running.
-@retry(
-    retry=retry_if_exception(lambda error: error_code(error) == "LimitExceededException"),
-    wait=wait_fixed(5),
-    stop=stop_after_delay(EXPORT_SECONDS),
-    reraise=True,
-)
-def _export(run: Run, group: str, prefix: str, started_ms: int) -> str:
-    return run.aws.logs.create_export_task(
-        taskName=f"{run.names.app}-{run.run_id}",
-        logGroupName=group,
-        fromTime=started_ms,
-        to=int(time.time() * 1000),
-        destination=run.config.aws_bucket,
-        destinationPrefix=prefix,
-    )["taskId"]
+def _exported(run: Run) -> Export | None:
+    text = record.read(run, NAME)
+    return Export.model_validate_json(text) if text else None
 
 
-def _ended(run: Run, task_id: str) -> str:
+def _begin(run: Run, group: str, prefix: str, span: tuple[int, int], give_up: float) -> str | None:
+    """Begin an export, once no other runs; returns its id, None when there is no such group."""
+
+    def create() -> str | None:
+        try:
+            return run.aws.logs.create_export_task(
+                taskName=f"{run.names.app}-{run.run_id}",
+                logGroupName=group,
+                fromTime=span[0],
+                to=span[1],
+                destination=run.config.aws_bucket,
+                destinationPrefix=prefix,
+            )["taskId"]
+        except ClientError as error:
+            if error_code(error) in (BUSY, NO_GROUP):
+                return BUSY if error_code(error) == BUSY else None
+            raise
+
+    late = f"log group {group} is not exported, since other exports of the account run"
+    begun: str | None = _until(create, (BUSY,), give_up, late)
+    return begun
+
+
+def _await(run: Run, group: str, task: str, give_up: float) -> None:
     def status() -> str:
-        tasks = run.aws.logs.describe_export_tasks(taskId=task_id)["exportTasks"]
+        tasks = run.aws.logs.describe_export_tasks(taskId=task)["exportTasks"]
         return tasks[0]["status"]["code"] if tasks else "UNKNOWN"
 
+    late = f"the export of log group {group} (task {task}) goes on in AWS"
+    code: str = _until(status, GOING_ON, give_up, late)
+    if code != "COMPLETED":
+        raise DcpError(f"the export of log group {group} (task {task}) ended as {code}")
+
+
+def _until(look: Callable[[], Any], while_: tuple[str, ...], give_up: float, late: str) -> Any:
     try:
         return Retrying(
-            retry=retry_if_result(lambda code: code in ("PENDING", "RUNNING", "PENDING_CANCEL")),
-            wait=wait_fixed(2),
-            stop=stop_after_delay(EXPORT_SECONDS),
-        )(status)
+            retry=retry_if_result(lambda seen: seen in while_),
+            wait=wait_fixed(LOOK_SECONDS),
+            stop=stop_after_delay(max(give_up - time.monotonic(), 0)),
+        )(look)
     except RetryError as error:
         raise DcpError(
-            f"the export of the logs (task {task_id}) did not end within {EXPORT_SECONDS} seconds"
+            f"{late}; it was waited for as long as it may. The logs stay in CloudWatch for "
+            f"{RETENTION_DAYS} days; the clean-up, repeated, exports them."
         ) from error

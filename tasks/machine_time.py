@@ -174,7 +174,10 @@ def write(run: Run, machines: Machines) -> None:
 def described(run: Run, at: datetime) -> Machines:
     """What AWS tells of the run's machines; it forgets those that ended an hour ago."""
     pages = run.aws.ec2.get_paginator("describe_instances").paginate(
-        Filters=[{"Name": f"tag:{key}", "Values": [value]} for key, value in run.tags.items()]
+        Filters=[
+            {"Name": f"tag:{key}", "Values": [value]}
+            for key, value in run.names.tags(run.run_id).items()
+        ]
     )
     return {
         instance["InstanceId"]: _machine(instance, at)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -203,18 +203,24 @@ def container_instances(run: Run) -> Iterator["ContainerInstanceTypeDef"]:
         yield from described["containerInstances"]
 
 
-def deregister_machines(run: Run) -> int:
-    """Deregister the app's container instances, whose machines are gone; returns how many.
+def deregister_machines(run: Run, alive: Collection[str]) -> int:
+    """Deregister the app's container instances whose machines are gone; returns how many.
 
     ECS does this by itself when an instance is terminated while its agent is connected, and
     otherwise keeps a dead entry that would keep the cluster (ECS, DeregisterContainerInstance).
+
+    Args:
+        run: The run.
+        alive: The ids of machines that are still there.
     """
-    arns = list(_container_instances(run))
-    for arn in arns:
+    dead = [one for one in container_instances(run) if one["ec2InstanceId"] not in alive]
+    for one in dead:
         run.aws.ecs.deregister_container_instance(
-            cluster=run.config.ecs_cluster, containerInstance=arn, force=True
+            cluster=run.config.ecs_cluster,
+            containerInstance=one["containerInstanceArn"],
+            force=True,
         )
-    return len(arns)
+    return len(dead)
 
 
 def _container_instances(run: Run) -> Iterator[str]:

@@ -77,7 +77,8 @@ class RunRecord(BaseModel):
         return self.continued_at or self.started_at
 
 
-def _read(aws: Aws, bucket: str, key: str) -> str | None:
+def read_object(aws: Aws, bucket: str, key: str) -> str | None:
+    """The text of an object, or None when it is not there."""
     try:
         return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     except ClientError as error:
@@ -88,7 +89,7 @@ def _read(aws: Aws, bucket: str, key: str) -> str | None:
 
 def read(run: Run, name: str) -> str | None:
     """A part of the run's record, or None when it is not there."""
-    return _read(run.aws, run.config.aws_bucket, run.key(name))
+    return read_object(run.aws, run.config.aws_bucket, run.key(name))
 
 
 def put(run: Run, name: str, text: str, content_type: str = "application/json") -> str:
@@ -147,8 +148,9 @@ def begin(run: Run) -> RunRecord:
                 f"app {run.names.app}",
                 "app_name",
                 f"its run {other.run_id} has not ended",
-                remedy="End it with `prefect deployment run dcp-cleanup/cleanup` (abandon=true "
-                "gives its unfinished jobs up), or give this run another app_name.",
+                remedy=f"Look at it (`dcp status {run.names.app}`), end it with `dcp cleanup "
+                f"{run.names.app}` (--abandon gives its unfinished jobs up), or give this run "
+                "another app_name.",
             )
         )
     record = save(
@@ -193,8 +195,13 @@ def _begin_again(run: Run) -> RunRecord:
 
 def latest_id(aws: Aws, config: RunConfig) -> str | None:
     """The id of the app's newest run, or None when it never had one."""
-    text = _read(aws, config.aws_bucket, config.names.latest_key)
-    return None if text is None else str(_Latest.model_validate_json(text).run_id)
+    text = read_object(aws, config.aws_bucket, config.names.latest_key)
+    return None if text is None else newest_in(text)
+
+
+def newest_in(text: str) -> str:
+    """The run that a `latest.json` names."""
+    return _Latest.model_validate_json(text).run_id
 
 
 class _Latest(BaseModel):
@@ -217,9 +224,13 @@ def find(aws: Aws, config: RunConfig, run_id: str | None) -> Run:
     record = load(run) if found else None
     if record is None:
         raise _no_run(config, run_id)
+    return Run(recorded_config(record, config), record.run_id, aws)
+
+
+def recorded_config(record: RunRecord, asking: RunConfig) -> RunConfig:
+    """The configuration that a run was begun with, and the credentials of who asks."""
     own = {name: value for name, value in record.config.items() if name in RunConfig.model_fields}
-    asking = {name: getattr(config, name) for name in NOT_RECORDED}
-    return Run(RunConfig(**own, **asking), record.run_id, aws)
+    return RunConfig(**own, **{name: getattr(asking, name) for name in NOT_RECORDED})
 
 
 def _no_run(config: RunConfig, run_id: str | None) -> NotFound:

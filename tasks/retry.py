@@ -46,8 +46,8 @@ def choose(earlier: Run, choice: Choice) -> list[JobRow]:
                 _where(earlier.names.app, earlier.run_id),
                 "",
                 "has not ended: its failed jobs may still be tried again by itself",
-                remedy="Wait for its end, or end it with `prefect deployment run "
-                "dcp-cleanup/cleanup` (abandon=true gives its unfinished jobs up).",
+                remedy=f"Wait for its end, or end it with `dcp cleanup {earlier.names.app}` "
+                "(--abandon gives its unfinished jobs up).",
             )
         )
     return chosen(find_failures(earlier), choice)

@@ -66,6 +66,7 @@ CLUSTER = "arn:{partition}:ecs:{region}:{account}:cluster/{cluster}"
 SERVICE = "arn:{partition}:ecs:{region}:{account}:service/{cluster}/{service}"
 TASK_DEFINITION = "arn:{partition}:ecs:{region}:{account}:task-definition/{task_family}:*"
 CONTAINER_INSTANCE = "arn:{partition}:ecs:{region}:{account}:container-instance/{cluster}/*"
+VOLUME = "arn:{partition}:ec2:{region}:{account}:volume/*"
 INSTANCE = "arn:{partition}:ec2:{region}:{account}:instance/*"
 FLEET = "arn:{partition}:ec2:{region}:{account}:fleet/*"
 SPOT_FLEET = "arn:{partition}:ec2:{region}:{account}:spot-fleet-request/*"
@@ -214,6 +215,8 @@ RIGHTS: tuple[Right, ...] = (
     Right(
         "clean-up", ("ec2:DeleteLaunchTemplate",), LAUNCH_TEMPLATE, _from_template, "fleet template"
     ),
+    Right("clean-up", ("ec2:DescribeVolumes",), ANY),
+    Right("clean-up", ("ec2:DeleteVolume",), VOLUME),
     Right("clean-up", ("sqs:DeleteQueue",), QUEUE),
     Right("clean-up", ("ecs:DeleteService",), SERVICE),
     Right("clean-up", ("ecs:DeregisterTaskDefinition",), ANY),
@@ -233,6 +236,7 @@ RIGHTS: tuple[Right, ...] = (
     # CreateExportTask).
     Right("clean-up", ("s3:PutObject",), EXPORTED, needed=False),
     Right("clean-up", ("logs:DescribeExportTasks",), ANY, needed=False),
+    Right("status", ("tag:GetResources",), ANY, needed=False, only="dcp-status and dcp-reaper"),
     Right("failures", ("s3:ListAllMyBuckets",), ANY, needed=False, only="no bucket is given"),
 )
 

@@ -31,7 +31,7 @@ class Run:
     @property
     def tags(self) -> dict[str, str]:
         """The tags of every resource of the run, by which any machine finds it again."""
-        return self.names.tags(self.run_id)
+        return self.names.tags(self.run_id) | {self.names.bucket_tag: self.config.aws_bucket}
 
     def key(self, name: str) -> str:
         """The S3 key, in `aws_bucket`, of a part of the run's record."""

@@ -3,8 +3,8 @@
 `watch.json` says who watches and how often that is written. Its age is told by S3 alone, from when
 S3 stored it (`Last-Modified`) to when S3 answers (`Date`), so that no other clock counts (Amazon S3
 API Reference, "Common response headers"). A flow that is killed, or whose computer sleeps, falls
-silent; a run that nobody has watched for five beats may be taken over. Nothing is deleted when a
-flow ends: the beat grows old by itself, and a second watcher of the run loses nothing.
+silent; a run that nobody has watched for five beats may be taken over. Whoever ends in order takes
+its beat away, so that the run need not wait for that.
 """
 
 import logging
@@ -29,6 +29,8 @@ logger = logging.getLogger("prefect.dcp")
 NAME = "watch.json"
 SECONDS = 60.0
 LOOKS = 5
+JOIN_SECONDS = 10  # for a beat that is being written
+_KEPT: set[str] = set()  # the runs that this process watches, by where their beat is
 MISSED = 5  # beats; an outage of S3 or a slow minute must not look like the end of a flow
 
 
@@ -93,13 +95,18 @@ def watched(run: Run) -> bool:
 def kept(run: Run, every: float | None = None) -> Iterator[None]:
     """Say for the time of the `with` block that the run is watched.
 
-    A beat that cannot be written is logged and breaks nothing off.
+    A beat that cannot be written is logged and breaks nothing off. Within another such block of
+    the same process nothing is to be done.
 
     Args:
         run: The run.
         every: Seconds from one beat to the next; left out, a minute, or five looks of the monitor
             where these take less.
     """
+    place = f"{run.config.aws_bucket}/{run.key(NAME)}"
+    if place in _KEPT:
+        yield
+        return
     every = every or min(SECONDS, LOOKS * run.config.monitor_seconds)
     by = str(flow_run.get_id() or f"{socket.gethostname()}/{os.getpid()}")
     over = Event()
@@ -107,10 +114,24 @@ def kept(run: Run, every: float | None = None) -> Iterator[None]:
     _beat(run, every, by)
     thread = Thread(target=_beat_until, args=(over, run, every, by), name="watch", daemon=True)
     thread.start()
+    _KEPT.add(place)
     try:
         yield
     finally:
+        _KEPT.discard(place)
         over.set()
+        thread.join(JOIN_SECONDS)
+        _take_away(run, by)
+
+
+def _take_away(run: Run, by: str) -> None:
+    """Delete the beat, unless somebody else has written a newer one."""
+    try:
+        last = newest(run)
+        if last is not None and last.beat.by == by:
+            record.forget(run, NAME)
+    except AwsError as error:
+        logger.warning("run %s: its beat is left to grow old: %s", run.run_id, error)
 
 
 def _beat_until(over: Event, run: Run, every: float, by: str) -> None:

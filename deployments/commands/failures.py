@@ -45,13 +45,20 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="profile of the AWS configuration files")
 
 
+def region_of(given: argparse.Namespace) -> str:
+    """Where to look: as given, else the profile's region, else us-east-1."""
+    import boto3
+
+    own = boto3.session.Session(profile_name=given.profile).region_name
+    return given.region or own or "us-east-1"
+
+
 def find_run(given: argparse.Namespace) -> "Run":
     """The run that was asked for.
 
     Raises:
         InputError: It is not found, or AWS refuses the credentials.
     """
-    import boto3
     from botocore.exceptions import BotoCoreError
     from prefect_aws import AwsCredentials
 
@@ -59,10 +66,13 @@ def find_run(given: argparse.Namespace) -> "Run":
     from tasks.locate import locate
 
     try:
-        own = boto3.session.Session(profile_name=given.profile).region_name
-        region = given.region or own or "us-east-1"
         return locate(
-            given.app, AwsCredentials(), region, given.bucket, given.run, profile=given.profile
+            given.app,
+            AwsCredentials(),
+            region_of(given),
+            given.bucket,
+            given.run,
+            profile=given.profile,
         )
     except BotoCoreError as error:
         raise AwsRefused(

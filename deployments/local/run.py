@@ -27,7 +27,7 @@ from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account,
 from flows.full_run import dcp
 from tasks import record
 from tasks.aws import Aws
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 from tasks.opening import open_job_file
 from tasks.plates import plates_in, plates_named
 from tasks.report import Report, make_report

@@ -145,6 +145,7 @@ ONLY_TAGGED = frozenset(
         "ec2:CancelSpotFleetRequests",
         "ec2:DeleteFleets",
         "ec2:DeleteLaunchTemplate",
+        "ec2:DeleteVolume",
         "ec2:ModifyFleet",
         "ec2:ModifySpotFleetRequest",
         "ec2:TerminateInstances",

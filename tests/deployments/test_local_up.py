@@ -22,7 +22,7 @@ from blocks import RunConfig
 from blocks.reading import parse_config
 from tasks import record
 from tasks.aws import Aws
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 from tasks.run import Run
 
 pytestmark = pytest.mark.e2e

@@ -20,7 +20,7 @@ from flows.full_run import dcp
 from flows.setup import setup
 from flows.submit import submit
 from tasks import record
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 from tasks.queues import find_queue
 from tasks.results import job_ids
 

@@ -15,7 +15,7 @@ from deployments.local.buckets import fill_bucket
 from deployments.local.worlds import worker_python
 from flows.full_run import dcp
 from tasks import record
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,7 @@ from prefect.states import Cancelling
 from flows.children import children_of
 from flows.plates import run_plates
 from tasks import record
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 from tasks.start import find_fleets
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("pool")]

@@ -13,7 +13,7 @@ from prefect.states import Crashed
 from flows.profile import end_left_steps, run_profile
 from flows.setup import setup
 from tasks import record
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 
 pytestmark = pytest.mark.e2e
 

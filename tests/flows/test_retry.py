@@ -14,7 +14,7 @@ from flows.failures import failures
 from flows.full_run import dcp
 from flows.retry_failed import retry_failed
 from tasks import record
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 from tasks.report_table import planned
 from tasks.telling import artifact_key
 

@@ -13,7 +13,7 @@ from blocks.errors import ConfigError
 from flows.full_run import dcp, end_broken_off
 from flows.setup import setup
 from tasks import record
-from tasks.cleanup import left_running
+from tasks.leftovers import left_running
 from tasks.queues import find_queue
 from tasks.run import new_run_id
 

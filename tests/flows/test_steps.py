@@ -14,8 +14,8 @@ from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import memory, record
-from tasks.cleanup import clean_up, left_running
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
+from tasks.leftovers import left_running
 from tasks.policy import Memory
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
@@ -120,31 +120,6 @@ def test_a_run_begun_again_gives_failed_jobs_another_chance(lab: Lab) -> None:
     start_fleet(lab.config)
     monitor(lab.config)
     assert cleanup(lab.config).succeeded == 2
-
-
-def test_a_step_of_the_clean_up_that_fails_stops_no_other(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    setup(lab.config)
-    submit(lab.config, lab.jobs("hang"))
-    start_fleet(lab.config)
-
-    def refused(*_: object) -> str:
-        answer = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
-        raise ClientError(answer, "DeleteQueue")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("tasks.cleanup.end_service", refused)
-        patched.setattr("tasks.cleanup.end_queue", refused)
-        outcome = clean_up(lab.run(), abandon=True)
-    assert len(outcome.failures) == 2
-    assert all("AccessDenied" in failure for failure in outcome.failures)
-    assert left_running(lab.run()) == [f"queue {lab.settings.names.queue}"]
-    kept = record.load(lab.run())
-    assert kept is not None
-    assert kept.state == "active", "it has not ended while something is left"
-    assert clean_up(lab.run(), abandon=True).failures == ()
-    assert left_running(lab.run()) == []
 
 
 def test_a_stopped_run_whose_queue_was_kept_is_continued(lab: Lab) -> None:

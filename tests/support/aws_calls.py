@@ -19,6 +19,7 @@ CLIENTS = {
     "lambda_": ("lambda", "lambda"),
     "logs": ("logs", "logs"),
     "pricing": ("pricing", "pricing"),
+    "resourcegroupstaggingapi": ("resourcegroupstaggingapi", "tag"),
     "s3": ("s3", "s3"),
     "scheduler": ("scheduler", "scheduler"),
     "service_quotas": ("service-quotas", "servicequotas"),

@@ -39,8 +39,23 @@ def test_a_run_is_watched_as_long_as_its_flow_beats(run: Run) -> None:
         assert last is not None
         assert last.beat.at > first.beat.at
         assert last.alive
+        with watch.kept(run, FAST):
+            assert watch.watched(run)
+        assert watch.watched(run), "a block within does not end it"
+    assert watch.newest(run) is None
+
+
+def test_a_flow_that_was_killed_falls_silent(run: Run) -> None:
+    record.put(run, watch.NAME, beat(FAST).model_dump_json())
+    assert watch.watched(run)
     time.sleep(MISSED * FAST + 2)  # S3 tells times to the second
     assert not watch.watched(run)
+
+
+def test_who_ends_leaves_the_beat_of_another(run: Run) -> None:
+    with watch.kept(run):
+        record.put(run, watch.NAME, beat(60).model_dump_json())
+    assert watch.watched(run)
 
 
 def test_the_clock_of_who_writes_does_not_count(run: Run) -> None:
@@ -68,7 +83,6 @@ def test_a_beat_that_cannot_be_written_breaks_nothing_off(
 def test_watching_ends_with_an_error_of_the_block(run: Run) -> None:
     with pytest.raises(KeyboardInterrupt), watch.kept(run, FAST):
         raise KeyboardInterrupt
-    time.sleep(MISSED * FAST + 2)
     assert not watch.watched(run)
 
 

@@ -1,0 +1,156 @@
+"""The reaper: runs that no flow watches any more are brought to their end."""
+
+import contextvars
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from blocks import AwsCredentials, RunConfig
+from blocks.errors import InputError
+from blocks.sources import load_block
+from flows.cleanup import end
+from flows.logger import log
+from tasks import watch
+from tasks.aws import patient
+from tasks.cleanup import clean_up
+from tasks.locate import asking
+from tasks.monitor import tick
+from tasks.observe import Followed
+from tasks.results import job_ids
+from tasks.run import Run
+from tasks.runs import Deed, RunState, find_runs, open_run, plan
+from tasks.telling import prefect_may_be_away
+
+AT_A_TIME = 8  # runs
+OUTAGE_SECONDS = 300
+REGION = "us-east-1"  # where the credentials name none
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a run that was found.
+
+    Attributes:
+        run: The run.
+        what: In words.
+        failed: Whether it could not be done.
+    """
+
+    run: RunState
+    what: str
+    failed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.run.app} {self.run.run_id}: {self.what}"
+
+
+@flow(name="dcp-reaper")
+def reaper(
+    credentials: str | None = None,
+    regions: list[str] | None = None,
+    buckets: list[str] | None = None,
+    minutes: float = 14,
+) -> State[Any]:
+    """Bring runs that no flow watches any more to their end.
+
+    A run that has machines is ticked on as its own monitor would, until its jobs are done or the
+    time of this reaper is over; the next one goes on with it. What is left of runs that have ended
+    or have no record is ended. A run that is watched, and what has no tag of dcp's, is left alone.
+
+    The ticks are done here, and not by a dcp-monitor that is started for it: that takes no
+    deployment, no free worker and nobody to watch that one too. While a run is ticked on it counts
+    as watched, so that a second reaper leaves it.
+
+    Args:
+        credentials: AwsCredentials block; left out, what AWS tools find by themselves.
+        regions: Regions to look into; left out, that of the credentials.
+        buckets: Buckets whose records are looked at besides those that the tags name.
+        minutes: How long to tick on, less than from one reaper to the next.
+
+    Returns:
+        Completed, or Failed when a run could not be brought to its end; each is named.
+    """
+    who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
+    where = regions or [who.region_name or REGION]
+    settings = asking("all-apps", who, where[0], "to-be-found", None)
+    until = time.monotonic() + 60 * minutes
+    try:
+        planned = plan(find_runs(who, where, buckets or ()), datetime.now(UTC))
+    except InputError as error:
+        return Failed(message=str(error), data=error)
+
+    def tend(found: RunState, deed: Deed, why: str) -> Done:
+        if deed is Deed.LEAVE:
+            return Done(found, f"{found.state}, left alone: {why}")
+        log(f"{found.app} {found.run_id}: {why}")
+        try:
+            return Done(found, _tended(found, deed, why, settings, until))
+        except Exception as error:  # noqa: BLE001 (one that fails stops no other; all are told)
+            return Done(found, f"{type(error).__name__}: {error}", failed=True)
+
+    with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="reaper") as pool:
+        # With the context of this flow run, so that what is logged is its log.
+        begun = [
+            pool.submit(contextvars.copy_context().run, tend, found, deed, why)
+            for found, deed, why in planned
+        ]
+        done = [one.result() for one in begun]
+    for one in done:
+        log(str(one))
+    return _state(done)
+
+
+def _state(done: list[Done]) -> State[Any]:
+    failed = [one for one in done if one.failed]
+    with prefect_may_be_away():
+        create_markdown_artifact(
+            "\n".join(f"- {one}" for one in done) or "No run has anything in AWS.",
+            key="dcp-reaper",
+            description=f"{len(done)} runs, {len(failed)} of them could not be brought to an end",
+        )
+    if failed:
+        return Failed(message="\n".join(map(str, failed)))
+    return Completed(message="; ".join(map(str, done)) or "nothing to do")
+
+
+def _tended(found: RunState, deed: Deed, why: str, settings: RunConfig, until: float) -> str:
+    run = open_run(found, settings)
+    if found.record is not None and watch.watched(run):
+        return "watched meanwhile, left alone"
+    if deed is Deed.TICK:
+        return _ticked_on(run, until)
+    note = f"ended by dcp-reaper: {why}"
+    if found.record is not None and found.record.state != "ended":
+        return end(run, abandon=True, note=note).summary
+    # A report is there already, or cannot be drawn up.
+    outcome = clean_up(run, found.record is not None, note, recorded=found.record is not None)
+    if outcome.failures:
+        raise RuntimeError("; ".join(outcome.failures))
+    return f"ended, {why}" + (f"; {outcome.kept}" if outcome.kept else "")
+
+
+def _ticked_on(run: Run, until: float) -> str:
+    """Tick as the run's monitor would; when the run is over, end it."""
+    jobs = Followed(job_ids(run))
+    step: Callable[..., Any] = patient(OUTAGE_SECONDS).wraps(tick)
+    with watch.kept(run):
+        while True:
+            seen, decision = step(run, jobs)
+            if decision.done:
+                abandon = decision.lost or not decision.stop
+                report = end(run, abandon=abandon, note=decision.stop)
+                return f"ended: {report.summary}" + (f"; {decision.stop}" * bool(decision.stop))
+            counts = ", ".join(f"{number} {name}" for name, number in seen.account.counts().items())
+            if not seen.machines and not seen.target:
+                return f"waits without machines: {counts}"
+            if time.monotonic() + decision.look_after > until:
+                return f"goes on: {counts}"
+            time.sleep(decision.look_after)

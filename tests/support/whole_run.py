@@ -1,0 +1,80 @@
+"""Everything that a run has in AWS, made without its flows: no container runs."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from dcp_fleet import DCP_FLEET
+
+from blocks import FleetTemplate
+from tasks.containers import ensure_cluster, ensure_service, ensure_task_definition
+from tasks.dashboard import put_dashboard
+from tasks.fleet import Fleet
+from tasks.logs import ensure_log_groups
+from tasks.queues import ensure_queues
+from tasks.run import Run
+from tasks.start import request_fleet
+
+SPOT_FLEET = FleetTemplate(spot_fleet_request=DCP_FLEET)
+
+
+def body(step: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a task, without Prefect around it."""
+    return cast(Callable[..., Any], cast(Any, step).fn)
+
+
+def set_up(run: Run) -> None:
+    """Make what `dcp-setup` makes."""
+    body(ensure_queues)(run)
+    body(ensure_log_groups)(run)
+    body(ensure_cluster)(run)
+    definition = body(ensure_task_definition)(run, {"RUN_ID": run.run_id})
+    body(ensure_service)(run, definition)
+
+
+def start(run: Run, machines: int, template: FleetTemplate | None = None) -> Fleet:
+    """Request a fleet, and wait until it has its machines."""
+    fleet: Fleet = body(request_fleet)(run, template or FleetTemplate(), machines)
+    end = time.monotonic() + 30
+    while len(fleet.machines()) < machines:
+        assert time.monotonic() < end, "the machines did not come"
+        time.sleep(0.1)
+    return fleet
+
+
+def put_alarm(run: Run, instance_id: str, actions: Sequence[str] = ()) -> None:
+    """Put the idle alarm on a machine, as its worker does."""
+    run.aws.cloudwatch.put_metric_alarm(
+        AlarmName=run.names.alarm(instance_id),
+        AlarmActions=list(actions),
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Dimensions=[{"Name": "InstanceId", "Value": instance_id}],
+        Statistic="Maximum",
+        Period=300,
+        EvaluationPeriods=3,
+        Threshold=1.0,
+        ComparisonOperator="LessThanThreshold",
+        Tags=[{"Key": key, "Value": value} for key, value in run.names.tags(run.run_id).items()],
+    )
+
+
+def leave_volume(run: Run) -> str:
+    """Make a volume as it is left by a machine that did not take it along; returns its id."""
+    tags: Any = [{"Key": key, "Value": value} for key, value in run.tags.items()]
+    made = run.aws.ec2.create_volume(
+        AvailabilityZone=f"{run.config.aws_region}a",
+        Size=22,
+        TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+    )
+    return made["VolumeId"]
+
+
+def make_whole(run: Run, machines: int = 2, template: FleetTemplate | None = None) -> None:
+    """Make everything that a run can have, of past machines too."""
+    set_up(run)
+    fleet = start(run, machines, template)
+    put_dashboard(run, fleet.id)
+    for machine in (*fleet.machines(), "i-00000000000000001", "i-00000000000000002"):
+        put_alarm(run, machine)
+    leave_volume(run)
