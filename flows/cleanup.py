@@ -58,7 +58,7 @@ def cleanup(
         run, recorded = open_existing(config, run_id, credentials, settings), True
     elif app is not None:
         who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
-        where = region or who.region_name or "us-east-1"
+        where = region or who.get_boto3_session().region_name or "us-east-1"
         run, recorded = find_app(app, who, where, bucket, run_id)
     else:
         raise InputError(Problem("dcp-cleanup", "config", "neither config nor app is given"))

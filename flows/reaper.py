@@ -19,7 +19,7 @@ from blocks.sources import load_block
 from flows.cleanup import end
 from flows.logger import log
 from tasks import watch
-from tasks.aws import patient
+from tasks.aws import AwsError, patient
 from tasks.cleanup import clean_up
 from tasks.locate import asking
 from tasks.monitor import tick
@@ -79,13 +79,13 @@ def reaper(
         Completed, or Failed when a run could not be brought to its end; each is named.
     """
     who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
-    where = regions or [who.region_name or REGION]
+    where = regions or [who.get_boto3_session().region_name or REGION]
     settings = asking("all-apps", who, where[0], "to-be-found", None)
     until = time.monotonic() + 60 * minutes
     try:
         planned = plan(find_runs(who, where, buckets or ()), datetime.now(UTC))
-    except InputError as error:
-        return Failed(message=str(error), data=error)
+    except (InputError, *AwsError) as error:
+        return Failed(message=f"the runs cannot be looked for: {error}", data=error)
 
     def tend(found: RunState, deed: Deed, why: str) -> Done:
         if deed is Deed.LEAVE:

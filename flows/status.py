@@ -12,6 +12,7 @@ from blocks import AwsCredentials
 from blocks.errors import InputError
 from blocks.sources import load_block
 from flows.logger import log
+from tasks.aws import AwsError
 from tasks.runs import find_runs
 from tasks.status import orphans_of, row_of, summary_of
 from tasks.telling import prefect_may_be_away
@@ -37,9 +38,9 @@ def status(
     """
     who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
     try:
-        runs = find_runs(who, regions or [who.region_name or REGION], buckets)
-    except InputError as error:
-        return Failed(message=str(error), data=error)
+        runs = find_runs(who, regions or [who.get_boto3_session().region_name or REGION], buckets)
+    except (InputError, *AwsError) as error:
+        return Failed(message=f"the runs cannot be looked for: {error}", data=error)
     now = datetime.now(UTC)
     for run in runs:
         log(", ".join(f"{name} {value}" for name, value in row_of(run, now).items() if value))

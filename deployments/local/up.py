@@ -84,6 +84,13 @@ def up(
             save_blocks(here)
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
             _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
+            # What is scheduled without credentials (the reaper) reaches the emulator, too.
+            os.environ |= {
+                "AWS_ACCESS_KEY_ID": "local",
+                "AWS_SECRET_ACCESS_KEY": "local",
+                "AWS_ENDPOINT_URL": emulator.endpoint_url,
+                "AWS_DEFAULT_REGION": here.config.aws_region,
+            }
             worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
             stack.enter_context(child(worker, home / "worker.log", PROJECT))
             _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
