@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
+
 from blocks.names import Names
-from tasks.aws import Aws
+from tasks.aws import Aws, error_code
 from tasks.ec2_fleet import ENDED_STATES as EC2_ENDED
-from tasks.machines import LIVE_STATES
+from tasks.machines import LIVE_STATES, batches
 from tasks.spot_fleet import ENDED_STATES as SPOT_ENDED
 
 Kind = Literal["fleet", "machine", "volume", "launch template", "queue", "service", "alarm"]
@@ -58,7 +60,10 @@ def inventory(aws: Aws, app: str | None = None) -> list[Resource]:
     """
     key = [{"Name": "tag-key", "Values": [Names.app_tag]}]
     by_app = [{"Name": f"tag:{Names.app_tag}", "Values": [app]}] if app else key
-    found = [*_fleets(aws), *_ec2(aws, by_app), *_tagged(aws, app)]
+    tagged = list(_tagged(aws, app))
+    services = _there(aws, [one.id for one in tagged if one.kind == "service"])
+    tagged = [one for one in tagged if one.kind != "service" or one.id in services]
+    found = [*_fleets(aws), *_ec2(aws, by_app), *tagged]
     return [one for one in found if app is None or one.app == app]
 
 
@@ -118,6 +123,25 @@ def _tagged(aws: Aws, app: str | None) -> Iterator[Resource]:
         for one in page["ResourceTagMappingList"]:
             kind, name = _named(one["ResourceARN"])
             yield from _resource(aws, kind, name, _pairs(one["Tags"]))
+
+
+def _there(aws: Aws, services: list[str]) -> set[str]:
+    """Those of the services that are not deleted: ECS keeps deleted ones for a while, with tags."""
+    there = set()
+    clusters = {one.partition("/")[0] for one in services}
+    for cluster in sorted(clusters):
+        own = [one.partition("/")[2] for one in services if one.partition("/")[0] == cluster]
+        for names in batches(own, 10):
+            try:
+                answer = aws.ecs.describe_services(cluster=cluster, services=names)
+            except ClientError as error:
+                if error_code(error) == "ClusterNotFoundException":
+                    continue
+                raise
+            for one in answer["services"]:
+                if one["status"] in ("ACTIVE", "DRAINING"):
+                    there.add(f"{cluster}/{one['serviceName']}")
+    return there
 
 
 def _named(arn: str) -> tuple[Kind, str]:
