@@ -29,6 +29,7 @@ from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
 from tasks.opening import open_existing, open_job_file, open_new
+from tasks.remedies import how_to_continue
 from tasks.report import Report
 from tasks.run import Run, new_run_id
 from tasks.submit import Undone, done_ids, write_plan
@@ -195,7 +196,9 @@ def carry_out(
             raise
     if report.complete:
         return Completed(message=report.summary)
-    return Failed(message=f"{report.summary}. {last.stop or report.reasons}")
+    if abandon:
+        return Failed(message=f"{report.summary}. {last.stop or report.reasons}")
+    return Failed(message=f"{report.summary}. {last.stop}. {how_to_continue(run)}")
 
 
 def _plan(

@@ -13,6 +13,7 @@ from blocks.errors import InputError, Problem
 from tasks import memory, record
 from tasks.opening import NAMING, Settings, with_settings
 from tasks.queues import count, find_queue
+from tasks.results import account
 from tasks.run import Run
 from tasks.spending import spent
 from tasks.start import find_fleets
@@ -49,6 +50,7 @@ def continued(run: Run, settings: Settings = None, template: FleetTemplate | Non
     changes: dict[str, Any] = {
         "continued_at": datetime.now(UTC),
         "spent_before": spent(run, (), datetime.now(UTC)).usd or 0.0,
+        "ended_before": account(run).ended,
         "config": config.model_dump(mode="json", exclude=record.NOT_RECORDED),
         "note": "",
     }

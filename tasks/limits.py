@@ -27,6 +27,7 @@ class Limits:
         stall: How long jobs may be at work without one ending; None: by what jobs take.
         job_timeout: Longest time of an attempt at a job.
         alike_failures: Failures of one kind that end the run when nothing else happened; 0: never.
+        ended_before: Jobs that had ended when the run was continued; their failures are old.
         cheapest: Whether machines that AWS takes back are not replaced after a while.
         seconds_per_job: What a job is expected to take, in seconds; None when nobody says.
         look_seconds: Between two looks, in seconds.
@@ -41,6 +42,7 @@ class Limits:
     stall: timedelta | None = None
     job_timeout: timedelta = timedelta(seconds=41_400)
     alike_failures: int = 0
+    ended_before: int = 0
     cheapest: bool = False
     seconds_per_job: float | None = None
     look_seconds: float = 60.0

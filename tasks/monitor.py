@@ -85,7 +85,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     if kept is None:
         return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
     followed = jobs if isinstance(jobs, Followed) else Followed(jobs)
-    limits = limits_of(run, kept.counts_from)
+    limits = replace(limits_of(run, kept.counts_from), ended_before=kept.ended_before)
     fleets = find_fleets(run)
     before = memory.recall(run)
     seen = observe(run, fleets, followed, limits, before)

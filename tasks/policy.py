@@ -273,7 +273,8 @@ def _stop(seen: Observation, limits: Limits, memory: Memory) -> str:
         )
     if memory.alone_since is not None and seen.at - memory.alone_since >= ALONE_LIMIT:
         return "jobs wait, and the run has no fleet: it was never requested, or has been ended"
-    if seen.alike and 0 < limits.alike_failures <= seen.account.ended:
+    ended = seen.account.ended - limits.ended_before
+    if seen.alike and 0 < limits.alike_failures <= ended:
         return f"all of the first {seen.account.ended} jobs that ended failed alike: {seen.alike}"
     if stalled(seen, limits, memory):
         patience = _minutes(stall_limit(seen, limits, memory))

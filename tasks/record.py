@@ -40,6 +40,7 @@ class RunRecord(BaseModel):
         image_digest: The worker's image as the machines fetched it, once a container ran.
         continued_at: When it was continued last, after it had been stopped.
         spent_before: What it had cost by then, in USD.
+        ended_before: Jobs that had ended by then.
         note: Why the run ended before its jobs did.
         fleet: The fleet template it was begun with, as its fields.
         plates: The plates of its jobs, where they are known.
@@ -61,6 +62,7 @@ class RunRecord(BaseModel):
     image_digest: str = ""
     continued_at: datetime | None = None
     spent_before: float = 0.0
+    ended_before: int = 0
     note: str = ""
     fleet: dict[str, Any] = {}
     plates: tuple[str, ...] = ()
@@ -189,6 +191,7 @@ def _begin_again(run: Run) -> RunRecord:
         started_at=datetime.now(UTC),
         ended_at=None,
         continued_at=None,
+        ended_before=0,
         note="",
     )
 

@@ -448,6 +448,7 @@ def test_jobs_that_all_fail_alike_stop_the_run() -> None:
     assert "no_image" in decided(failing, size, Memory()).stop
     assert not decided(failing, replace(size, alike_failures=4), Memory()).stop
     assert not decided(failing, replace(size, alike_failures=0), Memory()).stop
+    assert not decided(failing, replace(size, ended_before=1), Memory()).stop, "some are old"
     assert remember(replace(failing, alike=""), Memory(), size).mixed
     assert not remember(failing, Memory(), size).mixed
 
