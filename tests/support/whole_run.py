@@ -11,6 +11,7 @@ from tasks.containers import ensure_cluster, ensure_service, ensure_task_definit
 from tasks.dashboard import put_dashboard
 from tasks.fleet import Fleet
 from tasks.logs import ensure_log_groups
+from tasks.machines import container_instances
 from tasks.queues import ensure_queues
 from tasks.run import Run
 from tasks.start import request_fleet
@@ -33,10 +34,10 @@ def set_up(run: Run) -> None:
 
 
 def start(run: Run, machines: int, template: FleetTemplate | None = None) -> Fleet:
-    """Request a fleet, and wait until it has its machines."""
+    """Request a fleet, and wait until it has its machines and they have joined the cluster."""
     fleet: Fleet = body(request_fleet)(run, template or FleetTemplate(), machines)
     end = time.monotonic() + 30
-    while len(fleet.machines()) < machines:
+    while min(len(fleet.machines()), len(list(container_instances(run)))) < machines:
         assert time.monotonic() < end, "the machines did not come"
         time.sleep(0.1)
     return fleet
