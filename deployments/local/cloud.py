@@ -247,7 +247,8 @@ class Cloud:
         self.credentials: dict[str, dict[str, str]] = {}
         self.account = Account()
         self.recorder = Recorder(settings.root)
-        self.schedules: dict[str, float] = {}  # monotonic time at which each is due next
+        # When each is due next: by this computer's monotonic clock, and in the schedule's time.
+        self.schedules: dict[str, tuple[float, float]] = {}
         self.chaos: Chaos = settings.chaos
         self.chaos_at = now()
         # Not the lock of all: receives of messages must not wait for the keeper.

@@ -2,7 +2,8 @@
 
 moto keeps functions and schedules and runs none without Docker. Sources: "Define Lambda function
 handler in Python" and "Defined runtime environment variables" in the AWS Lambda Developer Guide;
-"Schedule types in EventBridge Scheduler" (`rate`) in the EventBridge Scheduler User Guide.
+"Schedule types in EventBridge Scheduler" (`rate`) and "Adding context attributes in EventBridge
+Scheduler" in the EventBridge Scheduler User Guide.
 """
 
 import io
@@ -16,8 +17,8 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.awslambda.models import lambda_backends
@@ -145,30 +146,50 @@ def _function(region: Region, named: str) -> Any:
 def run_schedules(cloud: Cloud, region: Region) -> None:
     """Call the functions whose schedule is due, each in a thread of its own.
 
-    A schedule runs first when its rate has passed once since it was made.
+    A schedule runs first when its rate has passed once since it was made. The time that it tells
+    is as many rates later, however fast they pass.
     """
     for group in scheduler_backends[ACCOUNT_ID][region.name].schedule_groups.values():
         for schedule in list(group.schedules.values()):
             rate = RATE.fullmatch(schedule.schedule_expression)
             if schedule.state != "ENABLED" or rate is None:
                 continue
-            every = int(rate[1]) * SECONDS[rate[2]] / cloud.settings.speed
-            due = cloud.schedules.setdefault(schedule.arn, time.monotonic() + every)
+            every = int(rate[1]) * SECONDS[rate[2]]
+            passes = every / cloud.settings.speed
+            first = (time.monotonic() + passes, schedule.creation_date + every)
+            due, told = cloud.schedules.setdefault(schedule.arn, first)
             if time.monotonic() >= due:
-                cloud.schedules[schedule.arn] = due + every
-                _start(cloud, region, schedule.name, schedule.target)
+                cloud.schedules[schedule.arn] = (due + passes, told + every)
+                _start(cloud, region, schedule, told)
 
 
-def _start(cloud: Cloud, region: Region, name: str, target: Mapping[str, Any]) -> None:
+def _start(cloud: Cloud, region: Region, schedule: Any, told: float) -> None:
+    target = schedule.target
     function = _function(region, target["Arn"])
     role = role_named(str(target["RoleArn"]).rpartition("/")[2])
-    if function is None:
-        cloud.tell("schedule-failed", schedule=name, reason=f"there is no {target['Arn']}")
-    elif role is not None and not allows(
-        policies_of(role), "lambda:InvokeFunction", target["Arn"], {}
-    ):
-        reason = f"{target['RoleArn']} may not call {target['Arn']}"
-        cloud.tell("schedule-failed", schedule=name, reason=reason)
+    if role is None:
+        may = not cloud.account.enforce
     else:
-        event = target.get("Input") or "{}"
+        may = allows(policies_of(role), "lambda:InvokeFunction", target["Arn"], {})
+    if function is None:
+        cloud.tell("schedule-failed", schedule=schedule.name, reason=f"there is no {target['Arn']}")
+    elif not may:
+        reason = f"{target['RoleArn']} may not call {target['Arn']}"
+        cloud.tell("schedule-failed", schedule=schedule.name, reason=reason)
+    else:
+        event = _event(schedule, told)
         threading.Thread(target=call, args=(cloud, region, function, event), daemon=True).start()
+
+
+def _event(schedule: Any, told: float) -> str:
+    """The target's input, with the context attributes replaced."""
+    event = str(schedule.target.get("Input") or "{}")
+    attributes = {
+        "schedule-arn": schedule.arn,
+        "scheduled-time": f"{datetime.fromtimestamp(told, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "execution-id": uuid.uuid4().hex[:16],
+        "attempt-number": "1",
+    }
+    for name, value in attributes.items():
+        event = event.replace(f"<aws.scheduler.{name}>", value)
+    return event

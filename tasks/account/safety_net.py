@@ -354,8 +354,20 @@ def _delete_alarms(cloudwatch: Any, app: str, others: set[str]) -> None:
         cloudwatch.delete_alarms(AlarmNames=mine[first : first + 100])
 
 
+def _scheduled(event: Any) -> datetime:
+    """When this call was due by its schedule; now, when something else calls."""
+    try:
+        return datetime.fromisoformat(event["time"]).astimezone(UTC)
+    except UNREADABLE:
+        return datetime.now(UTC)
+
+
 def handler(event: object, context: object) -> list[str]:
     """What Lambda calls.
+
+    Args:
+        event: `{"time": …}`, from the schedule: when the call was due.
+        context: Lambda's; not used.
 
     Raises:
         RuntimeError: Something failed, after everything was tried; Lambda counts it as an error.
@@ -365,7 +377,7 @@ def handler(event: object, context: object) -> list[str]:
     clients = Clients(
         **{name: client(name, config=config) for name in Clients.__dataclass_fields__}
     )
-    said, failed = tend(clients, os.environ["DCP_BUCKET"], datetime.now(UTC))
+    said, failed = tend(clients, os.environ["DCP_BUCKET"], _scheduled(event))
     for line in said:
         log.info(line)
     for line in failed:

@@ -23,6 +23,8 @@ from tasks.run import Run
 from tasks.start import find_fleets
 from tasks.symptoms import symptoms
 
+pytestmark = pytest.mark.e2e
+
 STAND_IN = Path(__file__).parent / "local" / "stand_in.py"
 request_fleet: Any = start.request_fleet
 wait_for_machines: Any = start.wait_for_machines

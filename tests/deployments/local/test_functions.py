@@ -5,6 +5,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,25 +84,35 @@ def test_a_function_may_do_what_its_role_may(fast: Emulator) -> None:
 def test_a_function_runs_on_its_schedule(fast: Emulator) -> None:
     arn = make(fast, "scheduled", ALLOWED)
     iam, scheduler = client_of(fast, "iam"), client_of(fast, "scheduler")
-    iam.create_role(RoleName="schedule", AssumeRolePolicyDocument=TRUST)
     scheduler.create_schedule(
         Name="often",
         ScheduleExpression="rate(1 minute)",
         FlexibleTimeWindow={"Mode": "OFF"},
-        Target={"Arn": arn, "RoleArn": "arn:aws:iam::123456789012:role/schedule"},
+        Target={
+            "Arn": arn,
+            "RoleArn": "arn:aws:iam::123456789012:role/schedule",
+            "Input": '{"due": "<aws.scheduler.scheduled-time>"}',
+        },
     )
 
     def told(kind: str) -> list[dict[str, Any]]:
         return [one for one in fast.events() if one["kind"] == kind]
 
-    wait_for(lambda: told("schedule-failed"), "the schedule whose role may not call")
+    fast.set_account(enforce=True)
+    wait_for(lambda: told("schedule-failed"), "the schedule whose role is not there")
+    iam.create_role(RoleName="schedule", AssumeRolePolicyDocument=TRUST)
+    wait_for(lambda: len(told("schedule-failed")) >= 2, "the schedule whose role may not call")
+    fast.set_account(enforce=False)
     allowed = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     iam.put_role_policy(RoleName="schedule", PolicyName="p", PolicyDocument=policy)
 
-    def runs() -> bool:
-        mine = [one for one in told("function-invoked") if one["function"] == "scheduled"]
-        return len(mine) >= 2 and not any(one["failed"] for one in mine)
+    def calls() -> list[dict[str, Any]]:
+        return [one for one in told("function-invoked") if one["function"] == "scheduled"]
 
-    wait_for(runs, "two calls by the schedule", 60)
+    wait_for(lambda: len(calls()) >= 2, "two calls by the schedule", 60)
     scheduler.delete_schedule(Name="often")
+    assert not any(one["failed"] for one in calls())
+    due = sorted(json.loads(one["answer"])["event"]["due"] for one in calls())
+    first, second = (datetime.fromisoformat(one) for one in due[:2])
+    assert second - first == timedelta(minutes=1)

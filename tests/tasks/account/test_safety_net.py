@@ -249,17 +249,46 @@ def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
         clean_up(run, abandon=True)
 
 
+@pytest.fixture
+def as_lambda(endpoint_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Sets the environment that Lambda gives the net of a run's bucket."""
+
+    def give(run: Run) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", run.config.aws_region)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        monkeypatch.setenv("DCP_BUCKET", run.config.aws_bucket)
+
+    return give
+
+
 def test_lambda_calls_it_with_nothing_but_its_environment(
-    started: Callable[..., Run], endpoint_url: str, monkeypatch: pytest.MonkeyPatch
+    started: Callable[..., Run], as_lambda: Callable[[Run], None]
 ) -> None:
+    """Called by whatever but its schedule, it takes the time that it is."""
     run = started("NetLambda")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", run.config.aws_region)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    monkeypatch.setenv("DCP_BUCKET", run.config.aws_bucket)
-    said = handler({}, None)
-    assert f"NetLambda {run.run_id}: left alone" in said
-    kept: Any = record.read(run, "safety_net.json")
-    assert json.loads(kept)["looks"] == 1
+    as_lambda(run)
+    before = datetime.now(UTC)
+    others: tuple[Any, ...] = ({}, [], {"time": "<aws.scheduler.scheduled-time>"})
+    for looks, event in enumerate(others, start=1):
+        assert f"NetLambda {run.run_id}: left alone" in handler(event, None)
+        kept: Any = json.loads(str(record.read(run, "safety_net.json")))
+        assert kept["looks"] == looks
+        assert before <= datetime.fromisoformat(kept["empty_since"]) <= datetime.now(UTC)
+    clean_up(run, abandon=True)
+
+
+def test_it_counts_in_the_time_of_its_schedule(
+    started: Callable[..., Run], as_lambda: Callable[[Run], None]
+) -> None:
+    run = started("NetTime")
+    as_lambda(run)
+    begun = datetime.now(UTC)
+    for minutes, says in ((0, "left alone"), (15, "left alone"), (30, "ended, since nobody")):
+        due = f"{begun + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+        assert [
+            one for one in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in one
+        ]
+    assert is_gone(run)
     clean_up(run, abandon=True)

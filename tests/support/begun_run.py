@@ -1,0 +1,39 @@
+"""A run that has begun, as its flows begin it: service, queues, fleet, containers asked for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from blocks import FleetTemplate
+from tasks import start
+from tasks.containers import (
+    ensure_cluster,
+    ensure_service,
+    ensure_task_definition,
+    set_desired_count,
+    worker_environment,
+)
+from tasks.logs import ensure_log_groups
+from tasks.queues import ensure_queues
+from tasks.run import Run
+
+
+def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:
+    """Set-up and fleet, as their flows do it, with a container for each machine.
+
+    Args:
+        run: The run.
+        machines: How many machines.
+        more: Added to the environment of the containers.
+    """
+    steps: Any = (ensure_cluster, ensure_log_groups)
+    for step in steps:
+        step.fn(run)
+    queues: Any = ensure_queues
+    urls = queues.fn(run)
+    definition: Any = ensure_task_definition
+    service: Any = ensure_service
+    environment = worker_environment(run, urls.jobs, urls.dead_letters) | dict(more or {})
+    service.fn(run, definition.fn(run, environment))
+    request: Any = start.request_fleet
+    request.fn(run, FleetTemplate(), machines)
+    assert set_desired_count(run, machines)

@@ -1,0 +1,111 @@
+"""The safety net, called by its schedule alone, with its own rights: nothing else is alive."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from begun_run import begin
+from recorded_run import config_at, new_run
+
+from deployments.local.aws import Emulator, start_emulator
+from tasks import watch
+from tasks.account.account import create
+from tasks.account.setup import AccountAws, Setup, open_setup
+from tasks.machines import live_machines
+from tasks.run import Run
+from tasks.start import find_fleets
+
+pytestmark = pytest.mark.e2e
+
+REGION = "us-east-1"
+BUCKET = "net-on-schedule"
+STAND_IN = Path(__file__).parents[2] / "deployments" / "local" / "stand_in.py"
+ENDINGS = {"DeleteFleets", "TerminateInstances", "CancelSpotFleetRequests", "UpdateService"}
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    """An account in which 15 minutes of a schedule take 6 seconds, with containers that idle."""
+    with start_emulator(
+        tmp_path,
+        Path(sys.executable),
+        container_command=[str(STAND_IN)],
+        boot_seconds=0.1,
+        tick_seconds=0.1,
+        speed=150,
+    ) as running:
+        running.set_account(enforce=True)
+        yield running
+
+
+@pytest.fixture
+def new(emulator: Emulator) -> Callable[[str], Run]:
+    return lambda app: new_run(config_at(emulator.endpoint_url, app, aws_bucket=BUCKET))
+
+
+def wait_for(condition: Callable[[], object], what: str, limit: float = 150) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {limit} s: {what}"
+        time.sleep(0.3)
+
+
+def set_up(run: Run) -> Setup:
+    """The account, made once, with the safety net."""
+    aws = AccountAws.connect(run.config.credentials, REGION)
+    setup = open_setup(aws, REGION, given={"bucket": BUCKET})
+    assert [str(line) for line in create(aws, setup) if line.wrong] == []
+    return setup
+
+
+def looks(emulator: Emulator, run: Run) -> list[str]:
+    """What the net said of a run at each of its looks; none of them failed."""
+    calls = [one for one in emulator.events() if one["kind"].startswith(("function-", "schedule-"))]
+    assert [one for one in calls if one["kind"] == "schedule-failed" or one["failed"]] == []
+    name = f"{run.names.app} {run.run_id}: "
+    said = [line for one in calls for line in json.loads(one["answer"])]
+    return [line.removeprefix(name) for line in said if line.startswith(name)]
+
+
+def machines(run: Run) -> list[str]:
+    return list(live_machines(run.aws.ec2, run.names.app))
+
+
+def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
+    emulator: Emulator, new: Callable[[str], Run]
+) -> None:
+    idle, watched = new("NetIdle"), new("NetWatched")
+    setup = set_up(idle)
+    ec2 = idle.aws.ec2
+    made = ec2.run_instances(
+        ImageId="ami-0123456789abcdef0", InstanceType="m5.large", MinCount=1, MaxCount=1
+    )
+    untagged = made["Instances"][0]["InstanceId"]
+    with watch.kept(watched):
+        begin(watched, 1, {"MODE": "wait"})
+        begin(idle, 2, {"MODE": "wait"})
+        wait_for(lambda: len(emulator.containers()) == 3, "a container on each machine")
+        assert len(machines(idle)) == 2
+        emulator.record()
+        wait_for(lambda: "ended" in "".join(looks(emulator, idle)), "the look that ends the run")
+        wait_for(lambda: not find_fleets(idle) and not machines(idle), "the end of the idle run")
+        wait_for(lambda: len(emulator.containers()) == 1, "the end of its containers")
+        seen = len(looks(emulator, watched))
+        wait_for(lambda: len(looks(emulator, watched)) > seen, "one more look")
+        assert len(machines(watched)) == len(find_fleets(watched)) == 1
+
+    said = looks(emulator, idle)
+    first = next(number for number, line in enumerate(said) if line != "left alone")
+    assert first >= 2
+    assert said[first].startswith("ended, since nobody watches it, and it has no work")
+    assert set(looks(emulator, watched)) == {"left alone"}
+    state = ec2.describe_instances(InstanceIds=[untagged])["Reservations"][0]["Instances"][0]
+    assert state["State"]["Name"] == "running"
+    ended = [one for one in emulator.requests() if one["operation"] in ENDINGS]
+    assert {one["operation"] for one in ended} >= {"DeleteFleets", "TerminateInstances"}
+    assert {(one["who"], one["role"], one["code"]) for one in ended} == {
+        ("function", setup.role_arn(setup.net), "")
+    }
