@@ -219,7 +219,7 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         strikes = Strikes(site, emulator, flow_run, rng, told, plan, str(folder / "config.yaml"))
         last = _until_over(run, strikes, started, limit)
         told.seconds = time.monotonic() - started
-        told.ended_by = told.ended_by or site.outcome(flow_run)
+        told.ended_by = told.ended_by or _ended_by(site, flow_run)
         told.after_last = told.seconds - last
         told.errors = sum(one["code"] in FAULTS for one in emulator.requests())
         emulator.set_chaos(**{name: type(value)() for name, value in SWITCHES.items()})
@@ -227,6 +227,13 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         told.wrong += wrong_in(run(), plate)
         told.again = received_again(run())
     return told
+
+
+def _ended_by(site: Site, flow_run: str) -> str:
+    """What brought the run to its end: its flow, or the reaper when nobody saw the flow's end."""
+    outcome = site.outcome(flow_run)
+    reaped = site.state(flow_run) not in ENDED and site.has(REAPER)
+    return f"{REAPER} (the flow: {outcome})" if reaped else outcome
 
 
 def reap(site: Site, run: Run) -> None:
