@@ -1,7 +1,7 @@
 """Whether the machine image is there, fits the machine types, and fits on its volume."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
@@ -49,8 +49,16 @@ def look(run: Run, template: FleetTemplate, types: MachineTypes) -> list[Finding
             found.append(_not_described(one.where, one.key, one.id, error))
             continue
         for image in images:
-            found += findings(run.config, one, image, types)
+            found += findings(run.config, one, image, _not_told_yet(template, types))
     return found
+
+
+def _not_told_yet(template: FleetTemplate, types: MachineTypes) -> MachineTypes:
+    """Those of the processor that the template says; the others are `machine_architecture`."""
+    if template.spot_fleet_request is not None:
+        return types
+    known = (one for one in types.known if template.architecture in one.architectures)
+    return replace(types, known=tuple(known))
 
 
 def findings(
