@@ -8,15 +8,36 @@ from prefect.states import Failed
 
 from blocks.errors import InputError, NotFound
 from blocks.reading import load_fleet
-from flows.full_run import carry_out, end_active
+from flows.full_run import carry_out, end_active, go_on_with
+from flows.running import this_flow_run
+from tasks import record
 from tasks.continuing import continued
 from tasks.opening import open_existing
+from tasks.run import Run
 
 
 def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Clean up after a continued run that was cancelled or whose process was killed.
+    """Clean up after a continued run that was cancelled.
 
     Prefect calls this in a process of its own.
+    """
+    if run := _run_of(flow_run):
+        end_active(run, f"the run was broken off ({state.name})")
+
+
+def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Go on with a continued run whose flow's process was killed, as with any run.
+
+    Prefect calls this as it calls `end_broken_off`.
+    """
+    if run := _run_of(flow_run):
+        go_on_with(run, flow_run, state)
+
+
+def _run_of(flow_run: FlowRun) -> Run | None:
+    """The run that a flow run has continued, or None when it has not begun to.
+
+    A run that somebody else looks after, or that waits in its queue, is none of its business.
     """
     given = flow_run.parameters
     try:
@@ -24,11 +45,16 @@ def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             given["config"], given.get("run_id"), given.get("credentials"), given.get("settings")
         )
     except NotFound:
-        return
-    end_active(run, f"the run was broken off ({state.name})")
+        return None
+    return run if _continued_by(run, flow_run) else None
 
 
-@flow(name="dcp-continue", on_cancellation=[end_broken_off], on_crashed=[end_broken_off])
+def _continued_by(run: Run, flow_run: FlowRun) -> bool:
+    kept = record.load(run)
+    return kept is not None and kept.continued_by == str(flow_run.id)
+
+
+@flow(name="dcp-continue", on_cancellation=[end_broken_off], on_crashed=[go_on])
 def continue_run(
     config: str,
     run_id: str | None = None,
@@ -54,8 +80,11 @@ def continue_run(
     """
     try:
         found = open_existing(config, run_id, credentials, settings)
-        template = load_fleet(fleet, found.config.credentials) if fleet else None
-        run = continued(found, settings, template)
+        if _continued_by(found, this_flow_run()):  # it was killed, and is started again
+            run = found
+        else:
+            template = load_fleet(fleet, found.config.credentials) if fleet else None
+            run = continued(found, settings, template, str(this_flow_run().id))
     except InputError as error:
         # As a state, not raised: Prefect would log a traceback above what the reader needs.
         return Failed(message=str(error), data=error)

@@ -48,12 +48,24 @@ def end_broken_off(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
 def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Go on with a run whose flow's process was killed: its jobs are still worth their results.
 
-    Prefect calls this as it calls `end_broken_off`. Where no worker can start the flow run again,
-    and when it has been killed too often, the run is ended.
+    Prefect calls this as it calls `end_broken_off`.
     """
-    run = _run_of(flow_run)
-    kept = run and record.load(run)
-    if run and kept and kept.state != "ended" and not start_again(flow_run):
+    if run := _run_of(flow_run):
+        go_on_with(run, flow_run, state)
+
+
+def go_on_with(run: Run, flow_run: FlowRun, state: State[Any]) -> None:
+    """Have a flow run started again that was killed, unless its run has ended.
+
+    Where no worker can start it again, and when it has been killed too often, the run is ended.
+
+    Args:
+        run: The run.
+        flow_run: The flow run that did it.
+        state: Its state.
+    """
+    kept = record.load(run)
+    if kept is not None and kept.state != "ended" and not start_again(flow_run):
         end_active(run, f"the run was broken off ({state.name})")
 
 

@@ -32,7 +32,9 @@ MAY_CHANGE = frozenset(
 """Keys of the run config that another value of changes no job's outcome."""
 
 
-def continued(run: Run, settings: Settings = None, template: FleetTemplate | None = None) -> Run:
+def continued(
+    run: Run, settings: Settings = None, template: FleetTemplate | None = None, by: str = ""
+) -> Run:
     """The run, ready to be carried out again from where it was stopped.
 
     Args:
@@ -40,6 +42,7 @@ def continued(run: Run, settings: Settings = None, template: FleetTemplate | Non
         settings: Keys of the run config that take the place of those it was begun with, from now
             on.
         template: The fleet template to use from now on; None for its own.
+        by: The flow run that continues it.
 
     Raises:
         InputError: The run has ended, has no jobs yet or is at work, or a setting is wrong or one
@@ -49,6 +52,7 @@ def continued(run: Run, settings: Settings = None, template: FleetTemplate | Non
     again = Run(config, run.run_id, run.aws)
     changes: dict[str, Any] = {
         "continued_at": datetime.now(UTC),
+        "continued_by": by,
         "spent_before": spent(run, (), datetime.now(UTC)).usd or 0.0,
         "ended_before": account(run).ended,
         "config": config.model_dump(mode="json", exclude=record.NOT_RECORDED),

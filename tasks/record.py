@@ -39,6 +39,7 @@ class RunRecord(BaseModel):
         fleet_at: When it was requested: what AWS tells of earlier times is not about it.
         image_digest: The worker's image as the machines fetched it, once a container ran.
         continued_at: When it was continued last, after it had been stopped.
+        continued_by: The flow run that did so.
         spent_before: What it had cost by then, in USD.
         ended_before: Jobs that had ended by then.
         note: Why the run ended before its jobs did.
@@ -61,6 +62,7 @@ class RunRecord(BaseModel):
     fleet_at: datetime | None = None
     image_digest: str = ""
     continued_at: datetime | None = None
+    continued_by: str = ""
     spent_before: float = 0.0
     ended_before: int = 0
     note: str = ""
@@ -192,6 +194,7 @@ def _begin_again(run: Run) -> RunRecord:
         ended_at=None,
         continued_at=None,
         ended_before=0,
+        continued_by="",
         note="",
     )
 

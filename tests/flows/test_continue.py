@@ -3,20 +3,28 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from lab import CSV, Lab
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Completed, Crashed
 
+import flows.continue_run
 import flows.full_run
-from blocks.errors import DcpError, InputError
-from flows.continue_run import continue_run
+from blocks.errors import InputError
+from flows.continue_run import continue_run, go_on
 from flows.full_run import dcp
 from flows.monitor import monitor
-from tasks import record
+from flows.setup import setup
+from flows.start_fleet import start_fleet
+from tasks import record, watch
 from tasks.cleanup import left_running
 from tasks.queues import count, find_queue
 from tasks.results import account
 from tasks.run import Run
+from tasks.start import find_fleets
 
 pytestmark = pytest.mark.e2e
 
@@ -43,8 +51,8 @@ def stopped(make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> La
     with monkeypatch.context() as patched:
         patched.setattr(flows.full_run, "monitor", nearly_over)
         state = dcp(lab.config, job, return_state=True)
-    with pytest.raises(DcpError, match="dcp continue"):
-        state.result()
+    assert state.is_failed()
+    assert "dcp continue" in (state.message or "")
     return lab
 
 
@@ -88,3 +96,49 @@ def test_a_run_that_reached_its_max_hours_is_continued_to_its_end(stopped: Lab) 
     error = over.result(raise_on_failure=False)
     assert isinstance(error, InputError)
     assert "has ended" in str(error)
+
+
+def test_a_continued_run_whose_flow_was_killed_is_gone_on_with(
+    stopped: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started again as it was, while its own beat is still young, and its hours go on."""
+    lab, run = stopped, stopped.run()
+    started_again: list[UUID] = []
+
+    def worker(flow_run: FlowRun) -> bool:
+        started_again.append(flow_run.id)
+        return True
+
+    monkeypatch.setattr(flows.full_run, "start_again", worker)
+    with monkeypatch.context() as patched:
+        patched.setattr(flows.continue_run, "carry_out", killed_with_machines)
+        state = continue_run(lab.config, return_state=True)
+    assert find_fleets(run)
+    assert watch.watched(run), "by the flow run that was killed"
+    begun = kept(run).continued_at
+
+    with get_client(sync_client=True) as client:
+        assert state.state_details.flow_run_id is not None
+        mine = client.read_flow_run(state.state_details.flow_run_id)
+    mine = mine.model_copy(update={"parameters": {"config": lab.config}})
+    go_on(continue_run, mine.model_copy(update={"id": uuid4()}), Crashed())
+    assert started_again == [], "another flow run's end is not this run's"
+    go_on(continue_run, mine, Crashed())
+    assert started_again == [mine.id]
+    assert kept(run).state == "active"
+
+    monkeypatch.setattr(flows.continue_run, "this_flow_run", lambda: mine)
+    state = continue_run(lab.config, return_state=True)
+    assert state.message == "10 jobs: 10 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert kept(run).continued_at == begun
+    assert len(lab.outputs()) == versions(lab) == 10
+    assert left_running(run) == []
+
+
+def killed_with_machines(run: Run, fleet: str | None, config: str, *given: Any) -> State[Any]:
+    """What is left of a flow whose process was killed while it watched its machines."""
+    setup(config, run.run_id)
+    start_fleet(config, run_id=run.run_id)
+    beat = watch.Beat(at=datetime.now(UTC), every=60, by="killed")
+    record.put(run, watch.NAME, beat.model_dump_json())
+    return Completed(message="killed")
