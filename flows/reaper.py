@@ -18,7 +18,7 @@ from blocks.errors import InputError
 from blocks.sources import load_block
 from flows.cleanup import end
 from flows.logger import log
-from tasks import watch
+from tasks import record, watch
 from tasks.aws import AwsError, patient
 from tasks.cleanup import clean_up
 from tasks.locate import asking
@@ -139,7 +139,9 @@ def _tended(found: RunState, deed: Deed, why: str, settings: RunConfig, until: f
 
 def _ticked_on(run: Run, until: float) -> str:
     """Tick as the run's monitor would; when the run is over, end it."""
-    jobs = Followed(job_ids(run))
+    kept = record.load(run)
+    # A run that was set up and has no plan has no jobs: its machines have nothing to do.
+    jobs = Followed(job_ids(run) if kept is not None and kept.jobs is not None else frozenset())
     step: Callable[..., Any] = patient(OUTAGE_SECONDS).wraps(tick)
     with watch.kept(run):
         while True:
