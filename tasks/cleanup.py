@@ -72,7 +72,8 @@ def is_gone(error: BaseException) -> bool:
     code = error_code(error)
     if isinstance(error, ClientError) and error.operation_name == "DeregisterContainerInstance":
         return code == "InvalidParameterException"  # ECS's word for one that it does not know
-    return code in GONE_CODES or code.endswith(".NotFound")
+    # Also InvalidLaunchTemplateName.NotFoundException ("Error codes for the Amazon EC2 API").
+    return code in GONE_CODES or ".NotFound" in code
 
 
 def _each(items: Iterable[T], do: Callable[[T], object]) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 from recorded_run import job, plan
 from whole_run import SPOT_FLEET, leave_volume, make_whole, set_up, start
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
 from tasks import record
-from tasks.cleanup import clean_up
+from tasks.cleanup import clean_up, is_gone
 from tasks.ec2_fleet import Ec2Fleet
 from tasks.leftovers import left_running, what_stays
 from tasks.logs import export_logs
@@ -197,3 +198,13 @@ def test_logs_are_exported_once_after_the_end(quick: Run) -> None:
 def test_a_run_that_was_never_set_up_has_no_logs(quick: Run) -> None:
     assert clean_up(quick).failures == ()
     assert export_logs(quick) == ()
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidLaunchTemplateName.NotFoundException", "InvalidFleetId.NotFound"]
+)
+def test_what_somebody_else_took_away_meanwhile_is_no_failure(code: str) -> None:
+    gone = ClientError({"Error": {"Code": code, "Message": ""}}, "DeleteLaunchTemplate")
+    assert is_gone(gone)
+    refused = ClientError({"Error": {"Code": "UnauthorizedOperation"}}, "DeleteLaunchTemplate")
+    assert not is_gone(refused)
