@@ -10,7 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 from dcp_worker.cache import Cache
@@ -190,6 +190,24 @@ def test_slots_at_the_bound_never_see_a_wrong_or_half_content(tmp_path: Path) ->
         for ended in [pool.submit(slot, seed) for seed in range(4)]:
             ended.result(120)
     assert sum(path.stat().st_size for path in tmp_path.rglob("file")) <= 2_500
+
+
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, asked = Path.mkdir, []
+
+    def taken_away(path: Path, *args: Any, **given: Any) -> None:
+        asked.append(path)
+        if len(asked) == 1:
+            raise FileExistsError(path)  # it was there a moment ago
+        mkdir(path, *args, **given)
+
+    cache = Cache(tmp_path, limit=2_500)
+    monkeypatch.setattr(Path, "mkdir", taken_away)
+    with cache.entry(["name"], writing("a"), go_on) as entry:
+        assert (entry / "content" / "file").read_text() == "a"
+    assert len(asked) > 1
 
 
 def test_killed_slots_leave_the_cache_sound(tmp_path: Path) -> None:

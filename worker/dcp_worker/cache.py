@@ -86,7 +86,9 @@ class Cache:
 def _locked(folder: Path, kind: int, check: Check) -> Iterator[None]:
     """Hold the lock of a folder that is there, and still is when the lock is had."""
     while True:
-        folder.mkdir(exist_ok=True)
+        # Not `exist_ok`: it looks again, and another slot may have removed the folder by then.
+        with suppress(FileExistsError):
+            folder.mkdir()
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
