@@ -1,4 +1,8 @@
-"""The settings of a run as Prefect blocks: register them by `prefect block register -m blocks`."""
+"""The settings of a run as Prefect blocks.
+
+A Prefect server in an environment with dcp registers them when it starts (the entry point
+`prefect.collections`). Any other server learns of them by `prefect block register -m blocks`.
+"""
 
 from prefect_aws import AwsCredentials
 
