@@ -44,5 +44,6 @@ def test_a_new_server_lists_the_blocks_and_has_their_forms(tmp_path: Path) -> No
     assert {kind.get_block_type_slug() for kind in KINDS} < slugs
     assert "Failed to load collection" not in listed.stdout + listed.stderr
     with closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
-        schemas = {checksum for (checksum,) in database.execute("SELECT checksum FROM block_schema")}
+        rows = database.execute("SELECT checksum FROM block_schema")
+        schemas = {checksum for (checksum,) in rows}
     assert {kind._calculate_schema_checksum() for kind in KINDS} < schemas
