@@ -14,6 +14,7 @@ from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import ValidationError
 
+from blocks.credentials import session_of
 from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
 from blocks.problems import problems_of
 
@@ -95,7 +96,9 @@ def _s3_object(source: str, credentials: AwsCredentials | None) -> bytes:
     if not bucket or not key:
         raise NotFound(Problem(source, "", "is not an object in S3", allowed="s3://bucket/key"))
     try:
-        client = (credentials or AwsCredentials()).get_s3_client()
+        block = credentials or AwsCredentials()
+        parameters: dict[str, Any] = block.aws_client_parameters.get_params_override()
+        client = session_of(block).client("s3", **parameters)
         data: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
         return data
     except ClientError as error:

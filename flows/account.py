@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from blocks import AwsCredentials
+from blocks.credentials import region_of
 from blocks.errors import ConfigError, DcpError, Problem
 from blocks.sources import load_block
 from flows.logger import log
@@ -67,7 +68,7 @@ def account(
         remedy = "Build it with deployments/Dockerfile."
         raise ConfigError(Problem("account", "image", "is missing for work_pool", remedy=remedy))
     block = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
-    place = region or block.region_name or "us-east-1"
+    place = region or region_of(block)
     aws = AccountAws.connect(block, place)
     asked: dict[str, Any] = {
         "bucket": bucket,

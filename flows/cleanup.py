@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 
 from blocks import AwsCredentials
+from blocks.credentials import region_of
 from blocks.errors import DcpError, InputError, Problem
 from blocks.sources import load_block
 from flows.logger import log
@@ -58,7 +59,7 @@ def cleanup(
         run, recorded = open_existing(config, run_id, credentials, settings), True
     elif app is not None:
         who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
-        where = region or who.get_boto3_session().region_name or "us-east-1"
+        where = region or region_of(who)
         run, recorded = find_app(app, who, where, bucket, run_id)
     else:
         raise InputError(Problem("dcp-cleanup", "config", "neither config nor app is given"))

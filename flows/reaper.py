@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from blocks import AwsCredentials, RunConfig
+from blocks.credentials import region_of
 from blocks.errors import InputError
 from blocks.sources import load_block
 from flows.cleanup import end
@@ -31,7 +32,6 @@ from tasks.telling import prefect_may_be_away
 
 AT_A_TIME = 8  # runs
 OUTAGE_SECONDS = 300
-REGION = "us-east-1"  # where the credentials name none
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def reaper(
         Completed, or Failed when a run could not be brought to its end; each is named.
     """
     who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
-    where = regions or [who.get_boto3_session().region_name or REGION]
+    where = regions or [region_of(who)]
     settings = asking("all-apps", who, where[0], "to-be-found", None)
     until = time.monotonic() + 60 * minutes
     try:

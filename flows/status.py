@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from blocks import AwsCredentials
+from blocks.credentials import region_of
 from blocks.errors import InputError
 from blocks.sources import load_block
 from flows.logger import log
@@ -16,8 +17,6 @@ from tasks.aws import AwsError
 from tasks.runs import find_runs
 from tasks.status import orphans_of, row_of, summary_of
 from tasks.telling import prefect_may_be_away
-
-REGION = "us-east-1"
 
 
 @flow(name="dcp-status")
@@ -38,7 +37,7 @@ def status(
     """
     who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
     try:
-        runs = find_runs(who, regions or [who.get_boto3_session().region_name or REGION], buckets)
+        runs = find_runs(who, regions or [region_of(who)], buckets)
     except (InputError, *AwsError) as error:
         return Failed(message=f"the runs cannot be looked for: {error}", data=error)
     now = datetime.now(UTC)

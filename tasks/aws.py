@@ -28,7 +28,7 @@ from tenacity import (
 )
 
 from blocks import AwsCredentials
-from tasks.credentials import session_of
+from blocks.credentials import session_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -197,6 +197,7 @@ REFUSED_CODES = frozenset(
         "ExpiredTokenException",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "RequestExpired",
         "SignatureDoesNotMatch",
         "UnauthorizedOperation",
         "UnrecognizedClientException",

@@ -21,6 +21,7 @@ from deployments.local import (
     machines,
     price_list,
     queues,
+    sessions,
     spot_fleet_actions,
 )
 from deployments.local.access import refusal
@@ -59,6 +60,7 @@ class Application:
         self._tokens = Answers()
         machines.replace()
         idle_alarms.replace()
+        sessions.replace(cloud.settings.speed)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -117,6 +119,7 @@ class Application:
         cloud = self._cloud
         return (
             refusal(cloud, request)
+            or sessions.expired(wanted)
             or denial(cloud, wanted)
             or forbidden(cloud, wanted)
             or invalid(wanted)

@@ -206,7 +206,7 @@ def start_emulator(
         export_seconds: How long an export of logs takes, in seconds.
         deleted_seconds: How long the name of a deleted queue cannot be used again, in seconds.
         speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
-            delays of replaced machines, rates of schedules.
+            delays of replaced machines, rates of schedules, sessions of assumed roles.
         access_key: Refuse every other access key id; empty: accept any.
         chaos: What goes wrong; nothing, if None.
 

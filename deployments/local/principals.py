@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from moto.iam.models import iam_backends
-from moto.sts.models import sts_backends
 from werkzeug.wrappers import Response
 
 from deployments.local.asked import Asked
@@ -19,6 +18,7 @@ from deployments.local.cloud import Cloud
 from deployments.local.denials import refused
 from deployments.local.needs import needs
 from deployments.local.policies import Document, allows
+from deployments.local.sessions import assumed_role
 from deployments.local.settings import ACCOUNT_ID
 
 # What needs no right ("GetCallerIdentity": no permissions are required).
@@ -60,7 +60,7 @@ def principal(cloud: Cloud, key: str) -> Principal | None:
     issued = cloud.owner_of(key)
     if issued is not None:
         return _with_role(cloud, *issued)
-    assumed = sts_backends[ACCOUNT_ID]["aws"].get_assumed_role_from_access_key(key)
+    assumed = assumed_role(key)
     if assumed is not None:
         return _with_role(cloud, assumed.session_name, assumed.role_arn)
     for user in iam().users.values():

@@ -32,7 +32,7 @@ class Settings:
         deleted_seconds: How long the name of a deleted queue cannot be used again, in seconds (60
             on AWS: CreateQueue in the Amazon SQS API Reference).
         speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
-            delays of replaced machines, rates of schedules.
+            delays of replaced machines, rates of schedules, sessions of assumed roles.
         chaos: What goes wrong at first; it can be changed at the control address.
         access_key: The only access key id that is accepted (besides those handed out by the
             instance and task credential services); empty: any.

@@ -49,6 +49,12 @@ def test_what_is_wrong_or_refused_fails_at_once(error: Exception) -> None:
     assert not is_transient(error)
 
 
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
+def test_keys_that_have_expired_are_refused(code: str) -> None:
+    """S3, SQS and STS, ECS and EC2 each have a code of their own for it."""
+    assert is_refused(answer(code))
+
+
 def test_a_public_bucket_is_asked_without_credentials() -> None:
     given = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "x"}
     s3 = boto3.client("s3", region_name="eu-west-1", endpoint_url="http://127.0.0.1:1", **given)
