@@ -133,13 +133,13 @@ def counted(run: Run, results: Results) -> Iterator[Counter[str]]:
 def started(config: RunConfig, machines: int) -> Run:
     """A run with its machines and containers."""
     run = new_run(config)
-    ensure_cluster.fn(run)  # type: ignore[attr-defined] # tasks, called as functions
-    ensure_queues.fn(run)  # type: ignore[attr-defined]
-    ensure_log_groups.fn(run)  # type: ignore[attr-defined]
-    arn = ensure_task_definition.fn(run, {})  # type: ignore[attr-defined]
-    ensure_service.fn(run, arn)  # type: ignore[attr-defined]
-    start_containers.fn(run, machines)  # type: ignore[attr-defined]
-    request_fleet.fn(run, FleetTemplate(), machines)  # type: ignore[attr-defined]
+    ensure_cluster(run)
+    ensure_queues(run)
+    ensure_log_groups(run)
+    arn = ensure_task_definition(run, {})
+    ensure_service(run, arn)
+    start_containers(run, machines)
+    request_fleet(run, FleetTemplate(), machines)
     give_up = time.monotonic() + START_WITHIN
     while (service := find_service(run)) is None or service["runningCount"] < machines:
         if time.monotonic() > give_up:

@@ -127,7 +127,7 @@ def rate(endpoint: str, csv: str, rounds: int, singles: int) -> Rates:
             queue.send_message(MessageBody=body)
         between = time.perf_counter()
         record.note_submitted(run, 0)
-        send_jobs.fn(run, queue.url)
+        send_jobs(run, queue.url)
         single += between - started
         batched += time.perf_counter() - between
     return Rates(

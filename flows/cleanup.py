@@ -10,8 +10,8 @@ from blocks.credentials import region_of
 from blocks.errors import DcpError, InputError, Problem
 from blocks.sources import load_block
 from flows.logger import log
-from tasks.aws import AwsError
-from tasks.cleanup import Outcome, clean_up, clean_up_task
+from tasks.aws import AwsError, aws_task
+from tasks.cleanup import Outcome, clean_up
 from tasks.leftovers import what_stays
 from tasks.logs import EXPORT_SECONDS, export_logs
 from tasks.opening import open_existing
@@ -63,7 +63,7 @@ def cleanup(
         run, recorded = find_app(app, who, where, bucket, run_id)
     else:
         raise InputError(Problem("dcp-cleanup", "config", "neither config nor app is given"))
-    outcome = clean_up_task(run, abandon, note, recorded)
+    outcome = aws_task("clean up")(clean_up)(run, abandon, note, recorded)
     if recorded:
         return _told(run, outcome, note, EXPORT_SECONDS)
     for line in (*outcome.done, *outcome.failures):

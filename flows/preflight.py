@@ -13,10 +13,11 @@ from blocks import FleetTemplate
 from blocks.errors import InputError
 from blocks.job_sets import JobSet
 from blocks.reading import load_fleet
+from tasks.aws import aws_task
 from tasks.findings import LEVELS, Finding, errors, rows, summary
 from tasks.load_data import Csvs
 from tasks.opening import open_job_file, open_new
-from tasks.preflight import preflight_task
+from tasks.preflight import preflight as check
 from tasks.run import Run
 from tasks.telling import artifact_key, prefect_may_be_away
 
@@ -70,7 +71,7 @@ def look(
     Raises:
         InputError: AWS does not know the credentials.
     """
-    findings = preflight_task(run, sets, where, csvs, template)
+    findings = aws_task("preflight")(check)(run, sets, where, csvs, template)
     # Errors are not said here: they end the run, and are what its last line says.
     said = [finding for finding in findings if finding.level in LOG_LEVELS]
     for finding in said[:MOST_LINES]:

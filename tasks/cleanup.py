@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixe
 from blocks.errors import DcpError
 from tasks import record
 from tasks.alarms import delete_alarms
-from tasks.aws import AwsError, aws_task, error_code, patient
+from tasks.aws import AwsError, error_code, patient
 from tasks.containers import (
     delete_cluster,
     delete_service,
@@ -281,6 +281,3 @@ def _end_record(run: Run, note: str, kept: str) -> str:
     if now is not None and not (now.state == "ended" and not kept):
         record.update(run, **changes)
     return told
-
-
-clean_up_task = aws_task("clean up")(clean_up)

@@ -4,7 +4,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tasks.aws import aws_task
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -143,7 +142,6 @@ def _tags(tags: dict[str, str]) -> "list[TagTypeDef]":
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 
-@aws_task("cluster")
 def ensure_cluster(run: Run) -> None:
     """Make the ECS cluster where there is none; a cluster that exists is left as it is."""
     name = run.config.ecs_cluster
@@ -152,7 +150,6 @@ def ensure_cluster(run: Run) -> None:
         run.aws.ecs.create_cluster(clusterName=name, tags=_tags({run.names.app_tag: run.names.app}))
 
 
-@aws_task("task definition")
 def ensure_task_definition(run: Run, environment: dict[str, str]) -> str:
     """Register the worker's task definition, unless the newest one is the same already.
 
@@ -197,7 +194,6 @@ def placement_constraints(run: Run) -> "list[PlacementConstraintTypeDef]":
     return [own, {"type": "distinctInstance"}] if run.config.tasks_per_machine == 1 else [own]
 
 
-@aws_task("service")
 def ensure_service(run: Run, task_definition_arn: str) -> None:
     """Make the service with no container yet; of one that exists only the definition changes.
 

@@ -10,7 +10,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from blocks.errors import DcpError
 from tasks import record
-from tasks.aws import aws_task, error_code
+from tasks.aws import error_code
 from tasks.run import Run
 
 RETENTION_DAYS = 60
@@ -35,7 +35,6 @@ class Export(BaseModel):
     prefixes: tuple[str, ...]
 
 
-@aws_task("log groups")
 def ensure_log_groups(run: Run) -> None:
     """Make the log groups of the jobs and of the instances, each kept for 60 days."""
     for group in (run.names.log_group, run.names.instance_log_group):

@@ -16,7 +16,6 @@ from blocks.groups import joined, metadata_id
 from blocks.job_sets import PLATE, FromCsv, JobSet
 from blocks.names import app_of
 from tasks import record
-from tasks.aws import aws_task
 from tasks.csv_columns import kind_of, reading
 from tasks.opening import with_settings
 from tasks.run import Run
@@ -178,7 +177,6 @@ def _own_config(run: Run, plate: str) -> RunConfig:
     return with_settings(run.config, settings_of(run.names.app, plate))
 
 
-@aws_task("plates without results")
 def plates_to_run(run: Run, job: JobFile, where: str) -> tuple[str, ...]:
     """The plates that have data but no results yet.
 

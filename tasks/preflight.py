@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate
 from blocks.errors import AwsRefused, Problem
 from blocks.job_sets import JobSet
-from tasks.aws import THROTTLING_CODES, aws_task, error_code, is_refused
+from tasks.aws import THROTTLING_CODES, error_code, is_refused
 from tasks.checks import account, data
 from tasks.findings import Finding, by_level
 from tasks.load_data import Csvs
@@ -43,9 +43,6 @@ def preflight(
     )
     found, _ = account.look(run, template, jobs)
     return by_level([*seen.findings, *found])
-
-
-preflight_task = aws_task("preflight")(preflight)
 
 
 def check_credentials(run: Run) -> None:

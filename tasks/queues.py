@@ -18,7 +18,7 @@ from tenacity import (
     wait_fixed,
 )
 
-from tasks.aws import aws_task, error_code
+from tasks.aws import error_code
 from tasks.machines import batches
 from tasks.run import Run
 
@@ -112,7 +112,6 @@ class QueueUrls:
     dead_letters: str
 
 
-@aws_task("queues")
 def ensure_queues(run: Run) -> QueueUrls:
     """Make the job queue with its redrive policy, and the dead-letter queue where it is missing.
 

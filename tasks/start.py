@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from tasks import memory, record
-from tasks.aws import aws_task, error_code, is_transient
+from tasks.aws import error_code, is_transient
 from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
@@ -40,7 +40,6 @@ def find_fleets(run: Run) -> list[Fleet]:
     return [*find_ec2_fleets(run.aws.ec2, app), *find_spot_fleets(run.aws.ec2, app)]
 
 
-@aws_task("request fleet")
 def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
     """Request the machines, unless the run has a fleet already.
 
@@ -133,7 +132,6 @@ def _requested_before(run: Run) -> Fleet:
     )
 
 
-@aws_task("wait for machines")
 def wait_for_machines(
     run: Run,
     fleet: Fleet,
@@ -192,7 +190,6 @@ def wait_for_machines(
     return waiting(look)
 
 
-@aws_task("start containers")
 def start_containers(run: Run, containers: int) -> None:
     """Tell the service how many containers to keep.
 
@@ -206,7 +203,6 @@ def start_containers(run: Run, containers: int) -> None:
         )
 
 
-@aws_task("dashboard")
 def ensure_dashboard(run: Run, fleet: Fleet) -> None:
     """Make the CloudWatch dashboard, if the configuration says so."""
     if run.config.create_dashboard:

@@ -18,7 +18,7 @@ from s3transfer.manager import TransferConfig, TransferManager
 
 from blocks.errors import InputError, JobFileError, Problem
 from tasks import record
-from tasks.aws import aws_task
+from tasks.aws import patient
 from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
 from tasks.order import longest_first
@@ -28,6 +28,7 @@ from tasks.run import Run
 from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 
 PARALLEL = 32  # requests at a time, as many as a client keeps connections
+OUTAGE_SECONDS = 600  # that S3 may be out of reach while the plan is uploaded
 NOTED = 1000  # jobs between two notes of how far the submission is
 # The jobs after the last note but one, and the batches on their way.
 MOST_TWICE = 2 * (NOTED + MOST_MESSAGES) + MOST_MESSAGES * PARALLEL * AHEAD
@@ -65,7 +66,8 @@ def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
         JobFileError: A message is larger than SQS takes.
     """
     with tempfile.TemporaryDirectory(prefix="dcp-plan-") as folder:
-        return _keep(run, _spool(messages, Path(folder) / "jobs.jsonl"))
+        plan = _spool(messages, Path(folder) / "jobs.jsonl")
+        return patient(OUTAGE_SECONDS)(_keep, run, plan)
 
 
 def _spool(messages: Iterable[JobMessage], file: Path) -> Plan:
@@ -95,7 +97,6 @@ def _too_large(message: JobMessage, size: int) -> JobFileError:
     )
 
 
-@aws_task("plan")
 def _keep(run: Run, plan: Plan) -> int:
     found = record.load(run)
     if found is not None and found.jobs is not None:
@@ -119,7 +120,6 @@ def _keep(run: Run, plan: Plan) -> int:
     return plan.jobs
 
 
-@aws_task("send jobs")
 def send_jobs(run: Run, queue_url: str, told: Callable[[int], Any] = lambda _: None) -> int:
     """Send the jobs of the run's record that are not in the queue yet.
 

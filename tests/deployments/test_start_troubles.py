@@ -57,17 +57,15 @@ def run(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Run]:
     settings: dict[str, Any] = {"ecs_cluster": name, "machine_type": ["m5.xlarge"]}
     settings |= getattr(request, "param", {})
     one = new_run(config_at(emulator.endpoint_url, name, **settings))
-    steps: Any = containers
-    steps.ensure_cluster.fn(one)
-    logs: Any = ensure_log_groups
-    logs.fn(one)
-    definition = steps.ensure_task_definition.fn(one, {"MODE": "wait"})
-    steps.ensure_service.fn(one, definition)
-    steps.set_desired_count(one, 1)
+    containers.ensure_cluster(one)
+    ensure_log_groups(one)
+    definition = containers.ensure_task_definition(one, {"MODE": "wait"})
+    containers.ensure_service(one, definition)
+    containers.set_desired_count(one, 1)
     yield one
     for fleet in find_fleets(one):
         fleet.cancel()
-    steps.set_desired_count(one, 0)
+    containers.set_desired_count(one, 0)
 
 
 def since() -> datetime:
@@ -100,8 +98,8 @@ def told(found: Symptoms, code: str) -> Diagnosis | None:
 
 def started(run: Run) -> tuple[Fleet, list[str], int]:
     lines: list[str] = []
-    fleet: Fleet = request_fleet.fn(run, FleetTemplate(), 1)
-    machines = wait_for_machines.fn(run, fleet, since(), 0, lines.append, 60)
+    fleet: Fleet = request_fleet(run, FleetTemplate(), 1)
+    machines = wait_for_machines(run, fleet, since(), 0, lines.append, 60)
     return fleet, lines, machines
 
 
@@ -170,7 +168,7 @@ def test_machines_that_end_while_they_start_are_told_by_their_reason(
     run: Run, chaos: Callable[..., None]
 ) -> None:
     chaos(launch_errors={"Client.VolumeLimitExceeded": 1})
-    fleet: Fleet = request_fleet.fn(run, FleetTemplate(), 1)
+    fleet: Fleet = request_fleet(run, FleetTemplate(), 1)
     found = seen(run, fleet, lambda now: any(one.ended for one in now.machines))
     quota = told(found, "quota")
     assert quota is not None

@@ -1,7 +1,6 @@
 """A run that has begun, as its flows begin it: service, queues, fleet, containers asked for."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from blocks import FleetTemplate
 from tasks import start
@@ -25,15 +24,10 @@ def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) ->
         machines: How many machines.
         more: Added to the environment of the containers.
     """
-    steps: Any = (ensure_cluster, ensure_log_groups)
-    for step in steps:
-        step.fn(run)
-    queues: Any = ensure_queues
-    urls = queues.fn(run)
-    definition: Any = ensure_task_definition
-    service: Any = ensure_service
+    ensure_cluster(run)
+    ensure_log_groups(run)
+    urls = ensure_queues(run)
     environment = worker_environment(run, urls.jobs, urls.dead_letters) | dict(more or {})
-    service.fn(run, definition.fn(run, environment))
-    request: Any = start.request_fleet
-    request.fn(run, FleetTemplate(), machines)
+    ensure_service(run, ensure_task_definition(run, environment))
+    start.request_fleet(run, FleetTemplate(), machines)
     assert set_desired_count(run, machines)

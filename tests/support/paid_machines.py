@@ -44,7 +44,7 @@ def run_with_machines(
 ) -> tuple[Run, list[str]]:
     """A run whose fleet has its machines."""
     run = new_run(config_at(emulator.endpoint_url, app, cluster_machines=machines, **settings))
-    fleet = request_fleet.fn(run, FleetTemplate(), machines)  # type: ignore[attr-defined] # a task
+    fleet = request_fleet(run, FleetTemplate(), machines)
     while len(fleet.machines()) < machines:
         pass
     return run, fleet.machines()

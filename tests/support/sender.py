@@ -10,7 +10,7 @@ from tasks.submit import send_jobs
 
 app, endpoint_url, run_id, queue = sys.argv[1:]
 config = config_at(endpoint_url, app)
-send_jobs.fn(
+send_jobs(
     Run(config, run_id, Aws.connect(config.credentials, config.aws_region)),
     queue,
     lambda sent: print(sent, flush=True),  # noqa: T201 (what the test reads)

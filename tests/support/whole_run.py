@@ -1,8 +1,8 @@
 """Everything that a run has in AWS, made without its flows: no container runs."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 from dcp_fleet import DCP_FLEET
 
@@ -19,23 +19,18 @@ from tasks.start import request_fleet
 SPOT_FLEET = FleetTemplate(spot_fleet_request=DCP_FLEET)
 
 
-def body(step: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of a task, without Prefect around it."""
-    return cast(Callable[..., Any], cast(Any, step).fn)
-
-
 def set_up(run: Run) -> None:
     """Make what `dcp-setup` makes."""
-    body(ensure_queues)(run)
-    body(ensure_log_groups)(run)
-    body(ensure_cluster)(run)
-    definition = body(ensure_task_definition)(run, {"RUN_ID": run.run_id})
-    body(ensure_service)(run, definition)
+    ensure_queues(run)
+    ensure_log_groups(run)
+    ensure_cluster(run)
+    definition = ensure_task_definition(run, {"RUN_ID": run.run_id})
+    ensure_service(run, definition)
 
 
 def start(run: Run, machines: int, template: FleetTemplate | None = None) -> Fleet:
     """Request a fleet, and wait until it has its machines and they have joined the cluster."""
-    fleet: Fleet = body(request_fleet)(run, template or FleetTemplate(), machines)
+    fleet: Fleet = request_fleet(run, template or FleetTemplate(), machines)
     end = time.monotonic() + 30
     while min(len(fleet.machines()), len(list(container_instances(run)))) < machines:
         assert time.monotonic() < end, "the machines did not come"

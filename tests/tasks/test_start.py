@@ -34,7 +34,7 @@ def of_run(run: Run) -> list[Any]:
 
 
 def test_a_fleet_has_its_share_on_demand_and_keeps_it(run: Run) -> None:
-    fleet = request_fleet.fn(run, TEMPLATE, 5)
+    fleet = request_fleet(run, TEMPLATE, 5)
     (made,) = of_run(run)
     assert made["TargetCapacitySpecification"]["OnDemandTargetCapacity"] == 3
     assert {"Key": BASE_TAG, "Value": "1"} in made["Tags"]
@@ -46,8 +46,8 @@ def test_a_fleet_has_its_share_on_demand_and_keeps_it(run: Run) -> None:
 
 
 def test_a_request_that_is_repeated_makes_one_fleet(run: Run) -> None:
-    first = request_fleet.fn(run, TEMPLATE, 2)
-    again = request_fleet.fn(run, TEMPLATE, 3)
+    first = request_fleet(run, TEMPLATE, 2)
+    again = request_fleet(run, TEMPLATE, 3)
     assert first.id == again.id
     assert len(of_run(run)) == 1
     kept = record.load(run)
@@ -60,7 +60,7 @@ def test_a_request_that_is_repeated_makes_one_fleet(run: Run) -> None:
 def test_a_run_that_is_continued_asks_with_another_token(run: Run) -> None:
     tokens = []
     for _ in range(2):
-        request_fleet.fn(run, TEMPLATE, 1).cancel()
+        request_fleet(run, TEMPLATE, 1).cancel()
         tokens = [fleet["ClientToken"] for fleet in of_run(run)]
     assert len(set(tokens)) == len(tokens) == 2
 
@@ -68,9 +68,9 @@ def test_a_run_that_is_continued_asks_with_another_token(run: Run) -> None:
 def test_a_request_that_is_repeated_before_its_fleet_is_shown_comes_to_it(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = request_fleet.fn(run, TEMPLATE, 1)
+    made = request_fleet(run, TEMPLATE, 1)
     monkeypatch.setattr(start, "find_fleets", lambda _: [])
-    assert request_fleet.fn(run, TEMPLATE, 1).id == made.id
+    assert request_fleet(run, TEMPLATE, 1).id == made.id
     assert len(of_run(run)) == 1
     made.cancel()
 
@@ -79,15 +79,15 @@ def test_a_fleet_that_is_not_shown_yet_is_waited_for(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An earlier request has made a fleet; this one differs, and EC2 shows the fleet late."""
-    made = request_fleet.fn(run, TEMPLATE, 1)
+    made = request_fleet(run, TEMPLATE, 1)
     shown: Iterator[list[Any]] = iter([[], [], [made]])
     monkeypatch.setattr(start, "find_fleets", lambda _: next(shown))
     monkeypatch.setattr(start, "wait_fixed", lambda _: start.wait_exponential(max=0))
-    assert request_fleet.fn(run, TEMPLATE, 9).id == made.id
+    assert request_fleet(run, TEMPLATE, 9).id == made.id
     monkeypatch.setattr(start, "find_fleets", lambda _: [])
     monkeypatch.setattr(start, "SHOWN_WITHIN", 0)
     with pytest.raises(FleetError, match="other settings"):
-        request_fleet.fn(run, TEMPLATE, 9)
+        request_fleet(run, TEMPLATE, 9)
     made.cancel()
 
 
@@ -98,7 +98,7 @@ def test_a_refused_request_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(run.aws.ec2, "create_fleet", refuses)
     with pytest.raises(FleetError, match=r"service-linked role.*iam:PassRole"):
-        request_fleet.fn(run, TEMPLATE, 1)
+        request_fleet(run, TEMPLATE, 1)
     assert find_fleets(run) == []
 
 
@@ -112,7 +112,7 @@ def test_the_same_launch_template_is_the_same_version(run: Run) -> None:
 def test_the_execution_role_is_named_by_its_arn(make_run: Callable[..., Run]) -> None:
     run = make_run(execution_role="puller", task_role="worker")
     ensure: Any = ensure_task_definition
-    arn = ensure.fn(run, {})
+    arn = ensure(run, {})
     made = run.aws.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     assert made["executionRoleArn"] == "arn:aws:iam::123456789012:role/puller"
     assert made["taskRoleArn"] == "worker"
@@ -138,7 +138,7 @@ class History:
 def waited(run: Run, fleet: History, seconds: float = 0) -> tuple[int, list[str]]:
     told: list[str] = []
     since = datetime.now(UTC) - timedelta(minutes=5)
-    return wait_for_machines.fn(run, fleet, since, 1, told.append, seconds), told
+    return wait_for_machines(run, fleet, since, 1, told.append, seconds), told
 
 
 def event(subtype: str, text: str) -> FleetEvent:

@@ -103,23 +103,18 @@ def test_machines_without_a_fleet_are_ended_after_max_hours() -> None:
     assert decide(seen, NOW + timedelta(hours=1.5)).end
 
 
-def step(task: Any) -> Any:
-    """A step without Prefect."""
-    return task.fn
-
-
 @pytest.fixture
 def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
     """Begins a run that has its service, its queue and two machines, and no flow."""
 
     def start(app: str) -> Run:
         run = make_run(app)
-        step(ensure_cluster)(run)
-        step(ensure_log_groups)(run)
-        urls = step(ensure_queues)(run)
+        ensure_cluster(run)
+        ensure_log_groups(run)
+        urls = ensure_queues(run)
         environment = worker_environment(run, urls.jobs, urls.dead_letters)
-        step(ensure_service)(run, step(ensure_task_definition)(run, environment))
-        step(request_fleet)(run, FleetTemplate(image_id="ami-0123456789abcdef0"), 2)
+        ensure_service(run, ensure_task_definition(run, environment))
+        request_fleet(run, FleetTemplate(image_id="ami-0123456789abcdef0"), 2)
         run.aws.ecs.update_service(
             cluster=run.config.ecs_cluster, service=run.names.service, desiredCount=1
         )
@@ -191,7 +186,7 @@ def test_a_run_without_work_that_nobody_watches_is_ended(started: Callable[..., 
 def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., Run]) -> None:
     """Of three runs, one has work and one is watched; the fourth machine has no tag."""
     working, watched_run, idle = started("NetWork"), started("NetWatched"), started("NetLeft")
-    urls = step(ensure_queues)(working)
+    urls = ensure_queues(working)
     working.aws.sqs.send_message(QueueUrl=urls.jobs, MessageBody="{}")
     ec2 = idle.aws.ec2
     other = ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
@@ -225,7 +220,7 @@ def test_a_run_whose_queue_is_gone_is_ended(started: Callable[..., Run]) -> None
     # Whatever else lies there is no beat of a flow, and remembers nothing.
     record.put(run, "watch.json", "[1]")
     record.put(run, "safety_net.json", "{}")
-    run.aws.sqs.delete_queue(QueueUrl=step(ensure_queues)(run).jobs)
+    run.aws.sqs.delete_queue(QueueUrl=ensure_queues(run).jobs)
     calls(run, 3)
     assert is_gone(run)
     clean_up(run, abandon=True)
