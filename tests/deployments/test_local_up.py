@@ -7,9 +7,8 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from prefect_aws import AwsClientParameters, AwsCredentials
 from pydantic import SecretStr
+from waiting import wait_for
 
 from blocks import RunConfig
 from blocks.reading import parse_config
@@ -69,15 +69,6 @@ class World:
     def run(self) -> Run:
         newest = record.latest_id(self.aws, self.config) or ""
         return Run(self.config, newest, self.aws)
-
-
-def wait_for(condition: Callable[[], Any], what: str, limit: float = 240) -> Any:
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.3)
-    raise AssertionError(f"not within {limit} s: {what}")
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +130,8 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     world.ask(f"flow_runs/{flow_run}/set_state", cancelling)
     wait_for(lambda: world.state(flow_run) == "CANCELLED", "the run to be cancelled")
-    wait_for(lambda: not left_running(world.run()), "everything to be ended", 60)
-    text = wait_for(lambda: record.read(world.run(), "report.json"), "the report", 60)
+    wait_for(lambda: not left_running(world.run()), "everything to be ended")
+    text = wait_for(lambda: record.read(world.run(), "report.json"), "the report")
     report = json.loads(text)
     assert report["submitted"] == 16
     assert report["succeeded"] > 0
@@ -180,7 +171,7 @@ def test_the_printed_line_does_a_whole_run(world: World) -> None:
         return found if "dcp.run.completed" in found else {}
 
     # Prefect takes events in by and by.
-    told = wait_for(events, "the event of the run's end", 60)
+    told = wait_for(events, "the event of the run's end")
     assert told.keys() == {"dcp.run.started", "dcp.run.completed"}
     related = {one["prefect.resource.id"] for one in told["dcp.run.completed"]["related"]}
     assert any(one.startswith("prefect.flow-run.") for one in related)
@@ -191,7 +182,7 @@ def test_ctrl_c_ends_all_of_it(world: World) -> None:
     assert children
     world.process.send_signal(signal.SIGINT)
     assert world.process.wait(60) == 0
-    wait_for(lambda: not any(_alive(pid) for pid in children), "all children to end", 30)
+    wait_for(lambda: not any(_alive(pid) for pid in children), "all children to end")
 
 
 def _succeeded(world: World) -> int:

@@ -1,7 +1,6 @@
 """A run that may cost more than its limit asks a person before anything is made."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,14 +11,13 @@ from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.flow_runs import resume_flow_run
+from waiting import wait_for
 
 import flows.consent
 from deployments.local.aws import Emulator
 from flows.full_run import dcp
 
 pytestmark = pytest.mark.e2e
-
-LIMIT_SECONDS = 120
 
 
 @pytest.fixture
@@ -48,14 +46,10 @@ def waiting_run() -> FlowRun | None:
 
 def answer(start: bool, asked: list[FlowRun]) -> None:
     """Fill in the form of the flow run that waits."""
-    end = time.monotonic() + LIMIT_SECONDS
-    while time.monotonic() < end:
-        if run := waiting_run():
-            asked.append(run)
-            say: Callable[..., Any] = resume_flow_run
-            say(run.id, run_input={"start": start})
-            return
-        time.sleep(0.3)
+    run = wait_for(waiting_run, "a flow run that asks")
+    asked.append(run)
+    say: Callable[..., Any] = resume_flow_run
+    say(run.id, run_input={"start": start})
 
 
 def answered(lab: Lab, start: bool) -> State[Any]:

@@ -1,13 +1,13 @@
 """A worker killed in mid-job, with the real worker and the real CellProfiler."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from lab import Lab
+from waiting import wait_for
 
 from deployments.examples.demo.make_plate import LOAD_DATA, PIPELINE, PLATE, make_plate
 from deployments.local.aws import Emulator, start_emulator
@@ -19,8 +19,6 @@ from tasks.leftovers import left_running
 
 pytestmark = pytest.mark.e2e
 
-LIMIT_SECONDS = 120
-
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Emulator]:
@@ -30,14 +28,13 @@ def real(tmp_path: Path) -> Iterator[Emulator]:
 
 def kill_one_at_work(emulator: Emulator, killed: list[str]) -> None:
     """Kill the first container that says it has a job, by protecting itself."""
-    end = time.monotonic() + LIMIT_SECONDS
-    while time.monotonic() < end:
-        for container in emulator.containers():
-            if container["protected"]:
-                emulator.kill_container(container["task_id"])
-                killed.append(container["task_id"])
-                return
-        time.sleep(0.05)
+
+    def at_work() -> list[str]:
+        return [one["task_id"] for one in emulator.containers() if one["protected"]]
+
+    first, *_ = wait_for(at_work, "a container at work")
+    emulator.kill_container(first)
+    killed.append(first)
 
 
 def test_the_job_of_a_killed_worker_is_done_by_another(

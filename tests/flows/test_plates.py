@@ -1,6 +1,5 @@
 """`dcp-plates`: a batch of plates, with a process worker that does the runs."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
+from waiting import wait_for
 
 from flows.children import children_of
 from flows.plates import run_plates
@@ -28,15 +28,6 @@ def batch(lab: Lab, **plates: list[str]) -> str:
     for plate, wells in plates.items():
         lab.plate(plate, *wells, csv=f"csv/{plate}/load_data.csv")
     return lab.job_file(data_file="csv/{plate}/load_data.csv", groups=BY_WELL)
-
-
-def wait_for(condition: Callable[[], Any], what: str, limit: float = 240) -> Any:
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.3)
-    raise AssertionError(f"not within {limit} s: {what}")
 
 
 def test_new_plates_have_runs_of_their_own_and_one_that_fails_stops_no_other(lab: Lab) -> None:

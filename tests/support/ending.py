@@ -14,7 +14,8 @@ from browser import click_cancel
 from chaos import SHORT_BOOT, prepare, reap, result_keys
 from chaos_plate import Plate, make_image
 from left import left_in_account
-from prefect_site import Site, wait_for
+from prefect_site import Site
+from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.worlds import worker_python

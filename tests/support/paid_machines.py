@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from recorded_run import config_at, new_run
+from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
@@ -45,8 +46,7 @@ def run_with_machines(
     """A run whose fleet has its machines."""
     run = new_run(config_at(emulator.endpoint_url, app, cluster_machines=machines, **settings))
     fleet = request_fleet(run, FleetTemplate(), machines)
-    while len(fleet.machines()) < machines:
-        pass
+    wait_for(lambda: len(fleet.machines()) >= machines, "the machines")
     return run, fleet.machines()
 
 

@@ -7,13 +7,14 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from waiting import wait_for
 
 from deployments.local.prefect_server import HOST, die_with_parent, free_port, prefect
 
@@ -22,18 +23,6 @@ POOL = "dcp"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 BUSY, BUSY_SECONDS = 503, 60  # the server's answer while its database is locked
 RUNNING_FLOW = b"prefect.flow_engine", b"prefect.engine"
-
-
-def wait_for(
-    condition: Callable[[], Any], what: str, limit: float = 240, pause: float = 0.2
-) -> Any:
-    """The first true value of a condition."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"not within {limit} s: {what}")
 
 
 class Site:

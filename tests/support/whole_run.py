@@ -1,10 +1,10 @@
 """Everything that a run has in AWS, made without its flows: no container runs."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from dcp_fleet import DCP_FLEET
+from waiting import wait_for
 
 from blocks import FleetTemplate
 from tasks.containers import ensure_cluster, ensure_service, ensure_task_definition
@@ -31,10 +31,8 @@ def set_up(run: Run) -> None:
 def start(run: Run, machines: int, template: FleetTemplate | None = None) -> Fleet:
     """Request a fleet, and wait until it has its machines and they have joined the cluster."""
     fleet: Fleet = request_fleet(run, template or FleetTemplate(), machines)
-    end = time.monotonic() + 30
-    while min(len(fleet.machines()), len(list(container_instances(run)))) < machines:
-        assert time.monotonic() < end, "the machines did not come"
-        time.sleep(0.1)
+    wait_for(lambda: len(fleet.machines()) >= machines, "the machines")
+    wait_for(lambda: len(list(container_instances(run))) >= machines, "them to join the cluster")
     return fleet
 
 

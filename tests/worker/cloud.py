@@ -8,30 +8,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 from dcp_worker import message
+from waiting import wait_for
 
 import plate
 
 REGION = "us-east-1"
 RUN = "20240131T120000Z-test"
-
-
-def wait_for(condition: Callable[[], Any], what: str, limit: float = 60) -> Any:
-    """Wait until a condition holds and return its value; fail when it does not in time (s)."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {limit} s for {what}")
 
 
 @dataclass
@@ -110,7 +99,7 @@ class Cloud:
             records = {record["job_id"]: record for record in self.records()}
             return records if records.keys() >= set(ids) and self.empty() else None
 
-        records = wait_for(done, f"{len(ids)} jobs to be done", 120)
+        records = wait_for(done, f"{len(ids)} jobs to be done")
         return [records[job_id] for job_id in ids]
 
     def records(self, status: str = "") -> list[dict[str, Any]]:

@@ -17,8 +17,10 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from waiting import wait_for
+
 from agent import Agent
-from cloud import Cloud, Container, wait_for
+from cloud import Cloud, Container
 
 # How long an example takes says nothing on a machine that others use too.
 settings.register_profile("worker", deadline=None)

@@ -7,9 +7,10 @@ import io
 from typing import Any
 
 from dcp_worker.slot import CACHE
+from waiting import wait_for
 
 import plate
-from cloud import Cloud, Container, job_message, wait_for
+from cloud import Cloud, Container, job_message
 
 A01, B02 = (f"Metadata_Plate={plate.PLATE},Metadata_Well={well}" for well in plate.WELLS)
 PREFIX = f"{plate.OUTPUT_KEY}/P1-A01/"
@@ -45,7 +46,7 @@ def local_files(container: Container) -> list[str]:
 def run_all(cloud: Cloud, container: Container, **changes: str) -> None:
     """Start the container and wait until no message is left."""
     container.start(**changes)
-    wait_for(cloud.empty, "the queue to be empty", 120)
+    wait_for(cloud.empty, "the queue to be empty")
 
 
 def send_long(cloud: Cloud, times: int = 60) -> None:

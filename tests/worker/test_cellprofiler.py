@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from dcp_worker import cellprofiler
 from dcp_worker.cellprofiler import Call
-
-from cloud import wait_for
+from waiting import wait_for
 
 
 def call(**changes: object) -> Call:

@@ -12,9 +12,10 @@ import os
 import signal
 
 import pytest
+from waiting import wait_for
 
 import plate
-from cloud import RUN, Cloud, Container, job_message, wait_for
+from cloud import RUN, Cloud, Container, job_message
 from results import (
     B02,
     OUTPUTS,
@@ -154,7 +155,7 @@ def test_8_a_crashed_worker_waits_out_no_visibility_timeout(
     container.start(SQS_MESSAGE_VISIBILITY="43200")
     wait_for(container.computing, "CellProfiler to run")
     os.kill(container.slots()[0], signal.SIGKILL)
-    wait_for(lambda: cloud.records("succeeded"), "the job to be done", 120)
+    wait_for(lambda: cloud.records("succeeded"), "the job to be done")
     assert [record["attempt"] for record in cloud.records()] == [2]
 
 

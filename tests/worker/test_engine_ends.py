@@ -19,9 +19,9 @@ from dcp_worker.cellprofiler import Ended
 from dcp_worker.engine import Engine
 from dcp_worker.interruption import InterruptedJobError, Interruption
 from dcp_worker.reasons import REASONS
+from waiting import wait_for
 
 import plate
-from cloud import wait_for
 from desk import Desk, never
 
 pytestmark = pytest.mark.e2e

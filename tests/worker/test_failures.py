@@ -11,9 +11,10 @@ import uuid
 from typing import Any
 
 import pytest
+from waiting import wait_for
 
 import plate
-from cloud import Cloud, Container, job_message, wait_for
+from cloud import Cloud, Container, job_message
 from results import A01, counted, reasons, truth
 
 pytestmark = pytest.mark.e2e

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from dcp_worker.slot import FINISH
+from waiting import wait_for
 
 import plate
-from cloud import Cloud, Container, job_message, wait_for
+from cloud import Cloud, Container, job_message
 from results import PREFIX, attempts, counted, local_files, run_all, send_long, truth
 
 pytestmark = pytest.mark.e2e
@@ -54,7 +55,7 @@ def test_sigterm_returns_what_cannot_end_in_time(
     assert container.stop() == 0
     assert container.processes() == {}
     assert local_files(container) == []
-    wait_for(lambda: visible(cloud), "the message to be returned", 20)
+    wait_for(lambda: visible(cloud), "the message to be returned")
     assert (cloud.records(), cloud.keys(PREFIX)) == ([], [])
     cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
     run_all(cloud, container, WARM=warm)
@@ -88,7 +89,7 @@ def test_sigkill_of_the_main_process_leaves_no_process(cloud: Cloud, container: 
     start_a_job(cloud, container, 600, DOCKER_CORES="2")
     container.kill(signal.SIGKILL)
     wait_for(lambda: not container.processes(), "slots and CellProfiler to end")
-    wait_for(lambda: visible(cloud), "the message to be returned", 20)
+    wait_for(lambda: visible(cloud), "the message to be returned")
     cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
     run_all(cloud, container)
     succeeded(cloud, 1)
@@ -113,7 +114,7 @@ def test_a_killed_cellprofiler_costs_one_attempt_and_no_slot(
     slots = container.slots()
     for pid in container.cellprofilers():
         os.kill(pid, signal.SIGKILL)
-    wait_for(cloud.empty, "the job to be done", 120)
+    wait_for(cloud.empty, "the job to be done")
     assert attempts(container) == ["returned killed", "succeeded"]
     assert container.slots() == slots
 
@@ -135,5 +136,5 @@ def test_jobs_after_a_killed_cellprofiler_are_right(cloud: Cloud, container: Con
     for pid in container.cellprofilers():
         os.kill(pid, signal.SIGKILL)
     cloud.send(job_message(output="next"))
-    wait_for(cloud.empty, "both jobs to be done", 120)
+    wait_for(cloud.empty, "both jobs to be done")
     assert counted(cloud, "next/P1-A01/") == truth("A01")

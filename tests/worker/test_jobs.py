@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 
 import pytest
+from waiting import wait_for
 
 import plate
-from cloud import Cloud, Container, job_message, wait_for
+from cloud import Cloud, Container, job_message
 from results import A01, OUTPUTS, counted, reasons, run_all, truth
 
 pytestmark = pytest.mark.e2e

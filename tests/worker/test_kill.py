@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_for
 
 import plate
-from cloud import RUN, Cloud, Container, job_message, wait_for
+from cloud import RUN, Cloud, Container, job_message
 
 pytestmark = pytest.mark.e2e
 
@@ -186,7 +187,7 @@ def strike_until_done(cloud: Cloud, killer: Killer) -> None:
         killer.look(jobs)
         return jobs == CALM + JOBS
 
-    wait_for(all_recorded, "all jobs to be recorded", TIMEOUT)
+    wait_for(all_recorded, "all jobs to be recorded")
     wait_for(cloud.empty, "the queue to be empty")
 
 

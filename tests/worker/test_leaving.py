@@ -23,8 +23,9 @@ from dcp_worker.queue import Counts
 from dcp_worker.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_for
 
-from cloud import REGION, Cloud, wait_for
+from cloud import REGION, Cloud
 
 PROJECT = Path(__file__).parents[2]
 EMULATOR_PYTHON = PROJECT / ".venv" / "bin" / "python"
@@ -325,6 +326,6 @@ def test_workers_without_work_leave_no_machine(
         run = Run(endpoint, {**told, **keys}, name)
         fleet = run.start_ec2_fleet()
         wait_for(run.working, "two machines at work")
-        wait_for(lambda: not run.machines(), "all machines to be gone", 120)
+        wait_for(lambda: not run.machines(), "all machines to be gone")
         assert run.target(fleet) == 0
         assert run.service()["desiredCount"] == 0

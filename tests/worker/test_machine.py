@@ -13,9 +13,10 @@ from dcp_worker import instance, protection
 from dcp_worker.imds import Metadata
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings
+from waiting import wait_for
 
 from agent import INSTANCE, Agent
-from cloud import REGION, Cloud, Container, wait_for
+from cloud import REGION, Cloud, Container
 
 
 def test_local_files_that_cannot_be_removed_do_not_keep_the_container(container: Container) -> None:

@@ -12,8 +12,7 @@ from dcp_worker import metrics
 from dcp_worker.metrics import RULES, Meter, Sample, judge, memory
 from hypothesis import given
 from hypothesis import strategies as st
-
-from cloud import wait_for
+from waiting import wait_for
 
 CALM = replace(
     Sample(**{field.name: 0.0 for field in fields(Sample)}),

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 from dcp_worker.queue import Counts, Lease, Message, Queue
+from waiting import wait_for
 
-from cloud import Cloud, wait_for
+from cloud import Cloud
 
 
 @pytest.fixture

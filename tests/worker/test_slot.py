@@ -22,8 +22,9 @@ from dcp_worker.settings import Settings
 from dcp_worker.slot import UNFIT, Receipts, Slot
 from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
+from waiting import wait_for
 
-from cloud import REGION, Cloud, job_message, wait_for
+from cloud import REGION, Cloud, job_message
 
 WELLS = ["A01", "A02", "A03", "A04", "A05", "A06"]
 CSV = "Metadata_Plate,Metadata_Well\n" + "".join(f"P1,{well}\n" for well in WELLS)

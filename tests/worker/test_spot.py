@@ -7,9 +7,9 @@ import json
 from dcp_worker import spot
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_for
 
 from agent import Agent
-from cloud import wait_for
 
 NOTICE = json.dumps({"action": "terminate", "time": "2026-01-31T12:00:00Z"})
 

@@ -20,8 +20,9 @@ from dcp_worker.slot_process import backoff
 from dcp_worker.supervisor import Supervisor
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_for
 
-from cloud import RUN, Cloud, wait_for
+from cloud import RUN, Cloud
 
 SLOT = """\
 #!{python}
@@ -161,7 +162,7 @@ def test_slots_are_told_to_end_while_aws_does_not_answer(stage: Stage, notice: b
         stage.supervisor.retire("The machine is taken away.")
     else:
         stage.supervisor.stop(15, None)
-    wait_for(lambda: not stage.working, "the slots to end", 20)
+    wait_for(lambda: not stage.working, "the slots to end")
     assert stage.calls == ["end"]
     stage.aws_answers.set()
     stage.stop()

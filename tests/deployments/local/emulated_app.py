@@ -1,8 +1,6 @@
-"""One app on the emulator, driven through AWS's own APIs, and what tests wait with."""
+"""One app on the emulator, driven through AWS's own APIs."""
 
 import base64
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,24 +8,13 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from waiting import wait_for
 
 from deployments.local.aws import Emulator
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 IMAGE_ID = "ami-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/fleet"
-LIMIT_SECONDS = 20.0
-
-
-def wait_for(condition: Callable[[], Any], what: str, limit: float = LIMIT_SECONDS) -> Any:
-    """Return the condition's first true value, failing after a limit."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {limit} s: {what}")
 
 
 def client_of(

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from emulated_app import IMAGE_ID, ROLE, App, wait_for
+from emulated_app import IMAGE_ID, ROLE, App
+from waiting import wait_for
 
 from deployments.local.aws import Emulator
 

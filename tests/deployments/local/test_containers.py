@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_app import STAND_IN, App, wait_for
+from emulated_app import STAND_IN, App
+from waiting import wait_for
 
 from deployments.local.aws import EmulatorError, start_emulator
 from deployments.local.containers import Container, ContainerError

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import IMAGE_ID, ROLE, App, client_of, wait_for
+from emulated_app import IMAGE_ID, ROLE, App, client_of
+from waiting import wait_for
 
 
 def fleet_events(app: App, fleet_id: str) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_app import client_of, wait_for
+from emulated_app import client_of
+from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
 
@@ -110,7 +111,7 @@ def test_a_function_runs_on_its_schedule(fast: Emulator) -> None:
     def calls() -> list[dict[str, Any]]:
         return [one for one in told("function-invoked") if one["function"] == "scheduled"]
 
-    wait_for(lambda: len(calls()) >= 2, "two calls by the schedule", 60)
+    wait_for(lambda: len(calls()) >= 2, "two calls by the schedule")
     scheduler.delete_schedule(Name="often")
     assert not any(one["failed"] for one in calls())
     due = sorted(json.loads(one["answer"])["event"]["due"] for one in calls())

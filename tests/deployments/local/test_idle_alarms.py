@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from emulated_app import App, client_of, wait_for
+from emulated_app import App, client_of
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_for
 
 from deployments.local.idle_alarms import breached
 

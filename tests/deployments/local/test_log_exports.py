@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import client_of, wait_for
+from emulated_app import client_of
+from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import App, client_of, wait_for
+from emulated_app import App, client_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import wait_for
 
 from deployments.local.message_store import MessageStore, NotInFlightError, StaleError
 from deployments.local.queue_counts import CountHistory

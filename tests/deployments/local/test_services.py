@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import IMAGE_ID, App, wait_for
+from emulated_app import IMAGE_ID, App
+from waiting import wait_for
 
 
 def messages(app: App) -> str:

@@ -2,13 +2,13 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from begun_run import begin
 from recorded_run import config_at, new_run
+from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
 from tasks import watch
@@ -44,13 +44,6 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
 @pytest.fixture
 def new(emulator: Emulator) -> Callable[[str], Run]:
     return lambda app: new_run(config_at(emulator.endpoint_url, app, aws_bucket=BUCKET))
-
-
-def wait_for(condition: Callable[[], object], what: str, limit: float = 150) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit} s: {what}"
-        time.sleep(0.3)
 
 
 def set_up(run: Run) -> Setup:

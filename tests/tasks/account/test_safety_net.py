@@ -1,7 +1,6 @@
 """The safety net ends what nobody watches and has no work, and nothing else."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_for
 
 from blocks import FleetTemplate
 from tasks import record, watch
@@ -118,10 +118,7 @@ def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
         run.aws.ecs.update_service(
             cluster=run.config.ecs_cluster, service=run.names.service, desiredCount=1
         )
-        deadline = time.monotonic() + 60
-        while len(live_machines(run.aws.ec2, app)) < 2:
-            assert time.monotonic() < deadline, "no machines"
-            time.sleep(0.3)
+        wait_for(lambda: len(live_machines(run.aws.ec2, app)) >= 2, "its machines")
         return run
 
     return start
@@ -145,14 +142,10 @@ def calls(run: Run, times: int, start: datetime | None = None) -> list[str]:
     return said
 
 
-def is_gone(run: Run) -> bool:
-    """Whether nothing of the run costs money, also a little later."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if not find_fleets(run) and not live_machines(run.aws.ec2, run.names.app):
-            return True
-        time.sleep(0.3)
-    return False
+def await_end(run: Run) -> None:
+    """Wait until nothing of the run costs money."""
+    wait_for(lambda: not find_fleets(run), "the end of its fleet")
+    wait_for(lambda: not live_machines(run.aws.ec2, run.names.app), "the end of its machines")
 
 
 def alarm(run: Run, machine: str) -> None:
@@ -175,7 +168,7 @@ def test_a_run_without_work_that_nobody_watches_is_ended(started: Callable[..., 
     calls(run, 2)
     assert len(live_machines(run.aws.ec2, "NetIdle")) == 2
     calls(run, 1, datetime.now(UTC) + timedelta(minutes=30))
-    assert is_gone(run)
+    await_end(run)
     service = find_service(run)
     assert service is not None
     assert service["desiredCount"] == 0
@@ -196,7 +189,7 @@ def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., R
         for number in range(3):
             for bucket in {run.config.aws_bucket for run in (working, watched_run, idle)}:
                 tend(clients(idle), bucket, start + timedelta(minutes=15 * number))
-    assert is_gone(idle)
+    await_end(idle)
     for run in (working, watched_run):
         assert len(live_machines(ec2, run.names.app)) == 2
         assert find_fleets(run)
@@ -211,7 +204,7 @@ def test_a_run_past_its_time_is_ended_though_watched(started: Callable[..., Run]
     run = started("NetPast")
     with watch.kept(run):
         calls(run, 1, datetime.now(UTC) + timedelta(hours=run.config.max_hours + 1))
-    assert is_gone(run)
+    await_end(run)
     clean_up(run, abandon=True)
 
 
@@ -222,7 +215,7 @@ def test_a_run_whose_queue_is_gone_is_ended(started: Callable[..., Run]) -> None
     record.put(run, "safety_net.json", "{}")
     run.aws.sqs.delete_queue(QueueUrl=ensure_queues(run).jobs)
     calls(run, 3)
-    assert is_gone(run)
+    await_end(run)
     clean_up(run, abandon=True)
 
 
@@ -238,7 +231,7 @@ def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
         at = datetime.now(UTC) + timedelta(minutes=15 * number)
         failures += tend(clients(idle), shared, at)[1]
     assert len([line for line in failures if line.startswith("NetBroken ")]) == 3
-    assert is_gone(idle)
+    await_end(idle)
     assert len(live_machines(broken.aws.ec2, "NetBroken")) == 2
     for run in (broken, idle):
         clean_up(run, abandon=True)
@@ -285,5 +278,5 @@ def test_it_counts_in_the_time_of_its_schedule(
         assert [
             one for one in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in one
         ]
-    assert is_gone(run)
+    await_end(run)
     clean_up(run, abandon=True)
