@@ -12,9 +12,11 @@ from fleet_world import Outcome, Trace, Worker, World
 from blocks import RunConfig
 from tasks import dcp_policy
 from tasks.limits import Limits
-from tasks.policy import Memory, Observation, decide, remember
+from tasks.observation import Observation
+from tasks.policy import decide
 from tasks.queues import QueueCounts
 from tasks.results import Account
+from tasks.trackers import Memory
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 OUR_WORKER = Worker(
@@ -58,7 +60,7 @@ def ours(trace: Trace, earlier: bool) -> Outcome:
     def look() -> None:
         nonlocal memory
         seen = _observation(world, submitted)
-        memory = remember(seen, memory, limits)
+        memory = memory.after(seen, limits)
         decision = decide(seen, limits, memory)
         world.over = decision.done
         if decision.desired is not None:

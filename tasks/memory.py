@@ -1,33 +1,54 @@
-"""What the monitor remembers from look to look, in the run's record.
+"""What the monitor remembers from poll to poll, in the run's record.
 
-In an object of its own, `memory.json`: it is written at every look, while others may change
-`run.json`.
+In an object of its own, `memory.json`: it is written at every poll, while others may change
+`run.json`. Its keys are the fields of all trackers in one flat object. A tracker reads its own keys
+and ignores all others, and a missing key has its default: versions of dcp that know other trackers
+read each other's memory.
 """
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from tasks import record
-from tasks.policy import Memory
 from tasks.run import Run
+from tasks.trackers import Memory
 
 _MEMORY = TypeAdapter(Memory)
+_TRACKERS = tuple(one.name for one in fields(Memory) if is_dataclass(one.default))
+
+
+def from_keys(keys: Mapping[str, Any]) -> Memory:
+    """The memory that a `memory.json` holds."""
+    return _MEMORY.validate_python({**keys, **dict.fromkeys(_TRACKERS, keys)})
+
+
+def as_keys(memory: Memory) -> dict[str, Any]:
+    """The content of `memory.json`."""
+    keys: dict[str, Any] = _MEMORY.dump_python(memory, mode="json")
+    for tracker in _TRACKERS:
+        keys |= keys.pop(tracker)
+    return keys
 
 
 def recall(run: Run) -> Memory:
-    """What is remembered; nothing before the first look."""
+    """The memory of the last poll; an empty one before the first."""
     text = record.read(run, record.MEMORY)
-    return _MEMORY.validate_json(text) if text else Memory()
+    return from_keys(json.loads(text)) if text else Memory()
 
 
 def keep(run: Run, memory: Memory) -> None:
-    """Remember this until the next look."""
-    record.put(run, record.MEMORY, _MEMORY.dump_json(memory, indent=1).decode())
+    """Write the memory for the next poll."""
+    record.put(run, record.MEMORY, json.dumps(as_keys(memory), indent=1))
 
 
 def forget(run: Run) -> None:
-    """Begin anew: a run that is continued waits for its machines as a new one does.
+    """Delete the memory: a run that is continued waits for its machines as a new one does.
 
-    Its workers begin jobs again.
+    Its workers start jobs again.
     """
     record.forget(run, record.MEMORY)
     record.forget(run, record.FINISH)

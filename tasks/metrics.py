@@ -8,7 +8,7 @@ import logging
 from functools import lru_cache
 
 from tasks.aws import AwsError
-from tasks.policy import Observation
+from tasks.observation import Observation
 from tasks.run import Run
 from tasks.telling import counts
 

@@ -22,8 +22,9 @@ from tasks.limits import limits_of
 from tasks.machines import terminate
 from tasks.metrics import publish
 from tasks.news import news
+from tasks.observation import Observation
 from tasks.observe import Followed, observe
-from tasks.policy import Decision, Observation, decide, paid, remember, seconds_per_job
+from tasks.policy import Decision, decide
 from tasks.results import Account, claim_dead_letters
 from tasks.run import Run
 from tasks.spending import spent
@@ -91,10 +92,9 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     seen = observe(run, fleets, followed, limits, before)
     if seen.running < seen.desired or not seen.machines:
         seen = replace(seen, findings=diagnose(run, fleets, kept, seen.account.ended > 0))
-    known = remember(seen, before, limits)
+    known = before.after(seen, limits)
     decision = decide(seen, limits, known)
-    if decision.finish:
-        known = replace(known, finishing=decision.finish)
+    known = known.draining(decision.finish)
     if decision.claim:
         claim_dead_letters(run, seen.account.open)
     act(run, fleets, decision)
@@ -104,9 +104,9 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
         record.update(run, image_digest=image_digest(run))
     for one in news(seen, limits, known, decision, before.at):
         emit(run, one.event, one.text, **one.payload)
-        known = replace(known, told=known.told | {one.event})
+        known = known.having_told(one.event)
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
-    memory.keep(run, paid(known, seen.spend, kept.spent_before))
+    memory.keep(run, known.paid(seen.spend, kept.spent_before))
     machine_time.note(run, seen.machines.keys(), seen.at, seen.spend.known)
-    publish(run, seen, seconds_per_job(seen, limits, known))
+    publish(run, seen, known.progress.seconds_per_job(seen, limits))
     return seen, decision

@@ -7,7 +7,9 @@ from typing import Any
 
 from tasks import events
 from tasks.limits import Limits
-from tasks.policy import IDLE_LIMIT, Decision, Memory, Observation, over_budget, stalled
+from tasks.observation import Observation
+from tasks.policy import Decision, over_budget
+from tasks.trackers import Memory
 
 LATE = timedelta(minutes=15)  # without any machine
 UNWATCHED = timedelta(minutes=10)  # from one look to the next
@@ -42,15 +44,15 @@ def news(
     Args:
         seen: What was seen.
         limits: The run's size and end.
-        memory: As `remember` made it of this look; `told` has the events told before.
+        memory: The memory after this observation; `told` has the events of earlier ones.
         decision: What was decided.
         last: When the look before was; None when there was none.
     """
     payload = {
         "jobs": seen.account.counts(),
         "machines": len(seen.machines),
-        "usd": memory.spent,
-        "usd_an_hour": memory.usd_an_hour,
+        "usd": memory.spending.spent,
+        "usd_an_hour": memory.spending.usd_an_hour,
     }
     return tuple(
         News(event, text, payload)
@@ -72,7 +74,8 @@ def _found(
     if alone >= max(UNWATCHED, timedelta(seconds=3 * limits.look_seconds)):
         yield events.ORPHANED, f"nobody looked at the run for {_minutes(alone)} minutes"
     began = limits.ends_at - limits.most
-    if seen.account.open and memory.machines_since is None and seen.at - began >= LATE:
+    none_yet = memory.first_machine.machines_since is None
+    if seen.account.open and none_yet and seen.at - began >= LATE:
         yield events.MACHINES_LATE, f"no machine came within {_minutes(LATE)} minutes"
     failed, ended = len(seen.account.failed), seen.account.ended
     if failed >= FAILING_LEAST and failed >= FAILING_SHARE * ended:
@@ -80,8 +83,8 @@ def _found(
         yield events.JOBS_FAILING, f"{failed} of {ended} jobs that ended have failed{alike}"
     elif seen.alike and 0 < limits.alike_failures <= ended:
         yield events.JOBS_FAILING, why
-    idle = memory.idle_since is not None and seen.at - memory.idle_since >= IDLE_LIMIT
-    if seen.account.open and (seen.broken or idle or stalled(seen, limits, memory)):
+    stalled = memory.idle.expired(seen.at) or memory.progress.stalled(seen, limits)
+    if seen.account.open and (seen.broken or stalled):
         yield events.STALLED, why or seen.broken
     if {events.OVER_BUDGET, events.OUT_OF_TIME} & memory.told:
         return

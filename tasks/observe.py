@@ -15,11 +15,12 @@ from tasks.containers import find_service
 from tasks.fleet import Fleet
 from tasks.limits import Limits
 from tasks.machines import tasks_by_machine
+from tasks.observation import Observation
 from tasks.parallel import in_order
-from tasks.policy import Memory, Observation
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.results import Account, account
 from tasks.run import Run
+from tasks.trackers import Memory
 
 PAGE = 1000  # keys of a listing (S3, ListObjectsV2)
 LISTED_EVERY = timedelta(seconds=3)  # a page: 10,000 results every look, a million every 50 minutes
@@ -87,7 +88,7 @@ def observe(
         desired=service["desiredCount"] if service else 0,
         running=service["runningCount"] if service else 0,
         says=events[0].get("message", "") if events else "",
-        alike="" if memory.mixed else alike(run, found, limits.alike_failures),
+        alike="" if memory.alike_failures.mixed else alike(run, found, limits.alike_failures),
         stale=stale,
     )
 

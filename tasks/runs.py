@@ -250,8 +250,8 @@ def _read(aws: Aws, asking: RunConfig, bucket: str, app: str, run_id: str) -> Ru
         if kept.state == "ended":
             return _reported(run, found)
         known = memory.recall(run)
-        jobs = (("submitted", kept.jobs or 0), ("done", known.ended)) if kept.jobs else ()
-        return replace(found, watch=watch.newest(run), jobs=jobs, usd=known.spent)
+        jobs = (("submitted", kept.jobs or 0), ("done", known.progress.ended)) if kept.jobs else ()
+        return replace(found, watch=watch.newest(run), jobs=jobs, usd=known.spending.spent)
     except (*AwsError, ValueError) as error:
         return replace(unknown, unread=f"its record in s3://{bucket} cannot be read: {error}")
 

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.log_links import links
 from tasks.money import figure
-from tasks.policy import Observation
+from tasks.observation import Observation
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")

@@ -16,11 +16,11 @@ from flows.submit import submit
 from tasks import memory, record
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
 from tasks.leftovers import left_running
-from tasks.policy import Memory
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
 from tasks.run import Run
 from tasks.start import find_fleets
+from tasks.trackers import EmptyQueue, Idle, Memory
 
 pytestmark = pytest.mark.e2e
 
@@ -127,7 +127,7 @@ def test_a_stopped_run_whose_queue_was_kept_is_continued(lab: Lab) -> None:
     submit(lab.config, lab.jobs("A01", "A02"))
     long_ago = datetime.now(UTC) - timedelta(hours=2)
     record.update(lab.run(), fleet_id="fleet-that-has-ended")
-    memory.keep(lab.run(), Memory(idle_since=long_ago, empty_looks=9))
+    memory.keep(lab.run(), Memory(idle=Idle(long_ago), empty_queue=EmptyQueue(9)))
     with pytest.raises(DcpError, match=run_id):
         cleanup(lab.config)
 

@@ -12,9 +12,9 @@ from tasks import memory, record
 from tasks.continuing import changed, continued
 from tasks.limits import limits_of
 from tasks.monitor import finish
-from tasks.policy import Memory
 from tasks.queues import ensure_queues
 from tasks.run import Run
+from tasks.trackers import Drain, Memory
 
 CONFIG = config_at("http://127.0.0.1:1", "Lab", cluster_machines=3, max_hours=10)
 
@@ -62,7 +62,7 @@ def test_a_continued_run_has_its_hours_anew_and_its_workers_begin_again(
     run.aws.sqs.send_message(QueueUrl=queue, MessageBody=messages[1].body)
     record.update(run, started_at=datetime.now(UTC) - timedelta(hours=11), note="it stopped")
     finish(run, "the run has reached its max_hours")
-    memory.keep(run, Memory(finishing="the run has reached its max_hours"))
+    memory.keep(run, Memory(drain=Drain("the run has reached its max_hours")))
 
     template = FleetTemplate(key_name="lab")
     again = continued(run, {"max_hours": 20}, template)

@@ -8,7 +8,7 @@ from paid_machines import counted
 from deployments.local.aws import Emulator
 from tasks import metrics
 from tasks.metrics import publish
-from tasks.policy import Observation
+from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.run import Run

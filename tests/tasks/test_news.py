@@ -12,10 +12,12 @@ from tasks import events
 from tasks.diagnosis import Diagnosis
 from tasks.limits import Limits
 from tasks.news import FAILING_LEAST, LATE, news
-from tasks.policy import IDLE_LIMIT, Decision, Memory, Observation, decide, paid, remember
+from tasks.observation import Observation
+from tasks.policy import Decision, decide
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.spending import Spend
+from tasks.trackers import IDLE_LIMIT, Memory, Spending
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIZE = Limits(
@@ -62,14 +64,14 @@ def told(*looks: Observation, size: Limits = SIZE, alone: bool = False) -> list[
     memory, found = Memory(), []
     for seen in looks:
         last = memory.at if alone else None
-        memory = remember(seen, memory, size)
+        memory = memory.after(seen, size)
         decision = decide(seen, size, memory)
-        memory = replace(memory, finishing=decision.finish)
+        memory = memory.draining(decision.finish)
         for one in news(seen, size, memory, decision, last):
             assert one.text
             found.append(one.event)
-            memory = replace(memory, told=memory.told | {one.event})
-        memory = paid(memory, seen.spend)
+            memory = memory.having_told(one.event)
+        memory = memory.paid(seen.spend)
         if decision.done:
             break
     return found
@@ -132,7 +134,7 @@ def test_a_limit_that_is_reached_is_told_by_its_name_and_no_other_after_it() -> 
 def test_money_that_is_not_known_does_not_hide_what_was_spent() -> None:
     seen = [look(1, spend=Spend(usd=5.1)), look(2, spend=Spend()), look(3)]
     assert events.OVER_BUDGET in told(*seen)
-    assert paid(Memory(spent=5.1, usd_an_hour=2.0), Spend()) == Memory(spent=5.1, usd_an_hour=2.0)
+    assert Spending(5.1, 2.0).after(Spend()) == Spending(5.1, 2.0)
 
 
 ALL = {value for value in vars(events).values() if str(value).startswith("dcp.")}
@@ -161,5 +163,5 @@ def test_nothing_is_told_twice(looks: list[Observation]) -> None:
 
 def test_a_run_whose_jobs_are_done_is_in_no_trouble() -> None:
     done = look(900, account=Account(JOBS, succeeded=JOBS), spend=Spend(usd=99.0))
-    memory = remember(done, Memory(told=frozenset({events.STARTED})), SIZE)
+    memory = Memory(told=frozenset({events.STARTED})).after(done, SIZE)
     assert news(done, SIZE, memory, Decision(done=True)) == ()

@@ -11,27 +11,27 @@ from hypothesis import strategies as st
 
 from tasks.diagnosis import Diagnosis
 from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed
-from tasks.policy import (
+from tasks.observation import Observation
+from tasks.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
+from tasks.queues import QueueCounts
+from tasks.results import Account
+from tasks.spending import Spend
+from tasks.trackers import (
     ALONE_LIMIT,
-    CHEAPEST_AFTER,
     EMPTY_LOOKS,
     IDLE_LIMIT,
     LOST_AFTER,
     LOST_LOOKS,
     STALL_LEAST,
-    TAIL_SECONDS,
     USELESS_LIMIT,
-    Decision,
+    Drain,
+    EmptyQueue,
+    FirstMachine,
     Memory,
-    Observation,
-    decide,
-    paid,
-    remember,
-    seconds_per_job,
+    Progress,
+    Spending,
+    UselessMachines,
 )
-from tasks.queues import QueueCounts
-from tasks.results import Account
-from tasks.spending import Spend
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [f"i-{number}" for number in range(6)]
@@ -76,17 +76,21 @@ def memories(draw: st.DrawFn) -> Memory:
     long_ago = NOW - timedelta(hours=1)
     return Memory(
         at=NOW - timedelta(minutes=1),
-        machines_since=draw(st.none() | st.just(long_ago)),
-        useless={one: long_ago for one in draw(st.sets(st.sampled_from(IDS)))},
-        ended=draw(st.integers(0, 60)),
-        work_seconds=draw(st.floats(0, 1e6)),
-        progress_at=NOW,
-        finishing=draw(st.sampled_from(["", "the run has reached its max_cost"])),
+        first_machine=FirstMachine(draw(st.none() | st.just(long_ago))),
+        useless_machines=UselessMachines(
+            {one: long_ago for one in draw(st.sets(st.sampled_from(IDS)))}
+        ),
+        progress=Progress(
+            ended=draw(st.integers(0, 60)),
+            work_seconds=draw(st.floats(0, 1e6)),
+            progress_at=NOW,
+        ),
+        drain=Drain(draw(st.sampled_from(["", "the run has reached its max_cost"]))),
     )
 
 
 def decided(seen: Observation, size: Limits, memory: Memory) -> Decision:
-    return decide(seen, size, remember(seen, memory, size))
+    return decide(seen, size, memory.after(seen, size))
 
 
 @given(observations(), limits() | limits(cheapest=True), memories())
@@ -118,7 +122,7 @@ def test_the_target_is_between_what_is_at_work_and_what_the_jobs_can_use(
 def test_containers_are_no_more_than_jobs_can_use_and_no_fewer_than_work(
     seen: Observation, size: Limits, memory: Memory
 ) -> None:
-    decision = decided(seen, size, replace(memory, finishing=""))
+    decision = decided(seen, size, replace(memory, drain=Drain()))
     if decision.done:
         return
     desired = seen.desired if decision.desired is None else decision.desired
@@ -130,10 +134,10 @@ def test_containers_are_no_more_than_jobs_can_use_and_no_fewer_than_work(
 def test_machines_that_are_asked_for_stay_but_for_those_that_are_of_no_use(
     seen: Observation, size: Limits, memory: Memory
 ) -> None:
-    known = remember(seen, replace(memory, finishing=""), size)
+    known = replace(memory, drain=Drain()).after(seen, size)
     decision = decide(seen, size, known)
     target = seen.target if decision.target is None else decision.target
-    ended = decision.terminate - set(known.useless)
+    ended = decision.terminate - set(known.useless_machines.useless)
     if ended:
         assert len(seen.machines) - len(ended) >= target
 
@@ -142,7 +146,7 @@ def test_machines_that_are_asked_for_stay_but_for_those_that_are_of_no_use(
 def test_the_run_is_complete_only_when_the_account_balances(
     seen: Observation, size: Limits, memory: Memory, looks: int
 ) -> None:
-    decision = decided(seen, size, replace(memory, empty_looks=looks))
+    decision = decided(seen, size, replace(memory, empty_queue=EmptyQueue(looks)))
     complete = decision.done and not decision.stop
     assert complete == (not seen.account.open)
 
@@ -154,7 +158,7 @@ def test_the_fleet_grows_back_when_work_returns(
     nobody = replace(
         seen, machines={}, joined=frozenset(), running=0, stale=False, target=0, desired=0
     )
-    decision = decided(nobody, size, replace(memory, finishing=""))
+    decision = decided(nobody, size, replace(memory, drain=Drain()))
     if not decision.done:
         assert (decision.target or 0) >= 1
         assert (decision.desired or 0) >= 1
@@ -164,7 +168,11 @@ def test_the_fleet_grows_back_when_work_returns(
 def test_cheapest_mode_asks_for_one_machine_and_ends_none_at_work(
     seen: Observation, size: Limits
 ) -> None:
-    memory = Memory(at=NOW, machines_since=NOW - CHEAPEST_AFTER, progress_at=NOW)
+    memory = Memory(
+        at=NOW,
+        first_machine=FirstMachine(NOW - CHEAPEST_AFTER),
+        progress=Progress(progress_at=NOW),
+    )
     decision = decided(seen, size, memory)
     if not decision.done:
         assert (seen.target if decision.target is None else decision.target) == 1
@@ -174,7 +182,7 @@ def test_cheapest_mode_asks_for_one_machine_and_ends_none_at_work(
 def test_who_finishes_begins_nothing_and_asks_for_no_machine(
     seen: Observation, size: Limits, memory: Memory
 ) -> None:
-    decision = decided(seen, size, replace(memory, finishing="max_cost"))
+    decision = decided(seen, size, memory.draining("max_cost"))
     if decision.done:
         assert decision.stop or not seen.account.open
         return
@@ -204,8 +212,8 @@ def after(seen: Observation, *later: Observation, size: Limits = SIZE) -> Memory
     """What is remembered after some looks, each of which is acted on."""
     memory = Memory()
     for one in (seen, *later):
-        memory = remember(one, memory, size)
-        memory = replace(memory, finishing=decide(one, size, memory).finish)
+        memory = memory.after(one, size)
+        memory = memory.draining(decide(one, size, memory).finish)
     return memory
 
 
@@ -229,7 +237,7 @@ def test_an_empty_queue_is_believed_only_after_several_looks_and_minutes(seconds
     claims: list[bool] = []
     while True:
         empty = look(at=at, queue=QueueCounts(0, 0))
-        memory = remember(empty, memory, SIZE)
+        memory = memory.after(empty, SIZE)
         decision = decide(empty, SIZE, memory)
         if decision.done:
             break
@@ -243,8 +251,8 @@ def test_an_empty_queue_is_believed_only_after_several_looks_and_minutes(seconds
 
 
 def test_work_in_flight_forgets_the_empty_looks() -> None:
-    memory = remember(look(queue=QueueCounts(0, 1)), Memory(empty_looks=9, empty_since=NOW), SIZE)
-    assert (memory.empty_looks, memory.empty_since) == (0, None)
+    memory = Memory(empty_queue=EmptyQueue(9, NOW))
+    assert memory.after(look(queue=QueueCounts(0, 1)), SIZE).empty_queue == EmptyQueue()
 
 
 def test_jobs_that_wait_without_any_container_stop_the_run_with_what_ecs_says() -> None:
@@ -252,7 +260,7 @@ def test_jobs_that_wait_without_any_container_stop_the_run_with_what_ecs_says() 
     assert not decided(stuck, SIZE, Memory()).done
     still = later(stuck, IDLE_LIMIT)
     assert "unable to place a task" in decide(still, SIZE, after(stuck, still)).stop
-    assert after(stuck, look()).idle_since is None
+    assert after(stuck, look()).idle.idle_since is None
 
 
 def test_a_lack_of_capacity_is_waited_for() -> None:
@@ -265,7 +273,7 @@ def test_a_run_whose_fleet_is_gone_does_not_wait_for_ever() -> None:
     assert not decided(alone, SIZE, Memory()).done
     still = later(alone, ALONE_LIMIT)
     assert "no fleet" in decide(still, SIZE, after(alone, still)).stop
-    assert after(alone, look()).alone_since is None
+    assert after(alone, look()).no_fleet.alone_since is None
 
 
 def test_what_can_never_run_stops_the_run() -> None:
@@ -280,12 +288,12 @@ def test_a_machine_that_never_gets_a_container_is_replaced_while_others_work() -
     memory = after(bad)
     assert not decide(bad, SIZE, memory).terminate
     still = later(bad, USELESS_LIMIT)
-    decision = decide(still, SIZE, remember(still, memory, SIZE))
+    decision = decide(still, SIZE, memory.after(still, SIZE))
     assert decision.terminate == {"i-1"}
     assert decision.target is None, "another one takes its place"
     # Where none has one, only who has not joined is to blame.
     nobody = replace(still, machines={"i-0": 0, "i-1": 0}, running=0)
-    assert decide(nobody, SIZE, remember(nobody, memory, SIZE)).terminate == {"i-1"}
+    assert decide(nobody, SIZE, memory.after(nobody, SIZE)).terminate == {"i-1"}
 
 
 # Near the end
@@ -368,8 +376,8 @@ def test_what_a_job_takes_is_told_from_the_work_that_was_seen(
             account=Account(frozenset(jobs), frozenset(jobs[:done])),
             running=slots,
         )
-        memory = remember(seen, memory, size)
-    told = seconds_per_job(seen, size, memory)
+        memory = memory.after(seen, size)
+    told = memory.progress.seconds_per_job(seen, size)
     if rounds * slots >= 10:
         assert told is not None
         # All slots begin together here, so none is half done at the last look.
@@ -395,27 +403,27 @@ def test_max_hours_end_the_run_in_order_and_then_at_once() -> None:
 
 def test_max_cost_leaves_money_for_what_runs() -> None:
     size = replace(SIZE, max_cost=10.0, seconds_per_job=1800)
-    cheap = Memory(spent=8.9, usd_an_hour=2.0)
+    cheap = Memory(spending=Spending(8.9, 2.0))
     assert not decided(look(), size, cheap).finish
-    decision = decided(look(), size, Memory(spent=9.1, usd_an_hour=2.0))
+    decision = decided(look(), size, Memory(spending=Spending(9.1, 2.0)))
     assert "max_cost" in decision.finish
     assert "9.10 USD" in decision.finish
-    assert "max_cost" in decided(look(), size, Memory(spent=11.1)).stop
-    assert not decided(look(), size, Memory(spent=None)).stop
+    assert "max_cost" in decided(look(), size, Memory(spending=Spending(11.1))).stop
+    assert not decided(look(), size, Memory()).stop
 
 
 def test_what_runs_comes_to_its_end_before_the_run_does() -> None:
     size = replace(SIZE, max_cost=10.0)
     works = look()
-    memory = Memory(spent=10.0, finishing="max_cost", at=NOW)
+    memory = Memory(at=NOW, spending=Spending(10.0), drain=Drain("max_cost"))
     for _ in range(2 * EMPTY_LOOKS):
-        memory = remember(works, memory, size)
+        memory = memory.after(works, size)
         assert not decide(works, size, memory).done
     quiet = replace(works, queue=QueueCounts(3, 0), desired=0)
     for _ in range(EMPTY_LOOKS - 1):
-        memory = remember(quiet, memory, size)
+        memory = memory.after(quiet, size)
         assert not decide(quiet, size, memory).done
-    memory = remember(quiet, memory, size)
+    memory = memory.after(quiet, size)
     assert decide(quiet, size, memory).stop == "max_cost"
 
 
@@ -424,13 +432,13 @@ def test_jobs_at_work_of_which_none_ends_stop_the_run() -> None:
     seen = look()
     memory = after(seen, size=size)
     almost = later(seen, timedelta(minutes=29))
-    assert not decide(almost, size, remember(almost, memory, size)).done
+    assert not decide(almost, size, memory.after(almost, size)).done
     still = later(seen, timedelta(minutes=30))
-    assert "30 minutes" in decide(still, size, remember(still, memory, size)).stop
+    assert "30 minutes" in decide(still, size, memory.after(still, size)).stop
     moved = replace(still, account=Account(frozenset("abcd"), frozenset("ab")))
-    assert not decide(moved, size, remember(moved, memory, size)).done
+    assert not decide(moved, size, memory.after(moved, size)).done
     waits = replace(still, queue=QueueCounts(3, 0))
-    assert not decide(waits, size, remember(waits, memory, size)).stop, "nothing is at work"
+    assert not decide(waits, size, memory.after(waits, size)).stop, "nothing is at work"
 
 
 def test_a_job_may_take_its_job_timeout_before_any_has_ended() -> None:
@@ -439,7 +447,7 @@ def test_a_job_may_take_its_job_timeout_before_any_has_ended() -> None:
     memory = after(seen, size=size)
     for time, stops in [(timedelta(hours=2), False), (timedelta(hours=2) + STALL_LEAST, True)]:
         still = later(seen, time)
-        assert bool(decide(still, size, remember(still, memory, size)).stop) == stops
+        assert bool(decide(still, size, memory.after(still, size)).stop) == stops
 
 
 def test_jobs_that_all_fail_alike_stop_the_run() -> None:
@@ -449,13 +457,13 @@ def test_jobs_that_all_fail_alike_stop_the_run() -> None:
     assert not decided(failing, replace(size, alike_failures=4), Memory()).stop
     assert not decided(failing, replace(size, alike_failures=0), Memory()).stop
     assert not decided(failing, replace(size, ended_before=1), Memory()).stop, "some are old"
-    assert remember(replace(failing, alike=""), Memory(), size).mixed
-    assert not remember(failing, Memory(), size).mixed
+    assert Memory().after(replace(failing, alike=""), size).alike_failures.mixed
+    assert not Memory().after(failing, size).alike_failures.mixed
 
 
 def test_a_budget_counts_from_when_the_run_was_continued() -> None:
     size = replace(SIZE, max_cost=10.0)
-    known = paid(Memory(), Spend(usd=11.5, usd_an_hour=1.0), before=10.5)
-    assert (known.spent, known.usd_an_hour) == (1.0, 1.0)
+    known = Memory().paid(Spend(usd=11.5, usd_an_hour=1.0), before=10.5)
+    assert known.spending == Spending(1.0, 1.0)
     assert not decided(look(), size, known).finish
-    assert "max_cost" in decided(look(), size, paid(Memory(), Spend(usd=11.5))).stop
+    assert "max_cost" in decided(look(), size, Memory().paid(Spend(usd=11.5))).stop

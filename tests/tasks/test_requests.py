@@ -22,7 +22,7 @@ from tasks.ec2_fleet import fleet_request
 from tasks.images import MachineImage
 from tasks.machines import LaunchTemplate, launch_template_data, user_data
 from tasks.metrics import values
-from tasks.policy import Observation
+from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.run import Run, new_run_id

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.policy import Observation
+from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import balance
 from tasks.run import Run
