@@ -24,6 +24,11 @@ from moto.server import ThreadedMotoServer
 from worker_memory import sampled
 from worker_plate import Job
 
+from blocks import RunConfig
+from tasks.aws import Aws as Clients
+from tasks.containers import worker_environment
+from tasks.run import Run
+
 REGION = "us-east-1"
 APP = "benchmark"
 RUN = "20240131T120000Z-benchmark"
@@ -112,21 +117,17 @@ class Aws:
 
     def environment(self, slots: int) -> dict[str, str]:
         """The container's, as the task definition has it."""
-        return {
-            "AWS_REGION": REGION,
-            "APP_NAME": APP,
-            "RUN_ID": RUN,
-            "SQS_QUEUE_URL": self.queue_url,
-            "SQS_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
-            "SQS_MESSAGE_VISIBILITY": "600",
-            "JOB_RETRIES": "3",
-            "AWS_BUCKET": self.bucket,
-            "DOCKER_CORES": str(slots),
-            "SECONDS_TO_START": "0",
-            "LOG_GROUP_NAME": APP,
-            "CHECK_IF_DONE_BOOL": "False",
-            "DOWNLOAD_FILES": "True",
-        }
+        config = RunConfig(
+            app_name=APP,
+            dockerhub_tag="none",
+            aws_region=REGION,
+            aws_bucket=self.bucket,
+            sqs_message_visibility=600,
+            docker_cores=slots,
+            seconds_to_start=0,
+        )
+        run = Run(config, RUN, Clients.connect(config.credentials, REGION))
+        return worker_environment(run, self.queue_url, self.dead_letter_url)
 
     def text(self, key: str) -> str:
         """Content of an object."""

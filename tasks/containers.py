@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.run import Run
 
@@ -26,8 +26,63 @@ LOG_BUFFER = "25m"
 STOP_SECONDS = 120  # from SIGTERM to SIGKILL: what a spot interruption leaves too
 
 
-def _flag(value: bool) -> str:
-    return "True" if value else "False"
+class WorkerVariable(NamedTuple):
+    """A variable of the worker's environment (docs/contract.schema.json, `worker_settings`).
+
+    Attributes:
+        key: Of the run config, or of the run's own values beside it.
+        name: Of the variable; the worker's setting has the name of the key.
+        always: Whether it is written whatever its value; else only a value that is set.
+    """
+
+    key: str
+    name: str
+    always: bool = True
+
+
+WORKER_VARIABLES = (
+    WorkerVariable("aws_region", "AWS_REGION"),
+    WorkerVariable("app_name", "APP_NAME"),
+    WorkerVariable("run_id", "RUN_ID"),
+    WorkerVariable("ecs_cluster", "ECS_CLUSTER"),
+    WorkerVariable("ecs_service", "ECS_SERVICE"),
+    WorkerVariable("log_group_name", "LOG_GROUP_NAME"),
+    WorkerVariable("sqs_queue_url", "SQS_QUEUE_URL"),
+    WorkerVariable("sqs_dead_letter_queue_url", "SQS_DEAD_LETTER_QUEUE_URL"),
+    WorkerVariable("sqs_message_visibility", "SQS_MESSAGE_VISIBILITY"),
+    WorkerVariable("job_retries", "JOB_RETRIES"),
+    WorkerVariable("job_timeout", "JOB_TIMEOUT"),
+    WorkerVariable("stop_seconds", "STOP_SECONDS"),
+    WorkerVariable("idle_seconds", "IDLE_SECONDS"),
+    WorkerVariable("idle_action", "IDLE_ACTION"),
+    WorkerVariable("docker_cores", "DOCKER_CORES"),
+    WorkerVariable("seconds_to_start", "SECONDS_TO_START"),
+    WorkerVariable("memory", "MEMORY"),
+    WorkerVariable("aws_bucket", "AWS_BUCKET"),
+    WorkerVariable("source_bucket", "SOURCE_BUCKET", always=False),
+    WorkerVariable("workspace_bucket", "WORKSPACE_BUCKET", always=False),
+    WorkerVariable("destination_bucket", "DESTINATION_BUCKET", always=False),
+    WorkerVariable("download_files", "DOWNLOAD_FILES"),
+    WorkerVariable("no_sign_request", "NO_SIGN_REQUEST"),
+    WorkerVariable("upload_arguments", "UPLOAD_OPTIONS", always=False),
+    WorkerVariable("check_if_done_bool", "CHECK_IF_DONE_BOOL"),
+    WorkerVariable("check_if_done_exact", "CHECK_IF_DONE_EXACT"),
+    WorkerVariable("expected_number_files", "EXPECTED_NUMBER_FILES"),
+    WorkerVariable("min_file_size_bytes", "MIN_FILE_SIZE_BYTES"),
+    WorkerVariable("necessary_string", "NECESSARY_STRING"),
+    WorkerVariable("warm", "WARM"),
+    WorkerVariable("always_continue", "ALWAYS_CONTINUE"),
+    WorkerVariable("use_plugins", "USE_PLUGINS"),
+    WorkerVariable("update_plugins", "UPDATE_PLUGINS", always=False),
+    WorkerVariable("plugins_commit", "PLUGINS_COMMIT", always=False),
+    WorkerVariable("install_requirements", "INSTALL_REQUIREMENTS", always=False),
+    WorkerVariable("requirements", "REQUIREMENTS", always=False),
+)
+
+
+def _text(value: object) -> str:
+    """A value as the worker reads it: True or False, a number, text, a JSON object."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
 
 
 def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[str, str]:
@@ -35,49 +90,20 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
 
     No credentials: a container gets those of its task role from ECS.
     """
-    config = run.config
-    upload = config.upload_arguments
-    always = {
-        "AWS_REGION": config.aws_region,
-        "APP_NAME": config.app_name,
-        "RUN_ID": run.run_id,
-        "SQS_QUEUE_URL": queue_url,
-        "SQS_DEAD_LETTER_QUEUE_URL": dead_letter_url,
-        "SQS_MESSAGE_VISIBILITY": str(config.sqs_message_visibility),
-        "JOB_RETRIES": str(config.job_retries),
-        "JOB_TIMEOUT": str(config.job_timeout),
-        "AWS_BUCKET": config.aws_bucket,
-        "STOP_SECONDS": str(STOP_SECONDS),
-        "IDLE_SECONDS": str(config.idle_seconds),
-        "IDLE_ACTION": config.idle_action,
-        "ECS_CLUSTER": config.ecs_cluster,
-        "ECS_SERVICE": run.names.service,
-        "LOG_GROUP_NAME": run.names.log_group,
-        "DOCKER_CORES": str(config.docker_cores),
-        "SECONDS_TO_START": str(config.seconds_to_start),
-        "MEMORY": str(config.memory),
-        "WARM": _flag(config.warm),
-        "DOWNLOAD_FILES": _flag(config.download_files),
-        "NO_SIGN_REQUEST": _flag(config.no_sign_request),
-        "CHECK_IF_DONE_BOOL": _flag(config.check_if_done_bool),
-        "CHECK_IF_DONE_EXACT": _flag(config.check_if_done_exact),
-        "EXPECTED_NUMBER_FILES": str(config.expected_number_files),
-        "MIN_FILE_SIZE_BYTES": str(config.min_file_size_bytes),
-        "NECESSARY_STRING": config.necessary_string,
-        "ALWAYS_CONTINUE": _flag(config.always_continue),
-        "USE_PLUGINS": _flag(config.use_plugins),
+    of_the_run: dict[str, object] = {
+        "run_id": run.run_id,
+        "ecs_service": run.names.service,
+        "log_group_name": run.names.log_group,
+        "sqs_queue_url": queue_url,
+        "sqs_dead_letter_queue_url": dead_letter_url,
+        "stop_seconds": STOP_SECONDS,
     }
-    when_set = {
-        "SOURCE_BUCKET": config.source_bucket,
-        "WORKSPACE_BUCKET": config.workspace_bucket,
-        "DESTINATION_BUCKET": config.destination_bucket,
-        "UPLOAD_OPTIONS": json.dumps(upload, sort_keys=True) if upload else None,
-        "UPDATE_PLUGINS": _flag(True) if config.update_plugins else None,
-        "PLUGINS_COMMIT": config.plugins_commit,
-        "INSTALL_REQUIREMENTS": _flag(True) if config.install_requirements else None,
-        "REQUIREMENTS": config.requirements,
-    }
-    return always | {name: value for name, value in when_set.items() if value}
+    environment = {}
+    for key, name, always in WORKER_VARIABLES:
+        value = of_the_run[key] if key in of_the_run else getattr(run.config, key)
+        if value or always:
+            environment[name] = _text(value)
+    return environment
 
 
 def task_definition(

@@ -18,9 +18,10 @@ from dcp_worker import message
 from waiting import wait_for
 
 import plate
+from task_definition import ENVIRONMENT
 
-REGION = "us-east-1"
-RUN = "20240131T120000Z-test"
+REGION = ENVIRONMENT["AWS_REGION"]
+RUN = ENVIRONMENT["RUN_ID"]
 
 
 @dataclass
@@ -55,20 +56,12 @@ class Cloud:
     def environment(self, **changes: str) -> dict[str, str]:
         """The task definition's environment."""
         return {
-            "AWS_REGION": REGION,
+            **ENVIRONMENT,
             "APP_NAME": self.name,
-            "RUN_ID": RUN,
             "SQS_QUEUE_URL": self.queue_url,
             "SQS_DEAD_LETTER_QUEUE_URL": self.dead_letter_url,
-            "SQS_MESSAGE_VISIBILITY": "120",
-            "JOB_RETRIES": "3",
             "AWS_BUCKET": self.bucket,
-            "DOCKER_CORES": "1",
-            "SECONDS_TO_START": "0",
             "LOG_GROUP_NAME": self.name,
-            "CHECK_IF_DONE_BOOL": "False",
-            "EXPECTED_NUMBER_FILES": "1",
-            "DOWNLOAD_FILES": "True",
             **changes,
         }
 

@@ -1,8 +1,10 @@
-"""The two documents that worker and flows share, as docs/contract.schema.json has them."""
+"""What worker and flows share, as docs/contract.schema.json has it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from dcp_worker import message
 from dcp_worker.record import Figures, Result
+from dcp_worker.settings import Settings, SettingsError
 from jsonschema import Draft202012Validator, FormatChecker
 
 CONTRACT = json.loads(
@@ -64,3 +67,52 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
         figures=Figures(wait=0.5),
     )
     validator("result_record").validate(json.loads(json.dumps(result.document())))
+
+
+SETTINGS = CONTRACT["$defs"]["worker_settings"]["properties"]
+REQUIRED = CONTRACT["$defs"]["worker_settings"]["required"]
+
+
+def environment(keys: Iterable[str]) -> dict[str, str]:
+    """The examples of some settings as the flows write them."""
+    return {SETTINGS[key]["variable"]: text(SETTINGS[key]["examples"][0]) for key in keys}
+
+
+def text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+def test_the_settings_are_those_of_the_contract() -> None:
+    variables = {one.name: one.metadata["variable"].name for one in fields(Settings)}
+    assert variables == {key: setting["variable"] for key, setting in SETTINGS.items()}
+
+
+def test_settings_are_read_as_the_flows_write_them() -> None:
+    read = vars(Settings.from_environment(environment(SETTINGS)))
+    validator("worker_settings").validate(read)
+    assert read == {key: setting["examples"][0] for key, setting in SETTINGS.items()}
+
+
+def test_what_the_flows_may_leave_out_has_the_default_of_the_contract() -> None:
+    read = vars(Settings.from_environment(environment(REQUIRED)))
+    fallbacks = {"source_bucket": "lab", "workspace_bucket": "lab", "destination_bucket": "lab"}
+    optional = {key: SETTINGS[key]["default"] for key in SETTINGS if key not in REQUIRED}
+    assert {key: read[key] for key in optional} == {**optional, **fallbacks}
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_what_is_required_must_be_there(key: str) -> None:
+    with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
+        Settings.from_environment(environment(one for one in REQUIRED if one != key))
+
+
+@pytest.mark.parametrize("key", [key for key in SETTINGS if "minimum" in SETTINGS[key]])
+def test_a_number_has_the_bounds_of_the_contract(key: str) -> None:
+    low, high = SETTINGS[key]["minimum"], SETTINGS[key]["maximum"]
+    for value, allowed in ((low - 1, False), (low, True), (high, True), (high + 1, False)):
+        given = {**environment(REQUIRED), SETTINGS[key]["variable"]: str(value)}
+        if allowed:
+            assert getattr(Settings.from_environment(given), key) == value
+        else:
+            with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
+                Settings.from_environment(given)

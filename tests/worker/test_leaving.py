@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from waiting import wait_for
 
 from cloud import REGION, Cloud
+from task_definition import settings
 
 PROJECT = Path(__file__).parents[2]
 EMULATOR_PYTHON = PROJECT / ".venv" / "bin" / "python"
@@ -168,21 +169,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        environment = {
-            "AWS_REGION": REGION,
-            "APP_NAME": self.name,
-            "RUN_ID": "run-1",
-            "ECS_CLUSTER": self.name,
-            "ECS_SERVICE": SERVICE,
-            "SQS_QUEUE_URL": "q",
-            "SQS_DEAD_LETTER_QUEUE_URL": "d",
-            "SQS_MESSAGE_VISIBILITY": "60",
-            "JOB_RETRIES": "3",
-            "AWS_BUCKET": "b",
-            "DOCKER_CORES": "1",
-            "LOG_GROUP_NAME": "g",
-        }
-        return Settings.from_environment(environment)
+        return settings(APP_NAME=self.name, ECS_CLUSTER=self.name, ECS_SERVICE=SERVICE)
 
     @property
     def user_data(self) -> str:

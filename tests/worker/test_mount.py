@@ -12,12 +12,13 @@ from dcp_worker import mount
 from dcp_worker.mount import MountError
 from dcp_worker.settings import Settings
 
-from test_settings import ENVIRONMENT
+import task_definition
+from task_definition import ENVIRONMENT
 
 
 def settings(**changes: str) -> Settings:
-    given = {**ENVIRONMENT, "DOWNLOAD_FILES": "False", "SOURCE_BUCKET": "images", **changes}
-    return Settings.from_environment(given)
+    given = {"DOWNLOAD_FILES": "False", "SOURCE_BUCKET": "images", **changes}
+    return task_definition.settings(**given)
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from dcp_worker import outputs, transfer
 from dcp_worker.diagnosis import JobFailedError
 from dcp_worker.interruption import InterruptedJobError, Interruption
-from dcp_worker.settings import SkipRule
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud import Cloud
+from task_definition import settings
 
 
 def go_on() -> None:
@@ -31,7 +31,10 @@ def test_a_job_is_done_when_enough_files_count(
 ) -> None:
     objects = [(f"out/Image-csv/{name}", found) for name, found in files]
     counted = sum(found >= size and part in name for name, found in files)
-    assert outputs.satisfies(objects, SkipRule(number, size, part)) is (counted >= number)
+    rule = settings(
+        EXPECTED_NUMBER_FILES=str(number), MIN_FILE_SIZE_BYTES=str(size), NECESSARY_STRING=part
+    )
+    assert outputs.enough(objects, rule) is (counted >= number)
 
 
 def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_path: Path) -> None:

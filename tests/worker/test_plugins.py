@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dcp_worker import plugins
 from dcp_worker.plugins import PluginsError
-from dcp_worker.settings import Plugins
+from dcp_worker.settings import Settings
+
+from task_definition import settings
 
 
 def git(folder: Path, *words: str) -> str:
@@ -46,57 +49,57 @@ def checkout(remote: Path, tmp_path: Path) -> Path:
     return tmp_path / "CellProfiler-plugins"
 
 
-def asked(**changes: object) -> Plugins:
-    return Plugins(
-        **{"update": False, "commit": "", "install": False, "requirements": "", **changes}
-    )
+def asked(**changes: object) -> Settings:
+    return replace(settings(USE_PLUGINS="True"), **changes)
 
 
-def content(folder: Path | None) -> str:
+def prepared(checkout: Path, **changes: object) -> str:
+    """What the plugin in the folder of plugins says."""
+    folder = plugins.prepare(asked(**changes), checkout)
     assert folder is not None
     return (folder / "plugin.py").read_text()
 
 
 def test_plugins_that_are_not_used_need_no_checkout(tmp_path: Path) -> None:
-    assert plugins.prepare(None, tmp_path / "none") is None
+    assert plugins.prepare(settings(), tmp_path / "none") is None
 
 
 def test_plugins_are_as_in_the_image_unless_told_otherwise(remote: Path, checkout: Path) -> None:
     commit(remote, "third")
-    assert content(plugins.prepare(asked(), checkout)) == "second"
+    assert prepared(checkout) == "second"
 
 
 def test_updated_plugins_are_the_newest(remote: Path, checkout: Path) -> None:
     commit(remote, "third")
-    assert content(plugins.prepare(asked(update=True), checkout)) == "third"
+    assert prepared(checkout, update_plugins=True) == "third"
 
 
 @pytest.mark.parametrize("update", [True, False])
 def test_plugins_at_a_tag_and_at_a_commit(remote: Path, checkout: Path, update: bool) -> None:
     first = git(remote, "rev-parse", "v1")
     for wanted in ("v1", first, first[:8]):
-        assert content(plugins.prepare(asked(commit=wanted, update=update), checkout)) == "first"
-        assert content(plugins.prepare(asked(commit="v2", update=update), checkout)) == "second"
+        assert prepared(checkout, plugins_commit=wanted, update_plugins=update) == "first"
+        assert prepared(checkout, plugins_commit="v2", update_plugins=update) == "second"
 
 
 def test_a_branch_is_the_remotes(remote: Path, checkout: Path) -> None:
     git(remote, "checkout", "-qb", "cellpose")
     commit(remote, "third")
-    assert content(plugins.prepare(asked(commit="cellpose", update=True), checkout)) == "third"
+    assert prepared(checkout, plugins_commit="cellpose", update_plugins=True) == "third"
     commit(remote, "fourth")
-    assert content(plugins.prepare(asked(commit="cellpose"), checkout)) == "third"
-    assert content(plugins.prepare(asked(commit="cellpose", update=True), checkout)) == "fourth"
-    assert content(plugins.prepare(asked(commit="main"), checkout)) == "second"
+    assert prepared(checkout, plugins_commit="cellpose") == "third"
+    assert prepared(checkout, plugins_commit="cellpose", update_plugins=True) == "fourth"
+    assert prepared(checkout, plugins_commit="main") == "second"
 
 
 def test_a_tag_that_was_moved_is_where_the_remote_has_it(remote: Path, checkout: Path) -> None:
     commit(remote, "third", "v2")
-    assert content(plugins.prepare(asked(commit="v2", update=True), checkout)) == "third"
+    assert prepared(checkout, plugins_commit="v2", update_plugins=True) == "third"
 
 
 def test_changed_files_of_an_earlier_start_are_put_back(checkout: Path) -> None:
     (checkout / "active_plugins" / "plugin.py").write_text("changed")
-    assert content(plugins.prepare(asked(commit="v1"), checkout)) == "first"
+    assert prepared(checkout, plugins_commit="v1") == "first"
 
 
 def test_the_old_layout_has_its_plugins_at_the_root(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def test_a_commit_that_does_not_exist_stops_the_container(
     checkout: Path, wanted: str, update: bool
 ) -> None:
     with pytest.raises(PluginsError) as error:
-        plugins.prepare(asked(commit=wanted, update=update), checkout)
+        plugins.prepare(asked(plugins_commit=wanted, update_plugins=update), checkout)
     assert f"PLUGINS_COMMIT is {wanted!r}" in str(error.value)
     assert ("UPDATE_PLUGINS" in str(error.value)) is not update
     assert (checkout / "active_plugins" / "plugin.py").read_text() == "second"
@@ -117,13 +120,13 @@ def test_a_commit_that_does_not_exist_stops_the_container(
 
 def test_the_nearest_names_are_told(checkout: Path) -> None:
     with pytest.raises(PluginsError, match="v1"):
-        plugins.prepare(asked(commit="v11"), checkout)
+        plugins.prepare(asked(plugins_commit="v11"), checkout)
 
 
 def test_a_remote_that_cannot_be_reached_stops_the_container(remote: Path, checkout: Path) -> None:
     remote.rename(remote.with_name("gone"))
     with pytest.raises(PluginsError, match=r"UPDATE_PLUGINS: git fetch .* failed"):
-        plugins.prepare(asked(update=True), checkout)
+        plugins.prepare(asked(update_plugins=True), checkout)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +155,7 @@ def test_requirements_are_installed_for_the_workers_python(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(image))
     (tmp_path / (requirements or "requirements.txt")).write_text(f"./{wheel(tmp_path).name}\n")
-    wanted = asked(install=True, requirements=requirements)
+    wanted = asked(install_requirements=True, requirements=requirements)
     assert plugins.prepare(wanted, tmp_path) == tmp_path
     subprocess.run([str(image), "-c", "import needed"], check=True)
 
@@ -162,7 +165,7 @@ def test_requirements_that_cannot_be_had_stop_the_container(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(image))
     with pytest.raises(PluginsError, match=r"(?s)INSTALL_REQUIREMENTS.*No such file.*gone.txt"):
-        plugins.prepare(asked(install=True, requirements="-r gone.txt"), checkout)
+        plugins.prepare(asked(install_requirements=True, requirements="-r gone.txt"), checkout)
 
 
 def test_plugins_without_a_checkout_stop_the_container(tmp_path: Path) -> None:

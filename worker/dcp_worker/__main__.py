@@ -37,7 +37,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
         mount.prepare(settings)
-        plugins_folder = plugins.prepare(settings.plugins)
+        plugins_folder = plugins.prepare(settings)
     except (SettingsError, mount.MountError) as error:
         log.error("The worker cannot start. %s", error)
         return BAD_SETTINGS
@@ -46,7 +46,7 @@ def main() -> int:
         return BAD_PLUGINS
     metrics.watch(Path.cwd())
     instance_id = instance.identify(os.environ)
-    session = boto3.session.Session(region_name=settings.region)
+    session = boto3.session.Session(region_name=settings.aws_region)
     ecs = session.client("ecs", config=PROMPTLY)
     ec2 = session.client("ec2", config=PROMPTLY)
     if instance_id:

@@ -42,13 +42,13 @@ def note(s3: S3Client, settings: Settings, job: Job, origin: Origin, written: Wr
     where = key(settings.app_name, job.job_id)
     try:
         s3.put_object(
-            Bucket=settings.bucket,
+            Bucket=settings.aws_bucket,
             Key=where,
             Body=json.dumps(document, ensure_ascii=False).encode("utf-8"),
             ContentType="application/json",
         )
     except (BotoCoreError, ClientError) as error:
-        raise JobFailedError(diagnose_s3(error, "record", settings.bucket, where)) from error
+        raise JobFailedError(diagnose_s3(error, "record", settings.aws_bucket, where)) from error
 
 
 def is_done(s3: S3Client, settings: Settings, job: Job, origin: Origin) -> bool:
@@ -57,7 +57,7 @@ def is_done(s3: S3Client, settings: Settings, job: Job, origin: Origin) -> bool:
     Raises:
         JobFailedError: S3 does not answer.
     """
-    noted = _read(s3, settings.bucket, key(settings.app_name, job.job_id))
+    noted = _read(s3, settings.aws_bucket, key(settings.app_name, job.job_id))
     same = noted.items() >= _identity(settings, job, origin).items()
     files = noted.get("files")
     if not same or not isinstance(files, dict) or not files:

@@ -127,7 +127,7 @@ class Ending:
         """Write the record; without it the message goes back, for a job is over when recorded."""
         name = result.job_id or f"message-{self.received.message_id}"
         try:
-            record.write(self.work.clients.s3, self.work.settings.bucket, result, name)
+            record.write(self.work.clients.s3, self.work.settings.aws_bucket, result, name)
         except (BotoCoreError, ClientError) as error:
             log.error("The record of %s cannot be written: %s", name, error)
             self._tell(self._result("returned", "record_unwritten", str(error)))

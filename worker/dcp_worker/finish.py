@@ -40,7 +40,7 @@ class Finish:
 
     def __init__(self, s3: S3Client, settings: Settings) -> None:
         self._s3 = s3
-        self._bucket = settings.bucket
+        self._bucket = settings.aws_bucket
         self._key = key(settings.app_name, settings.run_id)
         self._next_look = -math.inf
         self._answered = True

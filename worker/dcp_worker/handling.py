@@ -78,11 +78,11 @@ class Held:
             self.over(self)
             return False
         stream = stream_name(job.metadata_id)
-        self._log = JobLog(self.work.clients.logs, settings.log_group, stream)
+        self._log = JobLog(self.work.clients.logs, settings.log_group_name, stream)
         say = self._log.say
         say(f"Start of job {job.job_id}, {job.metadata}, attempt {self.received.attempt}.")
         figures = Figures()
-        self._lease = Lease(self.work.queue, self.received, settings.visibility)
+        self._lease = Lease(self.work.queue, self.received, settings.sqs_message_visibility)
         self._ending = Ending(self.work, self.received, job, started, figures, say, self._lease.end)
         self._attempt = Attempt(self.work, job, self.folder, figures, say)
         self._lease.start()
@@ -141,12 +141,12 @@ class Held:
             self._ending.repeat()
             return True
         # What lies in the folder of a job that was begun before may be half of its outputs.
-        rule = settings.skip_rule if self.received.fresh else None
-        if rule and outputs.already_there(s3, settings.destination_bucket, job.output, rule):
+        by_outputs = settings.check_if_done_bool and self.received.fresh
+        if by_outputs and outputs.already_there(s3, settings, job.output):
             self._ending.skip("The output folder already holds the files.")
             return True
         self._origin = inputs.origin(job, self.work.sources)
-        if settings.skip_recorded and done.is_done(s3, settings, job, self._origin):
+        if settings.check_if_done_exact and done.is_done(s3, settings, job, self._origin):
             self._ending.skip("An earlier run has done it, with the same pipeline and data file.")
             return True
         return False
@@ -155,11 +155,11 @@ class Held:
         settings = self.work.settings
         try:
             return record.has_succeeded(
-                self.work.clients.s3, settings.bucket, settings.app_name, job
+                self.work.clients.s3, settings.aws_bucket, settings.app_name, job
             )
         except (BotoCoreError, ClientError) as error:
             raise JobFailedError(
-                diagnose_s3(error, "record", settings.bucket, job.job_id)
+                diagnose_s3(error, "record", settings.aws_bucket, job.job_id)
             ) from error
 
     def _note(self, written: outputs.Written) -> None:

@@ -68,7 +68,7 @@ def _put_alarm(cloudwatch: CloudWatchClient, settings: Settings, instance: str) 
     cloudwatch.put_metric_alarm(
         AlarmName=f"{settings.app_name}_{instance}",
         AlarmDescription=f"A machine of dcp that does nothing for 15 minutes: {action}.",
-        AlarmActions=[f"arn:aws:automate:{settings.region}:ec2:{action}"],
+        AlarmActions=[f"arn:aws:automate:{settings.aws_region}:ec2:{action}"],
         Namespace="AWS/EC2",
         MetricName="CPUUtilization",
         Dimensions=[{"Name": "InstanceId", "Value": instance}],

@@ -108,7 +108,7 @@ class Intake:
 
     def _receive(self) -> Message | None:
         try:
-            return self._work.queue.receive(self._work.settings.visibility)
+            return self._work.queue.receive(self._work.settings.sqs_message_visibility)
         except (BotoCoreError, ClientError) as error:
             log.warning("The queue cannot be read: %s", error)
             end = time.monotonic() + _LOST_QUEUE_SECONDS

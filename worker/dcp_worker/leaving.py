@@ -142,11 +142,9 @@ def _tried(what: str, call: Callable[[], object]) -> None:
 
 
 def _empty_service(ecs: ECSClient, settings: Settings) -> None:
-    if not settings.service:
-        return
     try:
         ecs.update_service(
-            cluster=settings.cluster or "default", service=settings.service, desiredCount=0
+            cluster=settings.ecs_cluster, service=settings.ecs_service, desiredCount=0
         )
     except ClientError as error:
         if error.response["Error"]["Code"] not in _NO_SERVICE:

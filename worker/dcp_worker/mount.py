@@ -61,8 +61,8 @@ def _in_use(folder: Path) -> bool:
 
 def command(program: str, settings: Settings, folder: Path) -> list[str]:
     """The call of Mountpoint: read-only, the whole bucket."""
-    unsigned = ["--no-sign-request"] if settings.unsigned else []
-    return [program, "--read-only", *unsigned, settings.source_bucket, str(folder)]
+    no_sign_request = ["--no-sign-request"] if settings.no_sign_request else []
+    return [program, "--read-only", *no_sign_request, settings.source_bucket, str(folder)]
 
 
 def _mount(words: list[str]) -> None:

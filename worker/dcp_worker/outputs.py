@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from dcp_worker.interruption import Check
-    from dcp_worker.settings import SkipRule
+    from dcp_worker.settings import Settings
 
 _LISTED = 100_000
 
@@ -90,17 +90,18 @@ def publish(
     return Written(sizes)
 
 
-def already_there(s3: S3Client, bucket: str, prefix: str, rule: SkipRule) -> bool:
-    """Whether the output folder of a job holds what the rule asks for."""
-    listed = transfer.listing(Bucket(bucket, s3), prefix, _LISTED)
-    return satisfies(((stored.key, stored.size) for stored in listed), rule)
+def already_there(s3: S3Client, settings: Settings, prefix: str) -> bool:
+    """Whether the output folder of a job holds the files that make it done."""
+    listed = transfer.listing(Bucket(settings.destination_bucket, s3), prefix, _LISTED)
+    return enough(((stored.key, stored.size) for stored in listed), settings)
 
 
-def satisfies(objects: Iterable[tuple[str, int]], rule: SkipRule) -> bool:
-    """Whether enough of the objects (key, size in bytes) count; the rule is about file names."""
+def enough(objects: Iterable[tuple[str, int]], settings: Settings) -> bool:
+    """Whether the objects (key, size in bytes) make a job done; only file names count."""
     counted = [
         key
         for key, size in objects
-        if size >= rule.bytes and rule.name_part in key.rsplit("/", 1)[-1]
+        if size >= settings.min_file_size_bytes
+        and settings.necessary_string in key.rsplit("/", 1)[-1]
     ]
-    return len(counted) >= rule.files
+    return len(counted) >= settings.expected_number_files

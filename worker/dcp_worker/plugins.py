@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcp_worker.settings import Plugins
+    from dcp_worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class PluginsError(Exception):
     """The plugins cannot be had as the settings ask: no job could run as intended."""
 
 
-def prepare(plugins: Plugins | None, checkout: Path = CHECKOUT) -> Path | None:
+def prepare(settings: Settings, checkout: Path = CHECKOUT) -> Path | None:
     """Update, check out and install the plugins; once, before the first job.
 
     Returns:
@@ -33,34 +33,35 @@ def prepare(plugins: Plugins | None, checkout: Path = CHECKOUT) -> Path | None:
     Raises:
         PluginsError: There is no checkout, the commit does not exist, an installation failed.
     """
-    if plugins is None:
+    if not settings.use_plugins:
         return None
     if not checkout.is_dir():
         raise PluginsError(f"USE_PLUGINS is 'True', but {checkout} does not exist in the image.")
-    if plugins.update:
+    if settings.update_plugins:
         # A tag may have been moved; the image's is then the old one.
         _run(["git", "fetch", "--tags", "--force", "--prune", _REMOTE], checkout, "UPDATE_PLUGINS")
-    if plugins.commit or plugins.update:
-        _check_out(plugins, checkout)
+    if settings.plugins_commit or settings.update_plugins:
+        _check_out(settings, checkout)
     active = checkout / "active_plugins"
-    if plugins.install:
-        _run(_install(plugins.requirements, active.is_dir()), checkout, "INSTALL_REQUIREMENTS")
+    if settings.install_requirements:
+        command = _install(settings.requirements, active.is_dir())
+        _run(command, checkout, "INSTALL_REQUIREMENTS")
     return active if active.is_dir() else checkout
 
 
-def _check_out(plugins: Plugins, checkout: Path) -> None:
+def _check_out(settings: Settings, checkout: Path) -> None:
     """Bring the checkout to the commit asked for, else to the newest of the remote's main line.
 
     A branch means the remote's: a local one stays where it was when the image was made.
     """
-    wanted = plugins.commit or "HEAD"
+    wanted = settings.plugins_commit or "HEAD"
     names = [f"refs/remotes/{_REMOTE}/{wanted}", f"refs/tags/{wanted}", wanted]
     for name in names:
         if commit := _commit(name, checkout):
             _run(["git", "checkout", "--detach", "--force", commit], checkout, "PLUGINS_COMMIT")
             log.info("The plugins are at %s (%s).", commit, wanted)
             return
-    raise PluginsError(_unknown(plugins, checkout))
+    raise PluginsError(_unknown(settings, checkout))
 
 
 def _commit(name: str, checkout: Path) -> str:
@@ -69,16 +70,15 @@ def _commit(name: str, checkout: Path) -> str:
     return "" if found.returncode else found.stdout.strip()
 
 
-def _unknown(plugins: Plugins, checkout: Path) -> str:
+def _unknown(settings: Settings, checkout: Path) -> str:
+    commit = settings.plugins_commit
     fields = ["git", "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/remotes"]
     known = [name.split(f"{_REMOTE}/")[-1] for name in _call(fields, checkout).stdout.split()]
-    near = difflib.get_close_matches(plugins.commit, known, 3)
-    text = (
-        f"PLUGINS_COMMIT is {plugins.commit!r}, which is no branch, tag or commit of the plugins."
-    )
+    near = difflib.get_close_matches(commit, known, 3)
+    text = f"PLUGINS_COMMIT is {commit!r}, which is no branch, tag or commit of the plugins."
     if near:
         text += f" The nearest are {', '.join(near)}."
-    if not plugins.update:
+    if not settings.update_plugins:
         text += " If it is newer than the image, set UPDATE_PLUGINS to 'True'."
     return text
 

@@ -122,16 +122,16 @@ def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
 
 def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
     settings = Settings.from_environment(os.environ)
-    clients = Clients.of(settings.region)
+    clients = Clients.of(settings.aws_region)
     here = Path.cwd()
     plugins_folder = Path(plugins) if plugins else None
     return Workplace(
         settings=settings,
         clients=clients,
-        queue=Queue(clients.sqs, settings.queue_url, settings.dead_letter_queue_url),
+        queue=Queue(clients.sqs, settings.sqs_queue_url, settings.sqs_dead_letter_queue_url),
         sources=Sources.of(settings, clients, here / CACHE, not settings.download_files),
         engine=Engine(
-            settings.warm, settings.memory_mb / settings.slots, log, plugins=plugins_folder
+            settings.warm, settings.memory / settings.docker_cores, log, plugins=plugins_folder
         ),
         folder=here / f"slot{number}",
         plugins=plugins_folder,

@@ -39,7 +39,7 @@ class Sources:
     @classmethod
     def of(cls, settings: Settings, clients: Clients, cache_folder: Path, mounted: bool) -> Sources:
         """Of a worker; a public source bucket is read without credentials."""
-        s3 = clients.anonymous_s3 if settings.unsigned else clients.s3
+        s3 = clients.anonymous_s3 if settings.no_sign_request else clients.s3
         source = Bucket(settings.source_bucket, s3)
         same = settings.workspace_bucket == settings.source_bucket
         workspace = source if same else Bucket(settings.workspace_bucket, clients.s3)

@@ -69,7 +69,7 @@ class Supervisor:
         now = time.monotonic()
         self._slots = [
             SlotProcess(number, now + number * settings.seconds_to_start)
-            for number in range(settings.slots)
+            for number in range(settings.docker_cores)
         ]
         self._settings = settings
         self._sqs = sqs
@@ -168,7 +168,9 @@ class Supervisor:
         for receipt in receipts:
             try:
                 self._sqs.change_message_visibility(
-                    QueueUrl=self._settings.queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
+                    QueueUrl=self._settings.sqs_queue_url,
+                    ReceiptHandle=receipt,
+                    VisibilityTimeout=0,
                 )
             except (BotoCoreError, ClientError) as error:
                 log.warning("A message of slot %d could not be returned: %s", slot.number, error)
@@ -193,7 +195,7 @@ class Supervisor:
         if self._holds_jobs:
             self._queue_done = self._queue_done.seen(None)
         elif now >= self._next_look:
-            look = leaving.look(self._sqs, self._settings.queue_url, now)
+            look = leaving.look(self._sqs, self._settings.sqs_queue_url, now)
             if look is not None and self._finishing:
                 look = look.at_work
             self._queue_done = self._queue_done.seen(look)
