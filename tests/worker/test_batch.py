@@ -15,7 +15,7 @@ import pytest
 from dcp_worker import batch, inputs, message
 from dcp_worker.cache import Cache
 from dcp_worker.group import CsvError
-from dcp_worker.load_data import Places, S3Object
+from dcp_worker.local_paths import Places, S3Object
 from dcp_worker.sources import Sources
 from dcp_worker.transfer import Bucket
 

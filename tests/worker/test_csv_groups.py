@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from dcp_worker import image_sets
 from dcp_worker.group import CsvError
-from dcp_worker.load_data import Places
+from dcp_worker.local_paths import Places
 
 EXAMPLES = json.loads(
     (Path(__file__).parents[1] / "support" / "csv_groups.json").read_text(encoding="utf-8")

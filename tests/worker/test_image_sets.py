@@ -15,7 +15,8 @@ import pytest
 from dcp_worker import image_sets
 from dcp_worker.group import CsvError
 from dcp_worker.interruption import Check, InterruptedJobError, Interruption
-from dcp_worker.load_data import Places, select, write_whole
+from dcp_worker.load_data import select, write_whole
+from dcp_worker.local_paths import Places
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

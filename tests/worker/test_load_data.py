@@ -10,7 +10,8 @@ from typing import Callable
 
 import pytest
 from dcp_worker.group import CsvError
-from dcp_worker.load_data import Places, S3Object, Selection, localize_list, select
+from dcp_worker.load_data import Selection, localize_list, select
+from dcp_worker.local_paths import Places, S3Object
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -11,8 +11,8 @@ Where things are:
 * a job in its three parts: `attempt`; then `inputs`, `sources`, `cache`, `transfer`,
   `input_folder`, `images`, `integrity`, `tiff`, `batch`; `engine` and the rest of CellProfiler;
   `outputs`, `done`;
-* the LoadData CSV: `load_data`, `csv_rows`, `image_columns`, `group`, `image_sets`, `witnesses`,
-  `pipeline`, `numbering` (in CellProfiler's process);
+* the LoadData CSV: `load_data`, `local_paths`, `csv_rows`, `image_columns`, `group`, `image_sets`,
+  `witnesses`, `pipeline`, `numbering` (in CellProfiler's process);
 * CellProfiler: `engine`, `loaded`, `cellprofiler` (its command line), `process`; in its process
   `child`, `fresh`, `numbering`;
 * why a job failed: `reasons`, `symptoms`, `diagnosis`;

@@ -19,14 +19,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dcp_worker.group import CsvError
-from dcp_worker.load_data import MOUNT
+from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import h5py
 
-    from dcp_worker.load_data import Places, S3Object
+    from dcp_worker.local_paths import Places, S3Object
 
 _KINDS = ("URL_", "ObjectsURL_")
 # CellProfiler's image number for what belongs to all image sets.

@@ -26,7 +26,7 @@ from dcp_worker.witnesses import Witnesses
 
 if TYPE_CHECKING:
     from dcp_worker.interruption import Check
-    from dcp_worker.load_data import Places
+    from dcp_worker.local_paths import Places
 
 # To be raised when the file's tables change.
 _FORMAT = 1

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from dcp_worker import integrity, transfer
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
-from dcp_worker.load_data import MOUNT
+from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from dcp_worker.interruption import Check
-    from dcp_worker.load_data import S3Object
+    from dcp_worker.local_paths import S3Object
     from dcp_worker.sources import Sources
     from dcp_worker.transfer import Stored
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dcp_worker import batch, images, input_folder, load_data, transfer
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
 from dcp_worker.group import CsvError
-from dcp_worker.load_data import Places, S3Object, Selection
+from dcp_worker.load_data import Selection
+from dcp_worker.local_paths import Places, S3Object
 from dcp_worker.sources import kept
 
 if TYPE_CHECKING:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,28 +10,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 from dcp_worker import csv_rows, image_sets
 from dcp_worker.group import CsvError
 from dcp_worker.image_columns import Image, images_of, localized
+from dcp_worker.local_paths import MOUNT
 from dcp_worker.pipeline import grouping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.interruption import Check
+    from dcp_worker.local_paths import Places, S3Object
 
-# Where Distributed-CellProfiler mounts the source bucket: its CSVs hold paths below it.
-MOUNT = "/home/ubuntu/bucket"
 # Columns by which a CSV numbers its image sets itself, as one that CellProfiler has exported does.
 _NUMBERS = frozenset(("ImageNumber", "Group_Number", "Group_Index", "Group_Length"))
-
-
-@dataclass(frozen=True)
-class S3Object:
-    """Where an object lies."""
-
-    bucket: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True)
@@ -81,64 +67,6 @@ class Numbering:
     def write(self, path: Path) -> None:
         """Write it to a file."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-
-class Places:
-    """Which object and which local file a path of a CSV or list of files stands for.
-
-    Args:
-        source_bucket: The bucket of paths that name none.
-        folder: Where objects are downloaded to.
-        mounted: The source bucket can be read as files below DCP's mount, and is not downloaded.
-    """
-
-    def __init__(self, source_bucket: str, folder: str, mounted: bool = False) -> None:
-        self._source_bucket = source_bucket
-        self._folder = folder
-        self._mounted = mounted
-        self._folders: dict[str, str | None] = {}
-
-    @property
-    def arguments(self) -> dict[str, str | bool]:
-        """What makes the same."""
-        return {**self.rules, "folder": self._folder}
-
-    @property
-    def rules(self) -> dict[str, str | bool]:
-        """What tells local paths from others, whatever the folder."""
-        return {"source_bucket": self._source_bucket, "mounted": self._mounted}
-
-    def object(self, path: str) -> S3Object | None:
-        """The object of a path; None when it is not in S3 (another URL, another folder).
-
-        A path is absolute below DCP's mount, relative to the root of the source bucket, `s3://`,
-        or a `file:` URL of one of the first two.
-        """
-        if path.lower().startswith("s3://"):
-            bucket, _, key = path[5:].partition("/")
-            return S3Object(bucket, key) if bucket and key else None
-        if path.lower().startswith("file:"):
-            path = urllib.request.url2pathname(urllib.parse.urlsplit(path).path)
-        elif "://" in path:
-            return None
-        whole = posixpath.normpath(posixpath.join(MOUNT, path))
-        key = whole[len(MOUNT) + 1 :]
-        return S3Object(self._source_bucket, key) if key and whole.startswith(f"{MOUNT}/") else None
-
-    def local(self, place: S3Object) -> str:
-        """The local file of an object."""
-        # The leading / keeps a key with .. below the folder of its bucket.
-        below = posixpath.normpath(f"/{place.key}").lstrip("/")
-        if self._mounted and place.bucket == self._source_bucket:
-            return posixpath.join(MOUNT, below)
-        return posixpath.join(self._folder, place.bucket, below)
-
-    def local_folder(self, folder: str) -> str | None:
-        """The local folder of a path's folder; kept, for a CSV names few folders very often."""
-        if folder not in self._folders:
-            place = self.object(f"{folder}/file")
-            self._folders[folder] = posixpath.dirname(self.local(place)) if place else None
-        return self._folders[folder]
 
 
 def select(

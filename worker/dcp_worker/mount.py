@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker.load_data import MOUNT
+from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from dcp_worker.settings import Settings

@@ -21,7 +21,8 @@ from cellprofiler_core.constants.measurement import GROUP_NUMBER, IMAGE, IMAGE_N
 from cellprofiler_core.modules.loaddata import LoadData
 from cellprofiler_core.pipeline import Pipeline
 
-from dcp_worker.load_data import Numbering, Places, write_whole
+from dcp_worker.load_data import Numbering, write_whole
+from dcp_worker.local_paths import Places
 
 # Where the preparation of a run looks at no image set, or does the same for all as for the group's.
 # A module with a preparation of its own (CreateBatchFiles, a plugin) is given the whole CSV.

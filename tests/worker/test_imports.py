@@ -1,0 +1,33 @@
+"""The worker's modules import each other in one direction."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import dcp_worker
+
+ROOT = Path(dcp_worker.__file__).parent
+
+
+def imported(module: Path) -> set[str]:
+    """Whatever a module imports, for type checking alone too."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    modules = {
+        ".".join((ROOT.name, *path.relative_to(ROOT).with_suffix("").parts)): path
+        for path in ROOT.rglob("*.py")
+    }
+    graph = {name: imported(path) & modules.keys() for name, path in modules.items()}
+    assert graph["dcp_worker.load_data"] >= {"dcp_worker.local_paths", "dcp_worker.image_sets"}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
