@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
 from prefect_aws import AwsClientParameters, AwsCredentials
@@ -172,6 +171,10 @@ def test_a_role_of_the_block_lasts_past_its_expiry(
         monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint_url)
         brief = AssumeRoleParameters(DurationSeconds=900)
         block = keys_block(emulator.endpoint_url, assume_role_arn=ROLE, assume_role_kwargs=brief)
+        s3 = client(keys_block(emulator.endpoint_url), "s3")
+        s3.create_bucket(Bucket="configs")
+        s3.put_object(Bucket="configs", Key="a.yaml", Body=b"a: 1")
+        assert read_text("s3://configs/a.yaml", block) == "a: 1"
         own, renewed = block.get_boto3_session(), session_of(block)
         calls: dict[str, list[Any]] = {
             kind: [
@@ -183,10 +186,6 @@ def test_a_role_of_the_block_lasts_past_its_expiry(
             ]
             for kind, session in (("own", own), ("renewed", renewed))
         }
-        s3 = boto3.client("s3", aws_access_key_id="local", aws_secret_access_key=SECRET)
-        s3.create_bucket(Bucket="configs")
-        s3.put_object(Bucket="configs", Key="a.yaml", Body=b"a: 1")
-        assert read_text("s3://configs/a.yaml", block) == "a: 1"
         assert [refusal(call) for call in calls["renewed"]] == [""] * 5
         deadline = time.monotonic() + 120
         while not refusal(calls["own"][0]):
