@@ -50,7 +50,7 @@ test: env ## Check style and types, then all tests: the fast ones first
 COMPILE := pip compile --quiet --universal --upgrade --custom-compile-command 'make pins'
 
 pins: .venv/.ready ## Pin the newest versions that work together anew
-	.venv/bin/uv $(COMPILE) --python-version 3.11 pyproject.toml requirements.in -o requirements.txt
+	.venv/bin/uv $(COMPILE) --python-version 3.11 pyproject.toml --extra local -o requirements.txt
 	.venv/bin/uv $(COMPILE) --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	cd worker && ../.venv/bin/uv $(COMPILE) --python-version 3.9 pyproject.toml requirements.in \
 		-o requirements.txt

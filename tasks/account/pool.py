@@ -24,15 +24,12 @@ class Pool:
         image: The image of the flows (deployments/Dockerfile).
         cluster: The ECS cluster; a Fargate task needs no machines in it.
         vpc: The network; None: the account's default one.
-        credentials_id: Id of the AwsCredentials block that starts the tasks; None: the worker's
-            own.
     """
 
     name: str
     image: str
     cluster: str = "default"
     vpc: str | None = None
-    credentials_id: str | None = None
 
 
 def job_template(setup: Setup, pool: Pool) -> dict[str, Any]:
@@ -56,8 +53,6 @@ def job_template(setup: Setup, pool: Pool) -> dict[str, Any]:
         values["prefect_api_key_secret_arn"] = setup.wanted.api_key_secret
     if pool.vpc:
         values["vpc_id"] = pool.vpc
-    if pool.credentials_id:
-        values["aws_credentials"] = {"$ref": {"block_document_id": pool.credentials_id}}
     for name, value in values.items():
         template["variables"]["properties"][name]["default"] = value
     return template
