@@ -1,14 +1,55 @@
-"""The settings of a run as Prefect blocks.
+"""The settings of a run: plain models, and Prefect blocks of them.
 
-A Prefect server in an environment with dcp registers them when it starts (the entry point
+A Prefect server in an environment with dcp registers the blocks when it starts (the entry point
 `prefect.collections`). Any other server learns of them by `prefect block register -m blocks`.
+
+Each name is imported when it is first used: the blocks need Prefect, which takes seconds to import,
+and the models do not.
 """
 
-from prefect_aws import AwsCredentials
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from blocks.fleet_template import FleetTemplate
-from blocks.job_file import JobFile
-from blocks.profile import Profile
-from blocks.run_config import RunConfig
+if TYPE_CHECKING:
+    from blocks.fleet_template import FleetTemplate
+    from blocks.job_file import JobFile
+    from blocks.prefect_blocks import (
+        AwsCredentials,
+        FleetTemplateBlock,
+        JobFileBlock,
+        ProfileBlock,
+        RunConfigBlock,
+    )
+    from blocks.profile import Profile
+    from blocks.run_config import RunConfig
 
-__all__ = ["AwsCredentials", "FleetTemplate", "JobFile", "Profile", "RunConfig"]
+__all__ = [
+    "AwsCredentials",
+    "FleetTemplate",
+    "FleetTemplateBlock",
+    "JobFile",
+    "JobFileBlock",
+    "Profile",
+    "ProfileBlock",
+    "RunConfig",
+    "RunConfigBlock",
+]
+
+_MODULES = {
+    "FleetTemplate": "fleet_template",
+    "JobFile": "job_file",
+    "Profile": "profile",
+    "RunConfig": "run_config",
+}
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"blocks.{_MODULES.get(name, 'prefect_blocks')}")
+        return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

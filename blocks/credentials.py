@@ -1,6 +1,7 @@
-"""From the `AwsCredentials` block to a session whose credentials last as long as a run."""
+"""From who calls AWS to a session whose credentials last as long as a run."""
 
 import uuid
+from typing import Any
 
 import boto3
 from botocore.credentials import (
@@ -10,7 +11,8 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.session import Session
-from prefect_aws import AwsCredentials
+
+from blocks.identity import Credentials, CredentialsBlock, DefaultCredentials
 
 METHOD = "assume-role"
 DEFAULT_REGION = "us-east-1"
@@ -26,7 +28,7 @@ class _AssumedRole(CredentialProvider):
     METHOD = METHOD
     CANONICAL_NAME = None
 
-    def __init__(self, block: AwsCredentials) -> None:
+    def __init__(self, block: CredentialsBlock) -> None:
         super().__init__()
         self._block = block
 
@@ -36,11 +38,11 @@ class _AssumedRole(CredentialProvider):
         source = base.get_credentials()
         if source is None or not block.assume_role_arn:
             return None
-        client_parameters = block.aws_client_parameters.get_params_override()
+        parameters = client_parameters(block)
         role_parameters = block.assume_role_kwargs
         session_name = {"RoleSessionName": f"dcp-{uuid.uuid4()}"}
         fetcher = AssumeRoleCredentialFetcher(
-            lambda service, **keys: base.client(service, **keys, **client_parameters),
+            lambda service, **keys: base.client(service, **keys, **parameters),
             source,
             block.assume_role_arn,
             extra_args=session_name | role_parameters.get_params_override(),
@@ -50,23 +52,34 @@ class _AssumedRole(CredentialProvider):
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, METHOD)
 
 
-def session_of(credentials: AwsCredentials) -> boto3.Session:
-    """The session of a credentials block, with credentials that are renewed before they expire.
+def session_of(credentials: Credentials) -> boto3.Session:
+    """A session with these credentials, which are renewed before they expire.
 
     boto3 itself renews those of a profile (a role to assume, IAM Identity Center), a container or a
-    machine. The role that the block names (`assume_role_arn`) is the exception: the block's own
+    machine. The role that a block names (`assume_role_arn`) is the exception: the block's own
     `get_boto3_session` assumes it once, and with an endpoint that is not the block's.
     """
+    profile, region = credentials.profile_name, credentials.region_name
+    if isinstance(credentials, DefaultCredentials):
+        return boto3.Session(profile_name=profile, region_name=region)
     if not credentials.assume_role_arn:
         return credentials.get_boto3_session()
-    session = Session(profile=credentials.profile_name)
+    session = Session(profile=profile)
     provider = _AssumedRole(credentials)
     session.register_component("credential_provider", CredentialResolver([provider]))
-    return boto3.Session(botocore_session=session, region_name=credentials.region_name)
+    return boto3.Session(botocore_session=session, region_name=region)
 
 
-def region_of(credentials: AwsCredentials) -> str:
-    """The region of the block, else of its profile or the environment, else us-east-1.
+def client_parameters(credentials: Credentials) -> dict[str, Any]:
+    """What a block says of clients, such as another endpoint; as boto3 takes it."""
+    if isinstance(credentials, DefaultCredentials):
+        return {}
+    parameters: dict[str, Any] = credentials.aws_client_parameters.get_params_override()
+    return parameters
+
+
+def region_of(credentials: Credentials) -> str:
+    """The region of the credentials, else of its profile or the environment, else us-east-1.
 
     No request is sent, as the block's own session would to assume its role.
     """

@@ -2,18 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from blocks.errors import JobFileError, Refusal
 from blocks.group_rule import GroupRule, check_plates
 from blocks.groups import Pairs, parse_metadata
+from blocks.job_file_fields import JobFileFields
 from blocks.job_sets import PLATE, FromCsv, JobSet
 from blocks.layout import Layout
 from blocks.problems import nearest
 from blocks.steps import COLUMNS, FOLDERS, ROWS, SITES, STEPS, Folder, Step
-
-if TYPE_CHECKING:
-    from blocks.job_file import JobFile
 
 SHARED = ("pipeline", "data_file", "input", "output", "output_structure")
 """The keys that the jobs of a set share."""
@@ -21,13 +18,13 @@ SHARED = ("pipeline", "data_file", "input", "output", "output_structure")
 PLATE_MARK = "{plate}"
 
 
-def shared_keys(job: "JobFile") -> dict[str, str]:
+def shared_keys(job: JobFileFields) -> dict[str, str]:
     """What all jobs share: as the job file says, or as its step has it. `{plate}` stays."""
     given = {key: str(getattr(job, key)) for key in SHARED}
     return {**given, **_of_step(job, STEPS[job.step], given)} if job.step else given
 
 
-def _of_step(job: "JobFile", step: Step, given: dict[str, str]) -> dict[str, str]:
+def _of_step(job: JobFileFields, step: Step, given: dict[str, str]) -> dict[str, str]:
     parts = {"identifier": job.identifier, "batch": job.batch, "source": job.source}
 
     def folder(name: Folder, other: str = "") -> str:
@@ -53,7 +50,7 @@ def _in(folder: str, name: str) -> str:
     return name if "/" in name or not folder else f"{folder.rstrip('/')}/{name}"
 
 
-def rule_of(job: "JobFile") -> GroupRule | None:
+def rule_of(job: JobFileFields) -> GroupRule | None:
     """How the groups are made, with the defaults of a step; None when they are listed."""
     rule = job.groups
     if not job.step:
@@ -62,13 +59,13 @@ def rule_of(job: "JobFile") -> GroupRule | None:
     return rule if rule.by else rule.with_defaults(STEPS[job.step].keys, ROWS, COLUMNS, SITES)
 
 
-def listed(job: "JobFile") -> list[Pairs]:
+def listed(job: JobFileFields) -> list[Pairs]:
     """The groups that a job file lists."""
     groups = job.groups if isinstance(job.groups, list) else []
     return [parse_metadata(group.get("Metadata", group)) for group in groups]
 
 
-def sets_of(job: "JobFile", plates: Sequence[str], where: str) -> tuple[JobSet, ...]:
+def sets_of(job: JobFileFields, plates: Sequence[str], where: str) -> tuple[JobSet, ...]:
     """The sets of jobs of a job file; see `JobFile.sets`."""
     try:
         check_plates(plates)
@@ -80,7 +77,7 @@ def sets_of(job: "JobFile", plates: Sequence[str], where: str) -> tuple[JobSet, 
         raise JobFileError(refusal.at(where)) from refusal
 
 
-def _sets(job: "JobFile", plates: tuple[str, ...]) -> list[JobSet]:
+def _sets(job: JobFileFields, plates: tuple[str, ...]) -> list[JobSet]:
     shared = shared_keys(job)
     rule = rule_of(job)
     one_a_plate = any(PLATE_MARK in value for value in shared.values())
@@ -109,7 +106,7 @@ def _made(rule: GroupRule, plates: tuple[str, ...]) -> Layout | FromCsv:
 
 
 def _listed_sets(
-    job: "JobFile", shared: dict[str, str], plates: tuple[str, ...], one_a_plate: bool
+    job: JobFileFields, shared: dict[str, str], plates: tuple[str, ...], one_a_plate: bool
 ) -> list[JobSet]:
     groups = listed(job)
     if not (one_a_plate or plates or job.plates):

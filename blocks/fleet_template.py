@@ -1,15 +1,13 @@
 """The fleet template: what of the account the machines need (network, role, image, key)."""
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from prefect.blocks.core import Block
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from blocks.errors import Refusal, Refusals
 from blocks.settings import OptionalText, TextRule, listed
 from blocks.spot_fleet import refusals_of
-from blocks.stored import without_block_keys
 
 
 def _aws_id(prefix: str) -> TextRule:
@@ -33,22 +31,12 @@ def on_demand_of(machines: int, base: int, share: int) -> int:
     return first + math.ceil((machines - first) * share / 100)
 
 
-class FleetTemplate(Block):
+class FleetTemplate(BaseModel):
     """What of the account the machines need: network, role, machine image, key.
 
     Everything may be left out. A fleet file of Distributed-CellProfiler is kept whole in
     `spot_fleet_request` and starts a Spot Fleet; the other fields are then unused.
-
-    Example:
-        ```python
-        from blocks import FleetTemplate
-
-        fleet = FleetTemplate.load("my-account")
-        ```
     """
-
-    _block_type_name: ClassVar[str | None] = "DCP Fleet Template"
-    _block_type_slug: ClassVar[str | None] = "dcp-fleet-template"
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -98,11 +86,6 @@ class FleetTemplate(Block):
         default=None,
         description="A fleet file of Distributed-CellProfiler (SpotFleetRequestConfig), as it is.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_block_keys(cls, values: Any) -> Any:
-        return without_block_keys(values, cls.get_block_type_slug())
 
     @model_validator(mode="after")
     def _sound_spot_fleet(self) -> Self:

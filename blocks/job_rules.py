@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from blocks.errors import Refusal
 from blocks.expansion import PLATE_MARK, SHARED, rule_of, shared_keys
@@ -18,13 +17,11 @@ from blocks.groups import (
     parse_metadata,
     strays_in,
 )
+from blocks.job_file_fields import JobFileFields
 from blocks.job_sets import PLATE
 from blocks.problems import unknown_key
 from blocks.step_rules import STEP_KEYS, step_refusals
 from blocks.steps import STEPS
-
-if TYPE_CHECKING:
-    from blocks.job_file import JobFile
 
 MAX_KEY_BYTES = 1024
 """Longest key of an S3 object (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
@@ -36,7 +33,7 @@ _TOLD = 20
 _ANY_MARK = re.compile(r"\{[^{}/]*\}")
 
 
-def broken_rules(job: "JobFile") -> Iterator[Refusal]:
+def broken_rules(job: JobFileFields) -> Iterator[Refusal]:
     """What is wrong between the keys and among the groups."""
     forms = [*(step_refusals(job) if job.step else _plain_refusals(job)), *_marks(job)]
     yield from forms
@@ -51,7 +48,7 @@ def broken_rules(job: "JobFile") -> Iterator[Refusal]:
         yield from _listed_refusals(job, job.groups)
 
 
-def _plain_refusals(job: "JobFile") -> Iterator[Refusal]:
+def _plain_refusals(job: JobFileFields) -> Iterator[Refusal]:
     for key in ("pipeline", "data_file", "output", "groups"):
         if not getattr(job, key):
             what = "is empty" if key in job.model_fields_set else "is missing"
@@ -67,7 +64,7 @@ def _plain_refusals(job: "JobFile") -> Iterator[Refusal]:
             )
 
 
-def _marks(job: "JobFile") -> Iterator[Refusal]:
+def _marks(job: JobFileFields) -> Iterator[Refusal]:
     for key in SHARED:
         value = getattr(job, key)
         for mark in _ANY_MARK.findall(value):
@@ -77,7 +74,7 @@ def _marks(job: "JobFile") -> Iterator[Refusal]:
                 )
 
 
-def _batch_file_refusals(job: "JobFile", shared: dict[str, str]) -> Iterator[Refusal]:
+def _batch_file_refusals(job: JobFileFields, shared: dict[str, str]) -> Iterator[Refusal]:
     kinds = {PurePosixPath(shared["pipeline"]).suffix, PurePosixPath(shared["data_file"]).suffix}
     if ".h5" in kinds and shared["pipeline"] != shared["data_file"]:
         yield Refusal(
@@ -88,7 +85,9 @@ def _batch_file_refusals(job: "JobFile", shared: dict[str, str]) -> Iterator[Ref
         )
 
 
-def _rule_refusals(job: "JobFile", rule: GroupRule, shared: dict[str, str]) -> Iterator[Refusal]:
+def _rule_refusals(
+    job: JobFileFields, rule: GroupRule, shared: dict[str, str]
+) -> Iterator[Refusal]:
     """What is wrong with groups that are to be made."""
     if job.plates and rule.plates:
         yield Refusal("is given beside plates", key="groups.plates", remedy="Keep one of them.")
@@ -132,13 +131,13 @@ def _only_csvs_differ(shared: dict[str, str]) -> bool:
     return PLATE_MARK in shared["data_file"] and not any(PLATE_MARK in place for place in places)
 
 
-def _some_plate(job: "JobFile", shared: dict[str, str]) -> tuple[str, ...]:
+def _some_plate(job: JobFileFields, shared: dict[str, str]) -> tuple[str, ...]:
     """A plate's name, when the plates will be named later."""
     later = job.step or any(PLATE_MARK in value for value in shared.values())
     return ("plate",) if later else ()
 
 
-def _listed_refusals(job: "JobFile", groups: list[dict[str, object]]) -> Iterator[Refusal]:
+def _listed_refusals(job: JobFileFields, groups: list[dict[str, object]]) -> Iterator[Refusal]:
     """What is wrong with groups that are listed."""
     sound: dict[int, Pairs] = {}
     refusals = list(_group_refusals(groups, sound))
@@ -209,7 +208,7 @@ def _structure_refusals(structure: str, keys: Sequence[str]) -> Iterator[Refusal
         )
 
 
-def _folder_refusals(job: "JobFile", groups: list[Pairs]) -> Iterator[Refusal]:
+def _folder_refusals(job: JobFileFields, groups: list[Pairs]) -> Iterator[Refusal]:
     """What is wrong with where the outputs of sound groups would lie."""
     structure = job.output_structure
     keys = {key for key, _ in groups[0]}

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, get_args
 
-from prefect_aws import AwsCredentials
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -156,7 +155,7 @@ def _owner(model: type[BaseModel], location: Location) -> tuple[type[BaseModel],
 
 def _is_secret(model: type[BaseModel], location: Location) -> bool:
     field = model.model_fields.get(str(location[0])) if location else None
-    return field is not None and field.annotation is AwsCredentials
+    return field is not None and not field.repr
 
 
 def _what(kind: str) -> str:

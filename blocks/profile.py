@@ -1,10 +1,9 @@
 """A profile: standard steps that follow each other, each with settings and sizes of its own."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, JobFileError, Problem, Refusal
@@ -12,7 +11,6 @@ from blocks.job_file import JobFile, validated
 from blocks.names import app_of
 from blocks.problems import problems_of
 from blocks.steps import StepName
-from blocks.stored import without_block_keys
 
 
 class ProfileStep(BaseModel):
@@ -46,20 +44,8 @@ class PlannedStep:
     settings: dict[str, Any]
 
 
-class Profile(Block):
-    """The steps from images to measurements, in their order.
-
-    Example:
-        ```python
-        from blocks import Profile
-
-        for step in Profile.load("batch1").planned():
-            print(step.app, step.job.text)
-        ```
-    """
-
-    _block_type_name: ClassVar[str | None] = "DCP Profile"
-    _block_type_slug: ClassVar[str | None] = "dcp-profile"
+class Profile(BaseModel):
+    """The steps from images to measurements, in their order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,11 +60,6 @@ class Profile(Block):
         description="The part of a step's jobs that may fail (0.05 is one in twenty) without "
         "keeping the next step from starting.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_block_keys(cls, values: Any) -> Any:
-        return without_block_keys(values, cls.get_block_type_slug())
 
     @field_validator("job")
     @classmethod

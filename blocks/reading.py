@@ -1,16 +1,20 @@
-"""Reading a run config, a fleet template or a job file's text from where the user keeps it."""
+"""Reading a run config, a fleet template or a job file from where the user keeps it.
+
+Prefect is imported only where a saved block is named, or a config has credentials of its own.
+"""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect_aws import AwsCredentials
 from pydantic import BaseModel, ValidationError
 
 from blocks.dcp_config import is_dcp_config, read_dcp_config
 from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, Problem
 from blocks.fleet_template import FleetTemplate
-from blocks.job_file import JobFile
+from blocks.identity import Credentials, DefaultCredentials
+from blocks.job_file import JobFile, parse_job_file
 from blocks.problems import problems_of, unknown_key
 from blocks.run_config import RunConfig
 from blocks.settings import GROUPS, extra_of
@@ -18,6 +22,24 @@ from blocks.sources import is_block_name, load_block, read_text
 from blocks.spot_fleet import is_spot_fleet
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def load_credentials(block: str | None, profile: str | None = None) -> Credentials:
+    """Who calls AWS: a saved block of credentials, else what AWS tools find by themselves.
+
+    Args:
+        block: Name of an AwsCredentials block.
+        profile: Where no block is named, a profile of the AWS configuration files.
+
+    Raises:
+        ConfigError: The block was saved with values that are wrong.
+        NotFound: It does not exist.
+    """
+    if not block:
+        return DefaultCredentials(profile_name=profile)
+    from blocks.prefect_blocks import AwsCredentials
+
+    return load_block(AwsCredentials, block)
 
 
 def load_config(source: str, credentials: str | None = None) -> RunConfig:
@@ -33,15 +55,18 @@ def load_config(source: str, credentials: str | None = None) -> RunConfig:
         NotFound: It is not there.
         AwsRefused: AWS has no credentials, or refuses them.
     """
-    given = load_block(AwsCredentials, credentials) if credentials else None
+    given = load_credentials(credentials) if credentials else None
+    config: RunConfig
     if is_block_name(source):
-        config = load_block(RunConfig, source)
+        from blocks.prefect_blocks import RunConfigBlock
+
+        config = load_block(RunConfigBlock, source)
     else:
         config = parse_config(read_text(source, given), source)
     return config.model_copy(update={"aws_credentials": given}) if given else config
 
 
-def load_fleet(source: str | None, credentials: AwsCredentials | None = None) -> FleetTemplate:
+def load_fleet(source: str | None, credentials: Credentials | None = None) -> FleetTemplate:
     """The fleet template at a source; with none, one that leaves everything out.
 
     Raises:
@@ -52,11 +77,39 @@ def load_fleet(source: str | None, credentials: AwsCredentials | None = None) ->
     if not source:
         return FleetTemplate()
     if is_block_name(source):
-        return load_block(FleetTemplate, source)
+        from blocks.prefect_blocks import FleetTemplateBlock
+
+        return load_block(FleetTemplateBlock, source)
     return parse_fleet(read_text(source, credentials), source)
 
 
-def load_job_text(source: str, credentials: AwsCredentials | None = None) -> str:
+def load_job(source: str, credentials: Credentials | None = None) -> JobFile:
+    """The job file at a source.
+
+    Args:
+        source: Block name, path or `s3://` address. A file of groups that it names is looked for
+            beside it.
+        credentials: Read an `s3://` source.
+
+    Raises:
+        InputError: The job file is wrong or not there.
+    """
+
+    def read(name: str) -> str:
+        return read_text(_beside(source, name), credentials)
+
+    return parse_job_file(load_job_text(source, credentials), source, read)
+
+
+def _beside(source: str, name: str) -> str:
+    if "://" in name or is_block_name(source):
+        return name
+    if source.startswith("s3://"):
+        return f"{source.rpartition('/')[0]}/{name}"
+    return str(Path(source).parent / name)
+
+
+def load_job_text(source: str, credentials: Credentials | None = None) -> str:
     """The text of the job file at a source.
 
     Raises:
@@ -64,7 +117,9 @@ def load_job_text(source: str, credentials: AwsCredentials | None = None) -> str
         AwsRefused: AWS has no credentials, or refuses them.
     """
     if is_block_name(source):
-        return load_block(JobFile, source).text
+        from blocks.prefect_blocks import JobFileBlock
+
+        return load_block(JobFileBlock, source).text
     return read_text(source, credentials)
 
 
@@ -104,11 +159,15 @@ def parse_config(
 
 def _config(values: dict[str, Any], where: str) -> RunConfig:
     credentials = values.get("aws_credentials")
+    if credentials is None:
+        return _validated(RunConfig, values, where)
+    from blocks.prefect_blocks import AwsCredentials, RunConfigBlock
+
     if isinstance(credentials, str):
         values["aws_credentials"] = load_block(AwsCredentials, credentials)
     elif isinstance(credentials, dict):
         _refuse_unknown(AwsCredentials, credentials, where, "aws_credentials")
-    return _validated(RunConfig, values, where)
+    return _validated(RunConfigBlock, values, where)
 
 
 def parse_fleet(text: str, where: str) -> FleetTemplate:

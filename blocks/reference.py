@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prefect.blocks.core import Block
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from blocks.fleet_template import FleetTemplate
@@ -114,28 +114,23 @@ def schema_texts() -> dict[str, str]:
     }
 
 
-_BLOCK_KEYS = ("block_type_slug", "block_schema_references", "secret_fields")
-_NOTES = ("title", "position", "group", "unit", "allowed", "default_text")
+_NOTES = ("title", "group", "unit", "allowed", "default_text")
 """What the form in Prefect and the messages use, and editors do not know."""
 
 
-def _schema(model: type[Block], title: str) -> dict[str, Any]:
+def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
     """The schema of a file in YAML or JSON that holds a model."""
-    found = model.model_json_schema()
-    schema = {key: value for key, value in found.items() if key not in _BLOCK_KEYS}
-    # Prefect leaves out that our models take no other keys.
-    for part in schema.get("definitions", {}).values():
-        part["additionalProperties"] = False
+    schema = model.model_json_schema(ref_template="#/definitions/{model}")
+    definitions = {"definitions": schema.pop("$defs")} if "$defs" in schema else {}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        **_plain(schema),
+        **_plain(schema | definitions),
         "title": title,
-        "additionalProperties": False,
     }
 
 
 def _plain(schema: Any) -> Any:
-    """A schema without what only Prefect uses, in which a number may stand for a text in a list."""
+    """A schema without our notes, in which a number may stand for a text in a list or mapping."""
     if isinstance(schema, list):
         return [_plain(one) for one in schema if one != {"type": "null"}]
     if not isinstance(schema, dict):
@@ -148,7 +143,9 @@ def _plain(schema: Any) -> Any:
         if key in ("properties", "definitions")
         else _plain(value)
         for key, value in schema.items()
-        if key not in _NOTES and not (key == "default" and value is None)
+        if key not in _NOTES
+        and not (key == "default" and value is None)
+        and not (key == "additionalProperties" and isinstance(value, dict))
     }
     return inner["anyOf"][0] if list(inner) == ["anyOf"] and len(inner["anyOf"]) == 1 else inner
 
@@ -175,8 +172,6 @@ def _config_schema() -> dict[str, Any]:
         for group, heading in GROUPS.items()
     }
     schema.pop("required", None)  # it may stand in a section
-    for unused in ("AwsCredentials", "AwsClientParameters"):
-        del schema["definitions"][unused]
     return {**schema, "properties": {**properties, **sections}}
 
 

@@ -1,12 +1,9 @@
 """Rules between several settings of a run config: pure, each returns what it refuses."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from blocks.errors import Refusal
-
-if TYPE_CHECKING:
-    from blocks.run_config import RunConfig
+from blocks.run_config_fields import RunConfigFields
 
 MIN_DISK_GB = 1
 """Least disk that must be left to a container (GB)."""
@@ -22,7 +19,7 @@ files), but below this the number is a slip, such as vCPUs written for CPU units
 """
 
 
-def _disk(config: "RunConfig") -> Iterator[Refusal]:
+def _disk(config: RunConfigFields) -> Iterator[Refusal]:
     room = config.disk_per_container
     if room < MIN_DISK_GB:
         least = (2 + MIN_DISK_GB) * config.tasks_per_machine
@@ -35,7 +32,7 @@ def _disk(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _memory(config: "RunConfig") -> Iterator[Refusal]:
+def _memory(config: RunConfigFields) -> Iterator[Refusal]:
     least = MIN_MEMORY_PER_CORE_MB * config.docker_cores
     if config.memory < least:
         yield Refusal(
@@ -47,7 +44,7 @@ def _memory(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _cpu(config: "RunConfig") -> Iterator[Refusal]:
+def _cpu(config: RunConfigFields) -> Iterator[Refusal]:
     least = MIN_CPU_UNITS_PER_CORE * config.docker_cores
     if config.cpu_units < least:
         yield Refusal(
@@ -59,7 +56,7 @@ def _cpu(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _queues(config: "RunConfig") -> Iterator[Refusal]:
+def _queues(config: RunConfigFields) -> Iterator[Refusal]:
     if config.names.queue == config.names.dead_letter_queue:
         yield Refusal(
             "is the queue of the jobs itself",
@@ -69,7 +66,7 @@ def _queues(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _mount(config: "RunConfig") -> Iterator[Refusal]:
+def _mount(config: RunConfigFields) -> Iterator[Refusal]:
     if not config.download_files and "." in config.images_bucket:
         yield Refusal(
             "cannot be mounted, because its name has a dot",
@@ -79,7 +76,7 @@ def _mount(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _upload(config: "RunConfig") -> Iterator[Refusal]:
+def _upload(config: RunConfigFields) -> Iterator[Refusal]:
     if config.upload_flags and config.upload.arguments():
         yield Refusal(
             "is set beside upload",
@@ -89,7 +86,7 @@ def _upload(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _plugins(config: "RunConfig") -> Iterator[Refusal]:
+def _plugins(config: RunConfigFields) -> Iterator[Refusal]:
     if not config.use_plugins:
         for key in ("update_plugins", "plugins_commit", "install_requirements", "requirements"):
             if value := getattr(config, key):
@@ -108,9 +105,9 @@ def _plugins(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-def _credentials(config: "RunConfig") -> Iterator[Refusal]:
+def _credentials(config: RunConfigFields) -> Iterator[Refusal]:
     given = config.aws_credentials
-    if not config.aws_profile:
+    if not config.aws_profile or given is None:
         return
     if given.aws_access_key_id or given.aws_secret_access_key:
         yield Refusal(
@@ -128,7 +125,7 @@ def _credentials(config: "RunConfig") -> Iterator[Refusal]:
         )
 
 
-_RULES: tuple[Callable[["RunConfig"], Iterator[Refusal]], ...] = (
+_RULES: tuple[Callable[[RunConfigFields], Iterator[Refusal]], ...] = (
     _disk,
     _memory,
     _cpu,
@@ -140,6 +137,6 @@ _RULES: tuple[Callable[["RunConfig"], Iterator[Refusal]], ...] = (
 )
 
 
-def broken_rules(config: "RunConfig") -> list[Refusal]:
+def broken_rules(config: RunConfigFields) -> list[Refusal]:
     """Every rule between settings that the config breaks."""
     return [refusal for rule in _RULES for refusal in rule(config)]

@@ -6,19 +6,18 @@ A source is the name of a block, the path of a file, or `s3://bucket/key`.
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from prefect.blocks.core import Block
-from prefect_aws import AwsCredentials
 from pydantic import ValidationError
 
-from blocks.credentials import session_of
 from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
+from blocks.identity import Credentials, DefaultCredentials
 from blocks.problems import problems_of
 
-B = TypeVar("B", bound=Block)
+if TYPE_CHECKING:
+    from prefect.blocks.core import Block
+
+B = TypeVar("B", bound="Block")
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 
@@ -35,6 +34,8 @@ def load_block(kind: type[B], name: str) -> B:
         NotFound: There is no such block, or no Prefect server that answers.
         ConfigError: It was saved with values that are wrong.
     """
+    import httpx
+
     where = f"block {kind.get_block_type_slug()}/{name}"
     # `_sync` is consumed by Prefect's dispatcher: without it, load() in an event loop is a
     # coroutine. It is not in load's own signature.
@@ -59,7 +60,7 @@ def load_block(kind: type[B], name: str) -> B:
     return block
 
 
-def read_text(source: str, credentials: AwsCredentials | None = None) -> str:
+def read_text(source: str, credentials: Credentials | None = None) -> str:
     """The text of a file or of an S3 object.
 
     Raises:
@@ -91,15 +92,19 @@ def _file(source: str) -> bytes:
         ) from error
 
 
-def _s3_object(source: str, credentials: AwsCredentials | None) -> bytes:
+def _s3_object(source: str, credentials: Credentials | None) -> bytes:
     bucket, _, key = source.removeprefix("s3://").partition("/")
     if not bucket or not key:
         raise NotFound(Problem(source, "", "is not an object in S3", allowed="s3://bucket/key"))
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    from blocks.credentials import client_parameters, session_of
+
     try:
-        block = credentials or AwsCredentials()
-        parameters: dict[str, Any] = block.aws_client_parameters.get_params_override()
-        client = session_of(block).client("s3", **parameters)
-        data: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        who = credentials or DefaultCredentials()
+        client: Any = session_of(who).client
+        s3 = client("s3", **client_parameters(who))
+        data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return data
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")

@@ -1,13 +1,10 @@
 """What may be wrong with a standard step in a job file. Pure."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from blocks.errors import Refusal
+from blocks.job_file_fields import JobFileFields
 from blocks.object_keys import check_object_key
-
-if TYPE_CHECKING:
-    from blocks.job_file import JobFile
 
 STEP_KEYS = (
     "identifier",
@@ -24,7 +21,7 @@ STEP_KEYS = (
 """Keys that only a step has."""
 
 
-def step_refusals(job: "JobFile") -> Iterator[Refusal]:
+def step_refusals(job: JobFileFields) -> Iterator[Refusal]:
     """What is wrong with the keys of a step."""
     for key in ("identifier", "batch"):
         if not getattr(job, key):
@@ -63,7 +60,7 @@ def step_refusals(job: "JobFile") -> Iterator[Refusal]:
         )
 
 
-def _unused_keys(job: "JobFile") -> Iterator[Refusal]:
+def _unused_keys(job: JobFileFields) -> Iterator[Refusal]:
     """Keys that say nothing beside others: whoever wrote them meant them to be used."""
     unused: dict[str, str] = {}
     if job.data_file:

@@ -16,11 +16,10 @@ from blocks.dcp_settings import DcpSettings
 from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, InputError, Problem
 from blocks.job_file import JobFile
-from blocks.reading import parse_config, parse_fleet
+from blocks.reading import load_job, parse_config, parse_fleet
 from blocks.remarks import Kind, Remark
 from blocks.sources import read_text
 from blocks.spot_fleet import is_spot_fleet
-from tasks.opening import open_job_file
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"
 IMAGE = "my-account/dcp-worker:1.0"
@@ -73,7 +72,7 @@ def read_files(config: str, others: Sequence[str]) -> Brought:
                 fleet = _fleet(values, other)
             else:
                 _only_one(job, other, "job file")
-                job = open_job_file(other)
+                job = load_job(other)
         except InputError as error:
             problems += error.problems
     if problems:

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
 from blocks.errors import InputError
+from blocks.prefect_blocks import JobFileBlock, block_of
 from blocks.profile import PlannedStep, goes_on
 from flows.children import children_of
 from flows.full_run import dcp, end_broken_off
@@ -102,7 +103,7 @@ def _saved(step: PlannedStep) -> str:
     Whoever wants to run the step alone finds it there.
     """
     name = re.sub("[^a-z0-9]+", "-", step.app.lower()).strip("-")
-    step.job.save(name, overwrite=True)
+    block_of(JobFileBlock, step.job).save(name, overwrite=True)
     return name
 
 

@@ -15,10 +15,6 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
 )
-from prefect import Task, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import exponential_backoff
 from tenacity import (
     Retrying,
     before_sleep_log,
@@ -27,8 +23,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from blocks import AwsCredentials
-from blocks.credentials import session_of
+from blocks.credentials import client_parameters, session_of
+from blocks.identity import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -42,6 +38,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
 
 # The price list of every region is asked there (AWS Billing, "AWS Price List Query API").
 PRICE_REGION = "us-east-1"
@@ -99,7 +97,7 @@ class Aws:
     resourcegroupstaggingapi: Any
 
     @classmethod
-    def connect(cls, credentials: AwsCredentials, region: str) -> "Aws":
+    def connect(cls, credentials: Credentials, region: str) -> "Aws":
         """Make the clients; no request is sent yet.
 
         Args:
@@ -114,14 +112,14 @@ class Aws:
         return cls(**cast(Any, clients))
 
 
-def client_maker(credentials: AwsCredentials) -> Callable[[str, str], Any]:
+def client_maker(credentials: Credentials) -> Callable[[str, str], Any]:
     """What makes a client of a service in a region, with dcp's way to repeat requests.
 
     Args:
         credentials: Who to be, and the client parameters (endpoint, certificates, ...).
     """
     session = session_of(credentials)
-    parameters = credentials.aws_client_parameters.get_params_override()
+    parameters = client_parameters(credentials)
     parameters["config"] = CLIENT_CONFIG.merge(parameters.get("config") or Config())
     client: Any = session.client
     return lambda service, region: client(service, region_name=region, **parameters)
@@ -147,7 +145,7 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, HTTPClientError | ConnectionError | IncompleteReadError)
 
 
-def _retry_when_transient(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+def _retry_when_transient(_: "Task[..., Any]", __: "TaskRun", state: "State[Any]") -> bool:
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_transient(error)
 
@@ -172,6 +170,9 @@ def aws_task(name: str) -> Callable[[F], F]:
     botocore has repeated each request already; these retries are for outages of minutes. Results
     are not cached, since a step must look at AWS as it is and clients cannot be hashed.
     """
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.tasks import exponential_backoff
 
     def decorate(function: F) -> F:
         step = task(

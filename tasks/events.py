@@ -6,10 +6,6 @@ for people, `app_name`, `run_id`, and what else belongs to it. docs/watching.md 
 
 from typing import TYPE_CHECKING, Any
 
-from prefect.context import FlowRunContext
-from prefect.events import emit_event
-from prefect.settings import get_current_settings
-
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -41,6 +37,10 @@ def emit(run: Run, event: str, text: str, **payload: Any) -> None:
         text: What happened, in a sentence.
         payload: What else is told, as JSON has it.
     """
+    from prefect.context import FlowRunContext
+    from prefect.events import emit_event
+    from prefect.settings import get_current_settings
+
     if get_current_settings().api.url is None and FlowRunContext.get() is None:
         return
     about = {"app_name": run.names.app, "run_id": run.run_id, "text": text[:LONGEST_TEXT]}

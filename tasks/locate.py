@@ -1,10 +1,10 @@
 """A run found by its app's name alone, on a machine that has nothing but credentials."""
 
-from prefect_aws import AwsCredentials
 from pydantic import ValidationError
 
 from blocks import RunConfig
 from blocks.errors import AwsRefused, ConfigError, InputError, NotFound, Problem
+from blocks.identity import Credentials, DefaultCredentials
 from blocks.names import Names
 from blocks.problems import problems_of
 from tasks import record
@@ -18,7 +18,7 @@ MISSING_CODES = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 
 def locate(
     app: str,
-    credentials: AwsCredentials,
+    credentials: Credentials,
     region: str,
     bucket: str | None = None,
     run_id: str | None = None,
@@ -53,15 +53,16 @@ def locate(
 
 
 def asking(
-    app: str, credentials: AwsCredentials, region: str, bucket: str, profile: str | None
+    app: str, credentials: Credentials, region: str, bucket: str, profile: str | None
 ) -> RunConfig:
     """As much of a run config as is known: names and credentials; the record has the rest."""
+    block = None if isinstance(credentials, DefaultCredentials) else credentials
     try:
         return RunConfig(
             app_name=app,
             aws_region=region,
-            aws_profile=profile,
-            aws_credentials=credentials,
+            aws_profile=profile or (None if block else credentials.profile_name),
+            aws_credentials=block,
             aws_bucket=bucket,
             dockerhub_tag="as-recorded",
         )

@@ -1,21 +1,22 @@
 """From what a user names (config, run) to a run that steps can work on."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from blocks import AwsCredentials, JobFile, Profile, RunConfig
+from blocks import Profile, RunConfig
 from blocks.errors import ConfigError, Problem
-from blocks.job_file import parse_job_file
+from blocks.identity import Credentials
 from blocks.problems import problems_of
 from blocks.profile import parse_profile
-from blocks.reading import load_config, load_job_text
+from blocks.reading import load_config, load_job
 from blocks.sources import is_block_name, load_block, read_text
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run
+
+open_job_file = load_job
 
 Settings = Mapping[str, Any] | None
 """Keys of the run config that take the place of the config's own."""
@@ -44,7 +45,7 @@ def with_settings(config: RunConfig, settings: Settings, where: str = "settings"
         key: getattr(config, key) for key in RunConfig.model_fields.keys() & config.model_fields_set
     }
     try:
-        return RunConfig(**own | dict(settings))
+        return type(config)(**own | dict(settings))
     except ValidationError as error:
         raise ConfigError(*problems_of(error, where, RunConfig)) from error
 
@@ -87,38 +88,14 @@ def open_existing(
     return record.find(asking.aws, asking.config, run_id)
 
 
-def open_job_file(job: str, credentials: AwsCredentials | None = None) -> JobFile:
-    """The job file at a source.
-
-    Args:
-        job: Block name, path or `s3://` address. A file of groups that it names is looked for
-            beside it.
-        credentials: Read an `s3://` source.
-
-    Raises:
-        InputError: The job file is wrong or not there.
-    """
-
-    def read(name: str) -> str:
-        return read_text(_beside(job, name), credentials)
-
-    return parse_job_file(load_job_text(job, credentials), job, read)
-
-
-def open_profile(profile: str, credentials: AwsCredentials | None = None) -> Profile:
+def open_profile(profile: str, credentials: Credentials | None = None) -> Profile:
     """The profile at a source, as for `open_job_file`.
 
     Raises:
         InputError: The profile is wrong or not there.
     """
     if is_block_name(profile):
-        return load_block(Profile, profile)
+        from blocks.prefect_blocks import ProfileBlock
+
+        return load_block(ProfileBlock, profile)
     return parse_profile(read_text(profile, credentials), profile)
-
-
-def _beside(source: str, name: str) -> str:
-    if "://" in name or is_block_name(source):
-        return name
-    if source.startswith("s3://"):
-        return f"{source.rpartition('/')[0]}/{name}"
-    return str(Path(source).parent / name)

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact
 from pydantic import ValidationError
 
 from tasks import record
@@ -161,6 +160,8 @@ def write_report(run: Run, note: str = "") -> Report:
         run: The run, which has a record.
         note: Why the run ended before its jobs did.
     """
+    from prefect.artifacts import create_markdown_artifact
+
     report, pictures = draw_up(run, note)
     address = f"s3://{run.config.aws_bucket}/{run.key('report.json')}"
     with prefect_may_be_away():

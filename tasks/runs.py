@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from prefect_aws import AwsCredentials
-
 from blocks import RunConfig
 from blocks.errors import NotFound
+from blocks.identity import Credentials
 from blocks.names import RECORDS, Names
 from tasks import memory, record, watch
 from tasks.aws import Aws, AwsError, error_code
@@ -176,7 +175,7 @@ def plan(runs: Iterable[RunState], now: datetime) -> list[tuple[RunState, Deed, 
 
 
 def find_runs(
-    credentials: AwsCredentials,
+    credentials: Credentials,
     regions: Collection[str],
     buckets: Collection[str] | None = (),
     app: str | None = None,
@@ -340,7 +339,7 @@ def open_run(state: RunState, settings: RunConfig, aws: Aws | None = None) -> Ru
 
 def find_app(
     app: str,
-    credentials: AwsCredentials,
+    credentials: Credentials,
     region: str,
     bucket: str | None = None,
     run_id: str | None = None,

@@ -8,15 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-import httpx
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.exceptions import PrefectException
-from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -140,6 +131,8 @@ def rate(speed: float | None, seen: Observation) -> str:
 @contextmanager
 def _logs_above_the_bar(console: Console) -> Iterator[None]:
     """Have Prefect log through the bar's console, which puts the lines above the bar."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
     handlers = [one for one in logging.root.handlers if isinstance(one, PrefectConsoleHandler)]
     consoles = [handler.console for handler in handlers]
     try:
@@ -166,6 +159,12 @@ def _bar(console: Console) -> Progress:
 def _write(
     run: Run, artifact: UUID | None, share: float, rows: list[dict[str, Any]]
 ) -> UUID | None:
+    from prefect.artifacts import (
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
+
     key = artifact_key(run, "progress")
     about = f"run {run.run_id}"
     with prefect_may_be_away():
@@ -179,6 +178,8 @@ def _write(
 
 
 def _write_links(run: Run) -> None:
+    from prefect.artifacts import create_markdown_artifact
+
     lines = [f"# {run.names.app} {run.run_id}", ""]
     lines += [f"- [{what}]({address})" for what, address in links(run).items()]
     with prefect_may_be_away():
@@ -192,6 +193,9 @@ def _write_links(run: Run) -> None:
 @contextmanager
 def prefect_may_be_away() -> Iterator[None]:
     """Go on when Prefect does not answer: what it shows is worth less than the run itself."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
     try:
         yield
     except (httpx.HTTPError, PrefectException) as error:

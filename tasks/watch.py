@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from threading import Event, Thread
 
-from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import record
@@ -103,6 +102,8 @@ def kept(run: Run, every: float | None = None) -> Iterator[None]:
         every: Seconds from one beat to the next; left out, a minute, or five looks of the monitor
             where these take less.
     """
+    from prefect.runtime import flow_run
+
     place = f"{run.config.aws_bucket}/{run.key(NAME)}"
     if place in _KEPT:
         yield

@@ -57,14 +57,14 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _look(given: argparse.Namespace) -> "list[Finding]":
-    from blocks.reading import load_fleet
+    from blocks.reading import load_fleet, load_job
     from tasks.load_data import Csvs
-    from tasks.opening import open_job_file, open_new
+    from tasks.opening import open_new
     from tasks.preflight import preflight
 
     run = open_new(given.config, "")
     template = load_fleet(given.fleet, run.config.credentials)
-    sets = open_job_file(given.job, run.config.credentials).sets(given.plates or (), given.job)
+    sets = load_job(given.job, run.config.credentials).sets(given.plates or (), given.job)
     with Csvs(run) as csvs:
         return preflight(run, sets, given.job, csvs, template)
 

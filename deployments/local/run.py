@@ -11,13 +11,14 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 
-from blocks import FleetTemplate, RunConfig
+from blocks import FleetTemplate, FleetTemplateBlock, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
 from blocks.expansion import PLATE_MARK, shared_keys
 from blocks.groups import joined
 from blocks.job_file import JobFile
 from blocks.job_sets import JobSet
-from blocks.reading import parse_config, parse_fleet
+from blocks.prefect_blocks import block_of
+from blocks.reading import load_job, parse_config, parse_fleet
 from blocks.sources import read_text
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
@@ -28,7 +29,6 @@ from flows.full_run import dcp
 from tasks import record
 from tasks.aws import Aws
 from tasks.leftovers import left_running
-from tasks.opening import open_job_file
 from tasks.plates import plates_in, plates_named
 from tasks.report import Report, make_report
 from tasks.results import account
@@ -104,7 +104,7 @@ def read_inputs(request: Request) -> Inputs:
     config = parse_config(
         read_text(request.config), request.config, without=ACCOUNT_KEYS, defaults=HERE
     )
-    jobs = open_job_file(request.job)
+    jobs = load_job(request.job)
     fleet = parse_fleet(read_text(request.fleet), request.fleet) if request.fleet else None
     if not request.data.is_dir():
         raise NotFound(Problem(str(request.data), "--data", "is not a folder"))
@@ -181,9 +181,10 @@ def fill_buckets(config: RunConfig, data: Path) -> None:
 
 def save_blocks(inputs: Inputs) -> None:
     """Save credentials, run config and fleet template as blocks in the Prefect server."""
-    inputs.config.aws_credentials.save(CREDENTIALS, overwrite=True)
-    inputs.config.save(BLOCK, overwrite=True)
-    inputs.fleet.save(BLOCK, overwrite=True)
+    config = block_of(RunConfigBlock, inputs.config)
+    config.aws_credentials.save(CREDENTIALS, overwrite=True)
+    config.save(BLOCK, overwrite=True)
+    block_of(FleetTemplateBlock, inputs.fleet).save(BLOCK, overwrite=True)
 
 
 def _run(request: Request, inputs: Inputs) -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from blocks import AwsCredentials
 from blocks.errors import AwsRefused, ConfigError, Problem, Refusal
+from blocks.identity import Credentials
 from blocks.problems import problems_of
 from blocks.settings import AppName, Bucket, TextRule
 from tasks.account.part import TAG
@@ -62,7 +62,7 @@ class AccountAws:
     scheduler: Any
 
     @classmethod
-    def connect(cls, credentials: AwsCredentials, region: str) -> "AccountAws":
+    def connect(cls, credentials: Credentials, region: str) -> "AccountAws":
         """Make the clients; no request is sent yet."""
         make = client_maker(credentials)
         return cls(**{name: make(name.strip("_"), region) for name in cls.__dataclass_fields__})

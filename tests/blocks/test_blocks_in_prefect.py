@@ -14,7 +14,13 @@ from prefect.client.schemas.actions import BlockDocumentCreate
 from prefect.testing.utilities import prefect_test_harness
 
 import blocks
-from blocks import AwsCredentials, FleetTemplate, JobFile, Profile, RunConfig
+from blocks import (
+    AwsCredentials,
+    FleetTemplateBlock,
+    JobFileBlock,
+    ProfileBlock,
+    RunConfigBlock,
+)
 from blocks.errors import ConfigError, NotFound
 from blocks.job_file import parse_job_file
 from blocks.reading import load_config, load_fleet, load_job_text, parse_config
@@ -41,7 +47,7 @@ def account(key: str) -> AwsCredentials:
 def test_registering_the_module_registers_all_blocks() -> None:
     """`prefect block register -m blocks` registers every block among the module's names."""
     found = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
-    assert found == {AwsCredentials, FleetTemplate, JobFile, Profile, RunConfig}
+    assert found == {AwsCredentials, FleetTemplateBlock, JobFileBlock, ProfileBlock, RunConfigBlock}
     for kind in found:
         kind.register_type_and_schema()
     with get_client(sync_client=True) as client:
@@ -50,14 +56,16 @@ def test_registering_the_module_registers_all_blocks() -> None:
 
 def test_nested_credentials_are_a_live_reference() -> None:
     account("AKIA1").save("lab", overwrite=True)
-    RunConfig(**BASE, aws_credentials=AwsCredentials.load("lab")).save("plates", overwrite=True)
+    RunConfigBlock(**BASE, aws_credentials=AwsCredentials.load("lab")).save(
+        "plates", overwrite=True
+    )
     assert load_config("plates").aws_credentials.aws_access_key_id == "AKIA1"
     account("AKIA2").save("lab", overwrite=True)
     assert load_config("plates").aws_credentials.aws_access_key_id == "AKIA2"
 
 
 def test_secrets_survive_saving_within_the_config() -> None:
-    RunConfig(**BASE, aws_credentials=account("AKIA")).save("inline", overwrite=True)
+    RunConfigBlock(**BASE, aws_credentials=account("AKIA")).save("inline", overwrite=True)
     held = load_config("inline").aws_credentials
     assert held.aws_secret_access_key is not None
     assert held.aws_secret_access_key.get_secret_value() == "wJalrXUtnFEMI"
@@ -66,15 +74,15 @@ def test_secrets_survive_saving_within_the_config() -> None:
 
 def test_upload_options_are_saved_whole() -> None:
     upload = {"acl": "private", "tags": {"project": "a b"}, "metadata": {"batch": "1"}}
-    RunConfig(**BASE, upload=upload, idle_action="reboot").save("stored", overwrite=True)
+    RunConfigBlock(**BASE, upload=upload, idle_action="reboot").save("stored", overwrite=True)
     held = load_config("stored")
-    assert held.upload_arguments == RunConfig(**BASE, upload=upload).upload_arguments
+    assert held.upload_arguments == RunConfigBlock(**BASE, upload=upload).upload_arguments
     assert held.idle_action == "reboot"
 
 
 def test_named_credentials_take_the_place_of_the_configs_own() -> None:
     account("AKIA3").save("other", overwrite=True)
-    RunConfig(**BASE).save("bare", overwrite=True)
+    RunConfigBlock(**BASE).save("bare", overwrite=True)
     assert load_config("bare", "other").aws_credentials.aws_access_key_id == "AKIA3"
 
 
@@ -92,7 +100,7 @@ def test_a_block_that_is_not_there() -> None:
 
 
 def test_a_block_saved_with_wrong_values_says_which() -> None:
-    RunConfig(**BASE).save("broken", overwrite=True)
+    RunConfigBlock(**BASE).save("broken", overwrite=True)
     with get_client(sync_client=True) as client:
         saved = client.read_block_document_by_name("broken", "dcp-run-config")
         client.request(
@@ -106,13 +114,13 @@ def test_a_block_saved_with_wrong_values_says_which() -> None:
 
 
 def test_fleet_templates_are_saved_whole() -> None:
-    FleetTemplate(subnets=["subnet-0abc"], on_demand_base=2).save("net", overwrite=True)
+    FleetTemplateBlock(subnets=["subnet-0abc"], on_demand_base=2).save("net", overwrite=True)
     fleet = load_fleet("net")
     assert (fleet.subnets, fleet.on_demand_base) == (["subnet-0abc"], 2)
 
 
 def test_loading_in_flows_and_in_coroutines() -> None:
-    RunConfig(**BASE, app_name="Here").save("here", overwrite=True)
+    RunConfigBlock(**BASE, app_name="Here").save("here", overwrite=True)
 
     @flow
     def sync_flow() -> str:
@@ -120,7 +128,7 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
     @flow
     async def async_flow() -> str:
-        return load_block(RunConfig, "here").app_name
+        return load_block(RunConfigBlock, "here").app_name
 
     assert sync_flow() == "Here"
     assert asyncio.run(async_flow()) == "Here"
@@ -128,15 +136,15 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_job_files_of_every_form_are_saved_whole(form: dict[str, Any]) -> None:
-    JobFile(**form).save("form", overwrite=True)
-    expected = JobFile(**form).sets()
-    assert load_block(JobFile, "form").sets() == expected
+    JobFileBlock(**form).save("form", overwrite=True)
+    expected = JobFileBlock(**form).sets()
+    assert load_block(JobFileBlock, "form").sets() == expected
     assert parse_job_file(load_job_text("form"), "form").sets() == expected
 
 
 def test_a_job_file_filled_in_as_a_form() -> None:
     """The form sends what is left empty as nothing, as an empty text or as an empty list."""
-    JobFile.register_type_and_schema()
+    JobFileBlock.register_type_and_schema()
     keys = {"step": "qc", "identifier": "I", "batch": "B", "plates": ["P1"]}
     empty = {"pipeline": "", "data_file": None, "path_style": "default", "use_batch": False}
     groups = {"format": 96, "by": [], "wells": [], "sites": [], "include": {}, "first": None}
@@ -160,7 +168,7 @@ def test_a_job_file_filled_in_as_a_form() -> None:
 
 def test_a_job_file_kept_in_prefect_is_read_like_any_other() -> None:
     group = {"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}
-    JobFile(pipeline="p/a.cppipe", data_file="p/a.csv", output="out", groups=[group]).save(
+    JobFileBlock(pipeline="p/a.cppipe", data_file="p/a.csv", output="out", groups=[group]).save(
         "plate1", overwrite=True
     )
     jobs = parse_job_file(load_job_text("plate1"), "plate1")

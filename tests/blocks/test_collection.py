@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-import blocks
-from blocks import FleetTemplate, JobFile, Profile, RunConfig
+from blocks import FleetTemplateBlock, JobFileBlock, ProfileBlock, RunConfigBlock, prefect_blocks
 
-KINDS = (FleetTemplate, JobFile, Profile, RunConfig)
+KINDS = (FleetTemplateBlock, JobFileBlock, ProfileBlock, RunConfigBlock)
 
 
 def test_the_collection_is_the_module_with_the_blocks() -> None:
-    assert entry_points(group="prefect.collections")["dcp"].load() is blocks
+    assert entry_points(group="prefect.collections")["dcp"].load() is prefect_blocks
 
 
 @pytest.mark.e2e

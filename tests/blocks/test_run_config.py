@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from blocks import AwsCredentials, RunConfig
+from blocks import AwsCredentials, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError
 from blocks.reading import parse_config
 
@@ -26,7 +26,9 @@ INSTALL_REQUIREMENTS REQUIREMENTS
 
 
 def config(**settings: Any) -> RunConfig:
-    return RunConfig.model_validate({**BASE, **settings})
+    """A plain config, or a block where it has credentials, as a file makes it."""
+    kind = RunConfigBlock if "aws_credentials" in settings else RunConfig
+    return kind.model_validate({**BASE, **settings})
 
 
 def refusal(**settings: Any) -> str:
@@ -239,17 +241,15 @@ def test_reads_back_what_it_was_dumped_as() -> None:
 SECRET, TOKEN = "wJalrXUtnFEMI", "FwoGZXIvYXdzE"
 
 
-def test_secrets_are_masked_everywhere() -> None:
-    held = config(
-        aws_credentials=AwsCredentials(
-            aws_access_key_id="AKIA",
-            aws_secret_access_key=SECRET,
-            aws_session_token=TOKEN,
-        )
+@pytest.mark.parametrize("kind", [RunConfig, RunConfigBlock])
+def test_secrets_are_masked_everywhere(kind: type[RunConfig]) -> None:
+    given = AwsCredentials(
+        aws_access_key_id="AKIA", aws_secret_access_key=SECRET, aws_session_token=TOKEN
     )
+    held = kind(**BASE, aws_credentials=given)
     views = [repr(held), str(held), str(held.model_dump()), held.model_dump_json()]
     assert not any(word in view for view in views for word in (SECRET, TOKEN))
-    assert held.credentials.aws_session_token == TOKEN
+    assert getattr(held.credentials, "aws_session_token", "") == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -279,6 +279,7 @@ def test_the_form_has_groups_titles_descriptions_and_units() -> None:
     assert "Unit: MB" in properties["memory"]["description"]
     groups = [form["group"] for form in properties.values()]
     assert groups == sorted(groups, key=groups.index), "a group is in one piece"
+    assert list(RunConfigBlock.model_fields) == list(properties), "the form has the same order"
 
 
 def test_no_module_of_blocks_postpones_annotations() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from blocks import RunConfig
+from blocks import AwsCredentials, RunConfig
 from deployments.local.buckets import make_bucket
 from tasks import record
 from tasks.aws import Aws
@@ -21,11 +21,11 @@ def config_at(endpoint_url: str, app: str, **settings: Any) -> RunConfig:
         "app_name": app,
         "dockerhub_tag": "lab/worker:1",
         "aws_bucket": f"{app.lower()}-bucket",
-        "aws_credentials": {
-            "aws_access_key_id": "local",
-            "aws_secret_access_key": "local",
-            "aws_client_parameters": {"endpoint_url": endpoint_url},
-        },
+        "aws_credentials": AwsCredentials(
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            aws_client_parameters={"endpoint_url": endpoint_url},
+        ),
     }
     return RunConfig(**(given | settings))
 

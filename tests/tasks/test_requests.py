@@ -12,7 +12,7 @@ from dcp_fleet import DCP_FLEET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks import FleetTemplate, RunConfig
+from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.fleet_template import on_demand_of
 from tasks import metrics
 from tasks.aws import Aws
@@ -171,11 +171,11 @@ def test_a_dcp_fleet_file_is_filled_in_and_otherwise_kept() -> None:
 
 def test_the_task_definition_has_dcps_variables_and_no_credentials() -> None:
     run = run_with(
-        aws_credentials={
-            "aws_access_key_id": "AKIASECRET",
-            "aws_secret_access_key": "wJalrXUtnFEMI",
-            "aws_session_token": "FwoGZXIvYXdzE",
-        },
+        aws_credentials=AwsCredentials(
+            aws_access_key_id="AKIASECRET",
+            aws_secret_access_key="wJalrXUtnFEMI",
+            aws_session_token="FwoGZXIvYXdzE",
+        ),
         source_bucket="images",
         upload_flags="--acl bucket-owner-full-control",
         docker_cores=2,

@@ -66,7 +66,7 @@ def test_prefect_is_told_when_a_count_changes_and_of_money_now_and_then(
     pages: list[str] = []
     monkeypatch.setattr("tasks.telling._write", lambda *about: written.append(about[3]))
     monkeypatch.setattr(
-        "tasks.telling.create_markdown_artifact", lambda page, **_: pages.append(page)
+        "prefect.artifacts.create_markdown_artifact", lambda page, **_: pages.append(page)
     )
     with told(run) as tell:
         for minute in range(25):

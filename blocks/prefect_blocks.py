@@ -1,0 +1,141 @@
+"""The settings of a run as Prefect blocks: forms in the UI, kept by the server.
+
+No other module of this package imports Prefect, and this one is imported only where a block is
+used.
+"""
+
+from typing import Any, ClassVar, TypeVar
+
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import BaseModel, model_validator
+
+from blocks.fleet_template import FleetTemplate
+from blocks.job_file import JobFile
+from blocks.profile import Profile
+from blocks.run_config import RunConfig
+from blocks.settings import extra_of, setting
+
+__all__ = [
+    "AwsCredentials",
+    "FleetTemplateBlock",
+    "JobFileBlock",
+    "ProfileBlock",
+    "RunConfigBlock",
+]
+
+B = TypeVar("B", bound=Block)
+
+_CREDENTIALS = RunConfig.model_fields["aws_credentials"]
+
+
+def _without_block_keys(cls: type[Block], values: Any) -> Any:
+    """The fields alone of what a block was dumped or stored as.
+
+    Prefect's `Block` adds these keys when it is dumped; a block that forbids unknown keys would
+    refuse to read itself back. A slug of another type of block stays, and is refused.
+    """
+    if not isinstance(values, dict):
+        return values
+    added = {"_block_document_id", "_block_document_name", "_is_anonymous"}
+    if values.get("block_type_slug") == cls.get_block_type_slug():
+        added.add("block_type_slug")
+    return {key: value for key, value in values.items() if key not in added}
+
+
+def block_of(kind: type[B], model: BaseModel) -> B:
+    """A block with the fields that a model was given.
+
+    Args:
+        kind: The block's class.
+        model: The plain model that it is a block of.
+    """
+    return kind(**{name: getattr(model, name) for name in model.model_fields_set})
+
+
+class RunConfigBlock(Block, RunConfig):
+    """All settings of a run: what to run, where its files lie, on which machines.
+
+    The names are those of Distributed-CellProfiler's config.py, in lower case.
+
+    Example:
+        ```python
+        from blocks import RunConfigBlock
+
+        config = RunConfigBlock.load("my-plates")
+        print(config.names.queue, config.containers)
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DCP Run Config"
+    _block_type_slug: ClassVar[str | None] = "dcp-run-config"
+
+    aws_credentials: AwsCredentials = setting(
+        "aws",
+        description=_CREDENTIALS.description or "",
+        default_factory=AwsCredentials,
+        default_text=extra_of(_CREDENTIALS)["default_text"],
+        repr=False,
+    )
+
+    _drop_block_keys = model_validator(mode="before")(_without_block_keys)
+
+
+class JobFileBlock(Block, JobFile):
+    """What to run on what: pipeline, data file, output place, and the groups.
+
+    A group is a job. Groups are listed as in Distributed-CellProfiler's job files, made from the
+    LoadData CSV (`groups: {by: [...]}`) or from a layout (`groups: {format: 384, ...}`); one of
+    DCP's standard steps (`step: analysis`) has all else by itself.
+
+    Example:
+        ```python
+        from blocks import JobFileBlock
+
+        for jobs in JobFileBlock.load("plate1").sets():
+            print(jobs.pipeline, jobs.data_file)
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DCP Job File"
+    _block_type_slug: ClassVar[str | None] = "dcp-job-file"
+
+    _drop_block_keys = model_validator(mode="before")(_without_block_keys)
+
+
+class FleetTemplateBlock(Block, FleetTemplate):
+    """What of the account the machines need: network, role, machine image, key.
+
+    Everything may be left out. A fleet file of Distributed-CellProfiler is kept whole in
+    `spot_fleet_request` and starts a Spot Fleet; the other fields are then unused.
+
+    Example:
+        ```python
+        from blocks import FleetTemplateBlock
+
+        fleet = FleetTemplateBlock.load("my-account")
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DCP Fleet Template"
+    _block_type_slug: ClassVar[str | None] = "dcp-fleet-template"
+
+    _drop_block_keys = model_validator(mode="before")(_without_block_keys)
+
+
+class ProfileBlock(Block, Profile):
+    """The steps from images to measurements, in their order.
+
+    Example:
+        ```python
+        from blocks import ProfileBlock
+
+        for step in ProfileBlock.load("batch1").planned():
+            print(step.app, step.job.text)
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DCP Profile"
+    _block_type_slug: ClassVar[str | None] = "dcp-profile"
+
+    _drop_block_keys = model_validator(mode="before")(_without_block_keys)

@@ -1,0 +1,45 @@
+"""What the modules of blocks import: no circle, and Prefect in one module alone."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import blocks
+
+FOLDER = Path(blocks.__file__).parent
+MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(FOLDER.glob("*.py"))}
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    """Every module that is imported, for types alone and within functions too."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {
+        name: {one.removeprefix("blocks.") for one in imports_of(tree) if one.startswith("blocks.")}
+        for name, tree in MODULES.items()
+        if name != "__init__"
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_reading_files_needs_neither_prefect_nor_boto3() -> None:
+    code = (
+        "import sys\n"
+        "from blocks.reading import load_fleet, parse_config\n"
+        "from blocks.job_file import parse_job_file\n"
+        "parse_config('aws_bucket: my-bucket\\ndockerhub_tag: me/worker:1', 'c.yaml').credentials\n"
+        "load_fleet(None)\n"
+        "print({name.split('.')[0] for name in sys.modules} & {'prefect', 'boto3', 'botocore'})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
