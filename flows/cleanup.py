@@ -16,7 +16,8 @@ from tasks.leftovers import what_stays
 from tasks.logs import EXPORT_SECONDS, export_logs
 from tasks.opening import open_existing
 from tasks.remedies import how_to_continue
-from tasks.report import Report, write_report
+from tasks.report import Report
+from tasks.report_delivery import write_report
 from tasks.run import Run
 from tasks.runs import find_app
 

@@ -1,7 +1,7 @@
 """The idle alarms that the workers put on their machines.
 
-They are removed as their machines go (`tasks.machine_time.note`), and at the end of the run by
-what all their names begin with, so that none is left of any machine there ever was.
+The monitor deletes those of machines that have ended (`tasks.monitor.clear_alarms`), and the
+clean-up deletes all by the prefix of their names, so that none is left of any machine of the app.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from botocore.exceptions import ClientError
 
 from tasks.aws import AwsError, error_code
-from tasks.machines import batches
+from tasks.parallel import batches
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")

@@ -25,12 +25,13 @@ from tasks.containers import (
     set_desired_count,
 )
 from tasks.dashboard import delete_dashboard
+from tasks.fleet_search import find_fleets
+from tasks.launch_template import delete_launch_template
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
-from tasks.machines import LIVE_STATES, delete_launch_template, deregister_machines, terminate
+from tasks.machines import LIVE_STATES, deregister_machines, terminate
 from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.results import account
 from tasks.run import Run
-from tasks.start import find_fleets
 
 T = TypeVar("T")
 

@@ -11,12 +11,13 @@ from typing import Any
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
 from tasks import memory, record
+from tasks.drain import resume
+from tasks.fleet_search import find_fleets
 from tasks.opening import NAMING, Settings, with_settings
 from tasks.queues import count, find_queue
 from tasks.results import account
 from tasks.run import Run
 from tasks.spending import spent
-from tasks.start import find_fleets
 from tasks.watch import watched
 
 MAY_CHANGE = frozenset(
@@ -65,6 +66,7 @@ def continued(
         # are done.
         record.note_submitted(run, 0)
     memory.forget(run)
+    resume(run)
     record.update(run, **changes)
     return again
 

@@ -10,7 +10,7 @@ from blocks.errors import FleetError
 from blocks.fleet_template import on_demand_of
 from blocks.names import Names
 from tasks.fleet import BASE_TAG, SHARE_TAG, FleetEvent, history
-from tasks.machines import LaunchTemplate, ec2_tags
+from tasks.launch_template import LaunchTemplate, ec2_tags
 from tasks.run import Run
 
 if TYPE_CHECKING:

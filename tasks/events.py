@@ -4,12 +4,9 @@ Each has the run as its resource, `dcp.run.<app>.<run id>`, and a payload with `
 for people, `app_name`, `run_id`, and what else belongs to it. docs/watching.md has the list.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.run import Run
-
-if TYPE_CHECKING:
-    from tasks.report import Report
 
 STARTED = "dcp.run.started"
 COMPLETED = "dcp.run.completed"
@@ -55,29 +52,3 @@ def resource_of(run: Run) -> dict[str, str]:
         "dcp.app": run.names.app,
         "dcp.run": run.run_id,
     }
-
-
-def tell_end(run: Run, report: "Report", address: str) -> None:
-    """Tell Prefect that a run is over.
-
-    Args:
-        run: The run.
-        report: Its report.
-        address: Where its `report.json` lies.
-    """
-    cost = report.cost or {}
-    said = [f"{report.app_name} {report.run_id}: {report.summary}", report.note, cost.get("text")]
-    emit(
-        run,
-        COMPLETED if report.complete else FAILED,
-        "; ".join(one for one in said if one),
-        jobs={
-            name: getattr(report, name)
-            for name in ("submitted", "succeeded", "skipped", "failed", "lost")
-        },
-        reasons=report.reasons,
-        note=report.note[:LONGEST_TEXT],
-        hours=report.hours,
-        usd=cost.get("usd"),
-        report=address,
-    )

@@ -117,7 +117,7 @@ def _folders(run: Run, prefix: str) -> list[str]:
 
 def _seconds_of(run: Run) -> dict[str, dict[str, Any]]:
     try:
-        text = record.read(run, "report.json")
+        text = record.read(run, record.REPORT)
         seconds = json.loads(text).get("seconds", {}) if text else {}
     except (*AwsError, ValueError):
         return {}  # another app's may be of others

@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from blocks.names import Names
 from tasks.aws import Aws, error_code
 from tasks.ec2_fleet import ENDED_STATES as EC2_ENDED
-from tasks.machines import LIVE_STATES, batches
+from tasks.machines import LIVE_STATES
+from tasks.parallel import batches
 from tasks.spot_fleet import ENDED_STATES as SPOT_ENDED
 
 Kind = Literal["fleet", "machine", "volume", "launch template", "queue", "service", "alarm"]

@@ -8,15 +8,11 @@ from tasks.alarms import alarm_names
 from tasks.aws import AwsError, error_code
 from tasks.containers import find_service
 from tasks.dashboard import find_dashboard
-from tasks.machines import (
-    LIVE_STATES,
-    app_instances,
-    container_instances,
-    find_launch_template,
-)
+from tasks.fleet_search import find_fleets
+from tasks.launch_template import find_launch_template
+from tasks.machines import LIVE_STATES, app_instances, container_instances
 from tasks.queues import find_queue
 from tasks.run import Run
-from tasks.start import find_fleets
 
 MISSING_CLUSTER = "ClusterNotFoundException"
 THERE_STATES = [*LIVE_STATES, "shutting-down"]

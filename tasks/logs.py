@@ -16,7 +16,6 @@ from tasks.run import Run
 RETENTION_DAYS = 60
 EXPORT_SECONDS = 900  # for both groups, and for exports of others that come before
 LOOK_SECONDS = 2
-NAME = "logs.json"
 BUSY, NO_GROUP = "LimitExceededException", "ResourceNotFoundException"
 GOING_ON = ("PENDING", "RUNNING", "PENDING_CANCEL")
 
@@ -80,12 +79,12 @@ def export_logs(run: Run, wait_seconds: float = EXPORT_SECONDS) -> tuple[str, ..
             _await(run, group, task, give_up)
             prefixes.append(prefix)
     done = Export(until_ms=until, prefixes=tuple(prefixes))
-    record.put(run, NAME, done.model_dump_json())
+    record.put(run, record.LOGS, done.model_dump_json())
     return done.prefixes
 
 
 def _exported(run: Run) -> Export | None:
-    text = record.read(run, NAME)
+    text = record.read(run, record.LOGS)
     return Export.model_validate_json(text) if text else None
 
 

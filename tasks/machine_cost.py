@@ -4,11 +4,11 @@ What has no price is not known. `tasks.spending` has what the run has cost so fa
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from blocks import FleetTemplate
 from tasks import record
-from tasks.machine_time import Machine, described, looked, noted, write
+from tasks.machine_time import Machine
 from tasks.money import Cost, Part, Range, total
 from tasks.prices import Prices, prices
 from tasks.run import Run
@@ -17,23 +17,20 @@ from tasks.volumes import usd_of, volumes_of
 NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (not counted)"
 
 
-def cost_of(run: Run) -> Cost | None:
-    """What the run has cost so far, by the machines that `note` remembered.
+def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
+    """What the run has cost so far.
+
+    Args:
+        run: The run.
+        machines: All machines that it has had.
 
     Returns:
-        None when the run never had a machine.
+        None if it never had a machine.
     """
-    at = datetime.now(UTC)
-    kept = noted(run)
-    told = described(run, at)
-    if not (kept or told):
+    if not machines:
         return None
-    machines = looked(kept, told, (), at)
-    if machines != kept:
-        write(run, machines)
     volumes = volumes_in(run)
-    paid = prices_of(run, list(machines.values()), volumes)
-    return cost(list(machines.values()), paid, volumes)
+    return cost(machines, prices_of(run, machines, volumes), volumes)
 
 
 def volumes_in(run: Run) -> dict[str, int]:

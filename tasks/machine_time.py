@@ -15,10 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from tasks import record
-from tasks.alarms import delete_alarms_of
 from tasks.run import Run
 
-NAME = "machines.json"
 SEEN_EVERY = timedelta(minutes=10)
 FREE_WHEN_INTERRUPTED = timedelta(hours=1)
 INTERRUPTED = "Server.SpotInstanceTermination"
@@ -100,28 +98,40 @@ def know(run: Run, machines: Collection[str], at: datetime) -> Known:
     return Known(kept, looked(kept, described(run, at) if now != alive else {}, now, at))
 
 
-def note(run: Run, machines: Collection[str], at: datetime, known: Known | None = None) -> None:
-    """Remember which machines the run has, and remove the alarms of those that are gone.
+def with_alarms(machines: Machines) -> frozenset[str]:
+    """The machines that have ended, and whose idle alarms may still exist (pure)."""
+    return frozenset(name for name, one in machines.items() if one.ended and one.alarm)
 
-    Costs a request to S3 when a machine came or went and else every ten minutes, and one to
-    CloudWatch for each hundred machines that went; alarms that it refuses to delete are tried
-    again at the next look.
+
+def note(run: Run, known: Known, at: datetime, cleared: Collection[str] = ()) -> None:
+    """Write down which machines the run has, if a machine came or went, else every ten minutes.
 
     Args:
         run: The run.
-        machines: The ids of those that it has now.
-        at: When that was seen.
-        known: What `know` said at this look; asked for when left out.
+        known: The machines, from `know`.
+        at: Time of the poll.
+        cleared: Ids of machines whose alarms have been deleted.
     """
-    found = known or know(run, machines, at)
-    now = dict(found.now)
-    gone = {name for name, machine in now.items() if machine.ended and machine.alarm}
-    if gone and delete_alarms_of(run, gone):
-        now |= {name: now[name].model_copy(update={"alarm": False}) for name in gone}
-    newest = max((machine.seen for machine in found.before.values()), default=at)
+    gone = {name: known.now[name].model_copy(update={"alarm": False}) for name in cleared}
+    now = known.now | gone
+    newest = max((machine.seen for machine in known.before.values()), default=at)
     late = at - newest >= SEEN_EVERY and any(machine.ended is None for machine in now.values())
-    if late or _states(now) != _states(found.before):
+    if late or _states(now) != _states(known.before):
         write(run, now)
+
+
+def settle(run: Run, at: datetime) -> Machines:
+    """The machines of a run that has ended, as AWS describes them for the last time; written down.
+
+    Args:
+        run: The run.
+        at: The time now.
+    """
+    kept = noted(run)
+    now = looked(kept, described(run, at), (), at)
+    if now != kept:
+        write(run, now)
+    return now
 
 
 def _states(machines: Machines) -> dict[str, tuple[Any, ...]]:
@@ -130,7 +140,7 @@ def _states(machines: Machines) -> dict[str, tuple[Any, ...]]:
 
 def noted(run: Run) -> Machines:
     """The machines in the run's record, by instance id."""
-    text = record.read(run, NAME)
+    text = record.read(run, record.MACHINES)
     return _MACHINES.validate_json(text) if text else {}
 
 
@@ -167,8 +177,8 @@ def _newer(before: Machine, machine: Machine) -> Machine:
 
 
 def write(run: Run, machines: Machines) -> None:
-    """Write down what is known of the machines."""
-    record.put(run, NAME, _MACHINES.dump_json(machines, indent=1).decode())
+    """Write the machines into the run's record."""
+    record.put(run, record.MACHINES, _MACHINES.dump_json(machines, indent=1).decode())
 
 
 def described(run: Run, at: datetime) -> Machines:

@@ -46,9 +46,5 @@ def keep(run: Run, memory: Memory) -> None:
 
 
 def forget(run: Run) -> None:
-    """Delete the memory: a run that is continued waits for its machines as a new one does.
-
-    Its workers start jobs again.
-    """
+    """Delete the memory: a run that is continued waits for its machines as a new one does."""
     record.forget(run, record.MEMORY)
-    record.forget(run, record.FINISH)

@@ -4,7 +4,6 @@ A tick holds no memory of its own: what must be remembered between two looks lie
 record, so that a loop, a schedule or a person may run the ticks, from any machine.
 """
 
-import json
 import logging
 from collections.abc import Set
 from dataclasses import replace
@@ -13,12 +12,16 @@ from datetime import UTC, datetime
 from botocore.exceptions import ClientError
 
 from tasks import machine_time, memory, record
+from tasks.alarms import delete_alarms_of
 from tasks.aws import error_code, is_transient
 from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import Diagnosis, findings
+from tasks.drain import drain
 from tasks.events import emit
 from tasks.fleet import Fleet
+from tasks.fleet_search import find_fleets
 from tasks.limits import limits_of
+from tasks.machine_time import Machines
 from tasks.machines import terminate
 from tasks.metrics import publish
 from tasks.news import news
@@ -28,7 +31,6 @@ from tasks.policy import Decision, decide
 from tasks.results import Account, claim_dead_letters
 from tasks.run import Run
 from tasks.spending import spent
-from tasks.start import find_fleets
 from tasks.symptoms import symptoms
 
 logger = logging.getLogger("prefect.dcp")
@@ -37,18 +39,12 @@ logger = logging.getLogger("prefect.dcp")
 def act(run: Run, fleets: list[Fleet], decision: Decision) -> None:
     """Do what was decided, but for ending the run: that is the clean-up's."""
     if decision.finish:
-        finish(run, decision.finish)
+        drain(run, decision.finish)
     if decision.desired is not None:
         set_desired_count(run, decision.desired)
     if decision.target is not None and fleets:
         _resize(fleets[0], decision.target)
     terminate(run.aws.ec2, sorted(decision.terminate))
-
-
-def finish(run: Run, why: str) -> None:
-    """Tell the workers to begin nothing new; they look for it in the run's record."""
-    told = json.dumps({"why": why, "at": datetime.now(UTC).isoformat()})
-    record.put(run, record.FINISH, told)
 
 
 def _resize(fleet: Fleet, machines: int) -> None:
@@ -72,6 +68,16 @@ def diagnose(
             raise
         logger.warning("What keeps the machines could not be asked: %s", error)
         return ()
+
+
+def clear_alarms(run: Run, machines: Machines) -> frozenset[str]:
+    """Delete the idle alarms of machines that have ended.
+
+    Returns:
+        The machines whose alarms are deleted; those that AWS refuses are tried at the next poll.
+    """
+    gone = machine_time.with_alarms(machines)
+    return gone if delete_alarms_of(run, gone) else frozenset()
 
 
 def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
@@ -107,6 +113,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
         known = known.having_told(one.event)
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
     memory.keep(run, known.paid(seen.spend, kept.spent_before))
-    machine_time.note(run, seen.machines.keys(), seen.at, seen.spend.known)
+    machines = seen.spend.known or machine_time.know(run, seen.machines.keys(), seen.at)
+    machine_time.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
     publish(run, seen, known.progress.seconds_per_job(seen, limits))
     return seen, decision

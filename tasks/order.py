@@ -19,7 +19,6 @@ import orjson
 from tasks import record
 from tasks.aws import AwsError, error_code
 from tasks.history import earlier_runs
-from tasks.report_table import TABLE
 from tasks.run import Run
 from tasks.scratch import scratch_database
 
@@ -138,7 +137,7 @@ def _read(database: sqlite3.Connection, earlier: Run, number: int, most: int) ->
 
 def _times(earlier: Run) -> Iterator[tuple[str, str, float]]:
     """Group, pipeline and seconds of the jobs of an earlier run that succeeded."""
-    table = csv.reader(f"{line}\n" for line in record.lines(earlier, TABLE))
+    table = csv.reader(f"{line}\n" for line in record.lines(earlier, record.TABLE))
     header = next(table, [])
     group, pipeline, status, *parts = (header.index(name) for name in COLUMNS)
     for row in table:

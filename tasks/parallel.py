@@ -1,8 +1,9 @@
-"""Many calls at a time, their answers in order, and never far ahead of who takes them."""
+"""Many calls at a time, or many items in a call."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,3 +33,10 @@ def in_order(
             yield begun.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

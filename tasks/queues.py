@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from tasks.aws import error_code
-from tasks.machines import batches
+from tasks.parallel import batches
 from tasks.run import Run
 
 if TYPE_CHECKING:

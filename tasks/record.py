@@ -1,10 +1,8 @@
 """The record of a run in S3: what any machine, at any later time, needs to take the run over.
 
-In `aws_bucket` below `dcp/<app_name>/<run_id>/`: `run.json` (this module's `RunRecord`),
-`jobs.jsonl` (a job message a line), `submitted.json` (how many of them are in the queue),
-`results/<status>/<job_id>.json` (written by the workers), `memory.json` (what the monitor remembers
-from look to look), `finish.json` (workers begin nothing new) and `report.json`.
-`dcp/<app_name>/latest.json` names the newest run.
+It lies in `aws_bucket` below `dcp/<app_name>/<run_id>/`: the objects named here, and
+`results/<status>/<job_id>.json`, written by the workers. `dcp/<app_name>/latest.json` names the
+newest run.
 """
 
 import json
@@ -23,8 +21,15 @@ from tasks.run import Run
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
 MISSING = ("NoSuchKey", "NoSuchBucket", "404")  # S3's codes for what is not there
-MEMORY = "memory.json"  # what the monitor remembers from look to look (tasks/memory.py)
-FINISH = "finish.json"  # tells the workers to begin nothing new
+RUN = "run.json"  # this module's `RunRecord`
+JOBS = "jobs.jsonl"  # the plan, a job message a line (tasks/submit.py)
+SUBMITTED = "submitted.json"  # how many of them are in the queue
+MEMORY = "memory.json"  # what the monitor remembers from poll to poll (tasks/memory.py)
+FINISH = "finish.json"  # the order to the workers to start no new jobs (tasks/drain.py)
+MACHINES = "machines.json"  # which machines ran for how long (tasks/machine_time.py)
+LOGS = "logs.json"  # where the logs were exported to (tasks/logs.py)
+REPORT = "report.json"  # the counts, and the jobs that did not succeed (tasks/report.py)
+TABLE = "report.csv"  # a row a job (tasks/report_table.py)
 BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 
@@ -114,13 +119,13 @@ def forget(run: Run, name: str) -> None:
 
 def load(run: Run) -> RunRecord | None:
     """The record of the run, or None when there is none."""
-    text = read(run, "run.json")
+    text = read(run, RUN)
     return None if text is None else RunRecord.model_validate_json(text)
 
 
 def save(run: Run, record: RunRecord) -> RunRecord:
     """Write the record; returns it."""
-    put(run, "run.json", record.model_dump_json(indent=1))
+    put(run, RUN, record.model_dump_json(indent=1))
     return record
 
 
@@ -253,7 +258,7 @@ def _no_run(config: RunConfig, run_id: str | None) -> NotFound:
 
 def submitted(run: Run) -> int:
     """How many of the run's jobs, in the order of `jobs.jsonl`, are known to be in the queue."""
-    text = read(run, "submitted.json")
+    text = read(run, SUBMITTED)
     return 0 if text is None else int(json.loads(text)["submitted"])
 
 
@@ -262,12 +267,12 @@ def note_submitted(run: Run, jobs: int) -> None:
 
     In an object of its own: it is written many times, while others may change `run.json`.
     """
-    put(run, "submitted.json", json.dumps({"submitted": jobs}))
+    put(run, SUBMITTED, json.dumps({"submitted": jobs}))
 
 
 def job_lines(run: Run) -> Iterator[str]:
     """The job messages of the run, in their order, however many there are."""
-    return lines(run, "jobs.jsonl")
+    return lines(run, JOBS)
 
 
 def lines(run: Run, name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The report of a run: drawn up, written to S3, shown in Prefect.
+"""The report of a run: drawn up, and written to S3.
 
 `report.json` with the counts and the jobs that did not succeed comes first; then `report.csv` with
 a row a job, and what follows from it: figures and pictures. What comes later cannot undo what was
@@ -21,18 +21,14 @@ from pydantic import ValidationError
 from tasks import record
 from tasks.aws import AwsError
 from tasks.dcp_replay import replay, trace_of
-from tasks.events import tell_end
 from tasks.figures import Figures
-from tasks.log_links import links
 from tasks.machine_cost import cost_of
-from tasks.machine_time import noted
+from tasks.machine_time import noted, settle
 from tasks.parallel import in_order
 from tasks.plate_pictures import Picture, draw
-from tasks.report_page import markdown
 from tasks.report_table import (
     COLUMNS,
     PARALLEL,
-    TABLE,
     JobRow,
     job_rows,
     lost_result,
@@ -41,7 +37,6 @@ from tasks.report_table import (
 )
 from tasks.results import Account, account
 from tasks.run import Run
-from tasks.telling import artifact_key, prefect_may_be_away
 
 logger = logging.getLogger("prefect.dcp")
 
@@ -153,27 +148,6 @@ def _lost(run: Run, found: Account, note: str) -> Iterator[dict[str, Any]]:
             } | lost_result(note)
 
 
-def write_report(run: Run, note: str = "") -> Report:
-    """Draw up the report, write it into the run's record, and tell Prefect of it.
-
-    Args:
-        run: The run, which has a record.
-        note: Why the run ended before its jobs did.
-    """
-    from prefect.artifacts import create_markdown_artifact
-
-    report, pictures = draw_up(run, note)
-    address = f"s3://{run.config.aws_bucket}/{run.key('report.json')}"
-    with prefect_may_be_away():
-        create_markdown_artifact(
-            markdown(report, address, pictures, links(run)),
-            key=artifact_key(run, "report"),
-            description=report.summary,
-        )
-    tell_end(run, report, address)
-    return report
-
-
 def draw_up(run: Run, note: str = "") -> tuple[Report, list[Picture]]:
     """Draw up the report and its pictures, and write them into the run's record."""
     kept = record.load(run)
@@ -194,14 +168,14 @@ def draw_up(run: Run, note: str = "") -> tuple[Report, list[Picture]]:
         image_digest=kept.image_digest if kept else "",
         cost=cost,
         under_dcp=_under_dcp(run, figures, cost) if cost and not found.open else None,
-        table=f"s3://{run.config.aws_bucket}/{run.key(TABLE)}",
+        table=f"s3://{run.config.aws_bucket}/{run.key(record.TABLE)}",
     )
     _put(run, report)
     return report, draw(run, figures.plates)
 
 
 def _put(run: Run, report: Report) -> None:
-    record.put(run, "report.json", json.dumps(report.as_json(), indent=1))
+    record.put(run, record.REPORT, json.dumps(report.as_json(), indent=1))
 
 
 def write_table(run: Run, found: Account, note: str) -> Figures:
@@ -221,7 +195,7 @@ def write_table(run: Run, found: Account, note: str) -> Figures:
         run.aws.s3.upload_file(
             file.name,
             run.config.aws_bucket,
-            run.key(TABLE),
+            run.key(record.TABLE),
             ExtraArgs={"ContentType": "text/csv; charset=utf-8"},
         )
     return figures
@@ -247,7 +221,7 @@ def _hours(kept: record.RunRecord | None) -> float:
 
 def _cost(run: Run) -> dict[str, Any] | None:
     try:
-        cost = cost_of(run)
+        cost = cost_of(run, list(settle(run, datetime.now(UTC)).values()))
     except (*AwsError, ValidationError) as error:
         logger.warning("What the run has cost is not known: %s", error)
         return {"usd": None, "text": f"cost not known: {error}"}

@@ -4,14 +4,12 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.money import figure
 from tasks.plate_pictures import Picture
 from tasks.remedies import remedy
-
-if TYPE_CHECKING:
-    from tasks.report import Report
+from tasks.report import Report
 
 SHOWN_PROBLEMS = 50
 SHOWN_PLATES = 6  # the two pictures of one take 50 to 160 kB of the page
@@ -26,7 +24,7 @@ class Markdown(str):
 
 
 def markdown(
-    report: "Report",
+    report: Report,
     address: str,
     pictures: Sequence[Picture] = (),
     links: Mapping[str, str] | None = None,
@@ -54,7 +52,7 @@ def markdown(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _took(report: "Report") -> str:
+def _took(report: Report) -> str:
     if not report.table:
         return ""
     cost = quoted(report.cost["text"]) if report.cost else "it had no machine"
@@ -83,7 +81,7 @@ def _under_dcp(found: dict[str, Any]) -> str:
     )
 
 
-def _reasons(report: "Report") -> str:
+def _reasons(report: Report) -> str:
     if not report.reasons:
         return ""
     rows = ((number, code, Markdown(remedy(code))) for code, number in report.reasons.items())
@@ -103,7 +101,7 @@ def _plates(pictures: Sequence[Picture]) -> str:
     return "\n\n".join(lines)
 
 
-def _slowest(report: "Report") -> str:
+def _slowest(report: Report) -> str:
     if not report.slowest:
         return ""
     rows = (
@@ -114,7 +112,7 @@ def _slowest(report: "Report") -> str:
     return "\n".join(["## Slowest jobs", "", *_table(names, rows)])
 
 
-def _problems(report: "Report") -> str:
+def _problems(report: Report) -> str:
     if not report.problems:
         return ""
     rows = (

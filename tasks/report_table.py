@@ -16,7 +16,6 @@ from tasks.results import Account
 from tasks.run import Run
 from tasks.wells import place_of
 
-TABLE = "report.csv"
 PARALLEL = 32  # the connections that a client keeps (tasks.aws.CLIENT_CONFIG)
 
 

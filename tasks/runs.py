@@ -256,7 +256,7 @@ def _read(aws: Aws, asking: RunConfig, bucket: str, app: str, run_id: str) -> Ru
 
 
 def _reported(run: Run, found: RunState) -> RunState:
-    told: dict[str, Any] = json.loads(record.read(run, "report.json") or "{}")
+    told: dict[str, Any] = json.loads(record.read(run, record.REPORT) or "{}")
     names = ("submitted", "succeeded", "skipped", "failed", "lost")
     jobs = tuple((name, int(told[name])) for name in names if name in told)
     return replace(found, jobs=jobs, usd=(told.get("cost") or {}).get("usd"))

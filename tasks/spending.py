@@ -69,7 +69,7 @@ class Spend:
         bought: The machines by type, zone and way of buying.
         volumes_usd: What of it the volumes are.
         bounds: What was taken for prices that are not known, in words.
-        known: The machines; for `machine_time.note` of the same look.
+        known: The machines; for `machine_time.note` after the same poll.
     """
 
     usd: float | None = None
@@ -114,8 +114,8 @@ def spent(run: Run, machines: Collection[str], at: datetime) -> Spend:
         known = know(run, machines, at)
         tariff = _tariff(run, list(known.now.values()), at) if known.now else None
     except (*AwsError, ValidationError) as error:
-        # What it costs must not be in the way of what ends machines. `machine_time.note`, which
-        # comes after that, raises the same.
+        # An unknown cost must not keep the monitor from terminating machines. After that it calls
+        # `machine_time.know` again, which raises the same.
         logger.warning("What the run has cost so far is not known: %s", error)
         return UNKNOWN
     if tariff is None:

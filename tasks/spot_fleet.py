@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blocks.errors import FleetError
 from blocks.names import Names
 from tasks.fleet import BASE_TAG, FleetEvent, history
-from tasks.machines import ec2_tags, user_data
+from tasks.launch_template import ec2_tags, user_data
 from tasks.run import Run
 
 if TYPE_CHECKING:

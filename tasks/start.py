@@ -16,15 +16,16 @@ from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
 from tasks.diagnosis import Machine, Symptoms, cause_of, findings
-from tasks.ec2_fleet import Ec2Fleet, ended_ec2_fleets, find_ec2_fleets, fleet_request
+from tasks.drain import resume
+from tasks.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
 from tasks.fleet import Fleet
+from tasks.fleet_search import find_fleets
+from tasks.launch_template import ensure_launch_template
 from tasks.limits import limits_of
-from tasks.machines import ensure_launch_template
 from tasks.run import Run
 from tasks.spot_fleet import (
     SpotFleet,
     ended_spot_fleets,
-    find_spot_fleets,
     spot_fleet_request,
 )
 
@@ -32,12 +33,6 @@ WAIT_SECONDS = 600  # for the first machine; the monitor waits on
 LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1, 15  # from look to look, the longer the longer it takes
 SHOWN_WITHIN = 60  # s until EC2 shows a new fleet ("Eventual consistency in the Amazon EC2 API")
 OTHER_REQUEST = "IdempotentParameterMismatch"
-
-
-def find_fleets(run: Run) -> list[Fleet]:
-    """All fleets of the app that have not ended, of either kind, found by their tags."""
-    app = run.names.app
-    return [*find_ec2_fleets(run.aws.ec2, app), *find_spot_fleets(run.aws.ec2, app)]
 
 
 def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
@@ -60,9 +55,10 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
         if error_code(error) == OTHER_REQUEST:
             return _requested_before(run)
         raise FleetError(_refusal(error)) from error
-    # A run that is continued begins to wait for its machines anew.
     record.update(run, fleet_id=fleet.id, fleet_at=asked_at)
+    # A run that is continued waits for its machines anew, and its workers start jobs again.
     memory.forget(run)
+    resume(run)
     return fleet
 
 

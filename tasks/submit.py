@@ -66,7 +66,7 @@ def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
         JobFileError: A message is larger than SQS takes.
     """
     with tempfile.TemporaryDirectory(prefix="dcp-plan-") as folder:
-        plan = _spool(messages, Path(folder) / "jobs.jsonl")
+        plan = _spool(messages, Path(folder) / record.JOBS)
         return patient(OUTAGE_SECONDS)(_keep, run, plan)
 
 
@@ -113,7 +113,7 @@ def _keep(run: Run, plan: Plan) -> int:
         return found.jobs
     file = longest_first(run, plan.file)
     with TransferManager(run.aws.s3, UPLOAD) as transfers:
-        where = (run.config.aws_bucket, run.key("jobs.jsonl"))
+        where = (run.config.aws_bucket, run.key(record.JOBS))
         transfers.upload(str(file), *where, {"ContentType": "application/jsonl"}).result()
     # Only a plan that is there as a whole is one.
     record.update(run, jobs=plan.jobs, plan=plan.digest)

@@ -9,7 +9,7 @@ from blocks import FleetTemplate
 from tasks.aws import AwsError, error_code
 from tasks.checks.proof import Proof, Refusal
 from tasks.images import MachineImage, image_id
-from tasks.machines import launch_template_data
+from tasks.launch_template import launch_template_data
 from tasks.run import Run
 from tasks.spot_fleet import spot_fleet_request
 

@@ -18,9 +18,9 @@ from deployments.local.chaos import Chaos
 from tasks import containers, record, start
 from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
 from tasks.fleet import Fleet
+from tasks.fleet_search import find_fleets
 from tasks.logs import ensure_log_groups
 from tasks.run import Run
-from tasks.start import find_fleets
 from tasks.symptoms import symptoms
 
 pytestmark = pytest.mark.e2e

@@ -21,10 +21,10 @@ from flows.setup import setup
 from flows.start_fleet import start_fleet
 from tasks import record, watch
 from tasks.cleanup import left_running
+from tasks.fleet_search import find_fleets
 from tasks.queues import count, find_queue
 from tasks.results import account
 from tasks.run import Run
-from tasks.start import find_fleets
 
 pytestmark = pytest.mark.e2e
 

@@ -26,10 +26,10 @@ from flows.status import status
 from flows.submit import submit
 from tasks import record, watch
 from tasks.containers import set_desired_count
+from tasks.fleet_search import find_fleets
 from tasks.leftovers import left_running, machine_states
 from tasks.machines import LIVE_STATES
 from tasks.run import Run
-from tasks.start import find_fleets
 
 pytestmark = pytest.mark.e2e
 

@@ -15,11 +15,11 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import memory, record
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
+from tasks.fleet_search import find_fleets
 from tasks.leftovers import left_running
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
 from tasks.run import Run
-from tasks.start import find_fleets
 from tasks.trackers import EmptyQueue, Idle, Memory
 
 pytestmark = pytest.mark.e2e

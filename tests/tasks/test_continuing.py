@@ -10,8 +10,8 @@ from blocks import FleetTemplate
 from blocks.errors import ConfigError, InputError
 from tasks import memory, record
 from tasks.continuing import changed, continued
+from tasks.drain import drain
 from tasks.limits import limits_of
-from tasks.monitor import finish
 from tasks.queues import ensure_queues
 from tasks.run import Run
 from tasks.trackers import Drain, Memory
@@ -61,7 +61,7 @@ def test_a_continued_run_has_its_hours_anew_and_its_workers_begin_again(
     queue = ensure_queues(run).jobs
     run.aws.sqs.send_message(QueueUrl=queue, MessageBody=messages[1].body)
     record.update(run, started_at=datetime.now(UTC) - timedelta(hours=11), note="it stopped")
-    finish(run, "the run has reached its max_hours")
+    drain(run, "the run has reached its max_hours")
     memory.keep(run, Memory(drain=Drain("the run has reached its max_hours")))
 
     template = FleetTemplate(key_name="lab")

@@ -1,14 +1,18 @@
 """What the machines of a run have cost, each as it ran."""
 
+from datetime import UTC, datetime
+
 import pytest
 from paid_machines import machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator
+from tasks.fleet_search import find_fleets
 from tasks.machine_cost import cost, cost_of
-from tasks.machine_time import noted
+from tasks.machine_time import noted, settle
+from tasks.money import Cost
 from tasks.prices import Prices
-from tasks.start import find_fleets
+from tasks.run import Run
 
 
 def test_each_hour_costs_what_it_cost_then() -> None:
@@ -41,9 +45,13 @@ def test_what_has_no_price_is_named_and_none_is_made_up() -> None:
     assert bought.usd == pytest.approx(0.4)
 
 
+def settled_cost(run: Run) -> Cost | None:
+    return cost_of(run, list(settle(run, datetime.now(UTC)).values()))
+
+
 def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
     run, _ = run_with_machines(emulator, "Paid", 2)
-    nobody_told = cost_of(run)
+    nobody_told = settled_cost(run)
     assert nobody_told is not None
     assert nobody_told.usd is None
     prices = {
@@ -55,7 +63,7 @@ def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
     emulator.set_account(spot=[prices], gb_month={"gp3": 0.08}, on_demand={"m5.xlarge": 720.0})
     for fleet in find_fleets(run):
         fleet.cancel()
-    found = cost_of(run)
+    found = settled_cost(run)
     assert found is not None
     assert found.usd is not None
     machines, volumes = (part.usd for part in found.parts)
@@ -65,9 +73,9 @@ def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
     assert machines.low == pytest.approx(360 * found.machine_hours)
     assert all(one.ended for one in noted(run).values())
     # What is over costs no more, however late one asks.
-    assert cost_of(run) == found
+    assert settled_cost(run) == found
     emulator.set_account(spot=[], gb_month={}, on_demand={})
 
 
 def test_a_run_that_never_had_a_machine_has_no_cost(emulator: Emulator) -> None:
-    assert cost_of(new_run(config_at(emulator.endpoint_url, "Never"))) is None
+    assert settled_cost(new_run(config_at(emulator.endpoint_url, "Never"))) is None

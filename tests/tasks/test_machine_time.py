@@ -13,10 +13,11 @@ import tasks.monitor
 from deployments.local.aws import Emulator
 from tasks import record
 from tasks.alarms import alarm_names
-from tasks.machine_time import Machines, looked, note, noted
+from tasks.fleet_search import find_fleets
+from tasks.machine_time import Machines, know, looked, note, noted
+from tasks.monitor import clear_alarms
 from tasks.policy import Decision
 from tasks.run import Run
-from tasks.start import find_fleets
 
 NAMES = [f"i-{number}" for number in range(4)]
 
@@ -70,23 +71,42 @@ def lower(run: Run, machines: int) -> None:
         fleet.resize(machines)
 
 
+def poll(run: Run, machines: list[str], at: datetime) -> None:
+    """What the monitor does about the machines of a run at each poll."""
+    known = know(run, machines, at)
+    note(run, known, at, cleared=clear_alarms(run, known.now))
+
+
 def test_machines_are_noted_when_they_come_and_go(emulator: Emulator) -> None:
     run, machines = run_with_machines(emulator, "Noted", 2)
     now = datetime.now(UTC)
-    note(run, machines, now)
+    poll(run, machines, now)
     assert noted(run).keys() == set(machines)
     text = record.read(run, "machines.json")
     with counted(run) as calls:
-        note(run, machines, now + timedelta(minutes=5))
+        poll(run, machines, now + timedelta(minutes=5))
     assert calls == {"GetObject": 1}, "when nothing changed, nothing else is asked"
     assert record.read(run, "machines.json") == text
-    note(run, machines, now + timedelta(minutes=11))
+    poll(run, machines, now + timedelta(minutes=11))
     assert {one.seen for one in noted(run).values()} == {now + timedelta(minutes=11)}
     lower(run, 1)
     run.aws.ec2.terminate_instances(InstanceIds=machines[:1])
-    note(run, machines[1:], now + timedelta(minutes=12))
+    poll(run, machines[1:], now + timedelta(minutes=12))
     ended = {name for name, one in noted(run).items() if one.ended}
     assert ended == {machines[0]}
+
+
+def test_a_note_touches_no_alarm(emulator: Emulator) -> None:
+    run, machines = run_with_machines(emulator, "Kept", 1)
+    now = datetime.now(UTC)
+    alarm(run, machines[0])
+    note(run, know(run, machines, now), now)
+    lower(run, 0)
+    run.aws.ec2.terminate_instances(InstanceIds=machines)
+    note(run, know(run, [], now), now)
+    assert noted(run)[machines[0]].ended
+    assert noted(run)[machines[0]].alarm
+    assert alarm_names(run) == [run.names.alarm(machines[0])]
 
 
 def alarm(run: Run, machine: str) -> None:
@@ -109,18 +129,18 @@ def test_the_alarms_of_machines_go_with_them_also_when_it_takes_a_second_look(
     now = datetime.now(UTC)
     for one in machines:
         alarm(run, one)
-    note(run, machines, now)
+    poll(run, machines, now)
     lower(run, 1)
     run.aws.ec2.terminate_instances(InstanceIds=machines[:1])
     emulator.set_account(refused=["cloudwatch:DeleteAlarms"])
-    note(run, machines[1:], now + timedelta(minutes=1))
+    poll(run, machines[1:], now + timedelta(minutes=1))
     assert noted(run)[machines[0]].ended, "an alarm that stays is in the way of nothing"
     assert len(alarm_names(run)) == 2
     emulator.set_account(refused=[])
-    note(run, machines[1:], now + timedelta(minutes=2))
+    poll(run, machines[1:], now + timedelta(minutes=2))
     assert alarm_names(run) == [run.names.alarm(machines[1])]
     with counted(run) as calls:
-        note(run, machines[1:], now + timedelta(minutes=3))
+        poll(run, machines[1:], now + timedelta(minutes=3))
     assert calls == {"GetObject": 1}
 
 

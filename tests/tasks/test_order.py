@@ -16,7 +16,8 @@ from blocks.errors import InputError
 from tasks import record
 from tasks.jobs import JobMessage
 from tasks.order import STEP, step
-from tasks.report_table import COLUMNS, TABLE
+from tasks.record import TABLE
+from tasks.report_table import COLUMNS
 from tasks.run import Run
 from tasks.submit import write_plan
 

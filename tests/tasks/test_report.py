@@ -191,7 +191,7 @@ def test_what_jobs_say_is_quoted_on_the_page(run: Run) -> None:
 def test_a_cost_that_aws_does_not_tell_is_said_to_be_unknown(
     ended: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_: Run) -> None:
+    def refused(*_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2")
 
     monkeypatch.setattr("tasks.report.cost_of", refused)
@@ -219,7 +219,7 @@ def test_the_run_stands_beside_dcps_policy_where_every_job_has_a_result(
         ends(run, message, "succeeded", seconds=timed(1798.0))
     machines = {"i-0": machine(2), "i-1": machine(1)}
     write(run, machines)
-    monkeypatch.setattr("tasks.report.cost_of", lambda _: cost([*machines.values()], PAID, {}))
+    monkeypatch.setattr("tasks.report.cost_of", lambda _, ran: cost(ran, PAID, {}))
     report, _ = draw_up(run)
     assert report.under_dcp is None, "a job is lost"
     fails(run, jobs[0], "image_missing")

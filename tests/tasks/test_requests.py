@@ -20,7 +20,7 @@ from tasks.containers import task_definition, worker_environment
 from tasks.dashboard import dashboard
 from tasks.ec2_fleet import fleet_request
 from tasks.images import MachineImage
-from tasks.machines import LaunchTemplate, launch_template_data, user_data
+from tasks.launch_template import LaunchTemplate, launch_template_data, user_data
 from tasks.metrics import values
 from tasks.observation import Observation
 from tasks.queues import QueueCounts

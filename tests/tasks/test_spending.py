@@ -85,7 +85,8 @@ def test_a_look_asks_for_prices_only_now_and_then(emulator: Emulator) -> None:
         seen = spent(run, ids, now)
     assert first["DescribeSpotPriceHistory"] == 1
     assert first["GetProducts"] == 2
-    note(run, ids, now, seen.known)
+    assert seen.known is not None
+    note(run, seen.known, now)
     with counted(run) as later:
         for minute in range(1, 14):
             seen = spent(run, ids, now + timedelta(minutes=minute))

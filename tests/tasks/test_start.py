@@ -13,9 +13,9 @@ from blocks.errors import FleetError
 from tasks import record, start
 from tasks.containers import ensure_task_definition
 from tasks.fleet import BASE_TAG, FleetEvent
-from tasks.machines import ensure_launch_template
+from tasks.fleet_search import find_fleets
+from tasks.launch_template import ensure_launch_template
 from tasks.run import Run
-from tasks.start import find_fleets
 
 TEMPLATE = FleetTemplate(on_demand_base=1, on_demand_share=50)
 request_fleet: Any = start.request_fleet

@@ -14,12 +14,12 @@ from prefect_aws import AwsCredentials
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator, start_emulator
-from tasks import start
 from tasks.account.account import check, create, destroy
 from tasks.account.safety_net import Clients, tend
 from tasks.account.setup import AccountAws, Setup, open_setup
 from tasks.aws import Aws
 from tasks.cleanup import clean_up
+from tasks.fleet_search import find_fleets
 from tasks.machines import live_machines
 from tasks.run import Run
 
@@ -90,7 +90,7 @@ def test_the_safety_net_ends_a_run(with_flows_role: Run, net: Clients) -> None:
     for number in range(3):
         at = datetime.now(UTC) + timedelta(minutes=15 * number)
         assert tend(net, with_flows_role.config.aws_bucket, at)[1] == []
-    assert start.find_fleets(with_flows_role) == []
+    assert find_fleets(with_flows_role) == []
     clean_up(with_flows_role, abandon=True)
 
 

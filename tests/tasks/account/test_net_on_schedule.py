@@ -14,9 +14,9 @@ from deployments.local.aws import Emulator, start_emulator
 from tasks import watch
 from tasks.account.account import create
 from tasks.account.setup import AccountAws, Setup, open_setup
+from tasks.fleet_search import find_fleets
 from tasks.machines import live_machines
 from tasks.run import Run
-from tasks.start import find_fleets
 
 pytestmark = pytest.mark.e2e
 

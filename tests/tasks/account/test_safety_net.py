@@ -32,11 +32,12 @@ from tasks.containers import (
     find_service,
     worker_environment,
 )
+from tasks.fleet_search import find_fleets
 from tasks.logs import ensure_log_groups
 from tasks.machines import live_machines
 from tasks.queues import ensure_queues
 from tasks.run import Run
-from tasks.start import find_fleets, request_fleet
+from tasks.start import request_fleet
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 times = st.datetimes(datetime(2026, 2, 1), datetime(2026, 4, 1), timezones=st.just(UTC))
