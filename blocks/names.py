@@ -106,6 +106,11 @@ class Names:
         """The S3 key that names the newest run."""
         return f"{self.record_prefix}latest.json"
 
+    @property
+    def done_prefix(self) -> str:
+        """Where the workers note, for all runs of this app, what each success was made from."""
+        return f"{self.record_prefix}done/"
+
     def run_prefix(self, run_id: str) -> str:
         """Where the record of one run lies in the log bucket."""
         return f"{self.record_prefix}{run_id}/"

@@ -9,7 +9,8 @@ from blocks.groups import joined
 DATA_FILES = (".csv", ".h5", ".txt")
 """A LoadData CSV, a batch file, a list of files."""
 
-_MOUNT = "/home/ubuntu/bucket/"
+MOUNT = "/home/ubuntu/bucket"
+"""Where a worker has the bucket of the images, as in Distributed-CellProfiler."""
 
 
 def check_object_key(value: str) -> str:
@@ -23,7 +24,7 @@ def check_object_key(value: str) -> str:
             "is an address", allowed="the key within the bucket", remedy="Leave out s3://bucket/."
         )
     if value.startswith("/"):
-        start = _MOUNT if value.startswith(_MOUNT) else "/"
+        start = f"{MOUNT}/" if value.startswith(f"{MOUNT}/") else "/"
         raise Refusal(
             "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
         )

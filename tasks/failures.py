@@ -132,7 +132,7 @@ def _recorded(run: Run, found: Account) -> Iterator[JobRow]:
 
 def _refused(run: Run) -> Iterator[JobRow]:
     """Messages that were no job: whatever wrote them into the queue, a worker gave them up."""
-    prefix = run.key("results/failed/message-")
+    prefix = run.key(f"{record.results('failed')}message-")
     pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
         Bucket=run.config.aws_bucket, Prefix=prefix
     )

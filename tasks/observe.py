@@ -106,7 +106,7 @@ def alike(run: Run, found: Account, enough: int) -> str:
     """
     if not 0 < enough <= len(found.failed) or found.succeeded or found.skipped:
         return ""
-    names = [f"results/failed/{one}.json" for one in sorted(found.failed)[:enough]]
+    names = [record.result("failed", one) for one in sorted(found.failed)[:enough]]
     texts = in_order(lambda name: record.read(run, name), names, PARALLEL, "failures")
     told = [json.loads(text) for text in texts if text]
     if len({one.get("reason") for one in told}) != 1:

@@ -33,6 +33,16 @@ TABLE = "report.csv"  # a row a job (tasks/report_table.py)
 BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 
+def results(status: str) -> str:
+    """The part of a record that holds the result records of a status."""
+    return f"results/{status}/"
+
+
+def result(status: str, name: str) -> str:
+    """The result record of a job: its part of the run's record."""
+    return f"{results(status)}{name}.json"
+
+
 class RunRecord(BaseModel):
     """What is kept of a run, but for its jobs and results.
 
@@ -183,7 +193,7 @@ def begin(run: Run) -> RunRecord:
 def _begin_again(run: Run) -> RunRecord:
     bucket = run.config.aws_bucket
     pages = run.aws.s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=run.key("results/failed/")
+        Bucket=bucket, Prefix=run.key(results("failed"))
     )
     for page in pages:
         failed: Any = [{"Key": item["Key"]} for item in page.get("Contents", [])]

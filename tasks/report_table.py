@@ -156,7 +156,7 @@ def status_of(found: Account, job_id: str) -> str:
 
 def read_result(run: Run, status: str, name: str) -> dict[str, Any]:
     """A result record; an empty one when somebody has deleted it since it was listed."""
-    key = run.key(f"results/{status}/{name}.json")
+    key = run.key(record.result(status, name))
     try:
         body = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=key)["Body"].read()
     except ClientError as error:

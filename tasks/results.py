@@ -85,7 +85,7 @@ def job_ids(run: Run, after: int = 0) -> JobIds:
 
 def result_keys(run: Run) -> dict[str, JobIds]:
     """Job ids by status, read off the keys of the result records."""
-    return {status: listed(run, run.key(f"results/{status}/")) for status in STATUSES}
+    return {status: listed(run, run.key(record.results(status))) for status in STATUSES}
 
 
 def account(run: Run, submitted: Iterable[str] | None = None) -> Account:
@@ -142,7 +142,7 @@ def claim_dead_letters(run: Run, open_jobs: Set[str]) -> int:
     with closing(dead_letters(run, open_jobs)) as dead:
         for message, letter in dead:
             text = json.dumps(given_up(run, message, letter))
-            record.put(run, f"results/failed/{message.job_id}.json", text)
+            record.put(run, record.result("failed", message.job_id), text)
             found += 1
     return found
 

@@ -201,7 +201,7 @@ def done_ids(run: Run) -> JobIds:
 
 
 def _done(run: Run) -> JobIds:
-    return listed(run, f"{run.names.record_prefix}done/")
+    return listed(run, run.names.done_prefix)
 
 
 class Undone:

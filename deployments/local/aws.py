@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.local.chaos import Chaos
-from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, REQUESTS_NAME
+from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, REQUESTS_NAME, Settings
 
 LOG_NAME = "emulator.log"
 
@@ -173,17 +173,17 @@ def start_emulator(
     *,
     port: int = 0,
     container_command: Sequence[str] = DEFAULT_CONTAINER_COMMAND,
-    boot_seconds: float = 1.0,
-    tick_seconds: float = 0.3,
-    notice_seconds: float = 120.0,
-    metric_seconds: float = 60.0,
-    shutdown_seconds: float = 5.0,
-    retry_seconds: float = 2.0,
-    terminated_seconds: float = 3600.0,
-    export_seconds: float = 0.0,
-    deleted_seconds: float = 0.0,
-    speed: float = 1.0,
-    access_key: str = "",
+    boot_seconds: float = Settings.boot_seconds,
+    tick_seconds: float = Settings.tick_seconds,
+    notice_seconds: float = Settings.notice_seconds,
+    metric_seconds: float = Settings.metric_seconds,
+    shutdown_seconds: float = Settings.shutdown_seconds,
+    retry_seconds: float = Settings.retry_seconds,
+    terminated_seconds: float = Settings.terminated_seconds,
+    export_seconds: float = Settings.export_seconds,
+    deleted_seconds: float = Settings.deleted_seconds,
+    speed: float = Settings.speed,
+    access_key: str = Settings.access_key,
     chaos: Chaos | None = None,
 ) -> Iterator[Emulator]:
     """Run an emulator for the time of the `with` block.

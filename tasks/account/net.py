@@ -15,6 +15,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from tasks.account.part import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
 from tasks.aws import error_code
+from tasks.logs import RETENTION_DAYS
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -27,7 +28,6 @@ EVERY = "rate(15 minutes)"
 # The net counts in the schedule's own time, in which its calls are 15 minutes apart however late
 # one is delivered (EventBridge Scheduler User Guide, "Adding context attributes").
 EVENT = json.dumps({"time": "<aws.scheduler.scheduled-time>"})
-RETENTION_DAYS = 60
 ROLE_SETTLES_SECONDS = 60
 # What Lambda and Scheduler say of a role that IAM has just made and does not show everywhere yet
 # (IAM User Guide, "Changes that I make are not always immediately visible").

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from blocks.errors import Problem, Refusal
+from blocks.object_keys import MOUNT
 from tasks.csv_columns import Column
 from tasks.findings import Finding
 
@@ -208,7 +209,7 @@ _ROW_MISTAKES = {
     ),
     "csv_path": (
         "the image is named by a path that no machine of the run has",
-        "Begin it with /home/ubuntu/bucket/, which stands for the top of the bucket of the images.",
+        f"Begin it with {MOUNT}/, which stands for the top of the bucket of the images.",
     ),
 }
 

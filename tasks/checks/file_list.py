@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from blocks.errors import Problem
+from blocks.object_keys import MOUNT
 from tasks.checks import images
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import SHOWN
@@ -65,7 +66,7 @@ def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterat
                 where,
                 _lines(strange),
                 "a file is named by a path that no machine of the run has",
-                remedy="Begin it with /home/ubuntu/bucket/, the top of the bucket of the images.",
+                remedy=f"Begin it with {MOUNT}/, the top of the bucket of the images.",
             ),
         )
     if relative:
@@ -76,7 +77,7 @@ def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterat
                 where,
                 _lines(relative),
                 "a file is named by a relative path, which is taken from the top of the bucket",
-                remedy="Begin it with /home/ubuntu/bucket/.",
+                remedy=f"Begin it with {MOUNT}/.",
             ),
         )
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
-MOUNT = "/home/ubuntu/bucket"
-"""Where Distributed-CellProfiler mounts the bucket of the images."""
+from blocks.object_keys import MOUNT
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 

@@ -15,6 +15,7 @@ import stand_in_cellprofiler
 from lab import LAB_PIPELINE
 from PIL import Image
 
+from blocks.object_keys import MOUNT
 from tasks.aws import Aws
 
 PIPELINE, CSV, OUTPUT = "p/a.cppipe", "p/load_data.csv", "out"
@@ -22,7 +23,6 @@ PIPELINE_TEXT = (
     LAB_PIPELINE.read_text().replace("grouping:Plate,Well", "grouping:Plate,Well,Site").encode()
 )
 IMAGES = "images"
-MOUNT = "/home/ubuntu/bucket"
 # What is wrong with a job that fails, and the reason that must be told.
 REASONS = {"missing": "image_missing", "fails": "module_failed", "dies": "killed"}
 

@@ -7,13 +7,13 @@ from typing import Any
 import yaml
 
 from blocks import RunConfig
+from blocks.object_keys import MOUNT
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run
 
 PIPELINE, CSV = "p/a.cppipe", "p/a.csv"
 LAB_PIPELINE = Path(__file__).with_name("lab.cppipe")
-MOUNT = "/home/ubuntu/bucket"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from recorded_run import end, ends, fails, job, plan, result
 
 from tasks import record
 from tasks.failures import find_failures
-from tasks.log_links import stream_name
 from tasks.queues import count, letters, queue_arn, redrive_policy
 from tasks.remedies import REMEDIES
 from tasks.results import account, claim_dead_letters
@@ -227,11 +226,3 @@ def test_every_reason_of_the_worker_has_a_remedy() -> None:
     reasons = set(re.findall(r'^    "([a-z0-9_]+)": ', source, re.MULTILINE))
     assert "image_missing" in reasons
     assert REMEDIES.keys() == reasons | {"worker_died", "no_result"}
-
-
-@pytest.mark.parametrize(
-    ("metadata_id", "stream"),
-    [("P1/A01", "P1/A01"), ("P1:A*1", "P1_A_1"), ("x" * 600, "x" * 512)],
-)
-def test_a_log_stream_is_named_as_cloudwatch_takes_it(metadata_id: str, stream: str) -> None:
-    assert stream_name(metadata_id) == stream

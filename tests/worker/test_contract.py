@@ -6,18 +6,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import message
+from dcp_worker import done, finish, input_folder, instance, job_log, local_paths, message, record
 from dcp_worker.record import Figures, Result
 from dcp_worker.settings import Settings, SettingsError
 from jsonschema import Draft202012Validator, FormatChecker
 
-CONTRACT = json.loads(
-    (Path(__file__).parents[2] / "docs" / "contract.schema.json").read_text(encoding="utf-8")
-)
+from contract import CONTRACT, REQUIRED, SETTINGS, SHARED
 
 
 def about(case: dict[str, Any]) -> str:
@@ -69,10 +66,6 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
     validator("result_record").validate(json.loads(json.dumps(result.document())))
 
 
-SETTINGS = CONTRACT["$defs"]["worker_settings"]["properties"]
-REQUIRED = CONTRACT["$defs"]["worker_settings"]["required"]
-
-
 def environment(keys: Iterable[str]) -> dict[str, str]:
     """The examples of some settings as the flows write them."""
     return {SETTINGS[key]["variable"]: text(SETTINGS[key]["examples"][0]) for key in keys}
@@ -116,3 +109,35 @@ def test_a_number_has_the_bounds_of_the_contract(key: str) -> None:
         else:
             with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
                 Settings.from_environment(given)
+
+
+NAMES = {"app_name": "App", "run_id": "r1", "status": "failed", "name": "j1", "job_id": "j1"}
+
+
+def test_the_inputs_are_found_where_the_flows_have_checked_them() -> None:
+    assert SHARED["mount"] == local_paths.MOUNT
+    assert list(message.DATA_FILES) == SHARED["data_files"]
+    folder = {"objects": input_folder.INPUT_OBJECTS, "bytes": input_folder.INPUT_BYTES}
+    assert folder == SHARED["input_folder"]
+
+
+def test_the_record_is_written_where_the_flows_read_it() -> None:
+    keys = {
+        "result": record.key("App", "r1", "failed", "j1"),
+        "finish": finish.key("App", "r1"),
+        "done": done.key("App", "j1"),
+    }
+    assert keys == {kind: key.format(**NAMES) for kind, key in SHARED["keys"].items()}
+
+
+def test_the_alarm_is_named_and_tagged_as_the_flows_look_for_it() -> None:
+    assert SHARED["tags"] == {"app": instance.APP_TAG, "run": instance.RUN_TAG}
+    alarm = instance.alarm_name("App", "i-1")
+    assert alarm == SHARED["alarm"].format(app_name="App", instance_id="i-1")
+
+
+def test_the_log_stream_is_named_as_the_flows_link_it() -> None:
+    for metadata_id, stream in SHARED["log_streams"].items():
+        assert job_log.stream_name(metadata_id) == stream
+    longest = SHARED["log_stream_length"]
+    assert job_log.stream_name("x" * (longest + 1)) == "x" * longest

@@ -25,6 +25,7 @@ from dcp_worker.workplace import Workplace
 from waiting import wait_for
 
 from cloud import REGION, Cloud, job_message
+from contract import SHARED
 
 WELLS = ["A01", "A02", "A03", "A04", "A05", "A06"]
 CSV = "Metadata_Plate,Metadata_Well\n" + "".join(f"P1,{well}\n" for well in WELLS)
@@ -146,6 +147,16 @@ def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
     engine.may_end.update(WELLS)
     work.stop.order(0)
     stage.thread.join(30)
+
+
+def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
+    stage.cloud.send(json.dumps({"job_id": "0" * 32}))
+    stage.start()
+    (letter,) = wait_for(stage.cloud.dead_letters, "the message to be refused")
+    attributes = letter["MessageAttributes"]
+    assert sorted(attributes) == SHARED["dead_letter_attributes"]
+    assert attributes["dcp_app"]["StringValue"] == stage.cloud.name
+    assert attributes["reason"]["StringValue"] == "bad_message"
 
 
 def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -25,6 +26,21 @@ PROMPTLY = Config(
 S3_CONNECTIONS = 20
 # The job's log must never hold up the job.
 BRIEFLY = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=5)
+
+# S3's codes for an absent object. 403: to a role that may not list the bucket ("HeadObject",
+# Amazon S3 API Reference).
+ABSENT = ("404", "NoSuchKey", "403", "AccessDenied")
+
+
+def exists(s3: S3Client, bucket: str, key: str) -> bool:
+    """Whether an object exists."""
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ABSENT:
+            return False
+        raise
+    return True
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dcp_worker.group import CsvError
+from dcp_worker.group import CsvError, some
 from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _KINDS = ("URL_", "ObjectsURL_")
 # CellProfiler's image number for what belongs to all image sets.
 _EXPERIMENT = 0
-_VALUES_SHOWN = 10
 
 
 def localize(batch: Path, group: Sequence[tuple[str, str]], places: Places) -> dict[str, S3Object]:
@@ -162,11 +161,9 @@ def _image_numbers(features: h5py.Group, group: Sequence[tuple[str, str]]) -> Se
     ]
     if not found:
         wanted = ",".join(f"{key}={value}" for key, value in group)
-        seen = "; ".join(f"{key} has the values {_some(texts)}" for key, texts in values.items())
+        seen = "; ".join(
+            f"{key} has the values {some(sorted(set(texts.values())))}"
+            for key, texts in values.items()
+        )
         raise CsvError("group_not_found", f"No image set of the batch file has {wanted}: {seen}.")
     return found
-
-
-def _some(texts: Mapping[int, str]) -> str:
-    values = sorted(set(texts.values()))
-    return ", ".join(values[:_VALUES_SHOWN]) + (", …" if len(values) > _VALUES_SHOWN else "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dcp_worker import transfer
+from dcp_worker.aws import ABSENT
 from dcp_worker.diagnosis import JobFailedError, diagnose_s3
 from dcp_worker.transfer import Bucket
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from dcp_worker.message import Job
     from dcp_worker.outputs import Written
     from dcp_worker.settings import Settings
-
-# 403: S3's answer for an absent object to a role that may not list the bucket.
-_ABSENT = ("NoSuchKey", "404", "AccessDenied", "403")
 
 
 def key(app_name: str, job_id: str) -> str:
@@ -97,7 +95,7 @@ def _read(s3: S3Client, bucket: str, where: str) -> dict[str, Any]:
     try:
         noted = json.loads(s3.get_object(Bucket=bucket, Key=where)["Body"].read())
     except ClientError as error:
-        if error.response["Error"]["Code"] in _ABSENT:
+        if error.response["Error"]["Code"] in ABSENT:
             return {}
         raise JobFailedError(diagnose_s3(error, "record", bucket, where)) from error
     except BotoCoreError as error:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dcp_worker.aws import exists
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 30.0
-# 403: S3's answer for an absent object to a role that may not list the bucket ("HeadObject",
-# Amazon S3 API Reference).
-_ABSENT = ("404", "403")
 
 
 def key(app_name: str, run_id: str) -> str:
@@ -53,18 +52,9 @@ class Finish:
             return
         self._next_look = now + LOOK_SECONDS
         try:
-            self.ordered = self._is_there()
+            self.ordered = exists(self._s3, self._bucket, self._key)
             self._answered = True
         except (BotoCoreError, ClientError) as error:
             if self._answered:
                 log.warning("An order to finish would not be noticed: %s", error)
             self._answered = False
-
-    def _is_there(self) -> bool:
-        try:
-            self._s3.head_object(Bucket=self._bucket, Key=self._key)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _ABSENT:
-                return False
-            raise
-        return True

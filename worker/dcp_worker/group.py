@@ -125,13 +125,13 @@ def no_such_group(
         for key, found in together.items():
             if found:
                 rest = " ".join(f"{name}={value}" for name, value in group.items() if name != key)
-                parts.append(f"where {rest}, {key} has the values {_some(found)}")
+                parts.append(f"where {rest}, {key} has the values {some(found)}")
     wanted = ",".join(f"{key}={value}" for key, value in group.items())
     return f"No row of the LoadData CSV has {wanted}: {'; '.join(parts)}."
 
 
 def _about(key: str, given: str, values: Sequence[str], kind: int) -> str:
-    parts = [f"{key} has the values {_some(values)}"]
+    parts = [f"{key} has the values {some(values)}"]
     close = _nearest(given, values)
     if kind_of(given) <= kind < TEXT and reading(given, kind) in values:
         number = reading(given, kind)
@@ -141,7 +141,8 @@ def _about(key: str, given: str, values: Sequence[str], kind: int) -> str:
     return "; ".join(parts)
 
 
-def _some(values: Sequence[str]) -> str:
+def some(values: Sequence[str]) -> str:
+    """The first of the values that a group's column has, for a message."""
     more = ", …" if len(values) > _VALUES_SHOWN else ""
     return ", ".join(values[:_VALUES_SHOWN]) + more
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+APP_TAG, RUN_TAG = "dcp:app", "dcp:run"
 _IDLE_PERIOD_SECONDS = 300
 _IDLE_PERIODS = 3
 
@@ -63,11 +64,16 @@ def _name(ec2: EC2Client, settings: Settings, instance: str) -> None:
     )
 
 
+def alarm_name(app_name: str, instance: str) -> str:
+    """The name of the idle alarm of an instance, by which a clean-up finds it."""
+    return f"{app_name}_{instance}"
+
+
 def _put_alarm(cloudwatch: CloudWatchClient, settings: Settings, instance: str) -> None:
-    action = settings.idle_action
+    action, minutes = settings.idle_action, _IDLE_PERIODS * _IDLE_PERIOD_SECONDS // 60
     cloudwatch.put_metric_alarm(
-        AlarmName=f"{settings.app_name}_{instance}",
-        AlarmDescription=f"A machine of dcp that does nothing for 15 minutes: {action}.",
+        AlarmName=alarm_name(settings.app_name, instance),
+        AlarmDescription=f"A machine of dcp that does nothing for {minutes} minutes: {action}.",
         AlarmActions=[f"arn:aws:automate:{settings.aws_region}:ec2:{action}"],
         Namespace="AWS/EC2",
         MetricName="CPUUtilization",
@@ -78,7 +84,7 @@ def _put_alarm(cloudwatch: CloudWatchClient, settings: Settings, instance: str) 
         Threshold=1.0,
         ComparisonOperator="LessThanThreshold",
         Tags=[
-            {"Key": "dcp:app", "Value": settings.app_name},
-            {"Key": "dcp:run", "Value": settings.run_id},
+            {"Key": APP_TAG, "Value": settings.app_name},
+            {"Key": RUN_TAG, "Value": settings.run_id},
         ],
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.queue import Counts, counts
+from dcp_worker.queue import NO_QUEUE, Counts, counts
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -32,7 +32,6 @@ _SHORTEST_PAUSE = 0.2
 # EC2 tags the instances of fleets with these ("Tag your resources", Amazon EC2 User Guide).
 _EC2_FLEET = "aws:ec2:fleet-id"
 _SPOT_FLEET = "aws:ec2spot:fleet-request-id"
-_NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _NO_SERVICE = (
     "ClusterNotFoundException",
     "ServiceNotActiveException",
@@ -97,7 +96,7 @@ def look(sqs: SQSClient, queue_url: str, now: float) -> Look | None:
     try:
         return Look(now, counts(sqs, queue_url))
     except ClientError as error:
-        if error.response["Error"]["Code"] in _NO_QUEUE:
+        if error.response["Error"]["Code"] in NO_QUEUE:
             return Look(now, Counts(0, 0, 0))
         log.warning("The queue cannot be looked at: %s", error)
         return None

@@ -30,13 +30,13 @@ POLL_SECONDS = 3
 RETURN_SECONDS = POLL_SECONDS + 1
 # On a copy of a message: the attempts before it, and that its job was begun before.
 _ATTEMPTS, _BEGUN = "dcp_attempts", "dcp_begun"
-# SQS's answers when a message is no longer ours.
+# SQS's answers when the queue is deleted, and when a message is no longer ours.
+NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _LOST = (
+    *NO_QUEUE,
     "ReceiptHandleIsInvalid",
     "MessageNotInflight",
     "InvalidParameterValue",
-    "QueueDoesNotExist",
-    "AWS.SimpleQueueService.NonExistentQueue",
     "AWS.SimpleQueueService.MessageNotInflight",
 )
 

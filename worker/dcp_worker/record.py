@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from dcp_worker import __version__
+from dcp_worker.aws import exists
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,11 +111,4 @@ def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
 
 def has_succeeded(s3: S3Client, bucket: str, app_name: str, job: Job) -> bool:
     """Whether the job has a success record in this run already (SQS may deliver twice)."""
-    try:
-        s3.head_object(Bucket=bucket, Key=key(app_name, job.run_id, "succeeded", job.job_id))
-    except ClientError as error:
-        # 403: S3's answer for an absent object to a role that may not list the bucket.
-        if error.response.get("Error", {}).get("Code") in ("404", "403"):
-            return False
-        raise
-    return True
+    return exists(s3, bucket, key(app_name, job.run_id, "succeeded", job.job_id))

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blocks.object_keys import MOUNT
+
 Pixels = NDArray[np.float64]
 
 PLATE = "DemoPlate"
@@ -39,8 +41,6 @@ IMAGES = f"{PROJECT}/images/{PLATE}"
 PIPELINE = f"{PROJECT}/workspace/pipelines/demo.cppipe"
 LOAD_DATA = f"{PROJECT}/workspace/load_data_csv/{PLATE}/load_data.csv"
 TRUTH = f"{PROJECT}/workspace/truth.csv"
-# Where the worker has the bucket, so where the paths of a LoadData CSV begin.
-BUCKET_MOUNT = "/home/ubuntu/bucket"
 
 SIZE = 480  # pixels a side
 EDGE = 22  # pixels that stay free of nuclei: CellProfiler leaves out those cut by the border
@@ -170,7 +170,7 @@ def load_data_row(site: Site) -> dict[str, str]:
     row = {}
     for channel in CHANNELS:
         row[f"FileName_Orig{channel}"] = file_name(site, channel)
-        row[f"PathName_Orig{channel}"] = f"{BUCKET_MOUNT}/{IMAGES}"
+        row[f"PathName_Orig{channel}"] = f"{MOUNT}/{IMAGES}"
     return row | {
         "Metadata_Plate": PLATE,
         "Metadata_Well": site.well,

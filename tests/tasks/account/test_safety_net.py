@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from waiting import wait_for
 
 from blocks import FleetTemplate
-from tasks import record, watch
+from tasks import ec2_fleet, queues, record, spot_fleet, watch
 from tasks.account.safety_net import (
+    BEATS,
     EMPTY_FOR,
+    FLEETS_ENDED,
     GRACE,
+    NO_QUEUE,
+    SPOT_FLEETS_ENDED,
     Clients,
     Fleet,
     Memory,
@@ -102,6 +106,13 @@ def test_machines_without_a_fleet_are_ended_after_max_hours() -> None:
     seen = Seen("Lab", "run", {"i-1": NOW}, known=True, messages=5, watched=True, max_hours=1)
     assert not decide(seen, NOW + timedelta(hours=1)).end
     assert decide(seen, NOW + timedelta(hours=1.5)).end
+
+
+def test_what_the_net_cannot_import_is_as_the_flows_have_it() -> None:
+    assert BEATS == watch.MISSED
+    assert NO_QUEUE == queues.MISSING_CODES
+    assert FLEETS_ENDED <= ec2_fleet.ENDED_STATES
+    assert SPOT_FLEETS_ENDED <= spot_fleet.ENDED_STATES
 
 
 @pytest.fixture
