@@ -10,7 +10,7 @@ policies meet the same jobs and the same interruptions.
 * `ours, first run`: nothing is known of them.
 * `plain`: our worker, and machines without work ended each minute.
 * `DCP`: its worker (34 s a job besides CellProfiler, slots that start 180 s apart, a job hidden for
-  2 hours when its machine is lost) and its policy (tasks/dcp_policy.py).
+  2 hours when its machine is lost) and its policy (dcp_policy.py).
 * `DCP, from receipt`: the same, with those 2 hours counted from the job's receipt.
 
 The figures, each a mean over the seeds but for `after`, which is the longest:

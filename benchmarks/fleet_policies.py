@@ -7,10 +7,10 @@ fleet in virtual time.
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import dcp_policy
 from fleet_world import Outcome, Trace, Worker, World
 
 from blocks import RunConfig
-from tasks import dcp_policy
 from tasks.limits import Limits
 from tasks.observation import Observation
 from tasks.policy import decide
@@ -110,7 +110,7 @@ def plain(trace: Trace) -> Outcome:
 
 
 def dcp(trace: Trace, from_receipt: bool) -> Outcome:
-    """Distributed-CellProfiler's worker and policy (tasks/dcp_policy.py).
+    """Distributed-CellProfiler's worker and policy (dcp_policy.py).
 
     Args:
         trace: What the plate meets.

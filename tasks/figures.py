@@ -49,12 +49,10 @@ class Figures:
     Attributes:
         reasons: Number of failed and lost jobs by reason.
         plates: The wells of each plate; groups that are of no well are in none.
-        taken: Seconds of each job that has a result, in the order of the rows.
     """
 
     reasons: Counter[str] = field(default_factory=Counter)
     plates: dict[str, Plate] = field(default_factory=dict)
-    taken: "array[float]" = field(default_factory=lambda: array("f"))
     _seconds: dict[str, "array[float]"] = field(default_factory=dict)
     _slowest: list[tuple[float, int, JobRow]] = field(default_factory=list)
     _count: int = 0
@@ -64,8 +62,6 @@ class Figures:
         self._count += 1
         if row.status in ("failed", "lost"):
             self.reasons[row.reason] += 1
-        if row.status != "lost":
-            self.taken.append(row.seconds)
         if row.status == "succeeded":
             self._seconds.setdefault(row.pipeline, array("f")).append(row.seconds)
             entry = (row.seconds, -self._count, row)

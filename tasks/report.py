@@ -11,7 +11,7 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -20,10 +20,9 @@ from pydantic import ValidationError
 
 from tasks import record
 from tasks.aws import AwsError
-from tasks.dcp_replay import replay, trace_of
 from tasks.figures import Figures
 from tasks.machine_cost import cost_of
-from tasks.machine_time import noted, settle
+from tasks.machine_time import settle
 from tasks.parallel import in_order
 from tasks.plate_pictures import Picture, draw
 from tasks.report_table import (
@@ -62,8 +61,6 @@ class Report:
             had a machine.
         image: The worker's image as it was named.
         image_digest: The same as the machines fetched it; "" when no container ran.
-        under_dcp: What the same jobs, machines and losses would have taken and cost under
-            Distributed-CellProfiler's policy; None where not every job has a result.
         table: Address of `report.csv`, once it is written.
     """
 
@@ -84,7 +81,6 @@ class Report:
     cost: dict[str, Any] | None = None
     image: str = ""
     image_digest: str = ""
-    under_dcp: dict[str, Any] | None = None
     table: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -103,6 +99,15 @@ class Report:
             f"{self.submitted} jobs: {self.succeeded} succeeded, {self.skipped} skipped, "
             f"{self.failed} failed, {self.lost} lost"
         )
+
+
+def read_report(run: Run) -> Report | None:
+    """The report in the run's record, whichever version of dcp wrote it; None if it has none."""
+    text = record.read(run, record.REPORT)
+    if text is None:
+        return None
+    known = {one.name for one in fields(Report)}
+    return Report(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
 def make_report(run: Run, found: Account, note: str = "") -> Report:
@@ -157,7 +162,6 @@ def draw_up(run: Run, note: str = "") -> tuple[Report, list[Picture]]:
     if not found.submitted:
         return report, []
     figures = write_table(run, found, note)
-    cost = _cost(run)
     report = replace(
         report,
         reasons=dict(figures.reasons.most_common()),
@@ -166,8 +170,7 @@ def draw_up(run: Run, note: str = "") -> tuple[Report, list[Picture]]:
         hours=_hours(kept),
         image=run.config.dockerhub_tag,
         image_digest=kept.image_digest if kept else "",
-        cost=cost,
-        under_dcp=_under_dcp(run, figures, cost) if cost and not found.open else None,
+        cost=_cost(run),
         table=f"s3://{run.config.aws_bucket}/{run.key(record.TABLE)}",
     )
     _put(run, report)
@@ -226,22 +229,3 @@ def _cost(run: Run) -> dict[str, Any] | None:
         logger.warning("What the run has cost is not known: %s", error)
         return {"usd": None, "text": f"cost not known: {error}"}
     return None if cost is None else asdict(cost) | {"text": cost.text}
-
-
-def _under_dcp(run: Run, figures: Figures, cost: dict[str, Any]) -> dict[str, Any] | None:
-    machines = noted(run).values() if "parts" in cost else ()
-    if not machines or not figures.taken:
-        return None
-    config = run.config
-    trace = trace_of(
-        figures.taken,
-        machines,
-        most=config.cluster_machines,
-        containers=config.tasks_per_machine,
-        cores=config.docker_cores,
-        visibility=config.sqs_message_visibility,
-    )
-    found = asdict(replay(trace))
-    paid, hours = cost["usd"], sum(machine.hours for machine in machines)
-    # At what the run itself paid for an hour of its machines, volumes included.
-    return found | {"usd": paid / hours * found["machine_hours"] if paid and hours else None}

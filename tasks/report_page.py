@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from tasks.money import figure
 from tasks.plate_pictures import Picture
 from tasks.remedies import remedy
 from tasks.report import Report
@@ -60,8 +59,6 @@ def _took(report: Report) -> str:
     lines = [
         f"{report.hours:.2f} hours from begin to end; {cost}. Worker: `{report.image}`{digest}."
     ]
-    if report.under_dcp:
-        lines += ["", _under_dcp(report.under_dcp)]
     if report.seconds:
         lines += ["", "## Seconds a job", ""]
         names = ("jobs", "mean", "p10", "p50", "p90")
@@ -70,15 +67,6 @@ def _took(report: Report) -> str:
             ((key, *(taken[name] for name in names)) for key, taken in report.seconds.items()),
         )
     return "\n".join(lines)
-
-
-def _under_dcp(found: dict[str, Any]) -> str:
-    usd = f"{figure(found['usd'])} USD" if found["usd"] is not None else "a cost that is not known"
-    return (
-        f"Under Distributed-CellProfiler's policy on the same trace: {usd}, "
-        f"{figure(found['machine_hours'])} machine hours, {found['hours']:.2f} hours from the "
-        "first machine to the last."
-    )
 
 
 def _reasons(report: Report) -> str:

@@ -30,7 +30,7 @@ from tasks import record
 from tasks.aws import Aws
 from tasks.leftovers import left_running
 from tasks.plates import plates_in, plates_named
-from tasks.report import Report, make_report
+from tasks.report import Report, make_report, read_report
 from tasks.results import account
 from tasks.run import Run
 
@@ -245,8 +245,7 @@ def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:
 
 
 def _report(run: Run) -> Report | None:
-    text = record.read(run, "report.json") if run.run_id else None
-    return Report(**json.loads(text)) if text else None
+    return read_report(run) if run.run_id else None
 
 
 def _account_of(run: Run) -> Report:

@@ -1,10 +1,8 @@
 """How Distributed-CellProfiler sizes a fleet and spends a job's time, as numbers and rules. Pure.
 
-Read off its version 2.2. The simulation of fleets and the comparison in a run's report rest on
-these, and on nothing else, for what they say of it. Seconds throughout.
+Read off its version 2.2. The simulation of fleets rests on these alone for what it says of
+Distributed-CellProfiler. Seconds throughout.
 """
-
-from collections.abc import Iterator
 
 TICK_SECONDS = 60
 """Between two looks of its monitor."""
@@ -43,17 +41,3 @@ def dcp_target(target: int, waiting: int, in_flight: int, machines: int) -> int:
 def dcp_done(waiting: int, in_flight: int) -> bool:
     """Whether it ends the run, with all machines: no message is visible or in flight."""
     return waiting + in_flight == 0
-
-
-def dcp_slot_starts(
-    ready: float, cores: int, containers: int = 1, apart: float = SLOT_START_SECONDS
-) -> Iterator[float]:
-    """When the slots of a machine take their first job, one by one.
-
-    Args:
-        ready: When its containers started.
-        cores: CellProfilers a container.
-        containers: Containers on the machine; they start together.
-        apart: Seconds between two starts in a container.
-    """
-    return (ready + core * apart for core in range(cores) for _ in range(containers))
