@@ -1,7 +1,6 @@
 """The command `dcp`."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from deployments.commands import (
 )
 from deployments.local.aws import EmulatorError
 from deployments.local.prefect_server import PrefectError
+from tasks import interrupt
 
 COMMANDS = (check, local, importing, status, failures, retry, continuing, cleanup, account)
 FAILED = 1
@@ -34,16 +34,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    given = parser().parse_args(arguments)
-    # What was started is ended in order, and its folders are removed; also where a script started
-    # us in the background, which makes Ctrl-C ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     try:
-        status: int = given.call(given)
-        return status
+        with interrupt.listening(last=arguments is None):
+            given = parser().parse_args(arguments)
+            status: int = given.call(given)
+            return status
     except KeyboardInterrupt:
-        print("broken off; nothing is left running", file=sys.stderr)
+        print("Interrupted.", file=sys.stderr)
     except (EmulatorError, PrefectError) as error:
         print(error, file=sys.stderr)
     return FAILED

@@ -10,6 +10,7 @@ from blocks.credentials import region_of
 from blocks.errors import DcpError, InputError, Problem
 from blocks.sources import load_block
 from flows.logger import log
+from tasks import interrupt
 from tasks.aws import AwsError, aws_task
 from tasks.cleanup import Outcome, clean_up
 from tasks.leftovers import what_stays
@@ -84,7 +85,8 @@ def end(run: Run, abandon: bool, note: str) -> Report:
     Raises:
         DcpError: Something could not be ended; each is named.
     """
-    return _told(run, clean_up(run, abandon, note), note, BROKEN_OFF_SECONDS)
+    with interrupt.held("The clean-up goes on, so that no machine is left."):
+        return _told(run, clean_up(run, abandon, note), note, BROKEN_OFF_SECONDS)
 
 
 def _told(run: Run, outcome: Outcome, note: str, export_seconds: float) -> Report:

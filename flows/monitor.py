@@ -1,12 +1,11 @@
 """Monitoring: looks at the run until it is over, and keeps the fleet as small as the work."""
 
-import time
 from typing import Any
 
 from prefect import flow
 
 from flows.logger import log
-from tasks import watch
+from tasks import interrupt, watch
 from tasks.aws import patient
 from tasks.monitor import tick
 from tasks.observe import Followed
@@ -58,4 +57,4 @@ def monitor(
                 log(f"{len(decision.terminate)} machines without work are ended")
             if decision.done:
                 return decision
-            time.sleep(decision.look_after)
+            interrupt.sleep(decision.look_after)

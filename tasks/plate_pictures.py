@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks import interrupt
 from tasks.figures import Plate
 from tasks.run import Run
 from tasks.wells import plate_format
@@ -91,8 +92,10 @@ def _drawn(run: Run, name: str, wells: Plate, kind: str, size: int) -> Picture |
 
 def picture(name: str, wells: Plate, kind: str, size: int) -> bytes:
     """A map of a plate, `status` or `seconds`."""
-    # Here, since matplotlib takes 50 MB and every process that runs a flow would have it.
-    from tasks.plate_map import seconds_map, status_map
+    # Here, since matplotlib takes 50 MB and every process that runs a flow would have it. Held,
+    # since numpy cannot be imported again after a Ctrl-C has interrupted its import.
+    with interrupt.held():
+        from tasks.plate_map import seconds_map, status_map
 
     draw_map = {"status": status_map, "seconds": seconds_map}[kind]
     return draw_map(name, wells, size)

@@ -10,7 +10,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import memory, record
+from tasks import interrupt, memory, record
 from tasks.aws import error_code, is_transient
 from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
@@ -182,6 +182,7 @@ def wait_for_machines(
         wait=wait_exponential(multiplier=LOOK_SECONDS, max=LONGEST_LOOK_SECONDS),
         stop=stop_after_delay(seconds),
         retry_error_callback=lambda _: 0,
+        sleep=interrupt.sleep,
     )
     return waiting(look)
 

@@ -1,12 +1,17 @@
 """`dcp local run` and `dcp local up`: this computer as AWS."""
 
 import argparse
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deployments.local.prefect_server import free_port, use_server
+from tasks import interrupt
 
 UI_PORT = 4200  # where Prefect's own server listens
+ENDING = "Ending everything in order. Ctrl-\\ ends this process at once."
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,11 +75,23 @@ def _add_chaos(command: argparse.ArgumentParser) -> None:
     )
 
 
+@contextmanager
+def _prefect_of_our_own(port: int) -> Iterator[Path]:
+    """Use a Prefect server whose folder lasts as long as the `with` block; signals are held."""
+    try:
+        with interrupt.held(ENDING), tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
+            use_server(Path(folder), port)
+            yield Path(folder)
+    except KeyboardInterrupt:
+        print("Nothing is left running.", file=sys.stderr)
+        raise
+
+
 def _run(given: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
-        home, port = Path(folder), free_port()
-        use_server(home, port)
-        from deployments.local.run import Request, run
+    port = free_port()
+    with _prefect_of_our_own(port) as home:
+        with interrupt.allowed():
+            from deployments.local.run import Request, run
 
         return run(
             Request(
@@ -93,10 +110,9 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _up(given: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
-        port = free_port(UI_PORT)
-        use_server(Path(folder), port)
-        from deployments.local.up import up
+    port = free_port(UI_PORT)
+    with _prefect_of_our_own(port) as home:
+        with interrupt.allowed():
+            from deployments.local.up import up
 
-        home = Path(folder)
         return up(given.config, given.job, given.data, given.fleet, home, port, given.chaos)

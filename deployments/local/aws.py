@@ -13,6 +13,7 @@ from typing import Any
 
 from deployments.local.chaos import Chaos
 from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, REQUESTS_NAME, Settings
+from tasks import interrupt
 
 LOG_NAME = "emulator.log"
 
@@ -242,7 +243,8 @@ def start_emulator(
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
+        with interrupt.allowed():
+            line = process.stdout.readline()
         if not line:
             process.wait()
             text = log_file.read_text(errors="replace").strip()[-2000:]

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from deployments.local.container_init import PR_SET_PDEATHSIG, prctl
+from tasks import interrupt
 
 HOST = "127.0.0.1"
 START_SECONDS = 180
@@ -26,16 +27,6 @@ LOG_NAME = "server.log"
 
 class PrefectError(RuntimeError):
     """Prefect's server or a command of it failed; the text ends with what it wrote."""
-
-
-@contextmanager
-def ends_undisturbed() -> Iterator[None]:
-    """Let no second Ctrl-C break off the end of what was started: that has limits of its own."""
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
 
 
 def free_port(wanted: int = 0) -> int:
@@ -127,6 +118,6 @@ def _await(process: subprocess.Popen[bytes], home: Path, port: int) -> None:
             with opener.open(f"http://{HOST}:{port}/api/health", timeout=5):
                 return
         except OSError:
-            time.sleep(0.2)
+            interrupt.sleep(0.2)
     log = (home / LOG_NAME).read_text(errors="replace")[-2000:]
     raise PrefectError(f"the Prefect server did not start: {log}")

@@ -23,10 +23,10 @@ from blocks.sources import read_text
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
 from deployments.local.chaos_option import parse_chaos
-from deployments.local.prefect_server import ends_undisturbed, start_server
+from deployments.local.prefect_server import start_server
 from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
-from tasks import record
+from tasks import interrupt, record
 from tasks.aws import Aws
 from tasks.leftovers import left_running
 from tasks.plates import plates_in, plates_named
@@ -150,22 +150,27 @@ def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
 
 
 def run(request: Request) -> int:
-    """Do the run; returns the exit status."""
+    """Do the run; returns the exit status.
+
+    Called with signals held, so that none comes between the start of a server and its end.
+    """
     try:
-        chaos = parse_chaos(request.chaos)
-        inputs = read_inputs(request)
-        leave_account()
-        python = worker_python()
-        with ExitStack() as stack, ends_undisturbed():
+        with interrupt.allowed():
+            chaos = parse_chaos(request.chaos)
+            inputs = read_inputs(request)
+            leave_account()
+            python = worker_python()
+        with ExitStack() as stack:
             await_server = stack.enter_context(start_server(request.home, request.port))
             emulator = stack.enter_context(
                 start_emulator(request.home / "aws", python, chaos=chaos)
             )
-            config = settings_here(inputs.config, emulator)
-            fill_buckets(config, request.data)
-            await_server()
-            say(f"Prefect: http://127.0.0.1:{request.port}")
-            return _run(request, replace(inputs, config=config))
+            with interrupt.allowed():
+                config = settings_here(inputs.config, emulator)
+                fill_buckets(config, request.data)
+                await_server()
+                say(f"Prefect: http://127.0.0.1:{request.port}")
+                return _run(request, replace(inputs, config=config))
     except InputError as error:
         say(str(error))
         return BAD_INPUT

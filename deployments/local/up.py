@@ -3,7 +3,6 @@
 import os
 import subprocess
 import tempfile
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +15,6 @@ from deployments.local.chaos_option import parse_chaos
 from deployments.local.prefect_server import (
     PrefectError,
     child,
-    ends_undisturbed,
     prefect,
     start_server,
 )
@@ -30,6 +28,7 @@ from deployments.local.run import (
     settings_here,
 )
 from deployments.local.worlds import PROJECT, leave_account, worker_python
+from tasks import interrupt
 
 POOL = "dcp"
 DEPLOYMENTS = Path("deployments") / "prefect.yaml"
@@ -48,6 +47,8 @@ def up(
 ) -> int:
     """Run everything until Ctrl-C; returns the exit status.
 
+    Called with signals held, so that none comes between the start of a process and its end.
+
     Args:
         config: Run config file; None for the demo's.
         job: Job file; None for the demo's.
@@ -59,31 +60,33 @@ def up(
     """
     try:
         switches = parse_chaos(chaos)
-        with ExitStack() as stack, ends_undisturbed():
+        with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
             job_file = job or str(DEMO / "job.json")
-            request = Request(
-                config=config or str(DEMO / "config.yaml"),
-                job=job_file,
-                data=data or _demo_plate(scratch / "data"),
-                output=scratch,
-                fleet=fleet,
-                report=None,
-                home=home,
-                port=port,
-            )
-            inputs = read_inputs(request)
+            with interrupt.allowed():
+                request = Request(
+                    config=config or str(DEMO / "config.yaml"),
+                    job=job_file,
+                    data=data or _demo_plate(scratch / "data"),
+                    output=scratch,
+                    fleet=fleet,
+                    report=None,
+                    home=home,
+                    port=port,
+                )
+                inputs = read_inputs(request)
             leave_account()
             await_server = stack.enter_context(start_server(home, port))
             emulator = stack.enter_context(
                 start_emulator(scratch / "aws", worker_python(), chaos=switches)
             )
             here = replace(inputs, config=settings_here(inputs.config, emulator))
-            fill_buckets(here.config, request.data)
-            await_server()
-            save_blocks(here)
-            _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-            _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
+            with interrupt.allowed():
+                fill_buckets(here.config, request.data)
+                await_server()
+                save_blocks(here)
+                _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+                _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
             # What is scheduled without credentials (the reaper) reaches the emulator, too.
             os.environ |= {
                 "AWS_ACCESS_KEY_ID": "local",
@@ -109,7 +112,9 @@ def _demo_plate(folder: Path) -> Path:
 def _await_end() -> None:
     """Wait for Ctrl-C."""
     try:
-        threading.Event().wait()
+        with interrupt.allowed():
+            while True:
+                interrupt.sleep(60)
     except KeyboardInterrupt:
         say("ending all of it")
 
