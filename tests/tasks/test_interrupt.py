@@ -51,23 +51,21 @@ def dropped_by_code(number: int) -> None:
 def test_what_is_dropped_is_raised_by_the_next_wait(
     drop: Callable[[int], None], number: int
 ) -> None:
-    with interrupt.listening():
+    with interrupt.listening(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 (sent again any time)
         drop(number)
-        with pytest.raises(KeyboardInterrupt):
-            interrupt.sleep(LONG)
+        interrupt.sleep(LONG)
 
 
 def test_what_a_finalizer_drops_is_raised_where_nothing_waits() -> None:
-    with interrupt.listening(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 (raised anywhere)
+    with interrupt.listening(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 (sent again any time)
         dropped_by_a_callback(signal.SIGINT)
         time.sleep(LONG)
 
 
 def test_sigterm_that_is_dropped_in_a_flow_run_counts() -> None:
-    with interrupt.listening(), capture_sigterm():
+    with interrupt.listening(), pytest.raises(KeyboardInterrupt), capture_sigterm():  # noqa: PT012
         dropped_by_a_callback(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            time.sleep(LONG)
+        time.sleep(LONG)
 
 
 def test_other_errors_of_finalizers_are_reported_as_ever(
