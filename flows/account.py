@@ -2,21 +2,21 @@
 
 from typing import Any, Literal
 
-from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from blocks import AwsCredentials
 from blocks.credentials import region_of
 from blocks.errors import ConfigError, DcpError, Problem
-from blocks.sources import load_block
-from flows.logger import log
+from flows.dcp_flow import dcp_flow
+from flows.parameters import Credentials
 from tasks.account import account as whole
 from tasks.account.pool import Pool, make_pool
 from tasks.account.setup import AccountAws, open_setup
-from tasks.telling import prefect_may_be_away
+from tasks.artifacts import prefect_may_be_away
+from tasks.opening import open_credentials
+from tasks.run_log import log
 
 
-@flow(name="dcp-account")
+@dcp_flow("dcp-account")
 def account(
     action: Literal["create", "check", "destroy"] = "check",
     bucket: str | None = None,
@@ -32,7 +32,7 @@ def account(
     force: bool = False,
     name: str = "dcp",
     region: str | None = None,
-    credentials: str | None = None,
+    credentials: Credentials = None,
 ) -> dict[str, str]:
     """Make, look at or remove what an account must have for dcp, once per account and region.
 
@@ -55,7 +55,6 @@ def account(
         force: Remove also while machines or fleets of dcp are there.
         name: Name of the set-up.
         region: Region; left out, that of the credentials, else us-east-1.
-        credentials: AwsCredentials block; left out, those that AWS tools find by themselves.
 
     Returns:
         What to put into the run config; nothing after `destroy`.
@@ -67,7 +66,7 @@ def account(
     if work_pool and not image:
         remedy = "Build it with deployments/Dockerfile."
         raise ConfigError(Problem("account", "image", "is missing for work_pool", remedy=remedy))
-    block = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
+    block = open_credentials(credentials)
     place = region or region_of(block)
     aws = AccountAws.connect(block, place)
     asked: dict[str, Any] = {

@@ -1,8 +1,9 @@
-"""Flow runs that another flow run starts, waits for and ends."""
+"""Flow runs that a flow starts, waits for, cancels, or has started again."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,19 +11,22 @@ import httpx
 from prefect import Flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling
+from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from blocks.errors import NotFound, Problem
-from flows.going_on import is_over
-from flows.logger import log
+from tasks.run_log import log
 
-LOOK_SECONDS = 5
-PAGE = 200  # flow runs that Prefect tells of at once
-OUTAGE_SECONDS = 1800  # Prefect may be out of reach for so long before the waiting is given up
+POLL_SECONDS = 5
+PAGE = 200  # flow runs in one answer of Prefect
+OUTAGE_SECONDS = 1800  # Prefect may be out of reach for this long before the waiting is given up
+RESTART_OUTAGE_SECONDS = 600  # what killed the process may have killed Prefect's server too
+STARTS = 5  # of one flow run: what kills its process again and again must not go on forever
+RESTART_WITHIN = timedelta(minutes=2)  # a crashed flow run is started again, if at all
 
 
 def run_each(
@@ -52,7 +56,7 @@ def run_each(
             while waiting and len(running) < at_a_time:
                 name, parameters = waiting.popleft()
                 running[name] = _start(deployment, name, parameters)
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             for name, state in {name: _state(one) for name, one in running.items()}.items():
                 if state is not None and is_over(state):
                     del running[name]
@@ -107,11 +111,40 @@ def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
 
 
 def _state(flow_run: UUID) -> State[Any] | None:
-    patient = Retrying(
+    with get_client(sync_client=True) as client:
+        return _patient(OUTAGE_SECONDS)(client.read_flow_run, flow_run).state
+
+
+def is_over(state: State[Any]) -> bool:
+    """Whether a flow run has ended for good, as far as its state can tell."""
+    if state.is_crashed():
+        return datetime.now(UTC) - state.timestamp > RESTART_WITHIN
+    return state.is_final()
+
+
+def start_again(flow_run: FlowRun) -> bool:
+    """Have Prefect start a flow run again whose process was killed; returns whether it will.
+
+    Only a flow run of a deployment has a worker that takes it up.
+    """
+    if flow_run.deployment_id is None:
+        return False
+    return _patient(RESTART_OUTAGE_SECONDS)(_start_again, flow_run)
+
+
+def _start_again(flow_run: FlowRun) -> bool:
+    with get_client(sync_client=True) as client:
+        if client.read_flow_run(flow_run.id).run_count >= STARTS:
+            return False
+        answer: OrchestrationResult[Any] = client.set_flow_run_state(flow_run.id, AwaitingRetry())
+    return answer.status is SetStateStatus.ACCEPT
+
+
+def _patient(seconds: float) -> Retrying:
+    """Repeat a request for this long while Prefect's server is out of reach."""
+    return Retrying(
         retry=retry_if_exception_type(httpx.HTTPError),
         wait=wait_random_exponential(max=60),
-        stop=stop_after_delay(OUTAGE_SECONDS),
+        stop=stop_after_delay(seconds),
         reraise=True,
     )
-    with get_client(sync_client=True) as client:
-        return patient(client.read_flow_run, flow_run).state

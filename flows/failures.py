@@ -3,45 +3,38 @@
 from textwrap import shorten
 from typing import Any
 
-from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
-from blocks.errors import InputError
-from flows.logger import log
+from flows.dcp_flow import dcp_flow
+from flows.lifecycle import name_after
+from flows.parameters import Config, Credentials, RunId, Settings
 from tasks import record
+from tasks.artifacts import artifact_key, prefect_may_be_away
 from tasks.aws import AwsError
 from tasks.failures import Failures, find_failures
 from tasks.opening import open_existing
 from tasks.run import Run
-from tasks.telling import artifact_key, prefect_may_be_away
+from tasks.run_log import log
 
 SHOWN, LONGEST_TEXT = 1000, 500  # rows of the artifact, characters of a text; the CSV has all
 
 
-@flow(name="dcp-failures")
+@dcp_flow("dcp-failures")
 def failures(
-    config: str,
-    run_id: str | None = None,
-    credentials: str | None = None,
-    settings: dict[str, Any] | None = None,
+    config: Config,
+    run_id: RunId = None,
+    credentials: Credentials = None,
+    settings: Settings = None,
 ) -> State[Any]:
-    """Tell every failed, dead-lettered or lost job of a run, and where its log is.
+    """List every failed, dead-lettered or lost job of a run, and where its log is.
 
     A table artifact shows them, the most frequent reason first; `failures.csv` in the run's record
     has them all.
-
-    Args:
-        config: Run config: block name, local path or s3:// path.
-        run_id: Run to look at; left out, the app's newest.
-        credentials: AwsCredentials block to use in place of the config's own.
-        settings: Keys of the run config that take the place of the config's own.
     """
-    try:
-        run = open_existing(config, run_id, credentials, settings)
-    except InputError as error:
-        return Failed(message=str(error), data=error)
+    run = open_existing(config, run_id, credentials, settings)
+    name_after(run, subject="failures")
     found = find_failures(run)
     for reason in found.reasons:
         log(f"{len(reason.jobs)} {reason.code}: {reason.remedy}")
@@ -56,8 +49,8 @@ def _written(run: Run, found: Failures) -> str:
     try:
         address = record.put(run, "failures.csv", found.csv(), "text/csv; charset=utf-8")
     except AwsError as error:
-        # They are told in Prefect all the same.
-        return f"failures.csv could not be written: {error}"
+        # Prefect shows them all the same.
+        return f"Could not write failures.csv: {error}"
     return f"All of them: {address}"
 
 

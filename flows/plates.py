@@ -2,69 +2,70 @@
 
 from typing import Annotated, Any
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.errors import InputError
 from flows.children import cancel_left_children, run_each, told
-from flows.logger import log
+from flows.dcp_flow import dcp_flow
+from flows.lifecycle import name_after, work_of
+from flows.parameters import (
+    Accept,
+    AcceptCost,
+    Config,
+    Credentials,
+    Fleet,
+    Job,
+    Settings,
+    Undone,
+)
 from flows.running import this_flow_run
 from tasks.opening import open_job_file, open_new
-from tasks.plates import plates_to_run, settings_of
+from tasks.plates import settings_of
+from tasks.run_log import log
+from tasks.steps import find_plates
 
 FULL_RUN = "dcp/full-run"
+BATCH = "plates"  # subject of the flow run's name
 
 
-@flow(
-    name="dcp-plates",
+@dcp_flow(
+    "dcp-plates",
     on_cancellation=[cancel_left_children],
     on_crashed=[cancel_left_children],
 )
 def run_plates(
-    config: str,
-    job: str,
-    plates: list[str] | None = None,
-    one_run: bool = False,
-    at_a_time: Annotated[int, Field(ge=1, le=1000)] = 1,
-    fleet: str | None = None,
-    credentials: str | None = None,
-    settings: dict[str, Any] | None = None,
-    undone: bool = False,
-    accept_cost: bool = False,
-    accept: list[str] | None = None,
+    config: Config,
+    job: Job,
+    plates: Annotated[
+        list[str] | None,
+        Field(description="The plates (default: those that have data but no results yet)."),
+    ] = None,
+    one_run: Annotated[
+        bool,
+        Field(description="One run for all plates together (default: a run and an app a plate)."),
+    ] = False,
+    at_a_time: Annotated[int, Field(ge=1, le=1000, description="The most runs at a time.")] = 1,
+    fleet: Fleet = None,
+    credentials: Credentials = None,
+    settings: Settings = None,
+    undone: Undone = False,
+    accept_cost: AcceptCost = False,
+    accept: Accept = None,
 ) -> State[Any]:
     """Run a job file for a list of plates. A plate that fails stops no other.
-
-    Args:
-        config: Run config: block name, local path or s3:// path.
-        job: Job file: block name, local path or s3:// path.
-        plates: The plates; left out, those that have data but no results yet.
-        one_run: One run for all plates together; else a run and an app of its own for each.
-        at_a_time: The most runs at a time.
-        fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
-            the account's default network.
-        credentials: AwsCredentials block to use in place of the config's own.
-        settings: Keys of the run config that take the place of the config's own.
-        undone: Leave out the jobs that an earlier run of the same app has done.
-        accept_cost: Start also what may cost more than the config's cost_limit.
-        accept: Codes of errors in spite of which a run starts, such as image_missing.
 
     Returns:
         Completed when every run is, else Failed; either names each plate with its outcome.
     """
-    try:
-        run = open_new(config, "", credentials, settings)
-        file = open_job_file(job, run.config.credentials)
-        chosen = plates or plates_to_run(run, file, job)
-        if not chosen:
-            return Completed(message="no plate has data and no results yet")
-        # What is wrong with the name of one is told before the first is begun.
-        file.sets(chosen, job)
-    except InputError as error:
-        # As a state, not raised: Prefect would log a traceback above what the reader needs.
-        return Failed(message=str(error), data=error)
+    run = open_new(config, "", credentials, settings)
+    name_after(run, subject=BATCH)
+    file = open_job_file(job, run.config.credentials)
+    chosen = plates or find_plates(run, file, job)
+    if not chosen:
+        return Completed(message="No plate has data and no results yet")
+    # What is wrong with the name of one is reported before the first run is begun.
+    name_after(run, work_of(run, job, chosen), BATCH)
     log(f"{len(chosen)} plates: {', '.join(chosen)}")
     same = {
         "config": config,

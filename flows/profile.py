@@ -2,72 +2,69 @@
 
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from prefect import Flow, flow
+from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
+from pydantic import Field
 
-from blocks.errors import InputError
 from blocks.prefect_blocks import JobFileBlock, block_of
 from blocks.profile import PlannedStep, goes_on
 from flows.children import children_of
-from flows.full_run import dcp, end_broken_off
-from flows.logger import log
+from flows.dcp_flow import dcp_flow
+from flows.full_run import dcp
+from flows.lifecycle import end_cancelled, name_after
+from flows.parameters import (
+    Accept,
+    AcceptCost,
+    Config,
+    Credentials,
+    Fleet,
+    Plates,
+    Settings,
+    Undone,
+)
 from tasks import record
 from tasks.opening import open_new, open_profile, with_settings
 from tasks.run import Run
+from tasks.run_log import log
 
 
 def end_left_steps(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Clean up after the step of a profile that was cancelled, or whose process was killed."""
     for child in children_of(flow_run.id):
-        end_broken_off(flow, child, state)
+        end_cancelled(flow, child, state)
 
 
-@flow(name="dcp-profile", on_cancellation=[end_left_steps], on_crashed=[end_left_steps])
+@dcp_flow("dcp-profile", on_cancellation=[end_left_steps], on_crashed=[end_left_steps])
 def run_profile(
-    config: str,
-    profile: str,
-    fleet: str | None = None,
-    credentials: str | None = None,
-    plates: list[str] | None = None,
-    settings: dict[str, Any] | None = None,
-    undone: bool = False,
-    accept_cost: bool = False,
-    accept: list[str] | None = None,
+    config: Config,
+    profile: Annotated[str, Field(description="Profile: block name, local path or s3:// path.")],
+    fleet: Fleet = None,
+    credentials: Credentials = None,
+    plates: Plates = None,
+    settings: Settings = None,
+    undone: Undone = False,
+    accept_cost: AcceptCost = False,
+    accept: Accept = None,
 ) -> State[Any]:
     """Run the steps of a profile, each when the one before it is complete.
 
     A step whose failed jobs are more than the profile's failed_share, or whose run ended before
-    its jobs did, is the last.
-
-    Args:
-        config: Run config: block name, local path or s3:// path.
-        profile: Profile: block name, local path or s3:// path.
-        fleet: Fleet template or DCP fleet file: block name, local path or s3:// path; left out,
-            the account's default network.
-        credentials: AwsCredentials block to use in place of the config's own.
-        plates: Plates to run in place of the profile's own.
-        settings: Keys of the run config, for all steps; those of a step take their place.
-        undone: Leave out the jobs that an earlier run of a step has done.
-        accept_cost: Start also steps that may cost more than the config's cost_limit.
-        accept: Codes of errors in spite of which a step starts, such as image_missing.
+    its jobs did, is the last. Settings apply to all steps; those of a step replace them.
 
     Returns:
         Completed when every step was run, else Failed; either names each step with its counts.
     """
-    try:
-        asking = open_new(config, "", credentials, settings)
-        chosen = open_profile(profile, asking.config.credentials)
-        steps = chosen.planned(profile)
-        # What is wrong with a later step is told before the first one has cost hours.
-        for step in steps:
-            with_settings(asking.config, step.settings, f"{profile}: {step.name}: settings")
-            step.job.sets(plates or (), f"{profile}: {step.name}")
-    except InputError as error:
-        # As a state, not raised: Prefect would log a traceback above what the reader needs.
-        return Failed(message=str(error), data=error)
+    asking = open_new(config, "", credentials, settings)
+    chosen = open_profile(profile, asking.config.credentials)
+    steps = chosen.planned(profile)
+    name_after(asking, subject="profile")
+    # What is wrong with a later step is reported before the first one has cost hours.
+    for step in steps:
+        with_settings(asking.config, step.settings, f"{profile}: {step.name}: settings")
+        step.job.sets(plates or (), f"{profile}: {step.name}")
     done: list[str] = []
     for number, step in enumerate(steps, 1):
         log(f"step {number} of {len(steps)}: {step.name}, app {step.app}")

@@ -6,29 +6,31 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
+from pydantic import Field
 
-from blocks import AwsCredentials, RunConfig
+from blocks import RunConfig
 from blocks.credentials import region_of
 from blocks.errors import InputError
-from blocks.sources import load_block
-from flows.cleanup import end
-from flows.logger import log
+from flows.dcp_flow import dcp_flow
+from flows.parameters import Credentials, Regions
 from tasks import record, watch
+from tasks.artifacts import prefect_may_be_away
 from tasks.aws import AwsError, patient
 from tasks.cleanup import clean_up
 from tasks.locate import asking
 from tasks.monitor import tick
 from tasks.observe import Followed
+from tasks.opening import open_credentials
 from tasks.results import job_ids
 from tasks.run import Run
+from tasks.run_log import log
 from tasks.runs import Deed, RunState, find_runs, open_run, plan
-from tasks.telling import prefect_may_be_away
+from tasks.steps import end
 
 AT_A_TIME = 8  # runs
 OUTAGE_SECONDS = 300
@@ -52,12 +54,18 @@ class Done:
         return f"{self.run.app} {self.run.run_id}: {self.what}"
 
 
-@flow(name="dcp-reaper")
+@dcp_flow("dcp-reaper")
 def reaper(
-    credentials: str | None = None,
-    regions: list[str] | None = None,
-    buckets: list[str] | None = None,
-    minutes: float = 14,
+    credentials: Credentials = None,
+    regions: Regions = None,
+    buckets: Annotated[
+        list[str] | None,
+        Field(description="Buckets whose records are read besides those that the tags name."),
+    ] = None,
+    minutes: Annotated[
+        float,
+        Field(description="How long to tick on, less than from one reaper to the next."),
+    ] = 14,
 ) -> State[Any]:
     """Bring runs that no flow watches any more to their end.
 
@@ -69,23 +77,17 @@ def reaper(
     deployment, no free worker and nobody to watch that one too. While a run is ticked on it counts
     as watched, so that a second reaper leaves it.
 
-    Args:
-        credentials: AwsCredentials block; left out, what AWS tools find by themselves.
-        regions: Regions to look into; left out, that of the credentials.
-        buckets: Buckets whose records are looked at besides those that the tags name.
-        minutes: How long to tick on, less than from one reaper to the next.
-
     Returns:
         Completed, or Failed when a run could not be brought to its end; each is named.
     """
-    who = load_block(AwsCredentials, credentials) if credentials else AwsCredentials()
+    who = open_credentials(credentials)
     where = regions or [region_of(who)]
     settings = asking("all-apps", who, where[0], "to-be-found", None)
     until = time.monotonic() + 60 * minutes
     try:
         planned = plan(find_runs(who, where, buckets or ()), datetime.now(UTC))
     except (InputError, *AwsError) as error:
-        return Failed(message=f"the runs cannot be looked for: {error}", data=error)
+        return Failed(message=f"Could not list runs: {error}", data=error)
 
     def tend(found: RunState, deed: Deed, why: str) -> Done:
         if deed is Deed.LEAVE:

@@ -1,8 +1,13 @@
-"""What a flow knows of its own run in Prefect."""
+"""What a flow knows of its own run in Prefect, and how it names it."""
 
+from collections.abc import Iterable
+
+from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
+from flows.dcp_flow import SEPARATOR
+from tasks.artifacts import prefect_may_be_away
 from tasks.run import new_run_id
 
 
@@ -19,3 +24,16 @@ def this_run_id() -> str:
     flow_run = this_flow_run()
     assert flow_run.created is not None
     return new_run_id(flow_run.created, flow_run.id)
+
+
+def label(parts: Iterable[str], tags: Iterable[str]) -> None:
+    """Name the flow run that is running here, and add tags to those that it has.
+
+    Args:
+        parts: Of the name; what is empty is left out.
+        tags: The tags.
+    """
+    flow_run = this_flow_run()
+    name = SEPARATOR.join(filter(None, parts))
+    with prefect_may_be_away(), get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, name=name, tags={*flow_run.tags, *tags})

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from blocks import Profile, RunConfig
 from blocks.errors import ConfigError, Problem
-from blocks.identity import Credentials
+from blocks.identity import Credentials, DefaultCredentials
 from blocks.problems import problems_of
 from blocks.profile import parse_profile
 from blocks.reading import load_config, load_job
@@ -22,6 +22,11 @@ Settings = Mapping[str, Any] | None
 """Keys of the run config that take the place of the config's own."""
 
 NAMING = ("app_name", "aws_bucket", "aws_region", "aws_profile")  # by which a run is found
+
+
+def naming(settings: Settings) -> Settings:
+    """Those of the settings that say which app's run it is."""
+    return {key: value for key, value in (settings or {}).items() if key in NAMING}
 
 
 def with_settings(config: RunConfig, settings: Settings, where: str = "settings") -> RunConfig:
@@ -83,9 +88,21 @@ def open_existing(
     Raises:
         InputError: The config is wrong or not there, or there is no such run.
     """
-    naming = {key: value for key, value in (settings or {}).items() if key in NAMING}
-    asking = open_new(config, "", credentials, naming)
+    asking = open_new(config, "", credentials, naming(settings))
     return record.find(asking.aws, asking.config, run_id)
+
+
+def open_credentials(name: str | None) -> Credentials:
+    """The credentials of a block, or those that AWS tools find by themselves.
+
+    Args:
+        name: Of an AwsCredentials block.
+    """
+    if name is None:
+        return DefaultCredentials()
+    from blocks.prefect_blocks import AwsCredentials
+
+    return load_block(AwsCredentials, name)
 
 
 def open_profile(profile: str, credentials: Credentials | None = None) -> Profile:

@@ -3,12 +3,12 @@
 from prefect.artifacts import create_markdown_artifact
 
 from tasks import record
+from tasks.artifacts import artifact_key, prefect_may_be_away
 from tasks.events import COMPLETED, FAILED, LONGEST_TEXT, emit
 from tasks.log_links import links
 from tasks.report import Report, draw_up
 from tasks.report_page import markdown
 from tasks.run import Run
-from tasks.telling import artifact_key, prefect_may_be_away
 
 
 def write_report(run: Run, note: str = "") -> Report:

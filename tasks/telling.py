@@ -1,29 +1,38 @@
 """What is shown of a run while it runs: artifacts in Prefect, a bar in a terminal."""
 
+import json
 import logging
-import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+from prefect import get_client
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tasks.artifacts import artifact_key, prefect_may_be_away
+from tasks.findings import LEVELS, Finding, rows, summary
 from tasks.log_links import links
 from tasks.money import figure
 from tasks.observation import Observation
 from tasks.run import Run
-
-logger = logging.getLogger("prefect.dcp")
+from tasks.run_log import log
 
 WRITE_EVERY = timedelta(minutes=10)
-
-
-def artifact_key(run: Run, what: str) -> str:
-    """A key of a Prefect artifact: lower-case letters, digits and dashes only."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{run.names.app}-{what}".lower()).strip("-")
+SUBMISSION_EVERY = 10  # seconds between two reports of how far the submission is
+LOG_LEVELS = {"warning": logging.WARNING, "note": logging.INFO}
+MOST_FINDINGS = 100  # lines of findings in the log; the artifact has all
 
 
 def counts(seen: Observation) -> dict[str, int]:
@@ -74,13 +83,14 @@ def numbers(seen: Observation) -> dict[str, float]:
 def told(run: Run) -> Iterator[Callable[[Observation], None]]:
     """Show a run: yields a function to be called with each observation.
 
-    At first a page of links is written. The progress and table artifacts are written when a count
-    changes, and every ten minutes for what the run has cost: at most two calls a look. In a
-    terminal there is a bar with the jobs done, running, waiting and failed, the rate, the cost and
-    the time left.
+    At first a page of links is written. The run has one progress artifact and one table of counts,
+    updated when a count changes, and every ten minutes for what the run has cost: at most two
+    calls a poll. In a terminal there is a bar with the jobs done, running, waiting and failed, the
+    rate, the cost and the time left.
     """
     console = Console(stderr=True, markup=False, highlight=False)
     shown: dict[str, Any] = {}
+    artifacts = _RunArtifacts(run)
     _write_links(run)
     with _bar(console) as bar, _logs_above_the_bar(console):
         line = bar.add_task("", total=None, numbers="", rate="")
@@ -101,8 +111,8 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
             written = shown.get("at")
             if what != shown.get("what") or written is None or seen.at - written >= WRITE_EVERY:
                 share = 100.0 * seen.account.ended / total if total else 0.0
-                rows = table(seen, len(seen.account.open) / speed if speed else None)
-                shown["artifact"] = _write(run, shown.get("artifact"), share, rows)
+                hours_left = len(seen.account.open) / speed if speed else None
+                artifacts.write(share, table(seen, hours_left))
                 shown["what"], shown["at"] = what, seen.at
 
         yield tell
@@ -131,8 +141,6 @@ def rate(speed: float | None, seen: Observation) -> str:
 @contextmanager
 def _logs_above_the_bar(console: Console) -> Iterator[None]:
     """Have Prefect log through the bar's console, which puts the lines above the bar."""
-    from prefect.logging.handlers import PrefectConsoleHandler
-
     handlers = [one for one in logging.root.handlers if isinstance(one, PrefectConsoleHandler)]
     consoles = [handler.console for handler in handlers]
     try:
@@ -156,30 +164,103 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _write(
-    run: Run, artifact: UUID | None, share: float, rows: list[dict[str, Any]]
-) -> UUID | None:
-    from prefect.artifacts import (
-        create_progress_artifact,
-        create_table_artifact,
-        update_progress_artifact,
-    )
+class _RunArtifacts:
+    """The progress and the table of counts of a run: created once, then updated in place."""
 
-    key = artifact_key(run, "progress")
-    about = f"run {run.run_id}"
-    with prefect_may_be_away():
-        if artifact is None:
-            made = create_progress_artifact(share, key=key, description=about)
-            artifact = cast(UUID, made)  # a coroutine only when called in an event loop
-        else:
-            update_progress_artifact(artifact, progress=share)
-        create_table_artifact(rows, key=artifact_key(run, "counts"), description=about)
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._progress: UUID | None = None
+        self._counts: UUID | None = None
+
+    def write(self, share: float, rows: list[dict[str, Any]]) -> None:
+        """Show how far the run is.
+
+        Args:
+            share: Jobs that have ended, in percent.
+            rows: The counts.
+        """
+        with prefect_may_be_away():
+            self._progress = _progress(self._run, "progress", self._progress, share)
+            if self._counts is None:
+                key, about = artifact_key(self._run, "counts"), f"run {self._run.run_id}"
+                made = create_table_artifact(rows, key=key, description=about)
+                self._counts = cast(UUID, made)  # a coroutine only when called in an event loop
+            else:
+                # Prefect's own function updates progress artifacts only.
+                with get_client(sync_client=True) as client:
+                    client.update_artifact(self._counts, ArtifactUpdate(data=json.dumps(rows)))
+
+
+def _progress(run: Run, what: str, artifact: UUID | None, share: float) -> UUID:
+    """Create a progress artifact of a run, or update it; returns its id."""
+    if artifact is None:
+        key, about = artifact_key(run, what), f"run {run.run_id}"
+        return cast(UUID, create_progress_artifact(share, key=key, description=about))
+    update_progress_artifact(artifact, progress=share)
     return artifact
 
 
-def _write_links(run: Run) -> None:
-    from prefect.artifacts import create_markdown_artifact
+def submission_progress(run: Run, jobs: int) -> Callable[[int], None]:
+    """Make a function that reports how far a submission is, in the log and as an artifact.
 
+    What takes less than ten seconds is not reported.
+
+    Args:
+        run: The run.
+        jobs: The number of its jobs.
+    """
+    reported_at = time.monotonic()
+    artifact: UUID | None = None
+
+    def report(sent: int) -> None:
+        nonlocal reported_at, artifact
+        last = sent == jobs and artifact is not None
+        if time.monotonic() - reported_at < SUBMISSION_EVERY and not last:
+            return
+        reported_at = time.monotonic()
+        log(f"{sent} of {jobs} jobs are in the queue")
+        with prefect_may_be_away():
+            artifact = _progress(run, "submission", artifact, 100.0 * sent / jobs)
+
+    return report
+
+
+def show_findings(run: Run, findings: Sequence[Finding], where: str) -> None:
+    """Show what preflight found, in the log and as artifacts.
+
+    Args:
+        run: The run.
+        findings: The findings.
+        where: The job file's name.
+    """
+    # Errors end the run, and are its last line.
+    logged = [finding for finding in findings if finding.level in LOG_LEVELS]
+    for finding in logged[:MOST_FINDINGS]:
+        log(str(finding), LOG_LEVELS[finding.level])
+    if len(logged) > MOST_FINDINGS:
+        log(f"... and {len(logged) - MOST_FINDINGS} more", logging.WARNING)
+    with prefect_may_be_away():
+        create_table_artifact(
+            rows(findings), key=artifact_key(run, "findings"), description=summary(findings)
+        )
+        create_markdown_artifact(
+            findings_page(findings, where), key=artifact_key(run, "preflight"), description=where
+        )
+
+
+def findings_page(findings: Sequence[Finding], where: str) -> str:
+    """The findings as a person reads them."""
+    lines = [f"# Preflight of {where}", "", summary(findings), ""]
+    for level in LEVELS:
+        of_level = [finding for finding in findings if finding.level == level]
+        if of_level:
+            lines += [f"## {level.capitalize()}s", ""]
+            lines += [f"- {finding.problem} `{finding.code}`" for finding in of_level]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _write_links(run: Run) -> None:
     lines = [f"# {run.names.app} {run.run_id}", ""]
     lines += [f"- [{what}]({address})" for what, address in links(run).items()]
     with prefect_may_be_away():
@@ -188,15 +269,3 @@ def _write_links(run: Run) -> None:
             key=artifact_key(run, "links"),
             description=f"where run {run.run_id} is in AWS",
         )
-
-
-@contextmanager
-def prefect_may_be_away() -> Iterator[None]:
-    """Go on when Prefect does not answer: what it shows is worth less than the run itself."""
-    import httpx
-    from prefect.exceptions import PrefectException
-
-    try:
-        yield
-    except (httpx.HTTPError, PrefectException) as error:
-        logger.warning("Prefect could not be told: %s", error)

@@ -12,14 +12,12 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Crashed
 
 import flows.continue_run
-import flows.full_run
+import flows.lifecycle
 from blocks.errors import InputError
-from flows.continue_run import continue_run, go_on
+from flows.continue_run import continue_run
 from flows.full_run import dcp
-from flows.monitor import monitor
-from flows.setup import setup
-from flows.start_fleet import start_fleet
-from tasks import record, watch
+from flows.lifecycle import go_on
+from tasks import record, steps, watch
 from tasks.cleanup import left_running
 from tasks.fleet_search import find_fleets
 from tasks.queues import count, find_queue
@@ -42,17 +40,18 @@ def stopped(make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> La
         Bucket=lab.settings.aws_bucket, VersioningConfiguration={"Status": "Enabled"}
     )
 
-    def nearly_over(run_id: str, **given: Any) -> Any:
+    def nearly_over(run: Run) -> Any:
         began = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=3 * SECONDS + 5)
         record.update(lab.run(), started_at=began)
-        return monitor(run_id=run_id, **given)
+        return watch_to_its_end(run)
 
+    watch_to_its_end = steps.monitor
     wells = [f"A{column:02}" for column in range(1, 11)]
     lab.plate("slow", *wells)
     groups = [{"Metadata": f"Metadata_Plate=slow,Metadata_Well={well}"} for well in wells]
     job = lab.job_file(data_file=CSV, groups=groups)
     with monkeypatch.context() as patched:
-        patched.setattr(flows.full_run, "monitor", nearly_over)
+        patched.setattr(steps, "monitor", nearly_over)
         state = dcp(lab.config, job, return_state=True)
     assert state.is_failed()
     assert "dcp continue" in (state.message or "")
@@ -112,7 +111,7 @@ def test_a_continued_run_whose_flow_was_killed_is_gone_on_with(
         started_again.append(flow_run.id)
         return True
 
-    monkeypatch.setattr(flows.full_run, "start_again", worker)
+    monkeypatch.setattr(flows.lifecycle, "start_again", worker)
     with monkeypatch.context() as patched:
         patched.setattr(flows.continue_run, "carry_out", killed_with_machines)
         state = continue_run(lab.config, return_state=True)
@@ -138,10 +137,10 @@ def test_a_continued_run_whose_flow_was_killed_is_gone_on_with(
     assert left_running(run) == []
 
 
-def killed_with_machines(run: Run, fleet: str | None, config: str, *given: Any) -> State[Any]:
+def killed_with_machines(run: Run) -> State[Any]:
     """What is left of a flow whose process was killed while it watched its machines."""
-    setup(config, run.run_id)
-    start_fleet(config, run_id=run.run_id)
+    steps.set_up(run)
+    steps.start_fleet(run)
     beat = watch.Beat(at=datetime.now(UTC), every=60, by="killed")
     record.put(run, watch.NAME, beat.model_dump_json())
     return Completed(message="killed")

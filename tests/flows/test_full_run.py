@@ -19,7 +19,7 @@ from deployments.local.aws import Emulator, start_emulator
 from flows.full_run import dcp
 from flows.setup import setup
 from flows.submit import submit
-from tasks import record
+from tasks import record, steps
 from tasks.leftovers import left_running
 from tasks.queues import find_queue
 from tasks.results import job_ids
@@ -175,10 +175,10 @@ def test_an_app_whose_run_goes_on_takes_no_second_one(lab: Lab) -> None:
 def test_a_step_that_breaks_off_leaves_nothing_running(
     lab: Lab, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(**_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flows.full_run, step, broken)
+    monkeypatch.setattr(steps, step, broken)
     with pytest.raises(KeyboardInterrupt):
         dcp(lab.config, lab.jobs("A01", "hang"))
     assert left_running(lab.run()) == []

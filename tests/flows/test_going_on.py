@@ -10,9 +10,10 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
-from flows import going_on
-from flows.full_run import dcp, go_on
-from flows.going_on import HOOK, is_over, start_again
+from flows import children
+from flows.children import RESTART_WITHIN, is_over, start_again
+from flows.full_run import dcp
+from flows.lifecycle import go_on
 from flows.setup import setup
 from tasks import record
 from tasks.cleanup import left_running
@@ -26,7 +27,7 @@ def test_a_flow_run_that_came_to_an_end_is_over(state: State) -> None:
 def test_a_crashed_flow_run_may_be_started_again_for_a_while() -> None:
     assert not is_over(Running())
     assert not is_over(Crashed())
-    assert is_over(Crashed(timestamp=datetime.now(UTC) - 2 * HOOK))
+    assert is_over(Crashed(timestamp=datetime.now(UTC) - 2 * RESTART_WITHIN))
 
 
 def begun(lab: Lab) -> FlowRun:
@@ -58,13 +59,13 @@ def test_a_flow_run_is_started_again_but_not_for_ever(
         )
         client.set_flow_run_state(flow_run.id, Crashed(), force=True)
         flow_run = client.read_flow_run(flow_run.id)
-    monkeypatch.setattr(going_on, "STARTS", flow_run.run_count)
+    monkeypatch.setattr(children, "STARTS", flow_run.run_count)
     assert not start_again(flow_run)
     with get_client(sync_client=True) as client:
         crashed = client.read_flow_run(flow_run.id).state
         assert crashed is not None
         assert crashed.is_crashed()
-    monkeypatch.setattr(going_on, "STARTS", flow_run.run_count + 1)
+    monkeypatch.setattr(children, "STARTS", flow_run.run_count + 1)
     assert start_again(flow_run)
 
 
@@ -78,6 +79,6 @@ def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
             raise error
         return True
 
-    monkeypatch.setattr(going_on, "_start_again", ask)
+    monkeypatch.setattr(children, "_start_again", ask)
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))

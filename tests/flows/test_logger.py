@@ -8,10 +8,11 @@ PROGRAM = """
 import logging, sys
 from pathlib import Path
 from prefect.logging.handlers import PrefectConsoleHandler
-import flows.logger
+from flows.dcp_flow import outlive_readers
 told = logging.getLogger("flow")
 told.addHandler(PrefectConsoleHandler(stream=sys.stderr))
 told.setLevel(logging.INFO)
+outlive_readers()
 told.info("heard")
 sys.stdin.read()
 told.info("unheard")

@@ -14,9 +14,9 @@ from flows.failures import failures
 from flows.full_run import dcp
 from flows.retry_failed import retry_failed
 from tasks import record
+from tasks.artifacts import artifact_key
 from tasks.leftovers import left_running
 from tasks.report_table import planned
-from tasks.telling import artifact_key
 
 pytestmark = pytest.mark.e2e
 MENDED = "p/mended.cppipe"

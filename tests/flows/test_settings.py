@@ -10,7 +10,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled
 
 from blocks.errors import ConfigError
-from flows.full_run import dcp, end_broken_off
+from flows.full_run import dcp
+from flows.lifecycle import end_cancelled
 from flows.setup import setup
 from tasks import record
 from tasks.leftovers import left_running
@@ -43,7 +44,7 @@ def test_a_run_that_is_broken_off_is_found_by_its_settings(lab: Lab) -> None:
         flow_run = client.read_flow_run(state.state_details.flow_run_id)
     assert new_run_id(flow_run.created, flow_run.id) == run.run_id
     broken = flow_run.model_copy(update={"parameters": given})
-    end_broken_off(dcp, broken, Cancelled())
+    end_cancelled(dcp, broken, Cancelled())
     assert left_running(run) == []
     kept = record.load(run)
     assert kept is not None
@@ -72,7 +73,7 @@ def test_jobs_that_are_done_are_left_out_when_asked(lab: Lab) -> None:
     for line in record.job_lines(first):
         lab.put(f"dcp/{first.names.app}/done/{json.loads(line)['job_id']}.json", "{}")
     state: State[Any] = dcp(lab.config, job, undone=True, return_state=True)
-    assert state.message == "no run: all 2 jobs are done already"
+    assert state.message == "No run: an earlier run has completed all 2 jobs"
     assert lab.run().run_id == first.run_id
     more = lab.jobs("A01", "A02", "A03")
     state = dcp(lab.config, more, undone=True, return_state=True)

@@ -77,7 +77,7 @@ def test_a_cluster_that_another_run_ends_meanwhile_is_made_again(
         if len(made) == 1:
             assert delete_cluster(run) == "deleted"
 
-    monkeypatch.setattr("flows.setup.ensure_cluster", made_and_ended_once)
+    monkeypatch.setattr("tasks.steps.ensure_cluster", made_and_ended_once)
     setup(lab.config)
     assert len(made) == 2
     assert find_service(lab.run()) is not None

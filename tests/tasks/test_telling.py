@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.artifacts import prefect_may_be_away
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import balance
 from tasks.run import Run
 from tasks.spending import Spend
-from tasks.telling import counts, jobs_an_hour, prefect_may_be_away, rate, table, told
+from tasks.telling import counts, jobs_an_hour, rate, table, told
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [str(number) for number in range(20)]
@@ -64,7 +65,9 @@ def test_prefect_is_told_when_a_count_changes_and_of_money_now_and_then(
 ) -> None:
     written: list[Any] = []
     pages: list[str] = []
-    monkeypatch.setattr("tasks.telling._write", lambda *about: written.append(about[3]))
+    monkeypatch.setattr(
+        "tasks.telling._RunArtifacts.write", lambda *about: written.append(about[2])
+    )
     monkeypatch.setattr(
         "prefect.artifacts.create_markdown_artifact", lambda page, **_: pages.append(page)
     )

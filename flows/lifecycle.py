@@ -1,0 +1,287 @@
+"""The life of a run within a flow run: opened, planned, carried out, and ended whatever happens."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from botocore.exceptions import ClientError
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Completed, Failed
+
+from blocks import FleetTemplate
+from blocks.errors import InputError, NotFound, Problem
+from blocks.job_file import JobFile
+from blocks.job_sets import JobSet
+from flows.children import start_again
+from flows.consent import settle
+from flows.running import label
+from tasks import record, steps, watch
+from tasks.aws import is_refused
+from tasks.job_ids import JobIds
+from tasks.jobs import JobMessage, messages
+from tasks.load_data import Csvs
+from tasks.opening import open_existing, open_job_file
+from tasks.remedies import how_to_continue
+from tasks.run import Run, new_run_id
+from tasks.run_log import log
+from tasks.submit import Undone, done_ids, write_plan
+from tasks.verdict import verdict
+
+
+@dataclass(frozen=True)
+class Work:
+    """The jobs that a run is to do.
+
+    Attributes:
+        source: Name of the job file, or what stands in its place, for messages.
+        sets: The jobs as sets, for the checks.
+        messages: The job messages, given the data files.
+        plates: The plates, where they are known.
+        step: Standard step of the job file, if it is one.
+        batch: Batch of the job file, if it names one.
+        retry_of: The run whose failed jobs these are; "" when it is no retry.
+    """
+
+    source: str
+    sets: Sequence[JobSet]
+    messages: Callable[[Csvs], Iterable[JobMessage]]
+    plates: Sequence[str] = ()
+    step: str = ""
+    batch: str = ""
+    retry_of: str = ""
+
+
+def work_of(run: Run, job: str, plates: Sequence[str] = ()) -> Work:
+    """The jobs of a job file.
+
+    Args:
+        run: The run that is to do them.
+        job: Block name, path or `s3://` address of the job file.
+        plates: Plates to run instead of the job file's own.
+
+    Raises:
+        InputError: The job file is wrong or not there.
+    """
+    file: JobFile = open_job_file(job, run.config.credentials)
+    sets = file.sets(plates, job)
+    return Work(
+        job,
+        sets,
+        lambda csvs: messages(sets, run.run_id, csvs),
+        tuple(plates or dict.fromkeys(one.plate for one in sets if one.plate)),
+        file.step or "",
+        file.batch or "",
+    )
+
+
+def plan(
+    run: Run,
+    work: Work,
+    template: FleetTemplate,
+    undone: bool = False,
+    accept_cost: bool = False,
+    accept: Collection[str] = (),
+) -> int:
+    """Check what the jobs need, and write them into the record of the run.
+
+    A run that is not begun yet is begun with them. Nothing else is created in AWS.
+
+    Args:
+        run: The run.
+        work: Its jobs.
+        template: The fleet template, kept for this run's start and for later ones like it.
+        undone: Leave out the jobs that an earlier run of the app has completed.
+        accept_cost: Start even if the estimated cost exceeds cost_limit.
+        accept: Codes of errors in spite of which the run starts.
+
+    Returns:
+        0, or the number of jobs when an earlier run has completed them all: nothing is planned.
+
+    Raises:
+        InputError: Something is in the way, another run of the app has not ended, or a job is
+            wrong; nothing was created.
+    """
+    with Csvs(run) as csvs:
+        findings = steps.check(run, work.sets, work.source, csvs, template)
+        settle(findings, accept_cost, accept)
+        todo = Undone(work.messages(csvs), done_ids(run) if undone else JobIds())
+        jobs = iter(todo)
+        first = next(jobs, None)
+        if first is None and todo.left_out:
+            return todo.left_out
+        if first is None:
+            remedy = "Check the filters under groups and the rows of the CSV."
+            raise InputError(Problem(work.source, "groups", "no jobs match", remedy=remedy))
+        _write(run, work, template, chain([first], jobs))
+    if undone:
+        log(f"Skipping {todo.left_out} jobs that an earlier run completed")
+    return 0
+
+
+def _write(run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage]) -> None:
+    begun = record.load(run) is not None
+    record.begin(run)
+    # A run that was set up before stays as it is when its jobs cannot be planned.
+    with watch.kept(run), nullcontext() if begun else ended_if_interrupted(run):
+        fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
+        record.update(run, fleet=fleet, plates=tuple(work.plates), retry_of=work.retry_of)
+        write_plan(run, jobs)
+
+
+def begun_before(asking: Run) -> Run | None:
+    """The run of this very flow run, if it was planned before: interrupted then, or retried now.
+
+    Its machines may be there: what would keep a new run from beginning must not keep this one from
+    its end. A run that has ended is begun again.
+
+    Args:
+        asking: The app, its bucket and clients, and the id that the run would have.
+    """
+    try:
+        run = record.find(asking.aws, asking.config, asking.run_id)
+    except NotFound:
+        return None
+    except ClientError as error:
+        if is_refused(error):
+            return None  # the check before a new run says it in words
+        raise
+    kept = record.load(run)
+    if kept is None or kept.jobs is None:
+        return None
+    record.begin(run)
+    return run
+
+
+def carry_out(run: Run) -> State[Any]:
+    """Carry out a run whose plan is written: set-up, submission, fleet, monitoring and clean-up.
+
+    Whatever happens, the machines are ended.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Completed when every job succeeded or was skipped, else Failed; the message says which
+        jobs failed and why.
+    """
+    log(f"run {run.run_id} of app {run.names.app}")
+    with watch.kept(run):
+        with ended_if_interrupted(run):
+            steps.set_up(run)
+            steps.submit(run)
+            steps.start_fleet(run)
+            last = steps.monitor(run)
+        # A run that stops with jobs in its queue keeps them, to be continued.
+        abandon = last.lost or not last.stop
+        try:
+            report = steps.clean_up(run, abandon, last.stop)
+        except BaseException:
+            # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
+            steps.end(run, abandon, last.stop)
+            raise
+    if report.complete:
+        return Completed(message=report.summary)
+    outcome = [verdict(report), last.stop, "" if abandon else how_to_continue(run)]
+    return Failed(message=". ".join(text.rstrip(".") for text in outcome if text) + ".")
+
+
+@contextmanager
+def ended_if_interrupted(run: Run) -> Iterator[None]:
+    """End the run when what is done in the `with` block does not come to its end."""
+    try:
+        yield
+    except BaseException as error:
+        note = f"the run ended early: {str(error) or type(error).__name__}"
+        log(f"{note}; cleaning up")
+        steps.end(run, abandon=True, note=note)
+        raise
+
+
+def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
+    """Name this flow run `<app> · <plate or step>` and tag it with app, plates, step and batch.
+
+    Args:
+        run: The run.
+        work: Its jobs, where they are known here.
+        subject: What the flow run does with the run, when it is not its jobs.
+    """
+    plates = list(work.plates) if work else []
+    tags = [f"app:{run.names.app}", *(f"plate:{plate}" for plate in plates[:MOST_TAGS])]
+    if work:
+        of_job = ("step", work.step), ("batch", work.batch)
+        tags += [f"{name}:{value}" for name, value in of_job if value]
+        subject = subject or _subject(work)
+    label((run.names.app, subject), tags)
+
+
+MOST_TAGS = 20  # plates that a flow run is tagged with
+
+
+def _subject(work: Work) -> str:
+    if len(work.plates) == 1:
+        return work.plates[0]
+    if work.step:
+        return work.step
+    if len(work.plates) > 3:
+        return f"{len(work.plates)} plates"
+    return ", ".join(work.plates)
+
+
+def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Clean up after a run whose flow run was cancelled.
+
+    Prefect calls this in a process of its own. A run that could still clean up by itself has
+    nothing left, and nothing is done then.
+    """
+    if run := run_of(flow_run):
+        _end_active(run, f"the run was {str(state.name).lower()}")
+
+
+def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Have Prefect start a flow run again whose process was killed: it goes on with its own run.
+
+    Where no worker can start it again, and when it has been killed too often, the run is ended.
+    Prefect calls this as it calls `end_cancelled`.
+    """
+    run = run_of(flow_run)
+    kept = record.load(run) if run else None
+    if run and kept and kept.state != "ended" and not start_again(flow_run):
+        _end_active(run, f"the flow run {str(state.name).lower()}")
+
+
+def run_of(flow_run: FlowRun) -> Run | None:
+    """The run that a flow run has begun or continued; None when it has done neither.
+
+    A run that another flow run looks after, or that waits in its queue, is none of its business.
+    """
+    if flow_run.created is None:
+        return None
+    given = flow_run.parameters
+    same = given["config"], given.get("credentials"), given.get("settings")
+    own = _existing(*same, new_run_id(flow_run.created, flow_run.id))
+    if own is not None:
+        return own
+    other = _existing(*same, given.get("run_id"))
+    return other if other is not None and continued_by(other, flow_run) else None
+
+
+def _existing(config: str, credentials: Any, settings: Any, run_id: str | None) -> Run | None:
+    try:
+        return open_existing(config, run_id, credentials, settings)
+    except NotFound:
+        return None
+
+
+def continued_by(run: Run, flow_run: FlowRun) -> bool:
+    """Whether a flow run has continued a run."""
+    kept = record.load(run)
+    return kept is not None and kept.continued_by == str(flow_run.id)
+
+
+def _end_active(run: Run, note: str) -> None:
+    kept = record.load(run)
+    if kept is not None and kept.state != "ended":
+        steps.end(run, abandon=True, note=note)
