@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore import UNSIGNED
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
-    from prefect import Task
-    from prefect.client.schemas.objects import State, TaskRun
 
 # The price list of every region is asked there (AWS Billing, "AWS Price List Query API").
 PRICE_REGION = "us-east-1"
@@ -145,11 +143,6 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, HTTPClientError | ConnectionError | IncompleteReadError)
 
 
-def _retry_when_transient(_: "Task[..., Any]", __: "TaskRun", state: "State[Any]") -> bool:
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, BaseException) and is_transient(error)
-
-
 def patient(seconds: float) -> Retrying:
     """Repeats a call for so long while AWS is out of reach; any other error is raised at once."""
     return Retrying(
@@ -159,34 +152,6 @@ def patient(seconds: float) -> Retrying:
         before_sleep=before_sleep_log(logging.getLogger("prefect.dcp"), logging.WARNING),
         reraise=True,
     )
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def aws_task(name: str) -> Callable[[F], F]:
-    """A Prefect task that calls AWS: a named step, repeated only on transient errors.
-
-    botocore has repeated each request already; these retries are for outages of minutes. Results
-    are not cached, since a step must look at AWS as it is and clients cannot be hashed.
-    """
-    from prefect import task
-    from prefect.cache_policies import NO_CACHE
-    from prefect.tasks import exponential_backoff
-
-    def decorate(function: F) -> F:
-        step = task(
-            name=name,
-            retries=4,
-            retry_delay_seconds=exponential_backoff(5),
-            retry_jitter_factor=0.5,
-            retry_condition_fn=_retry_when_transient,
-            cache_policy=NO_CACHE,
-            persist_result=False,
-        )(function)
-        return cast(F, step)
-
-    return decorate
 
 
 REFUSED_CODES = frozenset(
