@@ -8,7 +8,6 @@ Exit status: 0 the run succeeded and every well is right, 1 a well is not, else 
 import argparse
 import csv
 import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from deployments.cli import main
 from deployments.examples.demo.make_plate import DOSES, PLATE, Site, make_plate
 
 EXAMPLE = Path(__file__).parent / "examples" / "demo"
@@ -119,11 +119,13 @@ def run(folder: Path) -> int:
     sites = make_plate(data)
     console = Console()
     console.print(f"{len(sites)} sites in {len(DOSES)} wells made in {data}")
-    command = [sys.executable, "-m", "deployments.cli", "local", "run"]
+    command = ["local", "run"]
     command += ["--config", str(EXAMPLE / "config.yaml"), "--job", str(EXAMPLE / "job.json")]
     command += ["--data", str(data), "--output", str(results)]
     command += ["--report", str(folder / "report.json")]
-    status = subprocess.run(command, check=False).returncode
+    status = main(command)
+    if not results.exists():  # it failed or was interrupted before any job ended
+        return status
     wells = compare(sites, read_counts(results))
     console.print(plate_map(wells))
     worst = max(well.deviation for well in wells)

@@ -1,17 +1,12 @@
 """`dcp local run` and `dcp local up`: this computer as AWS."""
 
 import argparse
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from deployments.local.prefect_server import free_port, use_server
+from deployments.local.prefect_server import own_prefect
 from tasks import interrupt
 
 UI_PORT = 4200  # where Prefect's own server listens
-ENDING = "Ending everything in order. Ctrl-\\ ends this process at once."
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -75,21 +70,8 @@ def _add_chaos(command: argparse.ArgumentParser) -> None:
     )
 
 
-@contextmanager
-def _prefect_of_our_own(port: int) -> Iterator[Path]:
-    """Use a Prefect server whose folder lasts as long as the `with` block; signals are held."""
-    try:
-        with interrupt.held(ENDING), tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
-            use_server(Path(folder), port)
-            yield Path(folder)
-    except KeyboardInterrupt:
-        print("Nothing is left running.", file=sys.stderr)
-        raise
-
-
 def _run(given: argparse.Namespace) -> int:
-    port = free_port()
-    with _prefect_of_our_own(port) as home:
+    with own_prefect() as (home, port):
         with interrupt.allowed():
             from deployments.local.run import Request, run
 
@@ -110,8 +92,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _up(given: argparse.Namespace) -> int:
-    port = free_port(UI_PORT)
-    with _prefect_of_our_own(port) as home:
+    with own_prefect(UI_PORT) as (home, port):
         with interrupt.allowed():
             from deployments.local.up import up
 

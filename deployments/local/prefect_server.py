@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +24,34 @@ HOST = "127.0.0.1"
 START_SECONDS = 180
 STOP_SECONDS = 15
 LOG_NAME = "server.log"
+ENDING = "Ending everything in order. Ctrl-\\ ends this process at once."
 
 
 class PrefectError(RuntimeError):
     """Prefect's server or a command of it failed; the text ends with what it wrote."""
+
+
+@contextmanager
+def own_prefect(wanted: int = 0) -> Iterator[tuple[Path, int]]:
+    """Use a Prefect server of this process's own for the time of the `with` block.
+
+    Signals are held, so that none comes between the start of something and its end. Prefect must
+    not have been imported before.
+
+    Args:
+        wanted: The port that it listens on, if it is free.
+
+    Yields:
+        The folder and the port of the server, which `start_server` starts.
+    """
+    try:
+        with interrupt.held(ENDING), tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
+            home, port = Path(folder), free_port(wanted)
+            use_server(home, port)
+            yield home, port
+    except KeyboardInterrupt:
+        print("Nothing is left running.", file=sys.stderr)
+        raise
 
 
 def free_port(wanted: int = 0) -> int:
