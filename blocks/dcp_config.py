@@ -14,16 +14,17 @@ from blocks.dcp_settings import DcpSettings
 from blocks.errors import ConfigError, Problem
 from blocks.remarks import Kind, Remark
 from blocks.run_config import RunConfig
+from blocks.run_config_fields import RETIRED
 from blocks.settings import unset
 
 OLD_NAMES = {"REQUIREMENTS_FILE": "REQUIREMENTS"}
 """Keys of 1.x, and what they are called since."""
 
-GONE = {
-    "DOCKER_BASE_SIZE": "is not used, as in later DCP: containers share the machine's volume "
-    "(EBS_VOL_SIZE)."
+UNUSED = {
+    "DOCKER_BASE_SIZE": "As in later DCP, containers share the machine's volume (EBS_VOL_SIZE).",
+    **{key.upper(): why for key, why in RETIRED.items()},
 }
-"""Keys of DCP's first releases that it no longer has, and what to know of them."""
+"""Keys of DCP that have no effect here, and why."""
 
 SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 
@@ -102,11 +103,15 @@ def _unknown(settings: DcpSettings, name: str, one: Assigned, place: str) -> lis
             )
         )
         return []
-    if one.used:
+    if one.used or (name in UNUSED and unset(one.value) is None):
+        return []
+    if name in UNUSED:
+        text = f"is not used. {UNUSED[name]}"
+        settings.remarks.append(Remark(Kind.NO_COUNTERPART, place, name, text))
         return []
     near = difflib.get_close_matches(name.upper(), [*KEYS, *OLD_NAMES], 1, _NEAR)
     if near:
         return [Problem(place, name, "is not a known key", remedy=f"Did you mean {near[0]}?")]
-    text = GONE.get(name, "is no key of DCP's or ours: nothing reads it.")
+    text = "is no key of DCP's or ours: nothing reads it."
     settings.remarks.append(Remark(Kind.NO_COUNTERPART, place, name, text))
     return []

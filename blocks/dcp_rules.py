@@ -37,7 +37,6 @@ PLUGINS = ("update_plugins", "plugins_commit", "install_requirements", "requirem
 
 _BUCKETS = ("aws_bucket", "source_bucket", "workspace_bucket", "destination_bucket")
 _EXAMPLE_BUCKETS = {"your-bucket-name", "bucket-name"}
-_EXAMPLE_KEY = re.compile(r"your[-_]key[-_]file(_name)?(\.pem)?")
 _EXAMPLE_QUEUE = re.compile(r"user_DeadMessages|arn:aws:sqs:(some-region:\d*|[^:]*:[^\d]+):.*")
 _DCPS_IMAGE = re.compile(r"([^/]+/)*distributed-cellprofiler([:@].*)?")
 
@@ -162,27 +161,6 @@ def _account(settings: DcpSettings) -> None:
         del settings.values["aws_profile"]
 
 
-def _ssh_key(settings: DcpSettings) -> None:
-    name = settings.values.get("ssh_key_name")
-    if not isinstance(name, str):
-        return
-    if _EXAMPLE_KEY.fullmatch(name):
-        del settings.values["ssh_key_name"]
-    elif name.endswith(".pem"):
-        settings.values["ssh_key_name"] = name.removesuffix(".pem")
-    text = "is not used: the key pair of the machines is key_name of the fleet template."
-    settings.tell(Kind.NO_COUNTERPART, "ssh_key_name", text)
-
-
-def _monitor(settings: DcpSettings) -> None:
-    if "auto_monitor" in settings.lines:
-        settings.tell(
-            Kind.NO_COUNTERPART,
-            "auto_monitor",
-            "is not used: every full run is watched to its end, without Lambda function or topic.",
-        )
-
-
 def _skipping(settings: DcpSettings) -> None:
     if settings.values.get("check_if_done_bool"):
         settings.tell(
@@ -215,8 +193,6 @@ _RULES: tuple[Callable[[DcpSettings], None], ...] = (
     _retries,
     _visibility,
     _account,
-    _ssh_key,
-    _monitor,
     _skipping,
     _plugins,
 )

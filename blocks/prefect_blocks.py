@@ -14,6 +14,7 @@ from blocks.fleet_template import FleetTemplate
 from blocks.job_file import JobFile
 from blocks.profile import Profile
 from blocks.run_config import RunConfig
+from blocks.run_config_fields import RETIRED
 from blocks.settings import extra_of, setting
 
 __all__ = [
@@ -41,6 +42,13 @@ def _without_block_keys(cls: type[Block], values: Any) -> Any:
     if values.get("block_type_slug") == cls.get_block_type_slug():
         added.add("block_type_slug")
     return {key: value for key, value in values.items() if key not in added}
+
+
+def _without_retired_keys(values: Any) -> Any:
+    """What a run config was stored as, without the keys of earlier versions: it had them all."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in values.items() if key not in RETIRED}
 
 
 def block_of(kind: type[B], model: BaseModel) -> B:
@@ -79,6 +87,7 @@ class RunConfigBlock(Block, RunConfig):
     )
 
     _drop_block_keys = model_validator(mode="before")(_without_block_keys)
+    _drop_retired_keys = model_validator(mode="before")(_without_retired_keys)
 
 
 class JobFileBlock(Block, JobFile):

@@ -44,6 +44,15 @@ def unknown_key(key: str, known: Iterable[str]) -> Refusal:
     return Refusal("is not a known key", remedy=remedy)
 
 
+def retired_key(why: str) -> Refusal:
+    """The refusal of a key that no longer exists.
+
+    Args:
+        why: Why it has no effect, as a sentence.
+    """
+    return Refusal("is no longer a key", remedy=f"Remove it. {why}")
+
+
 def nearest(value: str, values: Iterable[str]) -> str:
     """A value of those there are that one which is not may mean, or some of them, in words."""
     names = list(islice(values, _COMPARED))

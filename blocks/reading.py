@@ -15,8 +15,9 @@ from blocks.errors import ConfigError, Problem
 from blocks.fleet_template import FleetTemplate
 from blocks.identity import Credentials, DefaultCredentials
 from blocks.job_file import JobFile, parse_job_file
-from blocks.problems import problems_of, unknown_key
+from blocks.problems import problems_of, retired_key, unknown_key
 from blocks.run_config import RunConfig
+from blocks.run_config_fields import RETIRED
 from blocks.settings import GROUPS, extra_of
 from blocks.sources import is_block_name, load_block, read_text
 from blocks.spot_fleet import is_spot_fleet
@@ -190,6 +191,8 @@ def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
     def take(key: str, value: Any, place: str) -> None:
         if key in flat:
             problems.append(Problem(where, place, "occurs twice", remedy="Keep one of them."))
+        if key in RETIRED:
+            problems.append(retired_key(RETIRED[key]).at(where, place))
         flat[key] = value
 
     for key, value in values.items():
@@ -208,6 +211,8 @@ def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _misplaced(section: str, key: str, where: str) -> list[Problem]:
     field = RunConfig.model_fields.get(key)
+    if key in RETIRED:
+        return []
     if field is None:
         own = [k for k, f in RunConfig.model_fields.items() if extra_of(f)["group"] == section]
         return [unknown_key(key, own).at(where, f"{section}.{key}")]

@@ -43,6 +43,12 @@ OptionalCredentials = Annotated[
     WithJsonSchema({"allowed": "the name of a saved block, or a mapping of its fields"}),
 ]
 
+RETIRED = {
+    "auto_monitor": "Every full run is monitored to its end, without Lambda function or topic.",
+    "ssh_key_name": "The key pair of the machines is key_name of the fleet template.",
+}
+"""Keys of DCP's config.py, and of run configs of earlier versions, that have no effect; and why."""
+
 
 class RunConfigFields(BaseModel):
     """All settings of a run, each valid by itself; `RunConfig` checks them against each other."""
@@ -201,12 +207,6 @@ class RunConfigFields(BaseModel):
         le=16_384,
     )
     assign_ip: bool = setting("fleet", True, "Give each machine a public IP address.")
-    ssh_key_name: OptionalText = setting(
-        "fleet",
-        None,
-        "Name of an EC2 key pair; kept for DCP's files, the fleet template's key is what is used.",
-        default_text="no key pair",
-    )
 
     docker_cores: int = setting(
         "container", 4, "CellProfilers running at a time in each container.", ge=1, le=192
@@ -334,11 +334,6 @@ class RunConfigFields(BaseModel):
 
     monitor_seconds: int = setting(
         "monitor", 60, "Time between two looks at the run.", unit="s", ge=1, le=3600
-    )
-    auto_monitor: bool = setting(
-        "monitor",
-        True,
-        "Kept for DCP's files: a full run is watched to its end whatever is said here.",
     )
     create_dashboard: bool = setting("monitor", True, "Create a CloudWatch dashboard.")
     clean_dashboard: bool = setting("monitor", True, "Delete the dashboard at the end.")

@@ -24,10 +24,10 @@ MAY_CHANGE = frozenset(
     {
         *("max_hours", "cost_limit", "max_cost", "stall_minutes", "alike_failures", "cheapest"),
         *("seconds_per_job", "cluster_machines", "tasks_per_machine", "machine_type"),
-        *("machine_price", "ebs_vol_size", "assign_ip", "ssh_key_name", "docker_cores"),
+        *("machine_price", "ebs_vol_size", "assign_ip", "docker_cores"),
         *("cpu_shares", "memory", "seconds_to_start", "idle_seconds", "idle_action", "task_role"),
         *("execution_role", "download_files", "job_retries", "job_timeout"),
-        *("monitor_seconds", "auto_monitor", "create_dashboard", "clean_dashboard"),
+        *("monitor_seconds", "create_dashboard", "clean_dashboard"),
     }
 )
 """Keys of the run config that another value of changes no job's outcome."""

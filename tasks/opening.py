@@ -8,9 +8,10 @@ from pydantic import ValidationError
 from blocks import Profile, RunConfig
 from blocks.errors import ConfigError, Problem
 from blocks.identity import Credentials, DefaultCredentials
-from blocks.problems import problems_of
+from blocks.problems import problems_of, retired_key
 from blocks.profile import parse_profile
 from blocks.reading import load_config, load_job
+from blocks.run_config_fields import RETIRED
 from blocks.sources import is_block_name, load_block, read_text
 from tasks import record
 from tasks.aws import Aws
@@ -46,6 +47,8 @@ def with_settings(config: RunConfig, settings: Settings, where: str = "settings"
         # They would stand in the parameters of the flow run, for everybody to read.
         remedy = "Name an AwsCredentials block in the parameter `credentials`."
         raise ConfigError(Problem(where, "aws_credentials", "are not given here", remedy=remedy))
+    if retired := RETIRED.keys() & settings.keys():
+        raise ConfigError(*(retired_key(RETIRED[key]).at(where, key) for key in sorted(retired)))
     own = {
         key: getattr(config, key) for key in RunConfig.model_fields.keys() & config.model_fields_set
     }

@@ -86,6 +86,12 @@ class RunRecord(BaseModel):
     retry_of: str = ""
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The run's configuration, without keys of another version of dcp."""
+        known = RunConfig.model_fields
+        return {name: value for name, value in self.config.items() if name in known}
+
+    @property
     def started_ms(self) -> int:
         """When the run began, in milliseconds since 1970."""
         return int(self.started_at.timestamp() * 1000)
@@ -250,8 +256,7 @@ def find(aws: Aws, config: RunConfig, run_id: str | None) -> Run:
 
 def recorded_config(record: RunRecord, asking: RunConfig) -> RunConfig:
     """The configuration that a run was begun with, and the credentials of who asks."""
-    own = {name: value for name, value in record.config.items() if name in RunConfig.model_fields}
-    return RunConfig(**own, **{name: getattr(asking, name) for name in NOT_RECORDED})
+    return RunConfig(**record.settings, **{name: getattr(asking, name) for name in NOT_RECORDED})
 
 
 def _no_run(config: RunConfig, run_id: str | None) -> NotFound:

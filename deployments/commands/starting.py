@@ -111,4 +111,4 @@ def _recorded_config(run: "Run") -> str:
     from tasks import record
 
     kept = record.load(run)
-    return record.put(run, "config.json", json.dumps(kept.config if kept else {}, indent=1))
+    return record.put(run, "config.json", json.dumps(kept.settings if kept else {}, indent=1))

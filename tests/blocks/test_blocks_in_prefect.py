@@ -80,6 +80,24 @@ def test_upload_options_are_saved_whole() -> None:
     assert held.idle_action == "reboot"
 
 
+def test_a_block_saved_by_an_earlier_version_is_loaded() -> None:
+    """It has all keys that there were, and the server keeps them."""
+    kind = RunConfigBlock
+    kind.register_type_and_schema()
+    with get_client(sync_client=True) as client:
+        types = client.read_block_type_by_slug(kind.get_block_type_slug())
+        schema = client.read_block_schema_by_checksum(kind._calculate_schema_checksum())
+        client.create_block_document(
+            BlockDocumentCreate(
+                name="earlier",
+                data={**BASE, "max_hours": 5, "auto_monitor": True, "ssh_key_name": None},
+                block_type_id=types.id,
+                block_schema_id=schema.id,
+            )
+        )
+    assert load_config("earlier").max_hours == 5
+
+
 def test_named_credentials_take_the_place_of_the_configs_own() -> None:
     account("AKIA3").save("other", overwrite=True)
     RunConfigBlock(**BASE).save("bare", overwrite=True)

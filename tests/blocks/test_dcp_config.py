@@ -48,7 +48,7 @@ def test_the_file_of_2_2() -> None:
     assert (read.memory, read.sqs_message_visibility, read.cpu_units) == (7000, 120, 1024)
     assert (read.download_files, read.job_retries, read.create_dashboard) == (True, 3, True)
     assert read.upload_arguments == {"ACL": "bucket-owner-full-control"}
-    assert (read.ssh_key_name, read.aws_profile, read.plugins_commit) == ("screening", None, None)
+    assert (read.aws_profile, read.plugins_commit) == (None, None)
 
 
 def test_the_file_of_the_example_project() -> None:
@@ -56,7 +56,7 @@ def test_the_file_of_the_example_project() -> None:
     assert (read.download_files, read.job_retries) == (False, 10)
     assert (read.check_if_done_bool, read.expected_number_files) == (True, 4)
     assert (read.seconds_to_start, read.sqs_message_visibility) == (180, 600)
-    assert (read.ssh_key_name, read.requirements) == (None, None)
+    assert read.requirements is None
 
 
 def test_the_file_with_a_public_bucket_and_plugins() -> None:
@@ -135,6 +135,14 @@ def test_all_mistakes_are_told_at_once() -> None:
         "EBS_VOL_SIZE",
         "MEMORY",
     ]
+
+
+def test_keys_without_effect_are_told_whatever_they_say_and_the_file_is_taken() -> None:
+    text = "AUTO_MONITOR = 'perhaps'\nSSH_KEY_NAME = ['a', 'b']\nMEMORY = 9000\n"
+    assert config(text).memory == 9000
+    told = remarks(text, Kind.NO_COUNTERPART)
+    assert {"AUTO_MONITOR", "SSH_KEY_NAME"} <= told.keys()
+    assert "SSH_KEY_NAME" not in remarks("SSH_KEY_NAME = ''")
 
 
 def test_names_that_help_other_lines_are_no_keys() -> None:

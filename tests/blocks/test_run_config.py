@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from blocks import AwsCredentials, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError
 from blocks.reading import parse_config
+from blocks.run_config_fields import RETIRED
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/dcp-worker:1"}
@@ -41,7 +42,27 @@ def refusal(**settings: Any) -> str:
 
 
 def test_has_every_setting_of_dcp() -> None:
-    assert {key.lower() for key in DCP_KEYS.split()} <= set(RunConfig.model_fields)
+    assert {
+        key.lower() for key in DCP_KEYS.split()
+    } <= RunConfig.model_fields.keys() | RETIRED.keys()
+    assert not RunConfig.model_fields.keys() & RETIRED.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["auto_monitor: true", "monitor: {auto_monitor: true}", "fleet:\n  ssh_key_name: lab.pem"],
+)
+@pytest.mark.parametrize("more", [{}, {"aws_credentials": {"region_name": "us-east-1"}}])
+def test_a_key_without_effect_is_refused_with_what_holds_instead(
+    text: str, more: dict[str, Any]
+) -> None:
+    import yaml
+
+    with pytest.raises(ConfigError) as caught:
+        parse_config(yaml.safe_dump({**BASE, **more}) + text, "c.yaml")
+    (problem,) = caught.value.problems
+    key = problem.key.rpartition(".")[2]
+    assert problem.remedy == f"Remove it. {RETIRED[key]}"
 
 
 def test_minimal_config_has_dcps_defaults() -> None:
@@ -189,7 +210,7 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], key: str)
         {"download_files": False, "aws_bucket": "my.bucket", "source_bucket": "images"},
         {"use_plugins": True, "install_requirements": True, "requirements": "flowjax"},
         {"aws_profile": "lab", "aws_credentials": {"profile_name": "lab"}},
-        {"ssh_key_name": "", "sqs_queue_name": "", "log_group_name": ""},
+        {"sqs_queue_name": "", "log_group_name": ""},
     ],
 )
 def test_settings_at_the_edge_are_taken(settings: dict[str, Any]) -> None:

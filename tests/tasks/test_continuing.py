@@ -52,6 +52,11 @@ def test_a_wrong_value_is_told() -> None:
         changed(CONFIG, {"max_hours": 0})
 
 
+def test_a_key_without_effect_is_refused_as_in_a_file() -> None:
+    with pytest.raises(ConfigError, match="Remove it"):
+        changed(CONFIG, {"max_hours": 5, "auto_monitor": True})
+
+
 def test_a_continued_run_has_its_hours_anew_and_its_workers_begin_again(
     make_run: Callable[..., Run],
 ) -> None:
