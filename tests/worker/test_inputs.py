@@ -18,7 +18,7 @@ from typing import Any, Callable
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker import images, input_folder, inputs, message, transfer
+from dcp_worker import images, input_folder, inputs, local_paths, message, transfer
 from dcp_worker.attempt import Attempt
 from dcp_worker.aws import Clients
 from dcp_worker.cache import Cache
@@ -357,7 +357,7 @@ def test_a_bucket_with_dots_is_asked_for_by_path_on_aws(monkeypatch: pytest.Monk
 def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "mount"
     plate.write_below(folder)
-    for module in (images, inputs.load_data):
+    for module in (images, local_paths):
         monkeypatch.setattr(module, "MOUNT", str(folder))
     return folder
 
