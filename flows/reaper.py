@@ -26,6 +26,7 @@ from tasks.locate import asking
 from tasks.monitor import tick
 from tasks.observe import Followed
 from tasks.opening import open_credentials
+from tasks.patience import REAPER_OUTAGE
 from tasks.results import job_ids
 from tasks.run import Run
 from tasks.run_log import log
@@ -33,7 +34,6 @@ from tasks.runs import Deed, RunState, find_runs, open_run, plan
 from tasks.steps import end
 
 AT_A_TIME = 8  # runs
-OUTAGE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _ticked_on(run: Run, until: float) -> str:
     kept = record.load(run)
     # A run that was set up and has no plan has no jobs: its machines have nothing to do.
     jobs = Followed(job_ids(run) if kept is not None and kept.jobs is not None else frozenset())
-    step: Callable[..., Any] = patient(OUTAGE_SECONDS).wraps(tick)
+    step: Callable[..., Any] = patient(REAPER_OUTAGE).wraps(tick)
     with watch.kept(run):
         while True:
             seen, decision = step(run, jobs)

@@ -135,6 +135,11 @@ def error_code(error: BaseException) -> str:
     return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 
 
+def is_missing(error: BaseException) -> bool:
+    """Whether S3 has no such object, or no such bucket."""
+    return error_code(error) in ("NoSuchKey", "NoSuchBucket", "404")
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed later: throttling, a 5xx answer, a lost connection."""
     if isinstance(error, ClientError):

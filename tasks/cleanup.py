@@ -29,13 +29,13 @@ from tasks.fleet_search import find_fleets
 from tasks.launch_template import delete_launch_template
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
 from tasks.machines import LIVE_STATES, deregister_machines, terminate
+from tasks.patience import STEP_OUTAGE
 from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.results import account
 from tasks.run import Run
 
 T = TypeVar("T")
 
-OUTAGE_SECONDS = 600  # AWS may be out of reach for so long before what fails is given up
 MACHINES_SECONDS = 600  # a machine that shuts down takes a minute or two
 LOOK_SECONDS = 5
 # What EC2 tells lags (Amazon EC2 Developer Guide, "Ensuring eventual consistency"): a fleet that
@@ -239,7 +239,7 @@ def clean_up(run: Run, abandon: bool = False, note: str = "", recorded: bool = T
 
 def _all_of(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     done, failures = [], []
-    give_up = time.monotonic() + OUTAGE_SECONDS
+    give_up = time.monotonic() + STEP_OUTAGE
     for name, step in steps:
         try:
             done.append(patient(max(give_up - time.monotonic(), 0))(_looking_again, step))

@@ -13,7 +13,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from blocks.errors import AwsRefused, InputError, NotFound, Problem
-from tasks.aws import error_code, is_refused, unsigned
+from tasks.aws import error_code, is_missing, is_refused, unsigned
 from tasks.csv_columns import Column, Kind, Kinds
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Csvs:
             if is_refused(error):
                 what = "these credentials may not read it"
                 raise AwsRefused(Problem(address, "", what, got=error_code(error))) from error
-            if error_code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+            if is_missing(error):
                 raise NotFound(
                     Problem(
                         address,

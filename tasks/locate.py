@@ -8,12 +8,11 @@ from blocks.identity import Credentials, DefaultCredentials
 from blocks.names import Names
 from blocks.problems import problems_of
 from tasks import record
-from tasks.aws import Aws, AwsError, error_code, is_refused
+from tasks.aws import Aws, AwsError, error_code, is_missing, is_refused
 from tasks.parallel import in_order
 from tasks.run import Run
 
 PARALLEL = 16
-MISSING_CODES = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 
 
 def locate(
@@ -87,7 +86,7 @@ def _bucket_of(aws: Aws, app: str) -> str:
         except AwsError as error:
             if not error_code(error):
                 raise
-            if error_code(error) not in MISSING_CODES:
+            if not is_missing(error):
                 # Also S3's answer for what is not there, to who may not list the bucket.
                 shut.append(bucket)
             return False

@@ -8,7 +8,7 @@ from typing import Any
 from tasks import events
 from tasks.limits import Limits
 from tasks.observation import Observation
-from tasks.policy import Decision, over_budget
+from tasks.policy import Decision, minutes, over_budget
 from tasks.trackers import Memory
 
 LATE = timedelta(minutes=15)  # without any machine
@@ -72,11 +72,11 @@ def _found(
     yield events.STARTED, f"{len(seen.account.submitted)} jobs, and {len(seen.machines)} machines"
     alone = seen.at - (last or seen.at)
     if alone >= max(UNWATCHED, timedelta(seconds=3 * limits.look_seconds)):
-        yield events.ORPHANED, f"nobody looked at the run for {_minutes(alone)} minutes"
+        yield events.ORPHANED, f"nobody looked at the run for {minutes(alone)} minutes"
     began = limits.ends_at - limits.most
     none_yet = memory.first_machine.machines_since is None
     if seen.account.open and none_yet and seen.at - began >= LATE:
-        yield events.MACHINES_LATE, f"no machine came within {_minutes(LATE)} minutes"
+        yield events.MACHINES_LATE, f"no machine came within {minutes(LATE)} minutes"
     failed, ended = len(seen.account.failed), seen.account.ended
     if failed >= FAILING_LEAST and failed >= FAILING_SHARE * ended:
         alike = f", all for the same reason: {seen.alike}" if seen.alike else ""
@@ -92,7 +92,3 @@ def _found(
         yield events.OVER_BUDGET, why
     elif seen.account.open and (decision.finish or seen.at >= limits.ends_at):
         yield events.OUT_OF_TIME, why
-
-
-def _minutes(time: timedelta) -> int:
-    return round(time.total_seconds() / 60)

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from tasks import record
-from tasks.aws import AwsError, error_code
+from tasks.aws import AwsError, is_missing
 from tasks.history import earlier_runs
 from tasks.run import Run
 from tasks.scratch import scratch_database
@@ -130,7 +130,7 @@ def _read(database: sqlite3.Connection, earlier: Run, number: int, most: int) ->
         _insert(database, "INSERT OR IGNORE INTO took VALUES (?, ?, ?, ?)", rows())
     except (*AwsError, LookupError, ValueError, csv.Error) as error:
         # A run that was not ended properly has no table.
-        if error_code(error) not in record.MISSING:
+        if not is_missing(error):
             logger.warning("what jobs of run %s took cannot be read: %s", earlier.run_id, error)
     return count
 

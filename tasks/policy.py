@@ -86,7 +86,7 @@ def _stop(seen: Observation, limits: Limits, memory: Memory) -> str:
         return seen.broken
     if memory.idle.expired(seen.at):
         return (
-            f"jobs wait on machines, and no container ran for {_minutes(IDLE_LIMIT)} minutes; "
+            f"jobs wait on machines, and no container ran for {minutes(IDLE_LIMIT)} minutes; "
             f"ECS says: {seen.says or 'nothing'}"
         )
     if memory.no_fleet.expired(seen.at):
@@ -95,7 +95,7 @@ def _stop(seen: Observation, limits: Limits, memory: Memory) -> str:
     if seen.alike and 0 < limits.alike_failures <= ended:
         return f"all of the first {seen.account.ended} jobs that ended failed alike: {seen.alike}"
     if memory.progress.stalled(seen, limits):
-        patience = _minutes(memory.progress.stall_limit(seen, limits))
+        patience = minutes(memory.progress.stall_limit(seen, limits))
         return (
             f"jobs are at work, and none has come to an end for {patience} minutes (stall_minutes)"
         )
@@ -209,5 +209,6 @@ def _money(memory: Memory) -> str:
     return "spending is not known" if spent is None else f"{spent:.2f} USD spent"
 
 
-def _minutes(time: timedelta) -> int:
+def minutes(time: timedelta) -> int:
+    """A time in whole minutes, for messages."""
     return round(time.total_seconds() / 60)

@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from blocks.errors import InputError, NotFound, Problem
 from blocks.run_config import RunConfig
-from tasks.aws import Aws, error_code
+from tasks.aws import Aws, error_code, is_missing
 from tasks.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
-MISSING = ("NoSuchKey", "NoSuchBucket", "404")  # S3's codes for what is not there
 RUN = "run.json"  # this module's `RunRecord`
 JOBS = "jobs.jsonl"  # the plan, a job message a line (tasks/submit.py)
 SUBMITTED = "submitted.json"  # how many of them are in the queue
@@ -107,7 +106,7 @@ def read_object(aws: Aws, bucket: str, key: str) -> str | None:
     try:
         return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     except ClientError as error:
-        if error_code(error) in MISSING:
+        if is_missing(error):
             return None
         raise
 

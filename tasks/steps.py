@@ -34,6 +34,7 @@ from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.monitor import tick
 from tasks.observe import Followed
 from tasks.outcome import readable
+from tasks.patience import RUN_OUTAGE
 from tasks.plates import plates_to_run
 from tasks.policy import Decision
 from tasks.preflight import preflight
@@ -52,7 +53,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 RETRIES = 4  # of a step, some seconds apart; botocore has repeated each request before
-OUTAGE_SECONDS = 1800  # AWS may be out of reach for this long before a running run is given up
 CANCELLED_EXPORT_SECONDS = 60  # who has just cancelled a run does not wait long for its logs
 
 
@@ -232,10 +232,10 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
     fleet = start.request_fleet(run, template, machines)
     log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
     try:
-        patient(OUTAGE_SECONDS)(start.ensure_dashboard, run, fleet)
+        patient(RUN_OUTAGE)(start.ensure_dashboard, run, fleet)
         requested = record.load(run)
         since = (requested and requested.fleet_at) or run_record.started_at
-        launched = patient(OUTAGE_SECONDS)(
+        launched = patient(RUN_OUTAGE)(
             start.wait_for_machines,
             run,
             fleet,
@@ -267,7 +267,7 @@ def monitor(run: Run) -> Decision:
     said, findings = "", set[str]()
     with kept(run), told(run) as tell:
         while True:
-            seen, decision = patient(OUTAGE_SECONDS)(tick, run, jobs)
+            seen, decision = patient(RUN_OUTAGE)(tick, run, jobs)
             tell(seen)
             if counts(seen) != last:
                 last = counts(seen)

@@ -23,12 +23,12 @@ from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
 from tasks.order import longest_first
 from tasks.parallel import AHEAD, in_order
+from tasks.patience import STEP_OUTAGE
 from tasks.results import job_ids
 from tasks.run import Run
 from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 
 PARALLEL = 32  # requests at a time, as many as a client keeps connections
-OUTAGE_SECONDS = 600  # that S3 may be out of reach while the plan is uploaded
 NOTED = 1000  # jobs between two notes of how far the submission is
 # The jobs after the last note but one, and the batches on their way.
 MOST_TWICE = 2 * (NOTED + MOST_MESSAGES) + MOST_MESSAGES * PARALLEL * AHEAD
@@ -67,7 +67,7 @@ def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="dcp-plan-") as folder:
         plan = _spool(messages, Path(folder) / record.JOBS)
-        return patient(OUTAGE_SECONDS)(_keep, run, plan)
+        return patient(STEP_OUTAGE)(_keep, run, plan)
 
 
 def _spool(messages: Iterable[JobMessage], file: Path) -> Plan:

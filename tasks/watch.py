@@ -20,7 +20,7 @@ from threading import Event, Thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import record
-from tasks.aws import AwsError, error_code
+from tasks.aws import AwsError, is_missing
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")
@@ -72,7 +72,7 @@ def newest(run: Run) -> Watch | None:
     try:
         found = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=run.key(NAME))
     except AwsError as error:
-        if error_code(error) in record.MISSING:
+        if is_missing(error):
             return None
         raise
     answered = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])

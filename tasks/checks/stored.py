@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import Problem
-from tasks.aws import error_code, is_refused, unsigned
+from tasks.aws import is_missing, is_refused, unsigned
 from tasks.checks.inputs import MOST_OBJECTS, InputFolder
 from tasks.findings import Finding
 from tasks.run import Run
@@ -85,7 +85,7 @@ def _missing(
     except ClientError as error:
         if is_refused(error):
             yield Finding("error", f"{kind}_refused", refused)
-        elif error_code(error) in ("404", "NoSuchBucket", "NoSuchKey"):
+        elif is_missing(error):
             yield Finding("error", f"{kind}_missing", missing)
         else:
             raise
