@@ -2,10 +2,10 @@
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
+from blocks.pages import render
 from tasks.plate_pictures import Picture
 from tasks.remedies import remedy
 from tasks.report import Report
@@ -36,91 +36,27 @@ def markdown(
         pictures: The plate maps, in the order to be shown; those of the first plates are.
         links: Addresses in the AWS console by what they show.
     """
-    parts = [
-        f"# {report.app_name} {report.run_id}",
-        report.summary,
-        quoted(report.note),
-        _took(report),
-        _reasons(report),
-        _plates(pictures),
-        _slowest(report),
-        _problems(report),
-        f"All of it: `{address}`" + (f", a row a job: `{report.table}`" if report.table else ""),
-        ", ".join(_link(what, where) for what, where in (links or {}).items()),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _took(report: Report) -> str:
-    if not report.table:
-        return ""
-    cost = quoted(report.cost["text"]) if report.cost else "it had no machine"
-    digest = f", `{report.image_digest}`" if report.image_digest else ""
-    lines = [
-        f"{report.hours:.2f} hours from begin to end; {cost}. Worker: `{report.image}`{digest}."
-    ]
-    if report.seconds:
-        lines += ["", "## Seconds a job", ""]
-        names = ("jobs", "mean", "p10", "p50", "p90")
-        lines += _table(
-            ("pipeline", *names),
-            ((key, *(taken[name] for name in names)) for key, taken in report.seconds.items()),
-        )
-    return "\n".join(lines)
-
-
-def _reasons(report: Report) -> str:
-    if not report.reasons:
-        return ""
-    rows = ((number, code, Markdown(remedy(code))) for code, number in report.reasons.items())
-    return "\n".join(["## Reasons", "", *_table(("jobs", "reason", "what to do"), rows)])
-
-
-def _plates(pictures: Sequence[Picture]) -> str:
     plates = [(name, list(own)) for name, own in groupby(pictures, key=lambda one: one.plate)]
-    if not plates:
-        return ""
-    lines = ["## Plates"]
-    for name, own in plates[:SHOWN_PLATES]:
-        lines += [f"![plate {quoted(name)}, {picture.kind}]({picture.uri})" for picture in own]
-    if len(plates) > SHOWN_PLATES:
-        folder = pictures[0].address.rpartition("/")[0]
-        lines.append(f"The maps of {len(plates) - SHOWN_PLATES} more plates: `{folder}/`")
-    return "\n\n".join(lines)
-
-
-def _slowest(report: Report) -> str:
-    if not report.slowest:
-        return ""
-    rows = (
-        (_short(job["Metadata"]), job["seconds"], job["peak_memory_mb"], _link("log", job["log"]))
-        for job in report.slowest
+    return render(
+        __file__,
+        {"cell": _cell, "link": _link, "quoted": quoted, "remedy": _remedy, "short": _short},
+        report=report,
+        address=address,
+        plates=plates,
+        shown_plates=SHOWN_PLATES,
+        folder=pictures[0].address.rpartition("/")[0] if pictures else "",
+        shown_problems=SHOWN_PROBLEMS,
+        not_shown=report.failed + report.lost - min(len(report.problems), SHOWN_PROBLEMS),
+        links=[_link(what, where) for what, where in (links or {}).items()],
     )
-    names = ("job", "seconds", "peak memory, MB", "log")
-    return "\n".join(["## Slowest jobs", "", *_table(names, rows)])
 
 
-def _problems(report: Report) -> str:
-    if not report.problems:
-        return ""
-    rows = (
-        (one["reason"], _short(one["Metadata"]), one["reason_text"])
-        for one in report.problems[:SHOWN_PROBLEMS]
-    )
-    lines = ["## Jobs that did not succeed", ""]
-    lines += _table(("reason", "job", "what happened"), rows)
-    more = report.failed + report.lost - min(len(report.problems), SHOWN_PROBLEMS)
-    return "\n".join(lines + (["", f"and {more} more"] if more else []))
-
-
-def _table(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    heads = list(names)
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return lines + ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-
-
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return value if isinstance(value, Markdown) else quoted(str(value))
+
+
+def _remedy(code: str) -> Markdown:
+    return Markdown(remedy(code))
 
 
 def quoted(text: str) -> str:

@@ -1,14 +1,16 @@
 """The policies as docs/account.md shows them: `python -m tasks.account.page` writes them there."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from json import dumps
 from pathlib import Path
 
+from blocks.pages import code, render, with_parts
 from tasks.account import policies
 from tasks.account.buckets import EXPORTS, for_other_account
 from tasks.account.rights import ADMINISTRATOR
 from tasks.account.statements import Statement, document
+from tasks.rights_page import short
 
 PAGE = Path(__file__).parents[2] / "docs" / "account.md"
 EXAMPLE_ROLES = (
@@ -22,37 +24,17 @@ EXAMPLE = {
 }
 
 
-def table(statements: Iterable[Statement]) -> str:
-    """Statements as a Markdown table."""
-    lines = ["| right | on | only | for |", "|---|---|---|---|"]
-    for one in statements:
-        actions = ", ".join(f"`{action}`" for action in one.actions)
-        resources = ", ".join(f"`{_short(resource)}`" for resource in one.resources)
-        lines.append(f"| {actions} | {resources} | {'; '.join(_conditions(one))} | {one.why} |")
-    return "\n".join(lines)
-
-
-def _short(resource: str) -> str:
-    """A resource without what is the same for all, its names as `<name>`."""
-    shown = re.sub(r"^arn:\{partition\}:[^:]+:[^:]*:[^:]*:", "", resource)
-    return re.sub(r"\{(\w+)\}", r"<\1>", shown)
-
-
 def _conditions(statement: Statement) -> Iterator[str]:
     for operator, keys in statement.condition.items():
         for key, values in keys.items():
             if operator == "Null":
                 yield f"with the tag `{key.partition('/')[2]}`"
             else:
-                yield f"`{key}` {', '.join(f'`{_short(value)}`' for value in values)}"
+                yield f"`{key}` {', '.join(f'`{short(value)}`' for value in values)}"
 
 
-def _json(policy: object) -> str:
-    return f"```json\n{json.dumps(policy, indent=2)}\n```"
-
-
-def parts() -> dict[str, str]:
-    """What stands between the marks of the page."""
+def page(text: str) -> str:
+    """docs/account.md with the policies as they are now."""
     trust = document(
         (
             *policies.TRUST_CONTAINERS,
@@ -60,24 +42,17 @@ def parts() -> dict[str, str]:
         ),
         EXAMPLE,
     )
-    return {
-        "worker": table(policies.WORKER),
-        "safety net": table(policies.SAFETY_NET),
-        "exports": table(EXPORTS),
-        "administrator": table(ADMINISTRATOR),
-        "bucket policy": _json(for_other_account("their-bucket", EXAMPLE_ROLES, True, "ours/")),
-        "trust policy": _json(trust),
-    }
-
-
-def page(text: str) -> str:
-    """docs/account.md with the policies as they are now."""
-    for name, content in parts().items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-        before, rest = text.split(begin)
-        after = rest.split(end)[1]
-        text = f"{before}{begin}\n{content}\n\n{end}{after}"
-    return text
+    parts = render(
+        __file__,
+        {"code": code, "short": short, "conditions": _conditions, "json": partial(dumps, indent=2)},
+        worker=policies.WORKER,
+        safety_net=policies.SAFETY_NET,
+        exports=EXPORTS,
+        administrator=ADMINISTRATOR,
+        bucket_policy=for_other_account("their-bucket", EXAMPLE_ROLES, True, "ours/"),
+        trust_policy=trust,
+    )
+    return with_parts(text, parts)
 
 
 if __name__ == "__main__":
