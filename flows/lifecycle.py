@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 from botocore.exceptions import ClientError
 from prefect import Flow
@@ -237,7 +238,7 @@ def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) ->
     nothing left, and nothing is done then.
     """
     if run := run_of(flow_run):
-        _end_active(run, f"the run was {str(state.name).lower()}")
+        _end_active(run, f"the run was {str(state.name).lower()}", flow_run.id)
 
 
 def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -249,7 +250,7 @@ def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     run = run_of(flow_run)
     kept = record.load(run) if run else None
     if run and kept and kept.state != "ended" and not start_again(flow_run):
-        _end_active(run, f"the flow run {str(state.name).lower()}")
+        _end_active(run, f"the flow run {str(state.name).lower()}", flow_run.id)
 
 
 def run_of(flow_run: FlowRun) -> Run | None:
@@ -281,7 +282,7 @@ def continued_by(run: Run, flow_run: FlowRun) -> bool:
     return kept is not None and kept.continued_by == str(flow_run.id)
 
 
-def _end_active(run: Run, note: str) -> None:
+def _end_active(run: Run, note: str, flow_run_id: UUID) -> None:
     kept = record.load(run)
     if kept is not None and kept.state != "ended":
-        steps.end(run, abandon=True, note=note)
+        steps.end(run, abandon=True, note=note, flow_run_id=flow_run_id)

@@ -1,6 +1,10 @@
 """The report of a run, delivered: written to S3, shown in Prefect as a page, sent as an event."""
 
+from uuid import UUID
+
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 
 from tasks import record
 from tasks.artifacts import artifact_key, prefect_may_be_away
@@ -11,23 +15,34 @@ from tasks.report_page import markdown
 from tasks.run import Run
 
 
-def write_report(run: Run, note: str = "") -> Report:
+def write_report(run: Run, note: str = "", flow_run_id: UUID | None = None) -> Report:
     """Draw up the report, write it into the run's record, and show it in Prefect.
 
     Args:
         run: The run, which has a record.
         note: Why the run ended before its jobs did.
+        flow_run_id: The flow run that shows the report (default: the one that this is called in).
     """
     report, pictures = draw_up(run, note)
     address = f"s3://{run.config.aws_bucket}/{run.key(record.REPORT)}"
     with prefect_may_be_away():
-        create_markdown_artifact(
-            markdown(report, address, pictures, links(run)),
-            key=artifact_key(run, "report"),
-            description=report.summary,
-        )
+        _show(run, markdown(report, address, pictures, links(run)), report.summary, flow_run_id)
     _tell_end(run, report, address)
     return report
+
+
+def _show(run: Run, page: str, summary: str, flow_run_id: UUID | None) -> None:
+    key = artifact_key(run, "report")
+    if flow_run_id is None:
+        create_markdown_artifact(page, key=key, description=summary)
+        return
+    # Outside of a flow run, as in its hooks, Prefect's own function would attach it to none.
+    with get_client(sync_client=True) as client:
+        client.create_artifact(
+            ArtifactCreate(
+                type="markdown", key=key, description=summary, data=page, flow_run_id=flow_run_id
+            )
+        )
 
 
 def _tell_end(run: Run, report: Report, address: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -287,7 +288,11 @@ def monitor(run: Run) -> Decision:
 
 
 def end(
-    run: Run, abandon: bool, note: str, export_seconds: float = CANCELLED_EXPORT_SECONDS
+    run: Run,
+    abandon: bool,
+    note: str,
+    export_seconds: float = CANCELLED_EXPORT_SECONDS,
+    flow_run_id: UUID | None = None,
 ) -> Report:
     """End everything that a run has in AWS, and write its report, with or without Prefect.
 
@@ -296,6 +301,7 @@ def end(
         abandon: Delete the queue even when jobs in it have no result.
         note: Why the run ends before its jobs do.
         export_seconds: How long to wait for the export of the logs.
+        flow_run_id: The flow run that shows the report (default: the one that this is called in).
 
     Raises:
         DcpError: Something could not be ended; each is named.
@@ -304,7 +310,7 @@ def end(
         outcome = cleanup.clean_up(run, abandon, note)
         for line in (*outcome.done, *outcome.failures):
             log(line)
-        report = write_report(run, note)
+        report = write_report(run, note, flow_run_id)
         log(f"{report.summary}; {what_stays(run)}")
     _export(run, export_seconds)
     # That a queue with jobs is kept is meant when the run stops for a reason, else an obstacle.

@@ -7,6 +7,12 @@ import httpx
 import pytest
 from lab import Lab
 from prefect import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
@@ -16,6 +22,7 @@ from flows.full_run import dcp
 from flows.lifecycle import go_on
 from flows.setup import setup
 from tasks import record
+from tasks.artifacts import artifact_key
 from tasks.cleanup import left_running
 
 
@@ -41,11 +48,19 @@ def begun(lab: Lab) -> FlowRun:
 
 @pytest.mark.e2e
 def test_a_run_that_no_worker_can_start_again_is_ended(lab: Lab) -> None:
-    go_on(dcp, begun(lab), Crashed())
+    flow_run = begun(lab)
+    go_on(dcp, flow_run, Crashed())
     assert left_running(lab.run()) == []
     kept = record.load(lab.run())
     assert kept is not None
     assert kept.state == "ended"
+    key = artifact_key(lab.run(), "report")
+    with get_client(sync_client=True) as client:
+        shown = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id])),
+        )
+    assert len(shown) == 1, "the report is on the page of the flow run that was killed"
 
 
 @pytest.mark.e2e
