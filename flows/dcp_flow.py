@@ -119,9 +119,10 @@ def _log_failures_once() -> None:
     The flow run's own log has its message already; `prefect.engine` would log the same as an
     unexpected exception.
     """
-    logging.getLogger("prefect.engine").addFilter(_is_unexpected)
+    logging.getLogger("prefect.engine").addFilter(is_unexpected)
 
 
-def _is_unexpected(entry: logging.LogRecord) -> bool:
+def is_unexpected(entry: logging.LogRecord) -> bool:
+    """Whether a line of the log tells of a fault, rather than of a run that failed in order."""
     error = entry.exc_info[1] if entry.exc_info else None
     return not isinstance(error, DcpError | FailedRun)

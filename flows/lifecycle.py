@@ -186,7 +186,7 @@ def carry_out(run: Run) -> State[Any]:
     if report.complete:
         return Completed(message=report.summary)
     outcome = [verdict(report), last.stop, "" if abandon else how_to_continue(run)]
-    return Failed(message=". ".join(text.rstrip(".") for text in outcome if text) + ".")
+    return Failed(message=". ".join(text.rstrip(".") for text in outcome if text))
 
 
 @contextmanager

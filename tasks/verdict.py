@@ -28,7 +28,8 @@ def verdict(report: Report) -> str:
         _named(reason, report.problems, report.reasons[reason]) for reason in reasons[:REASONS]
     ]
     if len(reasons) > REASONS:
-        named.append(f"{len(reasons) - REASONS} other reasons")
+        others = len(reasons) - REASONS
+        named.append(f"{others} other reason{'s' if others > 1 else ''}")
     return f"{said}: {', '.join(named)}" if named else said
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -38,11 +39,28 @@ def report_of(lab: Lab) -> dict[str, Any]:
     return found
 
 
-def test_every_job_is_done_and_nothing_is_left(lab: Lab) -> None:
+def counted(monkeypatch: pytest.MonkeyPatch, place: str) -> list[object]:
+    """Notes each call of a function from now on."""
+    calls: list[object] = []
+    function = resolve_name(place)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(place, call)
+    return calls
+
+
+def test_every_job_is_done_and_nothing_is_left(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = [
+        counted(monkeypatch, f"tasks.opening.{name}") for name in ("load_config", "Aws.connect")
+    ]
     wells = [f"A{number:02}" for number in range(1, 26)]
     state = dcp(lab.config, lab.jobs(*wells), return_state=True)
     assert state.is_completed()
     assert state.message == "25 jobs: 25 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert [len(calls) for calls in opened] == [1, 1], "the config is read once, clients made once"
     assert lab.outputs() == {f"out/P1-{well}/Image.csv" for well in wells}
     assert left_running(lab.run()) == []
     kept = record.load(lab.run())
