@@ -59,7 +59,7 @@ def test_each_step_is_a_run_with_its_own_app_and_settings(lab: Lab) -> None:
     assert state.message is not None
     first, second = state.message.splitlines()
     assert first.startswith("qc: 2 jobs: 2 succeeded")
-    assert second.startswith("assaydev: 3 jobs: 2 succeeded, 0 skipped, 1 failed")
+    assert second == "assaydev: 1 of 3 jobs failed: fail (fail)"
     kept = record.load(lab.app(f"{lab.settings.app_name}_QC"))
     assert kept is not None
     assert kept.config["cluster_machines"] == 1
