@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
 from flows import children
 from flows.children import RESTART_WITHIN, is_over, start_again
@@ -69,8 +69,9 @@ def test_a_flow_run_is_started_again_but_not_for_ever(
 ) -> None:
     with get_client(sync_client=True) as client:
         found = client.read_deployment_by_name("dcp/full-run")
+        # Not scheduled: a worker may be there, and would start it.
         flow_run = client.create_flow_run_from_deployment(
-            found.id, parameters={"config": "none", "job": "none"}
+            found.id, parameters={"config": "none", "job": "none"}, state=Pending()
         )
         client.set_flow_run_state(flow_run.id, Crashed(), force=True)
         flow_run = client.read_flow_run(flow_run.id)

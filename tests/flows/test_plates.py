@@ -37,7 +37,7 @@ def test_new_plates_have_runs_of_their_own_and_one_that_fails_stops_no_other(lab
     assert state.is_failed()
     outcome = dict(line.split(": ", 1) for line in str(state.message).splitlines())
     assert set(outcome) == {"P1", "P2"}
-    assert outcome["P1"].startswith("Failed: 2 jobs: 1 succeeded, 0 skipped, 1 failed")
+    assert outcome["P1"].startswith("Failed: 1 of 2 jobs failed: ")
     assert outcome["P2"].startswith("Completed: 2 jobs: 2 succeeded")
     for plate in ("P1", "P2"):
         run = lab.app(f"{lab.settings.app_name}_{plate}")
