@@ -10,7 +10,6 @@ from functools import lru_cache
 from tasks.aws import AwsError
 from tasks.observation import Observation
 from tasks.run import Run
-from tasks.telling import counts
 
 logger = logging.getLogger("prefect.dcp")
 
@@ -34,7 +33,7 @@ def values(seen: Observation, seconds: float | None) -> dict[str, tuple[float, s
         seen: What was seen.
         seconds: What a job takes; None when that is not known.
     """
-    found = {JOBS[name]: (float(number), "Count") for name, number in counts(seen).items()}
+    found = {JOBS[name]: (float(number), "Count") for name, number in seen.counts().items()}
     found[MACHINES] = (float(len(seen.machines)), "Count")
     if seconds is not None:
         found[SECONDS] = (seconds, "Seconds")

@@ -65,6 +65,17 @@ class Observation:
         ends = (str(one) for one in self.findings if one.level == "configuration")
         return next(ends, "")
 
+    def counts(self) -> dict[str, int]:
+        """Numbers of jobs by what they do now; an in-flight message counts as a running job."""
+        found = self.account
+        running = min(self.queue.in_flight, len(found.open)) if self.queue else 0
+        return {
+            "done": len(found.succeeded) + len(found.skipped),
+            "running": running,
+            "waiting": len(found.open) - running,
+            "failed": len(found.failed),
+        }
+
     def at_work(self, cores: int) -> int:
         """Jobs that containers are running, as far as is known.
 

@@ -47,7 +47,7 @@ from tasks.results import account, job_ids
 from tasks.run import Run
 from tasks.run_log import log
 from tasks.submit import count_done, send_jobs
-from tasks.telling import counts, show_findings, submission_progress, told
+from tasks.telling import show_findings, submission_progress, told
 from tasks.watch import kept
 
 P = ParamSpec("P")
@@ -270,8 +270,8 @@ def monitor(run: Run) -> Decision:
         while True:
             seen, decision = patient(RUN_OUTAGE)(tick, run, jobs)
             tell(seen)
-            if counts(seen) != last:
-                last = counts(seen)
+            if seen.counts() != last:
+                last = seen.counts()
                 log(", ".join(f"{number} {name}" for name, number in last.items()))
             for finding in seen.findings:
                 if finding.key not in findings:

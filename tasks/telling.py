@@ -35,18 +35,6 @@ LOG_LEVELS = {"warning": logging.WARNING, "note": logging.INFO}
 MOST_FINDINGS = 100  # lines of findings in the log; the artifact has all
 
 
-def counts(seen: Observation) -> dict[str, int]:
-    """The numbers that a person follows."""
-    found = seen.account
-    running = min(seen.queue.in_flight, len(found.open)) if seen.queue else 0
-    return {
-        "done": len(found.succeeded) + len(found.skipped),
-        "running": running,
-        "waiting": len(found.open) - running,
-        "failed": len(found.failed),
-    }
-
-
 def table(seen: Observation, hours_left: float | None = None) -> list[dict[str, Any]]:
     """The counts, and what the run has cost, as rows of a table artifact.
 
@@ -96,7 +84,7 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
         line = bar.add_task("", total=None, numbers="", rate="")
 
         def tell(seen: Observation) -> None:
-            jobs = counts(seen)
+            jobs = seen.counts()
             total = len(seen.account.submitted)
             speed = jobs_an_hour(shown.setdefault("first", (seen.at, seen.account.ended)), seen)
             bar.update(

@@ -15,7 +15,7 @@ from tasks.queues import QueueCounts
 from tasks.results import balance
 from tasks.run import Run
 from tasks.spending import Spend
-from tasks.telling import counts, jobs_an_hour, rate, table, told
+from tasks.telling import jobs_an_hour, rate, table, told
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [str(number) for number in range(20)]
@@ -28,7 +28,7 @@ def seen(succeeded: int, failed: int, in_flight: int, at: datetime = NOW) -> Obs
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 40))
 def test_the_four_numbers_are_all_jobs(succeeded: int, failed: int, in_flight: int) -> None:
-    numbers = counts(seen(succeeded, failed, in_flight))
+    numbers = seen(succeeded, failed, in_flight).counts()
     assert sum(numbers.values()) == len(IDS)
     assert min(numbers.values()) >= 0
     assert numbers["done"] == succeeded
@@ -69,7 +69,7 @@ def test_prefect_is_told_when_a_count_changes_and_of_money_now_and_then(
         "tasks.telling._RunArtifacts.write", lambda *about: written.append(about[2])
     )
     monkeypatch.setattr(
-        "prefect.artifacts.create_markdown_artifact", lambda page, **_: pages.append(page)
+        "tasks.telling.create_markdown_artifact", lambda page, **_: pages.append(page)
     )
     with told(run) as tell:
         for minute in range(25):
