@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from dcp_worker.settings import Settings
 
 ENVIRONMENT = {
@@ -38,3 +43,17 @@ ENVIRONMENT = {
 def settings(**changes: str) -> Settings:
     """The settings of a worker with some other variables."""
     return Settings.from_environment({**ENVIRONMENT, **changes})
+
+
+def refused(folder: Path, **changes: str) -> str:
+    """What the container says that does not start with some other variables."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dcp_worker"],
+        env={**os.environ, **ENVIRONMENT, **changes},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    return done.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from dcp_worker.mount import MountError
 from dcp_worker.settings import Settings
 
 import task_definition
-from task_definition import ENVIRONMENT
 
 
 def settings(**changes: str) -> Settings:
@@ -97,15 +95,6 @@ def test_a_program_that_does_not_run_is_told(programs: Path, tmp_path: Path) -> 
         mount.prepare(settings(), tmp_path / "bucket")
 
 
-def test_the_container_ends_with_status_2(programs: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, **ENVIRONMENT, "DOWNLOAD_FILES": "False"}
-    done = subprocess.run(
-        [sys.executable, "-m", "dcp_worker"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "DOWNLOAD_FILES is 'False'" in done.stdout
+def test_a_container_that_cannot_mount_does_not_start(programs: Path, tmp_path: Path) -> None:
+    said = task_definition.refused(tmp_path, DOWNLOAD_FILES="False")
+    assert "DOWNLOAD_FILES is 'False'" in said

@@ -112,6 +112,14 @@ class Stage:
         receipts: list[str] = json.loads(self.supervisor.recv(1 << 16).splitlines()[-1])
         return receipts
 
+    def lose_the_lease(self) -> None:
+        """Start the slot on a job, and take its message away once it computes."""
+        self.send(WELLS[0])
+        self.start()
+        self.begun(WELLS[0])
+        (receipt,) = self.told()
+        self.cloud.sqs.delete_message(QueueUrl=self.cloud.queue_url, ReceiptHandle=receipt)
+
     def ended(self) -> int | None:
         """The exit status; None when the slot failed."""
         self.thread.join(30)
@@ -307,11 +315,7 @@ def test_a_lost_lease_neither_uploads_nor_deletes(cloud: Cloud, tmp_path: Path) 
     cloud.put(PLATE)
     at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
     stage = next(at_work)
-    stage.send(WELLS[0])
-    stage.start()
-    stage.begun(WELLS[0])
-    (receipt,) = stage.told()
-    cloud.sqs.delete_message(QueueUrl=cloud.queue_url, ReceiptHandle=receipt)
+    stage.lose_the_lease()
     assert stage.told() == []
     assert cloud.keys("out") == []
     assert cloud.records() == []
@@ -353,11 +357,7 @@ def test_a_job_that_failed_without_its_lease_is_another_workers(
     stage = next(at_work)
     stage.engine.interruptible = False
     stage.engine.log = ["Killed"]
-    stage.send(WELLS[0])
-    stage.start()
-    stage.begun(WELLS[0])
-    (receipt,) = stage.told()
-    cloud.sqs.delete_message(QueueUrl=cloud.queue_url, ReceiptHandle=receipt)
+    stage.lose_the_lease()
     wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
     stage.engine.may_end.update(WELLS)
     assert stage.told() == []
@@ -382,11 +382,7 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
     monkeypatch.setattr(handling.Held, "publish", late)
     monkeypatch.setattr(outputs, "publish", lambda *_: uploads.append("begun"))
     stage.engine.may_end.update(WELLS)
-    stage.send(WELLS[0])
-    stage.start()
-    stage.begun(WELLS[0])
-    (receipt,) = stage.told()
-    cloud.sqs.delete_message(QueueUrl=cloud.queue_url, ReceiptHandle=receipt)
+    stage.lose_the_lease()
     assert stage.told() == []
     assert uploads == []
     next(at_work, None)
