@@ -1,7 +1,8 @@
 """Every way in which a job can fail, on the real CellProfiler: recorded, and nothing uploaded.
 
-What CellProfiler itself finds is tried with the warm child and with the command line; what is
-found before it starts cannot depend on that.
+What CellProfiler itself finds is tried with the warm child, and with the command line what that
+runs all the same; that both say the same of every failure is shown in test_engine.py. What is found
+before CellProfiler starts cannot depend on that.
 """
 
 from __future__ import annotations
@@ -123,12 +124,19 @@ def assert_each_fails_at_once(
     return records
 
 
-def test_what_cellprofiler_finds(either: Container) -> None:
-    assert_each_fails_at_once(either, "table", of_cellprofiler())
+def test_what_cellprofiler_finds(standing: Container) -> None:
+    cloud = standing.cloud
+    assert_each_fails_at_once(standing, "table", of_cellprofiler())
     # CellProfiler has failed in many ways, and is as good as new.
     for slot in ("1", "2"):
-        (record,) = either.cloud.work_off(job_message(output=f"after the table/{slot}"))
-        assert counted(either.cloud, record["output"]) == truth("A01")
+        (record,) = cloud.work_off(job_message(output=f"after the table/{slot}"))
+        assert counted(cloud, record["output"]) == truth("A01")
+
+
+def test_what_the_command_line_would_run_in_part(cold: Container) -> None:
+    table = of_cellprofiler()
+    cases = ("image unreadable", "cut off within a module", "unknown module")
+    assert_each_fails_at_once(cold, "in part", {case: table[case] for case in cases})
 
 
 def test_what_is_found_before_cellprofiler_starts(standing: Container) -> None:
@@ -160,8 +168,8 @@ def test_a_malformed_group_is_refused(standing: Container, metadata: str) -> Non
     assert metadata.partition("=")[0] in record["reason_text"]
 
 
-def test_an_output_folder_that_cannot_be_made_may_be_the_machine(either: Container) -> None:
-    cloud = either.cloud
+def test_an_output_folder_that_cannot_be_made_may_be_the_machine(standing: Container) -> None:
+    cloud = standing.cloud
     text = PIPELINE.replace("Output file location:Default Output Folder|", NOWHERE)
     assert text != PIPELINE
     cloud.put({"nowhere.cppipe": text.encode()})
