@@ -6,7 +6,10 @@
     │   ├── JobFileError      a job file
     │   ├── NotFound          a file, block, bucket or object that is not there
     │   └── AwsRefused        AWS has no credentials of ours, or refuses them or the action
-    └── FleetError            AWS could not start or keep the machines
+    ├── FleetError            AWS could not start or keep the machines
+    ├── EmulatorError         the emulator of AWS did not start (deployments.local.aws)
+    └── PrefectError          a Prefect server of our own did not start, or a command of it failed
+                              (deployments.local.prefect_server)
 
 An `InputError` carries its `Problem`s, so that all mistakes of a file are told at once.
 `Refusal` is what a rule raises about one value; the reader of the file makes a `Problem` of it by

@@ -1,49 +1,50 @@
 """The command `dcp`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from deployments.commands import (
-    account,
-    check,
-    cleanup,
-    continuing,
-    failures,
-    importing,
-    local,
-    retry,
-    status,
-)
-from deployments.local.aws import EmulatorError
-from deployments.local.prefect_server import PrefectError
+from cyclopts import App, Parameter
+
+from deployments.commands.account import account
+from deployments.commands.check import check
+from deployments.commands.cleanup import cleanup
+from deployments.commands.continuing import continue_
+from deployments.commands.failures import failures
+from deployments.commands.importing import import_
+from deployments.commands.local import local
+from deployments.commands.retry import retry
+from deployments.commands.status import status
+from deployments.exit_status import reporting_errors
 from tasks import interrupt
 
-COMMANDS = (check, local, importing, status, failures, retry, continuing, cleanup, account)
-FAILED = 1
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("dcp")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of `dcp`."""
-    top = argparse.ArgumentParser(prog="dcp", description="Distributed-CellProfiler on Prefect.")
-    commands = top.add_subparsers(dest="command", required=True)
-    for command in COMMANDS:
-        command.add_to(commands)
-    return top
+app = App(
+    name="dcp",
+    help="Distributed-CellProfiler on Prefect.",
+    version=_version,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=(), show_default=False),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+for command in (check, cleanup, failures, retry, status, account, local):
+    app.command(command)
+app.command(import_, name="import")
+app.command(continue_, name="continue")
+app.register_install_completion_command()
 
 
+@reporting_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    try:
-        with interrupt.listening(last=arguments is None):
-            given = parser().parse_args(arguments)
-            status: int = given.call(given)
-            return status
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-    except (EmulatorError, PrefectError) as error:
-        print(error, file=sys.stderr)
-    return FAILED
+    with interrupt.listening(last=arguments is None):
+        return app(arguments) or 0
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from prefect.artifacts import create_table_artifact
 
 from blocks.credentials import region_of
 from blocks.errors import ConfigError, DcpError, Problem
+from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials
 from tasks.account import account as whole
 from tasks.account.pool import Pool, make_pool
 from tasks.account.setup import AccountAws, open_setup
 from tasks.artifacts import prefect_may_be_away
-from tasks.opening import open_credentials
 from tasks.run_log import log
 
 
@@ -66,7 +66,7 @@ def account(
     if work_pool and not image:
         remedy = "Build it with deployments/Dockerfile."
         raise ConfigError(Problem("account", "image", "is missing for work_pool", remedy=remedy))
-    block = open_credentials(credentials)
+    block = load_credentials(credentials)
     place = region or region_of(block)
     aws = AccountAws.connect(block, place)
     asked: dict[str, Any] = {

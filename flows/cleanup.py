@@ -6,11 +6,12 @@ from pydantic import Field
 
 from blocks.credentials import region_of
 from blocks.errors import InputError, Problem
+from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Credentials, RunId, Settings
 from tasks import steps
-from tasks.opening import open_credentials, open_existing
+from tasks.opening import open_existing
 from tasks.report import Report
 from tasks.runs import find_app
 
@@ -52,7 +53,7 @@ def cleanup(
     if config is not None:
         run, recorded = open_existing(config, run_id, credentials, settings), True
     elif app is not None:
-        who = open_credentials(credentials)
+        who = load_credentials(credentials)
         run, recorded = find_app(app, who, region or region_of(who), bucket, run_id)
     else:
         raise InputError(Problem("dcp-cleanup", "config", "neither config nor app is given"))

@@ -16,6 +16,7 @@ from blocks import FleetTemplate
 from blocks.errors import InputError, NotFound, Problem
 from blocks.job_file import JobFile
 from blocks.job_sets import JobSet
+from blocks.reading import load_job
 from flows.children import start_again
 from flows.consent import settle
 from flows.running import label
@@ -24,7 +25,7 @@ from tasks.aws import is_refused
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
-from tasks.opening import open_existing, open_job_file
+from tasks.opening import open_existing
 from tasks.remedies import how_to_continue
 from tasks.run import Run, new_run_id
 from tasks.run_log import log
@@ -66,7 +67,7 @@ def work_of(run: Run, job: str, plates: Sequence[str] = ()) -> Work:
     Raises:
         InputError: The job file is wrong or not there.
     """
-    file: JobFile = open_job_file(job, run.config.credentials)
+    file: JobFile = load_job(job, run.config.credentials)
     sets = file.sets(plates, job)
     return Work(
         job,

@@ -6,6 +6,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from blocks.reading import load_job
 from flows.children import cancel_left_children, run_each, told
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, work_of
@@ -20,7 +21,7 @@ from flows.parameters import (
     Undone,
 )
 from flows.running import this_flow_run
-from tasks.opening import open_job_file, open_new
+from tasks.opening import open_new
 from tasks.plates import settings_of
 from tasks.run_log import log
 from tasks.steps import find_plates
@@ -60,7 +61,7 @@ def run_plates(
     """
     run = open_new(config, "", credentials, settings)
     name_after(run, subject=BATCH)
-    file = open_job_file(job, run.config.credentials)
+    file = load_job(job, run.config.credentials)
     chosen = plates or find_plates(run, file, job)
     if not chosen:
         return Completed(message="No plate has data and no results yet")

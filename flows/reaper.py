@@ -16,6 +16,7 @@ from pydantic import Field
 from blocks import RunConfig
 from blocks.credentials import region_of
 from blocks.errors import InputError
+from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks import record, watch
@@ -25,7 +26,6 @@ from tasks.cleanup import clean_up
 from tasks.locate import asking
 from tasks.monitor import tick
 from tasks.observe import Followed
-from tasks.opening import open_credentials
 from tasks.patience import REAPER_OUTAGE
 from tasks.results import job_ids
 from tasks.run import Run
@@ -80,9 +80,9 @@ def reaper(
     Returns:
         Completed, or Failed when a run could not be brought to its end; each is named.
     """
-    who = open_credentials(credentials)
+    who = load_credentials(credentials)
     where = regions or [region_of(who)]
-    settings = asking("all-apps", who, where[0], "to-be-found", None)
+    settings = asking("all-apps", who, where[0], "to-be-found")
     until = time.monotonic() + 60 * minutes
     try:
         planned = plan(find_runs(who, where, buckets or ()), datetime.now(UTC))

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from blocks.credentials import region_of
 from blocks.errors import InputError
+from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks.artifacts import prefect_may_be_away
 from tasks.aws import AwsError
-from tasks.opening import open_credentials
 from tasks.run_log import log
 from tasks.runs import find_runs
 from tasks.status import orphans_of, row_of, summary_of
@@ -34,7 +34,7 @@ def status(
     Returns:
         Completed, with what is orphaned; Failed when AWS refuses the credentials.
     """
-    who = open_credentials(credentials)
+    who = load_credentials(credentials)
     try:
         runs = find_runs(who, regions or [region_of(who)], buckets)
     except (InputError, *AwsError) as error:

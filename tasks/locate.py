@@ -21,7 +21,6 @@ def locate(
     region: str,
     bucket: str | None = None,
     run_id: str | None = None,
-    profile: str | None = None,
 ) -> Run:
     """The newest run of an app, or another one, with the settings it was begun with.
 
@@ -33,13 +32,12 @@ def locate(
         bucket: The bucket with the app's record (`aws_bucket`); None to look into every bucket of
             the account.
         run_id: The run; None for the newest.
-        profile: A profile of the AWS configuration files.
 
     Raises:
         InputError: There is no such app or run, more than one bucket has the app, or AWS refuses
             the credentials.
     """
-    config = asking(app, credentials, region, bucket or "to-be-found", profile)
+    config = asking(app, credentials, region, bucket or "to-be-found")
     aws = Aws.connect(config.credentials, region)
     try:
         found = bucket or _bucket_of(aws, app)
@@ -51,16 +49,14 @@ def locate(
     return Run(run.config, run.run_id, Aws.connect(run.config.credentials, run.config.aws_region))
 
 
-def asking(
-    app: str, credentials: Credentials, region: str, bucket: str, profile: str | None
-) -> RunConfig:
+def asking(app: str, credentials: Credentials, region: str, bucket: str) -> RunConfig:
     """As much of a run config as is known: names and credentials; the record has the rest."""
     block = None if isinstance(credentials, DefaultCredentials) else credentials
     try:
         return RunConfig(
             app_name=app,
             aws_region=region,
-            aws_profile=profile or (None if block else credentials.profile_name),
+            aws_profile=None if block else credentials.profile_name,
             aws_credentials=block,
             aws_bucket=bucket,
             dockerhub_tag="as-recorded",

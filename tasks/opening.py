@@ -7,17 +7,15 @@ from pydantic import ValidationError
 
 from blocks import Profile, RunConfig
 from blocks.errors import ConfigError, Problem
-from blocks.identity import Credentials, DefaultCredentials
+from blocks.identity import Credentials
 from blocks.problems import problems_of, retired_key
 from blocks.profile import parse_profile
-from blocks.reading import load_config, load_job
+from blocks.reading import load_config
 from blocks.run_config_fields import RETIRED
 from blocks.sources import is_block_name, load_block, read_text
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run
-
-open_job_file = load_job
 
 Settings = Mapping[str, Any] | None
 """Keys of the run config that take the place of the config's own."""
@@ -95,21 +93,8 @@ def open_existing(
     return record.find(asking.aws, asking.config, run_id)
 
 
-def open_credentials(name: str | None) -> Credentials:
-    """The credentials of a block, or those that AWS tools find by themselves.
-
-    Args:
-        name: Of an AwsCredentials block.
-    """
-    if name is None:
-        return DefaultCredentials()
-    from blocks.prefect_blocks import AwsCredentials
-
-    return load_block(AwsCredentials, name)
-
-
 def open_profile(profile: str, credentials: Credentials | None = None) -> Profile:
-    """The profile at a source, as for `open_job_file`.
+    """The profile at a source, as for `blocks.reading.load_job`.
 
     Raises:
         InputError: The profile is wrong or not there.

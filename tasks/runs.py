@@ -179,7 +179,6 @@ def find_runs(
     regions: Collection[str],
     buckets: Collection[str] | None = (),
     app: str | None = None,
-    profile: str | None = None,
 ) -> list[RunState]:
     """The runs of an account.
 
@@ -189,7 +188,6 @@ def find_runs(
         buckets: Where to look for records besides those that the tags name; None for every bucket
             of the account.
         app: Only this app.
-        profile: A profile of the AWS configuration files.
 
     Returns:
         Those that something is left of, and the newest run of every app in the buckets.
@@ -197,7 +195,7 @@ def find_runs(
     Raises:
         InputError: AWS refuses the credentials.
     """
-    settings = asking(app or "all-apps", credentials, min(regions), "to-be-found", profile)
+    settings = asking(app or "all-apps", credentials, min(regions), "to-be-found")
     clients = {region: Aws.connect(settings.credentials, region) for region in sorted(regions)}
     resources = [one for aws in clients.values() for one in inventory(aws, app)]
     first = next(iter(clients.values()))
@@ -343,7 +341,6 @@ def find_app(
     region: str,
     bucket: str | None = None,
     run_id: str | None = None,
-    profile: str | None = None,
 ) -> tuple[Run, bool]:
     """A run to be ended, by its app's name alone; the arguments are those of `locate`.
 
@@ -355,10 +352,10 @@ def find_app(
             the credentials.
     """
     try:
-        return locate(app, credentials, region, bucket, run_id, profile), True
+        return locate(app, credentials, region, bucket, run_id), True
     except NotFound:
-        settings = asking(app, credentials, region, bucket or "to-be-found", profile)
-        found = find_runs(credentials, [region], (), app, profile)
+        settings = asking(app, credentials, region, bucket or "to-be-found")
+        found = find_runs(credentials, [region], (), app)
         for state in found:
             return open_run(state, settings), state.record is not None
         raise

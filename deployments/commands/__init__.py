@@ -1,6 +1,6 @@
-"""The commands of `dcp`, one a module.
+"""The commands of `dcp`, one a module, each a function that returns its exit status.
 
-Each module has `add_to(commands)`: it adds its parser and sets, as the parser's default `call`, the
-function that does the command and returns the exit status. Prefect reads its settings when it is
-imported: a module imports what needs it only in that function.
+A command's docstring is its help. A module imports at its top only what the help needs; what works
+on a run (AWS, Prefect) is imported by the function, so that `dcp --help` answers at once and
+Prefect, which reads its settings when it is imported, is loaded only by commands that talk to it.
 """

@@ -1,225 +1,225 @@
-"""`dcp account`: what an account must have for dcp, made, looked at and removed."""
+"""`dcp account`: what an AWS account must have for dcp, created, checked and removed."""
 
-import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Group, Parameter
+
+from deployments.commands.options import AwsOptions
+from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tasks.account.account import Line
     from tasks.account.setup import AccountAws, Setup
 
-SOUND, WRONG, BAD_INPUT = 0, 1, 2
-STATUS = "Exit status: 0 all is well, 1 something is missing, differs or failed, 2 bad input."
+Buckets = Annotated[tuple[str, ...], Parameter(metavar="BUCKET", consume_multiple=(1, None))]
+BucketOfRecords = Annotated[str | None, Parameter(metavar="BUCKET")]
+FLOWS = Group("Flows that run in AWS", sort_key=1)
+
+account = App(
+    name="account",
+    help="""Set up an AWS account for dcp: roles, policies and safety net, once per region.
+
+    Create, check or remove what an AWS account must have for dcp: roles, instance profile,
+    policies, and a safety net that terminates machines nobody watches. All of it has the tag
+    dcp:account; nothing else is changed.""",
+)
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `dcp account`."""
-    account = commands.add_parser(
-        "account",
-        help="roles, policies and safety net, once per account and region",
-        description="Make, look at or remove what an AWS account must have for dcp: roles, "
-        "instance profile, policies, and a safety net that ends machines nobody watches. "
-        "All of it carries the tag dcp:account; nothing else is changed.",
-    )
-    steps = account.add_subparsers(dest="step", required=True)
-    create = steps.add_parser(
-        "create",
-        help="make what is missing, mend what differs",
-        description="Make what is missing and mend what differs; can be repeated, and then takes "
-        f"what is not given from before. {STATUS}",
-    )
-    create.set_defaults(call=_create)
-    _add_place(create)
-    create.add_argument("--bucket", help="bucket of records and logs (aws_bucket)")
-    create.add_argument(
-        "--inputs", nargs="+", metavar="BUCKET", help="source and workspace buckets, if others"
-    )
-    create.add_argument("--outputs", nargs="+", metavar="BUCKET", help="destination buckets")
-    create.add_argument(
-        "--apps",
-        nargs="+",
-        metavar="BEGINNING",
-        help="what names of apps, queues and log groups begin with; left out, anything",
-    )
-    create.add_argument(
-        "--safety-net",
-        action=argparse.BooleanOptionalAction,
-        help="a Lambda function that ends machines which nobody watches and which have no work",
-    )
-    create.add_argument(
-        "--execution-role",
-        action=argparse.BooleanOptionalAction,
-        help="a role with which ECS pulls the image from ECR or a private registry",
-    )
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SetupOptions(AwsOptions):
+    """Which set-up of an account.
 
-    flows = create.add_argument_group("flows that run in AWS")
-    flows.add_argument(
-        "--work-pool", metavar="NAME", help="make this Prefect work pool on ECS, and its roles"
-    )
-    flows.add_argument("--image", help="image of the flows (deployments/Dockerfile)")
-    flows.add_argument("--vpc", help="their network; left out, the account's default one")
-    flows.add_argument(
-        "--api-key-secret", metavar="ARN", help="secret with the API key of Prefect Cloud"
-    )
+    Attributes:
+        name: name of the set-up (default: dcp)
+        credentials: name of an AwsCredentials block
+    """
 
-    check = steps.add_parser(
-        "check", help="tell what is there, missing or different", description=STATUS
-    )
-    check.set_defaults(call=_check)
-    _add_place(check)
+    name: Annotated[str, Parameter(metavar="NAME")] = "dcp"
+    credentials: Annotated[str | None, Parameter(metavar="BLOCK")] = None
 
-    destroy = steps.add_parser(
-        "destroy",
-        help="remove what create made",
-        description="Remove what create made and nothing else; refused while machines or fleets "
-        f"of dcp are there. {STATUS}",
-    )
-    destroy.set_defaults(call=_destroy)
-    _add_place(destroy)
-    destroy.add_argument("--force", action="store_true", help="even while machines are there")
+    def open(self, **chosen: Any) -> "tuple[AccountAws, Setup]":
+        """The clients, and the set-up with what is chosen for it.
 
-    policy = steps.add_parser(
-        "policy",
-        help="print a policy",
-        description="Print a policy as JSON: of whoever runs the flows, of the worker's "
-        "containers, of the safety net, or of who runs dcp account.",
-    )
-    policy.set_defaults(call=_policy)
-    _add_place(policy)
-    policy.add_argument("--bucket", help="as for create, where nothing was made yet")
-    policy.add_argument(
-        "whose", nargs="?", default="flows", choices=["flows", "worker", "safety-net", "admin"]
-    )
+        Raises:
+            InputError: Something chosen is wrong, or AWS refuses the credentials.
+        """
+        from blocks.credentials import region_of
+        from blocks.reading import load_credentials
+        from tasks.account.setup import AccountAws, open_setup
 
-    bucket = steps.add_parser(
-        "bucket-policy",
-        help="print the policy that the owner of another account's bucket gives it",
-        description="Print, as JSON, the bucket policy with which a bucket of another account is "
-        "read, or written to with bucket-owner-full-control. Asks AWS nothing.",
-    )
-    bucket.set_defaults(call=_bucket_policy)
-    bucket.add_argument("--bucket", required=True, help="the other account's bucket")
-    bucket.add_argument(
-        "--role", required=True, nargs="+", metavar="ARN", help="who reads it: roles or users"
-    )
-    bucket.add_argument("--write", action="store_true", help="outputs are written there too")
-    bucket.add_argument("--prefix", default="", help="only below these keys, such as projects/x/")
+        credentials = load_credentials(self.credentials, self.profile)
+        region = self.region or region_of(credentials)
+        aws = AccountAws.connect(credentials, region)
+        given = {key: value for key, value in chosen.items() if value not in (None, ())}
+        return aws, open_setup(aws, region, self.name, given)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", default="dcp", help="name of the set-up (dcp)")
-    parser.add_argument("--region", help="left out, the profile's, else us-east-1")
-    parser.add_argument("--profile", help="profile of the AWS configuration files")
-    parser.add_argument("--credentials", metavar="BLOCK", help="AwsCredentials block to use")
+@account.command
+def create(
+    *,
+    setup: SetupOptions = SetupOptions(),
+    bucket: BucketOfRecords = None,
+    inputs: Buckets = (),
+    outputs: Buckets = (),
+    apps: Annotated[tuple[str, ...], Parameter(metavar="PREFIX", consume_multiple=(1, None))] = (),
+    safety_net: Annotated[bool | None, Parameter(negative="--no-safety-net")] = None,
+    execution_role: Annotated[bool | None, Parameter(negative="--no-execution-role")] = None,
+    work_pool: Annotated[str | None, Parameter(group=FLOWS, metavar="NAME")] = None,
+    image: Annotated[str | None, Parameter(group=FLOWS, metavar="IMAGE")] = None,
+    vpc: Annotated[str | None, Parameter(group=FLOWS, metavar="VPC")] = None,
+    api_key_secret: Annotated[str | None, Parameter(group=FLOWS, metavar="ARN")] = None,
+) -> int:
+    """Create missing resources and repair changed ones.
 
+    Safe to repeat: omitted options keep their previous values.
 
-def _create(given: argparse.Namespace) -> int:
-    from tasks.account.account import Line, create, settings
+    Exit status: 0 all is well, 1 something could not be created or repaired, 2 bad input.
 
-    if given.work_pool and not given.image:
-        print("dcp account create: --work-pool needs --image, the flows' image", file=sys.stderr)
-        return BAD_INPUT
-    given.flow_role = True if given.work_pool else None
+    Args:
+        bucket: bucket of records and logs (aws_bucket)
+        inputs: one or more source and workspace buckets, if they differ from --bucket
+        outputs: one or more destination buckets, if they differ from --bucket
+        apps: one or more allowed name prefixes of apps, queues and log groups (default: any)
+        safety_net: a Lambda function that terminates idle machines which no flow monitors
+        execution_role: a role with which ECS pulls the image from ECR or a private registry
+        work_pool: create this Prefect work pool on ECS, and its roles
+        image: image of the flows (deployments/Dockerfile)
+        vpc: network of the flows (default: the account's default one)
+        api_key_secret: secret with the API key of Prefect Cloud
+    """
+    from blocks.errors import ConfigError, Problem
+    from tasks.account import account as whole
 
-    def act(aws: "AccountAws", setup: "Setup") -> "list[Line]":
-        lines = create(aws, setup)
-        if given.work_pool:
+    if work_pool and not image:
+        remedy = "Name the flows' image, built with deployments/Dockerfile."
+        raise ConfigError(Problem("--work-pool", "", "needs --image", remedy=remedy))
+
+    def act(aws: "AccountAws", made: "Setup") -> "list[Line]":
+        lines = whole.create(aws, made)
+        if work_pool and image:
             from tasks.account.pool import Pool, make_pool
 
-            state = make_pool(setup, Pool(given.work_pool, given.image, vpc=given.vpc))
-            lines.append(Line(f"work pool {given.work_pool}", state))
+            state = make_pool(made, Pool(work_pool, image, vpc=vpc))
+            lines.append(whole.Line(f"work pool {work_pool}", state))
         if not any(line.wrong for line in lines):
             print("# for the run config")
-            for key, value in settings(setup).items():
+            for key, value in whole.settings(made).items():
                 print(f"{key}: {value}")
         return lines
 
-    return _done(given, act)
+    return _report(
+        act,
+        setup,
+        bucket=bucket,
+        inputs=inputs,
+        outputs=outputs,
+        apps=apps,
+        safety_net=safety_net,
+        execution_role=execution_role,
+        flow_role=True if work_pool else None,
+        api_key_secret=api_key_secret,
+    )
 
 
-def _check(given: argparse.Namespace) -> int:
-    from tasks.account.account import check
+@account.command
+def check(*, setup: SetupOptions = SetupOptions()) -> int:
+    """List what exists, is missing or differs.
 
-    return _done(given, check)
+    Exit status: 0 all is well, 1 something is missing or differs, 2 bad input.
+    """
+    from tasks.account import account as whole
+
+    return _report(whole.check, setup)
 
 
-def _destroy(given: argparse.Namespace) -> int:
-    from tasks.account.account import destroy
+@account.command
+def destroy(*, setup: SetupOptions = SetupOptions(), force: bool = False) -> int:
+    """Remove what create made.
 
-    return _done(given, lambda aws, setup: destroy(aws, setup, given.force))
+    Remove what create made and nothing else; refused while machines or fleets of dcp exist.
+
+    Exit status: 0 all is removed, 1 something could not be removed, 2 bad input.
+
+    Args:
+        force: remove it even while machines exist
+    """
+    from tasks.account import account as whole
+
+    return _report(lambda aws, made: whole.destroy(aws, made, force), setup)
 
 
-def _done(given: argparse.Namespace, act: Any) -> int:
-    """Do something with the set-up and tell each part; returns the exit status."""
-    from blocks.errors import DcpError, InputError
+@account.command
+def policy(
+    whose: Literal["flows", "worker", "safety-net", "admin"] = "flows",
+    /,
+    *,
+    setup: SetupOptions = SetupOptions(),
+    bucket: BucketOfRecords = None,
+) -> int:
+    """Print a policy.
+
+    Print a policy as JSON: of whoever runs the flows, of the worker's containers, of the safety
+    net, or of who runs dcp account.
+
+    Exit status: 0 it was printed, 1 AWS failed, 2 bad input.
+
+    Args:
+        whose: whose policy (default: flows)
+        bucket: as for create, if nothing was created yet
+    """
+    from tasks.account.account import policy_of
+
+    _, made = setup.open(bucket=bucket)
+    print(json.dumps(policy_of(made, whose), indent=2))
+    return ExitStatus.OK
+
+
+@account.command
+def bucket_policy(
+    *,
+    bucket: Annotated[str, Parameter(metavar="BUCKET")],
+    role: Annotated[tuple[str, ...], Parameter(metavar="ARN", consume_multiple=(1, None))],
+    write: bool = False,
+    prefix: Annotated[str, Parameter(metavar="PREFIX")] = "",
+) -> int:
+    """Print the policy that the owner of another account's bucket attaches to it.
+
+    Print, as JSON, the bucket policy with which a bucket of another account is read, or written to
+    with bucket-owner-full-control. Calls no AWS API.
+
+    Exit status: 0 it was printed, 2 bad input.
+
+    Args:
+        bucket: the other account's bucket
+        role: one or more roles or users who read it
+        write: outputs are written there too
+        prefix: only below these keys, such as projects/x/
+    """
+    from tasks.account.buckets import for_other_account
+
+    print(json.dumps(for_other_account(bucket, role, write, prefix), indent=2))
+    return ExitStatus.OK
+
+
+def _report(
+    act: "Callable[[AccountAws, Setup], Sequence[Line]]", setup: SetupOptions, **chosen: Any
+) -> int:
+    """Act on the set-up and print each resource; returns the exit status."""
+    from blocks.errors import DcpError
     from tasks.aws import AwsError
 
+    aws, made = setup.open(**chosen)
     try:
-        lines = act(*_opened(given))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except (DcpError, *AwsError) as error:
-        print(error, file=sys.stderr)
-        return WRONG
-    return _tell(lines) if lines else SOUND
-
-
-def _opened(given: argparse.Namespace) -> "tuple[AccountAws, Setup]":
-    import boto3
-    from botocore.exceptions import BotoCoreError
-    from prefect_aws import AwsCredentials
-
-    from blocks.errors import AwsRefused, Problem
-    from blocks.sources import load_block
-    from tasks.account.setup import FLAGS, SEVERAL, AccountAws, open_setup
-
-    if given.credentials:
-        credentials = load_block(AwsCredentials, given.credentials)
-    else:
-        credentials = AwsCredentials(profile_name=given.profile)
-    try:
-        own = boto3.session.Session(profile_name=given.profile).region_name
-        region = given.region or credentials.region_name or own or "us-east-1"
-        aws = AccountAws.connect(credentials, region)
-    except BotoCoreError as error:
-        raise AwsRefused(Problem("account", "", f"cannot be looked at: {error}")) from error
-    asked = {
-        key: getattr(given, key, None) for key in ("bucket", "api_key_secret", *SEVERAL, *FLAGS)
-    }
-    chosen = {key: value for key, value in asked.items() if value is not None}
-    return aws, open_setup(aws, region, given.name, chosen)
-
-
-def _tell(lines: "Sequence[Line]") -> int:
+        lines = act(aws, made)
+    except AwsError as error:
+        raise DcpError(str(error)) from error  # not bad input: the credentials were accepted
     for line in lines:
         print(line, file=sys.stderr if line.wrong else sys.stdout)
     wrong = [line for line in lines if line.wrong]
-    print(f"{len(lines)} parts: {len(lines) - len(wrong)} well, {len(wrong)} not")
-    return WRONG if wrong else SOUND
-
-
-def _policy(given: argparse.Namespace) -> int:
-    from tasks.account.account import policy_of
-
-    def act(aws: "AccountAws", setup: "Setup") -> "list[Line]":
-        print(json.dumps(policy_of(setup, given.whose), indent=2))
-        return []
-
-    return _done(given, act)
-
-
-def _bucket_policy(given: argparse.Namespace) -> int:
-    from blocks.errors import InputError
-    from tasks.account.buckets import for_other_account
-
-    try:
-        policy = for_other_account(given.bucket, tuple(given.role), given.write, given.prefix)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    print(json.dumps(policy, indent=2))
-    return SOUND
+    print(f"{len(lines)} resources: {len(lines) - len(wrong)} ok, {len(wrong)} need attention")
+    return ExitStatus.PROBLEM if wrong else ExitStatus.OK

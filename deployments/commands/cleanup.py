@@ -1,64 +1,49 @@
 """`dcp cleanup APP`: end everything that an app has in AWS, from nothing but its name."""
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from deployments.commands.failures import add_run_options, region_of
+from deployments.commands.options import AppName, RunOptions
+from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from tasks.run import Run
 
-ENDED, LEFT, BAD_INPUT = 0, 1, 2
 NOTE = "ended with dcp cleanup"
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `dcp cleanup`."""
-    cleanup = commands.add_parser(
-        "cleanup",
-        help="end everything that an app has in AWS",
-        description="End everything that an app's newest run has in AWS; results, report, record, "
-        "dead-letter queue and logs stay. Needs nothing but credentials; what carries the app's "
-        "tag is ended also when its record is gone. Can be repeated. Exit status: 0 nothing is "
-        "left running, 1 something is left, 2 nothing of the app is found, a flow watches the "
-        "run, or AWS refuses.",
-    )
-    cleanup.set_defaults(call=_cleanup)
-    add_run_options(cleanup)
-    cleanup.add_argument(
-        "--abandon", action="store_true", help="give up jobs that have no result, with the queue"
-    )
-    cleanup.add_argument(
-        "--yes", action="store_true", help="also when a flow watches the run and would end it"
-    )
+def cleanup(
+    app: AppName,
+    /,
+    *,
+    which: RunOptions = RunOptions(),
+    abandon: bool = False,
+    yes: bool = False,
+) -> int:
+    """End everything that an app has in AWS.
 
+    End everything that an app's newest run has in AWS. Results, report, record, dead-letter queue
+    and logs stay. Needs nothing but credentials; resources with the app's tag are deleted even if
+    the record is gone. Safe to repeat.
 
-def _cleanup(given: argparse.Namespace) -> int:
-    from botocore.exceptions import BotoCoreError
-    from prefect_aws import AwsCredentials
+    Exit status: 0 nothing is left running, 1 something is left, 2 nothing of the app is found, a
+    flow monitors the run, or AWS refuses.
 
-    from blocks.errors import InputError
-    from tasks.aws import AwsError
+    Args:
+        abandon: give up the jobs that have no result, and delete the queue
+        yes: proceed even if a flow is still monitoring the run
+    """
     from tasks.runs import find_app
 
-    try:
-        run, recorded = find_app(
-            given.app, AwsCredentials(), region_of(given), given.bucket, given.run, given.profile
+    run, recorded = find_app(app, *which.who_and_where(), which.bucket, which.run)
+    if recorded and not yes and (by := _watcher(run)):
+        print(
+            f"app {app}: flow run {by} is monitoring run {run.run_id}. Cancel it in Prefect: it "
+            "cleans up by itself. With --yes the run is ended anyway.",
+            file=sys.stderr,
         )
-        if recorded and not given.yes and (by := _watcher(run)):
-            print(
-                f"app {given.app}: flow run {by} watches run {run.run_id}. Cancel it in Prefect: "
-                "it cleans up by itself. With --yes the run is ended all the same.",
-                file=sys.stderr,
-            )
-            return BAD_INPUT
-        return _end(run, recorded, given.abandon)
-    except InputError as error:
-        print(error, file=sys.stderr)
-    except (*AwsError, BotoCoreError) as error:
-        print(f"app {given.app}: AWS refuses: {error}", file=sys.stderr)
-    return BAD_INPUT
+        return ExitStatus.BAD_INPUT
+    return _end(run, recorded, abandon)
 
 
 def _watcher(run: "Run") -> str:
@@ -93,8 +78,8 @@ def _end(run: "Run", recorded: bool, abandon: bool) -> int:
     for failure in outcome.failures:
         print(f"not ended: {failure}", file=sys.stderr)
     if outcome.failures:
-        print(f"Mend that and repeat: dcp cleanup {run.names.app}", file=sys.stderr)
-    return LEFT if outcome.failures or outcome.kept else ENDED
+        print(f"Fix this, then run `dcp cleanup {run.names.app}` again.", file=sys.stderr)
+    return ExitStatus.PROBLEM if outcome.failures or outcome.kept else ExitStatus.OK
 
 
 def _report(run: "Run") -> None:
@@ -110,4 +95,4 @@ def _report(run: "Run") -> None:
         print("exporting the logs ...")
         print("logs in " + (", ".join(export_logs(run)) or "no place: there are none"))
     except (*AwsError, DcpError) as error:
-        print(f"not told or not exported: {error}", file=sys.stderr)
+        print(f"Could not write the report or export the logs: {error}", file=sys.stderr)

@@ -1,99 +1,106 @@
 """`dcp local run` and `dcp local up`: this computer as AWS."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from deployments.local.prefect_server import own_prefect
+from cyclopts import App, Parameter
+
+from deployments.commands.options import Plates
+from deployments.exit_status import ExitStatus
 from tasks import interrupt
 
 UI_PORT = 4200  # where Prefect's own server listens
 
-
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `dcp local` and its two actions."""
-    local = commands.add_parser("local", help="this computer as AWS")
-    actions = local.add_subparsers(dest="action", required=True)
-
-    run = actions.add_parser(
-        "run",
-        help="one full run: a folder in, a folder out",
-        description="Run dcp/full-run on this computer with the real CellProfiler. Exit status: "
-        "0 every job succeeded or was skipped, 1 any did not, 2 bad input.",
-    )
-    run.set_defaults(call=_run)
-    run.add_argument(
-        "--config", required=True, metavar="FILE", help="run config (YAML, or a config.py of DCP)"
-    )
-    run.add_argument("--job", required=True, metavar="FILE", help="job file (JSON or YAML)")
-    run.add_argument(
-        "--data",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="the content of every bucket that the config names; paths below it are the keys",
-    )
-    run.add_argument(
-        "--output", required=True, type=Path, metavar="DIR", help="where outputs are copied to"
-    )
-    run.add_argument(
-        "--plates",
-        nargs="+",
-        default=[],
-        metavar="PLATE",
-        help="plates in place of the job file's own; where none are named, all in --data",
-    )
-    run.add_argument("--fleet", metavar="FILE", help="fleet template, or a DCP fleet file")
-    run.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there")
-
-    _add_chaos(run)
-
-    up = actions.add_parser(
-        "up",
-        help="Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C",
-    )
-    up.set_defaults(call=_up)
-    up.add_argument("--config", metavar="FILE", help="run config; left out, the demo's")
-    up.add_argument("--job", metavar="FILE", help="job file; left out, the demo's")
-    up.add_argument("--data", type=Path, metavar="DIR", help="content of the buckets")
-    up.add_argument("--fleet", metavar="FILE", help="fleet template, or a DCP fleet file")
-    _add_chaos(up)
-
-
-def _add_chaos(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--chaos",
-        action="append",
-        default=[],
+Folder = Annotated[Path, Parameter(metavar="DIR")]
+Fleet = Annotated[
+    str | None, Parameter(metavar="FILE", help="fleet template, or a fleet file of DCP")
+]
+Chaos = Annotated[
+    tuple[str, ...],
+    Parameter(
         metavar="NAME=VALUE[,...]",
         help="what goes wrong there, such as interruptions=20,errors=0.05,seed=7 (docs/local.md); "
-        "may be repeated",
-    )
+        "repeat the option for several",
+    ),
+]
+
+local = App(name="local", help="Use this computer as AWS.")
 
 
-def _run(given: argparse.Namespace) -> int:
+@local.command
+def run(
+    *,
+    config: Annotated[str, Parameter(metavar="FILE")],
+    job: Annotated[str, Parameter(metavar="FILE")],
+    data: Folder,
+    output: Folder,
+    plates: Annotated[
+        Plates,
+        Parameter(help="one or more plates (default: those of the job file, else all in --data)"),
+    ] = (),
+    fleet: Fleet = None,
+    report: Annotated[Path | None, Parameter(metavar="FILE.json")] = None,
+    chaos: Chaos = (),
+) -> int:
+    """Run one full run on this computer: a folder in, a folder out.
+
+    Run dcp/full-run on this computer with the real CellProfiler.
+
+    Exit status: 0 every job succeeded or was skipped, 1 any did not, 2 bad input.
+
+    Args:
+        config: run config (YAML, or a config.py of DCP)
+        job: job file (JSON or YAML)
+        data: folder with the content of every bucket of the config; its paths are the keys
+        output: folder that the outputs are copied to
+        report: write the report to this file
+    """
+    from deployments.local.prefect_server import own_prefect
+
     with own_prefect() as (home, port):
         with interrupt.allowed():
-            from deployments.local.run import Request, run
+            from deployments.local.run import Request
+            from deployments.local.run import run as run_here
 
-        return run(
+        return run_here(
             Request(
-                config=given.config,
-                job=given.job,
-                data=given.data,
-                output=given.output,
-                fleet=given.fleet,
-                report=given.report,
+                config=config,
+                job=job,
+                data=data,
+                output=output,
+                fleet=fleet,
+                report=report,
                 home=home,
                 port=port,
-                plates=tuple(given.plates),
-                chaos=tuple(given.chaos),
+                plates=plates,
+                chaos=chaos,
             )
         )
 
 
-def _up(given: argparse.Namespace) -> int:
+@local.command
+def up(
+    *,
+    config: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    job: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    data: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    fleet: Fleet = None,
+    chaos: Chaos = (),
+) -> int:
+    """Start Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C.
+
+    Exit status: 0 ended by Ctrl-C, 1 something failed to start, 2 bad input.
+
+    Args:
+        config: run config (default: the demo's)
+        job: job file (default: the demo's)
+        data: folder with the content of the buckets
+    """
+    from deployments.local.prefect_server import own_prefect
+
     with own_prefect(UI_PORT) as (home, port):
         with interrupt.allowed():
-            from deployments.local.up import up
+            from deployments.local.up import up as start
 
-        return up(given.config, given.job, given.data, given.fleet, home, port, given.chaos)
+        start(config, job, data, fleet, home, port, chaos)
+    return ExitStatus.OK

@@ -1,82 +1,71 @@
 """`dcp retry APP`: the jobs that did not succeed once more, as a run of their own."""
 
-import argparse
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-from deployments.commands.failures import add_run_options, find_run
-from deployments.commands.starting import add_access, add_changes, changed_settings, start
+from cyclopts import Group, Parameter
 
-if TYPE_CHECKING:
-    from tasks.run import Run
+from deployments.commands.options import (
+    CHANGES,
+    AccessOptions,
+    AppName,
+    ChangeOptions,
+    RunOptions,
+)
+from deployments.exit_status import ExitStatus
 
-STARTED, FAILED, BAD_INPUT = 0, 1, 2
 DEPLOYMENT = "dcp-retry-failed/retry-failed"
+JOBS = Group("Jobs to retry (default: all that failed or were lost)", sort_key=0)
+
+Codes = Annotated[tuple[str, ...], Parameter(metavar="CODE")]
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `dcp retry`."""
-    retry = commands.add_parser(
-        "retry",
-        help="run the failed and lost jobs of a run again",
-        description="Start a run of exactly the jobs that failed or were lost in an app's newest "
-        f"run, with its settings, as a flow run of {DEPLOYMENT}. Exit status: 0 it was started, "
-        "1 Prefect could not start it, 2 there is nothing to retry or something given is wrong.",
-    )
-    retry.set_defaults(call=_retry)
-    add_run_options(retry)
-    chosen = retry.add_argument_group("which jobs; left out, all that failed or were lost")
-    chosen.add_argument("--reason", nargs="+", default=[], metavar="CODE", dest="reasons")
-    chosen.add_argument("--plate", nargs="+", default=[], metavar="PLATE", dest="plates")
-    changed = retry.add_argument_group("what is changed; left out, it is as it was")
-    changed.add_argument("--pipeline", metavar="KEY", help="S3 key of another pipeline")
-    add_changes(changed, "job_timeout=7200")
-    add_access(retry)
-    retry.add_argument(
-        "--accept-cost", action="store_true", help="start also above the config's cost_limit"
-    )
-    retry.add_argument(
-        "--accept",
-        nargs="+",
-        default=[],
-        metavar="CODE",
-        help="start in spite of these errors of preflight, such as image_missing",
-    )
+def retry(
+    app: AppName,
+    /,
+    *,
+    which: RunOptions = RunOptions(),
+    reason: Annotated[Codes, Parameter(group=JOBS)] = (),
+    plate: Annotated[tuple[str, ...], Parameter(group=JOBS, metavar="PLATE")] = (),
+    pipeline: Annotated[str | None, Parameter(group=CHANGES, metavar="KEY")] = None,
+    changes: ChangeOptions = ChangeOptions(),
+    access: AccessOptions = AccessOptions(),
+    accept_cost: bool = False,
+    accept: Codes = (),
+) -> int:
+    """Run the failed and lost jobs of a run again.
 
+    Start a run of exactly the jobs that failed or were lost in an app's newest run, with its
+    settings, as a flow run of dcp-retry-failed/retry-failed.
 
-def _retry(given: argparse.Namespace) -> int:
-    from blocks.errors import InputError
-    from tasks.aws import AwsError
+    Exit status: 0 it was started, 1 Prefect could not start it, 2 no job can be retried or an
+    option is wrong.
+
+    Args:
+        reason: reason of failure, such as out_of_memory; repeat the option for several
+        plate: plate; repeat the option for several
+        pipeline: S3 key of another pipeline
+        accept_cost: start even above the config's cost_limit
+        accept: start despite this error, such as image_missing; repeat the option for several
+    """
+    from deployments.commands.starting import start
     from tasks.opening import with_settings
     from tasks.retry import Choice, choose
 
-    try:
-        settings = changed_settings(given)
-        run = find_run(given)
-        jobs = choose(run, Choice(given.reasons, given.plates))
-        with_settings(run.config, settings)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except AwsError as error:
-        print(f"app {given.app}: its record cannot be read: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return _start(given, run, settings, len(jobs))
-
-
-def _start(given: argparse.Namespace, run: "Run", settings: dict[str, Any], jobs: int) -> int:
+    settings = changes.changed_settings()
+    run = which.find(app)
+    jobs = choose(run, Choice(reason, plate))
+    with_settings(run.config, settings)
     started = start(
         DEPLOYMENT,
-        given,
         run,
+        access,
         settings,
-        reasons=given.reasons,
-        plates=given.plates,
-        pipeline=given.pipeline,
-        accept_cost=given.accept_cost,
-        accept=given.accept,
+        changes.fleet,
+        reasons=list(reason),
+        plates=list(plate),
+        pipeline=pipeline,
+        accept_cost=accept_cost,
+        accept=list(accept),
     )
-    if started is None:
-        return FAILED
-    print(f"{jobs} jobs of run {run.run_id} are run again: {started}")
-    return STARTED
+    print(f"{len(jobs)} jobs of run {run.run_id} are run again: {started}")
+    return ExitStatus.OK

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blocks.errors import DcpError
 from deployments.local.chaos import Chaos
 from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, REQUESTS_NAME, Settings
 from tasks import interrupt
@@ -18,7 +19,7 @@ from tasks import interrupt
 LOG_NAME = "emulator.log"
 
 
-class EmulatorError(RuntimeError):
+class EmulatorError(DcpError):
     """The emulator did not start; the text ends with what it wrote."""
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from blocks.errors import DcpError
 from deployments.local.container_init import PR_SET_PDEATHSIG, prctl
 from tasks import interrupt
 
@@ -27,7 +28,7 @@ LOG_NAME = "server.log"
 ENDING = "Ending everything in order. Ctrl-\\ ends this process at once."
 
 
-class PrefectError(RuntimeError):
+class PrefectError(DcpError):
     """Prefect's server or a command of it failed; the text ends with what it wrote."""
 
 

@@ -20,6 +20,7 @@ from blocks.job_sets import JobSet
 from blocks.prefect_blocks import block_of
 from blocks.reading import load_job, parse_config, parse_fleet
 from blocks.sources import read_text
+from deployments.exit_status import ExitStatus
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
 from deployments.local.chaos_option import parse_chaos
@@ -35,7 +36,6 @@ from tasks.results import account
 from tasks.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
-DONE, NOT_DONE, BAD_INPUT = 0, 1, 2
 # What has no meaning here: a real account's credentials, an image's name.
 ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
 HERE = {"dockerhub_tag": "this-computer"}
@@ -153,27 +153,24 @@ def run(request: Request) -> int:
     """Do the run; returns the exit status.
 
     Called with signals held, so that none comes between the start of a server and its end.
+
+    Raises:
+        InputError: Something that was given is wrong.
     """
-    try:
+    with interrupt.allowed():
+        chaos = parse_chaos(request.chaos)
+        inputs = read_inputs(request)
+        leave_account()
+        python = worker_python()
+    with ExitStack() as stack:
+        await_server = stack.enter_context(start_server(request.home, request.port))
+        emulator = stack.enter_context(start_emulator(request.home / "aws", python, chaos=chaos))
         with interrupt.allowed():
-            chaos = parse_chaos(request.chaos)
-            inputs = read_inputs(request)
-            leave_account()
-            python = worker_python()
-        with ExitStack() as stack:
-            await_server = stack.enter_context(start_server(request.home, request.port))
-            emulator = stack.enter_context(
-                start_emulator(request.home / "aws", python, chaos=chaos)
-            )
-            with interrupt.allowed():
-                config = settings_here(inputs.config, emulator)
-                fill_buckets(config, request.data)
-                await_server()
-                say(f"Prefect: http://127.0.0.1:{request.port}")
-                return _run(request, replace(inputs, config=config))
-    except InputError as error:
-        say(str(error))
-        return BAD_INPUT
+            config = settings_here(inputs.config, emulator)
+            fill_buckets(config, request.data)
+            await_server()
+            say(f"Prefect: http://127.0.0.1:{request.port}")
+            return _run(request, replace(inputs, config=config))
 
 
 def fill_buckets(config: RunConfig, data: Path) -> None:
@@ -214,7 +211,8 @@ def _run(request: Request, inputs: Inputs) -> int:
         failure = error
         say(f"the outputs could not be written: {error}")
     print(f"{report.summary}; {'left: ' + ', '.join(left) if left else 'nothing left running'}")
-    return DONE if failure is None and report.complete and not left else NOT_DONE
+    done = failure is None and report.complete and not left
+    return ExitStatus.OK if done else ExitStatus.PROBLEM
 
 
 def _hand_over(request: Request, inputs: Inputs, run: Run, report: Report, left: list[str]) -> None:

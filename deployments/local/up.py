@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from blocks.errors import InputError
 from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import start_emulator
 from deployments.local.chaos_option import parse_chaos
@@ -19,7 +18,6 @@ from deployments.local.prefect_server import (
     start_server,
 )
 from deployments.local.run import (
-    BAD_INPUT,
     Request,
     fill_buckets,
     read_inputs,
@@ -33,7 +31,6 @@ from tasks import interrupt
 POOL = "dcp"
 DEPLOYMENTS = Path("deployments") / "prefect.yaml"
 DEMO = PROJECT / "deployments" / "examples" / "demo"
-STOPPED = 0
 
 
 def up(
@@ -44,8 +41,8 @@ def up(
     home: Path,
     port: int,
     chaos: Sequence[str] = (),
-) -> int:
-    """Run everything until Ctrl-C; returns the exit status.
+) -> None:
+    """Run everything until Ctrl-C.
 
     Called with signals held, so that none comes between the start of a process and its end.
 
@@ -57,51 +54,49 @@ def up(
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
         chaos: What goes wrong, as given to `--chaos`.
+
+    Raises:
+        InputError: Something that was given is wrong.
     """
-    try:
-        switches = parse_chaos(chaos)
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
-            job_file = job or str(DEMO / "job.json")
-            with interrupt.allowed():
-                request = Request(
-                    config=config or str(DEMO / "config.yaml"),
-                    job=job_file,
-                    data=data or _demo_plate(scratch / "data"),
-                    output=scratch,
-                    fleet=fleet,
-                    report=None,
-                    home=home,
-                    port=port,
-                )
-                inputs = read_inputs(request)
-            leave_account()
-            await_server = stack.enter_context(start_server(home, port))
-            emulator = stack.enter_context(
-                start_emulator(scratch / "aws", worker_python(), chaos=switches)
+    switches = parse_chaos(chaos)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
+        job_file = job or str(DEMO / "job.json")
+        with interrupt.allowed():
+            request = Request(
+                config=config or str(DEMO / "config.yaml"),
+                job=job_file,
+                data=data or _demo_plate(scratch / "data"),
+                output=scratch,
+                fleet=fleet,
+                report=None,
+                home=home,
+                port=port,
             )
-            here = replace(inputs, config=settings_here(inputs.config, emulator))
-            with interrupt.allowed():
-                fill_buckets(here.config, request.data)
-                await_server()
-                save_blocks(here)
-                _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-                _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
-            # What is scheduled without credentials (the reaper) reaches the emulator, too.
-            os.environ |= {
-                "AWS_ACCESS_KEY_ID": "local",
-                "AWS_SECRET_ACCESS_KEY": "local",
-                "AWS_ENDPOINT_URL": emulator.endpoint_url,
-                "AWS_DEFAULT_REGION": here.config.aws_region,
-            }
-            worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
-            stack.enter_context(child(worker, home / "worker.log", PROJECT))
-            _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
-            _await_end()
-    except InputError as error:
-        say(str(error))
-        return BAD_INPUT
-    return STOPPED
+            inputs = read_inputs(request)
+        leave_account()
+        await_server = stack.enter_context(start_server(home, port))
+        emulator = stack.enter_context(
+            start_emulator(scratch / "aws", worker_python(), chaos=switches)
+        )
+        here = replace(inputs, config=settings_here(inputs.config, emulator))
+        with interrupt.allowed():
+            fill_buckets(here.config, request.data)
+            await_server()
+            save_blocks(here)
+            _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+            _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
+        # What is scheduled without credentials (the reaper) reaches the emulator, too.
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ENDPOINT_URL": emulator.endpoint_url,
+            "AWS_DEFAULT_REGION": here.config.aws_region,
+        }
+        worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
+        stack.enter_context(child(worker, home / "worker.log", PROJECT))
+        _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
+        _await_end()
 
 
 def _demo_plate(folder: Path) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.local.run import BAD_INPUT, Request, run
+from deployments.exit_status import ExitStatus, reporting_errors
+from deployments.local.run import Request, run
 
 CONFIG: dict[str, Any] = {"app_name": "Lab", "dockerhub_tag": "x", "aws_bucket": "lab-bucket"}
 JOB: dict[str, Any] = {
@@ -47,7 +48,7 @@ def told(
         home=tmp_path / "home",
         port=1,
     )
-    assert run(replace(request, **other)) == BAD_INPUT
+    assert reporting_errors(run)(replace(request, **other)) == ExitStatus.BAD_INPUT
     assert not (tmp_path / "home").exists(), "a server was started"
     assert not (tmp_path / "output").exists()
     return capsys.readouterr().err

@@ -12,7 +12,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 from blocks.job_file import parse_job_file
 from blocks.profile import parse_profile
-from deployments.cli import parser
+from deployments.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plates.md").read_text()
@@ -56,7 +56,6 @@ def test_a_command_names_a_deployment_and_its_parameters(command: str) -> None:
 
 
 def test_dcp_check_takes_the_options_that_the_page_names() -> None:
-    given = parser().parse_args(
-        ["check", "--config", "c", "--job", "j", "--fleet", "f", "--plates", "a", "b", "--json"]
-    )
-    assert (given.plates, given.json) == (["a", "b"], True)
+    options = ["--config", "c", "--job", "j", "--fleet", "f", "--plates", "a", "b", "--json"]
+    _, given, _ = app.parse_args(["check", *options], exit_on_error=False)
+    assert (given.arguments["plates"], given.arguments["as_json"]) == (("a", "b"), True)
