@@ -28,7 +28,7 @@ app = App(
     name="dcp",
     help="Distributed-CellProfiler on Prefect.",
     version=_version,
-    help_format="plaintext",
+    help_format="markdown",
     default_parameter=Parameter(negative=(), show_default=False),
     result_action="return_value",
     suppress_keyboard_interrupt=False,

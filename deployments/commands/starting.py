@@ -49,9 +49,12 @@ def start(
         "fleet": fleet,
         "credentials": access.credentials,
     }
+    name = f"{run.names.app} · {deployment.rpartition('/')[2]}"
     try:
         # A coroutine only when it is called in an event loop.
-        started: Any = run_deployment(deployment, parameters=shared | parameters, timeout=0)
+        started: Any = run_deployment(
+            deployment, parameters=shared | parameters, flow_run_name=name, timeout=0
+        )
     except ObjectNotFound as error:
         raise DcpError(
             f"Prefect has no deployment {deployment}: `prefect --no-prompt deploy --all "
