@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from blocks import AwsCredentials, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError
+from blocks.prefect_blocks import block_of
 from blocks.reading import parse_config
 from blocks.run_config_fields import RETIRED
 
@@ -257,6 +258,15 @@ def test_credentials_take_region_and_profile_of_the_config() -> None:
 def test_reads_back_what_it_was_dumped_as() -> None:
     before = config(source_bucket="images", cpu_shares=2048)
     assert RunConfig.model_validate(before.model_dump()).model_dump() == before.model_dump()
+
+
+def test_a_plain_config_is_made_a_block_with_what_it_was_given() -> None:
+    given = AwsCredentials(profile_name="lab")
+    plain = config(memory=9000).model_copy(update={"aws_credentials": given, "app_name": "Other"})
+    block = block_of(RunConfigBlock, plain)
+    assert (block.memory, block.app_name) == (9000, "Other")
+    assert block.aws_credentials is given, "a saved block stays a reference"
+    assert block.model_fields_set == plain.model_fields_set
 
 
 SECRET, TOKEN = "wJalrXUtnFEMI", "FwoGZXIvYXdzE"
