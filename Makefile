@@ -3,10 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PYTHON := .venv/bin/python
-WORKER_PYTHON := .venv-worker/bin/python
-
-.PHONY: help env demo test lint pins clean
+.PHONY: help env demo lint check test soak pins clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
@@ -20,32 +17,19 @@ env: .venv/.ready .venv-worker/.ready ## Make both environments (.venv, .venv-wo
 	@.ci/environment worker
 
 demo: env ## Analyse a small synthetic plate on this computer
-	@$(PYTHON) -m deployments.demo
-
-# $(call stage,NAME,COMMAND): what runs, then how long it took.
-define stage
-@printf '\n== %s\n' '$(1)'; SECONDS=0; $(2); status=$$?; \
-	printf '== %s: %d s\n' '$(1)' "$$SECONDS"; exit $$status
-endef
-
-define lint-stages
-$(call stage,ruff,.venv/bin/ruff check . && .venv/bin/ruff format --check .)
-$(call stage,mypy,.venv/bin/mypy)
-$(call stage,mypy (worker),cd worker && ../.venv-worker/bin/mypy)
-endef
-
-MAIN_TESTS := $(PYTHON) -m pytest tests --ignore=tests/worker
-WORKER_TESTS := $(WORKER_PYTHON) -m pytest tests/worker
+	@.venv/bin/python -m deployments.demo
 
 lint: env ## Check style and types
-	$(lint-stages)
+	@.ci/lanes lint
 
-test: env ## Check style and types, then all tests: the fast ones first
-	$(lint-stages)
-	$(call stage,fast tests,$(MAIN_TESTS) -m "not e2e")
-	$(call stage,fast tests (worker),$(WORKER_TESTS) -m "not e2e")
-	$(call stage,end-to-end tests (worker),$(WORKER_TESTS) -m e2e)
-	$(call stage,end-to-end tests,$(MAIN_TESTS) -m e2e)
+check: env ## Check style and types, and run the fast tests: what to run while working
+	@.ci/lanes check
+
+test: env ## The same with all tests but the long random ones: what continuous integration runs
+	@.ci/lanes test
+
+soak: env ## Run the long random tests, each time with other chances
+	@.ci/lanes soak
 
 COMPILE := pip compile --quiet --universal --upgrade --custom-compile-command 'make pins'
 

@@ -1,7 +1,21 @@
 """What all tests share."""
 
+import functools
+import importlib.util
+
+import botocore.loaders
+import botocore.session
 from hypothesis import settings
 
-# How long an example takes is the machine's business, and that may have more to do.
-settings.register_profile("dcp", deadline=None)
+# The worker's environment has none of what those stand on.
+if importlib.util.find_spec("prefect"):
+    pytest_plugins = ["foundation"]
+
+# How long an example takes is the machine's business, and that may have more to do. The examples
+# of `make test` are always the same; `make soak` has others each time.
+settings.register_profile("dcp", deadline=None, derandomize=True)
+settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile("dcp")
+
+# Each new session parses the models of its services, which takes half a second for those of a run.
+botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)

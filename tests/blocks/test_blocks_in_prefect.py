@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from prefect import flow
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentCreate
-from prefect.testing.utilities import prefect_test_harness
 
 import blocks
 from blocks import (
@@ -29,10 +27,8 @@ from blocks.sources import load_block
 BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+# One process: tests save blocks under the same names.
+pytestmark = [pytest.mark.usefixtures("prefect"), pytest.mark.xdist_group("blocks")]
 
 
 def account(key: str) -> AwsCredentials:

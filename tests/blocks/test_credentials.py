@@ -16,21 +16,27 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
+from foundation import start
 from prefect_aws import AwsClientParameters, AwsCredentials
 from prefect_aws.assume_role_parameters import AssumeRoleParameters
 from pydantic import SecretStr
 
 from blocks.credentials import region_of, session_of
 from blocks.sources import read_text
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import Emulator
 
 ROLE = "arn:aws:iam::123456789012:role/lab"
 SECRET = "a-very-secret-key"
 
 
+# One process: requests of an account are counted.
+pytestmark = pytest.mark.xdist_group("credentials")
+
+
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
+    """An account that nobody else asks."""
+    with start(tmp_path_factory.mktemp("aws")) as running:
         yield running
 
 
@@ -166,7 +172,7 @@ def test_a_role_of_the_block_lasts_past_its_expiry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where 15 minutes, the shortest session, pass in 5 seconds; the block's own session ends."""
-    with start_emulator(tmp_path, Path(sys.executable), speed=180) as emulator:
+    with start(tmp_path, speed=180) as emulator:
         # The block's own session asks for the role at no other endpoint than the environment's.
         monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint_url)
         brief = AssumeRoleParameters(DurationSeconds=900)

@@ -10,6 +10,9 @@ import pytest
 
 from deployments.cli import main
 
+# One process: what its tests stand on is made once.
+pytestmark = pytest.mark.xdist_group("moto")
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:

@@ -24,6 +24,9 @@ from tasks.load_data import Csvs, LoadData
 ROOT = Path(__file__).parents[2]
 CELLPROFILER = ROOT / ".venv-worker/bin/cellprofiler"
 
+# One process: what its tests stand on is made once.
+pytestmark = pytest.mark.xdist_group("demo-plate")
+
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory):

@@ -1,24 +1,26 @@
 """`dcp status` and `dcp cleanup APP`: from a computer with nothing but credentials."""
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from foundation import start
 from recorded_run import config_at, job, new_run, plan
 from whole_run import make_whole
 
 from deployments.cli import main
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import Emulator
 from tasks import record, watch
 from tasks.leftovers import left_running
+
+# One process: all runs of an account are looked at.
+pytestmark = pytest.mark.xdist_group("ending-commands")
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    folder = tmp_path_factory.mktemp("aws")
-    with start_emulator(folder, Path(sys.executable), boot_seconds=0.1) as running:
+    """An account without other runs."""
+    with start(tmp_path_factory.mktemp("aws")) as running:
         yield running
 
 

@@ -4,28 +4,26 @@ import csv
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from recorded_run import config_at, end, fails, job, new_run, plan
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import Emulator
 from tasks.run import Run
 
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as emulator:
-        yield emulator
+# One process: the run is made once.
+pytestmark = pytest.mark.xdist_group("failures")
 
 
 @pytest.fixture(scope="module")
-def run(emulator: Emulator) -> Run:
+def run(own_emulator: Emulator) -> Run:
     """An ended run of twelve jobs, eleven without an image and one lost."""
-    run = new_run(config_at(emulator.endpoint_url, "BareLab"))
+    run = new_run(config_at(own_emulator.endpoint_url, "BareLab"))
     wells = (f"A{number:02}" for number in range(1, 13))
     jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well={well}") for well in wells))
     for message in jobs[:11]:
@@ -35,9 +33,8 @@ def run(emulator: Emulator) -> Run:
 
 
 @pytest.fixture
-def refuse(emulator: Emulator) -> Iterator[Callable[[str], None]]:
-    yield lambda action: emulator.set_account(refused=[action])
-    emulator.set_account(refused=[])
+def refuse(switched: Emulator) -> Callable[[str], None]:
+    return lambda action: switched.set_account(refused=[action])
 
 
 def dcp(run: Run, *arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:

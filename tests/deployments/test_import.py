@@ -16,7 +16,8 @@ from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import fill_bucket, make_bucket
 from deployments.local.worlds import credentials_of, worker_python
 
-pytestmark = pytest.mark.e2e
+# One process: what its tests stand on is made once.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
 DCP = Path(__file__).parents[1] / "support" / "dcp_files"
 EXAMPLE = DCP / "example_project"

@@ -25,7 +25,8 @@ from tasks.aws import Aws
 from tasks.leftovers import left_running
 from tasks.run import Run
 
-pytestmark = pytest.mark.e2e
+# One process: what its tests stand on is made once.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local-up")]
 
 DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
 

@@ -1,20 +1,17 @@
 """Machines that do not come, or come and do nothing, on the emulator: what is told of them."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from recorded_run import config_at, new_run
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from waiting import wait_for
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.chaos import Chaos
+from deployments.local.aws import Emulator
 from tasks import containers, record, start
 from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
 from tasks.fleet import Fleet
@@ -25,38 +22,21 @@ from tasks.symptoms import symptoms
 
 pytestmark = pytest.mark.e2e
 
-STAND_IN = Path(__file__).parent / "local" / "stand_in.py"
 request_fleet: Any = start.request_fleet
 wait_for_machines: Any = start.wait_for_machines
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with start_emulator(
-        tmp_path_factory.mktemp("emulator"),
-        Path(sys.executable),
-        container_command=[str(STAND_IN)],
-        boot_seconds=0.1,
-        tick_seconds=0.1,
-        retry_seconds=0.3,
-        speed=100,
-    ) as running:
-        yield running
+@pytest.fixture
+def chaos(switched: Emulator) -> Callable[..., None]:
+    return switched.set_chaos
 
 
 @pytest.fixture
-def chaos(emulator: Emulator) -> Iterator[Callable[..., None]]:
-    yield emulator.set_chaos
-    emulator.set_chaos(**Chaos().model_dump())
-
-
-@pytest.fixture
-def run(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Run]:
+def run(switched: Emulator, app_name: str, request: pytest.FixtureRequest) -> Iterator[Run]:
     """A run that is set up, with one container asked for."""
-    name = "".join(filter(str.isalnum, request.node.name.removeprefix("test").title()))[:30]
-    settings: dict[str, Any] = {"ecs_cluster": name, "machine_type": ["m5.xlarge"]}
+    settings: dict[str, Any] = {"ecs_cluster": app_name, "machine_type": ["m5.xlarge"]}
     settings |= getattr(request, "param", {})
-    one = new_run(config_at(emulator.endpoint_url, name, **settings))
+    one = new_run(config_at(switched.endpoint_url, app_name, **settings))
     containers.ensure_cluster(one)
     ensure_log_groups(one)
     definition = containers.ensure_task_definition(one, {"MODE": "wait"})
@@ -82,13 +62,7 @@ def seen(
         shown = replace(found, at=found.at + later)
         return shown if enough(shown) else None
 
-    waiting = Retrying(
-        retry=retry_if_result(lambda found: found is None),
-        wait=wait_fixed(0.2),
-        stop=stop_after_delay(60),
-    )
-    found = waiting(look)
-    assert found is not None
+    found: Symptoms = wait_for(look, "AWS to tell enough")
     return found
 
 

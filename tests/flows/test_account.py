@@ -18,6 +18,9 @@ from tasks.account.setup import Setup, wanted_of
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
 IMAGE = "lab/dcp-flows:1"
 
+# One process: what its tests stand on is made once.
+pytestmark = pytest.mark.xdist_group("moto")
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A run that may cost more than its limit asks a person before anything is made."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,32 +21,31 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def priced(emulator: Emulator) -> Iterator[None]:
+def emulator(switched: Emulator) -> Emulator:
     """An account in which a machine costs something."""
     now = datetime.now(UTC).isoformat()
     spot = {"machine_type": "m5.xlarge", "zone": "us-east-1a", "at": now, "usd": 0.08}
-    emulator.set_account(spot=[spot], on_demand={"m5.xlarge": 0.192})
-    yield
-    emulator.set_account(spot=[], on_demand={})
+    switched.set_account(spot=[spot], on_demand={"m5.xlarge": 0.192})
+    return switched
 
 
 @pytest.fixture
-def dear(make_lab: Callable[..., Lab], priced: None, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def dear(make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(flows.consent, "LOOK_SECONDS", 1)
     return make_lab(cost_limit=0.01, seconds_per_job=3600)
 
 
-def waiting_run() -> FlowRun | None:
-    """The flow run that waits for an answer."""
+def waiting_runs(lab: Lab) -> list[FlowRun]:
+    """The flow runs of the lab that wait for an answer."""
     paused = FlowRunFilter(state=FlowRunFilterState(type={"any_": [StateType.PAUSED]}))
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(flow_run_filter=paused)
-    return found[0] if found else None
+    return [one for one in found if one.parameters.get("config") == lab.config]
 
 
-def answer(start: bool, asked: list[FlowRun]) -> None:
+def answer(lab: Lab, start: bool, asked: list[FlowRun]) -> None:
     """Fill in the form of the flow run that waits."""
-    run = wait_for(waiting_run, "a flow run that asks")
+    run, *_ = wait_for(lambda: waiting_runs(lab), "a flow run that asks")
     asked.append(run)
     say: Callable[..., Any] = resume_flow_run
     say(run.id, run_input={"start": start})
@@ -55,7 +54,7 @@ def answer(start: bool, asked: list[FlowRun]) -> None:
 def answered(lab: Lab, start: bool) -> State[Any]:
     """Run while a person says yes or no."""
     asked: list[FlowRun] = []
-    person = threading.Thread(target=answer, args=(start, asked))
+    person = threading.Thread(target=answer, args=(lab, start, asked))
     person.start()
     state: State[Any] = dcp(lab.config, lab.jobs("A01"), return_state=True)
     person.join()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from lab import Lab
 from prefect.settings import get_current_settings
+from stand_in_worker import STAND_IN
 from whole_run import SPOT_FLEET, put_alarm, start
 
 from blocks import AwsCredentials, FleetTemplate
@@ -31,11 +32,11 @@ from tasks.leftovers import left_running, machine_states
 from tasks.machines import LIVE_STATES
 from tasks.run import Run
 
-pytestmark = pytest.mark.e2e
+# One process: what its tests stand on is made once.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("endings")]
 
 log = logging.getLogger(__name__)
 PROJECT = Path(__file__).parents[2]
-STAND_IN = PROJECT / "tests" / "support" / "stand_in_worker.py"
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import pytest
 from botocore.validate import ParamValidator
 from dcp_fleet import DCP_FLEET
 from lab import Lab
+from stand_in_worker import STAND_IN
 
 from blocks.reading import load_config
 from deployments.local.aws import Emulator, start_emulator
@@ -27,10 +28,10 @@ from tasks.account.setup import INSTANCE_ROLE, AccountAws, open_setup
 from tasks.cleanup import left_running
 from tasks.rights import RIGHTS
 
-pytestmark = pytest.mark.e2e
+# One process: what its tests stand on is made once.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("recorded")]
 
 INSTANCE_PROFILE = f"instance-profile/{INSTANCE_ROLE}"
-STAND_IN = Path(__file__).parents[1] / "support" / "stand_in_worker.py"
 # What tells that something is not there, or that a dry run would succeed: all that may be refused.
 WANTED = {
     "ClusterNotFoundException",

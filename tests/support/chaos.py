@@ -31,7 +31,7 @@ from tasks.aws import Aws
 from tasks.run import Run
 
 MACHINES, SLOTS = 3, 2
-LOOK_SECONDS = 0.3
+LOOK_SECONDS, MOST_LOOKS = 0.3, 2000
 AWAY_SECONDS = 3.0, 8.0  # Prefect's server or worker, between its end and its next start
 NOTICE_SECONDS = 1.0, 6.0  # of a Spot interruption; 120 on AWS, where jobs take minutes
 EVERY_JOBS = 6, 20  # between two interruptions
@@ -180,7 +180,7 @@ class Strikes:
             return  # it has just ended
 
 
-def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float = 400) -> Told:
+def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> Told:
     """One run with everything that can break.
 
     Args:
@@ -188,7 +188,6 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         seed: What all chance comes from.
         folder: For its files.
         jobs: How many jobs it has.
-        limit: Seconds after which it is given up, with what is left told.
     """
     rng = random.Random(seed)
     told = Told(seed, jobs)
@@ -217,7 +216,7 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300, limit: float
         names = rng.sample(STRIKES, len(STRIKES))
         plan = dict(zip(names, moments, strict=True))
         strikes = Strikes(site, emulator, flow_run, rng, told, plan, str(folder / "config.yaml"))
-        last = _until_over(run, strikes, started, limit)
+        last = _until_over(run, strikes, started)
         told.seconds = time.monotonic() - started
         told.ended_by = told.ended_by or _ended_by(site, flow_run)
         told.after_last = told.seconds - last
@@ -264,10 +263,10 @@ def prepare(folder: Path, emulator: Emulator, plate: Plate, app: str) -> Callabl
     return lambda: Run(config, record.latest_id(aws, config) or "", aws)
 
 
-def _until_over(run: Callable[[], Run], strikes: Strikes, started: float, limit: float) -> float:
+def _until_over(run: Callable[[], Run], strikes: Strikes, started: float) -> float:
     """Watch and break until nothing is left; returns when the last job had its result."""
     last, done = 0.0, 0
-    while time.monotonic() - started < limit:
+    for _ in range(MOST_LOOKS):
         time.sleep(LOOK_SECONDS)
         with suppress(ClientError, BotoCoreError):  # the errors are for everyone
             now = run()
@@ -288,7 +287,7 @@ def _until_over(run: Callable[[], Run], strikes: Strikes, started: float, limit:
             # Of a flow whose end nobody saw Prefect says for ever that it is running.
             if ended and strikes.over and not left_in_account(now.aws, strikes.emulator):
                 return last
-    strikes.told.wrong.append(f"not over after {limit:.0f} s")
+    strikes.told.wrong.append(f"not over after {MOST_LOOKS} looks")
     return last
 
 

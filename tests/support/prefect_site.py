@@ -8,9 +8,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -33,11 +34,10 @@ class Site:
         api: Address of the server's API.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, api: str = "") -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
-        self._port = free_port()
-        self.api = f"http://{HOST}:{self._port}/api"
+        self.api = api or f"http://{HOST}:{free_port()}/api"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "PREFECT_HOME": str(home),
@@ -63,9 +63,13 @@ class Site:
 
     def start_server(self) -> None:
         """Start the server; it answers some seconds later."""
-        self._server = self._start(
-            "server.log", "server", "start", "--host", HOST, "--port", str(self._port)
-        )
+        port = str(urlsplit(self.api).port)
+        self._server = self._start("server.log", "server", "start", "--host", HOST, "--port", port)
+
+    def serve(self) -> None:
+        """Start the server, and wait until it answers."""
+        self.start_server()
+        wait_for(self.answers, f"the Prefect server ({self.home / 'server.log'})")
 
     def answers(self) -> bool:
         """Whether the server does."""
@@ -207,14 +211,27 @@ def _ended(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> N
 
 
 @contextmanager
+def prefect_server(home: Path) -> Iterator[str]:
+    """A server for the time of the `with` block: the address of its API."""
+    with closing(Site(home)) as site:
+        site.serve()
+        yield site.api
+
+
+@contextmanager
+def prefect_worker(home: Path, api: str) -> Iterator[None]:
+    """All deployments on a server, and a worker, for the time of the `with` block."""
+    with closing(Site(home, api)) as site:
+        site.deploy()
+        site.start_worker()
+        yield
+
+
+@contextmanager
 def prefect_site(home: Path) -> Iterator[Site]:
-    """A site for the time of the `with` block, with all deployments and a worker."""
-    site = Site(home)
-    try:
-        site.start_server()
-        wait_for(site.answers, f"the Prefect server ({home / 'server.log'})")
+    """Server, deployments and worker for the time of the `with` block."""
+    with closing(Site(home)) as site:
+        site.serve()
         site.deploy()
         site.start_worker()
         yield site
-    finally:
-        site.close()

@@ -3,19 +3,22 @@
 What a group's metadata says decides what becomes of its job: a value `fail` gives it up (but with a
 pipeline that has `mended` in its name), `die` kills the container, `slow` takes some seconds,
 `hang` never ends. Once the run is to finish, what it receives is given back. For tests of all that
-is around the worker.
+is around the worker. With a `MODE` in its environment it takes no messages (`stand_in_idler.py`).
 """
 
 import json
 import os
 import signal
+import sys
 import time
 import urllib.request
+from pathlib import Path
 
-import boto3
+STAND_IN = Path(__file__)
 
-RUN = f"dcp/{os.environ['APP_NAME']}/{os.environ['RUN_ID']}"
-PREFIX = f"{RUN}/results"
+
+def of_run(name: str) -> str:
+    return f"dcp/{os.environ['APP_NAME']}/{os.environ['RUN_ID']}/{name}"
 
 
 def protect(on: bool) -> None:
@@ -35,7 +38,7 @@ def write(s3, message: dict, status: str, reason: str = "") -> None:
         "reason": reason,
         "reason_text": f"the stand-in was told to {reason}" if reason else "",
     }
-    key = f"{PREFIX}/{status}/{message['job_id']}.json"
+    key = of_run(f"results/{status}/{message['job_id']}.json")
     s3.put_object(Bucket=os.environ["AWS_BUCKET"], Key=key, Body=json.dumps(record).encode())
 
 
@@ -60,7 +63,7 @@ def work(sqs, s3, received: dict) -> None:
 
 
 def finishing(s3) -> bool:
-    found = s3.list_objects_v2(Bucket=os.environ["AWS_BUCKET"], Prefix=f"{RUN}/finish.json")
+    found = s3.list_objects_v2(Bucket=os.environ["AWS_BUCKET"], Prefix=of_run("finish.json"))
     return found["KeyCount"] > 0
 
 
@@ -73,6 +76,12 @@ def give_back(sqs, received: dict) -> None:
 
 
 def main() -> None:
+    if "MODE" in os.environ:
+        import stand_in_idler
+
+        sys.exit(stand_in_idler.main())
+    import boto3
+
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     region = os.environ["AWS_REGION"]
     sqs, s3 = boto3.client("sqs", region), boto3.client("s3", region)

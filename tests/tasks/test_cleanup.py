@@ -1,6 +1,6 @@
 """The end of a run: everything goes, whatever fails on the way and whoever ends it too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -24,14 +24,15 @@ KINDS = ("fleet", "machine", "volume", "service", "container", "queue", "launch"
 
 
 @pytest.fixture
-def refusing(emulator: Emulator) -> Iterator[Callable[..., None]]:
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
+
+
+@pytest.fixture
+def refusing(emulator: Emulator) -> Callable[..., None]:
     """Refuses actions to whoever runs the flows."""
-
-    def refuse(*actions: str) -> None:
-        emulator.set_account(refused=list(actions))
-
-    yield refuse
-    refuse()
+    return lambda *actions: emulator.set_account(refused=list(actions))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import jsonschema
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from blocks.errors import JobFileError, Refusal
@@ -316,7 +316,6 @@ def test_every_key_of_a_structure_becomes_its_value(group: dict[str, str], rando
     assert metadata_id(tuple(group.items()), "/".join(order)) == "/".join(group[k] for k in order)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(keys, good, min_size=1, max_size=4), good)
 def test_messages_survive_sqs(group: dict[str, str], folder: str) -> None:
     job = JobMessage(

@@ -15,6 +15,12 @@ from tasks.prices import Prices
 from tasks.run import Run
 
 
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
+
+
 def test_each_hour_costs_what_it_cost_then() -> None:
     found = cost([machine(2, begin=1)], steps((0, 0.06), (2, 0.1), (2.5, 0.2)), {"gp3": 100})
     # An hour at 0.06, half an hour at 0.10, half an hour at 0.20; 100 GB for 2 of 720 hours.
@@ -74,7 +80,6 @@ def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
     assert all(one.ended for one in noted(run).values())
     # What is over costs no more, however late one asks.
     assert settled_cost(run) == found
-    emulator.set_account(spot=[], gb_month={}, on_demand={})
 
 
 def test_a_run_that_never_had_a_machine_has_no_cost(emulator: Emulator) -> None:

@@ -22,6 +22,12 @@ from tasks.run import Run
 NAMES = [f"i-{number}" for number in range(4)]
 
 
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
+
+
 @given(st.lists(st.tuples(st.sets(st.sampled_from(NAMES)), st.integers(1, 60)), min_size=1))
 def test_a_machine_is_paid_from_its_start_to_when_it_was_last_seen(
     looks: list[tuple[set[str], int]],

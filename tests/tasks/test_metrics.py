@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
 from paid_machines import counted
 
 from deployments.local.aws import Emulator
@@ -32,6 +33,12 @@ def test_the_figures_of_a_look_are_one_request(run: Run) -> None:
     assert len(of_app) == 7
 
 
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
+
+
 def test_without_a_dashboard_nothing_is_sent(make_run: Callable[..., Run]) -> None:
     run = make_run(create_dashboard=False)
     with counted(run) as calls:
@@ -43,5 +50,4 @@ def test_a_refusal_is_in_the_way_of_nothing(run: Run, emulator: Emulator) -> Non
     emulator.set_account(refused=["cloudwatch:PutMetricData"])
     with counted(run) as calls:
         publish(run, SEEN, 60.0)
-    emulator.set_account(refused=[])
     assert calls == {"PutMetricData": 1}

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.parallel import AHEAD, in_order
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers()), st.integers(1, 4))
 def test_the_answers_are_in_the_order_of_the_items(items: list[int], threads: int) -> None:
     assert list(in_order(lambda item: item + 1, items, threads)) == [item + 1 for item in items]

@@ -18,6 +18,12 @@ from tasks.spending import DEAREST_VOLUME, Spend, spend, spent
 GP3 = {"gp3": 100}
 
 
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
+
+
 def spend_on(*machines: Machine, paid: Prices, volumes: dict[str, int] = GP3) -> Spend:
     known = Known({}, {f"i-{number}": one for number, one in enumerate(machines)})
     return spend(known, paid, volumes, machine_price=0.15)
@@ -97,7 +103,6 @@ def test_a_look_asks_for_prices_only_now_and_then(emulator: Emulator) -> None:
     emulator.set_account(on_demand={"m5.xlarge": 36.0})
     dear = spent(run, ids, now + timedelta(minutes=15))
     assert dear.usd_an_hour >= 72
-    emulator.set_account(on_demand={})
 
 
 def test_a_run_without_machines_has_cost_nothing_and_asks_for_no_price(emulator: Emulator) -> None:

@@ -17,7 +17,6 @@ from botocore.exceptions import EndpointConnectionError
 from flawed_sqs import flawed_sqs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prefect.testing.utilities import prefect_test_harness
 
 from blocks import AwsCredentials
 from blocks.errors import DcpError, InputError, JobFileError
@@ -46,12 +45,6 @@ def message(number: int, output: str = "out") -> JobMessage:
 
 def messages(jobs: int) -> Iterator[JobMessage]:
     return (message(number) for number in range(jobs))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def with_clients(run: Run, endpoint_url: str, **client: Any) -> Run:

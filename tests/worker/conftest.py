@@ -9,22 +9,19 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from shared import shared
 from waiting import wait_for
 
 from agent import Agent
 from cloud import Cloud, Container
-
-# How long an example takes says nothing on a machine that others use too.
-settings.register_profile("worker", deadline=None)
-settings.load_profile("worker")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,9 +30,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
-@pytest.fixture(scope="session")
-def aws() -> Iterator[str]:
-    """A moto server of this test session; its address is in the environment, as AWS's is."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a container that stands for many in one process."""
+    for item in items:
+        names = [*getattr(item, "fixturenames", ()), *_parameters(item)]
+        for container in {"standing", "cold"}.intersection(names):
+            item.add_marker(pytest.mark.xdist_group(container))
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    call = getattr(item, "callspec", None)
+    return [call.params["either"]] if call and "either" in call.params else []
+
+
+@contextmanager
+def moto_server(folder: Path) -> Iterator[str]:
+    """A moto server for the time of the `with` block: its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -44,17 +55,23 @@ def aws() -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: _answers(endpoint), "moto's server to answer")
-        with pytest.MonkeyPatch.context() as environment:
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                environment.delenv(name)
-            environment.setenv("AWS_ENDPOINT_URL", endpoint)
-            environment.setenv("AWS_ACCESS_KEY_ID", "test")
-            environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-            environment.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1/")
-            yield endpoint
+        yield endpoint
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def aws(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The moto server of all tests; its address is in the environment, as AWS's is."""
+    with shared(request, "moto", moto_server) as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1/")
+        yield endpoint
 
 
 def _answers(endpoint: str) -> bool:

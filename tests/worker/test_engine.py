@@ -18,7 +18,7 @@ from dcp_worker.engine import Engine
 import plate
 from desk import B02, Desk, never
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("engine")]
 
 
 @pytest.fixture(scope="module")

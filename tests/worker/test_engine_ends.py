@@ -24,7 +24,7 @@ from waiting import wait_for
 import plate
 from desk import Desk, never
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("engine_ends")]
 
 STAYS = "import time\nprint('RUNNING', flush=True)\ntime.sleep(600)"
 

@@ -17,7 +17,7 @@ from dcp_worker.group import CsvError
 from dcp_worker.interruption import Check, InterruptedJobError, Interruption
 from dcp_worker.load_data import select, write_whole
 from dcp_worker.local_paths import Places
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import plate
@@ -122,7 +122,6 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> N
             assert columns == all_columns
 
 
-@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -136,7 +136,7 @@ def test_a_whole_image_passes(name: str, folder: Path) -> None:
     assert integrity.problem(str(folder / name)) == ""
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=600)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(MAKERS)), st.floats(0, 1, exclude_max=True), st.data())
 def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
     folder: Path, name: str, share: float, data: st.DataObject

@@ -22,7 +22,7 @@ from dcp_worker.local_paths import Places
 
 import plate
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("numbering")]
 
 BUCKET = "images.bucket"
 # Different at every run, with any CSV.

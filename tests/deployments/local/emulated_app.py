@@ -3,7 +3,6 @@
 import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +11,6 @@ from waiting import wait_for
 
 from deployments.local.aws import Emulator
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
 IMAGE_ID = "ami-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/fleet"
 

@@ -1,7 +1,7 @@
 """What the emulated account refuses, has and pays: in each protocol's form, over HTTP."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,13 +12,6 @@ from emulated_app import client_of
 from deployments.local.aws import Emulator
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(autouse=True)
-def _as_new(emulator: Emulator) -> Iterator[None]:
-    yield
-    nothing: dict[str, Any] = {"quotas": {}, "on_demand": {}, "gb_month": {}, "requests": {}}
-    emulator.set_account(refused=[], missing=[], spot=[], **nothing)
 
 
 @pytest.fixture

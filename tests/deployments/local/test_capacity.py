@@ -1,6 +1,6 @@
 """Capacity that comes late, in part or not at all; prices, quotas; launches that fail."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,16 +8,8 @@ import pytest
 from emulated_app import IMAGE_ID, ROLE, App
 from waiting import wait_for
 
-from deployments.local.aws import Emulator
-
 Chaos = Callable[..., None]
 PROGRESS_ERROR = ("error", "allLaunchSpecsTemporarilyBlacklisted")
-
-
-@pytest.fixture(autouse=True)
-def _as_new(emulator: Emulator) -> Iterator[None]:
-    yield
-    emulator.set_account(quotas={}, spot=[])
 
 
 def template(app: App, *overrides: dict[str, Any]) -> list[dict[str, Any]]:

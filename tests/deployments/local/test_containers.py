@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_app import STAND_IN, App
+from emulated_app import App
+from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import EmulatorError, start_emulator
 from deployments.local.containers import Container, ContainerError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+PATHS = [str(REPOSITORY / folder) for folder in (".", "tests/support", "tests/deployments/local")]
 
 
 def alive(pid: int) -> bool:
@@ -119,7 +121,9 @@ SCRIPT = """
 import sys, time
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from emulated_app import STAND_IN, App, wait_for
+from emulated_app import App
+from stand_in_worker import STAND_IN
+from waiting import wait_for
 from deployments.local.aws import start_emulator
 with start_emulator(
     Path(sys.argv[1]), Path(sys.executable), container_command=[str(STAND_IN)], boot_seconds=0.1
@@ -139,7 +143,7 @@ with start_emulator(
 
 def start_orphans(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), str(REPOSITORY), str(STAND_IN.parent)],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), *PATHS],
         stdout=subprocess.PIPE,
         text=True,
     )

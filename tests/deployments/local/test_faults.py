@@ -1,10 +1,8 @@
 """Faults of AWS itself: at the set rate, in each service's words, some after the deed was done."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -32,13 +30,6 @@ CALLS: list[tuple[str, str, dict[str, Any], set[str]]] = [
 RESETS = (ConnectionClosedError, EndpointConnectionError, ReadTimeoutError)
 
 
-@pytest.fixture
-def faulty(emulator: Emulator) -> Iterator[Emulator]:
-    yield emulator
-    emulator.set_chaos(errors=0.0, seed=0)
-    emulator.record(False)
-
-
 def outcome(call: Any, **parameters: Any) -> str:
     try:
         call(**parameters)
@@ -49,23 +40,23 @@ def outcome(call: Any, **parameters: Any) -> str:
     return ""
 
 
-def test_each_service_fails_in_its_own_words(faulty: Emulator) -> None:
-    faulty.set_chaos(errors=1.0)
+def test_each_service_fails_in_its_own_words(emulator: Emulator) -> None:
+    emulator.set_chaos(errors=1.0)
     for service, method, parameters, codes in CALLS:
-        client = client_of(faulty, service)
+        client = client_of(emulator, service)
         seen = {outcome(getattr(client, method), **parameters) for _ in range(40)}
         assert seen == codes | {RESET}, service
 
 
-def test_what_failed_may_have_been_done(faulty: Emulator) -> None:
-    faulty.record()
-    faulty.set_chaos(errors=1.0)
-    sqs = client_of(faulty, "sqs")
+def test_what_failed_may_have_been_done(emulator: Emulator) -> None:
+    emulator.record()
+    emulator.set_chaos(errors=1.0)
+    sqs = client_of(emulator, "sqs")
     for number in range(40):
-        assert outcome(sqs.create_queue, QueueName=f"faulty-{number}")
-    faulty.set_chaos(errors=0.0)
-    made = sqs.list_queues(QueueNamePrefix="faulty-").get("QueueUrls", [])
-    told = [one for one in faulty.requests() if one["operation"] == "CreateQueue"]
+        assert outcome(sqs.create_queue, QueueName=f"emulator-{number}")
+    emulator.set_chaos(errors=0.0)
+    made = sqs.list_queues(QueueNamePrefix="emulator-").get("QueueUrls", [])
+    told = [one for one in emulator.requests() if one["operation"] == "CreateQueue"]
     done = [one for one in told if one["carried_out"]]
     assert {url.rpartition("/")[2] for url in made} == {
         one["parameters"]["QueueName"] for one in done
@@ -74,14 +65,14 @@ def test_what_failed_may_have_been_done(faulty: Emulator) -> None:
     assert all(one["code"] != "RequestThrottled" for one in done)
 
 
-def test_a_client_that_tries_again_gets_through(faulty: Emulator) -> None:
-    faulty.set_chaos(errors=0.2, seed=3)
-    s3 = client_of(faulty, "s3", max_attempts=8)
-    s3.create_bucket(Bucket="faulty")
+def test_a_client_that_tries_again_gets_through(emulator: Emulator) -> None:
+    emulator.set_chaos(errors=0.2, seed=3)
+    s3 = client_of(emulator, "s3", max_attempts=8)
+    s3.create_bucket(Bucket="emulator")
     for number in range(8):
-        s3.put_object(Bucket="faulty", Key=f"{number}", Body=b"x" * 100_000)
-    faulty.set_chaos(errors=0.0)
-    assert s3.list_objects_v2(Bucket="faulty")["KeyCount"] == 8
+        s3.put_object(Bucket="emulator", Key=f"{number}", Body=b"x" * 100_000)
+    emulator.set_chaos(errors=0.0)
+    assert s3.list_objects_v2(Bucket="emulator")["KeyCount"] == 8
 
 
 @settings(max_examples=15, deadline=None)

@@ -27,6 +27,9 @@ def handler(event, context):
 """
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 
+# One process: what its tests stand on is made once.
+pytestmark = pytest.mark.xdist_group("functions")
+
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:

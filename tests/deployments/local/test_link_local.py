@@ -11,7 +11,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.utils import InstanceMetadataFetcher
-from emulated_app import STAND_IN, App, client_of
+from emulated_app import App, client_of
+from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import start_emulator

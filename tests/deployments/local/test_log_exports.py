@@ -14,13 +14,16 @@ from waiting import wait_for
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
 
+# One process: what its tests stand on is made once.
+pytestmark = pytest.mark.xdist_group("log-exports")
+
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """An emulator whose exports take their time, and that keeps the names of deleted queues."""
     folder = tmp_path_factory.mktemp("slow")
     with start_emulator(
-        folder, Path(sys.executable), export_seconds=1.0, deleted_seconds=1.0
+        folder, Path(sys.executable), export_seconds=5, deleted_seconds=5
     ) as running:
         yield running
 

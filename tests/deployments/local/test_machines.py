@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import IMAGE_ID, ROLE, STAND_IN, App
+from emulated_app import IMAGE_ID, ROLE, App
+from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import start_emulator

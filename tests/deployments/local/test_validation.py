@@ -3,7 +3,7 @@
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -142,10 +142,9 @@ def test_null_is_not_given(emulator: Emulator) -> None:
 
 
 @pytest.fixture
-def recording(emulator: Emulator) -> Iterator[Emulator]:
+def recording(emulator: Emulator) -> Emulator:
     emulator.record()
-    yield emulator
-    emulator.record(False)
+    return emulator
 
 
 def test_requests_are_recorded_as_botocore_was_given_them(

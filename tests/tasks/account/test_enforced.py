@@ -26,6 +26,9 @@ from tasks.run import Run
 APP = "Enforced"
 REGION = "us-east-1"
 
+# One process: what its tests stand on is made once.
+pytestmark = pytest.mark.xdist_group("enforced")
+
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from begun_run import begin
 from recorded_run import config_at, new_run
+from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.e2e
 
 REGION = "us-east-1"
 BUCKET = "net-on-schedule"
-STAND_IN = Path(__file__).parents[2] / "deployments" / "local" / "stand_in.py"
 ENDINGS = {"DeleteFleets", "TerminateInstances", "CancelSpotFleetRequests", "UpdateService"}
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from waiting import wait_for
 
 from blocks import FleetTemplate
+from deployments.local.aws import Emulator
 from tasks import ec2_fleet, queues, record, spot_fleet, watch
 from tasks.account.safety_net import (
     BEATS,
@@ -113,6 +114,12 @@ def test_what_the_net_cannot_import_is_as_the_flows_have_it() -> None:
     assert NO_QUEUE == queues.MISSING_CODES
     assert FLEETS_ENDED <= ec2_fleet.ENDED_STATES
     assert SPOT_FLEETS_ENDED <= spot_fleet.ENDED_STATES
+
+
+@pytest.fixture
+def emulator(own_emulator: Emulator) -> Emulator:
+    """The net ends runs of other tests, too: those of this process are over."""
+    return own_emulator
 
 
 @pytest.fixture

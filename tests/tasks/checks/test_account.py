@@ -1,10 +1,8 @@
 """What preflight asks the account: over HTTP, with what the account may, has and pays as set."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from dcp_fleet import DCP_FLEET
 from recorded_run import PIPELINE, config_at, new_run
 
 from blocks import FleetTemplate
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import Emulator
 from tasks import record
 from tasks.checks.account import Jobs, look
 from tasks.findings import Finding
@@ -24,7 +22,6 @@ from tasks.run import Run
 
 JOBS = Jobs(number=100, pipelines={PIPELINE})
 FITTING = {"cluster_machines": 2, "seconds_per_job": 60}
-NOTHING: dict[str, Any] = {"quotas": {}, "on_demand": {}, "gb_month": {}, "requests": {}}
 PRICES: dict[str, Any] = {
     "spot": [
         {
@@ -40,23 +37,15 @@ PRICES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield running
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
 
 
 @pytest.fixture
-def emulator(started: Emulator) -> Iterator[Emulator]:
-    yield started
-    started.set_account(refused=[], missing=[], spot=[], **NOTHING)
-
-
-@pytest.fixture
-def make(emulator: Emulator, request: pytest.FixtureRequest) -> Callable[..., Run]:
-    name = "".join(filter(str.isalnum, request.node.name.removeprefix("test").title()))[:30]
-
-    def made(app: str = name, run_id: str = "20260301-120000-abcdef", **settings: Any) -> Run:
+def make(emulator: Emulator, app_name: str) -> Callable[..., Run]:
+    def made(app: str = app_name, run_id: str = "20260301-120000-abcdef", **settings: Any) -> Run:
         return new_run(config_at(emulator.endpoint_url, app, **(FITTING | settings)), run_id)
 
     return made

@@ -1,8 +1,6 @@
 """No false finding: the demo's plate, and the plate of the worker's tests."""
 
 import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from blocks import FleetTemplate
 from blocks.job_file import parse_job_file
 from blocks.reading import load_config
 from deployments.examples.demo import make_plate
-from deployments.local.aws import start_emulator
+from deployments.local.aws import Emulator
 from deployments.local.buckets import fill_bucket, make_bucket
 from tasks.aws import Aws
 from tasks.load_data import Csvs
@@ -25,10 +23,9 @@ ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "deployments" / "examples" / "demo"
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield connect(running.endpoint_url)
+@pytest.fixture
+def aws(emulator: Emulator) -> Aws:
+    return connect(emulator.endpoint_url)
 
 
 def found_in(aws: Aws, data: Path, config: Path, job: str) -> list[str]:

@@ -1,7 +1,5 @@
 """Groups that are made, before a run: the same jobs as listed ones, and their output folders."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,16 +7,15 @@ from uuid import uuid4
 import pytest
 from good_project import PLATE, Project, connect
 
-from deployments.local.aws import start_emulator
+from deployments.local.aws import Emulator
 from tasks.aws import Aws
 
 BY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield connect(running.endpoint_url)
+@pytest.fixture
+def aws(emulator: Emulator) -> Aws:
+    return connect(emulator.endpoint_url)
 
 
 def found(project: Project, aws: Aws, at: Path, **job: Any) -> list[tuple[str, str]]:

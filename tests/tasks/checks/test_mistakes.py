@@ -1,7 +1,6 @@
 """Mistakes planted one at a time in a good project: each is named, and nothing else is."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -20,20 +19,20 @@ from good_project import (
     connect,
 )
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import Emulator
 from tasks.aws import Aws
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:CellPaintingQueue"
 CHECKED = (("A01", 1), ("A01", 2), ("A02", 1))
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield running
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def aws(emulator: Emulator) -> Aws:
     return connect(emulator.endpoint_url)
 
@@ -651,7 +650,6 @@ def found_in(
     project: Project, emulator: Emulator, aws: Aws, at: Path
 ) -> list[tuple[str, str, str]]:
     """Level, code and place of all that is found, but for the estimate of the cost."""
-    emulator.set_account(refused=[], missing=[], quotas={})
     emulator.set_account(**project.account)
     found = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
     return [

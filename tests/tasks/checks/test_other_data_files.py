@@ -1,8 +1,7 @@
 """Jobs from a list of files, a batch file, a pipeline in JSON; images in other places."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,7 +9,7 @@ from uuid import uuid4
 import pytest
 from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELLS, Project, connect
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.aws import Emulator
 from tasks.checks import images
 from tasks.checks.csv_index import Wanted
 from tasks.checks.pipeline_text import Pipeline, parse_pipeline
@@ -20,10 +19,10 @@ BATCH_FILE = f"{BATCH}/batchfiles/Batch_data.h5"
 INPUT_MODULES = Path(__file__).parents[2] / "support" / "file_list.cppipe"
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with start_emulator(tmp_path_factory.mktemp("aws"), Path(sys.executable)) as running:
-        yield running
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def find(emulator: Emulator, tmp_path: Path) -> Callable[[Project], list[tuple[s
     aws = connect(emulator.endpoint_url)
 
     def found(project: Project) -> list[tuple[str, str, str]]:
-        emulator.set_account(**({"refused": []} | project.account))
+        emulator.set_account(**project.account)
         bucket = f"lab-{uuid4().hex[:12]}"
         return [
             (finding.code, finding.problem.where.replace(bucket, "lab"), finding.problem.key)

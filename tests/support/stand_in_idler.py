@@ -1,4 +1,4 @@
-"""Stands for the worker: does what the environment variable MODE says."""
+"""Stands for the worker where nobody has work: does what the environment variable MODE says."""
 
 import json
 import os
@@ -38,7 +38,3 @@ def main() -> int:
     while True:
         if mode != "busy":
             time.sleep(600)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What the tests of the main environment stand on: an emulator, and a Prefect server.
+
+Of each there is one for all tests of a session, in however many processes they run. Whoever
+switches what holds for the whole account (rights, prices, chaos) takes `switched`, and whoever
+needs an account with nothing in it starts an emulator of its own.
+"""
+
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect_site import prefect_server, prefect_worker
+from shared import shared
+from stand_in_worker import STAND_IN
+
+from deployments.local.account import Account
+from deployments.local.aws import LOG_NAME, Emulator, start_emulator
+from deployments.local.chaos import Chaos
+
+
+def start(root: Path, speed: float = 1) -> AbstractContextManager[Emulator]:
+    """Start an emulator with a stand-in for the worker, whose machines are fast."""
+    return start_emulator(
+        root,
+        Path(sys.executable),
+        container_command=[str(STAND_IN)],
+        boot_seconds=0.1,
+        tick_seconds=0.1,
+        metric_seconds=0.5,
+        shutdown_seconds=2,
+        retry_seconds=0.3,
+        speed=speed,
+    )
+
+
+@pytest.fixture(scope="session")
+def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """The account of all tests."""
+    with shared(request, "emulator", start) as running:
+        yield running
+        assert_nothing_failed(running)
+
+
+@pytest.fixture(scope="session")
+def own_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The account of the tests of this process, for `switched`; a quarter of an hour is 9 s."""
+    with start(tmp_path_factory.mktemp("aws"), speed=100) as running:
+        yield running
+        assert_nothing_failed(running)
+
+
+def assert_nothing_failed(emulator: Emulator) -> None:
+    log = (emulator.root / LOG_NAME).read_text()
+    assert "failed" not in log, log
+
+
+@pytest.fixture
+def switched(own_emulator: Emulator) -> Iterator[Emulator]:
+    """An account in which a test may switch what it likes; all is switched back after it."""
+    yield own_emulator
+    own_emulator.set_chaos(**Chaos().model_dump())
+    own_emulator.set_account(**asdict(Account()))
+    own_emulator.record(False)
+
+
+@pytest.fixture
+def app_name(request: pytest.FixtureRequest) -> str:
+    """A name that is the test's own, whoever else uses the account: words of it, and a number."""
+    words = request.node.name.removeprefix("test_").replace("[", "_").split("_")
+    name = "".join(filter(str.isalnum, "".join(word.title() for word in words)))
+    return f"{name[:21]}{zlib.crc32(request.node.nodeid.encode()):08x}"
+
+
+@pytest.fixture(scope="session")
+def prefect(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The Prefect server of all tests."""
+    with (
+        shared(request, "prefect", prefect_server) as api,
+        temporary_settings({PREFECT_API_URL: api}),
+    ):
+        yield
+
+
+@pytest.fixture(scope="session")
+def pool(request: pytest.FixtureRequest, prefect: None) -> Iterator[None]:
+    """All deployments on that server, and a worker that runs them in processes of their own."""
+    api = str(get_current_settings().api.url)
+    with shared(request, "pool", lambda folder: prefect_worker(folder, api)):
+        yield
