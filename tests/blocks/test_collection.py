@@ -35,7 +35,7 @@ def test_a_new_server_lists_the_blocks_and_has_their_forms(tmp_path: Path) -> No
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert listed.returncode == 0, listed.stderr

@@ -93,7 +93,7 @@ def test_a_failed_run_calls_the_webhook(
 
     def done(*command: str) -> str:
         result = subprocess.run(
-            command, env=dict(os.environ), capture_output=True, text=True, timeout=180, check=False
+            command, env=dict(os.environ), capture_output=True, text=True, timeout=600, check=False
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout.strip()
@@ -109,7 +109,7 @@ def test_a_failed_run_calls_the_webhook(
 
         create("webhook.yaml")
         done(sys.executable, "-c", EMIT)
-        kind, told = found.get(timeout=60)
+        kind, told = found.get(timeout=600)
         # The server looks closer than the model: at templates, and at what is awaited.
         assert "Created 5" in create("slack.yaml")
         assert "Created 5" in create("email.yaml")

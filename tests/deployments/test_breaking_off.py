@@ -41,7 +41,7 @@ def test_a_start_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_p
     # The emulator has answered by then, and the Prefect server is on its way.
     assert "bucket dcp-demo" in process.stderr.readline()
     process.send_signal(number)
-    out, told = process.communicate(timeout=100)
+    out, told = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "Interrupted" in told
     assert "Traceback" not in told

@@ -79,7 +79,7 @@ def run(data: Path, output: Path, **files: Path) -> set[str]:
     """Run on this computer; returns the folders of outputs."""
     places = options(data=data, output=output, **files)
     command = [sys.executable, "-m", "deployments.cli", "local", "run", *places]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 jobs: 2 succeeded" in done.stdout.splitlines()[-1]
     return {path.parent.relative_to(output).as_posix() for path in output.rglob("Image.csv")}

@@ -24,7 +24,7 @@ def local_run(folder: Path, job: dict[str, Any], config: Path = DEMO / "config.y
     command += ["--config", str(config), "--job", str(folder / "job.json")]
     command += ["--data", str(folder / "data"), "--output", str(folder / "output")]
     command += ["--report", str(folder / "report.json")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def text_group(well: str, site: int) -> dict[str, str]:

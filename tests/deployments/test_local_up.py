@@ -49,7 +49,7 @@ class World:
             env={**os.environ, "PREFECT_API_URL": self.api},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -95,7 +95,7 @@ def world() -> Iterator[World]:
     aws = Aws.connect(account, config.aws_region)
     yield World(process, command, setting.partition("=")[2], aws, config)
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    process.wait(600)
 
 
 def test_all_deployments_are_there(world: World) -> None:
@@ -182,7 +182,7 @@ def test_ctrl_c_ends_all_of_it(world: World) -> None:
     children = _descendants(world.process.pid)
     assert children
     world.process.send_signal(signal.SIGINT)
-    assert world.process.wait(60) == 0
+    assert world.process.wait(600) == 0
     wait_for(lambda: not any(_alive(pid) for pid in children), "all children to end")
 
 

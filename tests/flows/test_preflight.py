@@ -46,7 +46,7 @@ def check(lab: Lab, job: str, *more: str) -> "subprocess.CompletedProcess[str]":
         [*command, "--config", lab.config, "--job", job, *more],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         env=environment,
     )

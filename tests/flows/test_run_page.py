@@ -29,7 +29,7 @@ def test_all_of_a_run_hangs_on_the_flow_run_that_a_person_opens(pool: None, lab:
     """A run with a failed job, carried out by a Prefect worker as in an account."""
     start: Any = run_deployment
     parameters = {"config": lab.config, "job": lab.jobs("A01", "fail", "A03")}
-    flow_run: FlowRun = start("dcp/full-run", parameters=parameters, timeout=300, poll_interval=1)
+    flow_run: FlowRun = start("dcp/full-run", parameters=parameters, timeout=600, poll_interval=1)
     app = lab.settings.app_name
     with get_client(sync_client=True) as client:
         assert flow_run.name == f"{app} · P1"

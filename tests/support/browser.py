@@ -50,7 +50,7 @@ def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None)
     """A command of the WebDriver protocol."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=600) as answer:
         return json.load(answer)["value"]
 
 

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
 from prefect_site import prefect_server, prefect_worker
 from shared import shared
 from stand_in_worker import STAND_IN
@@ -78,12 +79,12 @@ def app_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def prefect(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The Prefect server of all tests."""
-    with (
-        shared(request, "prefect", prefect_server) as api,
-        temporary_settings({PREFECT_API_URL: api}),
-    ):
+    """The Prefect server of all tests, for every thread and for the processes that they start."""
+    with shared(request, "prefect", prefect_server) as api, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", api)
+        refresh_global_settings_context()
         yield
+    refresh_global_settings_context()
 
 
 @pytest.fixture(scope="session")

@@ -204,7 +204,7 @@ def _ended(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> N
     else:
         process.send_signal(number)
     try:
-        process.wait(20)
+        process.wait(600)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -17,7 +17,7 @@ def test_the_answers_are_in_the_order_of_the_items(items: list[int], threads: in
 
 
 def test_calls_are_at_the_same_time() -> None:
-    all_there = threading.Barrier(4, timeout=60)
+    all_there = threading.Barrier(4, timeout=600)
     assert len(list(in_order(lambda _: all_there.wait(), range(8), 4))) == 8
 
 

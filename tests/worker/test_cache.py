@@ -65,7 +65,7 @@ def test_slots_that_want_the_same_wait_for_the_one_that_makes_it(tmp_path: Path)
 
     def slowly(folder: Path) -> None:
         begun.set()
-        assert may_end.wait(30)
+        assert may_end.wait(600)
         writing("whole", calls)(folder)
 
     def read() -> str:
@@ -74,9 +74,9 @@ def test_slots_that_want_the_same_wait_for_the_one_that_makes_it(tmp_path: Path)
 
     with ThreadPoolExecutor(4) as pool:
         readers = [pool.submit(read) for _ in range(4)]
-        assert begun.wait(30)
+        assert begun.wait(600)
         may_end.set()
-        assert [reader.result(30) for reader in readers] == ["whole"] * 4
+        assert [reader.result(600) for reader in readers] == ["whole"] * 4
     assert calls == ["whole"]
 
 
@@ -85,7 +85,7 @@ def test_who_waits_for_another_slot_can_be_interrupted(tmp_path: Path) -> None:
 
     def slowly(folder: Path) -> None:
         begun.set()
-        assert may_end.wait(30)
+        assert may_end.wait(600)
 
     def interrupted() -> None:
         raise InterruptedJobError(Interruption.STOPPING)
@@ -97,12 +97,12 @@ def test_who_waits_for_another_slot_can_be_interrupted(tmp_path: Path) -> None:
                 pass
 
         maker = pool.submit(make)
-        assert begun.wait(30)
+        assert begun.wait(600)
         waiting = Cache(tmp_path, limit=1000).entry(["a"], never, interrupted)
         with pytest.raises(InterruptedJobError):
             waiting.__enter__()
         may_end.set()
-        maker.result(30)
+        maker.result(600)
 
 
 def test_what_failed_is_made_again_and_leaves_nothing(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_slots_at_the_bound_never_see_a_wrong_or_half_content(tmp_path: Path) ->
 
     with ThreadPoolExecutor(4) as pool:
         for ended in [pool.submit(slot, seed) for seed in range(4)]:
-            ended.result(120)
+            ended.result(600)
     assert sum(path.stat().st_size for path in tmp_path.rglob("file")) <= 2_500
 
 

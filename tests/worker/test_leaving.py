@@ -123,7 +123,7 @@ def emulating(folder: Path, command: str) -> Iterator[str]:
     with process:
         yield json.loads(process.stdout.readline())["endpoint_url"]
         process.stdin.close()
-        process.wait(60)
+        process.wait(600)
 
 
 @pytest.fixture(scope="module")

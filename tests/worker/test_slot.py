@@ -108,7 +108,7 @@ class Stage:
 
     def told(self) -> list[str]:
         """The receipts that the slot tells its supervisor next."""
-        self.supervisor.settimeout(30)
+        self.supervisor.settimeout(600)
         receipts: list[str] = json.loads(self.supervisor.recv(1 << 16).splitlines()[-1])
         return receipts
 
@@ -122,7 +122,7 @@ class Stage:
 
     def ended(self) -> int | None:
         """The exit status; None when the slot failed."""
-        self.thread.join(30)
+        self.thread.join(600)
         assert not self.thread.is_alive()
         return self.status[0]
 
@@ -154,7 +154,7 @@ def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
     yield stage
     engine.may_end.update(WELLS)
     work.stop.order(0)
-    stage.thread.join(30)
+    stage.thread.join(600)
 
 
 def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
@@ -205,7 +205,7 @@ def test_outputs_are_published_while_the_next_job_computes(
     publish = handling.Held.publish
 
     def when_let(held: handling.Held) -> None:
-        gate.wait(30)
+        gate.wait(600)
         publish(held)
 
     monkeypatch.setattr(handling.Held, "publish", when_let)
@@ -283,7 +283,7 @@ def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
     monkeypatch.setattr(inputs, "fetch", slow)
     stage.send(WELLS[0])
     stage.start()
-    assert fetching.wait(30)
+    assert fetching.wait(600)
     stage.work.stop.order(60)
     assert stage.ended() == 0
     message = wait_for(lambda: stage.work.queue.receive(60), "the message to come back")

