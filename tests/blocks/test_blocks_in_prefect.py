@@ -28,7 +28,11 @@ BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
 
 
 # One process: tests save blocks under the same names.
-pytestmark = [pytest.mark.usefixtures("prefect"), pytest.mark.xdist_group("blocks")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.usefixtures("prefect"),
+    pytest.mark.xdist_group("blocks"),
+]
 
 
 def account(key: str) -> AwsCredentials:

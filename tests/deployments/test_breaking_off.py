@@ -10,6 +10,8 @@ import pytest
 
 from deployments.examples.demo.make_plate import make_plate
 
+pytestmark = pytest.mark.e2e
+
 DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
 # What a user's shell may hold, and none of it has a meaning here.
 ELSEWHERE = {

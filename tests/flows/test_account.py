@@ -19,7 +19,7 @@ SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
 IMAGE = "lab/dcp-flows:1"
 
 # One process: what its tests stand on is made once.
-pytestmark = pytest.mark.xdist_group("moto")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("account-flow")]
 
 
 @pytest.fixture(scope="module")

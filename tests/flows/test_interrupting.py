@@ -6,6 +6,7 @@ The moments follow from what a run has written, so that they are all over it how
 import os
 import random
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import forked_run
 import pytest
 import yaml
+from foundation import start
 from left import left_in_account
 from prefect.settings import get_current_settings
 from waiting import wait_for
@@ -157,6 +159,13 @@ def moments(seed: int, progress: list[int]) -> list[Moment]:
             )
         )
     return found
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    """An account of its own: nothing at all may be left in it."""
+    with start(tmp_path / "aws") as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import csv
 import json
-import tracemalloc
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tasks.load_data import LoadData
 EXAMPLES = json.loads(
     (Path(__file__).parents[1] / "support" / "csv_groups.json").read_text(encoding="utf-8")
 )
+MEASURE = Path(__file__).parents[1] / "support" / "group_memory.py"
 PLATE_WELL_SITE = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 
 
@@ -186,14 +189,21 @@ def test_every_row_is_in_one_group(
 
 
 def test_memory_does_not_grow_with_the_csv(tmp_path: Path) -> None:
-    def peak(plates: int) -> int:
-        data = plate(tmp_path, wells=96, sites=9, plates=plates)
-        tracemalloc.start()
-        try:
-            assert sum(1 for _ in groups_of(data, FromCsv(PLATE_WELL_SITE))) == plates * 96 * 9
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-    small, large = peak(1), peak(30)
+    paths = []
+    for plates in (1, 1, 30):  # the first: what is loaded at first use
+        folder = tmp_path / str(len(paths))
+        folder.mkdir()
+        plate(folder, wells=96, sites=9, plates=plates)
+        paths.append(str(folder / "plate.csv"))
+    done = subprocess.run(
+        [sys.executable, str(MEASURE), *paths],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, (groups, small), (more, large) = (
+        map(int, line.split()) for line in done.stdout.splitlines()
+    )
+    assert (groups, more) == (96 * 9, 30 * 96 * 9)
     assert large < small + 200_000

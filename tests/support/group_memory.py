@@ -1,0 +1,22 @@
+"""Prints the most bytes that making the groups of each CSV takes: `group_memory.py CSV...`.
+
+A process of its own, since what other threads of the tests' process allocate would count, too.
+"""
+
+import sys
+import tracemalloc
+from pathlib import Path
+
+from blocks.job_sets import FromCsv
+from tasks.csv_groups import groups_of
+from tasks.load_data import LoadData
+
+BY = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
+
+for path in map(Path, sys.argv[1:]):
+    data = LoadData.open("s3://b/plate.csv", path)
+    tracemalloc.start()
+    groups = sum(1 for _ in groups_of(data, FromCsv(BY)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(groups, most)  # noqa: T201 (what the test reads)
