@@ -19,6 +19,7 @@ from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from blocks.errors import NotFound, Problem
+from flows import restart
 from tasks.run_log import log
 
 POLL_SECONDS = 5
@@ -129,7 +130,10 @@ def start_again(flow_run: FlowRun) -> bool:
     """
     if flow_run.deployment_id is None:
         return False
-    return _patient(RESTART_OUTAGE_SECONDS)(_start_again, flow_run)
+    scheduled = _patient(RESTART_OUTAGE_SECONDS)(_start_again, flow_run)
+    if scheduled:
+        restart.watch_in_background(flow_run.id)
+    return scheduled
 
 
 def _start_again(flow_run: FlowRun) -> bool:

@@ -1,7 +1,8 @@
 """A run whose flow's process was killed: started again where a worker can, ended elsewhere."""
 
 from datetime import UTC, datetime
-from uuid import uuid4
+from threading import Thread
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,10 +14,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
 )
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running
 
-from flows import children
+from flows import children, restart
 from flows.children import RESTART_WITHIN, is_over, start_again
 from flows.full_run import dcp
 from flows.lifecycle import go_on
@@ -82,7 +83,41 @@ def test_a_flow_run_is_started_again_but_not_for_ever(
         assert crashed is not None
         assert crashed.is_crashed()
     monkeypatch.setattr(children, "STARTS", flow_run.run_count + 1)
+    watched: list[UUID] = []
+    monkeypatch.setattr(restart, "watch_in_background", watched.append)
     assert start_again(flow_run)
+    assert watched == [flow_run.id]
+
+
+LOST = [Pending(), Running(), Crashed(), AwaitingRetry()]
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        ([Crashed()], StateType.SCHEDULED),  # the worker's own report
+        ([Pending(), Crashed()], StateType.CRASHED),  # a worker has taken it up: it starts
+        ([Pending(), Running()], StateType.RUNNING),
+        ([Cancelled()], StateType.CANCELLED),
+    ],
+)
+def test_a_crash_that_is_reported_once_more_does_not_keep_it_from_being_started(
+    prefect: None, since: list[State], expected: StateType
+) -> None:
+    """The flow run is one that no worker takes up: what a worker reports comes from here."""
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow_from_name("alone"), "alone")
+        flow_run = client.create_flow_run_from_deployment(deployment)
+        for state in LOST:
+            client.set_flow_run_state(flow_run.id, state, force=True)
+        watching = Thread(target=restart.watch, args=[flow_run.id])
+        watching.start()
+        for state in since:
+            client.set_flow_run_state(flow_run.id, state, force=True)
+        watching.join(60)
+        found = client.read_flow_run(flow_run.id).state
+    assert found is not None
+    assert found.type is expected
 
 
 def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
@@ -96,5 +131,6 @@ def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
         return True
 
     monkeypatch.setattr(children, "_start_again", ask)
+    monkeypatch.setattr(restart, "watch_in_background", lambda flow_run_id: None)
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))
