@@ -20,7 +20,7 @@ from blocks.reading import load_job
 from flows.children import start_again
 from flows.consent import settle
 from flows.running import label
-from tasks import record, steps, watch
+from tasks import interrupt, record, steps, watch
 from tasks.aws import is_refused
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
@@ -196,9 +196,10 @@ def ended_if_interrupted(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        note = f"the run ended early: {str(error) or type(error).__name__}"
-        log(f"{note}; cleaning up")
-        steps.end(run, abandon=True, note=note)
+        with interrupt.held():
+            note = f"the run ended early: {str(error) or type(error).__name__}"
+            log(f"{note}; cleaning up")
+            steps.end(run, abandon=True, note=note)
         raise
 
 

@@ -3,9 +3,9 @@
 Python raises KeyboardInterrupt wherever the main thread happens to be, often in a finalizer: when a
 signal comes during a garbage collection, `__del__` of an object or the callback of a weak reference
 is the first Python code that runs then. What is raised there, Python prints ("Exception ignored
-in") and drops. Prefect's engine drops what comes after the last state of a flow run. Therefore
-`listening` sends a signal again that was dropped by Python, and records all: `check` and `sleep`
-raise what was dropped elsewhere.
+in") and drops. Prefect's engine drops what comes after the last state of a flow run, and pydantic
+turns what comes in a serializer into an error of its own. Therefore `listening` sends again what
+Python has dropped, and records all signals: `check` and `sleep` raise what was dropped elsewhere.
 """
 
 import os
@@ -57,7 +57,8 @@ def listening(last: bool = False) -> Iterator[None]:
     handlers = _handle(_raise)
     sys.unraisablehook, _came, _dropped = send_again, False, False
     try:
-        yield
+        with _undisguised():
+            yield
     finally:
         _restore(dict.fromkeys(SIGNALS, signal.SIG_DFL) if last else handlers)
         sys.unraisablehook, _came, _dropped = hook, None, False
@@ -108,10 +109,21 @@ def allowed() -> Iterator[None]:
     handlers = _handle(_raise)
     try:
         check()
-        yield
+        with _undisguised():
+            yield
         check()
     finally:
         _restore(handlers)
+
+
+@contextmanager
+def _undisguised() -> Iterator[None]:
+    """Raise KeyboardInterrupt instead of the error that a library has made of it."""
+    try:
+        yield
+    except Exception:
+        check()
+        raise
 
 
 def _record() -> None:

@@ -12,10 +12,11 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from stand_in_worker import STAND_IN
+
 from deployments.local import prefect_server
 from deployments.local.aws import Emulator, start_emulator
 
-STAND_IN = Path(__file__).parent / "stand_in_worker.py"
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTS = ["deployments.cli", "deployments.local.run", "prefect.flow_engine", "tasks.plate_map"]
 FORKS.set_forkserver_preload(IMPORTS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prefect.utilities.engine import capture_sigterm
+from pydantic import BaseModel, model_serializer
 
 from tasks import interrupt
 
@@ -66,6 +67,25 @@ def test_sigterm_that_is_dropped_in_a_flow_run_counts() -> None:
     with interrupt.listening(), pytest.raises(KeyboardInterrupt), capture_sigterm():  # noqa: PT012
         dropped_by_a_callback(signal.SIGTERM)
         time.sleep(LONG)
+
+
+class Block(BaseModel):
+    @model_serializer
+    def serialize(self) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGINT)
+        return {}
+
+
+def test_what_pydantic_makes_of_it_is_an_interruption() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupt.listening():
+        Block().model_dump()
+    with interrupt.listening(), pytest.raises(KeyboardInterrupt), interrupt.allowed():
+        Block().model_dump()
+
+
+def test_an_error_that_no_signal_has_caused_stays_what_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), interrupt.listening(), interrupt.allowed():
+        _ = 1 / 0
 
 
 def test_other_errors_of_finalizers_are_reported_as_ever(
