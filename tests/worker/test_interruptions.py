@@ -123,7 +123,7 @@ def test_a_killed_cellprofiler_costs_one_attempt_and_no_slot(
 def test_a_worker_that_lost_its_lease_neither_uploads_nor_deletes(
     cloud: Cloud, container: Container, warm: str
 ) -> None:
-    start_a_job(cloud, container, 600, SQS_MESSAGE_VISIBILITY="3", WARM=warm)
+    start_a_job(cloud, container, 600, SQS_MESSAGE_VISIBILITY="12", WARM=warm)
     cloud.sqs.purge_queue(QueueUrl=cloud.queue_url)
     wait_for(container.lines, "the attempt to end")
     assert attempts(container) == ["returned lease_lost"]
