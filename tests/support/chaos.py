@@ -47,7 +47,7 @@ SETTINGS = {
     "sqs_message_visibility": 15,
     "monitor_seconds": 1,
     "idle_seconds": 20,
-    "job_retries": 4,
+    "job_retries": 10,  # DCP's own: no job is to fail because it was struck again and again
     "warm": False,
 }
 SHORT_BOOT = 0.5
