@@ -308,7 +308,8 @@ def test_workers_without_work_leave_no_machine(
             monkeypatch.setenv(name, "test")
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         cloud, name = Cloud.make("idle"), f"App{uuid.uuid4().hex[:8]}"
-        told = cloud.environment(IDLE_SECONDS="3", ECS_CLUSTER=name, ECS_SERVICE=SERVICE)
+        # So long that the first worker is there when the last one has started on a busy computer.
+        told = cloud.environment(IDLE_SECONDS="20", ECS_CLUSTER=name, ECS_SERVICE=SERVICE)
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         run = Run(endpoint, {**told, **keys}, name)
         fleet = run.start_ec2_fleet()
