@@ -54,15 +54,13 @@ def first_name(flow_name: str) -> str:
     """A name for a flow run, as far as its parameters tell: `<app or config> · <subject>`."""
     given = flow_run.parameters
     app = (given.get("settings") or {}).get("app_name") or given.get("app")
-    subject = ", ".join(given.get("plates") or ()) or _stem(
-        given.get("job") or given.get("profile")
-    )
+    subject = ", ".join(given.get("plates") or ()) or stem(given.get("job") or given.get("profile"))
     kind = flow_name.removeprefix("dcp-")
-    parts = (app or _stem(given.get("config")), subject or given.get("action") or kind)
+    parts = (app or stem(given.get("config")), subject or given.get("action") or kind)
     return SEPARATOR.join(dict.fromkeys(filter(None, parts)))
 
 
-def _stem(source: str | None) -> str:
+def stem(source: str | None) -> str:
     """What names a block, path or address: without folders and ending."""
     return PurePosixPath(source).stem if source else ""
 

@@ -19,6 +19,7 @@ from blocks.job_sets import JobSet
 from blocks.reading import load_job
 from flows.children import start_again
 from flows.consent import settle
+from flows.dcp_flow import stem
 from flows.running import label
 from tasks import interrupt, record, steps, watch
 from tasks.aws import is_refused
@@ -230,7 +231,7 @@ def _subject(work: Work) -> str:
         return work.step
     if len(work.plates) > 3:
         return f"{len(work.plates)} plates"
-    return ", ".join(work.plates)
+    return ", ".join(work.plates) or stem(work.source)
 
 
 def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
