@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
 SEED = 20260301
 MOMENTS = 20
-AT_A_TIME = 2
+AT_A_TIME = 3
 LONGEST_DELAY = 0.5  # seconds; about what a run takes from one line to the next
 LONGEST_AGAIN = 4.0  # seconds; within the clean-up
 
