@@ -2,8 +2,6 @@
 
 import inspect
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import PurePosixPath
@@ -11,11 +9,11 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 from prefect import Flow, flow
 from prefect.exceptions import FailedRun
-from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from pydantic.fields import FieldInfo
 
 from blocks.errors import DcpError
+from tasks.console import console_handlers, outlive_reader
 from tasks.outcome import readable
 
 P = ParamSpec("P")
@@ -92,23 +90,11 @@ def _description(annotation: Any) -> Iterator[str]:
 
 
 def outlive_readers() -> None:
-    """Have this process go on when nobody reads any more what it writes.
-
-    A Prefect worker that is killed takes along the pipe through which it reads a flow's output.
-    Rich would end the process at its next line, and the run with it (rich.console,
-    `Console.on_broken_pipe`).
-    """
+    """Have this process go on when nobody reads any more what Prefect logs."""
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    for handler in (one for each in loggers for one in getattr(each, "handlers", ())):
-        if isinstance(handler, PrefectConsoleHandler):
-            vars(handler.console)["on_broken_pipe"] = _write_to_nowhere
-
-
-def _write_to_nowhere() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    for logger in (one for one in loggers if isinstance(one, logging.Logger)):
+        for handler in console_handlers(logger):
+            outlive_reader(handler.console)
 
 
 def _log_failures_once() -> None:

@@ -27,6 +27,7 @@ from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
 from tasks.opening import open_existing
+from tasks.plates import plates_named
 from tasks.remedies import how_to_continue
 from tasks.run import Run, new_run_id
 from tasks.run_log import log
@@ -42,7 +43,8 @@ class Work:
         source: Name of the job file, or what stands in its place, for messages.
         sets: The jobs as sets, for the checks.
         messages: The job messages, given the data files.
-        plates: The plates, where they are known.
+        plates: The plates that it does as wholes, where they are known: the record keeps them.
+        named: The plates that its groups name, for the name of the flow run.
         step: Standard step of the job file, if it is one.
         batch: Batch of the job file, if it names one.
         retry_of: The run whose failed jobs these are; "" when it is no retry.
@@ -52,6 +54,7 @@ class Work:
     sets: Sequence[JobSet]
     messages: Callable[[Csvs], Iterable[JobMessage]]
     plates: Sequence[str] = ()
+    named: Sequence[str] = ()
     step: str = ""
     batch: str = ""
     retry_of: str = ""
@@ -75,6 +78,7 @@ def work_of(run: Run, job: str, plates: Sequence[str] = ()) -> Work:
         sets,
         lambda csvs: messages(sets, run.run_id, csvs),
         tuple(plates or dict.fromkeys(one.plate for one in sets if one.plate)),
+        plates_named(file),
         file.step or "",
         file.batch or "",
     )
@@ -212,26 +216,26 @@ def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
         work: Its jobs, where they are known here.
         subject: What the flow run does with the run, when it is not its jobs.
     """
-    plates = list(work.plates) if work else []
+    plates = list(work.plates or work.named) if work else []
     tags = [f"app:{run.names.app}", *(f"plate:{plate}" for plate in plates[:MOST_TAGS])]
     if work:
         of_job = ("step", work.step), ("batch", work.batch)
         tags += [f"{name}:{value}" for name, value in of_job if value]
-        subject = subject or _subject(work)
+        subject = subject or _subject(work, plates)
     label((run.names.app, subject), tags)
 
 
 MOST_TAGS = 20  # plates that a flow run is tagged with
 
 
-def _subject(work: Work) -> str:
-    if len(work.plates) == 1:
-        return work.plates[0]
+def _subject(work: Work, plates: Sequence[str]) -> str:
+    if len(plates) == 1:
+        return plates[0]
     if work.step:
         return work.step
-    if len(work.plates) > 3:
-        return f"{len(work.plates)} plates"
-    return ", ".join(work.plates) or stem(work.source)
+    if len(plates) > 3:
+        return f"{len(plates)} plates"
+    return ", ".join(plates) or stem(work.source)
 
 
 def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -17,11 +17,11 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.schemas.actions import ArtifactUpdate
-from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.artifacts import artifact_key, prefect_may_be_away
+from tasks.console import console_handlers, outlive_reader
 from tasks.findings import LEVELS, Finding, rows, summary
 from tasks.log_links import links
 from tasks.money import figure
@@ -76,11 +76,10 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
     calls a poll. In a terminal there is a bar with the jobs done, running, waiting and failed, the
     rate, the cost and the time left.
     """
-    console = Console(stderr=True, markup=False, highlight=False)
     shown: dict[str, Any] = {}
     artifacts = _RunArtifacts(run)
     _write_links(run)
-    with _bar(console) as bar, _logs_above_the_bar(console):
+    with terminal_bar() as bar:
         line = bar.add_task("", total=None, numbers="", rate="")
 
         def tell(seen: Observation) -> None:
@@ -127,14 +126,17 @@ def rate(speed: float | None, seen: Observation) -> str:
 
 
 @contextmanager
-def _logs_above_the_bar(console: Console) -> Iterator[None]:
-    """Have Prefect log through the bar's console, which puts the lines above the bar."""
-    handlers = [one for one in logging.root.handlers if isinstance(one, PrefectConsoleHandler)]
+def terminal_bar() -> Iterator[Progress]:
+    """Show a bar where standard error is a terminal, and the lines of Prefect's log above it."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    outlive_reader(console)
+    handlers = console_handlers(logging.root) if console.is_terminal else []
     consoles = [handler.console for handler in handlers]
     try:
         for handler in handlers:
             handler.console = console
-        yield
+        with _bar(console) as bar:
+            yield bar
     finally:
         for handler, own in zip(handlers, consoles, strict=True):
             handler.console = own

@@ -40,3 +40,11 @@ def test_a_wheel_has_every_file_of_its_packages_and_leaves_none_beside_them(
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == {name for name in before if name.split("/")[0] in packages}
+
+
+@pytest.mark.xdist_group("kept")
+def test_tests_of_a_group_are_kept_in_one_process(request: pytest.FixtureRequest) -> None:
+    """As pytest-xdist does by the end of their ids, if it fits the version of pytest."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("it is one process without pytest-xdist")
+    assert request.node.nodeid.endswith("@kept")

@@ -32,7 +32,11 @@ from tasks.leftovers import left_running
 from tasks.run import Run
 
 # The timeout is for a hang: how long it takes is the machine's business.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(3600),
+    pytest.mark.xdist_group("interrupting"),  # of groups the first begin first: this is the longest
+]
 
 DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
 SEED = 20260301

@@ -7,17 +7,18 @@ from pathlib import Path
 PROGRAM = """
 import logging, sys
 from pathlib import Path
-from prefect.logging.handlers import PrefectConsoleHandler
+import prefect.main  # it sets up the log
 from flows.dcp_flow import outlive_readers
+from tasks.telling import terminal_bar
 told = logging.getLogger("flow")
-told.addHandler(PrefectConsoleHandler(stream=sys.stderr))
 told.setLevel(logging.INFO)
 outlive_readers()
-told.info("heard")
-sys.stdin.read()
-told.info("unheard")
-told.info("unheard again")
-print("unheard, too", flush=True)
+with terminal_bar():
+    told.info("heard")
+    sys.stdin.read()
+    told.info("unheard")
+    told.info("unheard again")
+    print("unheard, too", flush=True)
 Path(sys.argv[1]).write_text("done")
 """
 

@@ -8,11 +8,11 @@ import os
 import sys
 import tempfile
 from contextlib import nullcontext
-from copy import deepcopy
-from functools import cache, partial
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from block_schemas import generate_once
 from stand_in_worker import STAND_IN
 
 from deployments.local import prefect_server
@@ -49,7 +49,7 @@ def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
     # Runs share a Prefect server here.
     run.BLOCK = folder.name.lower()
     run.CREDENTIALS = f"{run.BLOCK}-credentials"
-    _generate_schemas_once()
+    generate_once()
     if emulator is None:
         run.start_emulator = partial(start_emulator, container_command=[str(STAND_IN)])
     else:
@@ -58,11 +58,3 @@ def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
         prefect_server.use_server = lambda *_: ""
     sys.argv = ["dcp", "local", "run", *arguments]
     sys.exit(main())
-
-
-def _generate_schemas_once() -> None:
-    """Save seconds: Prefect generates the schema of a block hundreds of times when it saves one."""
-    from prefect.blocks.core import Block
-
-    generate = cache(Block.model_json_schema.__func__)
-    Block.model_json_schema = classmethod(lambda *args, **kw: deepcopy(generate(*args, **kw)))

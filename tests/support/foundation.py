@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from block_schemas import generate_once
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 from prefect_site import prefect_server, prefect_worker
@@ -22,6 +23,8 @@ from stand_in_worker import STAND_IN
 from deployments.local.account import Account
 from deployments.local.aws import LOG_NAME, Emulator, start_emulator
 from deployments.local.chaos import Chaos
+
+generate_once()
 
 
 def start(root: Path, speed: float = 1) -> AbstractContextManager[Emulator]:

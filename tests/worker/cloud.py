@@ -203,7 +203,9 @@ class Container:
 
     def computing(self) -> bool:
         """Whether CellProfiler is in the middle of a job: it has its measurements open."""
-        return any(self.folder.rglob("Cpmeasurements*"))
+        # Folders may go while they are looked through, which os.walk does not mind.
+        names = (name for _, _, files in os.walk(self.folder) for name in files)
+        return any(name.startswith("Cpmeasurements") for name in names)
 
     def kill(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -26,6 +26,7 @@ from results import (
     reasons,
     run_all,
     send_long,
+    shorten,
     truth,
 )
 
@@ -156,6 +157,7 @@ def test_8_a_crashed_worker_waits_out_no_visibility_timeout(
     send_long(cloud)
     container.start(SQS_MESSAGE_VISIBILITY="43200")
     wait_for(container.computing, "CellProfiler to run")
+    shorten(cloud)
     os.kill(container.slots()[0], signal.SIGKILL)
     wait_for(lambda: cloud.records("succeeded"), "the job to be done")
     assert [record["attempt"] for record in cloud.records()] == [2]

@@ -10,16 +10,15 @@ import pytest
 from dcp_worker.slot import FINISH
 from waiting import wait_for
 
-import plate
 from cloud import Cloud, Container, job_message
-from results import PREFIX, attempts, counted, local_files, run_all, send_long, truth
+from results import PREFIX, attempts, counted, local_files, run_all, send_long, shorten, truth
 
 pytestmark = pytest.mark.e2e
 
 both = pytest.mark.parametrize("warm", ["True", "False"])
 
 
-def start_a_job(cloud: Cloud, container: Container, times: int = 60, **changes: str) -> None:
+def start_a_job(cloud: Cloud, container: Container, times: int = 30, **changes: str) -> None:
     """Start a container on one job and wait until CellProfiler is in the middle of it."""
     send_long(cloud, times)
     container.start(**changes)
@@ -57,7 +56,7 @@ def test_sigterm_returns_what_cannot_end_in_time(
     assert local_files(container) == []
     wait_for(lambda: visible(cloud), "the message to be returned")
     assert (cloud.records(), cloud.keys(PREFIX)) == ([], [])
-    cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
+    shorten(cloud)
     run_all(cloud, container, WARM=warm)
     succeeded(cloud, 1)  # an interruption is no attempt
     assert counted(cloud) == truth("A01")
@@ -79,7 +78,7 @@ def test_sigterm_at_the_last_attempt_costs_no_job(cloud: Cloud, container: Conta
     start_a_job(cloud, container, 600, JOB_RETRIES="1", STOP_SECONDS="2")
     assert container.stop() == 0
     wait_for(lambda: visible(cloud), "the message to be there again")
-    cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
+    shorten(cloud)
     run_all(cloud, container, JOB_RETRIES="1")
     succeeded(cloud, 1)
     assert cloud.dead_letters() == []
@@ -90,7 +89,7 @@ def test_sigkill_of_the_main_process_leaves_no_process(cloud: Cloud, container: 
     container.kill(signal.SIGKILL)
     wait_for(lambda: not container.processes(), "slots and CellProfiler to end")
     wait_for(lambda: visible(cloud), "the message to be returned")
-    cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})
+    shorten(cloud)
     run_all(cloud, container)
     succeeded(cloud, 1)
 
@@ -99,6 +98,7 @@ def test_a_killed_slot_is_replaced_and_its_job_done(cloud: Cloud, container: Con
     start_a_job(cloud, container)
     (slot,) = container.slots()
     cellprofilers = container.cellprofilers()
+    shorten(cloud)
     os.kill(slot, signal.SIGKILL)
     wait_for(lambda: not set(cellprofilers) & set(container.processes()), "CellProfiler to end")
     wait_for(lambda: cloud.records("succeeded"), "the job to be done by the next slot")
@@ -112,6 +112,7 @@ def test_a_killed_cellprofiler_costs_one_attempt_and_no_slot(
 ) -> None:
     start_a_job(cloud, container, WARM=warm)
     slots = container.slots()
+    shorten(cloud)
     for pid in container.cellprofilers():
         os.kill(pid, signal.SIGKILL)
     wait_for(cloud.empty, "the job to be done")
@@ -133,6 +134,7 @@ def test_a_worker_that_lost_its_lease_neither_uploads_nor_deletes(
 
 def test_jobs_after_a_killed_cellprofiler_are_right(cloud: Cloud, container: Container) -> None:
     start_a_job(cloud, container)
+    shorten(cloud)
     for pid in container.cellprofilers():
         os.kill(pid, signal.SIGKILL)
     cloud.send(job_message(output="next"))

@@ -1,0 +1,71 @@
+"""What a person finds on the page of a run in Prefect: all of the run hangs on the one flow run."""
+
+import json
+from typing import Any
+
+import pytest
+from lab import Lab
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterParentFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+
+from tasks import record
+
+pytestmark = pytest.mark.e2e
+
+STEPS = ["check", "set-up", "submission", "fleet", "monitoring", "clean-up"]
+
+
+def test_all_of_a_run_hangs_on_the_flow_run_that_a_person_opens(pool: None, lab: Lab) -> None:
+    """A run with a failed job, carried out by a Prefect worker as in an account."""
+    start: Any = run_deployment
+    parameters = {"config": lab.config, "job": lab.jobs("A01", "fail", "A03")}
+    flow_run: FlowRun = start("dcp/full-run", parameters=parameters, timeout=600, poll_interval=1)
+    app = lab.settings.app_name
+    with get_client(sync_client=True) as client:
+        assert flow_run.name == f"{app} · P1"
+        assert {f"app:{app}", "plate:P1"} <= set(flow_run.tags)
+        assert flow_run.state is not None
+        assert flow_run.state.is_failed()
+        assert flow_run.state.message == "1 of 3 jobs failed: fail (fail)"
+
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        tasks = client.read_task_runs(flow_run_filter=only)
+        begun = sorted(tasks, key=lambda task: str(task.start_time))
+        assert [task.name for task in begun] == STEPS
+        assert not children_of(client, flow_run)
+
+        shown = artifacts_of(client, flow_run)
+        for what in ("progress", "counts", "links", "report", "findings", "preflight"):
+            assert sum(key.endswith(f"-{what}") for key, _ in shown) == 1, (what, shown)
+        counts = next(json.loads(data) for key, data in shown if key.endswith("-counts"))
+        assert {"what": "jobs succeeded", "number": 2} in counts
+        assert {"what": "jobs failed", "number": 1} in counts
+
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id])))
+        assert logs
+        assert not [entry.message for entry in logs if "Traceback" in entry.message]
+    kept = record.load(lab.run())
+    assert kept is not None
+    assert kept.state == "ended"
+
+
+def children_of(client: SyncPrefectClient, flow_run: FlowRun) -> list[FlowRun]:
+    of_parent = FlowRunFilterParentFlowRunId(any_=[flow_run.id])
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=of_parent))
+
+
+def artifacts_of(client: SyncPrefectClient, flow_run: FlowRun) -> list[tuple[str, Any]]:
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
+    )
+    return [(str(artifact.key), artifact.data) for artifact in found]
