@@ -116,7 +116,7 @@ def _stop(app: Run, before: str | None, failed_share: float) -> str:
     if newest is None or newest == before:
         return "it was not begun"
     step = Run(app.config, newest, app.aws)
-    text = record.read(step, "report.json")
+    text = record.read(step, record.REPORT)
     if text is None:
         return "its run has no report"
     report = json.loads(text)

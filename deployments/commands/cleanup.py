@@ -85,13 +85,14 @@ def _end(run: "Run", recorded: bool, abandon: bool) -> int:
 def _report(run: "Run") -> None:
     """Write the report and export the logs; that either fails leaves nothing running."""
     from blocks.errors import DcpError
+    from tasks import record
     from tasks.aws import AwsError
     from tasks.logs import export_logs
     from tasks.report import draw_up
 
     try:
         report, _ = draw_up(run, NOTE)
-        print(f"{report.summary}: s3://{run.config.aws_bucket}/{run.key('report.json')}")
+        print(f"{report.summary}: s3://{run.config.aws_bucket}/{run.key(record.REPORT)}")
         print("exporting the logs ...")
         print("logs in " + (", ".join(export_logs(run)) or "no place: there are none"))
     except (*AwsError, DcpError) as error:
