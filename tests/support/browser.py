@@ -41,6 +41,10 @@ class Browser:
                     raise
                 time.sleep(0.3)
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window a size, in pixels."""
+        ask(f"{self._session}/window/rect", {"width": width, "height": height})
+
     def picture(self, path: Path) -> None:
         """Write what is seen to a PNG."""
         path.write_bytes(base64.b64decode(ask(f"{self._session}/screenshot")))
