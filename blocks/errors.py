@@ -81,6 +81,10 @@ class NotFound(InputError):
     """A file, block, bucket or object is not there."""
 
 
+class OutOfTime(InputError):
+    """A run has used up its max_hours."""
+
+
 class AwsRefused(InputError):
     """AWS found no credentials, or refused them or the action."""
 

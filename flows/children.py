@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -126,11 +126,15 @@ def is_over(state: State[Any]) -> bool:
 def start_again(flow_run: FlowRun) -> bool:
     """Have Prefect start a flow run again whose process was killed; returns whether it will.
 
-    Only a flow run of a deployment has a worker that takes it up.
+    Only a flow run of a deployment has a worker that takes it up, and Prefect must answer.
     """
     if flow_run.deployment_id is None:
         return False
-    scheduled = _patient(RESTART_OUTAGE_SECONDS)(_start_again, flow_run)
+    try:
+        scheduled = _patient(RESTART_OUTAGE_SECONDS)(_start_again, flow_run)
+    except (httpx.HTTPError, PrefectException) as error:
+        log(f"Could not have Prefect start flow run {flow_run.id} again: {error}")
+        return False
     if scheduled:
         restart.watch_in_background(flow_run.id)
     return scheduled

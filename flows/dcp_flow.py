@@ -20,6 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SEPARATOR = " · "
+APP_TAG = "app:"
 
 
 def dcp_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
@@ -49,7 +50,12 @@ def dcp_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]
 
 
 def first_name(flow_name: str) -> str:
-    """A name for a flow run, as far as its parameters tell: `<app or config> · <subject>`."""
+    """A name for a flow run, as far as its parameters tell: `<app or config> · <subject>`.
+
+    A flow run that is started again keeps the name that it got then.
+    """
+    if any(tag.startswith(APP_TAG) for tag in flow_run.tags):
+        return str(flow_run.name)
     given = flow_run.parameters
     app = (given.get("settings") or {}).get("app_name") or given.get("app")
     subject = ", ".join(given.get("plates") or ()) or stem(given.get("job") or given.get("profile"))

@@ -48,7 +48,6 @@ def dcp(
     asking = open_new(config, this_run_id(), credentials, naming(settings))
     run = begun_before(asking)
     if run is not None:
-        name_after(run)
         return carry_out(run)
     run = Run(with_settings(asking.config, settings), asking.run_id, asking.aws)
     work = work_of(run, job, plates or ())

@@ -13,13 +13,13 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
 from blocks import FleetTemplate
-from blocks.errors import InputError, NotFound, Problem
+from blocks.errors import InputError, NotFound, OutOfTime, Problem
 from blocks.job_file import JobFile
 from blocks.job_sets import JobSet
 from blocks.reading import load_job
 from flows.children import start_again
 from flows.consent import settle
-from flows.dcp_flow import stem
+from flows.dcp_flow import APP_TAG, stem
 from flows.running import label
 from tasks import interrupt, record, steps, watch
 from tasks.aws import is_refused
@@ -91,6 +91,7 @@ def plan(
     undone: bool = False,
     accept_cost: bool = False,
     accept: Collection[str] = (),
+    set_up: bool = False,
 ) -> int:
     """Check what the jobs need, and write them into the record of the run.
 
@@ -103,6 +104,7 @@ def plan(
         undone: Leave out the jobs that an earlier run of the app has completed.
         accept_cost: Start even if the estimated cost exceeds cost_limit.
         accept: Codes of errors in spite of which the run starts.
+        set_up: The run was set up before, and stays as it is when its jobs cannot be planned.
 
     Returns:
         0, or the number of jobs when an earlier run has completed them all: nothing is planned.
@@ -111,7 +113,9 @@ def plan(
         InputError: Something is in the way, another run of the app has not ended, or a job is
             wrong; nothing was created.
     """
-    with Csvs(run) as csvs:
+    # Of a flow run that was killed while it planned, and is started again, a record is left.
+    left = not set_up and record.load(run) is not None
+    with ended_if_interrupted(run) if left else nullcontext(), Csvs(run) as csvs:
         findings = steps.check(run, work.sets, work.source, csvs, template)
         settle(findings, accept_cost, accept)
         todo = Undone(work.messages(csvs), done_ids(run) if undone else JobIds())
@@ -122,20 +126,19 @@ def plan(
         if first is None:
             remedy = "Check the filters under groups and the rows of the CSV."
             raise InputError(Problem(work.source, "groups", "no jobs match", remedy=remedy))
-        _write(run, work, template, chain([first], jobs))
+        _write(run, work, template, chain([first], jobs), set_up)
     if undone:
         log(f"Skipping {todo.left_out} jobs that an earlier run completed")
     return 0
 
 
-def _write(run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage]) -> None:
-    begun = record.load(run) is not None
+def _write(
+    run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage], set_up: bool
+) -> None:
     record.begin(run)
-    # A run that was set up before stays as it is when its jobs cannot be planned.
-    with watch.kept(run), nullcontext() if begun else ended_if_interrupted(run):
-        fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
-        record.update(run, fleet=fleet, plates=tuple(work.plates), retry_of=work.retry_of)
-        write_plan(run, jobs)
+    fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
+    with watch.kept(run), nullcontext() if set_up else ended_if_interrupted(run):
+        write_plan(run, jobs, fleet=fleet, plates=tuple(work.plates), retry_of=work.retry_of)
 
 
 def begun_before(asking: Run) -> Run | None:
@@ -197,19 +200,24 @@ def carry_out(run: Run) -> State[Any]:
 
 @contextmanager
 def ended_if_interrupted(run: Run) -> Iterator[None]:
-    """End the run when what is done in the `with` block does not come to its end."""
+    """End the run when what is done in the `with` block does not come to its end.
+
+    A run whose time is used up keeps the jobs in its queue, to be continued.
+    """
     try:
         yield
     except BaseException as error:
         with interrupt.held():
             note = f"the run ended early: {str(error) or type(error).__name__}"
             log(f"{note}; cleaning up")
-            steps.end(run, abandon=True, note=note)
+            steps.end(run, abandon=not isinstance(error, OutOfTime), note=note)
         raise
 
 
 def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
     """Name this flow run `<app> · <plate or step>` and tag it with app, plates, step and batch.
+
+    A flow run that is started again has its name and its tags (`flows.dcp_flow.first_name`).
 
     Args:
         run: The run.
@@ -217,7 +225,7 @@ def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
         subject: What the flow run does with the run, when it is not its jobs.
     """
     plates = list(work.plates or work.named) if work else []
-    tags = [f"app:{run.names.app}", *(f"plate:{plate}" for plate in plates[:MOST_TAGS])]
+    tags = [f"{APP_TAG}{run.names.app}", *(f"plate:{plate}" for plate in plates[:MOST_TAGS])]
     if work:
         of_job = ("step", work.step), ("batch", work.batch)
         tags += [f"{name}:{value}" for name, value in of_job if value]

@@ -25,6 +25,7 @@ from flows.parameters import (
     Settings,
     Undone,
 )
+from flows.running import this_flow_run
 from tasks import record
 from tasks.opening import open_new, open_profile, with_settings
 from tasks.run import Run
@@ -66,14 +67,20 @@ def run_profile(
         with_settings(asking.config, step.settings, f"{profile}: {step.name}: settings")
         step.job.sets(plates or (), f"{profile}: {step.name}")
     done: list[str] = []
+    completed = _completed()
     for number, step in enumerate(steps, 1):
         log(f"step {number} of {len(steps)}: {step.name}, app {step.app}")
+        job = _saved(step)
+        if job in completed:
+            log(f"{step.name} was completed before this flow run was retried")
+            done.append(f"{step.name}: {completed[job]}")
+            continue
         own = {**(settings or {}), **step.settings}
         app = open_new(config, "", credentials, own)
         before = record.latest_id(app.aws, app.config)
         state: State[Any] = dcp(
             config=config,
-            job=_saved(step),
+            job=job,
             fleet=fleet,
             credentials=credentials,
             plates=plates,
@@ -92,6 +99,19 @@ def run_profile(
             )
             return Failed(message="\n".join(done))
     return Completed(message="\n".join(done))
+
+
+def _completed() -> dict[str, str]:
+    """The job file and the message of each step that this flow run completed when it ran before.
+
+    Prefect carries a flow out once more when the flow run that called it is retried, since results
+    are not kept.
+    """
+    return {
+        child.parameters["job"]: child.state.message or ""
+        for child in children_of(this_flow_run().id)
+        if child.state is not None and child.state.is_completed()
+    }
 
 
 def _saved(step: PlannedStep) -> str:

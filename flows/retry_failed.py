@@ -47,7 +47,6 @@ def retry_failed(
     asking = open_new(config, this_run_id(), credentials, naming(settings))
     run = begun_before(asking)
     if run is not None:
-        name_after(run, subject="retry")
         return carry_out(run)
     earlier = record.find(asking.aws, asking.config, run_id)
     run = Run(with_settings(earlier.config, settings), asking.run_id, earlier.aws)

@@ -7,7 +7,16 @@ from pydantic import Field
 from blocks import FleetTemplate
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, plan, work_of
-from flows.parameters import Config, Credentials, Plates, RunId, Settings, Undone
+from flows.parameters import (
+    Accept,
+    AcceptCost,
+    Config,
+    Credentials,
+    Plates,
+    RunId,
+    Settings,
+    Undone,
+)
 from tasks import record, steps
 from tasks.opening import open_existing
 from tasks.run_log import log
@@ -28,6 +37,8 @@ def submit(
     plates: Plates = None,
     settings: Settings = None,
     undone: Undone = False,
+    accept_cost: AcceptCost = False,
+    accept: Accept = None,
 ) -> int:
     """Send the jobs of a run to the queue. Repeated, it sends those not sent yet.
 
@@ -40,7 +51,8 @@ def submit(
     if job is not None:
         kept = record.load(run)
         template = FleetTemplate(**kept.fleet) if kept else FleetTemplate()
-        completed = plan(run, work_of(run, job, plates or ()), template, undone)
+        work = work_of(run, job, plates or ())
+        completed = plan(run, work, template, undone, accept_cost, accept or (), set_up=True)
         if completed:
             log(f"An earlier run has completed all {completed} jobs: none is sent")
             return 0

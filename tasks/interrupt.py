@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Handler = Callable[[int, FrameType | None], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+OF_SIGNALS = ("KeyboardInterrupt", "TerminationSignal")  # the second is Prefect's, for SIGTERM
 AGAIN_SECONDS = 0.05  # until a dropped signal is sent again; a finalizer takes less
 
 _came: bool | None = None  # whether a signal has come; None while nobody listens
@@ -45,8 +46,8 @@ def listening(last: bool = False) -> Iterator[None]:
 
     def send_again(dropped: "UnraisableHookArgs") -> None:
         global _dropped
-        # KeyboardInterrupt, or what Prefect raises for SIGTERM.
-        if issubclass(dropped.exc_type, Exception):
+        # By its name, since Prefect is not imported for it.
+        if not any(kind.__name__ in OF_SIGNALS for kind in dropped.exc_type.__mro__):
             hook(dropped)
         else:
             _record()

@@ -14,10 +14,11 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import opaque
 from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from blocks import FleetTemplate
-from blocks.errors import DcpError, InputError, NotFound, Problem
+from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_sets import JobSet
 from tasks import cleanup, interrupt, record, start
 from tasks.aws import AwsError, error_code, is_transient, patient
@@ -35,7 +36,7 @@ from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.monitor import tick
 from tasks.observe import Followed
 from tasks.outcome import readable
-from tasks.patience import RUN_OUTAGE
+from tasks.patience import RUN_OUTAGE, STEP_OUTAGE
 from tasks.plates import plates_to_run
 from tasks.policy import Decision
 from tasks.preflight import preflight
@@ -74,7 +75,7 @@ def step(name: str, retries: int = RETRIES) -> Callable[[Callable[P, R]], Callab
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        as_task = task(
+        as_task: Callable[..., R] = task(
             name=name,
             task_run_name=name,
             retries=retries,
@@ -87,7 +88,8 @@ def step(name: str, retries: int = RETRIES) -> Callable[[Callable[P, R]], Callab
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            result = as_task(*args, **kwargs)
+            # Prefect would go through every job of a list in search of futures.
+            result = as_task(*map(opaque, args), **{key: opaque(kwargs[key]) for key in kwargs})
             if isinstance(result, State):  # Prefect hands a failed state on instead of raising
                 result.result()
             return result
@@ -185,7 +187,7 @@ def submit(run: Run) -> int:
     return sent
 
 
-@step("fleet")
+@step("fleet", retries=0)
 def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
     """Request the machines of a run, at most as many as its jobs can use, and their containers.
 
@@ -197,7 +199,8 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         The id of the fleet; "" when every job has its result.
 
     Raises:
-        InputError: The run has no jobs yet, or has used up its max_hours.
+        InputError: The run has no jobs yet.
+        OutOfTime: The run has used up its max_hours.
         FleetError: AWS refuses the request.
     """
     run_record = record.load(run)
@@ -212,7 +215,7 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         )
     limits = limits_of(run, run_record.counts_from)
     if datetime.now(UTC) >= limits.ends_at:
-        raise InputError(
+        raise OutOfTime(
             Problem(
                 f"run {run.run_id}",
                 "max_hours",
@@ -229,8 +232,8 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         log("Every job has its result: no machine is started")
         return ""
     # Before the machines, which would otherwise be there for nothing if this fails.
-    start.start_containers(run, containers)
-    fleet = start.request_fleet(run, template, machines)
+    patient(STEP_OUTAGE)(start.start_containers, run, containers)
+    fleet = patient(STEP_OUTAGE)(start.request_fleet, run, template, machines)
     log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
     try:
         patient(RUN_OUTAGE)(start.ensure_dashboard, run, fleet)
@@ -245,7 +248,9 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
             log,
         )
     except BaseException:
-        fleet.cancel()  # nobody may be watching when this step is run alone
+        # Nobody may be watching when this step is run alone. It is not repeated after this: AWS
+        # still lists the cancelled fleet for a while, and it would be taken for the run's.
+        fleet.cancel()
         raise
     log(
         f"{launched} machines have launched"

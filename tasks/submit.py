@@ -53,7 +53,7 @@ class Plan:
     digest: str
 
 
-def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
+def write_plan(run: Run, messages: Iterable[JobMessage], **of_plan: Any) -> int:
     """Write the jobs into the run's record, unless they are there; returns their number.
 
     The longest come first, as far as earlier runs tell.
@@ -61,13 +61,18 @@ def write_plan(run: Run, messages: Iterable[JobMessage]) -> int:
     The messages go through a temporary file, so that they need no memory. They are taken once, and
     only the upload is repeated when S3 is out of reach.
 
+    Args:
+        run: The run.
+        messages: The jobs.
+        of_plan: Fields of the record that are written with the jobs, and not when they are refused.
+
     Raises:
         InputError: The run has other jobs already.
         JobFileError: A message is larger than SQS takes.
     """
     with tempfile.TemporaryDirectory(prefix="dcp-plan-") as folder:
         plan = _spool(messages, Path(folder) / record.JOBS)
-        return patient(STEP_OUTAGE)(_keep, run, plan)
+        return patient(STEP_OUTAGE)(_keep, run, plan, of_plan)
 
 
 def _spool(messages: Iterable[JobMessage], file: Path) -> Plan:
@@ -97,7 +102,7 @@ def _too_large(message: JobMessage, size: int) -> JobFileError:
     )
 
 
-def _keep(run: Run, plan: Plan) -> int:
+def _keep(run: Run, plan: Plan, of_plan: dict[str, Any]) -> int:
     found = record.load(run)
     if found is not None and found.jobs is not None:
         if found.plan != plan.digest:
@@ -116,7 +121,7 @@ def _keep(run: Run, plan: Plan) -> int:
         where = (run.config.aws_bucket, run.key(record.JOBS))
         transfers.upload(str(file), *where, {"ContentType": "application/jsonl"}).result()
     # Only a plan that is there as a whole is one.
-    record.update(run, jobs=plan.jobs, plan=plan.digest)
+    record.update(run, jobs=plan.jobs, plan=plan.digest, **of_plan)
     return plan.jobs
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -17,6 +17,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -171,23 +172,31 @@ class _RunArtifacts:
         """
         with prefect_may_be_away():
             self._progress = _progress(self._run, "progress", self._progress, share)
-            if self._counts is None:
-                key, about = artifact_key(self._run, "counts"), f"run {self._run.run_id}"
-                made = create_table_artifact(rows, key=key, description=about)
-                self._counts = cast(UUID, made)  # a coroutine only when called in an event loop
-            else:
-                # Prefect's own function updates progress artifacts only.
-                with get_client(sync_client=True) as client:
-                    client.update_artifact(self._counts, ArtifactUpdate(data=json.dumps(rows)))
+        with prefect_may_be_away():
+            self._counts = _counts(self._run, self._counts, rows)
 
 
 def _progress(run: Run, what: str, artifact: UUID | None, share: float) -> UUID:
-    """Create a progress artifact of a run, or update it; returns its id."""
-    if artifact is None:
-        key, about = artifact_key(run, what), f"run {run.run_id}"
-        return cast(UUID, create_progress_artifact(share, key=key, description=about))
-    update_progress_artifact(artifact, progress=share)
-    return artifact
+    """Update a progress artifact of a run, or create it; returns its id."""
+    with suppress(ObjectNotFound):  # somebody deleted it
+        if artifact is not None:
+            update_progress_artifact(artifact, progress=share)
+            return artifact
+    key, about = artifact_key(run, what), f"run {run.run_id}"
+    return cast(UUID, create_progress_artifact(share, key=key, description=about))
+
+
+def _counts(run: Run, artifact: UUID | None, rows: list[dict[str, Any]]) -> UUID:
+    """Update the table of counts of a run, or create it; returns its id."""
+    with suppress(ObjectNotFound):  # somebody deleted it
+        if artifact is not None:
+            # Prefect's own function updates progress artifacts only.
+            with get_client(sync_client=True) as client:
+                client.update_artifact(artifact, ArtifactUpdate(data=json.dumps(rows)))
+            return artifact
+    key, about = artifact_key(run, "counts"), f"run {run.run_id}"
+    made = create_table_artifact(rows, key=key, description=about)
+    return cast(UUID, made)  # a coroutine only when called in an event loop
 
 
 def submission_progress(run: Run, jobs: int) -> Callable[[int], None]:

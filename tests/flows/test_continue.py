@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Crashed
 
 import flows.continue_run
+import flows.full_run
 import flows.lifecycle
 from blocks.errors import InputError
 from flows.continue_run import continue_run
@@ -84,6 +85,15 @@ def test_a_run_that_reached_its_max_hours_is_continued_to_its_end(stopped: Lab) 
     wrong = continue_run(lab.config, settings={"source_bucket": "other-bucket"}, return_state=True)
     assert "source_bucket" in str(wrong.result(raise_on_failure=False))
     assert kept(run).continued_at is None, "nothing was begun"
+
+    # Its flow run is retried in Prefect.
+    record.update(run, started_at=datetime.now(UTC) - timedelta(hours=2))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(flows.full_run, "this_run_id", lambda: run.run_id)
+        again = dcp(lab.config, str(lab.folder / "job.yaml"), return_state=True)
+    assert "has already used its 1 h" in str(again.result(raise_on_failure=False))
+    assert count(lab.aws.sqs, queue).total == left, "who retries the flow run loses no job"
+    assert kept(run).state == "active"
 
     state = continue_run(lab.config, settings={"cluster_machines": 4}, return_state=True)
     assert state.message == "10 jobs: 10 succeeded, 0 skipped, 0 failed, 0 lost"

@@ -1,6 +1,7 @@
 """What the flows of dcp have in common."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,12 +39,14 @@ def test_every_parameter_has_a_description_in_prefects_form(flow: Any) -> None:
 def test_a_flow_run_is_named_after_its_parameters_from_the_start(
     flow: str, parameters: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Runtime:
-        pass
-
-    Runtime.parameters = parameters  # type: ignore[attr-defined] # what Prefect's module has
-    monkeypatch.setattr(common, "flow_run", Runtime)
+    monkeypatch.setattr(common, "flow_run", SimpleNamespace(parameters=parameters, tags=["x"]))
     assert common.first_name(flow) == name
+
+
+def test_a_flow_run_that_is_started_again_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = SimpleNamespace(name="App · P1", tags=["x", "app:App", "plate:P1"], parameters={})
+    monkeypatch.setattr(common, "flow_run", before)
+    assert common.first_name("dcp") == "App · P1"
 
 
 def entry(error: Exception) -> logging.LogRecord:

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running
 
 from flows import children, restart
@@ -134,3 +135,15 @@ def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
     monkeypatch.setattr(restart, "watch_in_background", lambda flow_run_id: None)
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("away"), ObjectNotFound(KeyError("deleted"))])
+def test_what_prefect_cannot_start_again_is_not_started(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(flow_run: FlowRun) -> bool:
+        raise error
+
+    monkeypatch.setattr(children, "_start_again", ask)
+    monkeypatch.setattr(children, "RESTART_OUTAGE_SECONDS", 0)
+    assert not start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))

@@ -91,6 +91,23 @@ def test_a_step_that_cannot_begin_is_the_last(lab: Lab) -> None:
     assert lab.app(f"{lab.settings.app_name}_QC").run_id == ""
 
 
+def test_a_profile_that_is_retried_does_not_repeat_its_completed_steps(lab: Lab) -> None:
+    step(lab, "qc", "load_data.csv", "A01")
+    retried = run_profile.with_options(retries=1, retry_delay_seconds=0)
+    state: State[Any] = retried(lab.config, profile(lab), return_state=True)
+    assert state.is_failed(), "the second step has no pipeline"
+    assert "assaydev: it was not begun" in str(state.message)
+    runs = lab.aws.s3.list_objects_v2(
+        Bucket=lab.settings.aws_bucket,
+        Prefix=f"dcp/{lab.settings.app_name}_QC/2",
+        Delimiter="/",
+    )
+    assert runs["KeyCount"] == 1
+    assert state.state_details.flow_run_id is not None
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(state.state_details.flow_run_id).run_count == 2
+
+
 def test_a_mistake_in_a_later_step_is_told_before_the_first(lab: Lab) -> None:
     step(lab, "qc", "load_data.csv", "A01")
     steps = [{"step": "qc"}, {"step": "assaydev", "settings": {"cluster_machine": 3}}]

@@ -1,14 +1,18 @@
 """What a person finds on the page of a run in Prefect: all of the run hangs on the one flow run."""
 
 import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from lab import Lab
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterParentFlowRunId,
@@ -18,7 +22,13 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 
+from flows.setup import setup
 from tasks import record
+from tasks.artifacts import artifact_key
+from tasks.observation import Observation
+from tasks.results import balance
+from tasks.steps import step
+from tasks.telling import told
 
 pytestmark = pytest.mark.e2e
 
@@ -57,6 +67,48 @@ def test_all_of_a_run_hangs_on_the_flow_run_that_a_person_opens(pool: None, lab:
     kept = record.load(lab.run())
     assert kept is not None
     assert kept.state == "ended"
+
+
+def test_what_is_deleted_in_prefect_is_shown_anew(lab: Lab) -> None:
+    """The bar and the counts go on for hours, whatever a person does to them."""
+
+    @flow
+    def showing() -> None:
+        setup(lab.config)
+        with told(lab.run()) as tell, get_client(sync_client=True) as client:
+            for ended in range(3):
+                results = {"succeeded": [str(number) for number in range(ended)]}
+                tell(Observation(datetime.now(UTC), None, balance(["0", "1", "2"], results)))
+                shown = client.read_artifacts(artifact_filter=of_app(lab))
+                assert {artifact.key for artifact in shown} == keys(lab)
+                for artifact in shown:
+                    client.delete_artifact(artifact.id)
+
+    showing()
+
+
+def keys(lab: Lab) -> set[str | None]:
+    return {artifact_key(lab.run(), what) for what in ("progress", "counts")}
+
+
+def of_app(lab: Lab) -> ArtifactFilter:
+    return ArtifactFilter(key=ArtifactFilterKey(any_=[str(key) for key in keys(lab)]))
+
+
+def test_a_list_of_jobs_is_no_business_of_prefects(prefect: None) -> None:
+    class Jobs(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            raise AssertionError("Prefect goes through the jobs")
+
+    @step("count")
+    def number(jobs: Sequence[int], twice: Sequence[int]) -> int:
+        return len(jobs) + len(twice)
+
+    @flow
+    def counting() -> int:
+        return number(Jobs([1, 2]), twice=Jobs([3]))
+
+    assert counting() == 3
 
 
 def children_of(client: SyncPrefectClient, flow_run: FlowRun) -> list[FlowRun]:

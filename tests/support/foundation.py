@@ -27,6 +27,14 @@ from deployments.local.chaos import Chaos
 generate_once()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep out of the fast tests what stands on a Prefect server, which takes long to start."""
+    for item in items:
+        if "prefect" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.e2e)
+
+
 def start(root: Path, speed: float = 1) -> AbstractContextManager[Emulator]:
     """Start an emulator with a stand-in for the worker, whose machines are fast."""
     return start_emulator(

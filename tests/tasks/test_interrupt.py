@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: whatever drops the exception, the signal counts."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -67,6 +68,25 @@ def test_sigterm_that_is_dropped_in_a_flow_run_counts() -> None:
     with interrupt.listening(), pytest.raises(KeyboardInterrupt), capture_sigterm():  # noqa: PT012
         dropped_by_a_callback(signal.SIGTERM)
         time.sleep(LONG)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, SystemExit, KeyError])
+def test_what_else_a_finalizer_drops_is_no_signal(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a coroutine that is closed by the garbage collector may."""
+
+    def fail() -> None:
+        raise error
+
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    with interrupt.listening():
+        client = Client()
+        weakref.finalize(client, fail)
+        del client
+        interrupt.sleep(3 * interrupt.AGAIN_SECONDS)
+    assert len(shown) <= 1
 
 
 class Block(BaseModel):

@@ -120,12 +120,15 @@ def test_an_outage_of_s3_while_the_plan_is_written_loses_no_job(run: Run) -> Non
 
 
 def test_another_plan_is_refused_and_the_first_one_kept(run: Run) -> None:
-    write_plan(run, messages(5))
+    write_plan(run, messages(5), plates=("P1",))
     with pytest.raises(InputError, match="other jobs"):
-        write_plan(run, messages(6))
+        write_plan(run, messages(6), plates=("P2",))
     with pytest.raises(InputError, match="other jobs"):
         write_plan(run, [message(number, "elsewhere") for number in range(5)])
     assert job_ids(run) == ids(5)
+    kept = record.load(run)
+    assert kept is not None
+    assert kept.plates == ("P1",), "a plate that was refused has no run"
 
 
 def test_a_run_that_is_begun_again_sends_its_jobs_anew(run: Run, queue: str) -> None:
