@@ -4,11 +4,12 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import get_client
 from prefect.artifacts import (
     create_markdown_artifact,
@@ -17,7 +18,6 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.schemas.actions import ArtifactUpdate
-from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -176,9 +176,19 @@ class _RunArtifacts:
             self._counts = _counts(self._run, self._counts, rows)
 
 
+@contextmanager
+def _unless_deleted() -> Iterator[None]:
+    """Go on when an artifact is not there any more: anybody may delete it in Prefect's UI."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+
+
 def _progress(run: Run, what: str, artifact: UUID | None, share: float) -> UUID:
     """Update a progress artifact of a run, or create it; returns its id."""
-    with suppress(ObjectNotFound):  # somebody deleted it
+    with _unless_deleted():
         if artifact is not None:
             update_progress_artifact(artifact, progress=share)
             return artifact
@@ -188,7 +198,7 @@ def _progress(run: Run, what: str, artifact: UUID | None, share: float) -> UUID:
 
 def _counts(run: Run, artifact: UUID | None, rows: list[dict[str, Any]]) -> UUID:
     """Update the table of counts of a run, or create it; returns its id."""
-    with suppress(ObjectNotFound):  # somebody deleted it
+    with _unless_deleted():
         if artifact is not None:
             # Prefect's own function updates progress artifacts only.
             with get_client(sync_client=True) as client:

@@ -14,7 +14,7 @@ from tasks import record, watch
 from tasks.leftovers import left_running
 
 # One process: all runs of an account are looked at.
-pytestmark = pytest.mark.xdist_group("ending-commands")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ending-commands")]
 
 
 @pytest.fixture(scope="module")

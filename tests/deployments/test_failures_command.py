@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 # One process: the run is made once.
-pytestmark = pytest.mark.xdist_group("failures")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("failures")]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def handler(event, context):
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 
 # One process: what its tests stand on is made once.
-pytestmark = pytest.mark.xdist_group("functions")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("functions")]
 
 
 @pytest.fixture(scope="module")

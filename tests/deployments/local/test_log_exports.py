@@ -15,7 +15,7 @@ from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
 
 # One process: what its tests stand on is made once.
-pytestmark = pytest.mark.xdist_group("log-exports")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("log-exports")]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ APP = "Enforced"
 REGION = "us-east-1"
 
 # One process: what its tests stand on is made once.
-pytestmark = pytest.mark.xdist_group("enforced")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("enforced")]
 
 
 @pytest.fixture(scope="module")
