@@ -106,10 +106,11 @@ def outlive_readers() -> None:
 def _log_failures_once() -> None:
     """Keep Prefect's engine from logging a traceback for a flow run that failed in order.
 
-    The flow run's own log has its message already; `prefect.engine` would log the same as an
-    unexpected exception.
+    The flow run's own log has its message already. The engine would log the same as an unexpected
+    exception: once there, and once in the log of the process.
     """
-    logging.getLogger("prefect.engine").addFilter(is_unexpected)
+    for name in ("prefect.flow_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(is_unexpected)
 
 
 def is_unexpected(entry: logging.LogRecord) -> bool:

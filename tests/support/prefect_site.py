@@ -26,6 +26,23 @@ BUSY, BUSY_SECONDS = 503, 60  # the server's answer while its database is locked
 RUNNING_FLOW = b"prefect.flow_engine", b"prefect.engine"
 
 
+def flow_processes(api: str, flow_run: str = "") -> list[int]:
+    """The processes that run a flow run, or any of a server's."""
+    mine = f"PREFECT_API_URL={api}\0".encode()
+    wanted = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # it ended, or is not ours
+            continue
+        runs_flow = any(name in command for name in RUNNING_FLOW)
+        if runs_flow and mine in environment + b"\0" and wanted in environment:
+            found.append(int(folder.name))
+    return found
+
+
 class Site:
     """A Prefect server with all deployments, and a worker that carries them out.
 
@@ -108,27 +125,11 @@ class Site:
     def kill_flows(self, flow_run: str = "") -> int:
         """SIGKILL to the processes that run a flow run, or any; returns how many there were."""
         killed = 0
-        for pid in self.flow_processes(flow_run):
+        for pid in flow_processes(self.api, flow_run):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
         return killed
-
-    def flow_processes(self, flow_run: str = "") -> list[int]:
-        """The processes that run a flow run, or any of this site's."""
-        mine = f"PREFECT_API_URL={self.api}\0".encode()
-        wanted = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (folder / "environ").read_bytes()
-                command = (folder / "cmdline").read_bytes()
-            except OSError:  # it ended, or is not ours
-                continue
-            runs_flow = any(name in command for name in RUNNING_FLOW)
-            if runs_flow and mine in environment + b"\0" and wanted in environment:
-                found.append(int(folder.name))
-        return found
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         """A request to the API: its answer."""
