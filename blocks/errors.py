@@ -8,6 +8,7 @@
     │   └── AwsRefused        AWS has no credentials of ours, or refuses them or the action
     ├── FleetError            AWS could not start or keep the machines
     ├── EmulatorError         the emulator of AWS did not start (deployments.local.aws)
+    ├── AwsUnreachable        AWS did not answer
     └── PrefectError          a Prefect server of our own did not start, or a command of it failed
                               (deployments.local.prefect_server)
 
@@ -87,6 +88,22 @@ class OutOfTime(InputError):
 
 class AwsRefused(InputError):
     """AWS found no credentials, or refused them or the action."""
+
+
+def no_credentials(
+    otherwise: str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+) -> AwsRefused:
+    """The error of a call without any AWS credentials.
+
+    Args:
+        otherwise: Another way to name them, where there is one.
+    """
+    remedy = f'Run "aws configure", set AWS_PROFILE, or {otherwise}.'
+    return AwsRefused(Problem("", "", "No AWS credentials found", remedy=remedy))
+
+
+class AwsUnreachable(DcpError):
+    """AWS did not answer: no connection, or no such endpoint."""
 
 
 class FleetError(DcpError):

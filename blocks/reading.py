@@ -40,7 +40,7 @@ def load_credentials(block: str | None, profile: str | None = None) -> Credentia
         return DefaultCredentials(profile_name=profile)
     from blocks.prefect_blocks import AwsCredentials
 
-    return load_block(AwsCredentials, block)
+    return load_block(AwsCredentials, block, or_file=False)
 
 
 def load_config(source: str, credentials: str | None = None) -> RunConfig:
@@ -165,7 +165,7 @@ def _config(values: dict[str, Any], where: str) -> RunConfig:
     from blocks.prefect_blocks import AwsCredentials, RunConfigBlock
 
     if isinstance(credentials, str):
-        values["aws_credentials"] = load_block(AwsCredentials, credentials)
+        values["aws_credentials"] = load_block(AwsCredentials, credentials, or_file=False)
     elif isinstance(credentials, dict):
         _refuse_unknown(AwsCredentials, credentials, where, "aws_credentials")
     return _validated(RunConfigBlock, values, where)

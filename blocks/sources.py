@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from blocks.errors import AwsRefused, ConfigError, NotFound, Problem
+from blocks.errors import (
+    AwsRefused,
+    AwsUnreachable,
+    ConfigError,
+    NotFound,
+    Problem,
+    no_credentials,
+)
 from blocks.identity import Credentials, DefaultCredentials
 from blocks.problems import problems_of
 
@@ -27,8 +34,20 @@ def is_block_name(source: str) -> bool:
     return bool(re.fullmatch(r"[a-z0-9-]+", source)) and not Path(source).is_file()
 
 
-def load_block(kind: type[B], name: str) -> B:
+def prefect_server() -> str:
+    """The address of the Prefect server that is configured; empty if there is none."""
+    from prefect.settings import get_current_settings
+
+    return str(get_current_settings().api.url or "")
+
+
+def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
     """A saved block, in a flow or outside.
+
+    Args:
+        kind: The kind of block.
+        name: Its name.
+        or_file: Whether the path of a file could stand in place of the name, for messages.
 
     Raises:
         NotFound: There is no such block, or no Prefect server that answers.
@@ -37,6 +56,14 @@ def load_block(kind: type[B], name: str) -> B:
     import httpx
 
     where = f"block {kind.get_block_type_slug()}/{name}"
+    if not prefect_server():
+        # Prefect would start a server of its own, with nothing in it.
+        what = "no Prefect server is configured to look for a block of that name"
+        remedy = "Set PREFECT_API_URL."
+        if or_file:
+            what = f"no such file, and {what}"
+            remedy = "Write the file's path, or set PREFECT_API_URL."
+        raise NotFound(Problem(name, "", what, remedy=remedy))
     # `_sync` is consumed by Prefect's dispatcher: without it, load() in an event loop is a
     # coroutine. It is not in load's own signature.
     load: Callable[..., Any] = kind.load
@@ -54,7 +81,8 @@ def load_block(kind: type[B], name: str) -> B:
                 where,
                 "",
                 "does not exist",
-                remedy="Save it in the Prefect UI, or give the path of a file (./name.yaml).",
+                remedy="Save it in the Prefect UI"
+                + (", or give the path of a file (./name.yaml)." if or_file else "."),
             )
         ) from error
     return block
@@ -79,6 +107,11 @@ def read_text(source: str, credentials: Credentials | None = None) -> str:
 
 def _file(source: str) -> bytes:
     path = Path(source).expanduser()
+    if not source:
+        allowed = "the path of a file, s3://bucket/key or the name of a saved block"
+        raise NotFound(Problem("source", "", "is empty", allowed=allowed))
+    if path.is_dir():
+        raise NotFound(Problem(source, "", "is a folder, not a file"))
     try:
         return path.read_bytes()
     except OSError as error:
@@ -96,7 +129,13 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
     bucket, _, key = source.removeprefix("s3://").partition("/")
     if not bucket or not key:
         raise NotFound(Problem(source, "", "is not an object in S3", allowed="s3://bucket/key"))
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,
+        HTTPClientError,
+        NoCredentialsError,
+    )
 
     from blocks.credentials import client_parameters, session_of
 
@@ -111,23 +150,14 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
         if code in _MISSING:
             what = "has no such bucket" if code == "NoSuchBucket" else "is not there"
             raise NotFound(Problem(source, "", what)) from error
-        raise AwsRefused(
-            Problem(
-                source,
-                "",
-                f"cannot be read: AWS says {code}",
-                remedy=f"Allow s3:GetObject on {bucket}, or use other credentials.",
-            )
-        ) from error
+        denied = code in {"AccessDenied", "403"}
+        remedy = f"Allow s3:GetObject on {bucket}, or use other credentials." if denied else ""
+        what = f"cannot be read: AWS says {code}"
+        raise AwsRefused(Problem(source, "", what, remedy=remedy)) from error
     except NoCredentialsError as error:
-        raise AwsRefused(
-            Problem(
-                source,
-                "",
-                "cannot be read: there are no AWS credentials",
-                remedy="Name an AwsCredentials block, or run `aws configure`.",
-            )
-        ) from error
+        raise no_credentials() from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise AwsUnreachable(f"Could not reach AWS: {error}") from error
     except BotoCoreError as error:
         raise AwsRefused(Problem(source, "", f"cannot be read: {error}")) from error
 

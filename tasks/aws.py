@@ -14,6 +14,7 @@ from botocore.exceptions import (
     ConnectionError,
     HTTPClientError,
     IncompleteReadError,
+    NoCredentialsError,
 )
 from tenacity import (
     Retrying,
@@ -24,6 +25,7 @@ from tenacity import (
 )
 
 from blocks.credentials import client_parameters, session_of
+from blocks.errors import AwsRefused, AwsUnreachable, DcpError, Problem, no_credentials
 from blocks.identity import Credentials
 
 if TYPE_CHECKING:
@@ -159,10 +161,10 @@ def patient(seconds: float) -> Retrying:
     )
 
 
-REFUSED_CODES = frozenset(
+DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+
+REFUSED_CODES = DENIED_CODES | frozenset(
     {
-        "AccessDenied",
-        "AccessDeniedException",
         "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
@@ -170,9 +172,7 @@ REFUSED_CODES = frozenset(
         "InvalidClientTokenId",
         "RequestExpired",
         "SignatureDoesNotMatch",
-        "UnauthorizedOperation",
         "UnrecognizedClientException",
-        "403",
     }
 )
 
@@ -180,6 +180,30 @@ REFUSED_CODES = frozenset(
 def is_refused(error: BaseException) -> bool:
     """Whether AWS said no to who asked (as against what was asked)."""
     return error_code(error) in REFUSED_CODES
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether AWS knows who asked, and a permission is missing."""
+    return error_code(error) in DENIED_CODES
+
+
+def refusal(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
+    """What is wrong with who called AWS, as an error that says what to do; None if nothing is.
+
+    Args:
+        error: What a boto3 call raised.
+        where: What the call was about.
+        what: What could not be done, as in `could not be found`.
+        needs: The permissions of the call, and whatever else helps without them; a sentence.
+    """
+    if isinstance(error, NoCredentialsError):
+        return no_credentials()
+    if isinstance(error, HTTPClientError | ConnectionError):
+        return AwsUnreachable(f"Could not reach AWS: {error}")
+    if is_refused(error) or not error_code(error):
+        remedy = needs if is_denied(error) else ""
+        return AwsRefused(Problem(where, "", f"{what}: {error}", remedy=remedy))
+    return None
 
 
 AwsError = (ClientError, BotoCoreError)

@@ -1,14 +1,18 @@
 """A run found by its app's name alone, on a machine that has nothing but credentials."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 from pydantic import ValidationError
 
 from blocks import RunConfig
-from blocks.errors import AwsRefused, ConfigError, InputError, NotFound, Problem
+from blocks.errors import ConfigError, InputError, NotFound, Problem
 from blocks.identity import Credentials, DefaultCredentials
 from blocks.names import Names
 from blocks.problems import problems_of
 from tasks import record
-from tasks.aws import Aws, AwsError, error_code, is_missing, is_refused
+from tasks.aws import Aws, AwsError, error_code, is_missing, refusal
 from tasks.parallel import in_order
 from tasks.run import Run
 
@@ -36,6 +40,7 @@ def locate(
     Raises:
         InputError: There is no such app or run, more than one bucket has the app, or AWS refuses
             the credentials.
+        AwsUnreachable: AWS does not answer.
     """
     config = asking(app, credentials, region, bucket or "to-be-found")
     aws = Aws.connect(config.credentials, region)
@@ -43,14 +48,36 @@ def locate(
         found = bucket or _bucket_of(aws, app)
         run = record.find(aws, config.model_copy(update={"aws_bucket": found}), run_id)
     except AwsError as error:
-        if is_refused(error) or not error_code(error):
-            raise AwsRefused(_refused(app, bucket, error)) from error
+        needs = (
+            f"The credentials need s3:GetObject and s3:ListBucket on {bucket}."
+            if bucket
+            else "The credentials need s3:ListAllMyBuckets, or name the bucket (--bucket)."
+        )
+        if refused := refusal(error, f"app {app}", "could not be found", needs):
+            raise refused from error
         raise
     return Run(run.config, run.run_id, Aws.connect(run.config.credentials, run.config.aws_region))
 
 
-def asking(app: str, credentials: Credentials, region: str, bucket: str) -> RunConfig:
-    """As much of a run config as is known: names and credentials; the record has the rest."""
+def asking(
+    app: str,
+    credentials: Credentials,
+    region: str,
+    bucket: str,
+    called: Mapping[str, str] = MappingProxyType({}),
+) -> RunConfig:
+    """As much of a run config as is known: names and credentials; the record has the rest.
+
+    Args:
+        app: `app_name`.
+        credentials: Who to be.
+        region: `aws_region`.
+        bucket: `aws_bucket`.
+        called: What these keys are called in messages.
+
+    Raises:
+        ConfigError: A name cannot be one.
+    """
     block = None if isinstance(credentials, DefaultCredentials) else credentials
     try:
         return RunConfig(
@@ -62,7 +89,10 @@ def asking(app: str, credentials: Credentials, region: str, bucket: str) -> RunC
             dockerhub_tag="as-recorded",
         )
     except ValidationError as error:
-        raise ConfigError(*problems_of(error, "what was asked for", RunConfig)) from error
+        problems = problems_of(error, "", RunConfig)
+        raise ConfigError(
+            *(replace(one, key=called.get(one.key, one.key)) for one in problems)
+        ) from error
 
 
 def buckets_of(aws: Aws) -> list[str]:
@@ -109,18 +139,7 @@ def _bucket_of(aws: Aws, app: str) -> str:
             f"app {app}",
             "",
             f"none of the {len(buckets)} buckets of this account has a run of it",
-            remedy=f"Look at the app's name and the credentials, or name the bucket "
+            remedy=f"Check the app's name and the credentials, or name the bucket "
             f"(--bucket).{unread}",
         )
-    )
-
-
-def _refused(app: str, bucket: str | None, error: Exception) -> Problem:
-    needs = f"s3:GetObject and s3:ListBucket on {bucket}" if bucket else "s3:ListAllMyBuckets"
-    return Problem(
-        f"app {app}",
-        "",
-        f"cannot be looked for: {error}",
-        remedy=f"The credentials need {needs}"
-        + ("." if bucket else ", or name the bucket (--bucket)."),
     )

@@ -1,7 +1,7 @@
 """From what a user names (config, run) to a run that steps can work on."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,11 +11,13 @@ from blocks.identity import Credentials
 from blocks.problems import problems_of, retired_key
 from blocks.profile import parse_profile
 from blocks.reading import load_config
-from blocks.run_config_fields import RETIRED
+from blocks.run_config_fields import RETIRED, RunConfigFields
 from blocks.sources import is_block_name, load_block, read_text
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run
+
+C = TypeVar("C", bound=RunConfigFields)
 
 Settings = Mapping[str, Any] | None
 """Keys of the run config that take the place of the config's own."""
@@ -28,7 +30,21 @@ def naming(settings: Settings) -> Settings:
     return {key: value for key, value in (settings or {}).items() if key in NAMING}
 
 
-def with_settings(config: RunConfig, settings: Settings, where: str = "settings") -> RunConfig:
+def check_settings(settings: Settings, where: str) -> None:
+    """Check each key and its value by itself, as far as that needs no run config.
+
+    Args:
+        settings: Keys of the run config, flat.
+        where: What they are called in messages.
+
+    Raises:
+        ConfigError: A key is unknown or its value wrong; all are named.
+    """
+    any_run = RunConfigFields(app_name="any", aws_bucket="any-bucket", dockerhub_tag="any")
+    with_settings(any_run, settings, where)
+
+
+def with_settings(config: C, settings: Settings, where: str = "settings") -> C:
     """The config with some of its keys replaced, checked as a whole again.
 
     Args:

@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+)
 
 from blocks import FleetTemplate
-from blocks.errors import AwsRefused, Problem
+from blocks.errors import AwsRefused, AwsUnreachable, Problem, no_credentials
 from blocks.job_sets import JobSet
 from tasks.aws import THROTTLING_CODES, error_code, is_refused
 from tasks.checks import account, data
@@ -31,6 +37,7 @@ def preflight(
 
     Raises:
         AwsRefused: There are no credentials, or AWS does not know them.
+        AwsUnreachable: AWS does not answer.
     """
     check_credentials(run)
     seen = data.look(run, sets, where, csvs)
@@ -50,19 +57,24 @@ def check_credentials(run: Run) -> None:
 
     Raises:
         AwsRefused: There are no credentials, or AWS does not know them.
+        AwsUnreachable: AWS does not answer.
     """
     try:
         run.aws.sts.get_caller_identity()
     except (ClientError, BotoCoreError) as error:
         if error_code(error) in THROTTLING_CODES:
             raise
+        if isinstance(error, NoCredentialsError):
+            raise no_credentials("set aws_profile in the run config") from error
+        if isinstance(error, ConnectionError | HTTPClientError):
+            raise AwsUnreachable(f"Could not reach AWS: {error}") from error
         raise AwsRefused(
             Problem(
                 "AWS credentials",
                 "aws_credentials",
-                "AWS refuses them" if is_refused(error) else "AWS could not be asked who we are",
-                got=error_code(error) or type(error).__name__,
-                remedy="Look at the credentials block, the profile or the environment that they "
-                "come from, and at the region.",
+                "AWS refuses them" if is_refused(error) else f"AWS cannot use them ({error})",
+                got=error_code(error),
+                remedy="Check the credentials block, the profile or the environment that they "
+                "come from, and the region.",
             )
         ) from error

@@ -37,10 +37,11 @@ def start(
     import httpx
     from prefect.deployments import run_deployment
     from prefect.exceptions import ObjectNotFound, PrefectException
-    from prefect.settings import get_current_settings
     from prefect.utilities.urls import url_for
 
-    if not get_current_settings().api.url:
+    from blocks.sources import prefect_server
+
+    if not prefect_server():
         raise DcpError("No Prefect server is configured: set PREFECT_API_URL.")
     shared = {
         "config": access.config or _recorded_config(run),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from blocks.errors import AwsRefused, ConfigError, Problem, Refusal
+from blocks.errors import ConfigError, Problem, Refusal
 from blocks.identity import Credentials
 from blocks.problems import problems_of
 from blocks.settings import AppName, Bucket, TextRule
 from tasks.account.part import TAG
 from tasks.account.statements import Places
-from tasks.aws import AwsError, client_maker, error_code, is_refused
+from tasks.aws import AwsError, client_maker, error_code, refusal
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -247,6 +247,7 @@ def open_setup(
     Raises:
         ConfigError: There is none of this name and no bucket is given, or something is wrong.
         AwsRefused: AWS has no credentials of ours, or refuses them.
+        AwsUnreachable: AWS does not answer.
     """
     if not NAME.fullmatch(name):
         allowed = "1 to 16 lower-case letters, digits and hyphens, beginning with a letter"
@@ -256,8 +257,9 @@ def open_setup(
         partition, account = who["Arn"].split(":")[1], who["Account"]
         tags = _tags_of_task_role(aws, f"{name}-task-{region}", f"{name}-{region}")
     except AwsError as error:
-        if is_refused(error) or not error_code(error):
-            raise AwsRefused(Problem("account", "", f"cannot be looked at: {error}")) from error
+        needs = "The credentials need iam:GetRole."
+        if refused := refusal(error, "account", "could not be read", needs):
+            raise refused from error
         raise
     known = Wanted.noted(tags).model_dump() if tags else {}
     asked = known | dict(given or {})

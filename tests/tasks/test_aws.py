@@ -9,10 +9,12 @@ from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
     IncompleteReadError,
+    NoCredentialsError,
     ParamValidationError,
 )
 
-from tasks.aws import is_refused, is_transient, unsigned
+from blocks.errors import AwsRefused, AwsUnreachable
+from tasks.aws import is_refused, is_transient, refusal, unsigned
 
 
 def answer(code: str, status: int = 400) -> ClientError:
@@ -79,3 +81,20 @@ def test_a_queues_redrive_policy_is_json() -> None:
 
     policy = json.loads(redrive_policy("arn:aws:sqs:us-east-1:1:Dead", 3))
     assert policy == {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:1:Dead", "maxReceiveCount": 3}
+
+
+def test_permissions_are_named_only_where_one_is_missing() -> None:
+    needs = "The credentials need s3:GetObject."
+
+    def said(error: Exception) -> str:
+        return str(refusal(error, "app A", "could not be found", needs))
+
+    assert needs in said(answer("AccessDenied"))
+    assert needs in said(answer("403"))
+    for other in (answer("ExpiredToken"), answer("InvalidAccessKeyId"), NoCredentialsError()):
+        assert isinstance(refusal(other, "app A", "could not be found", needs), AwsRefused)
+        assert needs not in said(other)
+    away = refusal(EndpointConnectionError(endpoint_url="http://x"), "app A", "", needs)
+    assert isinstance(away, AwsUnreachable)
+    assert str(away).startswith("Could not reach AWS: ")
+    assert refusal(answer("InternalFailure", 500), "app A", "", needs) is None

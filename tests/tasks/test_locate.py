@@ -6,7 +6,7 @@ import pytest
 from prefect_aws import AwsCredentials
 from recorded_run import config_at, end
 
-from blocks.errors import AwsRefused, ConfigError, InputError, NotFound
+from blocks.errors import AwsUnreachable, ConfigError, InputError, NotFound
 from deployments.local.buckets import make_bucket
 from tasks import record
 from tasks.locate import locate
@@ -71,5 +71,5 @@ def test_without_aws_it_says_so() -> None:
             "config": {"retries": {"total_max_attempts": 1}},
         },
     )
-    with pytest.raises(AwsRefused, match=r"127\.0\.0\.1:9"):
+    with pytest.raises(AwsUnreachable, match=r"127\.0\.0\.1:9"):
         locate("Lab", nowhere, "us-east-1")
