@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -199,8 +200,9 @@ def _next_steps(brought: Brought, written: Mapping[str, Path]) -> Iterable[str]:
     if any(remark.kind is Kind.FILL_IN for remark in brought.remarks):
         yield "fill in what is listed above"
     job = written.get(JOB, "JOB.yaml")
-    files = f"--config {written[CONFIG]} --job {job}"
+    options = ["--config", str(written[CONFIG]), "--job", str(job)]
     if FLEET in written:
-        files += f" --fleet {written[FLEET]}"
+        options += ["--fleet", str(written[FLEET])]
+    files = shlex.join(options)
     yield f"dcp local run {files} --data DIR --output DIR   # a plate of it, on this computer"
     yield f"dcp check {files}   # before it costs anything"

@@ -24,7 +24,7 @@ account = App(
     help="""Set up an AWS account for dcp: roles, policies and safety net, once per region.
 
     Create, check or remove what an AWS account must have for dcp: roles, instance profile,
-    policies, and a safety net that terminates machines nobody watches. All of it has the tag
+    policies, and a safety net that terminates machines no flow monitors. All of it has the tag
     dcp:account; nothing else is changed.""",
 )
 
@@ -48,12 +48,16 @@ class SetupOptions(AwsOptions):
         Raises:
             InputError: Something chosen is wrong, or AWS refuses the credentials.
         """
-        from blocks.credentials import region_of
         from blocks.reading import load_credentials
         from tasks.account.setup import AccountAws, open_setup
 
-        credentials = load_credentials(self.credentials, self.profile)
-        region = self.region or region_of(credentials)
+        if self.credentials:
+            from blocks.credentials import region_of
+
+            credentials = load_credentials(self.credentials)
+            region = self.region or region_of(credentials)
+        else:
+            credentials, region = self.who_and_where()
         aws = AccountAws.connect(credentials, region)
         given = {key: value for key, value in chosen.items() if value not in (None, ())}
         return aws, open_setup(aws, region, self.name, given)
@@ -78,13 +82,16 @@ def create(
 
     Safe to repeat: omitted options keep their previous values.
 
-    Exit status: 0 all is well, 1 something could not be created or repaired, 2 bad input.
+    Exit status: 0 everything is in place, 1 something could not be created or repaired, 2
+    bad input.
 
     Args:
         bucket: bucket of records and logs (aws_bucket)
-        inputs: one or more source and workspace buckets, if they differ from --bucket
-        outputs: one or more destination buckets, if they differ from --bucket
-        apps: one or more allowed name prefixes of apps, queues and log groups (default: any)
+        inputs: source or workspace bucket, if it differs from --bucket; repeat the option for
+            several
+        outputs: destination bucket, if it differs from --bucket; repeat the option for several
+        apps: allowed name prefix of apps, queues and log groups (default: any); repeat the option
+            for several
         safety_net: a Lambda function that terminates idle machines which no flow monitors
         execution_role: a role with which ECS pulls the image from ECR or a private registry
         work_pool: create this Prefect work pool on ECS, and its roles
@@ -130,7 +137,7 @@ def create(
 def check(*, setup: SetupOptions = SetupOptions()) -> int:
     """List what exists, is missing or differs.
 
-    Exit status: 0 all is well, 1 something is missing or differs, 2 bad input.
+    Exit status: 0 everything is in place, 1 something is missing or differs, 2 bad input.
     """
     from tasks.account import account as whole
 
@@ -139,9 +146,9 @@ def check(*, setup: SetupOptions = SetupOptions()) -> int:
 
 @account.command
 def destroy(*, setup: SetupOptions = SetupOptions(), force: bool = False) -> int:
-    """Remove what create made.
+    """Remove only what `dcp account create` created.
 
-    Remove what create made and nothing else; refused while machines or fleets of dcp exist.
+    Refuses while dcp machines or fleets exist.
 
     Exit status: 0 all is removed, 1 something could not be removed, 2 bad input.
 
@@ -153,7 +160,7 @@ def destroy(*, setup: SetupOptions = SetupOptions(), force: bool = False) -> int
     return _report(lambda aws, made: whole.destroy(aws, made, force), setup)
 
 
-@account.command
+@account.command(usage="dcp account policy [OPTIONS] [WHOSE]")
 def policy(
     whose: Literal["flows", "worker", "safety-net", "admin"] = "flows",
     /,
@@ -163,14 +170,14 @@ def policy(
 ) -> int:
     """Print a policy.
 
-    Print a policy as JSON: of whoever runs the flows, of the worker's containers, of the safety
-    net, or of who runs dcp account.
+    Print a policy as JSON: for the user or role that runs the flows, for the worker containers, for
+    the safety net, or for the administrator who runs `dcp account`.
 
     Exit status: 0 it was printed, 1 AWS failed, 2 bad input.
 
     Args:
         whose: whose policy (default: flows)
-        bucket: as for create, if nothing was created yet
+        bucket: bucket of records and logs; needed only before `dcp account create` has run
     """
     from tasks.account.account import policy_of
 
@@ -185,24 +192,24 @@ def bucket_policy(
     bucket: Annotated[str, Parameter(metavar="BUCKET")],
     role: Annotated[tuple[str, ...], Parameter(metavar="ARN", consume_multiple=(1, None))],
     write: bool = False,
-    prefix: Annotated[str, Parameter(metavar="PREFIX")] = "",
+    prefix: Annotated[str | None, Parameter(metavar="PREFIX")] = None,
 ) -> int:
     """Print the policy that the owner of another account's bucket attaches to it.
 
-    Print, as JSON, the bucket policy with which a bucket of another account is read, or written to
-    with bucket-owner-full-control. Calls no AWS API.
+    Print, as JSON, the bucket policy that lets this account read a bucket of another account, and
+    write to it with --write (ACL bucket-owner-full-control). Calls no AWS API.
 
     Exit status: 0 it was printed, 2 bad input.
 
     Args:
         bucket: the other account's bucket
-        role: one or more roles or users who read it
-        write: outputs are written there too
-        prefix: only below these keys, such as projects/x/
+        role: ARN of a role or user that needs access; repeat the option for several
+        write: also allow writing outputs
+        prefix: limit access to this key prefix, such as projects/x/
     """
     from tasks.account.buckets import for_other_account
 
-    print(json.dumps(for_other_account(bucket, role, write, prefix), indent=2))
+    print(json.dumps(for_other_account(bucket, role, write, prefix or ""), indent=2))
     return ExitStatus.OK
 
 

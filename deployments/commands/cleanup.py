@@ -20,13 +20,13 @@ def cleanup(
     abandon: bool = False,
     yes: bool = False,
 ) -> int:
-    """End everything that an app has in AWS.
+    """Stop an app's run and delete its resources in AWS.
 
-    End everything that an app's newest run has in AWS. Results, report, record, dead-letter queue
-    and logs stay. Needs nothing but credentials; resources with the app's tag are deleted even if
-    the record is gone. Safe to repeat.
+    Stop an app's newest run and delete its resources in AWS. Results, report, record, dead-letter
+    queue and logs stay. Only needs AWS credentials; resources with the app's tag are deleted even
+    if the record is gone. Safe to repeat.
 
-    Exit status: 0 nothing is left running, 1 something is left, 2 nothing of the app is found, a
+    Exit status: 0 nothing is left running, 1 something is left, 2 the app has nothing in AWS, a
     flow monitors the run, or AWS refuses.
 
     Args:
@@ -35,11 +35,11 @@ def cleanup(
     """
     from tasks.runs import find_app
 
-    run, recorded = find_app(app, *which.who_and_where(), which.bucket, which.run)
+    run, recorded = find_app(app, *which.of_app(app), which.bucket, which.run)
     if recorded and not yes and (by := _watcher(run)):
         print(
             f"app {app}: flow run {by} is monitoring run {run.run_id}. Cancel it in Prefect: it "
-            "cleans up by itself. With --yes the run is ended anyway.",
+            "cleans up by itself. Use --yes to clean up anyway.",
             file=sys.stderr,
         )
         return ExitStatus.BAD_INPUT

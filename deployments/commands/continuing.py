@@ -29,5 +29,5 @@ def continue_(
     run = which.find(app)
     check(run, settings)
     started = start(DEPLOYMENT, run, access, settings, changes.fleet)
-    print(f"run {run.run_id} is continued: {started}")
+    print(f"Continuing run {run.run_id}: {started}")
     return ExitStatus.OK

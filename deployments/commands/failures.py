@@ -27,14 +27,14 @@ def failures(
 ) -> int:
     """List every job of a run that did not succeed, by reason.
 
-    List every failed, dead-lettered or lost job of an app's newest run, by reason, with what to do
-    and where the log is. Changes nothing; needs nothing but credentials.
+    List every failed, dead-lettered or lost job of an app's newest run, by reason, with a remedy
+    and a link to the log. Changes nothing. Only needs AWS credentials.
 
     Exit status: 0 every job succeeded, 1 some did not, 2 the run is not found or AWS refuses.
 
     Args:
-        csv: write all of them to this file, a row a job
-        all_: show more than 10 jobs a reason
+        csv: write all failed jobs to this CSV file, one row per job
+        all_: list every job, not only the first 10 per reason
     """
     from rich.console import Console
 

@@ -5,33 +5,40 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from deployments.commands.options import Source
 from deployments.exit_status import ExitStatus
 
 
 def import_(
-    config: Annotated[str, Parameter(name="CONFIG.PY")],
+    config: Annotated[Source, Parameter(name="CONFIG.PY")],
+    fleet: Annotated[Source | None, Parameter(name="FLEET.JSON")] = None,
+    job: Annotated[Source | None, Parameter(name="JOB.JSON")] = None,
     /,
-    *others: Annotated[str, Parameter(name="FLEET.JSON JOB.JSON")],
+    *,
     output: Annotated[Path, Parameter(metavar="DIR")] = Path(),
     force: bool = False,
 ) -> int:
-    """Turn DCP's config.py, fleet file and job file into dcp's own.
+    """Convert DCP's config.py, fleet file and job file to dcp's format.
 
     Read a config.py of Distributed-CellProfiler, without running it, and the fleet file and job
     file that go with it. Write config.yaml, fleet.yaml and job.yaml, and report what has no
     counterpart or means something else here.
 
-    Exit status: 0 the files were written, 2 bad input, with nothing written.
+    Exit status: 0 the files were written, 2 bad input; nothing was written.
 
     Args:
         config: DCP's config.py, from 1.x to 2.2
-        others: its fleet file, its job file
+        fleet: its fleet file
+        job: its job file
         output: folder to write to (default: the current one)
         force: overwrite existing files
     """
+    from blocks.dcp_config import is_dcp_config
     from deployments.importing import read_files, texts_of, told, write_files
 
-    brought = read_files(config, others)
+    files = [file for file in (config, fleet, job) if file]
+    files.sort(key=is_dcp_config, reverse=True)  # they may come in any order
+    brought = read_files(files[0], files[1:])
     written = write_files(texts_of(brought, output), output, force)
     print("\n".join(told(brought, written)))
     return ExitStatus.OK

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from deployments.commands.options import Plates
+from deployments.commands.options import Plates, Source
 from deployments.exit_status import ExitStatus
 from tasks import interrupt
 
@@ -13,45 +13,50 @@ UI_PORT = 4200  # where Prefect's own server listens
 
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 Fleet = Annotated[
-    str | None, Parameter(metavar="FILE", help="fleet template, or a fleet file of DCP")
+    Source | None, Parameter(metavar="FILE", help="fleet template, or a fleet file of DCP")
 ]
 Chaos = Annotated[
     tuple[str, ...],
     Parameter(
         metavar="NAME=VALUE[,...]",
-        help="what goes wrong there, such as interruptions=20,errors=0.05,seed=7 (docs/local.md); "
+        help="faults to inject, such as interruptions=20,errors=0.05,seed=7 (docs/local.md); "
         "repeat the option for several",
     ),
 ]
 
-local = App(name="local", help="Use this computer as AWS.")
+local = App(name="local", help="Run dcp on this computer, without an AWS account.")
 
 
 @local.command
 def run(
     *,
-    config: Annotated[str, Parameter(metavar="FILE")],
-    job: Annotated[str, Parameter(metavar="FILE")],
+    config: Annotated[Source, Parameter(metavar="FILE")],
+    job: Annotated[Source, Parameter(metavar="FILE")],
     data: Folder,
     output: Folder,
     plates: Annotated[
         Plates,
-        Parameter(help="one or more plates (default: those of the job file, else all in --data)"),
+        Parameter(
+            help="plate (default: those of the job file, else all in --data); repeat the option "
+            "for several"
+        ),
     ] = (),
     fleet: Fleet = None,
     report: Annotated[Path | None, Parameter(metavar="FILE.json")] = None,
     chaos: Chaos = (),
 ) -> int:
-    """Run one full run on this computer: a folder in, a folder out.
+    """Process a local folder of images and copy the results to another folder.
 
-    Run dcp/full-run on this computer with the real CellProfiler.
+    Process a local folder of images on this computer and copy the results to another folder:
+    dcp/full-run, with the real CellProfiler.
 
-    Exit status: 0 every job succeeded or was skipped, 1 any did not, 2 bad input.
+    Exit status: 0 every job succeeded or was skipped, 1 a job failed or was lost, or the run was
+    interrupted, 2 bad input.
 
     Args:
         config: run config (YAML, or a config.py of DCP)
         job: job file (JSON or YAML)
-        data: folder with the content of every bucket of the config; its paths are the keys
+        data: folder to use as the content of every bucket; file paths in it are the S3 keys
         output: folder that the outputs are copied to
         report: write the report to this file
     """
@@ -81,8 +86,8 @@ def run(
 @local.command
 def up(
     *,
-    config: Annotated[str | None, Parameter(metavar="FILE")] = None,
-    job: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    config: Annotated[Source | None, Parameter(metavar="FILE")] = None,
+    job: Annotated[Source | None, Parameter(metavar="FILE")] = None,
     data: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     fleet: Fleet = None,
     chaos: Chaos = (),

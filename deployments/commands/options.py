@@ -1,23 +1,31 @@
 """Options that several commands have, each declared once."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
+    from blocks.errors import Problem
     from blocks.identity import DefaultCredentials
     from tasks.run import Run
 
+if TYPE_CHECKING:
+    Source = str
+else:
+    Source = str | Path  # it stays a text; because it may be a path, shells complete file names
+
 AppName = Annotated[str, Parameter(name="APP", help="name of the app (app_name)")]
 Config = Annotated[
-    str, Parameter(metavar="SOURCE", help="run config: file, s3:// address or block name")
+    Source, Parameter(metavar="SOURCE", help="run config: file, s3:// address or block name")
 ]
 Job = Annotated[
-    str, Parameter(metavar="SOURCE", help="job file: file, s3:// address or block name")
+    Source, Parameter(metavar="SOURCE", help="job file: file, s3:// address or block name")
 ]
 Fleet = Annotated[
-    str | None,
+    Source | None,
     Parameter(
         metavar="SOURCE",
         help="fleet template, or a fleet file of DCP: file, s3:// address or block name",
@@ -28,9 +36,12 @@ Plates = Annotated[
     Parameter(
         metavar="PLATE",
         consume_multiple=(1, None),
-        help="one or more plates (default: those of the job file)",
+        help="plate (default: those of the job file); repeat the option for several",
     ),
 ]
+
+OPTIONS = {"app_name": "APP", "aws_region": "--region", "aws_bucket": "--bucket"}
+"""What keys of the run config are called on the command line."""
 
 CHANGES = Group("Changes to the run (default: as before)", sort_key=1)
 ACCESS = Group("How Prefect's worker reaches the run", sort_key=2)
@@ -49,13 +60,30 @@ class AwsOptions:
     region: Annotated[str | None, Parameter(metavar="REGION")] = None
     profile: Annotated[str | None, Parameter(metavar="PROFILE")] = None
 
-    def who_and_where(self) -> "tuple[DefaultCredentials, str]":
-        """The credentials to call AWS with, and the region."""
-        from blocks.credentials import region_of
+    def who_and_where(
+        self, app: str | None = None, buckets: Sequence[str] = ()
+    ) -> "tuple[DefaultCredentials, str]":
+        """The credentials to call AWS with, and the region.
+
+        Args:
+            app: The app that was named.
+            buckets: The buckets that were named.
+
+        Raises:
+            InputError: A name cannot be one, or there are no credentials.
+        """
+        from blocks.credentials import region_of, session_of
+        from blocks.errors import no_credentials
         from blocks.identity import DefaultCredentials
+        from tasks.locate import asking
 
         credentials = DefaultCredentials(profile_name=self.profile)
-        return credentials, self.region or region_of(credentials)
+        region = self.region or region_of(credentials)
+        for bucket in buckets or ["any-bucket"]:
+            asking(app or "any-app", credentials, region, bucket, OPTIONS)
+        if session_of(credentials).get_credentials() is None:
+            raise no_credentials("pass --profile NAME")
+        return credentials, region
 
 
 @Parameter(name="*")
@@ -79,7 +107,15 @@ class RunOptions(AwsOptions):
         """
         from tasks.locate import locate
 
-        return locate(app, *self.who_and_where(), self.bucket, self.run)
+        return locate(app, *self.of_app(app), self.bucket, self.run)
+
+    def of_app(self, app: str) -> "tuple[DefaultCredentials, str]":
+        """The credentials to call AWS with, and the region, for an app.
+
+        Raises:
+            InputError: A name cannot be one, or there are no credentials.
+        """
+        return self.who_and_where(app, (self.bucket,) if self.bucket else ())
 
 
 @Parameter(name="*", group=CHANGES)
@@ -100,11 +136,10 @@ class ChangeOptions:
         """The keys of the run config that are changed.
 
         Raises:
-            InputError: A setting is not of the form KEY=VALUE.
+            InputError: A setting is not of the form KEY=VALUE, or no run config may have it.
         """
-        import yaml
-
         from blocks.errors import InputError, Problem
+        from tasks.opening import check_settings
 
         changed: dict[str, Any] = {} if self.memory is None else {"memory": self.memory}
         for text in self.settings:
@@ -113,8 +148,34 @@ class ChangeOptions:
                 raise InputError(
                     Problem("--set", "", "is not a setting", got=repr(text), allowed="KEY=VALUE")
                 )
-            changed[key] = yaml.safe_load(value)
+            changed[key] = _yaml(value, f"--set {key}")
+        try:
+            check_settings(changed, "--set")
+        except InputError as error:
+            raise InputError(*map(self._in_its_words, error.problems)) from error
         return changed
+
+    def _in_its_words(self, problem: "Problem") -> "Problem":
+        """A problem of a setting, as one of the option that it was given with."""
+        if problem.key != "memory" or any(text.startswith("memory=") for text in self.settings):
+            return problem
+        return replace(problem, where="--memory", key="")
+
+
+def _yaml(text: str, option: str) -> Any:
+    """The value of an option, written as in a YAML file."""
+    import yaml
+
+    from blocks.errors import InputError, Problem
+
+    try:
+        return yaml.safe_load(text)
+    # The last two are of values that PyYAML's own constructors cannot make.
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, IndexError) as error:
+        remedy = "Write the value as in the run config: 24, true, m5.xlarge, [a, b]."
+        raise InputError(
+            Problem(option, "", "is not a YAML value", got=repr(text), remedy=remedy)
+        ) from error
 
 
 @Parameter(name="*", group=ACCESS)
@@ -127,5 +188,5 @@ class AccessOptions:
         credentials: name of an AwsCredentials block
     """
 
-    config: Annotated[str | None, Parameter(metavar="SOURCE")] = None
+    config: Annotated[Source | None, Parameter(metavar="SOURCE")] = None
     credentials: Annotated[str | None, Parameter(metavar="BLOCK")] = None

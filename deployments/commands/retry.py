@@ -67,5 +67,6 @@ def retry(
         accept_cost=accept_cost,
         accept=list(accept),
     )
-    print(f"{len(jobs)} jobs of run {run.run_id} are run again: {started}")
+    count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    print(f"Retrying {count} of run {run.run_id}: {started}")
     return ExitStatus.OK

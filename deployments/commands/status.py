@@ -23,16 +23,16 @@ def status(
     bucket: Annotated[tuple[str, ...], Parameter(metavar="BUCKET")] = (),
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Show all runs of the account, and what of them is orphaned.
+    """Show all runs of the account and any orphaned resources.
 
-    Show the newest run of every app and whatever else runs: state, age, jobs, machines, cost, and
-    what is left of runs that have ended or have no record. Changes nothing; needs nothing but
+    Show the newest run of every app and any other active run: state, age, jobs, machines, cost, and
+    what is left of runs that have ended or have no record. Changes nothing. Only needs AWS
     credentials.
 
     Exit status: 0 nothing is orphaned, 1 something is, 2 AWS refuses.
 
     Args:
-        app: only this app, with everything that it has
+        app: show only this app, with all its resources
         bucket: bucket with run records; repeat the option for several (default: search all)
         as_json: print the runs as JSON, a list
     """
@@ -41,7 +41,7 @@ def status(
     from tasks.runs import find_runs
     from tasks.status import as_json as json_of
 
-    credentials, region = where.who_and_where()
+    credentials, region = where.who_and_where(app, bucket)
     runs = find_runs(credentials, [region], bucket or None, app)
     now = datetime.now(UTC)
     if as_json:

@@ -1,6 +1,7 @@
 """The option `--chaos` of `dcp local run` and `dcp local up`."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,9 +40,9 @@ def parse_chaos(texts: Iterable[str]) -> Chaos:
 def _chaos_of(values: Mapping[str, Any]) -> Chaos:
     unknown = [name for name in values if name not in Chaos.model_fields]
     if unknown:
-        raise ConfigError(
-            *(unknown_key(one, Chaos.model_fields).at(OPTION, one) for one in unknown)
-        )
+        allowed = ", ".join(Chaos.model_fields)
+        problems = (unknown_key(one, Chaos.model_fields).at(OPTION, one) for one in unknown)
+        raise ConfigError(*(replace(one, allowed=allowed) for one in problems))
     try:
         return Chaos.model_validate(values)
     except ValidationError as error:

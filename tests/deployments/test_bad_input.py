@@ -116,7 +116,11 @@ def test_a_secret_in_a_config_that_is_refused_is_not_repeated(
 
 @pytest.mark.parametrize(
     ("switch", "names"),
-    [("errors=2", ["--chaos", "errors", "2", "0 to 1"]), ("lte=3", ["--chaos", "lte", "late"])],
+    [
+        ("errors=2", ["--chaos", "errors", "2", "0 to 1"]),
+        ("lte=3", ["--chaos", "lte", "late"]),
+        ("bogus=1", ["--chaos", "bogus", "interruptions", "seed"]),
+    ],
 )
 def test_a_bad_switch_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], switch: str, names: list[str]

@@ -1,8 +1,10 @@
 """The form of `dcp`'s command line: options in any order, help, exit statuses, what is imported."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -10,13 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
-from botocore.exceptions import NoCredentialsError, ProfileNotFound
+from botocore.exceptions import EndpointConnectionError, ProfileNotFound
 from cyclopts import App
 from recorded_run import config_at, fails, new_run, plan
 from recorded_run import job as recorded_job
 
 from blocks.errors import DcpError, InputError, Problem
-from deployments.cli import app, main
+from deployments.app import app
+from deployments.cli import main
 from deployments.commands.options import ChangeOptions
 from deployments.exit_status import ExitStatus, reporting_errors
 from deployments.local.aws import Emulator, EmulatorError, start_emulator
@@ -63,18 +66,18 @@ def test_the_app_may_stand_anywhere(command: str, options: list[str]) -> None:
     assert first["app"] == between["app"] == "App"
 
 
-def test_options_that_are_repeated_and_options_of_several_values() -> None:
+def test_an_option_of_several_values_is_repeated() -> None:
     retried = given(
         "retry", "--reason", "a", "App", "--reason", "b", "--set", "x=1", "--set", "y=2"
     )
     assert retried["reason"] == ("a", "b")
     assert retried["changes"] == ChangeOptions(settings=("x=1", "y=2"))
-    assert given("check", "--plates", "A", "B", "--job", "j", "--config", "c")["plates"] == (
-        "A",
-        "B",
-    )
-    made = given("account", "create", "--inputs", "one", "two", "--no-safety-net")
+    made = given("account", "create", "--inputs", "one", "--inputs", "two", "--no-safety-net")
     assert (made["inputs"], made["safety_net"]) == (("one", "two"), False)
+    checked = ("check", "--job", "j", "--config", "c")
+    assert given(*checked, "--plates", "A", "--plates", "B")["plates"] == ("A", "B")
+    # Earlier versions had this form, and nothing but an option can follow here.
+    assert given(*checked, "--plates", "A", "B")["plates"] == ("A", "B")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -138,8 +141,8 @@ def test_shells_complete_commands_and_options(shell: Any) -> None:
         (DcpError("AWS could not"), ExitStatus.PROBLEM),
         (EmulatorError("no emulator"), ExitStatus.PROBLEM),
         (PrefectError("no server"), ExitStatus.PROBLEM),
-        (NoCredentialsError(), ExitStatus.BAD_INPUT),
         (ProfileNotFound(profile="nobody"), ExitStatus.BAD_INPUT),
+        (EndpointConnectionError(endpoint_url="http://nowhere"), ExitStatus.PROBLEM),
         (KeyboardInterrupt(), ExitStatus.PROBLEM),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -158,13 +161,315 @@ def test_errors_are_a_message_and_an_exit_status(
     assert not said.out
 
 
-def test_a_defect_keeps_its_traceback() -> None:
+def test_a_defect_keeps_its_traceback_and_has_its_own_status(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     @reporting_errors
     def command() -> int:
         raise KeyError("defect")
 
-    with pytest.raises(KeyError):
-        command()
+    assert command() == ExitStatus.DEFECT
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "KeyError: 'defect'" in said
+
+
+def dcp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, with no credentials and no Prefect server."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PREFECT_"))}
+    nobody = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.cli", *arguments],
+        env=kept | nobody | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command says of bad input, on one line."""
+    try:
+        status = main(arguments)
+    except SystemExit as ended:
+        status = int(str(ended.code))
+    assert status == ExitStatus.BAD_INPUT
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials, and nobody who answers: what reaches AWS does not end as bad input."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+@pytest.mark.usefixtures("no_account")
+@pytest.mark.parametrize("command", ["retry", "continue"])
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        *(
+            (["--set", f"a={value}"], ["--set a", "YAML"])
+            for value in ("[", "{b", "2026-13-45", "!!timestamp x", '!!int ""', "[" * 5000)
+        ),
+        (["--set", "memory"], ["--set", "KEY=VALUE"]),
+        (["--set", "nokey=1"], ["--set", "nokey"]),
+        (["--set", "max_hours=soon"], ["--set", "max_hours", "soon"]),
+        (["--set", "memory=-5"], ["--set", "memory", "-5"]),
+        (["--memory", "-5"], ["--memory", "-5"]),
+    ],
+    ids=lambda value: value[-1][:15] if isinstance(value, list) else "",
+)
+def test_a_changed_setting_is_checked_before_aws_is_asked(
+    command: str, options: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, command, "App", *options)
+    assert all(name in said for name in names)
+
+
+@pytest.mark.usefixtures("no_account")
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["status", "--region", "nowhere-9"], "--region"),
+        (["status", "--bucket", "no_bucket"], "--bucket"),
+        (["status", "a b"], "APP"),
+        (["failures", "a b"], "APP"),
+        (["failures", "App", "--bucket", "no_bucket"], "--bucket"),
+        (["cleanup", "a b"], "APP"),
+        (["account", "check", "--region", "nowhere-9"], "--region"),
+        (["failures", ""], "APP"),
+        (["check", "--config", "", "--job", "j"], "--config"),
+        (["retry", "App", "--plate", ""], "--plate"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_is_called_as_it_was_typed(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, *arguments).startswith(f"{named}: ")
+
+
+def test_a_folder_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "check", "--config", str(tmp_path), "--job", "j")
+    assert str(tmp_path) in said
+    assert "is a folder" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["retry", "--plate", "A", "B", "APP"], ['"APP"', "--plate A --plate B.", "retry --help"]),
+        (["retry", "APP", "--plate", "A", "B"], ['"B"', "--plate A --plate B."]),
+        (["retry", "APP", "B"], ['"B"', 'APP is already "APP"']),
+        (["check", "--config", "c", "--job", "j", "extra"], ['"extra"', "dcp check --help"]),
+        (["check"], ["--config, --job", "dcp check --help"]),
+        (["check", "--config", "c"], ["Missing option: --job"]),
+        (["check", "--config=c"], ["Missing option: --job"]),
+        (["account", "bucket-policy"], ["--bucket, --role", "dcp account bucket-policy --help"]),
+        (["retry", "--memory", "3"], ["Missing argument: APP"]),
+        (["check", "--config"], ["--config needs a value"]),
+        (["account", "create", "--inputs"], ["--inputs needs a value"]),
+        *(
+            ([word], [word, *(command[0] for command in COMMANDS), "See dcp --help."])
+            for word in ("help", "version", "-V")
+        ),
+        (["account", "creat"], ['Did you mean "create"?', "dcp account --help"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_what_cannot_be_parsed_is_explained(
+    arguments: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, *arguments)
+    assert all(name in said for name in names)
+    assert "[" not in said  # no list of Python's
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (["import"], "dcp import [OPTIONS] CONFIG.PY [FLEET.JSON] [JOB.JSON]"),
+        (["status"], "dcp status [OPTIONS] [APP]"),
+        (["account", "policy"], "dcp account policy [OPTIONS] [WHOSE]"),
+    ],
+)
+def test_usage_names_the_arguments(
+    command: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*command, "--help"])
+    assert f"Usage: {usage}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_help_offers_several_values_after_one_option(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*command, "--help"])
+    assert "one or more" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "import con",
+        "import x.json con",
+        "check --config con",
+        "check --job con",
+        "check --fleet con",
+        "retry App --config con",
+        "retry App --fleet con",
+        "continue App --config con",
+        "failures App --csv con",
+        *(
+            f"local {action} --{option} con"
+            for action in ("run", "up")
+            for option in ("config", "job", "fleet", "data")
+        ),
+    ],
+)
+def test_bash_completes_file_names(typed: str, script: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.py").touch()
+    line = f'source "{script}"; COMP_WORDS=(dcp {typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))'
+    done = subprocess.run(
+        [
+            "bash",
+            "--norc",
+            "-c",
+            line + '; _dcp; printf "%s\\n" "${COMPREPLY[@]}"; complete -p dcp',
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    proposed, *_, declared = done.stdout.splitlines()
+    assert proposed == "config.py"
+    assert "-o filenames" in declared  # a folder is completed with a slash
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The completion for bash, as it is installed."""
+    home = tmp_path_factory.mktemp("home")
+    done = dcp("--install-completion", "--shell", "bash", HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    return next(home.rglob("completions/dcp"))
+
+
+def test_a_home_that_cannot_be_written_is_named() -> None:
+    done = dcp("--install-completion", "--shell", "bash", HOME="/proc/nohome")
+    assert done.returncode == ExitStatus.BAD_INPUT
+    assert done.stderr.startswith("Could not write /proc/nohome")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("failures", "App"), ("cleanup", "App"), ("retry", "App"), ("account", "check")],
+    ids=" ".join,
+)
+def test_without_credentials_every_command_says_the_same(arguments: tuple[str, ...]) -> None:
+    done = dcp(*arguments)
+    assert done.returncode == ExitStatus.BAD_INPUT
+    assert done.stderr == (
+        'No AWS credentials found. Run "aws configure", set AWS_PROFILE, or pass --profile NAME.\n'
+    )
+
+
+def test_check_without_credentials_names_no_option_that_it_has_not(tmp_path: Path) -> None:
+    config, job = tmp_path / "c.yaml", tmp_path / "j.yaml"
+    config.write_text("{app_name: A, dockerhub_tag: a/b:1, aws_bucket: a-bucket}")
+    job.write_text(
+        "{pipeline: a.cppipe, data_file: a.csv, output: o, groups: [{Metadata: 'Metadata_P=1'}]}"
+    )
+    files = ("--config", str(config), "--job", str(job))
+    in_s3 = ("--config", "s3://bucket/c.yaml", "--job", str(job))
+    for done in (dcp("check", *files), dcp("check", *in_s3)):
+        assert done.returncode == ExitStatus.BAD_INPUT
+        assert done.stderr.startswith("No AWS credentials found.")
+        assert "--profile" not in done.stderr
+
+
+def test_a_block_is_not_looked_for_without_a_server(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    done = dcp("check", "--config", "noblock", "--job", "x", HOME=str(tmp_path))
+    assert time.monotonic() - begun < 15  # a server of Prefect's own takes longer
+    assert done.returncode == ExitStatus.BAD_INPUT
+    assert done.stderr.startswith("noblock: no such file, and no Prefect server is configured")
+    assert not list(tmp_path.rglob("*.db"))
+
+
+# What goes wrong around a command: Ctrl-C, its output, defects.
+
+
+def test_ctrl_c_while_it_is_imported_is_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from deployments.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (ExitStatus.PROBLEM, "Interrupted.\n")
+
+
+POLICY = (
+    "account",
+    "bucket-policy",
+    "--bucket",
+    "theirs",
+    "--role",
+    "arn:aws:iam::123456789012:role/r",
+)
+HELP = ("account", "create", "--help")
+
+
+@pytest.mark.parametrize("arguments", [POLICY, HELP], ids=["print", "rich"])
+def test_output_that_nobody_reads_ends_the_command_quietly(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.cli", *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (ExitStatus.NO_OUTPUT, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("arguments", [POLICY, HELP], ids=["print", "rich"])
+def test_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "deployments.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitStatus.NO_OUTPUT
+    assert done.stderr.startswith("Could not write the output: ")
+    assert done.stderr.count("\n") == 1
 
 
 # What a command imports, counted in a process of its own.

@@ -120,7 +120,7 @@ def test_without_credentials_it_says_so(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_retried_is_told_before_prefect_is_asked(run: Run, tmp_path: Path) -> None:
-    done = dcp(run, "retry", "BareLab", "--reason", "timeout", "--memory", "100", home=tmp_path)
+    done = dcp(run, "retry", "BareLab", "--reason", "timeout", "--memory", "1000", home=tmp_path)
     assert done.returncode == 2
     assert "image_missing, no_result" in done.stderr
     done = dcp(run, "retry", "BareLab", "--set", "memori=9000", home=tmp_path)

@@ -1,7 +1,9 @@
 """`dcp import` writes files that mean what DCP's meant, over nothing that is there."""
 
 import json
+import shlex
 import tempfile
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,10 @@ def test_values_of_groups_stay_as_written(tmp_path: Path) -> None:
     assert written.groups == groups
 
 
-def test_the_fleet_file_may_come_before_or_after_the_job_file(tmp_path: Path) -> None:
-    fleet = FILES / "exampleFleet_us-west-2.json"
-    for order in ([fleet, JOB_FILE], [JOB_FILE, fleet]):
-        assert imported(DCP / "config.py", *order, "--output", tmp_path, "--force") == 0
+def test_the_files_may_come_in_any_order(tmp_path: Path) -> None:
+    files = (DCP / "config.py", FILES / "exampleFleet_us-west-2.json", JOB_FILE)
+    for order in permutations(files):
+        assert imported(*order, "--output", tmp_path, "--force") == 0
         assert load_fleet(str(tmp_path / FLEET)).key_name == "screening"
         assert (tmp_path / JOB).is_file()
 
@@ -153,6 +155,17 @@ def test_all_files_mistakes_are_told_at_once(
     assert imported(tmp_path / "config.py", tmp_path / "job.json", tmp_path / "no.json") == 2
     said = capsys.readouterr().err
     assert all(name in said for name in ("config.py:1", "job.json:1", "no.json"))
+
+
+def test_the_next_commands_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new dir"
+    assert imported(DCP / "config.py", JOB_FILE, "--output", folder) == 0
+    said = capsys.readouterr().out
+    (line,) = (line for line in said.splitlines() if line.strip().startswith("dcp check"))
+    words = shlex.split(line, comments=True)
+    assert words[2:] == ["--config", str(folder / CONFIG), "--job", str(folder / JOB)]
 
 
 def test_two_of_a_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

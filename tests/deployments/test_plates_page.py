@@ -12,7 +12,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 from blocks.job_file import parse_job_file
 from blocks.profile import parse_profile
-from deployments.cli import app
+from deployments.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plates.md").read_text()

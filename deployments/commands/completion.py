@@ -1,0 +1,49 @@
+"""`dcp --install-completion`: what makes a shell complete dcp's commands."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from deployments.exit_status import ExitStatus
+
+
+def install_completion(
+    *,
+    shell: Literal["bash", "fish", "zsh"] | None = None,
+    output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+) -> int:
+    """Make the shell complete commands, options and file names.
+
+    Exit status: 0 it does in new shells, 2 a file could not be written or the shell is not known.
+
+    Args:
+        shell: the shell (default: the one that dcp was called from)
+        output: file to write the completion to (default: where the shell looks for it)
+    """
+    from cyclopts.completion.detect import ShellDetectionError, detect_shell
+    from cyclopts.completion.install import create_install_completion_command
+
+    from blocks.errors import InputError, Problem
+
+    try:
+        chosen = shell or detect_shell()
+        create_install_completion_command(_install, True)(shell=chosen, output=output)
+    except ShellDetectionError as error:
+        allowed = "bash, fish, zsh"
+        raise InputError(Problem("--shell", "", "is not given", allowed=allowed)) from error
+    except OSError as error:
+        place, cause = error.filename or output or "the completion", error.strerror or error
+        raise InputError(Problem("", "", f"Could not write {place}: {cause}")) from error
+    return ExitStatus.OK
+
+
+def _install(**chosen: Any) -> Path:
+    from deployments.app import app
+
+    path = app.install_completion(**chosen)
+    if chosen["shell"] == "bash":
+        # With this, a folder is completed with a slash, so that what is in it comes next.
+        text = path.read_text().replace("complete -F", "complete -o filenames -F")
+        path.write_text(text)
+    return path
