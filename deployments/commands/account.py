@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
@@ -12,6 +12,7 @@ from deployments.commands.options import AwsOptions
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
+    from blocks.errors import Problem
     from tasks.account.account import Line
     from tasks.account.setup import AccountAws, Setup
 
@@ -48,6 +49,7 @@ class SetupOptions(AwsOptions):
         Raises:
             InputError: Something chosen is wrong, or AWS refuses the credentials.
         """
+        from blocks.errors import ConfigError
         from blocks.reading import load_credentials
         from tasks.account.setup import AccountAws, open_setup
 
@@ -60,7 +62,17 @@ class SetupOptions(AwsOptions):
             credentials, region = self.who_and_where()
         aws = AccountAws.connect(credentials, region)
         given = {key: value for key, value in chosen.items() if value not in (None, ())}
-        return aws, open_setup(aws, region, self.name, given)
+        try:
+            return aws, open_setup(aws, region, self.name, given)
+        except ConfigError as error:
+            raise ConfigError(*map(_as_typed, error.problems)) from error
+
+
+def _as_typed(problem: "Problem") -> "Problem":
+    """A problem of a set-up, as one of the option that it was given with."""
+    if problem.where != "account" or not problem.key:
+        return problem
+    return replace(problem, where="", key=f"--{problem.key.replace('_', '-')}")
 
 
 @account.command

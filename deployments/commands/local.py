@@ -45,10 +45,9 @@ def run(
     report: Annotated[Path | None, Parameter(metavar="FILE.json")] = None,
     chaos: Chaos = (),
 ) -> int:
-    """Process a local folder of images and copy the results to another folder.
+    """Process a local folder of images on this computer and copy the results to another folder.
 
-    Process a local folder of images on this computer and copy the results to another folder:
-    dcp/full-run, with the real CellProfiler.
+    Run dcp/full-run on this computer with the real CellProfiler.
 
     Exit status: 0 every job succeeded or was skipped, 1 a job failed or was lost, or the run was
     interrupted, 2 bad input.

@@ -167,6 +167,7 @@ def _yaml(text: str, option: str) -> Any:
     import yaml
 
     from blocks.errors import InputError, Problem
+    from blocks.problems import shown
 
     try:
         return yaml.safe_load(text)
@@ -174,7 +175,7 @@ def _yaml(text: str, option: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, IndexError) as error:
         remedy = "Write the value as in the run config: 24, true, m5.xlarge, [a, b]."
         raise InputError(
-            Problem(option, "", "is not a YAML value", got=repr(text), remedy=remedy)
+            Problem(option, "", "is not a YAML value", shown(text), remedy=remedy)
         ) from error
 
 

@@ -247,6 +247,7 @@ def test_a_changed_setting_is_checked_before_aws_is_asked(
         (["failures", "App", "--bucket", "no_bucket"], "--bucket"),
         (["cleanup", "a b"], "APP"),
         (["account", "check", "--region", "nowhere-9"], "--region"),
+        (["account", "check", "--name", "No Name"], "--name"),
         (["failures", ""], "APP"),
         (["check", "--config", "", "--job", "j"], "--config"),
         (["retry", "App", "--plate", ""], "--plate"),
