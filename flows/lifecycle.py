@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
@@ -113,9 +113,7 @@ def plan(
         InputError: Something is in the way, another run of the app has not ended, or a job is
             wrong; nothing was created.
     """
-    # Of a flow run that was killed while it planned, and is started again, a record is left.
-    left = not set_up and record.load(run) is not None
-    with ended_if_interrupted(run) if left else nullcontext(), Csvs(run) as csvs:
+    with nullcontext() if set_up else _ended_if_begun(run), Csvs(run) as csvs:
         findings = steps.check(run, work.sets, work.source, csvs, template)
         settle(findings, accept_cost, accept)
         todo = Undone(work.messages(csvs), done_ids(run) if undone else JobIds())
@@ -126,19 +124,36 @@ def plan(
         if first is None:
             remedy = "Check the filters under groups and the rows of the CSV."
             raise InputError(Problem(work.source, "groups", "no jobs match", remedy=remedy))
-        _write(run, work, template, chain([first], jobs), set_up)
+        _write(run, work, template, chain([first], jobs))
     if undone:
         log(f"Skipping {todo.left_out} jobs that an earlier run completed")
     return 0
 
 
-def _write(
-    run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage], set_up: bool
-) -> None:
+def _write(run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage]) -> None:
     record.begin(run)
     fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
-    with watch.kept(run), nullcontext() if set_up else ended_if_interrupted(run):
+    with watch.kept(run):
         write_plan(run, jobs, fleet=fleet, plates=tuple(work.plates), retry_of=work.retry_of)
+
+
+@contextmanager
+def _ended_if_begun(run: Run) -> Iterator[None]:
+    """End a run that cannot be planned, also one that a flow run began before it was killed."""
+    try:
+        yield
+    except BaseException as error:
+        if _is_active(run):
+            _end_early(run, error)
+        raise
+
+
+def _is_active(run: Run) -> bool:
+    try:
+        kept = record.load(run)
+    except (ClientError, BotoCoreError):
+        return False  # why not is what is raised
+    return kept is not None and kept.state == "active"
 
 
 def begun_before(asking: Run) -> Run | None:
@@ -207,11 +222,15 @@ def ended_if_interrupted(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        with interrupt.held():
-            note = f"the run ended early: {str(error) or type(error).__name__}"
-            log(f"{note}; cleaning up")
-            steps.end(run, abandon=not isinstance(error, OutOfTime), note=note)
+        _end_early(run, error)
         raise
+
+
+def _end_early(run: Run, error: BaseException) -> None:
+    with interrupt.held():
+        note = f"the run ended early: {str(error) or type(error).__name__}"
+        log(f"{note}; cleaning up")
+        steps.end(run, abandon=not isinstance(error, OutOfTime), note=note)
 
 
 def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:

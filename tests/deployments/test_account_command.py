@@ -11,7 +11,7 @@ import pytest
 from deployments.cli import main
 
 # One process: what its tests stand on is made once.
-pytestmark = pytest.mark.xdist_group("moto")
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("moto")]
 
 
 @pytest.fixture(scope="module")

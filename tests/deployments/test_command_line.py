@@ -524,6 +524,7 @@ def test_import_needs_neither_prefect_nor_boto3(tmp_path: Path) -> None:
     assert not packages & {"prefect", "prefect_aws", "boto3", "botocore"}
 
 
+@pytest.mark.e2e
 def test_commands_that_ask_aws_alone_need_no_prefect(emulator: Emulator, tmp_path: Path) -> None:
     config, job = tmp_path / "config.yaml", tmp_path / "job.yaml"
     names = {"app_name": "Bare", "dockerhub_tag": "lab/worker:1", "aws_bucket": "bare-bucket"}

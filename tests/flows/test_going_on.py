@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from lab import Lab
+from lab import CSV, Lab
 from prefect import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running
 
-from flows import children, restart
+from flows import children, full_run, restart
 from flows.children import RESTART_WITHIN, is_over, start_again
 from flows.full_run import dcp
 from flows.lifecycle import go_on
@@ -26,6 +26,7 @@ from flows.setup import setup
 from tasks import record
 from tasks.artifacts import artifact_key
 from tasks.cleanup import left_running
+from tasks.run import Run
 
 
 @pytest.mark.parametrize("state", [Completed(), Failed(), Cancelled()])
@@ -46,6 +47,23 @@ def begun(lab: Lab) -> FlowRun:
         assert state.state_details.flow_run_id is not None
         flow_run = client.read_flow_run(state.state_details.flow_run_id)
     return flow_run.model_copy(update={"parameters": {"config": lab.config}})
+
+
+@pytest.mark.e2e
+def test_a_run_that_was_killed_while_it_was_planned_does_not_stay_active(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started again, its flow run cannot plan it: the app would be blocked by it."""
+    run = Run(lab.settings, "20260301-120000-abcdef", lab.aws)
+    record.begin(run)
+    monkeypatch.setattr(full_run, "this_run_id", lambda: run.run_id)
+    job = lab.job_file(data_file=CSV, groups=[{"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}])
+    state: State = dcp(lab.config, job, return_state=True)
+    assert state.is_failed()
+    assert "a.cppipe" in str(state.message)
+    kept = record.load(run)
+    assert kept is not None
+    assert kept.state == "ended"
 
 
 @pytest.mark.e2e

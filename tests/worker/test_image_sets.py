@@ -136,6 +136,7 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> N
 )
 @example([("P1", "02", "1"), ("P1", "2.5", "1"), ("P1", "10", "much longer")])
 @example([("P1", "10", "1"), ("P1", "9", "0.5"), ("P1", "10", "7")])
+@pytest.mark.e2e
 def test_groups_are_numbered_and_typed_as_in_cellprofiler(rows: list[tuple[str, ...]]) -> None:
     plates, sites, doses = map(list, zip(*rows))
     columns = {"Metadata_Plate": plates, "Metadata_Site": sites, "Titration_Dose": doses}

@@ -6,7 +6,11 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 import module_table
+
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tasks" / "checks" / "modules.json"

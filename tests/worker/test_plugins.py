@@ -15,6 +15,8 @@ from dcp_worker.settings import Settings
 
 from task_definition import settings
 
+pytestmark = pytest.mark.e2e
+
 
 def git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", *words], cwd=folder, check=True, stdout=subprocess.PIPE)

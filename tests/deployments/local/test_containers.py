@@ -125,6 +125,8 @@ from emulated_app import App
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 from deployments.local.aws import start_emulator
+
+pytestmark = pytest.mark.e2e
 with start_emulator(
     Path(sys.argv[1]), Path(sys.executable), container_command=[str(STAND_IN)], boot_seconds=0.1
 ) as emulator:

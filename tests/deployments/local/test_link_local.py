@@ -17,6 +17,8 @@ from waiting import wait_for
 
 from deployments.local.aws import start_emulator
 
+pytestmark = pytest.mark.e2e
+
 
 def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> str:
     data = None if body is None else json.dumps(body).encode()

@@ -18,6 +18,8 @@ from waiting import wait_for
 
 from deployments.local.aws import start_emulator
 
+pytestmark = pytest.mark.e2e
+
 Chaos = Callable[..., None]
 
 

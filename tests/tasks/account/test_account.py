@@ -12,6 +12,8 @@ from tasks.account.account import check, create, destroy, settings
 from tasks.account.part import TAG
 from tasks.account.setup import INSTANCE_ROLE, AccountAws, Setup, open_setup
 
+pytestmark = pytest.mark.e2e
+
 REGION = "us-east-1"
 THEIRS = {
     "Effect": "Allow",

@@ -44,6 +44,8 @@ from tasks.queues import ensure_queues
 from tasks.run import Run
 from tasks.start import request_fleet
 
+pytestmark = pytest.mark.e2e
+
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 times = st.datetimes(datetime(2026, 2, 1), datetime(2026, 4, 1), timezones=st.just(UTC))
 fleets = st.builds(Fleet, st.just("fleet-1"), st.none() | times)

@@ -22,6 +22,8 @@ from good_project import (
 from deployments.local.aws import Emulator
 from tasks.aws import Aws
 
+pytestmark = pytest.mark.e2e
+
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:CellPaintingQueue"
 CHECKED = (("A01", 1), ("A01", 2), ("A02", 1))
 
