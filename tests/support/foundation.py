@@ -26,12 +26,14 @@ from deployments.local.chaos import Chaos
 
 generate_once()
 
+SLOW = {"prefect", "own_emulator"}  # fixtures that take seconds
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep out of the fast tests what stands on a Prefect server, which takes long to start."""
+    """Keep out of the fast tests what stands on a server or an account of its own."""
     for item in items:
-        if "prefect" in getattr(item, "fixturenames", ()):
+        if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.e2e)
 
 

@@ -16,6 +16,8 @@ from waiting import wait_for
 from deployments.local.aws import EmulatorError, start_emulator
 from deployments.local.containers import Container, ContainerError
 
+pytestmark = pytest.mark.e2e
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 PATHS = [str(REPOSITORY / folder) for folder in (".", "tests/support", "tests/deployments/local")]
 
@@ -125,8 +127,6 @@ from emulated_app import App
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 from deployments.local.aws import start_emulator
-
-pytestmark = pytest.mark.e2e
 with start_emulator(
     Path(sys.argv[1]), Path(sys.executable), container_command=[str(STAND_IN)], boot_seconds=0.1
 ) as emulator:
