@@ -198,8 +198,10 @@ class Container:
 
     def cellprofilers(self) -> list[int]:
         """What a slot has started: its warm child or a command line, at work or not."""
-        main = self.process.pid if self.process else 0
-        return [pid for pid in self.processes() if pid not in (main, *self.slots())]
+        # By their command lines: for a moment, what is started has that of who starts it.
+        programs = "dcp_worker.child", "bin/cellprofiler"
+        found = self.processes().items()
+        return [pid for pid, words in found if any(program in words for program in programs)]
 
     def computing(self) -> bool:
         """Whether CellProfiler is in the middle of a job: it has its measurements open."""
