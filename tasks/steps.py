@@ -187,22 +187,8 @@ def submit(run: Run) -> int:
     return sent
 
 
-@step("fleet", retries=0)
-def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
-    """Request the machines of a run, at most as many as its jobs can use, and their containers.
-
-    Args:
-        run: The run.
-        template: The fleet template; None for the one in the run's record.
-
-    Returns:
-        The id of the fleet; "" when every job has its result.
-
-    Raises:
-        InputError: The run has no jobs yet.
-        OutOfTime: The run has used up its max_hours.
-        FleetError: AWS refuses the request.
-    """
+def _size(run: Run) -> tuple[record.RunRecord, int, int]:
+    """The record of a run, and how many machines and containers its open jobs can use."""
     run_record = record.load(run)
     if run_record is None or not record.submitted(run):
         raise InputError(
@@ -223,11 +209,31 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
                 remedy=how_to_continue(run),
             )
         )
-    template = template or FleetTemplate(**run_record.fleet)
     jobs = len(account(run).open)
     useful = useful_machines(jobs, limits.seconds_per_job, limits)
     machines = min(machines_needed(containers_needed(jobs, limits), limits), useful)
     containers = min(containers_needed(jobs, limits), machines * limits.tasks_per_machine)
+    return run_record, machines, containers
+
+
+@step("fleet", retries=0)
+def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
+    """Request the machines of a run, at most as many as its jobs can use, and their containers.
+
+    Args:
+        run: The run.
+        template: The fleet template; None for the one in the run's record.
+
+    Returns:
+        The id of the fleet; "" when every job has its result.
+
+    Raises:
+        InputError: The run has no jobs yet.
+        OutOfTime: The run has used up its max_hours.
+        FleetError: AWS refuses the request.
+    """
+    run_record, machines, containers = patient(STEP_OUTAGE)(_size, run)
+    template = template or FleetTemplate(**run_record.fleet)
     if not machines:
         log("Every job has its result: no machine is started")
         return ""
@@ -237,7 +243,7 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
     log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
     try:
         patient(RUN_OUTAGE)(start.ensure_dashboard, run, fleet)
-        requested = record.load(run)
+        requested = patient(RUN_OUTAGE)(record.load, run)
         since = (requested and requested.fleet_at) or run_record.started_at
         launched = patient(RUN_OUTAGE)(
             start.wait_for_machines,

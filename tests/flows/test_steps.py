@@ -2,9 +2,10 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from lab import Lab
 
 from blocks.errors import DcpError, FleetError, InputError
@@ -13,7 +14,7 @@ from flows.monitor import monitor
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
-from tasks import memory, record
+from tasks import memory, record, steps
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
 from tasks.fleet_search import find_fleets
 from tasks.leftovers import left_running
@@ -163,4 +164,26 @@ def test_a_start_that_fails_after_the_request_leaves_no_fleet(
         with pytest.raises(ClientError):
             start_fleet(lab.config)
     assert find_fleets(lab.run()) == []
+    cleanup(lab.config, abandon=True)
+
+
+def test_an_outage_before_the_request_costs_no_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step itself is not repeated, since a cancelled fleet would be taken for the run's."""
+    setup(lab.config)
+    submit(lab.config, lab.jobs("A01"))
+    outages = ["s3", "s3"]
+
+    def away_once(*arguments: Any) -> Any:
+        if outages:
+            raise EndpointConnectionError(endpoint_url=outages.pop())
+        return counted(*arguments)
+
+    counted = steps.account
+    monkeypatch.setattr(steps, "account", away_once)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    fleet = start_fleet(lab.config)
+    assert not outages
+    assert [found.id for found in find_fleets(lab.run())] == [fleet]
     cleanup(lab.config, abandon=True)
