@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from lab import PIPELINE, Lab
 from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
 from flows.full_run import dcp
@@ -57,14 +58,11 @@ def test_a_sound_job_file_is_told_so_and_shown(lab: Lab) -> None:
     state: State[Any] = preflight(lab.config, job, return_state=True)
     assert state.is_completed(), state.message
     assert str(state.message).startswith("0 errors")
+    keys = [artifact_key(lab.run(), what) for what in ("findings", "preflight")]
     with get_client(sync_client=True) as client:
-        shown = {
-            one.key: one
-            for one in client.read_artifacts()
-            if one.key
-            in (artifact_key(lab.run(), "findings"), artifact_key(lab.run(), "preflight"))
-        }
-    assert len(shown) == 2
+        by_key = ArtifactFilter(key=ArtifactFilterKey(any_=keys))
+        shown = client.read_artifacts(artifact_filter=by_key)
+    assert sorted(str(one.key) for one in shown) == keys
     assert made(lab) == []
 
 
