@@ -182,7 +182,6 @@ def test_an_outage_before_the_request_costs_no_run(
 
     counted = steps.account
     monkeypatch.setattr(steps, "account", away_once)
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     fleet = start_fleet(lab.config)
     assert not outages
     assert [found.id for found in find_fleets(lab.run())] == [fleet]
