@@ -90,7 +90,7 @@ def picture(opened: Browser, url: str, name: str, tab: str = "") -> None:
     opened.open(url)
     time.sleep(RENDERED_SECONDS)
     if tab:
-        opened.click(f"//*[@role='tab' and contains(., '{tab}')]")
+        opened.click(f"//*[not(*) and normalize-space(.)='{tab}']")
         time.sleep(RENDERED_SECONDS)
     opened.picture(HERE / f"{name}.png")
 
