@@ -47,7 +47,7 @@ def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
     Args:
         kind: The kind of block.
         name: Its name.
-        or_file: Whether the path of a file could stand in place of the name, for messages.
+        or_file: Whether the name could also have been the path of a file, for messages.
 
     Raises:
         NotFound: There is no such block, or no Prefect server that answers.
