@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from prefect_aws import AwsClientParameters, AwsCredentials
+from prefect_site import flow_processes
 from pydantic import SecretStr
 from waiting import wait_for
 
@@ -145,7 +146,7 @@ def test_a_run_whose_process_is_killed_goes_on_to_its_end(world: World) -> None:
     before = world.run().run_id
     wait_for(lambda: world.run().run_id != before and _succeeded(world) > 0, "the first success")
     killed = world.run().run_id
-    (process,) = _processes_of(flow_run)
+    (process,) = flow_processes(world.api, flow_run)
     os.kill(process, signal.SIGKILL)
     wait_for(lambda: world.state(flow_run) == "COMPLETED", "the run to end")
     assert world.run().run_id == killed
@@ -192,20 +193,6 @@ def _succeeded(world: World) -> int:
     prefix = world.run().key("results/succeeded/")
     found = world.aws.s3.list_objects_v2(Bucket=world.config.aws_bucket, Prefix=prefix)
     return int(found["KeyCount"])
-
-
-def _processes_of(flow_run: str) -> list[int]:
-    """The processes that run a flow run: Prefect names it in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (folder / "environ").read_bytes()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:  # it ended, or is not ours
-            continue
-        if f"PREFECT__FLOW_RUN_ID={flow_run}".encode() in environment and b"engine" in command:
-            found.append(int(folder.name))
-    return found
 
 
 def _descendants(pid: int) -> list[int]:
