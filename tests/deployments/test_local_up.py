@@ -68,6 +68,27 @@ class World:
     def state(self, flow_run: str) -> str:
         return str(self.ask(f"flow_runs/{flow_run}")["state"]["type"])
 
+    def wait_for_state(self, flow_run: str, state: str) -> None:
+        """Wait until a flow run has a state; a failure shows its states and its last log lines."""
+        try:
+            wait_for(lambda: self.state(flow_run) == state, f"flow run {flow_run} to be {state}")
+        except AssertionError as error:
+            error.add_note(self._story(flow_run))
+            raise
+
+    def _story(self, flow_run: str) -> str:
+        with urllib.request.urlopen(
+            f"{self.api}/flow_run_states/?flow_run_id={flow_run}", timeout=30
+        ) as answer:
+            states = json.load(answer)
+        newest = {"flow_run_id": {"any_": [flow_run]}}
+        body = {"logs": newest, "sort": "TIMESTAMP_DESC", "limit": 40}
+        lines = self.ask("logs/filter", body)[::-1]
+        return "\n".join(
+            [f"{one['timestamp']} {one['type']} {one['name']}: {one['message']}" for one in states]
+            + [f"{one['timestamp']} {one['message']}" for one in lines]
+        )
+
     def run(self) -> Run:
         newest = record.latest_id(self.aws, self.config) or ""
         return Run(self.config, newest, self.aws)
@@ -131,7 +152,7 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
     wait_for(lambda: _succeeded(world) > 0, "the first job's success")
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     world.ask(f"flow_runs/{flow_run}/set_state", cancelling)
-    wait_for(lambda: world.state(flow_run) == "CANCELLED", "the run to be cancelled")
+    world.wait_for_state(flow_run, "CANCELLED")
     wait_for(lambda: not left_running(world.run()), "everything to be ended")
     text = wait_for(lambda: record.read(world.run(), "report.json"), "the report")
     report = json.loads(text)
@@ -148,7 +169,7 @@ def test_a_run_whose_process_is_killed_goes_on_to_its_end(world: World) -> None:
     killed = world.run().run_id
     (process,) = flow_processes(world.api, flow_run)
     os.kill(process, signal.SIGKILL)
-    wait_for(lambda: world.state(flow_run) == "COMPLETED", "the run to end")
+    world.wait_for_state(flow_run, "COMPLETED")
     assert world.run().run_id == killed
     told = json.loads(record.read(world.run(), "report.json") or "{}")
     # Jobs that the run before had done are skipped.

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-LOOKS, PAUSE = 6000, 0.05
+LOOKS = 1200
+PAUSE, LONGEST_PAUSE, GROWTH = 0.05, 0.5, 1.02  # seconds between two looks, and how they grow
+SHARE = 9  # a pause lasts at least this many times as long as the look before it
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
     """Wait until a condition holds.
 
-    Looks are counted, not seconds: a busy machine is given more time. Between two looks there is a
-    pause at least as long as the first one took, so that looking takes no more than half a core.
+    Looks are counted, not seconds: a busy machine gets more time. The pauses between them grow, and
+    are long against a look, which takes the time of a server too: the tests beside need it.
 
     Args:
         condition: What is awaited.
@@ -22,9 +24,11 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
     Returns:
         The condition's first true value.
     """
+    pause = PAUSE
     for _ in range(LOOKS):
         began = time.monotonic()
         if value := condition():
             return value
-        time.sleep(max(PAUSE, time.monotonic() - began))
+        time.sleep(max(pause, SHARE * (time.monotonic() - began)))
+        pause = min(LONGEST_PAUSE, pause * GROWTH)
     raise AssertionError(f"still waiting after {LOOKS} looks for {what}")

@@ -191,7 +191,7 @@ def test_a_submission_that_fails_goes_on_behind_what_was_taken(run: Run) -> None
 
 @pytest.mark.e2e
 def test_a_submission_that_is_killed_goes_on_where_it_was(run: Run, queue: str) -> None:
-    jobs, enough = 20_000, 3 * MOST_TWICE
+    jobs, enough = 4 * MOST_TWICE, 2 * MOST_TWICE
     write_plan(run, messages(jobs))
     program = [sys.executable, str(ROOT / "tests/support/sender.py")]
     given = [run.config.app_name, run.aws.sqs.meta.endpoint_url, run.run_id, queue]
