@@ -9,6 +9,7 @@
     ├── FleetError            AWS could not start or keep the machines
     ├── EmulatorError         the emulator of AWS did not start (deployments.local.aws)
     ├── AwsUnreachable        AWS did not answer
+    ├── PrefectUnreachable    Prefect's server did not answer
     └── PrefectError          a Prefect server of our own did not start, or a command of it failed
                               (deployments.local.prefect_server)
 
@@ -104,6 +105,10 @@ def no_credentials(
 
 class AwsUnreachable(DcpError):
     """AWS did not answer: no connection, or no such endpoint."""
+
+
+class PrefectUnreachable(DcpError):
+    """Prefect's server did not answer, so nothing is known of the block that was to be loaded."""
 
 
 class FleetError(DcpError):

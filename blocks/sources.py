@@ -15,6 +15,7 @@ from blocks.errors import (
     AwsUnreachable,
     ConfigError,
     NotFound,
+    PrefectUnreachable,
     Problem,
     no_credentials,
 )
@@ -50,7 +51,8 @@ def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
         or_file: Whether the name could also have been the path of a file, for messages.
 
     Raises:
-        NotFound: There is no such block, or no Prefect server that answers.
+        NotFound: There is no such block, or no Prefect server is configured.
+        PrefectUnreachable: The server does not answer.
         ConfigError: It was saved with values that are wrong.
     """
     import httpx
@@ -72,9 +74,9 @@ def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
     except RuntimeError as error:
         if isinstance(error.__cause__, ValidationError):
             raise ConfigError(*problems_of(error.__cause__, where, kind)) from error
-        raise NotFound(_no_server(where, error)) from error
+        raise _no_server(where, error) from error
     except httpx.HTTPError as error:
-        raise NotFound(_no_server(where, error)) from error
+        raise _no_server(where, error) from error
     except ValueError as error:
         raise NotFound(
             Problem(
@@ -162,10 +164,8 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
         raise AwsRefused(Problem(source, "", f"cannot be read: {error}")) from error
 
 
-def _no_server(where: str, error: Exception) -> Problem:
-    return Problem(
-        where,
-        "",
-        f"cannot be loaded, because Prefect does not answer ({error})",
-        remedy="Start the server, or set PREFECT_API_URL.",
+def _no_server(where: str, error: Exception) -> PrefectUnreachable:
+    return PrefectUnreachable(
+        f"Could not load {where}: Prefect does not answer ({error}). "
+        "Start the server, or set PREFECT_API_URL."
     )

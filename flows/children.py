@@ -18,14 +18,14 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from blocks.errors import NotFound, Problem
+from blocks.errors import NotFound, PrefectUnreachable, Problem
 from flows import restart
 from tasks.run_log import log
 
 POLL_SECONDS = 5
 PAGE = 200  # flow runs in one answer of Prefect
 OUTAGE_SECONDS = 1800  # Prefect may be out of reach for this long before the waiting is given up
-RESTART_OUTAGE_SECONDS = 600  # what killed the process may have killed Prefect's server too
+HOOK_OUTAGE_SECONDS = 600  # what killed a flow run's process may have killed Prefect's server too
 STARTS = 5  # of one flow run: what kills its process again and again must not go on forever
 RESTART_WITHIN = timedelta(minutes=2)  # a crashed flow run is started again, if at all
 
@@ -96,7 +96,7 @@ def cancel_children(parent: UUID) -> None:
 
 def cancel_left_children(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Cancel what a flow run has started that was cancelled itself, or whose process was killed."""
-    cancel_children(flow_run.id)
+    patient_with_prefect(HOOK_OUTAGE_SECONDS)(cancel_children, flow_run.id)
 
 
 def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
@@ -113,7 +113,7 @@ def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
 
 def _state(flow_run: UUID) -> State[Any] | None:
     with get_client(sync_client=True) as client:
-        return _patient(OUTAGE_SECONDS)(client.read_flow_run, flow_run).state
+        return patient_with_prefect(OUTAGE_SECONDS)(client.read_flow_run, flow_run).state
 
 
 def is_over(state: State[Any]) -> bool:
@@ -131,7 +131,7 @@ def start_again(flow_run: FlowRun) -> bool:
     if flow_run.deployment_id is None:
         return False
     try:
-        scheduled = _patient(RESTART_OUTAGE_SECONDS)(_start_again, flow_run)
+        scheduled = patient_with_prefect(HOOK_OUTAGE_SECONDS)(_start_again, flow_run)
     except (httpx.HTTPError, PrefectException) as error:
         log(f"Could not have Prefect start flow run {flow_run.id} again: {error}")
         return False
@@ -148,10 +148,10 @@ def _start_again(flow_run: FlowRun) -> bool:
     return answer.status is SetStateStatus.ACCEPT
 
 
-def _patient(seconds: float) -> Retrying:
+def patient_with_prefect(seconds: float) -> Retrying:
     """Repeat a request for this long while Prefect's server is out of reach."""
     return Retrying(
-        retry=retry_if_exception_type(httpx.HTTPError),
+        retry=retry_if_exception_type((httpx.HTTPError, PrefectUnreachable)),
         wait=wait_random_exponential(max=60),
         stop=stop_after_delay(seconds),
         reraise=True,

@@ -17,12 +17,12 @@ from blocks.errors import InputError, NotFound, OutOfTime, Problem
 from blocks.job_file import JobFile
 from blocks.job_sets import JobSet
 from blocks.reading import load_job
-from flows.children import start_again
+from flows.children import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
 from flows.consent import settle
 from flows.dcp_flow import APP_TAG, stem
 from flows.running import label
 from tasks import interrupt, record, steps, watch
-from tasks.aws import is_refused
+from tasks.aws import is_refused, patient
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
@@ -271,7 +271,7 @@ def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) ->
     Prefect calls this in a process of its own. A run that could still clean up by itself has
     nothing left, and nothing is done then.
     """
-    if run := run_of(flow_run):
+    if run := _run_for_hook(flow_run):
         _end_active(run, f"the run was {str(state.name).lower()}", flow_run.id)
 
 
@@ -281,10 +281,17 @@ def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     Where no worker can start it again, and when it has been killed too often, the run is ended.
     Prefect calls this as it calls `end_cancelled`.
     """
-    run = run_of(flow_run)
-    kept = record.load(run) if run else None
+    run = _run_for_hook(flow_run)
+    kept = patient(HOOK_OUTAGE_SECONDS)(record.load, run) if run else None
     if run and kept and kept.state != "ended" and not start_again(flow_run):
         _end_active(run, f"the flow run {str(state.name).lower()}", flow_run.id)
+
+
+def _run_for_hook(flow_run: FlowRun) -> Run | None:
+    """`run_of`, repeated while Prefect or AWS is out of reach: a hook is called only once."""
+    with_aws = patient(HOOK_OUTAGE_SECONDS)
+    run: Run | None = patient_with_prefect(HOOK_OUTAGE_SECONDS)(with_aws, run_of, flow_run)
+    return run
 
 
 def run_of(flow_run: FlowRun) -> Run | None:

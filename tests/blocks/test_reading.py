@@ -5,6 +5,7 @@ from pathlib import Path
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import AwsCredentials
 from blocks.documents import parse_mapping
@@ -15,6 +16,7 @@ from blocks.errors import (
     InputError,
     JobFileError,
     NotFound,
+    PrefectUnreachable,
 )
 from blocks.reading import load_config, load_fleet, parse_config
 from blocks.sources import is_block_name, read_text
@@ -210,6 +212,12 @@ def unused_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_a_block_of_a_server_without_an_answer_may_exist(unused_port: int) -> None:
+    nowhere = {PREFECT_API_URL: f"http://127.0.0.1:{unused_port}/api"}
+    with temporary_settings(nowhere), pytest.raises(PrefectUnreachable, match="run-config/saved"):
+        load_config("saved")
 
 
 def test_s3_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from lab import CSV, Lab
 from prefect import get_client
 from prefect.client.schemas.filters import (
@@ -18,7 +19,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running
 
-from flows import children, full_run, restart
+from blocks.errors import NotFound, PrefectUnreachable, Problem
+from flows import children, full_run, lifecycle, restart
 from flows.children import RESTART_WITHIN, is_over, start_again
 from flows.full_run import dcp
 from flows.lifecycle import go_on
@@ -155,6 +157,30 @@ def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
     assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))
 
 
+@pytest.mark.parametrize(
+    "away", [PrefectUnreachable("away"), EndpointConnectionError(endpoint_url="s3")]
+)
+def test_prefect_and_aws_may_be_away_when_the_run_of_a_killed_flow_is_looked_up(
+    away: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for a run that does not exist, it would be left with its machines."""
+    answers = iter([away, away])
+    opened = []
+
+    def find(config: str, run_id: str, *_: object) -> None:
+        opened.append(config)
+        if error := next(answers, None):
+            raise error
+        raise NotFound(Problem("run", "", "does not exist"))
+
+    monkeypatch.setattr(lifecycle, "open_existing", find)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    parameters = {"config": "saved", "job": "job"}
+    flow_run = FlowRun(flow_id=uuid4(), parameters=parameters, created=datetime.now(UTC))
+    go_on(dcp, flow_run, Crashed())
+    assert opened[:3] == ["saved"] * 3
+
+
 @pytest.mark.parametrize("error", [httpx.ConnectError("away"), ObjectNotFound(KeyError("deleted"))])
 def test_what_prefect_cannot_start_again_is_not_started(
     error: Exception, monkeypatch: pytest.MonkeyPatch
@@ -163,5 +189,5 @@ def test_what_prefect_cannot_start_again_is_not_started(
         raise error
 
     monkeypatch.setattr(children, "_start_again", ask)
-    monkeypatch.setattr(children, "RESTART_OUTAGE_SECONDS", 0)
+    monkeypatch.setattr(children, "HOOK_OUTAGE_SECONDS", 0)
     assert not start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))
