@@ -163,8 +163,8 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
 
 
 def test_a_run_whose_process_is_killed_goes_on_to_its_end(world: World) -> None:
-    flow_run = world.start_run()
     before = world.run().run_id
+    flow_run = world.start_run()
     wait_for(lambda: world.run().run_id != before and _succeeded(world) > 0, "the first success")
     killed = world.run().run_id
     (process,) = flow_processes(world.api, flow_run)
