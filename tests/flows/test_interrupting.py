@@ -197,7 +197,7 @@ def moments(seed: int, progress: list[int]) -> list[Moment]:
                 drawn.uniform(0, LONGEST_DELAY),
                 drawn.choice([signal.SIGINT, signal.SIGINT, signal.SIGTERM]),
                 drawn.choice([None, None, drawn.uniform(0, LONGEST_AGAIN)]),
-                own_servers=number in (0, 1, MOMENTS - 1),
+                own_servers=number in (0, MOMENTS - 1),
             )
         )
     return found

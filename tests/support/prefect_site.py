@@ -17,7 +17,14 @@ from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from waiting import wait_for
 
-from deployments.local.prefect_server import HOST, die_with_parent, free_port, prefect
+from deployments.local.prefect_server import (
+    HOST,
+    bring_new_database,
+    die_with_parent,
+    free_port,
+    keep_new_database,
+    prefect,
+)
 
 PROJECT = Path(__file__).parents[2]
 POOL = "dcp"
@@ -81,12 +88,14 @@ class Site:
     def start_server(self) -> None:
         """Start the server; it answers some seconds later."""
         port = str(urlsplit(self.api).port)
+        bring_new_database(self.home)
         self._server = self._start("server.log", "server", "start", "--host", HOST, "--port", port)
 
     def serve(self) -> None:
         """Start the server, and wait until it answers."""
         self.start_server()
         wait_for(self.answers, f"the Prefect server ({self.home / 'server.log'})")
+        keep_new_database(self.home)
 
     def answers(self) -> bool:
         """Whether the server does."""

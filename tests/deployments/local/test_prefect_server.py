@@ -1,0 +1,71 @@
+"""The database of a new Prefect server is made once on a computer, and copied from then on."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deployments.local.prefect_server import (
+    DATABASE,
+    bring_new_database,
+    keep_new_database,
+    new_database,
+)
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "caches"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+def server_home(folder: Path, content: str = "") -> Path:
+    folder.mkdir()
+    if content:
+        with closing(sqlite3.connect(folder / DATABASE)) as database:
+            database.execute("create table made (content)")
+            database.execute("insert into made values (?)", [content])
+            database.commit()
+    return folder
+
+
+def content_of(home: Path) -> str:
+    with closing(sqlite3.connect(home / DATABASE)) as database:
+        return str(database.execute("select content from made").fetchone()[0])
+
+
+def test_a_server_begins_with_what_the_first_one_began_with(tmp_path: Path) -> None:
+    first, second = server_home(tmp_path / "1", "first"), server_home(tmp_path / "2")
+    bring_new_database(second)
+    assert not list(second.iterdir()), "no server has been started before"
+    keep_new_database(first)
+    bring_new_database(second)
+    assert content_of(second) == "first"
+
+
+def test_a_server_keeps_the_database_that_it_has(tmp_path: Path) -> None:
+    first, second = server_home(tmp_path / "1", "first"), server_home(tmp_path / "2", "second")
+    keep_new_database(first)
+    keep_new_database(second)
+    bring_new_database(second)
+    third = server_home(tmp_path / "3")
+    bring_new_database(third)
+    assert (content_of(second), content_of(third)) == ("second", "first")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caches: Path) -> None:
+    caches.write_text("no folder")
+    home = server_home(tmp_path / "1", "first")
+    keep_new_database(home)
+    bring_new_database(server_home(tmp_path / "2"))
+    assert not new_database().exists()
+
+
+def test_half_a_database_is_not_kept(tmp_path: Path) -> None:
+    home = server_home(tmp_path / "1")
+    (home / DATABASE).write_bytes(b"no database at all" * 100)
+    keep_new_database(home)
+    assert not new_database().exists()
+    assert not list(new_database().parent.iterdir())
