@@ -1,5 +1,6 @@
 """The emulator's one HTTP application: moto, and below `/_dcp/` what AWS has beside its APIs."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -49,6 +50,10 @@ class Application:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._moto = DomainDispatcherApplication(create_backend_app)
+        # Moto searches the folders of all its services for it, at every request.
+        self._moto.get_backend_for_host = functools.cache(  # type: ignore[method-assign]
+            self._moto.get_backend_for_host
+        )
         fleets = {**fleet_actions.ACTIONS, **spot_fleet_actions.ACTIONS, **price_list.ACTIONS}
         services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
         replace(EC2Response, "ec2", {**fleets, **image_actions.ACTIONS}, cloud)

@@ -44,7 +44,7 @@ def start(root: Path, speed: float = 1) -> AbstractContextManager[Emulator]:
         Path(sys.executable),
         container_command=[str(STAND_IN)],
         boot_seconds=0.1,
-        tick_seconds=0.1,
+        tick_seconds=0.2,
         metric_seconds=0.5,
         shutdown_seconds=2,
         retry_seconds=0.3,
