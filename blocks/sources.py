@@ -152,6 +152,8 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
         if code in _MISSING:
             what = "has no such bucket" if code == "NoSuchBucket" else "is not there"
             raise NotFound(Problem(source, "", what)) from error
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            raise AwsUnreachable(f"Could not read {source}: AWS says {code}") from error
         denied = code in {"AccessDenied", "403"}
         remedy = f"Allow s3:GetObject on {bucket}, or use other credentials." if denied else ""
         what = f"cannot be read: AWS says {code}"

@@ -5,7 +5,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect import Flow
@@ -271,8 +270,9 @@ def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) ->
     Prefect calls this in a process of its own. A run that could still clean up by itself has
     nothing left, and nothing is done then.
     """
-    if run := _run_for_hook(flow_run):
-        _end_active(run, f"the run was {str(state.name).lower()}", flow_run.id)
+    if run := _run_to_end(flow_run):
+        note = f"the run was {str(state.name).lower()}"
+        steps.end(run, abandon=True, note=note, flow_run_id=flow_run.id)
 
 
 def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -281,16 +281,27 @@ def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     Where no worker can start it again, and when it has been killed too often, the run is ended.
     Prefect calls this as it calls `end_cancelled`.
     """
-    run = _run_for_hook(flow_run)
-    kept = patient(HOOK_OUTAGE_SECONDS)(record.load, run) if run else None
-    if run and kept and kept.state != "ended" and not start_again(flow_run):
-        _end_active(run, f"the flow run {str(state.name).lower()}", flow_run.id)
+    if not _run_to_end(flow_run) or start_again(flow_run):
+        return
+    # Read again: Prefect may have been out of reach for minutes.
+    if run := _run_to_end(flow_run):
+        note = f"the flow run {str(state.name).lower()}"
+        steps.end(run, abandon=True, note=note, flow_run_id=flow_run.id)
 
 
-def _run_for_hook(flow_run: FlowRun) -> Run | None:
-    """`run_of`, repeated while Prefect or AWS is out of reach: a hook is called only once."""
+def _run_to_end(flow_run: FlowRun) -> Run | None:
+    """The run of a flow run, unless it has ended.
+
+    Repeated while Prefect or AWS is out of reach: a hook is called only once.
+    """
+
+    def read() -> Run | None:
+        run = run_of(flow_run)
+        kept = record.load(run) if run else None
+        return run if kept and kept.state != "ended" else None
+
     with_aws = patient(HOOK_OUTAGE_SECONDS)
-    run: Run | None = patient_with_prefect(HOOK_OUTAGE_SECONDS)(with_aws, run_of, flow_run)
+    run: Run | None = patient_with_prefect(HOOK_OUTAGE_SECONDS)(with_aws, read)
     return run
 
 
@@ -321,9 +332,3 @@ def continued_by(run: Run, flow_run: FlowRun) -> bool:
     """Whether a flow run has continued a run."""
     kept = record.load(run)
     return kept is not None and kept.continued_by == str(flow_run.id)
-
-
-def _end_active(run: Run, note: str, flow_run_id: UUID) -> None:
-    kept = record.load(run)
-    if kept is not None and kept.state != "ended":
-        steps.end(run, abandon=True, note=note, flow_run_id=flow_run_id)

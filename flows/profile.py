@@ -11,7 +11,7 @@ from pydantic import Field
 
 from blocks.prefect_blocks import JobFileBlock, block_of
 from blocks.profile import PlannedStep, goes_on
-from flows.children import children_of
+from flows.children import HOOK_OUTAGE_SECONDS, children_of, patient_with_prefect
 from flows.dcp_flow import dcp_flow
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled, name_after
@@ -34,7 +34,7 @@ from tasks.run_log import log
 
 def end_left_steps(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Clean up after the step of a profile that was cancelled, or whose process was killed."""
-    for child in children_of(flow_run.id):
+    for child in patient_with_prefect(HOOK_OUTAGE_SECONDS)(children_of, flow_run.id):
         end_cancelled(flow, child, state)
 
 

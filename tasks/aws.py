@@ -147,7 +147,8 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in THROTTLING_CODES or status >= 500
-    return isinstance(error, HTTPClientError | ConnectionError | IncompleteReadError)
+    gone = HTTPClientError | ConnectionError | IncompleteReadError | AwsUnreachable
+    return isinstance(error, gone)
 
 
 def patient(seconds: float) -> Retrying:

@@ -1,6 +1,8 @@
 import json
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import boto3
 import pytest
@@ -202,6 +204,34 @@ def test_s3_without_an_answer(unused_port: int) -> None:
     )
     with pytest.raises(AwsUnreachable, match=r"127\.0\.0\.1"):
         read_text("s3://configs/c.yaml", nowhere)
+
+
+class Overloaded(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_s3_that_is_overloaded() -> None:
+    """Asked again later, it may answer: nobody is refused."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Overloaded) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        busy = AwsCredentials(
+            aws_access_key_id="AKIA",
+            aws_secret_access_key="secret",
+            region_name="us-east-1",
+            aws_client_parameters={
+                "endpoint_url": f"http://127.0.0.1:{server.server_port}",
+                "config": {"retries": {"max_attempts": 0}},
+            },
+        )
+        with pytest.raises(AwsUnreachable, match=r"s3://configs/c\.yaml"):
+            read_text("s3://configs/c.yaml", busy)
+        server.shutdown()
 
 
 @pytest.fixture

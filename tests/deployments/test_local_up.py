@@ -71,7 +71,11 @@ class World:
     def wait_for_state(self, flow_run: str, state: str) -> None:
         """Wait until a flow run has a state; a failure shows its states and its last log lines."""
         try:
-            wait_for(lambda: self.state(flow_run) == state, f"flow run {flow_run} to be {state}")
+            ended = {"COMPLETED", "FAILED", "CANCELLED"}  # a crashed one may be started again
+            now = wait_for(
+                lambda: (now := self.state(flow_run)) in ended and now, f"the end of {flow_run}"
+            )
+            assert now == state
         except AssertionError as error:
             error.add_note(self._story(flow_run))
             raise

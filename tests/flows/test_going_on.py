@@ -1,5 +1,6 @@
 """A run whose flow's process was killed: started again where a worker can, ended elsewhere."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Thread
 from uuid import UUID, uuid4
@@ -19,11 +20,11 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running
 
-from blocks.errors import NotFound, PrefectUnreachable, Problem
+from blocks.errors import AwsUnreachable, NotFound, PrefectUnreachable, Problem
 from flows import children, full_run, lifecycle, restart
 from flows.children import RESTART_WITHIN, is_over, start_again
 from flows.full_run import dcp
-from flows.lifecycle import go_on
+from flows.lifecycle import end_cancelled, go_on
 from flows.setup import setup
 from tasks import record
 from tasks.artifacts import artifact_key
@@ -157,11 +158,17 @@ def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
     assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))
 
 
+@pytest.mark.parametrize("hook", [go_on, end_cancelled])
 @pytest.mark.parametrize(
-    "away", [PrefectUnreachable("away"), EndpointConnectionError(endpoint_url="s3")]
+    "away",
+    [
+        PrefectUnreachable("away"),
+        AwsUnreachable("away"),
+        EndpointConnectionError(endpoint_url="s3"),
+    ],
 )
 def test_prefect_and_aws_may_be_away_when_the_run_of_a_killed_flow_is_looked_up(
-    away: Exception, monkeypatch: pytest.MonkeyPatch
+    away: Exception, hook: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Taken for a run that does not exist, it would be left with its machines."""
     answers = iter([away, away])
@@ -177,7 +184,7 @@ def test_prefect_and_aws_may_be_away_when_the_run_of_a_killed_flow_is_looked_up(
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     parameters = {"config": "saved", "job": "job"}
     flow_run = FlowRun(flow_id=uuid4(), parameters=parameters, created=datetime.now(UTC))
-    go_on(dcp, flow_run, Crashed())
+    hook(dcp, flow_run, Crashed())
     assert opened[:3] == ["saved"] * 3
 
 
