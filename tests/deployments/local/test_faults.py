@@ -44,8 +44,13 @@ def test_each_service_fails_in_its_own_words(emulator: Emulator) -> None:
     emulator.set_chaos(errors=1.0)
     for service, method, parameters, codes in CALLS:
         client = client_of(emulator, service)
-        seen = {outcome(getattr(client, method), **parameters) for _ in range(40)}
-        assert seen == codes | {RESET}, service
+        expected, seen = codes | {RESET}, set[str]()
+        # Drawn by chance, and the rarest is one in ten: 40 requests missed it now and then.
+        for _ in range(400):
+            seen.add(outcome(getattr(client, method), **parameters))
+            if seen >= expected:
+                break
+        assert seen == expected, service
 
 
 def test_what_failed_may_have_been_done(emulator: Emulator) -> None:
