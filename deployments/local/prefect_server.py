@@ -5,6 +5,7 @@ server must stand in the environment before that.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,8 @@ from deployments.local.container_init import PR_SET_PDEATHSIG, prctl
 from tasks import interrupt
 
 HOST = "127.0.0.1"
+PORTS = range(20_000, 32_768)  # below those of outgoing connections, on Linux and macOS
+PORT_TRIES = 20
 START_SECONDS = 180
 STOP_SECONDS = 15
 LOG_NAME = "server.log"
@@ -60,15 +63,25 @@ def own_prefect(wanted: int = 0) -> Iterator[tuple[Path, int]]:
 
 
 def free_port(wanted: int = 0) -> int:
-    """A port that is free: the one wanted if it is, else any."""
-    for port in (wanted, 0):
+    """A port that is free, and that a server can have again after it has ended.
+
+    The system gives ports from 32768 on (Linux) to outgoing connections, and holds each for a
+    minute after its end: a server that is started again could not listen there.
+
+    Args:
+        wanted: The port to prefer.
+
+    Raises:
+        OSError: No free port was found.
+    """
+    for port in (wanted or random.choice(PORTS), *random.sample(PORTS, PORT_TRIES)):
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port")
+            return port
+    raise OSError(f"Could not find a free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def use_server(home: Path, port: int) -> str:

@@ -14,6 +14,7 @@ from prefect_site import prefect_site
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("chaos")]
 
 SEED, JOBS = 11, 40
+MOST_OF_A_LOG = 6000  # characters from its end, in a failure
 
 
 def whatever_breaks(seed: int, jobs: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,7 +23,11 @@ def whatever_breaks(seed: int, jobs: int, folder: Path, capsys: pytest.CaptureFi
     with capsys.disabled():
         sys.stdout.write(f"\n{told}\n")
     assert told.strikes
-    assert not told.wrong, told
+    logs = "\n".join(
+        f"{path.name}:\n{path.read_text(errors='replace')[-MOST_OF_A_LOG:]}"
+        for path in sorted((folder / "prefect").glob("*.log"))
+    )
+    assert not told.wrong, "\n".join([*told.wrong, f"{told}", logs])
 
 
 def test_nothing_is_lost_doubled_or_left(

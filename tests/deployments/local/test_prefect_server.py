@@ -1,5 +1,6 @@
-"""The database of a new Prefect server is made once on a computer, and copied from then on."""
+"""A new Prefect server: its database is a copy of the first one's, its port can be had again."""
 
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 
 from deployments.local.prefect_server import (
     DATABASE,
+    HOST,
     bring_new_database,
+    free_port,
     keep_new_database,
     new_database,
 )
@@ -69,3 +72,20 @@ def test_half_a_database_is_not_kept(tmp_path: Path) -> None:
     keep_new_database(home)
     assert not new_database().exists()
     assert not list(new_database().parent.iterdir())
+
+
+def test_no_outgoing_connection_can_take_the_port_of_a_server_that_is_started_again() -> None:
+    ports = {free_port() for _ in range(20)}
+    with socket.create_server((HOST, 0)) as server:
+        taken = []
+        for _ in range(20):
+            with socket.create_connection(server.getsockname()) as outgoing:
+                taken.append(outgoing.getsockname()[1])
+    assert max(ports) < min(taken)
+
+
+def test_a_port_that_is_in_use_is_not_given() -> None:
+    with socket.create_server((HOST, free_port())) as server:
+        port = server.getsockname()[1]
+        assert free_port(port) != port
+    assert free_port(wanted := free_port()) == wanted
