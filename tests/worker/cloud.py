@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from dcp_worker import message
 from waiting import wait_for
@@ -21,6 +22,14 @@ import plate
 from task_definition import ENVIRONMENT
 
 REGION = ENVIRONMENT["AWS_REGION"]
+# Nobody is there, and that is found out at once.
+NOBODY = {
+    "region_name": REGION,
+    "endpoint_url": "http://127.0.0.1:1",
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+    "config": Config(retries={"total_max_attempts": 1}),
+}
 RUN = ENVIRONMENT["RUN_ID"]
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import leaving
+from dcp_worker import queue_done
 from dcp_worker.attempt import remove
-from dcp_worker.leaving import QueueDone
+from dcp_worker.queue_done import QueueDone
 from dcp_worker.slot import CACHE, FINISH
 from dcp_worker.slot_process import SlotProcess
 
@@ -195,7 +195,7 @@ class Supervisor:
         if self._holds_jobs:
             self._queue_done = self._queue_done.seen(None)
         elif now >= self._next_look:
-            look = leaving.look(self._sqs, self._settings.sqs_queue_url, now)
+            look = queue_done.look(self._sqs, self._settings.sqs_queue_url, now)
             if look is not None and self._finishing:
                 look = look.at_work
             self._queue_done = self._queue_done.seen(look)
