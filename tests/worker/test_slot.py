@@ -19,7 +19,7 @@ from dcp_worker.aws import Clients
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.queue import Queue
 from dcp_worker.settings import Settings
-from dcp_worker.slot import UNFIT, Receipts, Slot
+from dcp_worker.slot_loop import UNFIT, Receipts, Slot
 from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 from waiting import wait_for

@@ -15,7 +15,7 @@ from dcp_worker import finish, slot_process, supervisor
 from dcp_worker.finish import Finish
 from dcp_worker.protection import Protection
 from dcp_worker.settings import Settings
-from dcp_worker.slot import UNFIT
+from dcp_worker.slot_loop import UNFIT
 from dcp_worker.slot_process import backoff
 from dcp_worker.supervisor import Supervisor
 from hypothesis import given

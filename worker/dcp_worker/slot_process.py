@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from dcp_worker.slot import UNFIT
+from dcp_worker.slot_loop import UNFIT
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dcp_worker import queue_done
 from dcp_worker.attempt import remove
 from dcp_worker.queue_done import QueueDone
-from dcp_worker.slot import CACHE, FINISH
+from dcp_worker.slot_loop import CACHE, FINISH
 from dcp_worker.slot_process import SlotProcess
 
 if TYPE_CHECKING:
