@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import pytest
 from dcp_worker.cache import Cache
-from dcp_worker.interruption import InterruptedJobError, Interruption
+from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 
 
 def go_on() -> None:

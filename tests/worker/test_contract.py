@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from dcp_worker import done, finish, input_folder, instance, job_log, local_paths, message, record
+from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.record import Figures, Result
-from dcp_worker.settings import Settings, SettingsError
 from jsonschema import Draft202012Validator, FormatChecker
 
 from contract import CONTRACT, REQUIRED, SETTINGS, SHARED

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from dcp_worker import finish
+from dcp_worker.common.settings import Settings
 from dcp_worker.finish import Finish
-from dcp_worker.settings import Settings
 
 from cloud import REGION, RUN, Cloud
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from dcp_worker import image_sets
+from dcp_worker.common.cancellation import Check, InterruptedJobError, Interruption
 from dcp_worker.group import CsvError
-from dcp_worker.interruption import Check, InterruptedJobError, Interruption
 from dcp_worker.load_data import select, write_whole
 from dcp_worker.local_paths import Places
 from hypothesis import example, given, settings

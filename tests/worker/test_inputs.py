@@ -18,20 +18,21 @@ from typing import Any, Callable
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker import images, input_folder, inputs, local_paths, message, transfer
+from dcp_worker import images, input_folder, inputs, local_paths, message
 from dcp_worker.attempt import Attempt
-from dcp_worker.aws import Clients
 from dcp_worker.cache import Cache
+from dcp_worker.common import s3_transfer
+from dcp_worker.common.aws_clients import Clients
+from dcp_worker.common.cancellation import InterruptedJobError, Interruption
+from dcp_worker.common.s3_transfer import Bucket
+from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
 from dcp_worker.engine import Engine
 from dcp_worker.inputs import Inputs
-from dcp_worker.interruption import InterruptedJobError, Interruption
 from dcp_worker.message import Job
 from dcp_worker.queue import Queue
 from dcp_worker.record import Figures
-from dcp_worker.settings import Settings
 from dcp_worker.sources import Sources
-from dcp_worker.transfer import Bucket
 from dcp_worker.workplace import Workplace
 from PIL import Image
 
@@ -242,13 +243,13 @@ def test_a_disk_without_room_takes_no_image(
     def usage(free: int) -> Callable[[str], Any]:
         return lambda path: SimpleNamespace(total=free, used=0, free=free)
 
-    monkeypatch.setattr(transfer.shutil, "disk_usage", usage(transfer.RESERVE + needed - 1))
+    monkeypatch.setattr(s3_transfer.shutil, "disk_usage", usage(s3_transfer.RESERVE + needed - 1))
     diagnosis = refused(sources, tmp_path / "job")
     assert diagnosis.code == "disk_full"
     assert diagnosis.of_machine
     assert not diagnosis.permanent
     assert not [call for call in calls if call.startswith("GetObject")]
-    monkeypatch.setattr(transfer.shutil, "disk_usage", usage(transfer.RESERVE + needed))
+    monkeypatch.setattr(s3_transfer.shutil, "disk_usage", usage(s3_transfer.RESERVE + needed))
     fetch(sources, tmp_path / "after")
 
 
@@ -271,7 +272,7 @@ def test_a_disk_that_fills_up_meanwhile_is_the_machines_fault(
     large = io.BytesIO()
     Image.new("L", (3_000, 1_000)).save(large, "TIFF")
     cloud.put({plate.image_key("A01", "1"): large.getvalue()})
-    monkeypatch.setattr(transfer, "RESERVE", -GIB)
+    monkeypatch.setattr(s3_transfer, "RESERVE", -GIB)
     source = Bucket(cloud.bucket, cloud.s3)
     sources = Sources(source, source, False, Cache(small_disk / "cache"))
     diagnosis = refused(sources, small_disk / "job")
@@ -471,11 +472,11 @@ def interrupted_at_second_look() -> Callable[[], None]:
 def test_an_s3_that_does_not_answer_holds_up_no_interruption(tmp_path: Path, silent: Any) -> None:
     """The requests under way would end after a minute; pytest's own limit is no part of this."""
     bucket = Bucket("b", silent)
-    stored = {str(tmp_path / "a.tif"): transfer.Stored(bucket, "a.tif", 9, "etag")}
+    stored = {str(tmp_path / "a.tif"): s3_transfer.Stored(bucket, "a.tif", 9, "etag")}
     ends: list[Callable[[], object]] = [
-        lambda: transfer.download("image", stored, interrupted_at_second_look()),
-        lambda: transfer.each(
-            lambda key: transfer.head(bucket, key, "image"), "ab", interrupted_at_second_look()
+        lambda: s3_transfer.download("image", stored, interrupted_at_second_look()),
+        lambda: s3_transfer.each(
+            lambda key: s3_transfer.head(bucket, key, "image"), "ab", interrupted_at_second_look()
         ),
     ]
     with ThreadPoolExecutor(len(ends)) as pool:

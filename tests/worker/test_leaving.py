@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 from dcp_worker import leaving
-from dcp_worker.settings import Settings
+from dcp_worker.common.settings import Settings
 from waiting import wait_for
 
 from cloud import NOBODY, REGION, Cloud

@@ -10,9 +10,9 @@ from threading import Thread
 import boto3
 import pytest
 from dcp_worker import instance, protection
+from dcp_worker.common.settings import Settings
 from dcp_worker.imds import Metadata
 from dcp_worker.protection import Protection
-from dcp_worker.settings import Settings
 from waiting import wait_for
 
 from agent import INSTANCE, Agent

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from dcp_worker import mount
+from dcp_worker.common.settings import Settings
 from dcp_worker.mount import MountError
-from dcp_worker.settings import Settings
 
 import task_definition
 

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from dcp_worker import outputs, transfer
+from dcp_worker import outputs
+from dcp_worker.common import s3_transfer
+from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 from dcp_worker.diagnosis import JobFailedError
-from dcp_worker.interruption import InterruptedJobError, Interruption
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,8 +90,8 @@ def test_many_and_large_outputs(cloud: Cloud, tmp_path: Path) -> None:
     written = outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
     assert written.files == 122
     assert written.sizes["large.bin"] == 20_000_000
-    there = transfer.head(transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
-    transfer.download("output", {str(tmp_path / "back.bin"): there}, go_on)
+    there = s3_transfer.head(s3_transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
+    s3_transfer.download("output", {str(tmp_path / "back.bin"): there}, go_on)
     assert (tmp_path / "back.bin").read_bytes() == (tmp_path / "large.bin").read_bytes()
     assert len(cloud.keys("out/")) == 122
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from dcp_worker import plugins
+from dcp_worker.common.settings import Settings
 from dcp_worker.plugins import PluginsError
-from dcp_worker.settings import Settings
 
 from task_definition import settings
 

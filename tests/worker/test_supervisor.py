@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from dcp_worker import finish, slot_process, supervisor
+from dcp_worker.common.settings import Settings
 from dcp_worker.finish import Finish
 from dcp_worker.protection import Protection
-from dcp_worker.settings import Settings
 from dcp_worker.slot_loop import UNFIT
 from dcp_worker.slot_process import backoff
 from dcp_worker.supervisor import Supervisor

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from dcp_worker import instance, leaving, logs, metrics, mount, plugins, spot
-from dcp_worker.aws import PROMPTLY, RETRIES
+from dcp_worker import instance, leaving, metrics, mount, plugins, spot
+from dcp_worker.common import container_log
+from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
+from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.finish import Finish
 from dcp_worker.protection import Protection
-from dcp_worker.settings import Settings, SettingsError
 from dcp_worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ BAD_PLUGINS = 3
 
 def main() -> int:
     """Run the container's slots until SIGTERM; the exit status."""
-    logs.to_stdout("main")
+    container_log.to_stdout("main")
     # The first process of a container has no default handling of signals.
     signal.signal(signal.SIGTERM, _leave)
     try:

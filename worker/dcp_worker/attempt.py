@@ -17,8 +17,8 @@ from dcp_worker import cellprofiler, images, inputs, outputs
 from dcp_worker.diagnosis import Evidence, JobFailedError, diagnose, diagnose_os
 
 if TYPE_CHECKING:
+    from dcp_worker.common.cancellation import Check
     from dcp_worker.inputs import Inputs, Origin
-    from dcp_worker.interruption import Check
     from dcp_worker.message import Job
     from dcp_worker.outputs import Written
     from dcp_worker.record import Figures

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
 
 # Of the disk, for the cache of a machine.
 SHARE = 0.1

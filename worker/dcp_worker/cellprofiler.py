@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker import process
-from dcp_worker.interruption import InterruptedJobError
+from dcp_worker.common.cancellation import InterruptedJobError
 
 if TYPE_CHECKING:
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
 
 _POLL_SECONDS = 0.05
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from dcp_worker.group import CsvError
 
 if TYPE_CHECKING:
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
 
 _CHECKED_ROWS = 1000
 _BOM = "\ufeff"

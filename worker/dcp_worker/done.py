@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import transfer
-from dcp_worker.aws import ABSENT
+from dcp_worker.common import s3_transfer
+from dcp_worker.common.aws_clients import ABSENT
+from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.diagnosis import JobFailedError, diagnose_s3
-from dcp_worker.transfer import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from dcp_worker.common.settings import Settings
     from dcp_worker.inputs import Origin
     from dcp_worker.message import Job
     from dcp_worker.outputs import Written
-    from dcp_worker.settings import Settings
 
 
 def key(app_name: str, job_id: str) -> str:
@@ -61,7 +61,7 @@ def is_done(s3: S3Client, settings: Settings, job: Job, origin: Origin) -> bool:
     if not same or not isinstance(files, dict) or not files:
         return False
     destination = Bucket(settings.destination_bucket, s3)
-    there = transfer.each(
+    there = s3_transfer.each(
         lambda name: _size(destination, f"{job.output}{name}"), files, lambda: None
     )
     return there == list(files.values())
@@ -70,7 +70,7 @@ def is_done(s3: S3Client, settings: Settings, job: Job, origin: Origin) -> bool:
 def _size(bucket: Bucket, where: str) -> int | None:
     """Bytes of an output; None when it is not there, or not for us to see."""
     try:
-        return transfer.head(bucket, where, "output").size
+        return s3_transfer.head(bucket, where, "output").size
     except JobFailedError as error:
         if error.diagnosis.permanent or error.diagnosis.code == "output_missing":
             return None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dcp_worker import message, record
-from dcp_worker.interruption import Interruption
+from dcp_worker.common.cancellation import Interruption
 from dcp_worker.job_log import stream_name
 from dcp_worker.queue import RETURN_SECONDS, Message
 from dcp_worker.record import Figures, Result

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from dcp_worker import cellprofiler, process
 from dcp_worker.cellprofiler import Call, Ended
-from dcp_worker.interruption import InterruptedJobError
+from dcp_worker.common.cancellation import InterruptedJobError
 from dcp_worker.loaded import GoneError, Loaded
 
 if TYPE_CHECKING:
     from logging import Logger
 
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
 
 _MOST_FAILED_STARTS = 2
 # Of the slot's memory, what may be held between two jobs: the next one needs room to work.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.aws import exists
+from dcp_worker.common.aws_clients import exists
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from dcp_worker.settings import Settings
+    from dcp_worker.common.settings import Settings
 
 log = logging.getLogger(__name__)
 

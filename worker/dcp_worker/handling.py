@@ -19,14 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dcp_worker import done, inputs, message, outputs, record
 from dcp_worker.attempt import Attempt, remove
-from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_s3
-from dcp_worker.ending import Ending
-from dcp_worker.interruption import (
+from dcp_worker.common.cancellation import (
     COMPUTING,
     PUBLISHING,
     InterruptedJobError,
     Interruption,
 )
+from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_s3
+from dcp_worker.ending import Ending
 from dcp_worker.job_log import JobLog, stream_name
 from dcp_worker.pace import can_end
 from dcp_worker.queue import Lease, Message

@@ -25,7 +25,7 @@ from dcp_worker.group import TEXT, CsvError, Key, no_such_group, reading
 from dcp_worker.witnesses import Witnesses
 
 if TYPE_CHECKING:
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
     from dcp_worker.local_paths import Places
 
 # To be raised when the file's tables change.

@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dcp_worker import integrity, transfer
+from dcp_worker import integrity
+from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
 from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
+    from dcp_worker.common.s3_transfer import Stored
     from dcp_worker.local_paths import S3Object
     from dcp_worker.sources import Sources
-    from dcp_worker.transfer import Stored
 
 
 def fetch(
@@ -37,11 +38,11 @@ def fetch(
     wanted = {path: place for path, place in images.items() if path not in mounted}
 
     def look(place: S3Object) -> Stored:
-        return transfer.head(sources.bucket(place.bucket), place.key, "image")
+        return s3_transfer.head(sources.bucket(place.bucket), place.key, "image")
 
-    stored = dict(zip(wanted, transfer.each(look, wanted.values(), check)))
-    transfer.download("image", stored, check)
-    problems = transfer.each(integrity.problem, images, check)
+    stored = dict(zip(wanted, s3_transfer.each(look, wanted.values(), check)))
+    s3_transfer.download("image", stored, check)
+    problems = s3_transfer.each(integrity.problem, images, check)
     _check_sound([(place, text) for place, text in zip(images.values(), problems) if text])
     if stored:
         size = sum(found.size for found in stored.values())

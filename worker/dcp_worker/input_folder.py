@@ -7,15 +7,15 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcp_worker import transfer
+from dcp_worker.common import s3_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
+    from dcp_worker.common.s3_transfer import Stored
     from dcp_worker.sources import Sources
-    from dcp_worker.transfer import Stored
 
 # Larger prefixes are images that the CSV names one by one, not files of a pipeline.
 INPUT_OBJECTS = 1000
@@ -34,7 +34,7 @@ def fetch(
     if not prefix:
         return
     for bucket in dict.fromkeys((sources.workspace, sources.source)):
-        listed = transfer.listing(bucket, prefix, INPUT_OBJECTS + 1)
+        listed = s3_transfer.listing(bucket, prefix, INPUT_OBJECTS + 1)
         # An object whose key ends in / is what consoles show as an empty folder.
         found = [stored for stored in listed if not stored.key.endswith("/")]
         if not found:
@@ -59,4 +59,4 @@ def _fill(found: Sequence[Stored], prefix: str, check: Check, folder: Path) -> N
         f"{folder}{os.path.normpath('/' + stored.key[len(prefix) :])}": stored
         for stored in found
     }
-    transfer.download("input", files, check)
+    s3_transfer.download("input", files, check)

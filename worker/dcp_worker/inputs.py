@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcp_worker import batch, images, input_folder, load_data, transfer
+from dcp_worker import batch, images, input_folder, load_data
+from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
 from dcp_worker.group import CsvError
 from dcp_worker.load_data import Selection
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
     from dcp_worker.message import Job
     from dcp_worker.sources import Sources
 
@@ -66,10 +67,12 @@ def origin(job: Job, sources: Sources) -> Origin:
     Raises:
         JobFailedError: One of them does not exist or cannot be had.
     """
-    pipeline = transfer.head(sources.workspace, job.pipeline, "pipeline")
+    pipeline = s3_transfer.head(sources.workspace, job.pipeline, "pipeline")
     if _is_batch(job):
         return Origin(pipeline.etag, "")
-    return Origin(pipeline.etag, transfer.head(sources.workspace, job.data_file, "data_file").etag)
+    return Origin(
+        pipeline.etag, s3_transfer.head(sources.workspace, job.data_file, "data_file").etag
+    )
 
 
 def fetch(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
 
-    from dcp_worker.settings import Settings
+    from dcp_worker.common.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from dcp_worker.pipeline import grouping
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
     from dcp_worker.local_paths import Places, S3Object
 
 # Columns by which a CSV numbers its image sets itself, as one that CellProfiler has exported does.

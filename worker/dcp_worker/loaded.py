@@ -17,7 +17,7 @@ from dcp_worker.process import End
 
 if TYPE_CHECKING:
     from dcp_worker.cellprofiler import Call
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
 
 PROGRAM = "dcp_worker.child"
 _LOOK_SECONDS = 0.05

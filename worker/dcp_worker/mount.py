@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:
-    from dcp_worker.settings import Settings
+    from dcp_worker.common.settings import Settings
 
 log = logging.getLogger(__name__)
 

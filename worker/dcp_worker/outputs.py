@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcp_worker import transfer
+from dcp_worker.common import s3_transfer
+from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.diagnosis import Diagnosis, JobFailedError
-from dcp_worker.transfer import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from dcp_worker.interruption import Check
-    from dcp_worker.settings import Settings
+    from dcp_worker.common.cancellation import Check
+    from dcp_worker.common.settings import Settings
 
 _LISTED = 100_000
 
@@ -74,9 +74,9 @@ def publish(
         path.relative_to(folder).as_posix(): path.stat().st_size for path in files_below(folder)
     }
     files = [(str(folder / name), f"{prefix}{name}") for name in sizes]
-    transfer.upload(there, files, arguments, check)
+    s3_transfer.upload(there, files, arguments, check)
     keys = [key for _, key in files]
-    stored = transfer.each(partial(transfer.head, there, what="output"), keys, check)
+    stored = s3_transfer.each(partial(s3_transfer.head, there, what="output"), keys, check)
     for found, size in zip(stored, sizes.values()):
         if found.size != size:
             raise JobFailedError(
@@ -92,7 +92,7 @@ def publish(
 
 def already_there(s3: S3Client, settings: Settings, prefix: str) -> bool:
     """Whether the output folder of a job holds the files that make it done."""
-    listed = transfer.listing(Bucket(settings.destination_bucket, s3), prefix, _LISTED)
+    listed = s3_transfer.listing(Bucket(settings.destination_bucket, s3), prefix, _LISTED)
     return enough(((stored.key, stored.size) for stored in listed), settings)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcp_worker.settings import Settings
+    from dcp_worker.common.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.settings import LONGEST_INVISIBILITY
+from dcp_worker.common.settings import LONGEST_INVISIBILITY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

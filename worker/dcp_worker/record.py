@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dcp_worker import __version__
-from dcp_worker.aws import exists
+from dcp_worker.common.aws_clients import exists
 
 if TYPE_CHECKING:
     from datetime import datetime

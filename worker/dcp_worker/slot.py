@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import logs
 from dcp_worker.attempt import remove
-from dcp_worker.aws import Clients
+from dcp_worker.common import container_log
+from dcp_worker.common.aws_clients import Clients
+from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interruption
+from dcp_worker.common.settings import Settings
 from dcp_worker.engine import Engine
-from dcp_worker.interruption import ALIVE, InterruptedJobError, Interruption
 from dcp_worker.queue import Queue
-from dcp_worker.settings import Settings
 from dcp_worker.slot_loop import CACHE, FINISH, Receipts, Slot
 from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
@@ -72,7 +72,7 @@ def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
 def main(arguments: list[str]) -> int:
     """Run the slot that the supervisor asks for; the exit status."""
     number, instance_id, plugins = arguments
-    logs.to_stdout(f"slot {number}")
+    container_log.to_stdout(f"slot {number}")
     work = _workplace(int(number), instance_id, plugins)
     remove(work.folder)  # of a slot that died in mid-job
     work.folder.mkdir()

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcp_worker import transfer
 from dcp_worker.cache import Cache
+from dcp_worker.common import s3_transfer
+from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.diagnosis import JobFailedError
-from dcp_worker.transfer import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dcp_worker.aws import Clients
-    from dcp_worker.interruption import Check
-    from dcp_worker.settings import Settings
+    from dcp_worker.common.aws_clients import Clients
+    from dcp_worker.common.cancellation import Check
+    from dcp_worker.common.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def kept(sources: Sources, what: str, key: str, etag: str, check: Check) -> Iter
     bucket = sources.workspace
 
     def fill(folder: Path) -> None:
-        stored = transfer.head(bucket, key, what)
+        stored = s3_transfer.head(bucket, key, what)
         if stored.etag != etag:
-            raise JobFailedError(transfer.replaced(str(stored)))
-        transfer.download(what, {str(folder / "file"): stored}, check)
+            raise JobFailedError(s3_transfer.replaced(str(stored)))
+        s3_transfer.download(what, {str(folder / "file"): stored}, check)
 
     with sources.cache.entry((bucket.name, key, etag), fill, check) as entry:
         yield entry

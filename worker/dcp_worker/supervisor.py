@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
 
+    from dcp_worker.common.settings import Settings
     from dcp_worker.finish import Finish
     from dcp_worker.protection import Protection
-    from dcp_worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 # Between two tries to have the machine replaced, for one may be refused.
 _REPLACE_SECONDS = 300.0
-# Slots end themselves a little earlier (interruption.ALIVE), ECS ends all a little later.
+# Slots end themselves a little earlier (cancellation.ALIVE), ECS ends all a little later.
 _ENDING = 0.97
 
 

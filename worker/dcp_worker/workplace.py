@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dcp_worker.common.cancellation import Stop
 from dcp_worker.fitness import Fitness
-from dcp_worker.interruption import Stop
 from dcp_worker.pace import Pace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcp_worker.aws import Clients
+    from dcp_worker.common.aws_clients import Clients
+    from dcp_worker.common.settings import Settings
     from dcp_worker.engine import Engine
     from dcp_worker.queue import Queue
-    from dcp_worker.settings import Settings
     from dcp_worker.sources import Sources
 
 

@@ -18,14 +18,14 @@ from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S
 from s3transfer.manager import TransferConfig, TransferManager
 from s3transfer.subscribers import BaseSubscriber
 
-from dcp_worker.aws import S3_CONNECTIONS
+from dcp_worker.common.aws_clients import S3_CONNECTIONS
 from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_os, diagnose_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from s3transfer.futures import TransferFuture
 
-    from dcp_worker.interruption import Check
+    from dcp_worker.common.cancellation import Check
 
 # What CellProfiler, its temporary files and outputs find free after every download (bytes).
 RESERVE = 512 * 2**20

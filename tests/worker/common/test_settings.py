@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dcp_worker.settings import SettingsError
+from dcp_worker.common.settings import SettingsError
 
 from task_definition import ENVIRONMENT, refused, settings
 
