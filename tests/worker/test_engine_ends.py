@@ -17,8 +17,8 @@ import pytest
 from dcp_worker import loaded
 from dcp_worker.cellprofiler import Ended
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
+from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.engine import Engine
-from dcp_worker.reasons import REASONS
 from waiting import wait_for
 
 import plate

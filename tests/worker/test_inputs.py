@@ -26,7 +26,7 @@ from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.common.settings import Settings
-from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.engine import Engine
 from dcp_worker.inputs import Inputs
 from dcp_worker.message import Job

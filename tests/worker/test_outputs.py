@@ -9,7 +9,7 @@ import pytest
 from dcp_worker import outputs
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
-from dcp_worker.diagnosis import JobFailedError
+from dcp_worker.diagnosis.diagnose import JobFailedError
 from hypothesis import given
 from hypothesis import strategies as st
 

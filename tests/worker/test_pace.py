@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcp_worker.diagnosis import Diagnosis
+from dcp_worker.diagnosis.diagnose import Diagnosis
 from dcp_worker.fitness import Fitness, rest, unfit
 from dcp_worker.pace import can_end, fetch_at, plenty
 from hypothesis import given

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker import cellprofiler, images, inputs, outputs
-from dcp_worker.diagnosis import Evidence, JobFailedError, diagnose, diagnose_os
+from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, diagnose_os
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check

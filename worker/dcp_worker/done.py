@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.aws_clients import ABSENT
 from dcp_worker.common.s3_transfer import Bucket
-from dcp_worker.diagnosis import JobFailedError, diagnose_s3
+from dcp_worker.diagnosis.diagnose import JobFailedError, diagnose_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

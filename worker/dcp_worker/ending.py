@@ -24,7 +24,7 @@ from dcp_worker.queue import RETURN_SECONDS, Message
 from dcp_worker.record import Figures, Result
 
 if TYPE_CHECKING:
-    from dcp_worker.diagnosis import Diagnosis
+    from dcp_worker.diagnosis.diagnose import Diagnosis
     from dcp_worker.message import Job
     from dcp_worker.workplace import Workplace
 

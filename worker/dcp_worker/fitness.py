@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcp_worker.diagnosis import Diagnosis
+    from dcp_worker.diagnosis.diagnose import Diagnosis
 
 _FIRST_REST = 15.0
 _LONGEST_REST = 300.0

@@ -25,7 +25,7 @@ from dcp_worker.common.cancellation import (
     InterruptedJobError,
     Interruption,
 )
-from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_s3
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
 from dcp_worker.ending import Ending
 from dcp_worker.job_log import JobLog, stream_name
 from dcp_worker.pace import can_end

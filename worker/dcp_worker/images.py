@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dcp_worker import integrity
 from dcp_worker.common import s3_transfer
-from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.local_paths import MOUNT
 
 if TYPE_CHECKING:

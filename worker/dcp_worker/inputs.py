@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dcp_worker import batch, images, input_folder, load_data
 from dcp_worker.common import s3_transfer
-from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.group import CsvError
 from dcp_worker.load_data import Selection
 from dcp_worker.local_paths import Places, S3Object

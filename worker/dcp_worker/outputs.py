@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.s3_transfer import Bucket
-from dcp_worker.diagnosis import Diagnosis, JobFailedError
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

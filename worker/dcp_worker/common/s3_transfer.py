@@ -19,7 +19,7 @@ from s3transfer.manager import TransferConfig, TransferManager
 from s3transfer.subscribers import BaseSubscriber
 
 from dcp_worker.common.aws_clients import S3_CONNECTIONS
-from dcp_worker.diagnosis import Diagnosis, JobFailedError, diagnose_os, diagnose_s3
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_os, diagnose_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

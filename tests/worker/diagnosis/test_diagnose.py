@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
-from dcp_worker.diagnosis import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
-from dcp_worker.reasons import REASONS
-from dcp_worker.symptoms import SYMPTOMS
+from dcp_worker.diagnosis.diagnose import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
+from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.reasons import REASONS
 from hypothesis import given
 from hypothesis import strategies as st
 
-JOBS = Path(__file__).parents[2] / "docs" / "jobs.md"
+JOBS = Path(__file__).parents[3] / "docs" / "jobs.md"
 # Printed at every start of a CellProfiler without a database; it must mislead nobody.
 START = [
     "MySQL could not be loaded.",

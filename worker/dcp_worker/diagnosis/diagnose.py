@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from dcp_worker.reasons import REASONS
-from dcp_worker.symptoms import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
