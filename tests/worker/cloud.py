@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from dcp_worker import message
+from dcp_worker.jobs import message
 from waiting import wait_for
 
 import plate

@@ -12,10 +12,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from dcp_worker import batch, inputs, message
+from dcp_worker import batch, inputs
 from dcp_worker.cache import Cache
 from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.group import CsvError
+from dcp_worker.jobs import message
 from dcp_worker.local_paths import Places, S3Object
 from dcp_worker.sources import Sources
 

@@ -18,7 +18,7 @@ from typing import Any, Callable
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker import images, input_folder, inputs, local_paths, message
+from dcp_worker import images, input_folder, inputs, local_paths
 from dcp_worker.attempt import Attempt
 from dcp_worker.cache import Cache
 from dcp_worker.common import s3_transfer
@@ -29,9 +29,10 @@ from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.engine import Engine
 from dcp_worker.inputs import Inputs
-from dcp_worker.message import Job
-from dcp_worker.queue import Queue
-from dcp_worker.record import Figures
+from dcp_worker.jobs import message
+from dcp_worker.jobs.message import Job
+from dcp_worker.jobs.queue import Queue
+from dcp_worker.jobs.result_record import Figures
 from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 from PIL import Image

@@ -18,7 +18,7 @@ from dcp_worker import handling, inputs, intake, outputs
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
-from dcp_worker.queue import Queue
+from dcp_worker.jobs.queue import Queue
 from dcp_worker.slot_loop import UNFIT, Receipts, Slot
 from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace

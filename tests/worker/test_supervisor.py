@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from dcp_worker import finish, slot_process, supervisor
+from dcp_worker import slot_process, supervisor
 from dcp_worker.common.settings import Settings
-from dcp_worker.finish import Finish
+from dcp_worker.jobs import finish_order
+from dcp_worker.jobs.finish_order import Finish
 from dcp_worker.protection import Protection
 from dcp_worker.slot_loop import UNFIT
 from dcp_worker.slot_process import backoff
@@ -221,11 +222,11 @@ def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor that looks for the order to finish all the time."""
-    monkeypatch.setattr(finish, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
 
 
 def told_to_finish(stage: Stage) -> None:
-    stage.cloud.put({finish.key(stage.cloud.name, RUN): b"{}"})
+    stage.cloud.put({finish_order.key(stage.cloud.name, RUN): b"{}"})
 
 
 def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: None) -> None:
@@ -301,7 +302,9 @@ def test_a_run_that_is_continued_is_worked_on_by_the_containers_there_are(
     stage.start(["a receipt"], "end")
     wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slot to end")
     stage.do("wait")
-    stage.cloud.s3.delete_object(Bucket=stage.cloud.bucket, Key=finish.key(stage.cloud.name, RUN))
+    stage.cloud.s3.delete_object(
+        Bucket=stage.cloud.bucket, Key=finish_order.key(stage.cloud.name, RUN)
+    )
     wait_for(lambda: stage.starts == 2, "the slot to be started anew")
     wait_for_rounds(stage)
     assert stage.working

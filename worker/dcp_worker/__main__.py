@@ -17,7 +17,7 @@ from dcp_worker import instance, leaving, metrics, mount, plugins, spot
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
 from dcp_worker.common.settings import Settings, SettingsError
-from dcp_worker.finish import Finish
+from dcp_worker.jobs.finish_order import Finish
 from dcp_worker.protection import Protection
 from dcp_worker.supervisor import Supervisor
 

@@ -19,9 +19,9 @@ from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, di
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
     from dcp_worker.inputs import Inputs, Origin
-    from dcp_worker.message import Job
+    from dcp_worker.jobs.message import Job
+    from dcp_worker.jobs.result_record import Figures
     from dcp_worker.outputs import Written
-    from dcp_worker.record import Figures
     from dcp_worker.workplace import Workplace
 
 _REMOVAL_SECONDS = 1.0

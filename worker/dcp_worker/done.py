@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dcp_worker.common.settings import Settings
     from dcp_worker.inputs import Origin
-    from dcp_worker.message import Job
+    from dcp_worker.jobs.message import Job
     from dcp_worker.outputs import Written
 
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import message, record
 from dcp_worker.common.cancellation import Interruption
 from dcp_worker.job_log import stream_name
-from dcp_worker.queue import RETURN_SECONDS, Message
-from dcp_worker.record import Figures, Result
+from dcp_worker.jobs import message, result_record
+from dcp_worker.jobs.queue import RETURN_SECONDS, Message
+from dcp_worker.jobs.result_record import Figures, Result
 
 if TYPE_CHECKING:
     from dcp_worker.diagnosis.diagnose import Diagnosis
-    from dcp_worker.message import Job
+    from dcp_worker.jobs.message import Job
     from dcp_worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Ending:
         """Write the record; without it the message goes back, for a job is over when recorded."""
         name = result.job_id or f"message-{self.received.message_id}"
         try:
-            record.write(self.work.clients.s3, self.work.settings.aws_bucket, result, name)
+            result_record.write(self.work.clients.s3, self.work.settings.aws_bucket, result, name)
         except (BotoCoreError, ClientError) as error:
             log.error("The record of %s cannot be written: %s", name, error)
             self._tell(self._result("returned", "record_unwritten", str(error)))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import done, inputs, message, outputs, record
+from dcp_worker import done, inputs, outputs
 from dcp_worker.attempt import Attempt, remove
 from dcp_worker.common.cancellation import (
     COMPUTING,
@@ -28,15 +28,16 @@ from dcp_worker.common.cancellation import (
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
 from dcp_worker.ending import Ending
 from dcp_worker.job_log import JobLog, stream_name
+from dcp_worker.jobs import message, result_record
+from dcp_worker.jobs.queue import Lease, Message
+from dcp_worker.jobs.result_record import Figures
 from dcp_worker.pace import can_end
-from dcp_worker.queue import Lease, Message
-from dcp_worker.record import Figures
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.inputs import Inputs, Origin
-    from dcp_worker.message import Job
+    from dcp_worker.jobs.message import Job
     from dcp_worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Held:
     def _known_success(self, job: Job) -> bool:
         settings = self.work.settings
         try:
-            return record.has_succeeded(
+            return result_record.has_succeeded(
                 self.work.clients.s3, settings.aws_bucket, settings.app_name, job
             )
         except (BotoCoreError, ClientError) as error:

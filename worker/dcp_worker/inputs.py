@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.message import Job
+    from dcp_worker.jobs.message import Job
     from dcp_worker.sources import Sources
 
 

@@ -18,7 +18,7 @@ from dcp_worker.handling import Held
 from dcp_worker.pace import plenty
 
 if TYPE_CHECKING:
-    from dcp_worker.queue import Message
+    from dcp_worker.jobs.queue import Message
     from dcp_worker.workplace import Workplace
 
 log = logging.getLogger(__name__)

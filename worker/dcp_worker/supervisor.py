@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import queue_done
 from dcp_worker.attempt import remove
-from dcp_worker.queue_done import QueueDone
+from dcp_worker.jobs import queue_done
+from dcp_worker.jobs.queue_done import QueueDone
 from dcp_worker.slot_loop import CACHE, FINISH
 from dcp_worker.slot_process import SlotProcess
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from dcp_worker.common.settings import Settings
-    from dcp_worker.finish import Finish
+    from dcp_worker.jobs.finish_order import Finish
     from dcp_worker.protection import Protection
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.queue import NO_QUEUE, Counts, counts
+from dcp_worker.jobs.queue import NO_QUEUE, Counts, counts
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from dcp_worker.message import Job
+    from dcp_worker.jobs.message import Job
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker import finish
 from dcp_worker.common.settings import Settings
-from dcp_worker.finish import Finish
+from dcp_worker.jobs import finish_order
+from dcp_worker.jobs.finish_order import Finish
 
 from cloud import REGION, RUN, Cloud
 
@@ -47,7 +47,7 @@ def refuse(cloud: Cloud, status: int) -> None:
 def test_the_order_of_this_run_is_noticed_and_its_withdrawal(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
     looked = Finish(cloud.s3, settings(cloud))
     cloud.put({f"dcp/{cloud.name}/another/finish.json": b"{}"})
     looked.look()
@@ -55,7 +55,7 @@ def test_the_order_of_this_run_is_noticed_and_its_withdrawal(
     order(cloud)
     looked.look()
     assert looked.ordered
-    cloud.s3.delete_object(Bucket=cloud.bucket, Key=finish.key(cloud.name, RUN))
+    cloud.s3.delete_object(Bucket=cloud.bucket, Key=finish_order.key(cloud.name, RUN))
     looked.look()
     assert not looked.ordered
 
@@ -64,7 +64,7 @@ def test_s3_is_asked_no_more_than_every_thirty_seconds(
     cloud: Cloud, looks: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(finish.time, "monotonic", lambda: now)
+    monkeypatch.setattr(finish_order.time, "monotonic", lambda: now)
     looked = Finish(cloud.s3, settings(cloud))
     for _ in range(241):
         looked.look()
@@ -88,7 +88,7 @@ def test_an_order_that_is_not_there_or_may_not_be_seen_is_none(
 def test_what_s3_does_not_answer_changes_nothing_and_is_told_once(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    monkeypatch.setattr(finish, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
     looked = Finish(cloud.s3, settings(cloud))
     if before:
         order(cloud)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from dcp_worker import message
+from dcp_worker.jobs import message
 from hypothesis import given
 from hypothesis import strategies as st
 

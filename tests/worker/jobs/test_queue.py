@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from dcp_worker.queue import Counts, Lease, Message, Queue
+from dcp_worker.jobs.queue import Counts, Lease, Message, Queue
 from waiting import wait_for
 
 from cloud import Cloud

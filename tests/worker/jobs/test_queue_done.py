@@ -7,9 +7,9 @@ from typing import Any
 
 import boto3
 import pytest
-from dcp_worker import queue_done
-from dcp_worker.queue import Counts
-from dcp_worker.queue_done import LEAST_LOOKS, Look, QueueDone
+from dcp_worker.jobs import queue_done
+from dcp_worker.jobs.queue import Counts
+from dcp_worker.jobs.queue_done import LEAST_LOOKS, Look, QueueDone
 from hypothesis import given
 from hypothesis import strategies as st
 
