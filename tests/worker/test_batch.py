@@ -15,9 +15,9 @@ import pytest
 from dcp_worker import batch, inputs
 from dcp_worker.cache import Cache
 from dcp_worker.common.s3_transfer import Bucket
-from dcp_worker.group import CsvError
 from dcp_worker.jobs import message
-from dcp_worker.local_paths import Places, S3Object
+from dcp_worker.load_data.group_match import CsvError
+from dcp_worker.load_data.local_paths import Places, S3Object
 from dcp_worker.sources import Sources
 
 import plate

@@ -18,7 +18,7 @@ from typing import Any, Callable
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker import images, input_folder, inputs, local_paths
+from dcp_worker import images, input_folder, inputs
 from dcp_worker.attempt import Attempt
 from dcp_worker.cache import Cache
 from dcp_worker.common import s3_transfer
@@ -33,6 +33,7 @@ from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.jobs.result_record import Figures
+from dcp_worker.load_data import local_paths
 from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 from PIL import Image

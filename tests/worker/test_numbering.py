@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from dcp_worker.cellprofiler import Call
 from dcp_worker.engine import Engine
-from dcp_worker.load_data import select, write_whole
-from dcp_worker.local_paths import Places
+from dcp_worker.load_data.job_csv import select, write_whole
+from dcp_worker.load_data.local_paths import Places
 
 import plate
 

@@ -18,15 +18,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dcp_worker.group import CsvError, some
-from dcp_worker.local_paths import MOUNT
+from dcp_worker.load_data.group_match import CsvError, some
+from dcp_worker.load_data.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import h5py
 
-    from dcp_worker.local_paths import Places, S3Object
+    from dcp_worker.load_data.local_paths import Places, S3Object
 
 _KINDS = ("URL_", "ObjectsURL_")
 # CellProfiler's image number for what belongs to all image sets.

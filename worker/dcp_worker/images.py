@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from dcp_worker import integrity
 from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
-from dcp_worker.local_paths import MOUNT
+from dcp_worker.load_data.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
     from dcp_worker.common.s3_transfer import Stored
-    from dcp_worker.local_paths import S3Object
+    from dcp_worker.load_data.local_paths import S3Object
     from dcp_worker.sources import Sources
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcp_worker import batch, images, input_folder, load_data
+from dcp_worker import batch, images, input_folder
 from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
-from dcp_worker.group import CsvError
-from dcp_worker.load_data import Selection
-from dcp_worker.local_paths import Places, S3Object
+from dcp_worker.load_data import job_csv
+from dcp_worker.load_data.group_match import CsvError
+from dcp_worker.load_data.job_csv import Selection
+from dcp_worker.load_data.local_paths import Places, S3Object
 from dcp_worker.sources import kept
 
 if TYPE_CHECKING:
@@ -151,19 +152,19 @@ def _select(
         os.link(entry / "content" / "file", given)
         if given.suffix == ".csv":
             index = entry / "index"
-            return load_data.select(given, etag, index, pipeline, job.group, places, local, check)
+            return job_csv.select(given, etag, index, pipeline, job.group, places, local, check)
     with (
         given.open(encoding="utf-8-sig", newline="") as source,
         local.open("w", encoding="utf-8", newline="") as target,
     ):
-        files = load_data.localize_list(source, target, places)
+        files = job_csv.localize_list(source, target, places)
     return Selection(0, files, local, None)
 
 
 def _whole_csv(given: Path, places: Places, folder: Path) -> Path:
     target = folder / "whole" / given.name
     target.parent.mkdir(exist_ok=True)
-    load_data.write_whole(given, target, places)
+    job_csv.write_whole(given, target, places)
     return target
 
 

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker.local_paths import MOUNT
+from dcp_worker.load_data.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from dcp_worker.common.settings import Settings

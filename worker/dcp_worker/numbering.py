@@ -2,9 +2,9 @@
 
 LoadData is given the group's rows, so that a job's time does not grow with its plate. Two things
 would differ from a run over the whole CSV, and are made the same here: the types of LoadData's
-columns, which it finds by reading the rows that stand for all others (`witnesses`), and the numbers
-of image sets and group, which are set as soon as the run is prepared. From then on a run over the
-whole CSV has only the group's image sets left, too.
+columns, which it finds by reading the rows that stand for all others (`type_samples`), and the
+numbers of image sets and group, which are set as soon as the run is prepared. From then on a run
+over the whole CSV has only the group's image sets left, too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cellprofiler_core.constants.measurement import GROUP_NUMBER, IMAGE, IMAGE_N
 from cellprofiler_core.modules.loaddata import LoadData
 from cellprofiler_core.pipeline import Pipeline
 
-from dcp_worker.load_data import Numbering, write_whole
-from dcp_worker.local_paths import Places
+from dcp_worker.load_data.job_csv import Numbering, write_whole
+from dcp_worker.load_data.local_paths import Places
 
 # Where the preparation of a run looks at no image set, or does the same for all as for the group's.
 # A module with a preparation of its own (CreateBatchFiles, a plugin) is given the whole CSV.
@@ -44,7 +44,7 @@ def applied(path: Path) -> Iterator[None]:
     """Number the image sets of the run in this context.
 
     Args:
-        path: The numbering, as `load_data.select` has written it.
+        path: The numbering, as `job_csv.select` has written it.
     """
     run = _Run(Numbering.read(path), path.with_suffix(".csv"))
     before = LoadData.get_measurement_columns, LoadData.open_csv, Pipeline.prepare_run

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from dcp_worker import csv_rows, image_sets
-from dcp_worker.group import CsvError
-from dcp_worker.image_columns import Image, images_of, localized
-from dcp_worker.local_paths import MOUNT
-from dcp_worker.pipeline import grouping
+from dcp_worker.load_data import csv_rows, image_set_index
+from dcp_worker.load_data.group_match import CsvError
+from dcp_worker.load_data.image_columns import Image, images_of, localized
+from dcp_worker.load_data.local_paths import MOUNT
+from dcp_worker.load_data.pipeline_text import grouping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.local_paths import Places, S3Object
+    from dcp_worker.load_data.local_paths import Places, S3Object
 
 # Columns by which a CSV numbers its image sets itself, as one that CellProfiler has exported does.
 _NUMBERS = frozenset(("ImageNumber", "Group_Number", "Group_Index", "Group_Length"))
@@ -100,7 +100,7 @@ def select(
     # CellProfiler refuses other keys than the pipeline's: it shall say so itself.
     alone = set(keys) == set(wanted)
     keys = keys if alone else tuple(wanted)
-    found = image_sets.find(csv_file, etag, index_folder, keys, wanted, places, check)
+    found = image_set_index.find(csv_file, etag, index_folder, keys, wanted, places, check)
     alone = alone and not _NUMBERS & set(found.header)
     images = images_of(found.header)
     needed = dict(_needed(found.rows, images, places))

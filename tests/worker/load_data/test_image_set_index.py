@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import image_sets
 from dcp_worker.common.cancellation import Check, InterruptedJobError, Interruption
-from dcp_worker.group import CsvError
-from dcp_worker.load_data import select, write_whole
-from dcp_worker.local_paths import Places
+from dcp_worker.load_data import image_set_index
+from dcp_worker.load_data.group_match import CsvError
+from dcp_worker.load_data.job_csv import select, write_whole
+from dcp_worker.load_data.local_paths import Places
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -200,9 +200,9 @@ def test_image_columns_of_all_forms_have_the_types_of_the_whole_csv() -> None:
 
 def find(
     csv_file: Path, group: Mapping[str, str], check: Check = lambda: None
-) -> image_sets.ImageSets:
+) -> image_set_index.ImageSets:
     index = csv_file.with_name("index")
-    return image_sets.find(csv_file, "e", index, list(group), group, PLACES, check)
+    return image_set_index.find(csv_file, "e", index, list(group), group, PLACES, check)
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])

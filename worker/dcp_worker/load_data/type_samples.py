@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dcp_worker.group import TEXT, kind_of
-from dcp_worker.image_columns import Image, images_of
+from dcp_worker.load_data.group_match import TEXT, kind_of
+from dcp_worker.load_data.image_columns import Image, images_of
 
 if TYPE_CHECKING:
-    from dcp_worker.local_paths import Places
+    from dcp_worker.load_data.local_paths import Places
 
 # A plate has its images in few folders; more than these are not remembered.
 _FOLDERS_KEPT = 10_000

@@ -20,13 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import csv_rows
-from dcp_worker.group import TEXT, CsvError, Key, no_such_group, reading
-from dcp_worker.witnesses import Witnesses
+from dcp_worker.load_data import csv_rows
+from dcp_worker.load_data.group_match import TEXT, CsvError, Key, no_such_group, reading
+from dcp_worker.load_data.type_samples import Witnesses
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.local_paths import Places
+    from dcp_worker.load_data.local_paths import Places
 
 # To be raised when the file's tables change.
 _FORMAT = 1

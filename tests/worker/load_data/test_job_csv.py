@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from dcp_worker.group import CsvError
-from dcp_worker.load_data import Selection, localize_list, select
-from dcp_worker.local_paths import Places, S3Object
+from dcp_worker.load_data.group_match import CsvError
+from dcp_worker.load_data.job_csv import Selection, localize_list, select
+from dcp_worker.load_data.local_paths import Places, S3Object
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import image_sets
-from dcp_worker.group import CsvError
-from dcp_worker.local_paths import Places
+from dcp_worker.load_data import image_set_index
+from dcp_worker.load_data.group_match import CsvError
+from dcp_worker.load_data.local_paths import Places
 
 EXAMPLES = json.loads(
-    (Path(__file__).parents[1] / "support" / "csv_groups.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "support" / "csv_groups.json").read_text(encoding="utf-8")
 )
 
 
@@ -29,7 +29,7 @@ def test_the_worker_finds_every_group(example: dict[str, Any], tmp_path: Path) -
     keys = example["by"]
     rows = 0
     for *values, count in example["groups"]:
-        found = image_sets.find(
+        found = image_set_index.find(
             csv_file,
             "etag",
             tmp_path / "index",
@@ -55,7 +55,7 @@ def test_the_zeros_of_the_csv_are_not_those_of_the_group(tmp_path: Path) -> None
     csv_file.write_bytes(example["csv"].encode())
     group = {"Metadata_Plate": "0007", "Metadata_Site": "001"}
     with pytest.raises(CsvError):
-        image_sets.find(
+        image_set_index.find(
             csv_file,
             "etag",
             tmp_path / "index",

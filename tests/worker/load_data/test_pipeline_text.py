@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from dcp_worker.pipeline import grouping
+from dcp_worker.load_data.pipeline_text import grouping
 
 import plate
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from dcp_worker.group import CsvError
+from dcp_worker.load_data.group_match import CsvError
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check

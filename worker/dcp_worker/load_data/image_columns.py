@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcp_worker.local_paths import Places
+    from dcp_worker.load_data.local_paths import Places
 
 
 @dataclass(frozen=True)
