@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from dcp_worker import instance, leaving, metrics, mount, plugins, spot
+from dcp_worker import mount, plugins
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
 from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.jobs.finish_order import Finish
-from dcp_worker.protection import Protection
+from dcp_worker.machine import instance, metrics, self_termination, spot_notice
+from dcp_worker.machine.scale_in_protection import Protection
 from dcp_worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ def main() -> int:
         Finish(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,
-        partial(leaving.end_machine, ecs, ec2, settings, instance_id),
-        partial(leaving.replace_machine, ec2, instance_id),
+        partial(self_termination.end_machine, ecs, ec2, settings, instance_id),
+        partial(self_termination.replace_machine, ec2, instance_id),
     )
     if instance_id:
-        spot.watch(os.environ, supervisor.retire)
+        spot_notice.watch(os.environ, supervisor.retire)
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, supervisor.stop)
     supervisor.run()

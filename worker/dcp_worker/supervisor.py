@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dcp_worker.common.settings import Settings
     from dcp_worker.jobs.finish_order import Finish
-    from dcp_worker.protection import Protection
+    from dcp_worker.machine.scale_in_protection import Protection
 
 log = logging.getLogger(__name__)
 

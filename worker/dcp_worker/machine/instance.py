@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.imds import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from dcp_worker.imds import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ def watch(
     """Look for the notice from now on, in a thread that ends with the process.
 
     Args:
-        environment: Where the instance metadata service is found, as for `imds.Metadata`.
+        environment: Where the instance metadata service is found, as for
+            `instance_metadata.Metadata`.
         notified: Called once, from that thread, with a text for the log; the watch is over then.
         look_seconds: Between two looks, in seconds.
 

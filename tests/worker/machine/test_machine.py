@@ -9,10 +9,10 @@ from threading import Thread
 
 import boto3
 import pytest
-from dcp_worker import instance, protection
 from dcp_worker.common.settings import Settings
-from dcp_worker.imds import Metadata
-from dcp_worker.protection import Protection
+from dcp_worker.machine import instance, scale_in_protection
+from dcp_worker.machine.instance_metadata import Metadata
+from dcp_worker.machine.scale_in_protection import Protection
 from waiting import wait_for
 
 from agent import INSTANCE, Agent
@@ -57,7 +57,7 @@ def test_an_agent_that_refuses_or_is_not_there_stops_nothing(agent: Agent) -> No
 def test_a_protection_that_ecs_has_not_given_is_asked_for_again(
     agent: Agent, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protection, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(scale_in_protection, "_RETRY_SECONDS", 0.0)
     agent.answer = answer
     protected = Protection({"ECS_AGENT_URI": f"{agent.url}/agent"})
     protected.set(True)

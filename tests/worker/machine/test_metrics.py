@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dcp_worker import metrics
-from dcp_worker.metrics import RULES, Meter, Sample, judge, memory
+from dcp_worker.machine import metrics
+from dcp_worker.machine.metrics import RULES, Meter, Sample, judge, memory
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_for

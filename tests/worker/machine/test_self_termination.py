@@ -16,14 +16,14 @@ from typing import Any
 
 import boto3
 import pytest
-from dcp_worker import leaving
 from dcp_worker.common.settings import Settings
+from dcp_worker.machine import self_termination
 from waiting import wait_for
 
 from cloud import NOBODY, REGION, Cloud
 from task_definition import settings
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 EMULATOR_PYTHON = PROJECT / ".venv" / "bin" / "python"
 SERVICE = "Service"
 ROLE = "arn:aws:iam::123456789012:role/fleet"
@@ -172,13 +172,13 @@ def test_the_last_to_leave_ends_service_fleet_and_machines_for_good(
     run = Run(emulator)
     fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
     machines = wait_for(run.working, "two machines at work")
-    leaving.end_machine(run.ecs, run.ec2, run.settings, machines[0])
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[0])
     assert run.service()["desiredCount"] == 0
     assert run.target(fleet) == 0
     wait_for(lambda: not run.machines(), "all machines to be gone")
     assert {run.state(machine) for machine in machines} <= {"shutting-down", "terminated"}
     # The other machine comes to the same end a moment later: nothing is started by it.
-    leaving.end_machine(run.ecs, run.ec2, run.settings, machines[1])
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[1])
     wait_for(lambda: run.service()["runningCount"] == 0, "the containers to end")
     assert run.target(fleet) == 0
     assert run.machines() == []
@@ -189,12 +189,12 @@ def test_an_unfit_machine_is_replaced(emulator: str, kind: str) -> None:
     run = Run(emulator)
     fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
     unfit, sound = wait_for(run.working, "two machines at work")
-    leaving.replace_machine(run.ec2, unfit)
+    self_termination.replace_machine(run.ec2, unfit)
     again = wait_for(lambda: unfit not in run.machines() and run.working(), "another machine")
     assert sound in again
     assert run.target(fleet) == 2
     assert run.service()["desiredCount"] == 2
-    leaving.end_machine(run.ecs, run.ec2, run.settings, sound)
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, sound)
 
 
 def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
@@ -204,7 +204,7 @@ def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
     fleet = run.start_ec2_fleet()
     machines = wait_for(run.working, "two machines at work")
     nobody = boto3.client("ecs", **NOBODY)
-    leaving.end_machine(nobody, run.ec2, run.settings, machines[0])
+    self_termination.end_machine(nobody, run.ec2, run.settings, machines[0])
     assert run.target(fleet) == 0
     wait_for(lambda: not run.machines(), "all machines to be gone")
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
@@ -216,7 +216,7 @@ def test_a_service_that_is_deleted_is_no_failure(
 ) -> None:
     run = Run(emulator)
     run.ecs.delete_service(cluster=run.name, service=SERVICE, force=True)
-    leaving.end_machine(run.ecs, run.ec2, run.settings, "")
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, "")
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
