@@ -9,8 +9,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from dcp_worker import done, input_folder, job_log
+from dcp_worker import done, job_log
 from dcp_worker.common.settings import Settings, SettingsError
+from dcp_worker.inputs import input_folder
 from dcp_worker.jobs import finish_order, message, result_record
 from dcp_worker.jobs.result_record import Figures, Result
 from dcp_worker.load_data import local_paths

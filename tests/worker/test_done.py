@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from dcp_worker import done
 from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import JobFailedError
-from dcp_worker.inputs import Origin
+from dcp_worker.inputs.job_inputs import Origin
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.outputs import Written

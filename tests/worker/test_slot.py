@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import handling, inputs, intake, outputs
+from dcp_worker import handling, intake, outputs
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
+from dcp_worker.inputs import job_inputs
+from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.slot_loop import UNFIT, Receipts, Slot
-from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 from waiting import wait_for
 
@@ -272,7 +273,7 @@ def test_a_finishing_slot_that_is_stopped_returns_its_job(stage: Stage) -> None:
 def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch = inputs.fetch
+    fetch = job_inputs.fetch
     fetching = threading.Event()
 
     def slow(*arguments: Any) -> Any:
@@ -280,7 +281,7 @@ def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
         wait_for(lambda: stage.work.stop.ordered, "the order to stop")
         return fetch(*arguments)
 
-    monkeypatch.setattr(inputs, "fetch", slow)
+    monkeypatch.setattr(job_inputs, "fetch", slow)
     stage.send(WELLS[0])
     stage.start()
     assert fetching.wait(600)

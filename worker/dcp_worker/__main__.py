@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from dcp_worker import mount, plugins
+from dcp_worker import plugins
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
 from dcp_worker.common.settings import Settings, SettingsError
+from dcp_worker.inputs import bucket_mount
 from dcp_worker.jobs.finish_order import Finish
 from dcp_worker.machine import instance, metrics, self_termination, spot_notice
 from dcp_worker.machine.scale_in_protection import Protection
@@ -38,9 +39,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = Settings.from_environment(os.environ)
-        mount.prepare(settings)
+        bucket_mount.prepare(settings)
         plugins_folder = plugins.prepare(settings)
-    except (SettingsError, mount.MountError) as error:
+    except (SettingsError, bucket_mount.MountError) as error:
         log.error("The worker cannot start. %s", error)
         return BAD_SETTINGS
     except plugins.PluginsError as error:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import cellprofiler, images, inputs, outputs
+from dcp_worker import cellprofiler, outputs
 from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, diagnose_os
+from dcp_worker.inputs import images, job_inputs
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.inputs import Inputs, Origin
+    from dcp_worker.inputs.job_inputs import Inputs, Origin
     from dcp_worker.jobs.message import Job
     from dcp_worker.jobs.result_record import Figures
     from dcp_worker.outputs import Written
@@ -46,7 +47,9 @@ class Attempt:
         with self._timed("download"), _disk(self.folder):
             remove(self.folder)
             self.folder.mkdir(parents=True)
-            return inputs.fetch(self.job, self.work.sources, origin, self.folder, check, self.say)
+            return job_inputs.fetch(
+                self.job, self.work.sources, origin, self.folder, check, self.say
+            )
 
     def compute(self, found: Inputs, check: Check) -> Path:
         """Run CellProfiler and judge it; the folder of its outputs."""

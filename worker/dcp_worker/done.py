@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from dcp_worker.common.settings import Settings
-    from dcp_worker.inputs import Origin
+    from dcp_worker.inputs.job_inputs import Origin
     from dcp_worker.jobs.message import Job
     from dcp_worker.outputs import Written
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import done, inputs, outputs
+from dcp_worker import done, outputs
 from dcp_worker.attempt import Attempt, remove
 from dcp_worker.common.cancellation import (
     COMPUTING,
@@ -27,6 +27,7 @@ from dcp_worker.common.cancellation import (
 )
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
 from dcp_worker.ending import Ending
+from dcp_worker.inputs import job_inputs
 from dcp_worker.job_log import JobLog, stream_name
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import Lease, Message
@@ -36,7 +37,7 @@ from dcp_worker.pace import can_end
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcp_worker.inputs import Inputs, Origin
+    from dcp_worker.inputs.job_inputs import Inputs, Origin
     from dcp_worker.jobs.message import Job
     from dcp_worker.workplace import Workplace
 
@@ -146,7 +147,7 @@ class Held:
         if by_outputs and outputs.already_there(s3, settings, job.output):
             self._ending.skip("The output folder already holds the files.")
             return True
-        self._origin = inputs.origin(job, self.work.sources)
+        self._origin = job_inputs.origin(job, self.work.sources)
         if settings.check_if_done_exact and done.is_done(s3, settings, job, self._origin):
             self._ending.skip("An earlier run has done it, with the same pipeline and data file.")
             return True

@@ -26,9 +26,9 @@ from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interruption
 from dcp_worker.common.settings import Settings
 from dcp_worker.engine import Engine
+from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.slot_loop import CACHE, FINISH, Receipts, Slot
-from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 
 if TYPE_CHECKING:

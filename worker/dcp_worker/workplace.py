@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from dcp_worker.common.aws_clients import Clients
     from dcp_worker.common.settings import Settings
     from dcp_worker.engine import Engine
+    from dcp_worker.inputs.sources import Sources
     from dcp_worker.jobs.queue import Queue
-    from dcp_worker.sources import Sources
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from dcp_worker.cache import Cache
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
+from dcp_worker.inputs.cache import Cache
 
 
 def go_on() -> None:
@@ -121,7 +121,7 @@ def test_a_slot_killed_while_it_makes_content_is_forgotten(tmp_path: Path) -> No
     program = """
 import sys, time
 from pathlib import Path
-from dcp_worker.cache import Cache
+from dcp_worker.inputs.cache import Cache
 def fill(folder):
     (folder / "file").write_text("half")
     (folder / "file.tmp").write_text("x" * 100)
@@ -214,7 +214,7 @@ def test_killed_slots_leave_the_cache_sound(tmp_path: Path) -> None:
     program = """
 import random, sys
 from pathlib import Path
-from dcp_worker.cache import Cache
+from dcp_worker.inputs.cache import Cache
 cache = Cache(Path(sys.argv[1]), limit=250_000)
 while True:
     print("next", flush=True)

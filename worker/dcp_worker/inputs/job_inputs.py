@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcp_worker import batch, images, input_folder
 from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
+from dcp_worker.inputs import batch_file, images, input_folder
+from dcp_worker.inputs.sources import kept
 from dcp_worker.load_data import job_csv
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import Selection
 from dcp_worker.load_data.local_paths import Places, S3Object
-from dcp_worker.sources import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from dcp_worker.common.cancellation import Check
+    from dcp_worker.inputs.sources import Sources
     from dcp_worker.jobs.message import Job
-    from dcp_worker.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def fetch(
     found: Mapping[str, S3Object]
     with _told_of_csv():
         if _is_batch(job):
-            found = batch.localize(pipeline, job.group, places)
+            found = batch_file.localize(pipeline, job.group, places)
             made = Inputs(pipeline, None, None, None, default, origin)
         else:
             given = folder / "data_file" / os.path.basename(job.data_file)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin
 
-from dcp_worker import tiff
+from dcp_worker.inputs import tiff
 
 _PNG, _GIF, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8\xff", b"BM"
 _KNOWN = (*tiff.MAGIC, _PNG, _GIF, _JPEG, _BMP)

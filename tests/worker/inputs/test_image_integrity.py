@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import skimage.io
 import tifffile
-from dcp_worker import integrity, tiff
+from dcp_worker.inputs import image_integrity, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
@@ -133,7 +133,7 @@ def of_tifffile(data: bytes) -> list[Any]:
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_whole_image_passes(name: str, folder: Path) -> None:
     content(name, folder)
-    assert integrity.problem(str(folder / name)) == ""
+    assert image_integrity.problem(str(folder / name)) == ""
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,7 +147,7 @@ def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
     cut = data.draw(st.just(int(share * len(whole))) | near_end)
     path = folder / f"cut_{name}"
     path.write_bytes(whole[:cut])
-    if integrity.problem(str(path)):
+    if image_integrity.problem(str(path)):
         return
     beyond_pillow = ("planar", "pyramid", "float", "colour.tif", "bilevel", "big")
     found, expected = (
@@ -164,46 +164,46 @@ def test_half_of_an_image_is_cut_off(name: str, folder: Path) -> None:
     whole = content(name, folder)
     path = folder / f"half_{name}"
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in integrity.problem(str(path))
+    assert "cut off" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.npy", "a.C01", "a"])
 def test_an_image_without_bytes_is_broken(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
-    assert integrity.problem(str(tmp_path / name)) == "has no bytes"
+    assert image_integrity.problem(str(tmp_path / name)) == "has no bytes"
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "Index.XML"])
 def test_an_empty_file_that_is_no_image_breaks_nothing(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
-    assert integrity.problem(str(tmp_path / name)) == ""
+    assert image_integrity.problem(str(tmp_path / name)) == ""
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.png", "a.jpg", "a.npy", "a.bmp"])
 def test_a_text_is_no_image(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("<?xml version='1.0'?><Error>Access Denied</Error>")
-    assert integrity.problem(str(tmp_path / name))
+    assert image_integrity.problem(str(tmp_path / name))
 
 
 def test_what_only_bio_formats_knows_is_left_to_it(tmp_path: Path) -> None:
     (tmp_path / "a.C01").write_bytes(b"\x10\x00\x00\x00 of another maker")
-    assert integrity.problem(str(tmp_path / "a.C01")) == ""
+    assert image_integrity.problem(str(tmp_path / "a.C01")) == ""
 
 
 def test_an_image_is_told_by_its_first_bytes(folder: Path, tmp_path: Path) -> None:
     whole = content("gray.png", folder)
     path = tmp_path / "named.tif"
     path.write_bytes(whole)
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
     path.write_bytes(whole[:-100])
-    assert "cut off" in integrity.problem(str(path))
+    assert "cut off" in image_integrity.problem(str(path))
 
 
 def test_a_damaged_png_is_found(folder: Path, tmp_path: Path) -> None:
     damaged = bytearray(content("colour.png", folder))
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(damaged)
-    assert "damaged" in integrity.problem(str(tmp_path / "a.png"))
+    assert "damaged" in image_integrity.problem(str(tmp_path / "a.png"))
 
 
 def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> None:
@@ -218,9 +218,9 @@ def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> Non
         end = file.pages[0].dataoffsets[0] + STACK.nbytes
     whole[following : following + 4] = bytes(4)  # no second directory
     path.write_bytes(whole[:end])
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
     path.write_bytes(whole[: end - 1])
-    assert "planes" in integrity.problem(str(path))
+    assert "planes" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize("options", [{}, {"imagej": True}])
@@ -230,7 +230,7 @@ def test_a_file_beyond_4_gb_is_no_broken_one(options: dict[str, bool], tmp_path:
     tifffile.imwrite(path, STACK, **options)
     with path.open("r+b") as file:
         file.truncate(2**32 + 1)  # it takes no room
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
 
 
 def test_sizes_that_are_told_too_large_are_no_cut(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_sizes_that_are_told_too_large_are_no_cut(tmp_path: Path) -> None:
         at = sizes.valueoffset + size * (sizes.count - 1)
     whole[at : at + size] = whole[sizes.valueoffset : sizes.valueoffset + size]
     path.write_bytes(whole[:end])
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
 
 
 def test_a_private_tag_may_point_anywhere(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_private_tag_may_point_anywhere(tmp_path: Path) -> None:
         tag = file.pages[0].tags[65_000]
     whole[tag.offset + 8 : tag.offset + 12] = (2**31).to_bytes(4, "little")
     path.write_bytes(whole)
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0"]))
@@ -272,10 +272,10 @@ def test_a_png_with_much_text_is_whole(compressed: bool, tmp_path: Path) -> None
     said.add_itxt("Description", "<Plane/>" * 400_000, zip=compressed)
     path = tmp_path / "a.png"
     Image.fromarray(GRAY).save(path, pnginfo=said)
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in integrity.problem(str(path))
+    assert "cut off" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize(
@@ -289,10 +289,10 @@ def test_a_bitmap_that_pillow_does_not_know_is_left_to_bio_formats(
     content = head + masks + bytes(16 * bits // 8)
     path = tmp_path / "a.bmp"
     path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, start) + content)
-    assert integrity.problem(str(path)) == ""
+    assert image_integrity.problem(str(path)) == ""
 
 
 @pytest.mark.parametrize("name", ["gone.tif", "gone.npy"])
 def test_a_file_that_the_machine_cannot_read_is_no_broken_image(name: str, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        integrity.problem(str(tmp_path / name))
+        image_integrity.problem(str(tmp_path / name))

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcp_worker.cache import Cache
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.diagnosis.diagnose import JobFailedError
+from dcp_worker.inputs.cache import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

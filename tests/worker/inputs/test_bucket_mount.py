@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dcp_worker import mount
 from dcp_worker.common.settings import Settings
-from dcp_worker.mount import MountError
+from dcp_worker.inputs import bucket_mount
+from dcp_worker.inputs.bucket_mount import MountError
 
 import task_definition
 
@@ -35,7 +35,7 @@ def program(folder: Path, script: str) -> None:
 
 
 def test_downloads_need_no_mount(programs: Path, tmp_path: Path) -> None:
-    mount.prepare(settings(DOWNLOAD_FILES="True"), tmp_path / "bucket")
+    bucket_mount.prepare(settings(DOWNLOAD_FILES="True"), tmp_path / "bucket")
     assert not (tmp_path / "bucket").exists()
 
 
@@ -43,13 +43,13 @@ def test_what_the_machine_has_mounted_is_used(programs: Path, tmp_path: Path) ->
     program(programs, "exit 1")
     (tmp_path / "bucket").mkdir()
     (tmp_path / "bucket" / "plate1").mkdir()
-    mount.prepare(settings(), tmp_path / "bucket")
-    mount.prepare(settings(), Path("/proc"))
+    bucket_mount.prepare(settings(), tmp_path / "bucket")
+    bucket_mount.prepare(settings(), Path("/proc"))
 
 
 def test_without_mountpoint_the_reason_says_what_to_do(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(MountError, match=r"mount-s3.*download_files"):
-        mount.prepare(settings(), tmp_path / "bucket")
+        bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
 def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for(
@@ -59,10 +59,10 @@ def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for
     notes, folder = tmp_path / "notes", tmp_path / "bucket"
     program(programs, f'echo "$@" > {notes}; echo "region:$AWS_REGION" >> {notes}')
     with pytest.raises(MountError, match="nothing is mounted"):
-        mount.prepare(settings(), folder)  # it mounted nothing, whatever it says
+        bucket_mount.prepare(settings(), folder)  # it mounted nothing, whatever it says
     assert notes.read_text().splitlines() == [f"--read-only images {folder}", "region:"]
     with pytest.raises(MountError, match="nothing is mounted"):
-        mount.prepare(settings(NO_SIGN_REQUEST="True"), folder)
+        bucket_mount.prepare(settings(NO_SIGN_REQUEST="True"), folder)
     assert notes.read_text().splitlines()[0] == f"--read-only --no-sign-request images {folder}"
 
 
@@ -75,8 +75,8 @@ def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_pa
         pytest.skip("this user may not mount")
     try:
         program(programs, f"exec {' '.join(mounting)} {folder}")
-        mount.prepare(settings(), folder)
-        mount.prepare(settings(), folder)  # a second time, what is there is used
+        bucket_mount.prepare(settings(), folder)
+        bucket_mount.prepare(settings(), folder)  # a second time, what is there is used
         assert os.path.ismount(folder)
     finally:
         subprocess.run(["/bin/umount", str(source), str(folder)], check=True)
@@ -85,14 +85,14 @@ def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_pa
 def test_a_refusal_of_mountpoint_is_told_with_what_it_needs(programs: Path, tmp_path: Path) -> None:
     program(programs, "echo 'Error: Failed to create S3 client: no such bucket' >&2; exit 1")
     with pytest.raises(MountError, match=r"(?s)no such bucket.*SYS_ADMIN"):
-        mount.prepare(settings(), tmp_path / "bucket")
+        bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
 def test_a_program_that_does_not_run_is_told(programs: Path, tmp_path: Path) -> None:
     (programs / "mount-s3").write_bytes(b"\x7fELF broken")
     (programs / "mount-s3").chmod(0o755)
     with pytest.raises(MountError, match="cannot be run"):
-        mount.prepare(settings(), tmp_path / "bucket")
+        bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
 def test_a_container_that_cannot_mount_does_not_start(programs: Path, tmp_path: Path) -> None:

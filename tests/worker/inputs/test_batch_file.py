@@ -12,13 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from dcp_worker import batch, inputs
-from dcp_worker.cache import Cache
 from dcp_worker.common.s3_transfer import Bucket
+from dcp_worker.inputs import batch_file, job_inputs
+from dcp_worker.inputs.cache import Cache
+from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.local_paths import Places, S3Object
-from dcp_worker.sources import Sources
 
 import plate
 from cloud import RUN, Cloud, job_message
@@ -137,7 +137,7 @@ def values(path: Path, feature: str) -> list[str]:
 
 def test_the_groups_images_are_read_from_local_files(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5")
-    images = batch.localize(path, B02, PLACES)
+    images = batch_file.localize(path, B02, PLACES)
     folder = f"/slot/images/images.bucket/{plate.IMAGES_KEY}"
     assert images == {
         f"{folder}/B02_s{site}.tif": S3Object("images.bucket", plate.image_key("B02", site))
@@ -152,23 +152,23 @@ def test_the_groups_images_are_read_from_local_files(tmp_path: Path) -> None:
 
 def test_a_number_is_compared_as_its_text(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5")
-    assert len(batch.localize(path, (("Metadata_Site", "2"),), PLACES)) == len(plate.WELLS)
+    assert len(batch_file.localize(path, (("Metadata_Site", "2"),), PLACES)) == len(plate.WELLS)
     with pytest.raises(CsvError, match="Metadata_Site has the values 1, 2") as error:
-        batch.localize(path, (("Metadata_Site", "02"),), PLACES)
+        batch_file.localize(path, (("Metadata_Site", "02"),), PLACES)
     assert error.value.code == "group_not_found"
 
 
 def test_an_unknown_key_says_which_there_are(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5")
     with pytest.raises(CsvError, match=r"Metadata_Dose.*Metadata_Plate, Metadata_Site") as error:
-        batch.localize(path, (("Metadata_Dose", "1"),), PLACES)
+        batch_file.localize(path, (("Metadata_Dose", "1"),), PLACES)
     assert error.value.code == "group_not_found"
 
 
 def test_an_image_on_the_makers_computer_is_not_in_s3(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5", root="file:/Users/me/plates")
     with pytest.raises(CsvError, match="/Users/me/plates") as error:
-        batch.localize(path, B02, PLACES)
+        batch_file.localize(path, B02, PLACES)
     assert error.value.code == "image_missing"
 
 
@@ -180,7 +180,7 @@ def test_what_is_no_whole_batch_file(tmp_path: Path, content: bytes) -> None:
         content = whole[: len(whole) // 2]
     path.write_bytes(content)
     with pytest.raises(CsvError) as error:
-        batch.localize(path, B02, PLACES)
+        batch_file.localize(path, B02, PLACES)
     assert error.value.code == "pipeline_unreadable"
 
 
@@ -189,7 +189,7 @@ def test_a_measurement_file_without_images_is_no_batch_file(tmp_path: Path) -> N
     with h5py.File(path, "w") as file:
         file.create_group("Measurements")
     with pytest.raises(CsvError) as error:
-        batch.localize(path, B02, PLACES)
+        batch_file.localize(path, B02, PLACES)
     assert error.value.code == "pipeline_unreadable"
 
 
@@ -203,8 +203,8 @@ def test_a_job_with_a_batch_file(cloud: Cloud, tmp_path: Path) -> None:
     for number in "12":  # the second from the cache, which the first has not changed
         folder = tmp_path / f"job{number}"
         folder.mkdir()
-        origin = inputs.origin(job, sources)
-        found = inputs.fetch(job, sources, origin, folder, lambda: None, print)
+        origin = job_inputs.origin(job, sources)
+        found = job_inputs.fetch(job, sources, origin, folder, lambda: None, print)
         assert (found.data_file, found.numbering) == (None, None)
         images = [Path(url[len("file:") :]) for url in values(found.pipeline, "URL_DNA")[:2]]
         assert [path.read_bytes() for path in images] == [
@@ -249,11 +249,13 @@ def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Pat
     run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(made))
 
     # tests/blocks/test_job_file.py reads the same as groups of a job file.
-    printed = json.loads((Path(__file__).parents[1] / "support" / "print_groups.json").read_text())
+    printed = json.loads((Path(__file__).parents[2] / "support" / "print_groups.json").read_text())
     assert json.loads(print_groups(made / "Batch_data.h5")) == printed
 
     well = (("Metadata_Well", "B02"),)
-    images = batch.localize(made / "Batch_data.h5", well, Places("b", str(tmp_path / "images")))
+    images = batch_file.localize(
+        made / "Batch_data.h5", well, Places("b", str(tmp_path / "images"))
+    )
     for local, place in images.items():
         Path(local).parent.mkdir(parents=True, exist_ok=True)
         (bucket / place.key).rename(local)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dcp_worker.common.cancellation import Check
     from dcp_worker.common.s3_transfer import Stored
-    from dcp_worker.sources import Sources
+    from dcp_worker.inputs.sources import Sources
 
 # Larger prefixes are images that the CSV names one by one, not files of a pipeline.
 INPUT_OBJECTS = 1000

@@ -18,9 +18,7 @@ from typing import Any, Callable
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker import images, input_folder, inputs
 from dcp_worker.attempt import Attempt
-from dcp_worker.cache import Cache
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
@@ -28,13 +26,15 @@ from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.engine import Engine
-from dcp_worker.inputs import Inputs
+from dcp_worker.inputs import images, input_folder, job_inputs
+from dcp_worker.inputs.cache import Cache
+from dcp_worker.inputs.job_inputs import Inputs
+from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.jobs.result_record import Figures
 from dcp_worker.load_data import local_paths
-from dcp_worker.sources import Sources
 from dcp_worker.workplace import Workplace
 from PIL import Image
 
@@ -60,9 +60,9 @@ def sources_of(cloud: Cloud, tmp_path: Path, workspace: str = "", mounted: bool 
 
 def fetch(sources: Sources, folder: Path, **changes: Any) -> Inputs:
     made = job(**changes)
-    origin = inputs.origin(made, sources)
+    origin = job_inputs.origin(made, sources)
     folder.mkdir()
-    return inputs.fetch(made, sources, origin, folder, go_on, print)
+    return job_inputs.fetch(made, sources, origin, folder, go_on, print)
 
 
 def refused(sources: Sources, folder: Path, **changes: Any) -> Diagnosis:
@@ -100,7 +100,7 @@ def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> No
         cloud.s3.head_object(Bucket=cloud.bucket, Key=key)["ETag"]
         for key in (plate.PIPELINE_KEY, plate.CSV_KEY)
     ]
-    assert found.origin == inputs.Origin(*etags)
+    assert found.origin == job_inputs.Origin(*etags)
 
 
 def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
@@ -149,11 +149,11 @@ def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
 ) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
-    origin = inputs.origin(job(), sources)
+    origin = job_inputs.origin(job(), sources)
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows()[:1]).encode()})
     (tmp_path / "job").mkdir()
     with pytest.raises(JobFailedError) as error:
-        inputs.fetch(job(), sources, origin, tmp_path / "job", go_on, print)
+        job_inputs.fetch(job(), sources, origin, tmp_path / "job", go_on, print)
     assert (error.value.diagnosis.code, error.value.diagnosis.permanent) == (
         "input_replaced",
         False,
@@ -422,7 +422,7 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
     )
     said: list[str] = []
     attempt = Attempt(work, job(), tmp_path / "job", Figures(), said.append)
-    found = attempt.prepare(inputs.origin(attempt.job, work.sources), go_on)
+    found = attempt.prepare(job_inputs.origin(attempt.job, work.sources), go_on)
     shutil.rmtree(mount)
     mount.mkdir()
     with pytest.raises(JobFailedError) as error:

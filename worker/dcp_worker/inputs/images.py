@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dcp_worker import integrity
 from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
+from dcp_worker.inputs import image_integrity
 from dcp_worker.load_data.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
     from dcp_worker.common.s3_transfer import Stored
+    from dcp_worker.inputs.sources import Sources
     from dcp_worker.load_data.local_paths import S3Object
-    from dcp_worker.sources import Sources
 
 
 def fetch(
@@ -42,7 +42,7 @@ def fetch(
 
     stored = dict(zip(wanted, s3_transfer.each(look, wanted.values(), check)))
     s3_transfer.download("image", stored, check)
-    problems = s3_transfer.each(integrity.problem, images, check)
+    problems = s3_transfer.each(image_integrity.problem, images, check)
     _check_sound([(place, text) for place, text in zip(images.values(), problems) if text])
     if stored:
         size = sum(found.size for found in stored.values())
