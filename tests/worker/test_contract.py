@@ -9,13 +9,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from dcp_worker import done, job_log
+from dcp_worker import job_log
 from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.inputs import input_folder
 from dcp_worker.jobs import finish_order, message, result_record
 from dcp_worker.jobs.result_record import Figures, Result
 from dcp_worker.load_data import local_paths
 from dcp_worker.machine import instance
+from dcp_worker.outputs import completed_jobs
 from jsonschema import Draft202012Validator, FormatChecker
 
 from contract import CONTRACT, REQUIRED, SETTINGS, SHARED
@@ -129,7 +130,7 @@ def test_the_record_is_written_where_the_flows_read_it() -> None:
     keys = {
         "result": result_record.key("App", "r1", "failed", "j1"),
         "finish": finish_order.key("App", "r1"),
-        "done": done.key("App", "j1"),
+        "done": completed_jobs.key("App", "j1"),
     }
     assert keys == {kind: key.format(**NAMES) for kind, key in SHARED["keys"].items()}
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import handling, intake, outputs
+from dcp_worker import handling, intake
 from dcp_worker.cellprofiler import Call, Ended
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs import job_inputs
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
+from dcp_worker.outputs import upload
 from dcp_worker.slot_loop import UNFIT, Receipts, Slot
 from dcp_worker.workplace import Workplace
 from waiting import wait_for
@@ -381,7 +382,7 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
         publish(held)
 
     monkeypatch.setattr(handling.Held, "publish", late)
-    monkeypatch.setattr(outputs, "publish", lambda *_: uploads.append("begun"))
+    monkeypatch.setattr(upload, "publish", lambda *_: uploads.append("begun"))
     stage.engine.may_end.update(WELLS)
     stage.lose_the_lease()
     assert stage.told() == []
@@ -421,13 +422,13 @@ def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
 def test_a_fault_of_publishing_costs_the_next_job_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = outputs.publish
+    original = upload.publish
 
     def once(*arguments: Any) -> Any:
-        monkeypatch.setattr(outputs, "publish", original)
+        monkeypatch.setattr(upload, "publish", original)
         raise RuntimeError("a fault of the worker")
 
-    monkeypatch.setattr(outputs, "publish", once)
+    monkeypatch.setattr(upload, "publish", once)
     stage.send(*WELLS[:3])
     stage.start()
     wait_for(lambda: stage.engine.begun, "the first to be begun")

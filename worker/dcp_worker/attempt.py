@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import cellprofiler, outputs
+from dcp_worker import cellprofiler
 from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, diagnose_os
 from dcp_worker.inputs import images, job_inputs
+from dcp_worker.outputs import upload
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
     from dcp_worker.inputs.job_inputs import Inputs, Origin
     from dcp_worker.jobs.message import Job
     from dcp_worker.jobs.result_record import Figures
-    from dcp_worker.outputs import Written
+    from dcp_worker.outputs.upload import Written
     from dcp_worker.workplace import Workplace
 
 _REMOVAL_SECONDS = 1.0
@@ -75,7 +76,7 @@ class Attempt:
         """Upload the outputs to their final keys, confirmed."""
         settings = self.work.settings
         with self._timed("upload"), _disk(self.folder):
-            written = outputs.publish(
+            written = upload.publish(
                 self.work.clients.s3,
                 output,
                 settings.destination_bucket,
@@ -117,7 +118,7 @@ def _evidence(ended: cellprofiler.Ended, call: cellprofiler.Call) -> Evidence:
         timed_out=ended.timed_out,
         done=_first_line(call.done_file),
         log=ended.log,
-        files=len(outputs.files_below(call.output_folder)),
+        files=len(upload.files_below(call.output_folder)),
         seconds=ended.seconds,
     )
 

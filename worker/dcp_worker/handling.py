@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker import done, outputs
 from dcp_worker.attempt import Attempt, remove
 from dcp_worker.common.cancellation import (
     COMPUTING,
@@ -32,6 +31,7 @@ from dcp_worker.job_log import JobLog, stream_name
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import Lease, Message
 from dcp_worker.jobs.result_record import Figures
+from dcp_worker.outputs import completed_jobs, upload
 from dcp_worker.pace import can_end
 
 if TYPE_CHECKING:
@@ -144,11 +144,11 @@ class Held:
             return True
         # What lies in the folder of a job that was begun before may be half of its outputs.
         by_outputs = settings.check_if_done_bool and self.received.fresh
-        if by_outputs and outputs.already_there(s3, settings, job.output):
+        if by_outputs and upload.already_there(s3, settings, job.output):
             self._ending.skip("The output folder already holds the files.")
             return True
         self._origin = job_inputs.origin(job, self.work.sources)
-        if settings.check_if_done_exact and done.is_done(s3, settings, job, self._origin):
+        if settings.check_if_done_exact and completed_jobs.is_done(s3, settings, job, self._origin):
             self._ending.skip("An earlier run has done it, with the same pipeline and data file.")
             return True
         return False
@@ -164,10 +164,12 @@ class Held:
                 diagnose_s3(error, "record", settings.aws_bucket, job.job_id)
             ) from error
 
-    def _note(self, written: outputs.Written) -> None:
+    def _note(self, written: upload.Written) -> None:
         settings = self.work.settings
         try:
-            done.note(self.work.clients.s3, settings, self._attempt.job, self._origin, written)
+            completed_jobs.note(
+                self.work.clients.s3, settings, self._attempt.job, self._origin, written
+            )
         except JobFailedError as error:
             # Only a later run misses it, and does the job anew.
             self._log.say(f"The note for later runs could not be written. {error}")

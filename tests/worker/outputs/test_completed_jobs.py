@@ -8,13 +8,13 @@ from typing import Callable
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from dcp_worker import done
 from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import JobFailedError
 from dcp_worker.inputs.job_inputs import Origin
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
-from dcp_worker.outputs import Written
+from dcp_worker.outputs import completed_jobs
+from dcp_worker.outputs.upload import Written
 
 from cloud import RUN, Cloud, job_message
 
@@ -33,11 +33,11 @@ def job(**changes: str) -> Job:
 def note(cloud: Cloud) -> None:
     """Note a success whose outputs are in the bucket."""
     cloud.put({f"{job().output}{name}": b"x" * size for name, size in FILES.items()})
-    done.note(cloud.s3, settings(cloud), job(), ORIGIN, Written(FILES))
+    completed_jobs.note(cloud.s3, settings(cloud), job(), ORIGIN, Written(FILES))
 
 
 def is_done(cloud: Cloud, made: Job | None = None, origin: Origin = ORIGIN) -> bool:
-    return done.is_done(cloud.s3, settings(cloud), made or job(), origin)
+    return completed_jobs.is_done(cloud.s3, settings(cloud), made or job(), origin)
 
 
 def test_a_noted_success_is_done(cloud: Cloud) -> None:
@@ -69,7 +69,7 @@ def shorten_one(cloud: Cloud) -> None:
 
 
 def rubbish(body: bytes) -> Callable[[Cloud], None]:
-    return lambda cloud: cloud.put({done.key(cloud.name, job().job_id): body})
+    return lambda cloud: cloud.put({completed_jobs.key(cloud.name, job().job_id): body})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_is_not_there_whole_is_not_done(cloud: Cloud, change: Callable[[Clo
 
 
 def test_a_note_without_files_proves_nothing(cloud: Cloud) -> None:
-    done.note(cloud.s3, settings(cloud), job(), ORIGIN, Written({}))
+    completed_jobs.note(cloud.s3, settings(cloud), job(), ORIGIN, Written({}))
     assert not is_done(cloud)
 
 
@@ -101,7 +101,7 @@ def test_outputs_in_another_place_are_another_matter(cloud: Cloud) -> None:
     moved = dataclasses.replace(job(), output="elsewhere/")
     assert not is_done(cloud, moved)
     elsewhere = settings(cloud, DESTINATION_BUCKET=f"{cloud.bucket}.other")
-    assert not done.is_done(cloud.s3, elsewhere, job(), ORIGIN)
+    assert not completed_jobs.is_done(cloud.s3, elsewhere, job(), ORIGIN)
 
 
 def test_the_note_names_its_job_and_run(cloud: Cloud) -> None:

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from dcp_worker import outputs
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 from dcp_worker.diagnosis.diagnose import JobFailedError
+from dcp_worker.outputs import upload
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +35,7 @@ def test_a_job_is_done_when_enough_files_count(
     rule = settings(
         EXPECTED_NUMBER_FILES=str(number), MIN_FILE_SIZE_BYTES=str(size), NECESSARY_STRING=part
     )
-    assert outputs.enough(objects, rule) is (counted >= number)
+    assert upload.enough(objects, rule) is (counted >= number)
 
 
 def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_pat
     (tmp_path / "Image.csv").write_text("ImageNumber\n1\n")
     (tmp_path / "masks" / "a b.png").write_bytes(b"\0" * 5_000)
     arguments = {"ContentType": "text/plain", "Metadata": {"plate": "P1"}}
-    written = outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/P1/", arguments, go_on)
-    assert written == outputs.Written({"Image.csv": 14, "masks/a b.png": 5_000})
+    written = upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/P1/", arguments, go_on)
+    assert written == upload.Written({"Image.csv": 14, "masks/a b.png": 5_000})
     assert (written.files, written.bytes) == (2, 5_014)
     assert cloud.keys() == ["out/P1/Image.csv", "out/P1/masks/a b.png"]
     head = cloud.s3.head_object(Bucket=cloud.bucket, Key="out/P1/Image.csv")
@@ -54,7 +54,7 @@ def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_pat
 def test_a_bucket_that_is_not_there_is_a_permanent_failure(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "Image.csv").write_text("1\n")
     with pytest.raises(JobFailedError) as error:
-        outputs.publish(cloud.s3, tmp_path, f"{cloud.bucket}.gone", "out/", {}, go_on)
+        upload.publish(cloud.s3, tmp_path, f"{cloud.bucket}.gone", "out/", {}, go_on)
     assert error.value.diagnosis.code == "bucket_missing"
     assert error.value.diagnosis.permanent
 
@@ -65,7 +65,7 @@ def test_an_interrupted_upload_is_given_up(cloud: Cloud, tmp_path: Path) -> None
 
     (tmp_path / "large.bin").write_bytes(b"\0" * 30_000_000)
     with pytest.raises(InterruptedJobError):
-        outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, interrupted)
+        upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, interrupted)
     assert cloud.keys() == []
 
 
@@ -77,7 +77,7 @@ def test_an_output_that_arrived_short_is_no_success(cloud: Cloud, tmp_path: Path
 
     cloud.s3.meta.events.register("before-call.s3.HeadObject", shorten)
     with pytest.raises(JobFailedError) as error:
-        outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
+        upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
     assert error.value.diagnosis.code == "upload_incomplete"
     assert not error.value.diagnosis.permanent
 
@@ -87,7 +87,7 @@ def test_many_and_large_outputs(cloud: Cloud, tmp_path: Path) -> None:
         (tmp_path / f"{number:03}.csv").write_text(str(number))
     (tmp_path / "large.bin").write_bytes(os.urandom(20_000_000))  # in parts
     (tmp_path / "empty.csv").touch()
-    written = outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
+    written = upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
     assert written.files == 122
     assert written.sizes["large.bin"] == 20_000_000
     there = s3_transfer.head(s3_transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
@@ -106,7 +106,7 @@ def test_upload_options_reach_every_object(cloud: Cloud, tmp_path: Path) -> None
         "CacheControl": "no-store",
         "ACL": "bucket-owner-full-control",
     }
-    outputs.publish(cloud.s3, tmp_path, cloud.bucket, "out/", arguments, go_on)
+    upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/", arguments, go_on)
     for key in ("out/a.csv", "out/large.bin"):
         head = cloud.s3.head_object(Bucket=cloud.bucket, Key=key)
         assert (head["StorageClass"], head["ServerSideEncryption"], head["CacheControl"]) == (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dcp_worker.common.settings import Settings
     from dcp_worker.inputs.job_inputs import Origin
     from dcp_worker.jobs.message import Job
-    from dcp_worker.outputs import Written
+    from dcp_worker.outputs.upload import Written
 
 
 def key(app_name: str, job_id: str) -> str:
