@@ -208,7 +208,7 @@ class Container:
     def cellprofilers(self) -> list[int]:
         """What a slot has started: its warm child or a command line, at work or not."""
         # By their command lines: for a moment, what is started has that of who starts it.
-        programs = "dcp_worker.child", "bin/cellprofiler"
+        programs = "dcp_worker.cellprofiler.warm_child", "bin/cellprofiler"
         found = self.processes().items()
         return [pid for pid, words in found if any(program in words for program in programs)]
 

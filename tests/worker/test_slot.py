@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from dcp_worker import handling, intake
-from dcp_worker.cellprofiler import Call, Ended
+from dcp_worker.cellprofiler.command_line import Call, Ended
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs import job_inputs

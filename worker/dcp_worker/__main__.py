@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from dcp_worker import plugins
+from dcp_worker.cellprofiler import plugins
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
 from dcp_worker.common.settings import Settings, SettingsError

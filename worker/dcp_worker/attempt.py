@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import cellprofiler
+from dcp_worker.cellprofiler import command_line
 from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, diagnose_os
 from dcp_worker.inputs import images, job_inputs
 from dcp_worker.outputs import upload
@@ -87,8 +87,8 @@ class Attempt:
         self.figures.files, self.figures.bytes = written.files, written.bytes
         return written
 
-    def _call(self, found: Inputs) -> cellprofiler.Call:
-        return cellprofiler.Call(
+    def _call(self, found: Inputs) -> command_line.Call:
+        return command_line.Call(
             pipeline=found.pipeline,
             data_file=found.data_file,
             group="" if self.job.data_file.endswith(".txt") else self.job.metadata,
@@ -111,7 +111,7 @@ class Attempt:
             setattr(self.figures, phase, time.monotonic() - started)
 
 
-def _evidence(ended: cellprofiler.Ended, call: cellprofiler.Call) -> Evidence:
+def _evidence(ended: command_line.Ended, call: command_line.Call) -> Evidence:
     return Evidence(
         exit_status=ended.exit_status,
         signal=ended.signal,

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker.attempt import remove
+from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interruption
 from dcp_worker.common.settings import Settings
-from dcp_worker.engine import Engine
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.slot_loop import CACHE, FINISH, Receipts, Slot

@@ -12,9 +12,9 @@ from dcp_worker.pace import Pace
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dcp_worker.cellprofiler.engine import Engine
     from dcp_worker.common.aws_clients import Clients
     from dcp_worker.common.settings import Settings
-    from dcp_worker.engine import Engine
     from dcp_worker.inputs.sources import Sources
     from dcp_worker.jobs.queue import Queue
 

@@ -19,13 +19,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from dcp_worker.attempt import Attempt
+from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 from dcp_worker.common.s3_transfer import Bucket
 from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
-from dcp_worker.engine import Engine
 from dcp_worker.inputs import images, input_folder, job_inputs
 from dcp_worker.inputs.cache import Cache
 from dcp_worker.inputs.job_inputs import Inputs

@@ -100,7 +100,7 @@ def check_against_cellprofiler(
 
 
 def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> None:
-    from dcp_worker import numbering
+    from dcp_worker.cellprofiler import row_numbering
 
     target, index = csv_file.with_name("load_data.csv"), csv_file.with_name("index")
     write_whole(csv_file, target, places)
@@ -114,7 +114,7 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> N
         found = select(csv_file, "e", index, pipeline, group, places, target, lambda: None)
         assert found.numbering is not None
         with (
-            numbering.applied(found.numbering),
+            row_numbering.applied(found.numbering),
             given_to_cellprofiler(found.data_file, tags) as (columns, workspace),
         ):
             numbers = workspace.measurements.get_image_numbers()

@@ -48,7 +48,7 @@ class Inputs:
     Attributes:
         pipeline: The pipeline or batch file.
         data_file: The CSV or list of files, with local paths; None with a batch file.
-        numbering: Beside a CSV that holds the group's rows only (see `numbering.applied`).
+        numbering: Beside a CSV that holds the group's rows only (see `row_numbering.applied`).
         whole_csv: Writes the whole CSV with local paths; given with `numbering`.
         folder: The default input folder.
         origin: What it all was made from.

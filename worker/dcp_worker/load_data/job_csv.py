@@ -31,8 +31,8 @@ class Selection:
         rows: How many rows (image sets) the group has.
         images: Local path -> object, for every image of these rows.
         data_file: The local CSV. It holds the group's rows only when `numbering` is given.
-        numbering: What `numbering.applied` needs to run these rows as part of the whole CSV; None
-            when the pipeline must see the whole CSV.
+        numbering: What `row_numbering.applied` needs to run these rows as part of the whole CSV;
+            None when the pipeline must see the whole CSV.
     """
 
     rows: int
@@ -43,7 +43,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Numbering:
-    """What a run over a group's rows must be told of the whole CSV (see `numbering`).
+    """What a run over a group's rows must be told of the whole CSV (see `row_numbering`).
 
     Attributes:
         first: ImageNumber of the first row; the others follow it.

@@ -26,7 +26,7 @@ class _Module:
 def grouping(text: str) -> tuple[str, ...] | None:
     """By which metadata columns a pipeline groups the rows of its LoadData CSV.
 
-    A run may then be given the rows of one group alone (`numbering`).
+    A run may then be given the rows of one group alone (`row_numbering`).
 
     Args:
         text: The pipeline (.cppipe).

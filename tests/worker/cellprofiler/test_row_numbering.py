@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker.cellprofiler import Call
-from dcp_worker.engine import Engine
+from dcp_worker.cellprofiler.command_line import Call
+from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.load_data.job_csv import select, write_whole
 from dcp_worker.load_data.local_paths import Places
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import cellprofiler, process
-from dcp_worker.cellprofiler import Call, Ended
+from dcp_worker.cellprofiler import command_line, process
+from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.warm_process import GoneError, Loaded
 from dcp_worker.common.cancellation import InterruptedJobError
-from dcp_worker.loaded import GoneError, Loaded
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -83,10 +83,10 @@ class Engine:
         check: Check,
         line: Callable[[str], None],
     ) -> Ended:
-        """Run CellProfiler for one job; takes, gives and raises what `cellprofiler.run` does."""
+        """Run CellProfiler for one job; takes, gives and raises what `command_line.run` does."""
         loaded = self._get(call.plugins, check)
         if loaded is None:
-            return cellprofiler.run(call, temporary, timeout, check, line)
+            return command_line.run(call, temporary, timeout, check, line)
         for text in (shlex.join(call.words()), *loaded.said):
             line(text)
         ended = _run(loaded, call, temporary, timeout, check, line)

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from dcp_worker import cellprofiler
-from dcp_worker.cellprofiler import Call
+from dcp_worker.cellprofiler import command_line
+from dcp_worker.cellprofiler.command_line import Call
 from waiting import wait_for
 
 
@@ -62,8 +62,8 @@ def test_nothing_that_it_has_started_outlives_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaves_one = ["sh", "-c", "sleep 600 & echo $!"]
-    monkeypatch.setattr(cellprofiler, "_executable", lambda: leaves_one)
-    ended = cellprofiler.run(call(), tmp_path, 60, lambda: None, lambda line: None)
+    monkeypatch.setattr(command_line, "_executable", lambda: leaves_one)
+    ended = command_line.run(call(), tmp_path, 60, lambda: None, lambda line: None)
     assert ended.exit_status == 0
     (pid,) = ended.log
     wait_for(lambda: gone(pid), "the process it has left to end")
@@ -74,8 +74,8 @@ def test_an_error_in_the_middle_of_a_long_log_is_not_forgotten(
 ) -> None:
     error = "OSError: [Errno 28] No space left on device"
     told = f"seq 6000; echo '{error}'; seq 6001 30000"
-    monkeypatch.setattr(cellprofiler, "_executable", lambda: ["sh", "-c", told])
-    ended = cellprofiler.run(call(), tmp_path, 60, lambda: None, lambda line: None)
+    monkeypatch.setattr(command_line, "_executable", lambda: ["sh", "-c", told])
+    ended = command_line.run(call(), tmp_path, 60, lambda: None, lambda line: None)
     assert len(ended.log) < 6000
     assert error in ended.log
     numbers = [int(line) for line in ended.log if line != error]

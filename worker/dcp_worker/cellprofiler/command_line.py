@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker import process
+from dcp_worker.cellprofiler import process
 from dcp_worker.common.cancellation import InterruptedJobError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import cellprofiler
-from dcp_worker.cellprofiler import Call, Ended
-from dcp_worker.engine import Engine
+from dcp_worker.cellprofiler import command_line
+from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.engine import Engine
 
 import plate
 from desk import B02, Desk, never
@@ -43,7 +43,7 @@ def warm(engine: Engine, desk: Desk, call: Call) -> Ended:
 
 
 def cold(desk: Desk, call: Call) -> Ended:
-    return cellprofiler.run(call, desk.temporary, 120, never, lambda line: None)
+    return command_line.run(call, desk.temporary, 120, never, lambda line: None)
 
 
 def rows(desk: Desk, **first: str) -> str:

@@ -1,9 +1,9 @@
 """The program of the warm child: CellProfiler, loaded once, runs one job after the other.
 
-The slot starts it as `python -m dcp_worker.child PLUGINS` with a socket as standard input. A job
-comes as a line of JSON together with the pipe that takes what it prints; the answer is a line of
-JSON. A job is CellProfiler's own command line, called in this process: what it does, says and
-writes is the same, without the start.
+The slot starts it as `python -m dcp_worker.cellprofiler.warm_child PLUGINS` with a socket as
+standard input. A job comes as a line of JSON together with the pipe that takes what it prints; the
+answer is a line of JSON. A job is CellProfiler's own command line, called in this process: what it
+does, says and writes is the same, without the start.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from cellprofiler_core.pipeline import LoadException, Pipeline
 from cellprofiler_core.utilities.java import start_java
 from PIL import Image
 
-from dcp_worker import fresh
-from dcp_worker.process import megabytes
+from dcp_worker.cellprofiler import state_reset
+from dcp_worker.cellprofiler.process import megabytes
 
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
@@ -44,7 +44,7 @@ def _start(plugins: str) -> None:
     preferences.set_awt_headless(True)
     # Before the modules: they are looked for once in a process.
     preferences.set_plugin_directory(plugins or None, globally=False)
-    fresh.log_as_the_command_line()
+    state_reset.log_as_the_command_line()
     import cellprofiler_core.modules  # noqa: F401  # finds and imports every module
 
     start_java()
@@ -115,9 +115,9 @@ def _run(arguments: list[str], numbering: str | None) -> int:
 def _numbered(path: str | None) -> contextlib.AbstractContextManager[None]:
     if path is None:
         return contextlib.nullcontext()
-    from dcp_worker import numbering
+    from dcp_worker.cellprofiler import row_numbering
 
-    return numbering.applied(Path(path))
+    return row_numbering.applied(Path(path))
 
 
 def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
@@ -125,7 +125,7 @@ def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
     status, fit = 1, True
     _reset_peak()
     try:
-        with fresh.process(Path(job["temporary"]), plugins):
+        with state_reset.process(Path(job["temporary"]), plugins):
             status = _run(job["arguments"], job["numbering"])
     except Exception:  # noqa: BLE001  # the job is done and its result stands; this process is not fit
         traceback.print_exc()

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dcp_worker import plugins
+from dcp_worker.cellprofiler import plugins
+from dcp_worker.cellprofiler.plugins import PluginsError
 from dcp_worker.common.settings import Settings
-from dcp_worker.plugins import PluginsError
 
 from task_definition import settings
 

@@ -1,4 +1,4 @@
-"""A process that has CellProfiler loaded (`child`), seen from the slot."""
+"""A process that has CellProfiler loaded (`warm_child`), seen from the slot."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcp_worker import process
-from dcp_worker.process import End
+from dcp_worker.cellprofiler import process
+from dcp_worker.cellprofiler.process import End
 
 if TYPE_CHECKING:
-    from dcp_worker.cellprofiler import Call
+    from dcp_worker.cellprofiler.command_line import Call
     from dcp_worker.common.cancellation import Check
 
-PROGRAM = "dcp_worker.child"
+PROGRAM = "dcp_worker.cellprofiler.warm_child"
 _LOOK_SECONDS = 0.05
 # The first start on a new machine reads its disk from S3 block by block.
 _START_SECONDS = 300.0

@@ -14,11 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
-from dcp_worker import loaded
-from dcp_worker.cellprofiler import Ended
+from dcp_worker.cellprofiler import warm_process
+from dcp_worker.cellprofiler.command_line import Ended
+from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 from dcp_worker.diagnosis.reasons import REASONS
-from dcp_worker.engine import Engine
 from waiting import wait_for
 
 import plate
@@ -311,7 +311,7 @@ def test_a_process_that_has_waited_long_for_a_job_does_it(
     good(engine, desk)
     # Another one has been begun, and is ready when its output is nobody's any more.
     wait_for(lambda: os.readlink(f"/proc/{engine.pid}/fd/1") == os.devnull, "it to be ready")
-    monkeypatch.setattr(loaded, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(warm_process, "_START_SECONDS", 0.0)
     pid = engine.pid
     ended = run(engine, desk)
     assert desk.code(ended) is None, ended
@@ -344,7 +344,7 @@ def test_the_peak_is_of_the_job(engine: Engine, desk: Desk) -> None:
 def test_the_command_line_works_where_nothing_can_stay(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loaded, "PROGRAM", "dcp_worker.not_there")
+    monkeypatch.setattr(warm_process, "PROGRAM", "dcp_worker.not_there")
     engine = made(desk)
     engine.start()
     for _ in range(3):
@@ -363,7 +363,7 @@ def test_a_start_that_failed_once_is_tried_again(
 ) -> None:
     engine = made(desk)
     with monkeypatch.context() as broken:
-        broken.setattr(loaded, "PROGRAM", "dcp_worker.not_there")
+        broken.setattr(warm_process, "PROGRAM", "dcp_worker.not_there")
         engine.start()
         assert engine.pid is None
     good(engine, desk)
@@ -381,7 +381,7 @@ def test_nothing_stays_when_it_is_not_wanted(desk: Desk) -> None:
 def test_a_slot_that_is_killed_leaves_nothing() -> None:
     code = (
         "import logging, signal\n"
-        "from dcp_worker.engine import Engine\n"
+        "from dcp_worker.cellprofiler.engine import Engine\n"
         "engine = Engine(True, 0, logging.getLogger())\n"
         "engine.start()\n"
         "print(engine.pid, flush=True)\n"
