@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from dcp_worker import job_log
 from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.inputs import input_folder
 from dcp_worker.jobs import finish_order, message, result_record
@@ -17,6 +16,7 @@ from dcp_worker.jobs.result_record import Figures, Result
 from dcp_worker.load_data import local_paths
 from dcp_worker.machine import instance
 from dcp_worker.outputs import completed_jobs
+from dcp_worker.slot import job_log
 from jsonschema import Draft202012Validator, FormatChecker
 
 from contract import CONTRACT, REQUIRED, SETTINGS, SHARED

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from dcp_worker.slot_loop import FINISH
+from dcp_worker.slot.slot import FINISH
 from waiting import wait_for
 
 from cloud import Cloud, Container, job_message

@@ -16,7 +16,7 @@ from dcp_worker.common.settings import Settings
 from dcp_worker.jobs import finish_order
 from dcp_worker.jobs.finish_order import Finish
 from dcp_worker.machine.scale_in_protection import Protection
-from dcp_worker.slot_loop import UNFIT
+from dcp_worker.slot.slot import UNFIT
 from dcp_worker.slot_process import backoff
 from dcp_worker.supervisor import Supervisor
 from hypothesis import given

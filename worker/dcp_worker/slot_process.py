@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from dcp_worker.slot_loop import UNFIT
+from dcp_worker.slot.slot import UNFIT
 
 log = logging.getLogger(__name__)
 

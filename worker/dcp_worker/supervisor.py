@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.attempt import remove
 from dcp_worker.jobs import queue_done
 from dcp_worker.jobs.queue_done import QueueDone
-from dcp_worker.slot_loop import CACHE, FINISH
+from dcp_worker.slot.attempt import remove
+from dcp_worker.slot.slot import CACHE, FINISH
 from dcp_worker.slot_process import SlotProcess
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import Any, Callable
 import boto3
 import pytest
 from botocore.config import Config
-from dcp_worker.attempt import Attempt
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common import s3_transfer
 from dcp_worker.common.aws_clients import Clients
@@ -35,7 +34,8 @@ from dcp_worker.jobs.message import Job
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.jobs.result_record import Figures
 from dcp_worker.load_data import local_paths
-from dcp_worker.workplace import Workplace
+from dcp_worker.slot.attempt import Attempt
+from dcp_worker.slot.context import Workplace
 from PIL import Image
 
 import plate

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dcp_worker.diagnosis.diagnose import Diagnosis
-from dcp_worker.fitness import Fitness, rest, unfit
-from dcp_worker.pace import can_end, fetch_at, plenty
+from dcp_worker.slot.health import Fitness, rest, unfit
+from dcp_worker.slot.job_timing import can_end, fetch_at, plenty
 from hypothesis import given
 from hypothesis import strategies as st
 

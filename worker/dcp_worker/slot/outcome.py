@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dcp_worker.common.cancellation import Interruption
-from dcp_worker.job_log import stream_name
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import RETURN_SECONDS, Message
 from dcp_worker.jobs.result_record import Figures, Result
+from dcp_worker.slot.job_log import stream_name
 
 if TYPE_CHECKING:
     from dcp_worker.diagnosis.diagnose import Diagnosis
     from dcp_worker.jobs.message import Job
-    from dcp_worker.workplace import Workplace
+    from dcp_worker.slot.context import Workplace
 
 log = logging.getLogger(__name__)
 # One line of JSON for every attempt, for whoever counts or charts them.

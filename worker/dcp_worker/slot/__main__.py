@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcp_worker.attempt import remove
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import Clients
@@ -28,8 +27,9 @@ from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interrupt
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
-from dcp_worker.slot_loop import CACHE, FINISH, Receipts, Slot
-from dcp_worker.workplace import Workplace
+from dcp_worker.slot.attempt import remove
+from dcp_worker.slot.context import Workplace
+from dcp_worker.slot.slot import CACHE, FINISH, Receipts, Slot
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.attempt import Attempt, remove
 from dcp_worker.common.cancellation import (
     COMPUTING,
     PUBLISHING,
@@ -25,21 +24,22 @@ from dcp_worker.common.cancellation import (
     Interruption,
 )
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
-from dcp_worker.ending import Ending
 from dcp_worker.inputs import job_inputs
-from dcp_worker.job_log import JobLog, stream_name
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import Lease, Message
 from dcp_worker.jobs.result_record import Figures
 from dcp_worker.outputs import completed_jobs, upload
-from dcp_worker.pace import can_end
+from dcp_worker.slot.attempt import Attempt, remove
+from dcp_worker.slot.job_log import JobLog, stream_name
+from dcp_worker.slot.job_timing import can_end
+from dcp_worker.slot.outcome import Ending
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.inputs.job_inputs import Inputs, Origin
     from dcp_worker.jobs.message import Job
-    from dcp_worker.workplace import Workplace
+    from dcp_worker.slot.context import Workplace
 
 log = logging.getLogger(__name__)
 

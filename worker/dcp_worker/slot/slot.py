@@ -14,11 +14,11 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from dcp_worker.intake import Intake
+from dcp_worker.slot.prefetch import Intake
 
 if TYPE_CHECKING:
-    from dcp_worker.handling import Held
-    from dcp_worker.workplace import Workplace
+    from dcp_worker.slot.context import Workplace
+    from dcp_worker.slot.held_message import Held
 
 log = logging.getLogger("dcp_worker.slot")
 

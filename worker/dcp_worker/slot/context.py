@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dcp_worker.common.cancellation import Stop
-from dcp_worker.fitness import Fitness
-from dcp_worker.pace import Pace
+from dcp_worker.slot.health import Fitness
+from dcp_worker.slot.job_timing import Pace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dcp_worker.jobs.message import Job
     from dcp_worker.jobs.result_record import Figures
     from dcp_worker.outputs.upload import Written
-    from dcp_worker.workplace import Workplace
+    from dcp_worker.slot.context import Workplace
 
 _REMOVAL_SECONDS = 1.0
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker import handling, intake
 from dcp_worker.cellprofiler.command_line import Call, Ended
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
@@ -22,8 +21,9 @@ from dcp_worker.inputs import job_inputs
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.outputs import upload
-from dcp_worker.slot_loop import UNFIT, Receipts, Slot
-from dcp_worker.workplace import Workplace
+from dcp_worker.slot import held_message, prefetch
+from dcp_worker.slot.context import Workplace
+from dcp_worker.slot.slot import UNFIT, Receipts, Slot
 from waiting import wait_for
 
 from cloud import REGION, Cloud, job_message
@@ -204,13 +204,13 @@ def test_outputs_are_published_while_the_next_job_computes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    publish = handling.Held.publish
+    publish = held_message.Held.publish
 
-    def when_let(held: handling.Held) -> None:
+    def when_let(held: held_message.Held) -> None:
         gate.wait(600)
         publish(held)
 
-    monkeypatch.setattr(handling.Held, "publish", when_let)
+    monkeypatch.setattr(held_message.Held, "publish", when_let)
     stage.send(*WELLS[:3])
     stage.start()
     stage.engine.may_end.update(WELLS)
@@ -325,21 +325,21 @@ def test_a_lost_lease_neither_uploads_nor_deletes(cloud: Cloud, tmp_path: Path) 
 
 
 def test_a_job_is_not_held_for_long(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_HELD_SECONDS", 0.0)
+    monkeypatch.setattr(prefetch, "_HELD_SECONDS", 0.0)
     opened = []
     rounds = []
-    may_receive, opens = intake.Intake._may_receive, handling.Held.open
+    may_receive, opens = prefetch.Intake._may_receive, held_message.Held.open
 
-    def counted(self: intake.Intake) -> bool:
+    def counted(self: prefetch.Intake) -> bool:
         rounds.append(opened[:])
         return may_receive(self)
 
-    def noted(held: handling.Held) -> bool:
+    def noted(held: held_message.Held) -> bool:
         opened.append(held.received.attempt)
         return opens(held)
 
-    monkeypatch.setattr(intake.Intake, "_may_receive", counted)
-    monkeypatch.setattr(handling.Held, "open", noted)
+    monkeypatch.setattr(prefetch.Intake, "_may_receive", counted)
+    monkeypatch.setattr(held_message.Held, "open", noted)
     stage.send(*WELLS[:4])
     stage.start()
     # The second one is held, given back, and no other one is taken as long as the first computes.
@@ -374,14 +374,14 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
     cloud.put(PLATE)
     at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
     stage = next(at_work)
-    publish = handling.Held.publish
+    publish = held_message.Held.publish
     uploads = []
 
-    def late(held: handling.Held) -> None:
+    def late(held: held_message.Held) -> None:
         wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
         publish(held)
 
-    monkeypatch.setattr(handling.Held, "publish", late)
+    monkeypatch.setattr(held_message.Held, "publish", late)
     monkeypatch.setattr(upload, "publish", lambda *_: uploads.append("begun"))
     stage.engine.may_end.update(WELLS)
     stage.lose_the_lease()
@@ -393,13 +393,13 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
 def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = handling.Held.publish
+    publish = held_message.Held.publish
 
-    def late(held: handling.Held) -> None:
+    def late(held: held_message.Held) -> None:
         wait_for(lambda: stage.work.stop.ordered, "the slot to fail")
         publish(held)
 
-    monkeypatch.setattr(handling.Held, "publish", late)
+    monkeypatch.setattr(held_message.Held, "publish", late)
     stage.send(*WELLS[:5])
     stage.start()
     stage.held(2)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.handling import Held
-from dcp_worker.pace import plenty
+from dcp_worker.slot.held_message import Held
+from dcp_worker.slot.job_timing import plenty
 
 if TYPE_CHECKING:
     from dcp_worker.jobs.queue import Message
-    from dcp_worker.workplace import Workplace
+    from dcp_worker.slot.context import Workplace
 
 log = logging.getLogger(__name__)
 
