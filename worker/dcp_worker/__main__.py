@@ -21,7 +21,7 @@ from dcp_worker.inputs import bucket_mount
 from dcp_worker.jobs.finish_order import Finish
 from dcp_worker.machine import instance, metrics, self_termination, spot_notice
 from dcp_worker.machine.scale_in_protection import Protection
-from dcp_worker.supervisor import Supervisor
+from dcp_worker.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -19,7 +19,7 @@ from dcp_worker.jobs import queue_done
 from dcp_worker.jobs.queue_done import QueueDone
 from dcp_worker.slot.attempt import remove
 from dcp_worker.slot.slot import CACHE, FINISH
-from dcp_worker.slot_process import SlotProcess
+from dcp_worker.supervisor.slot_process import SlotProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from dcp_worker import slot_process, supervisor
 from dcp_worker.common.settings import Settings
 from dcp_worker.jobs import finish_order
 from dcp_worker.jobs.finish_order import Finish
 from dcp_worker.machine.scale_in_protection import Protection
 from dcp_worker.slot.slot import UNFIT
-from dcp_worker.slot_process import backoff
-from dcp_worker.supervisor import Supervisor
+from dcp_worker.supervisor import slot_process, supervisor
+from dcp_worker.supervisor.slot_process import backoff
+from dcp_worker.supervisor.supervisor import Supervisor
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_for
@@ -116,7 +116,7 @@ def stage(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     program = tmp_path / "slot"
     program.write_text(SLOT.format(python=sys.executable))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr("dcp_worker.slot_process.sys.executable", str(program))
+    monkeypatch.setattr("dcp_worker.supervisor.slot_process.sys.executable", str(program))
     monkeypatch.chdir(tmp_path)
     stage = Stage(cloud, tmp_path)
     yield stage
