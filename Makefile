@@ -29,9 +29,9 @@ test: env ## The same with all tests but the long random ones: what continuous i
 	@.ci/lanes test
 
 # What soak runs, and what of it stays in test, always with the same chances:
-#   tests/worker/test_kill.py          200 jobs, any seed           40 jobs, one seed
-#   tests/deployments/test_chaos.py    4 runs of 300 jobs, any      1 run of 40 jobs, one seed
-#   properties (hypothesis)            1000 examples, any           100 examples, derandomized
+#   tests/worker/container/test_kill.py   200 jobs, any seed           40 jobs, one seed
+#   tests/deployments/test_chaos.py       4 runs of 300 jobs, any      1 run of 40 jobs, one seed
+#   properties (hypothesis)               1000 examples, any           100 examples, derandomized
 # A property with a number of examples of its own (max_examples) has it in both.
 soak: env ## Run the long random tests, each time with other chances
 	@.ci/lanes soak

@@ -18,7 +18,7 @@ from blocks.layout import Layout, expanded, row_name, row_number
 
 BASE: dict[str, Any] = {"pipeline": "p.cppipe", "data_file": "l.csv", "output": "out"}
 PRINTED = (Path(__file__).parents[1] / "support" / "print_groups.json").read_text()
-"""What CellProfiler prints of a batch file: tests/worker/test_batch.py asks it."""
+"""What CellProfiler prints of a batch file: tests/worker/inputs/test_batch_file.py asks it."""
 
 
 def parse(text: str = "", **keys: Any) -> JobFile:

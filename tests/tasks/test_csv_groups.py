@@ -58,7 +58,7 @@ def problems(data: LoadData, **chosen: Any) -> list[str]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["about"])
 def test_groups_that_the_worker_finds(example: dict[str, Any], tmp_path: Path) -> None:
-    """The worker's side of the same examples is tests/worker/test_csv_groups.py."""
+    """The worker's side of the same examples is tests/worker/load_data/test_csv_groups.py."""
     data = load_data(tmp_path, example["csv"])
     made = [
         [*(value for _, value in pairs), rows]

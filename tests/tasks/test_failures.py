@@ -222,7 +222,7 @@ def test_our_job_is_found_among_thousands_of_others(run: Run) -> None:
 
 
 def test_every_reason_of_the_worker_has_a_remedy() -> None:
-    source = (ROOT / "worker" / "dcp_worker" / "reasons.py").read_text()
+    source = (ROOT / "worker" / "dcp_worker" / "diagnosis" / "reasons.py").read_text()
     reasons = set(re.findall(r'^    "([a-z0-9_]+)": ', source, re.MULTILINE))
     assert "image_missing" in reasons
     assert REMEDIES.keys() == reasons | {"worker_died", "no_result"}

@@ -13,14 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
-from dcp_worker import message
+from dcp_worker.jobs import message
 from waiting import wait_for
 
 import plate
 from task_definition import ENVIRONMENT
 
 REGION = ENVIRONMENT["AWS_REGION"]
+# Nobody is there, and that is found out at once.
+NOBODY = {
+    "region_name": REGION,
+    "endpoint_url": "http://127.0.0.1:1",
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+    "config": Config(retries={"total_max_attempts": 1}),
+}
 RUN = ENVIRONMENT["RUN_ID"]
 
 
@@ -199,7 +208,7 @@ class Container:
     def cellprofilers(self) -> list[int]:
         """What a slot has started: its warm child or a command line, at work or not."""
         # By their command lines: for a moment, what is started has that of who starts it.
-        programs = "dcp_worker.child", "bin/cellprofiler"
+        programs = "dcp_worker.cellprofiler.warm_child", "bin/cellprofiler"
         found = self.processes().items()
         return [pid for pid, words in found if any(program in words for program in programs)]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcp_worker.cellprofiler import Call, Ended
-from dcp_worker.diagnosis import Evidence, diagnose
+from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.diagnosis.diagnose import Evidence, diagnose
 
 import plate
 

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from dcp_worker.slot import CACHE
+from dcp_worker.slot.slot import CACHE
 from waiting import wait_for
 
 import plate

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dcp_worker.settings import Settings
+from dcp_worker.common.settings import Settings
 
 ENVIRONMENT = {
     "AWS_REGION": "us-east-1",

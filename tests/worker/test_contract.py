@@ -9,9 +9,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from dcp_worker import done, finish, input_folder, instance, job_log, local_paths, message, record
-from dcp_worker.record import Figures, Result
-from dcp_worker.settings import Settings, SettingsError
+from dcp_worker.common.settings import Settings, SettingsError
+from dcp_worker.inputs import input_folder
+from dcp_worker.jobs import finish_order, message, result_record
+from dcp_worker.jobs.result_record import Figures, Result
+from dcp_worker.load_data import local_paths
+from dcp_worker.machine import instance
+from dcp_worker.outputs import completed_jobs
+from dcp_worker.slot import job_log
 from jsonschema import Draft202012Validator, FormatChecker
 
 from contract import CONTRACT, REQUIRED, SETTINGS, SHARED
@@ -123,9 +128,9 @@ def test_the_inputs_are_found_where_the_flows_have_checked_them() -> None:
 
 def test_the_record_is_written_where_the_flows_read_it() -> None:
     keys = {
-        "result": record.key("App", "r1", "failed", "j1"),
-        "finish": finish.key("App", "r1"),
-        "done": done.key("App", "j1"),
+        "result": result_record.key("App", "r1", "failed", "j1"),
+        "finish": finish_order.key("App", "r1"),
+        "done": completed_jobs.key("App", "j1"),
     }
     assert keys == {kind: key.format(**NAMES) for kind, key in SHARED["keys"].items()}
 

@@ -3,21 +3,18 @@
 `python -m dcp_worker` is what the container runs. It reads its settings from the environment,
 starts one process a slot (`DOCKER_CORES` of them), and keeps them running until SIGTERM.
 
-Where things are:
+Where things are; each folder imports only what stands below it:
 
-* processes: `__main__`, `supervisor`, `slot_process`, `slot`, `workplace`, `logs`;
-* a message, from its receipt to its end: `queue`, `intake`, `pace`, `message`, `handling`,
-  `ending`, `record`, `job_log`, `interruption`, `fitness`;
-* a job in its three parts: `attempt`; then `inputs`, `sources`, `cache`, `transfer`,
-  `input_folder`, `images`, `integrity`, `tiff`, `batch`; `engine` and the rest of CellProfiler;
-  `outputs`, `done`;
-* the LoadData CSV: `load_data`, `local_paths`, `csv_rows`, `image_columns`, `group`, `image_sets`,
-  `witnesses`, `pipeline`, `numbering` (in CellProfiler's process);
-* CellProfiler: `engine`, `loaded`, `cellprofiler` (its command line), `process`; in its process
-  `child`, `fresh`, `numbering`;
-* why a job failed: `reasons`, `symptoms`, `diagnosis`;
-* the machine: `instance`, `imds`, `metrics`, `spot`, `leaving`, `protection`, `mount`, `plugins`;
-* what it is told: `settings`, `aws`.
+* `supervisor`: the main process; it starts the slots and replaces those that die;
+* `slot`: a slot's process, which brings one message after another from receipt to record;
+* `outputs`: the upload of what a job wrote, and whether a job has been done before;
+* `cellprofiler`: CellProfiler, kept loaded in a process of its own, or its command line;
+* `inputs`: pipeline, data file, images and input folder, brought to the machine;
+* `load_data`: the LoadData CSV: the rows of a group, and a copy with local paths;
+* `jobs`: the queue, and the documents of docs/contract.schema.json;
+* `machine`: the EC2 instance and the ECS task around the container;
+* `common`: settings, AWS clients, S3 transfers, cancellation;
+* `diagnosis`: why a job failed.
 """
 
 __version__ = "0.1.0"

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from dcp_worker import instance, leaving, logs, metrics, mount, plugins, spot
-from dcp_worker.aws import PROMPTLY, RETRIES
-from dcp_worker.finish import Finish
-from dcp_worker.protection import Protection
-from dcp_worker.settings import Settings, SettingsError
-from dcp_worker.supervisor import Supervisor
+from dcp_worker.cellprofiler import plugins
+from dcp_worker.common import container_log
+from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
+from dcp_worker.common.settings import Settings, SettingsError
+from dcp_worker.inputs import bucket_mount
+from dcp_worker.jobs.finish_order import Finish
+from dcp_worker.machine import instance, metrics, self_termination, spot_notice
+from dcp_worker.machine.scale_in_protection import Protection
+from dcp_worker.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,14 +34,14 @@ BAD_PLUGINS = 3
 
 def main() -> int:
     """Run the container's slots until SIGTERM; the exit status."""
-    logs.to_stdout("main")
+    container_log.to_stdout("main")
     # The first process of a container has no default handling of signals.
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = Settings.from_environment(os.environ)
-        mount.prepare(settings)
+        bucket_mount.prepare(settings)
         plugins_folder = plugins.prepare(settings)
-    except (SettingsError, mount.MountError) as error:
+    except (SettingsError, bucket_mount.MountError) as error:
         log.error("The worker cannot start. %s", error)
         return BAD_SETTINGS
     except plugins.PluginsError as error:
@@ -61,11 +64,11 @@ def main() -> int:
         Finish(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,
-        partial(leaving.end_machine, ecs, ec2, settings, instance_id),
-        partial(leaving.replace_machine, ec2, instance_id),
+        partial(self_termination.end_machine, ecs, ec2, settings, instance_id),
+        partial(self_termination.replace_machine, ec2, instance_id),
     )
     if instance_id:
-        spot.watch(os.environ, supervisor.retire)
+        spot_notice.watch(os.environ, supervisor.retire)
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, supervisor.stop)
     supervisor.run()

@@ -56,7 +56,7 @@ def actions(statements: tuple[Statement, ...]) -> set[str]:
 
 
 def test_the_workers_policy_has_what_the_worker_calls_and_no_more() -> None:
-    worker = actions_by_stubs((ROOT / "worker" / "dcp_worker").glob("*.py"))
+    worker = actions_by_stubs((ROOT / "worker" / "dcp_worker").rglob("*.py"))
     assert worker | WORKER_BESIDES == actions(policies.WORKER)
 
 

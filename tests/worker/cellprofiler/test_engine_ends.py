@@ -1,0 +1,394 @@
+"""What a job can do to a CellProfiler that stays loaded costs that job, and nothing else."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+from dcp_worker.cellprofiler import warm_process
+from dcp_worker.cellprofiler.command_line import Ended
+from dcp_worker.cellprofiler.engine import Engine
+from dcp_worker.common.cancellation import InterruptedJobError, Interruption
+from dcp_worker.diagnosis.reasons import REASONS
+from waiting import wait_for
+
+import plate
+from desk import Desk, never
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("engine_ends")]
+
+STAYS = "import time\nprint('RUNNING', flush=True)\ntime.sleep(600)"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk.make(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="module")
+def engine(desk: Desk) -> Iterator[Engine]:
+    engine = made(desk)
+    engine.start()
+    yield engine
+    close(engine)
+
+
+def made(desk: Desk, memory_mb: float = 0, **limits: int) -> Engine:
+    log = logging.getLogger("test")
+    return Engine(True, memory_mb, log, plugins=desk.plugins, **limits)
+
+
+def close(engine: Engine) -> None:
+    """Close it, and see that nothing of it is left."""
+    pid = engine.pid
+    assert pid is not None
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    engine.close()
+    assert engine.pid is None
+    wait_for(lambda: not any(one.is_running() for one in family), "all of its processes to end")
+
+
+def good(engine: Engine, desk: Desk) -> None:
+    """The next job is done, by a process that stays."""
+    ended = run(engine, desk)
+    assert desk.code(ended) is None, ended.log
+    assert engine.pid is not None
+
+
+def run(engine: Engine, desk: Desk, code: str | None = None, **given: object) -> Ended:
+    call = desk.call() if code is None else desk.python(code)
+    values: dict[str, Any] = {"timeout": 120, "check": never, "line": lambda line: None, **given}
+    return engine.run(call, desk.temporary, **values)
+
+
+class Running:
+    """Takes the lines of a job that stays, and knows whether it has begun to."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+
+    def line(self, text: str) -> None:
+        if text == "RUNNING":
+            self._begun.set()
+
+    def then(self, act: Callable[[], None]) -> Callable[[], None]:
+        """A check that does something once the job runs."""
+        return lambda: act() if self._begun.is_set() else None
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import ctypes\nctypes.string_at(0)", "import os\nos.abort()"],
+    ids=["segmentation fault", "abort"],
+)
+def test_a_crash_of_native_code_costs_the_job_alone(engine: Engine, desk: Desk, code: str) -> None:
+    before = set(os.listdir())
+    ended = run(engine, desk, code)
+    assert ended.exit_status is None
+    assert ended.signal in (signal.SIGABRT, signal.SIGSEGV)
+    assert desk.code(ended) == "killed"
+    # Java writes its report into the working directory: into that of the job.
+    assert set(os.listdir()) == before
+    good(engine, desk)
+
+
+def test_a_killed_process_costs_the_job_alone(engine: Engine, desk: Desk) -> None:
+    first = engine.pid
+    assert first is not None
+    running = Running()
+    check = running.then(lambda: os.kill(first, signal.SIGKILL))
+    ended = run(engine, desk, STAYS, check=check, line=running.line)
+    assert (ended.exit_status, ended.signal, ended.timed_out) == (None, signal.SIGKILL, False)
+    assert ended.peak_memory_mb > 100
+    assert desk.code(ended) == "killed"
+    good(engine, desk)
+    assert engine.pid != first
+
+
+def test_a_process_killed_between_two_jobs_costs_none(engine: Engine, desk: Desk) -> None:
+    first = engine.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    # Its first thread ends before those of Java.
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    wait_for(lambda: os.waitid(os.P_PID, first, ended) is not None, "it to end")
+    good(engine, desk)
+
+
+NUMPY = "import numpy\nnumpy.zeros((10**7, 10**7))"
+SQLITE = (
+    "import sqlite3\n"
+    "database = sqlite3.connect(':memory:')\n"
+    "database.execute('PRAGMA max_page_count = 1')\n"
+    "database.execute('CREATE TABLE a (b)')"
+)
+SYSTEM = "import errno, os\nraise OSError(errno.{0}, os.strerror(errno.{0}))"
+
+
+@pytest.mark.parametrize("always_continue", [False, True])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (NUMPY, "out_of_memory"),
+        (SYSTEM.format("ENOMEM"), "out_of_memory"),
+        (SQLITE, "disk_full"),
+        (SYSTEM.format("ENOSPC"), "disk_full"),
+        (SYSTEM.format("EDQUOT"), "disk_full"),
+        (SYSTEM.format("EIO"), "machine_error"),
+        (SYSTEM.format("ENOTCONN"), "machine_error"),
+        (SYSTEM.format("EMFILE"), "machine_error"),
+    ],
+)
+def test_want_of_the_machine_is_no_fault_of_the_pipeline(
+    engine: Engine, desk: Desk, code: str, reason: str, always_continue: bool
+) -> None:
+    call = desk.python(code, always_continue=always_continue)
+    ended = engine.run(call, desk.temporary, 120, never, lambda line: None)
+    assert desk.code(ended) == reason, ended.log
+    assert not REASONS[reason].permanent
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """Has an image: whole, its first half, or not now."""
+
+    def do_GET(self) -> None:
+        content = plate.image(3)
+        self.send_response(503 if self.path == "/busy.tif" else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // (2 if self.path == "/half.tif" else 1)])
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("whole", None), ("half", "url_unreachable"), ("busy", "url_unreachable")],
+)
+def test_an_image_that_a_url_names_is_read_whole(
+    engine: Engine, desk: Desk, name: str, reason: str | None
+) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{name}.tif"
+        rows = [{"URL_DNA": url, "Metadata_Plate": "P1", "Metadata_Well": "A01"}]
+        call = desk.call(data=plate.load_data(rows))
+        ended = engine.run(call, desk.temporary, 120, never, lambda line: None)
+        server.shutdown()
+    assert desk.code(ended) == reason, ended.log
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        ("import os\nos._exit(3)", 3, "not_complete"),
+        ("raise SystemExit(4)", 4, "not_complete"),
+        ("raise SystemExit('no license')", 1, "not_complete"),
+        ("raise KeyboardInterrupt", 1, "not_complete"),
+    ],
+)
+def test_a_module_that_ends_the_process(
+    engine: Engine, desk: Desk, code: str, status: int, reason: str
+) -> None:
+    ended = run(engine, desk, code)
+    assert (ended.exit_status, desk.code(ended)) == (status, reason)
+    if "license" in code:
+        assert ended.log[-1] == "no license"
+    good(engine, desk)
+
+
+def test_a_job_that_hangs_is_killed_at_its_timeout(engine: Engine, desk: Desk) -> None:
+    ended = run(engine, desk, STAYS, timeout=5)
+    assert (ended.exit_status, ended.signal, ended.timed_out) == (None, signal.SIGKILL, True)
+    assert ended.seconds >= 5
+    assert "RUNNING" in ended.log
+    assert desk.code(ended) == "timeout"
+    good(engine, desk)
+
+
+@pytest.mark.parametrize("error", [InterruptedJobError(Interruption.STOPPING), OSError("a fault")])
+def test_an_interruption_ends_the_job(engine: Engine, desk: Desk, error: Exception) -> None:
+    pid = engine.pid
+    assert pid is not None
+    running = Running()
+
+    def interrupt() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(engine, desk, STAYS, check=running.then(interrupt), line=running.line)
+    assert not psutil.pid_exists(pid)
+    good(engine, desk)
+
+
+def test_a_start_can_be_interrupted(desk: Desk) -> None:
+    engine = made(desk)
+    pids = []
+
+    def interrupt() -> None:
+        pids.append(engine.pid)
+        raise InterruptedJobError(Interruption.STOPPING)
+
+    with pytest.raises(InterruptedJobError):
+        engine.start(interrupt)
+    assert engine.pid is None
+    assert not psutil.pid_exists(pids[0])
+
+
+def test_what_any_code_prints_is_of_its_own_job_and_complete(engine: Engine, desk: Desk) -> None:
+    code = """
+import ctypes, logging, os, subprocess, sys, threading
+import javabridge
+print("from Python")
+sys.stderr.write("from Python's errors\\n")
+logging.info("from its logging")
+ctypes.CDLL(None).puts(b"from C")
+os.write(1, b"from a descriptor\\n")
+javabridge.JClassWrapper("java.lang.System").out.println("from Java")
+subprocess.run(["echo", "from a program"])
+thread = threading.Thread(target=print, args=["from a thread"])
+thread.start()
+thread.join()
+for number in range(20000):
+    print("line", number)
+"""
+    lines: list[str] = []
+    ended = run(engine, desk, code, line=lines.append)
+    assert desk.code(ended) is None
+    said = "Python,Python's errors,its logging,C,a descriptor,Java,a program,a thread"
+    assert {f"from {what}" for what in said.split(",")} <= set(lines)
+    # Two image sets, so twice.
+    assert [line for line in lines if line.startswith("line ")] == [
+        f"line {number}" for number in range(20000)
+    ] * 2
+    assert len(ended.log) < 6000
+    assert lines[0].endswith(f"--plugins-directory={desk.plugins}")
+    again: list[str] = []
+    run(engine, desk, line=again.append)
+    assert not any(line.startswith(("from ", "line ")) for line in again)
+
+
+def test_what_a_job_has_started_ends_with_it(engine: Engine, desk: Desk) -> None:
+    code = """
+import subprocess
+command = ["sh", "-c", "sleep 600 & echo LEFT $!; exec sleep 600"]
+left = subprocess.Popen(command, start_new_session=True)
+print("LEFT", left.pid)
+"""
+    ended = run(engine, desk, code)
+    assert desk.code(ended) is None
+    left = [int(line.split()[1]) for line in ended.log if line.startswith("LEFT")]
+    assert len(left) >= 2
+    assert not any(psutil.pid_exists(pid) for pid in left)
+    good(engine, desk)
+
+
+def test_the_process_is_replaced_after_a_number_of_jobs(desk: Desk) -> None:
+    engine = made(desk, jobs=2)
+    pids = []
+    for _ in range(5):
+        good(engine, desk)
+        pids.append(engine.pid)
+    # A new one is begun as soon as the last job of the old is done.
+    assert [pids.index(pid) for pid in pids] == [0, 1, 1, 3, 3]
+    close(engine)
+
+
+def test_a_process_that_has_waited_long_for_a_job_does_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = made(desk, jobs=1)
+    good(engine, desk)
+    # Another one has been begun, and is ready when its output is nobody's any more.
+    wait_for(lambda: os.readlink(f"/proc/{engine.pid}/fd/1") == os.devnull, "it to be ready")
+    monkeypatch.setattr(warm_process, "_START_SECONDS", 0.0)
+    pid = engine.pid
+    ended = run(engine, desk)
+    assert desk.code(ended) is None, ended
+    assert engine.pid != pid
+    close(engine)
+
+
+def test_the_process_is_replaced_when_it_has_grown(desk: Desk) -> None:
+    engine = made(desk, memory_mb=1000)
+    code = "import builtins\nbuiltins.kept = bytearray(700_000_000)"
+    good(engine, desk)
+    first = engine.pid
+    good(engine, desk)
+    assert engine.pid == first
+    ended = run(engine, desk, code)
+    assert desk.code(ended) is None
+    assert ended.peak_memory_mb > 700
+    assert engine.pid != first
+    # The peak is of this job, not of one before.
+    assert run(engine, desk).peak_memory_mb < 700
+    close(engine)
+
+
+def test_the_peak_is_of_the_job(engine: Engine, desk: Desk) -> None:
+    large = run(engine, desk, "bytearray(700_000_000)")
+    assert large.peak_memory_mb > 700
+    assert run(engine, desk).peak_memory_mb < 700
+
+
+def test_the_command_line_works_where_nothing_can_stay(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warm_process, "PROGRAM", "dcp_worker.not_there")
+    engine = made(desk)
+    engine.start()
+    for _ in range(3):
+        ended = run(engine, desk)
+        assert desk.code(ended) is None, ended.log
+        assert engine.pid is None
+    warnings = [record.getMessage() for record in caplog.records if record.name == "test"]
+    assert len(warnings) == 2
+    assert "No module named dcp_worker.not_there" in warnings[0]
+    assert "from now on" in warnings[1]
+    engine.close()
+
+
+def test_a_start_that_failed_once_is_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = made(desk)
+    with monkeypatch.context() as broken:
+        broken.setattr(warm_process, "PROGRAM", "dcp_worker.not_there")
+        engine.start()
+        assert engine.pid is None
+    good(engine, desk)
+    close(engine)
+
+
+def test_nothing_stays_when_it_is_not_wanted(desk: Desk) -> None:
+    engine = Engine(False, 0, logging.getLogger("test"))
+    engine.start()
+    assert desk.code(run(engine, desk)) is None
+    assert engine.pid is None
+    engine.close()
+
+
+def test_a_slot_that_is_killed_leaves_nothing() -> None:
+    code = (
+        "import logging, signal\n"
+        "from dcp_worker.cellprofiler.engine import Engine\n"
+        "engine = Engine(True, 0, logging.getLogger())\n"
+        "engine.start()\n"
+        "print(engine.pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as slot:
+        assert slot.stdout is not None
+        child = psutil.Process(int(slot.stdout.readline()))
+        slot.kill()
+    wait_for(lambda: not child.is_running(), "CellProfiler to end")

@@ -1,0 +1,243 @@
+"""How a machine ends itself: on the emulator of AWS, as it is there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from dcp_worker.common.settings import Settings
+from dcp_worker.machine import self_termination
+from waiting import wait_for
+
+from cloud import NOBODY, REGION, Cloud
+from task_definition import settings
+
+PROJECT = Path(__file__).parents[3]
+EMULATOR_PYTHON = PROJECT / ".venv" / "bin" / "python"
+SERVICE = "Service"
+ROLE = "arn:aws:iam::123456789012:role/fleet"
+
+
+@contextmanager
+def emulating(folder: Path, command: str) -> Iterator[str]:
+    """An emulator whose containers run a command; its endpoint."""
+    words = ["-m", "deployments.local.emulator", "--end-with-stdin", "--boot-seconds", "0.1"]
+    words += ["--root", str(folder), "--worker-python", sys.executable, "--tick-seconds", "0.1"]
+    words += ["--shutdown-seconds", "1", f"--container-command={command}"]
+    process = subprocess.Popen(
+        [str(EMULATOR_PYTHON), *words],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        yield json.loads(process.stdout.readline())["endpoint_url"]
+        process.stdin.close()
+        process.wait(600)
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of an emulator whose containers only wait."""
+    waiting = "-c 'import time; time.sleep(600)'"
+    with emulating(tmp_path_factory.mktemp("aws"), waiting) as endpoint:
+        yield endpoint
+
+
+@dataclass
+class Run:
+    """A cluster with a service of one container on each of two machines of a fleet."""
+
+    endpoint: str
+    environment: dict[str, str] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: f"App{uuid.uuid4().hex[:8]}")
+
+    def __post_init__(self) -> None:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        self.ec2, self.ecs = (
+            boto3.client(name, region_name=REGION, endpoint_url=self.endpoint, **keys)
+            for name in ("ec2", "ecs")
+        )
+        self.ecs.create_cluster(clusterName=self.name)
+        self.ecs.register_task_definition(
+            family=self.name,
+            containerDefinitions=[
+                {
+                    "name": "worker",
+                    "image": "x",
+                    "cpu": 2048,
+                    "memory": 1000,
+                    "environment": [
+                        {"name": key, "value": value} for key, value in self.environment.items()
+                    ],
+                }
+            ],
+        )
+        self.ecs.create_service(
+            cluster=self.name, serviceName=SERVICE, taskDefinition=self.name, desiredCount=2
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return settings(APP_NAME=self.name, ECS_CLUSTER=self.name, ECS_SERVICE=SERVICE)
+
+    @property
+    def user_data(self) -> str:
+        script = f"#!/bin/bash\necho ECS_CLUSTER={self.name} >> /etc/ecs/ecs.config\n"
+        return base64.b64encode(script.encode()).decode()
+
+    def start_ec2_fleet(self) -> str:
+        data = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "UserData": self.user_data}
+        self.ec2.create_launch_template(LaunchTemplateName=self.name, LaunchTemplateData=data)
+        template = {"LaunchTemplateName": self.name, "Version": "$Latest"}
+        return self.ec2.create_fleet(
+            Type="maintain",
+            ExcessCapacityTerminationPolicy="no-termination",
+            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template}],
+            TargetCapacitySpecification={
+                "TotalTargetCapacity": 2,
+                "OnDemandTargetCapacity": 1,
+                "SpotTargetCapacity": 1,
+                "DefaultTargetCapacityType": "spot",
+            },
+        )["FleetId"]
+
+    def start_spot_fleet(self) -> str:
+        specification = {
+            "ImageId": "ami-12345678",
+            "InstanceType": "m5.large",
+            "UserData": self.user_data,
+        }
+        return self.ec2.request_spot_fleet(
+            SpotFleetRequestConfig={
+                "IamFleetRole": ROLE,
+                "TargetCapacity": 2,
+                "ExcessCapacityTerminationPolicy": "noTermination",
+                "LaunchSpecifications": [specification],
+            }
+        )["SpotFleetRequestId"]
+
+    def machines(self) -> list[str]:
+        """Instances of this app's cluster that are alive, by their user data's cluster."""
+        found = self.ecs.list_container_instances(cluster=self.name)["containerInstanceArns"]
+        if not found:
+            return []
+        described = self.ecs.describe_container_instances(
+            cluster=self.name, containerInstances=found
+        )
+        return [one["ec2InstanceId"] for one in described["containerInstances"]]
+
+    def working(self) -> list[str]:
+        """The machines, when both are there and each runs its container."""
+        running = self.service()["runningCount"]
+        found = self.machines()
+        return found if running == len(found) == 2 else []
+
+    def service(self) -> dict[str, Any]:
+        (service,) = self.ecs.describe_services(cluster=self.name, services=[SERVICE])["services"]
+        return service
+
+    def target(self, fleet: str) -> int:
+        if fleet.startswith("fleet-"):
+            (found,) = self.ec2.describe_fleets(FleetIds=[fleet])["Fleets"]
+            return found["TargetCapacitySpecification"]["TotalTargetCapacity"]
+        (found,) = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])[
+            "SpotFleetRequestConfigs"
+        ]
+        return found["SpotFleetRequestConfig"]["TargetCapacity"]
+
+    def state(self, machine: str) -> str:
+        found = self.ec2.describe_instances(InstanceIds=[machine])["Reservations"]
+        return found[0]["Instances"][0]["State"]["Name"]
+
+
+@pytest.mark.parametrize("kind", ["ec2", "spot"])
+def test_the_last_to_leave_ends_service_fleet_and_machines_for_good(
+    emulator: str, kind: str
+) -> None:
+    run = Run(emulator)
+    fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
+    machines = wait_for(run.working, "two machines at work")
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[0])
+    assert run.service()["desiredCount"] == 0
+    assert run.target(fleet) == 0
+    wait_for(lambda: not run.machines(), "all machines to be gone")
+    assert {run.state(machine) for machine in machines} <= {"shutting-down", "terminated"}
+    # The other machine comes to the same end a moment later: nothing is started by it.
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[1])
+    wait_for(lambda: run.service()["runningCount"] == 0, "the containers to end")
+    assert run.target(fleet) == 0
+    assert run.machines() == []
+
+
+@pytest.mark.parametrize("kind", ["ec2", "spot"])
+def test_an_unfit_machine_is_replaced(emulator: str, kind: str) -> None:
+    run = Run(emulator)
+    fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
+    unfit, sound = wait_for(run.working, "two machines at work")
+    self_termination.replace_machine(run.ec2, unfit)
+    again = wait_for(lambda: unfit not in run.machines() and run.working(), "another machine")
+    assert sound in again
+    assert run.target(fleet) == 2
+    assert run.service()["desiredCount"] == 2
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, sound)
+
+
+def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
+    emulator: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(emulator)
+    fleet = run.start_ec2_fleet()
+    machines = wait_for(run.working, "two machines at work")
+    nobody = boto3.client("ecs", **NOBODY)
+    self_termination.end_machine(nobody, run.ec2, run.settings, machines[0])
+    assert run.target(fleet) == 0
+    wait_for(lambda: not run.machines(), "all machines to be gone")
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+
+
+def test_a_service_that_is_deleted_is_no_failure(
+    emulator: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(emulator)
+    run.ecs.delete_service(cluster=run.name, service=SERVICE, force=True)
+    self_termination.end_machine(run.ecs, run.ec2, run.settings, "")
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+@pytest.mark.e2e
+def test_workers_without_work_leave_no_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real worker on each machine, and nothing but an empty queue."""
+    for name in [one for one in os.environ if one.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with emulating(tmp_path, "-m dcp_worker") as endpoint:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        cloud, name = Cloud.make("idle"), f"App{uuid.uuid4().hex[:8]}"
+        # So long that the first worker is there when the last one has started on a busy computer.
+        told = cloud.environment(IDLE_SECONDS="20", ECS_CLUSTER=name, ECS_SERVICE=SERVICE)
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        run = Run(endpoint, {**told, **keys}, name)
+        fleet = run.start_ec2_fleet()
+        wait_for(run.working, "two machines at work")
+        wait_for(lambda: not run.machines(), "all machines to be gone")
+        assert run.target(fleet) == 0
+        assert run.service()["desiredCount"] == 0

@@ -1,0 +1,143 @@
+"""CellProfiler's command line: how it is written, and how it is run for one job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcp_worker.cellprofiler import process
+from dcp_worker.common.cancellation import InterruptedJobError
+
+if TYPE_CHECKING:
+    from dcp_worker.common.cancellation import Check
+
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run of CellProfiler.
+
+    Attributes:
+        pipeline: The pipeline or batch file.
+        data_file: A LoadData CSV or list of files; None with a batch file.
+        group: `K=V,K=V`; empty: all image sets, as with a list of files.
+        input_folder: Default input folder.
+        output_folder: Default output folder.
+        done_file: Where CellProfiler writes Complete or Failure; of this attempt alone.
+        plugins: Plugins directory, if any.
+        always_continue: Go on with the next image set after an error.
+        numbering: What the whole CSV says of the rows, when `data_file` holds those of the group
+            only; only the warm CellProfiler can use it.
+        whole_csv: Writes the whole CSV and returns its path; needed where `numbering` is given.
+    """
+
+    pipeline: Path
+    data_file: Path | None
+    group: str
+    input_folder: Path
+    output_folder: Path
+    done_file: Path
+    plugins: Path | None = None
+    always_continue: bool = False
+    numbering: Path | None = None
+    whole_csv: Callable[[], Path] | None = None
+
+    def arguments(self) -> list[str]:
+        """Of the command line, as a list: nothing in a message is ever split or seen by a shell."""
+        words = ["-c", "-r", "-p", str(self.pipeline)]
+        words += ["-i", str(self.input_folder), "-o", str(self.output_folder)]
+        words += ["-d", str(self.done_file)]
+        if self.data_file is not None:
+            option = "--file-list" if self.data_file.suffix == ".txt" else "--data-file"
+            words.append(f"{option}={self.data_file}")
+        if self.group:
+            words += ["-g", self.group]
+        if self.plugins is not None:
+            words.append(f"--plugins-directory={self.plugins}")
+        if self.always_continue:
+            words.append("--always-continue")
+        return words
+
+    def words(self) -> list[str]:
+        """The whole command."""
+        return [*_executable(), *self.arguments()]
+
+    def whole(self) -> Call:
+        """The same for who cannot number the group's rows: with the whole CSV.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self.numbering is None:
+            return self
+        if self.whole_csv is None:
+            raise AssertionError("a numbering stands for a whole CSV, which must be at hand")
+        return replace(self, data_file=self.whole_csv(), numbering=None)
+
+
+@dataclass(frozen=True)
+class Ended(process.End):
+    """How a run ended, and after how many seconds; `log` lacks the middle of a very long one."""
+
+    seconds: float
+    log: Sequence[str]
+
+
+def _executable() -> list[str]:
+    beside = Path(sys.executable).parent / "cellprofiler"
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "cellprofiler"]
+
+
+def run(
+    call: Call, temporary: Path, timeout: float, check: Check, line: Callable[[str], None]
+) -> Ended:
+    """Run CellProfiler's command line to its end.
+
+    Args:
+        call: What to run.
+        temporary: Folder for its temporary files, and its working directory.
+        timeout: Seconds after which it is killed.
+        check: Raises when the job is interrupted; CellProfiler is killed then.
+        line: Takes each line that it prints, with what was run as the first.
+
+    Raises:
+        InterruptedJobError: As `check` does.
+        OSError: The whole CSV cannot be written.
+    """
+    words = call.whole().words()
+    line(shlex.join(words))
+    started = time.monotonic()
+    environment = process.environment(os.environ, temporary)
+    child = process.spawn(words, environment, subprocess.DEVNULL, temporary)
+    lines = process.Lines(child.stdout, line)
+    timed_out = False
+    try:
+        while True:
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if pid:
+                break
+            if not timed_out and time.monotonic() - started > timeout:
+                timed_out = True
+                process.kill(child.pid)
+            check()
+            time.sleep(_POLL_SECONDS)
+    except InterruptedJobError:
+        process.kill(child.pid)
+        child.wait()
+        raise
+    finally:
+        # Also after its own end: what a plugin has started and left there would write on for ever.
+        process.kill(child.pid)
+        lines.finish()
+    # Popen cannot know: wait4, which tells the memory, has reaped it.
+    child.returncode = os.waitstatus_to_exitcode(status)
+    end = process.End.of(status, usage, timed_out)
+    return Ended(**vars(end), seconds=time.monotonic() - started, log=lines.all())

@@ -1,0 +1,201 @@
+"""The program of the warm child: CellProfiler, loaded once, runs one job after the other.
+
+The slot starts it as `python -m dcp_worker.cellprofiler.warm_child PLUGINS` with a socket as
+standard input. A job comes as a line of JSON together with the pipe that takes what it prints; the
+answer is a line of JSON. A job is CellProfiler's own command line, called in this process: what it
+does, says and writes is the same, without the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import io
+import json
+import os
+import resource
+import socket
+import sys
+import tempfile
+import traceback
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import bioformats
+import cellprofiler.__main__ as command_line
+import psutil
+from cellprofiler_core import preferences
+from cellprofiler_core.pipeline import LoadException, Pipeline
+from cellprofiler_core.utilities.java import start_java
+from PIL import Image
+
+from dcp_worker.cellprofiler import state_reset
+from dcp_worker.cellprofiler.process import megabytes
+
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None)
+
+
+def _start(plugins: str) -> None:
+    """Load CellProfiler with its modules and plugins, and start Java."""
+    preferences.set_headless()
+    preferences.set_awt_headless(True)
+    # Before the modules: they are looked for once in a process.
+    preferences.set_plugin_directory(plugins or None, globally=False)
+    state_reset.log_as_the_command_line()
+    import cellprofiler_core.modules  # noqa: F401  # finds and imports every module
+
+    start_java()
+    _read_an_image()
+    # The command line starts Java for its job and ends it; here it stays.
+    command_line.start_java = lambda: None
+    command_line.stop_cellprofiler = lambda: None
+    command_line.Pipeline = _whole_pipeline
+    bioformats.formatreader.urlopen = _whole_answer
+    if sys.platform == "linux":
+        # What a plugin starts and leaves behind stays a child of this process, to be ended.
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    gc.collect()
+    gc.freeze()  # no later collection has to look at what is there to stay
+
+
+def _read_an_image() -> None:
+    """Have Java load Bio-Formats (0.5 s), which the first image would wait for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "image.tif")
+        Image.new("I;16", (64, 64)).save(path)
+        bioformats.load_image(path)
+    bioformats.clear_image_reader_cache()
+
+
+def _whole_answer(url: str) -> io.BytesIO:
+    """What a server has at a URL, all of it or nothing (http.client.IncompleteRead).
+
+    Bio-Formats copies an image that a URL names in pieces, and takes a connection that is lost for
+    the image's end.
+    """
+    with urllib.request.urlopen(url) as answer:
+        return io.BytesIO(answer.read())
+
+
+def _whole_pipeline() -> Any:
+    """A pipeline that is loaded whole or not at all.
+
+    CellProfiler logs that it cannot load a module, leaves it and all that follow out, runs the
+    rest, and says Complete.
+    """
+
+    def heard(pipeline: object, event: object) -> None:
+        if isinstance(event, LoadException):
+            raise SystemExit(1)  # the reason is in the log
+
+    pipeline = Pipeline()
+    pipeline.add_listener(heard)
+    return pipeline
+
+
+def _run(arguments: list[str], numbering: str | None) -> int:
+    """Run one job; the exit status that the command line would have had."""
+    try:
+        with _numbered(numbering):
+            code = command_line.main(["cellprofiler", *arguments])
+    except SystemExit as leaving:
+        code = leaving.code
+    except Exception:  # noqa: BLE001  # any at all ends the job, and is its last word, as in a shell
+        traceback.print_exc()
+        return 1
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    sys.stderr.write(f"{code}\n")
+    return 1
+
+
+def _numbered(path: str | None) -> contextlib.AbstractContextManager[None]:
+    if path is None:
+        return contextlib.nullcontext()
+    from dcp_worker.cellprofiler import row_numbering
+
+    return row_numbering.applied(Path(path))
+
+
+def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
+    """Do a job and clean up after it; the answer."""
+    status, fit = 1, True
+    _reset_peak()
+    try:
+        with state_reset.process(Path(job["temporary"]), plugins):
+            status = _run(job["arguments"], job["numbering"])
+    except Exception:  # noqa: BLE001  # the job is done and its result stands; this process is not fit
+        traceback.print_exc()
+        fit = False
+    return {"status": status, "fit": fit, "peak_mb": _peak_mb()}
+
+
+def _reset_peak() -> None:
+    with contextlib.suppress(OSError):  # not Linux
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mb() -> float:
+    """Peak resident memory of the job; where the system cannot tell, of the process so far."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _print_to(descriptor: int) -> None:
+    """Let standard output and error, also those of Java and C, go to a file from now on."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _libc.fflush(None)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _answer(slot: socket.socket, answer: dict[str, object]) -> None:
+    """Close what took the output, so that the slot has all of it, and answer."""
+    _print_to(os.open(os.devnull, os.O_WRONLY))
+    answer["rss_mb"] = psutil.Process().memory_info().rss / 1e6
+    slot.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _serve(plugins: str) -> None:
+    """Load CellProfiler, say that it is ready, and run jobs until the slot is gone."""
+    slot = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    _start(plugins)
+    _answer(slot, {})
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(slot, 1 << 16, 1)
+        if not data:
+            return
+        while not data.endswith(b"\n"):
+            data += slot.recv(1 << 16)
+        _print_to(descriptors[0])
+        _answer(slot, _do(json.loads(data), plugins))
+
+
+def main(plugins: str) -> None:
+    """Be the child until the slot is gone, or until something goes wrong."""
+    status = 1
+    try:
+        _serve(plugins)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()
+        # Not through the interpreter's end, which would wait for Java for ever.
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,114 @@
+"""The result record: what came of a job, one S3 object each (docs/contract.schema.json)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from dcp_worker import __version__
+from dcp_worker.common.aws_clients import exists
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mypy_boto3_s3 import S3Client
+
+    from dcp_worker.jobs.message import Job
+
+
+@dataclass
+class Figures:
+    """What an attempt took and gave; filled while it goes on. Times in seconds."""
+
+    wait: float = 0.0
+    download: float = 0.0
+    cellprofiler: float = 0.0
+    upload: float = 0.0
+    files: int = 0
+    bytes: int = 0
+    peak_memory_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a job. `job` is None when its message could not be read."""
+
+    job: Job | None
+    job_id: str
+    run_id: str
+    app_name: str
+    status: str
+    reason: str
+    reason_text: str
+    attempt: int
+    instance_id: str
+    started_at: datetime
+    ended_at: datetime
+    log_stream: str
+    figures: Figures = field(default_factory=Figures)
+
+    def document(self) -> dict[str, Any]:
+        """The record as the contract has it."""
+        job, figures = self.job, self.figures
+        return {
+            "job_id": self.job_id,
+            "run_id": self.run_id,
+            "app_name": self.app_name,
+            "status": self.status,
+            "reason": self.reason,
+            "reason_text": self.reason_text,
+            "Metadata": job.metadata if job else "",
+            "pipeline": job.pipeline if job else "",
+            "data_file": job.data_file if job else "",
+            "output": job.output if job else "",
+            "attempt": self.attempt,
+            "seconds": {
+                "wait": round(figures.wait, 3),
+                "download": round(figures.download, 3),
+                "cellprofiler": round(figures.cellprofiler, 3),
+                "upload": round(figures.upload, 3),
+            },
+            "files": figures.files,
+            "bytes": figures.bytes,
+            "peak_memory_mb": round(figures.peak_memory_mb, 1),
+            "instance_id": self.instance_id,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": self.ended_at.isoformat(),
+            "versions": {
+                "dcp_worker": __version__,
+                "cellprofiler": cellprofiler_version(),
+                "python": platform.python_version(),
+            },
+            "log_stream": self.log_stream,
+        }
+
+
+def cellprofiler_version() -> str:
+    """Of the CellProfiler installed beside the worker; empty when there is none."""
+    try:
+        return version("cellprofiler")
+    except PackageNotFoundError:
+        return ""
+
+
+def key(app_name: str, run_id: str, status: str, name: str) -> str:
+    """Where the record of a job lies; the status in the key lets a listing give the counts."""
+    return f"dcp/{app_name}/{run_id}/results/{status}/{name}.json"
+
+
+def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
+    """Put a record where the run keeps its results, as `name` (the job's id, mostly)."""
+    s3.put_object(
+        Bucket=bucket,
+        Key=key(result.app_name, result.run_id, result.status, name),
+        Body=json.dumps(result.document(), ensure_ascii=False).encode("utf-8"),
+        ContentType="application/json",
+    )
+
+
+def has_succeeded(s3: S3Client, bucket: str, app_name: str, job: Job) -> bool:
+    """Whether the job has a success record in this run already (SQS may deliver twice)."""
+    return exists(s3, bucket, key(app_name, job.run_id, "succeeded", job.job_id))

@@ -1,0 +1,74 @@
+"""The columns of a LoadData CSV that name images, and their values on this machine."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcp_worker.load_data.local_paths import Places
+
+
+@dataclass(frozen=True)
+class Image:
+    """The columns of one image or objects file of an image set; -1: no such column."""
+
+    url: int
+    path: int
+    file: int
+
+    def given(self, row: Sequence[str]) -> str:
+        """The image's path; empty when LoadData takes it from the default input folder."""
+        if self.url >= 0:
+            return row[self.url]
+        if self.file < 0:
+            return ""
+        folder = row[self.path] if self.path >= 0 else ""
+        name = row[self.file]
+        if name.startswith("/"):
+            return name
+        # Not by posixpath.join: a key of s3:// is taken as it is, and has no // for a folder's
+        # last /.
+        return f"{folder.rstrip('/')}/{name}" if folder else ""
+
+    def localize(self, row: list[str], places: Places) -> None:
+        """Make a row name the local file, if the image is in S3."""
+        path = self.given(row)
+        if self.url >= 0:
+            place = places.object(path)
+            if place is not None:
+                row[self.url] = "file:" + urllib.request.pathname2url(places.local(place))
+            return
+        folder, _, name = path.rpartition("/")
+        local_folder = places.local_folder(folder)
+        if not name or local_folder is None:
+            return
+        local = f"{local_folder}/{name}"
+        if self.path < 0:
+            row[self.file] = local
+        elif local.endswith(f"/{row[self.file]}"):
+            # Only the folder: FileName_ is a measurement of the outputs and stays as it is.
+            row[self.path] = local[: -len(row[self.file]) - 1]
+        else:
+            row[self.path], row[self.file] = local_folder, name
+
+
+def images_of(header: Sequence[str]) -> list[Image]:
+    """The images that a CSV names."""
+    at = {name: index for index, name in enumerate(header)}
+    found = []
+    for prefix in ("", "Objects"):
+        kinds = [f"{prefix}{kind}_" for kind in ("URL", "PathName", "FileName")]
+        names = {name[len(kind) :] for kind in kinds for name in header if name.startswith(kind)}
+        found += [Image(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)]
+    return found
+
+
+def localized(row: Sequence[str], images: Sequence[Image], places: Places) -> list[str]:
+    """A row with the local paths of its images."""
+    local = list(row)
+    for image in images:
+        image.localize(local, places)
+    return local

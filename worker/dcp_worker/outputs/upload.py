@@ -1,0 +1,107 @@
+"""What a job writes: uploaded only after success, confirmed, and counted for skipping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dcp_worker.common import s3_transfer
+from dcp_worker.common.s3_transfer import Bucket
+from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from dcp_worker.common.cancellation import Check
+    from dcp_worker.common.settings import Settings
+
+_LISTED = 100_000
+
+
+@dataclass(frozen=True)
+class Written:
+    """The outputs of a job in S3.
+
+    Attributes:
+        sizes: Path below the job's output folder -> bytes.
+    """
+
+    sizes: Mapping[str, int]
+
+    @property
+    def files(self) -> int:
+        """How many."""
+        return len(self.sizes)
+
+    @property
+    def bytes(self) -> int:
+        """Of all together."""
+        return sum(self.sizes.values())
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files that CellProfiler wrote."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def publish(
+    s3: S3Client,
+    folder: Path,
+    bucket: str,
+    prefix: str,
+    arguments: Mapping[str, object],
+    check: Check,
+) -> Written:
+    """Upload all files of a folder and confirm that S3 has each of them whole.
+
+    Args:
+        s3: The client.
+        folder: CellProfiler's output folder.
+        bucket: The destination.
+        prefix: Key prefix, with a / at its end.
+        arguments: boto3's ExtraArgs.
+        check: Raises when the job is interrupted.
+
+    Raises:
+        JobFailedError: S3 does not take a file, or has another size of it.
+    """
+    there = Bucket(bucket, s3)
+    sizes = {
+        path.relative_to(folder).as_posix(): path.stat().st_size for path in files_below(folder)
+    }
+    files = [(str(folder / name), f"{prefix}{name}") for name in sizes]
+    s3_transfer.upload(there, files, arguments, check)
+    keys = [key for _, key in files]
+    stored = s3_transfer.each(partial(s3_transfer.head, there, what="output"), keys, check)
+    for found, size in zip(stored, sizes.values()):
+        if found.size != size:
+            raise JobFailedError(
+                Diagnosis(
+                    "upload_incomplete",
+                    f"{found} has {found.size} bytes after the upload of {size}.",
+                    "",
+                    "It is tried again.",
+                )
+            )
+    return Written(sizes)
+
+
+def already_there(s3: S3Client, settings: Settings, prefix: str) -> bool:
+    """Whether the output folder of a job holds the files that make it done."""
+    listed = s3_transfer.listing(Bucket(settings.destination_bucket, s3), prefix, _LISTED)
+    return enough(((stored.key, stored.size) for stored in listed), settings)
+
+
+def enough(objects: Iterable[tuple[str, int]], settings: Settings) -> bool:
+    """Whether the objects (key, size in bytes) make a job done; only file names count."""
+    counted = [
+        key
+        for key, size in objects
+        if size >= settings.min_file_size_bytes
+        and settings.necessary_string in key.rsplit("/", 1)[-1]
+    ]
+    return len(counted) >= settings.expected_number_files

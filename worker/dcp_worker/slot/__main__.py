@@ -1,0 +1,119 @@
+"""A slot's process: it works until SIGTERM.
+
+On SIGUSR1 (`FINISH`) it begins nothing new and ends when its jobs have, however long they take.
+
+The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
+standard input: the socket's end tells the slot that the supervisor is gone, and through it the
+slot says which messages it holds, as a line of JSON whenever that changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcp_worker.cellprofiler.engine import Engine
+from dcp_worker.common import container_log
+from dcp_worker.common.aws_clients import Clients
+from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interruption
+from dcp_worker.common.settings import Settings
+from dcp_worker.inputs.sources import Sources
+from dcp_worker.jobs.queue import Queue
+from dcp_worker.slot.attempt import remove
+from dcp_worker.slot.context import Workplace
+from dcp_worker.slot.slot import CACHE, FINISH, Receipts, Slot
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = logging.getLogger("dcp_worker.slot")
+
+_LOG_SECONDS = 3
+# In a container nothing outlives the first process; elsewhere there is no reason to stay.
+_ORPHAN_SECONDS = 10
+FAILED = 1
+
+
+def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
+    """Stop when the supervisor's end of the socket closes, however it died."""
+    with contextlib.suppress(OSError):
+        supervisor.recv(1)
+    work.stop.order(_ORPHAN_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
+    settings = Settings.from_environment(os.environ)
+    clients = Clients.of(settings.aws_region)
+    here = Path.cwd()
+    plugins_folder = Path(plugins) if plugins else None
+    return Workplace(
+        settings=settings,
+        clients=clients,
+        queue=Queue(clients.sqs, settings.sqs_queue_url, settings.sqs_dead_letter_queue_url),
+        sources=Sources.of(settings, clients, here / CACHE, not settings.download_files),
+        engine=Engine(
+            settings.warm, settings.memory / settings.docker_cores, log, plugins=plugins_folder
+        ),
+        folder=here / f"slot{number}",
+        plugins=plugins_folder,
+        instance_id=instance_id,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the slot that the supervisor asks for; the exit status."""
+    number, instance_id, plugins = arguments
+    container_log.to_stdout(f"slot {number}")
+    work = _workplace(int(number), instance_id, plugins)
+    remove(work.folder)  # of a slot that died in mid-job
+    work.folder.mkdir()
+    # A CellProfiler that is killed while it starts leaves nothing elsewhere.
+    os.environ["TMPDIR"] = str(work.folder)
+    supervisor = socket.socket(fileno=0)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        work.stop.order(work.settings.stop_seconds)
+        # Who has not ended by then is ended by the kernel; the supervisor returns its messages.
+        signal.setitimer(signal.ITIMER_REAL, max(0.1, work.stop.left(ALIVE)))
+
+    for order in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(order, stop)
+    signal.signal(FINISH, lambda number, frame: work.stop.finish())
+    threading.Thread(target=_leave_with, args=(supervisor, work), daemon=True).start()
+
+    def check() -> None:
+        if work.stop.ordered:
+            raise InterruptedJobError(Interruption.STOPPING)
+
+    with contextlib.suppress(InterruptedJobError):
+        work.engine.start(check)
+    try:
+        return Slot(work, Receipts(supervisor)).run()
+    except Exception:
+        log.exception("The slot has failed; its messages are returned and it is replaced.")
+        return FAILED
+    finally:
+        work.engine.close()
+
+
+def _end(status: int) -> None:
+    end = time.monotonic() + _LOG_SECONDS
+    for thread in threading.enumerate():
+        if thread.name == "job log":
+            thread.join(max(0.0, end - time.monotonic()))
+    sys.stdout.flush()
+    # Not through the interpreter's end, which would wait for a log service that does not answer.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _end(main(sys.argv[1:]))

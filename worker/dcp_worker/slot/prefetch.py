@@ -1,0 +1,159 @@
+"""The next job of a slot: received and opened on a thread, while the one before it computes.
+
+A slot never hoards. It fetches ahead only when messages are plenty and the job that computes is
+near its end, and gives back what it holds when the queue runs out meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dcp_worker.slot.held_message import Held
+from dcp_worker.slot.job_timing import plenty
+
+if TYPE_CHECKING:
+    from dcp_worker.jobs.queue import Message
+    from dcp_worker.slot.context import Workplace
+
+log = logging.getLogger(__name__)
+
+_LOST_QUEUE_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
+_COUNT_SECONDS = 2.0
+# SQS counts the 12 hours of a message from its receipt: what is held for long would not be left
+# the time that its job may take (`job_timeout`).
+_HELD_SECONDS = 300.0
+
+
+class Intake:
+    """Brings one job at a time, ready to compute."""
+
+    def __init__(self, work: Workplace, changed: Callable[[Held, bool], None]) -> None:
+        """Make it; nothing is received before `run`.
+
+        Args:
+            work: The slot's.
+            changed: Called with a message when it is at hand (True) and when it is dealt with.
+        """
+        self._work = work
+        self._changed = changed
+        self._turn = threading.Condition()
+        self._ready: Held | None = None
+        # Since when the slot computes; None: it waits for a job.
+        self._since: float | None = None
+        # No other job is fetched while this one computes: it takes too long.
+        self._enough = False
+        self._received = 0
+
+    def take(self) -> Held | None:
+        """The next job, for the slot that has nothing to compute; None when there is none yet."""
+        with self._turn:
+            self._since, self._enough = None, False
+            if self._ready is None:
+                self._turn.wait(_LOOK_SECONDS)
+            ready, self._ready = self._ready, None
+            if ready is not None:
+                self._since = time.monotonic()
+            self._turn.notify_all()
+            return ready
+
+    def run(self) -> None:
+        """Receive and open, until the slot is to stop."""
+        while not self._over:
+            if self._may_receive():
+                received = self._receive()
+                if received is not None:
+                    self._open(received)
+
+    @property
+    def _over(self) -> bool:
+        return self._work.stop.ordered or bool(self._work.fitness.reason)
+
+    def _may_receive(self) -> bool:
+        """Whether it is time for one more message; if not, only after a moment."""
+        with self._turn:
+            since, at = self._since, self._work.pace.fetch_at
+            early = since is not None and time.monotonic() - since < at
+            if self._work.fitness.resting or early or self._enough:
+                self._turn.wait(_LOOK_SECONDS)
+                return False
+        return since is None or self._plenty()
+
+    def _plenty(self) -> bool:
+        if self._counted(plenty):
+            return True
+        self._wait(_COUNT_SECONDS)
+        return False
+
+    def _counted(self, decide: Callable[[int, int], bool]) -> bool:
+        try:
+            counts = self._work.queue.counts()
+        except (BotoCoreError, ClientError) as error:
+            log.warning("The messages of the queue cannot be counted: %s", error)
+            return False
+        return decide(counts.visible, counts.in_flight)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, but not longer than until the slot is idle or stops."""
+        end = time.monotonic() + seconds
+        with self._turn:
+            while self._since is not None and not self._over and time.monotonic() < end:
+                self._turn.wait(_LOOK_SECONDS)
+
+    def _receive(self) -> Message | None:
+        try:
+            return self._work.queue.receive(self._work.settings.sqs_message_visibility)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("The queue cannot be read: %s", error)
+            end = time.monotonic() + _LOST_QUEUE_SECONDS
+            while not self._over and time.monotonic() < end:
+                time.sleep(_LOOK_SECONDS)
+            return None
+
+    def _open(self, received: Message) -> None:
+        self._received += 1
+        folder = self._work.folder / str(self._received)
+        held = Held(self._work, received, folder, lambda held: self._changed(held, False))
+        self._changed(held, True)
+        if held.open():
+            self._hold(held)
+
+    def _hold(self, held: Held) -> None:
+        """Keep a job ready until the slot takes it, or until it must be given back."""
+        with self._turn:
+            self._ready = held
+            self._turn.notify_all()
+        end = time.monotonic() + _HELD_SECONDS
+        while self._is_ready(held):
+            self._wait(_COUNT_SECONDS)
+            too_long = self._ahead and time.monotonic() > end
+            wanted_elsewhere = self._ahead and not self._counted(_any_visible)
+            if (self._over or too_long or wanted_elsewhere) and self._withdraw(held, too_long):
+                held.give_back()
+
+    @property
+    def _ahead(self) -> bool:
+        with self._turn:
+            return self._since is not None and self._ready is not None
+
+    def _is_ready(self, held: Held) -> bool:
+        with self._turn:
+            return self._ready is held
+
+    def _withdraw(self, held: Held, enough: bool) -> bool:
+        with self._turn:
+            if self._ready is held:
+                self._ready, self._enough = None, enough
+                return True
+            return False
+
+
+def _any_visible(visible: int, in_flight: int) -> bool:
+    """An idle slot finds a message without the one that is held."""
+    return visible > 0
