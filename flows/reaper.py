@@ -21,12 +21,12 @@ from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks import record, watch
 from tasks.artifacts import prefect_may_be_away
-from tasks.aws import AwsError, patient
+from tasks.aws_errors import AwsError
+from tasks.aws_retries import REAPER_OUTAGE, patient
 from tasks.cleanup import clean_up
 from tasks.locate import asking
 from tasks.monitor import tick
 from tasks.observe import Followed
-from tasks.patience import REAPER_OUTAGE
 from tasks.results import job_ids
 from tasks.run import Run
 from tasks.run_log import log

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from botocore.exceptions import ClientError
 
-from tasks.aws import AwsError, error_code
+from tasks.aws_errors import AwsError, error_code
 from tasks.parallel import batches
 from tasks.run import Run
 

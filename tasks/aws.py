@@ -1,6 +1,5 @@
-"""Clients for AWS, and which of its answers are worth asking again."""
+"""Clients for AWS."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -8,24 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-)
-from tenacity import (
-    Retrying,
-    before_sleep_log,
-    retry_if_exception,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
 from blocks.credentials import client_parameters, session_of
-from blocks.errors import AwsRefused, AwsUnreachable, DcpError, Problem, no_credentials
 from blocks.identity import Credentials
 
 if TYPE_CHECKING:
@@ -53,25 +36,6 @@ CLIENT_CONFIG = Config(
     connect_timeout=10,
     read_timeout=60,
     user_agent_extra="dcp",
-)
-
-THROTTLING_CODES = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
 )
 
 
@@ -130,81 +94,3 @@ def unsigned(s3: "S3Client") -> "S3Client":
     session = boto3.session.Session(region_name=s3.meta.region_name)
     config = s3.meta.config.merge(Config(signature_version=UNSIGNED))
     return session.client("s3", endpoint_url=s3.meta.endpoint_url, config=config)
-
-
-def error_code(error: BaseException) -> str:
-    """The code of an AWS error answer, or "" when it is none."""
-    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def is_missing(error: BaseException) -> bool:
-    """Whether S3 has no such object, or no such bucket."""
-    return error_code(error) in ("NoSuchKey", "NoSuchBucket", "404")
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later: throttling, a 5xx answer, a lost connection."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error_code(error) in THROTTLING_CODES or status >= 500
-    return isinstance(error, HTTPClientError | ConnectionError | IncompleteReadError)
-
-
-def patient(seconds: float) -> Retrying:
-    """Repeats a call for so long while AWS is out of reach; any other error is raised at once."""
-    return Retrying(
-        retry=retry_if_exception(is_transient),
-        wait=wait_random_exponential(multiplier=1, max=60),
-        stop=stop_after_delay(seconds),
-        before_sleep=before_sleep_log(logging.getLogger("prefect.dcp"), logging.WARNING),
-        reraise=True,
-    )
-
-
-DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
-
-REFUSED_CODES = DENIED_CODES | frozenset(
-    {
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "RequestExpired",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-
-
-def is_refused(error: BaseException) -> bool:
-    """Whether AWS said no to who asked (as against what was asked)."""
-    return error_code(error) in REFUSED_CODES
-
-
-def is_denied(error: BaseException) -> bool:
-    """Whether AWS knows who asked, and a permission is missing."""
-    return error_code(error) in DENIED_CODES
-
-
-def refusal(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
-    """What is wrong with who called AWS, as an error that says what to do; None if nothing is.
-
-    Args:
-        error: What a boto3 call raised.
-        where: What the call was about.
-        what: What could not be done, as in `could not be found`.
-        needs: The permissions of the call, and whatever else helps without them; a sentence.
-    """
-    if isinstance(error, NoCredentialsError):
-        return no_credentials()
-    if isinstance(error, HTTPClientError | ConnectionError):
-        return AwsUnreachable(f"Could not reach AWS: {error}")
-    if is_refused(error) or not error_code(error):
-        remedy = needs if is_denied(error) else ""
-        return AwsRefused(Problem(where, "", f"{what}: {error}", remedy=remedy))
-    return None
-
-
-AwsError = (ClientError, BotoCoreError)
-"""What a boto3 call raises: an error answer, or none at all (no credentials, no connection)."""

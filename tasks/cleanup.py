@@ -17,7 +17,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixe
 from blocks.errors import DcpError
 from tasks import record
 from tasks.alarms import delete_alarms
-from tasks.aws import AwsError, error_code, patient
+from tasks.aws_errors import AwsError, error_code
+from tasks.aws_retries import STEP_OUTAGE, patient
 from tasks.containers import (
     delete_cluster,
     delete_service,
@@ -29,7 +30,6 @@ from tasks.fleet_search import find_fleets
 from tasks.launch_template import delete_launch_template
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
 from tasks.machines import LIVE_STATES, deregister_machines, terminate
-from tasks.patience import STEP_OUTAGE
 from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.results import account
 from tasks.run import Run

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from tasks import record
-from tasks.aws import AwsError
+from tasks.aws_errors import AwsError
 from tasks.parallel import in_order
 from tasks.remedies import remedy
 from tasks.report_table import (

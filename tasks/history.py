@@ -9,7 +9,7 @@ from typing import Any
 from blocks.errors import InputError
 from blocks.names import RECORDS
 from tasks import record
-from tasks.aws import AwsError
+from tasks.aws_errors import AwsError
 from tasks.money import Range
 from tasks.parallel import in_order
 from tasks.run import Run

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from blocks.names import Names
-from tasks.aws import Aws, error_code
+from tasks.aws import Aws
+from tasks.aws_errors import error_code
 from tasks.ec2_fleet import ENDED_STATES as EC2_ENDED
 from tasks.machines import LIVE_STATES
 from tasks.parallel import batches

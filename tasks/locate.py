@@ -12,7 +12,8 @@ from blocks.identity import Credentials, DefaultCredentials
 from blocks.names import Names
 from blocks.problems import problems_of
 from tasks import record
-from tasks.aws import Aws, AwsError, error_code, is_missing, refusal
+from tasks.aws import Aws
+from tasks.aws_errors import AwsError, error_code, is_missing, refusal
 from tasks.parallel import in_order
 from tasks.run import Run
 

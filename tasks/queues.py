@@ -18,7 +18,7 @@ from tenacity import (
     wait_fixed,
 )
 
-from tasks.aws import error_code
+from tasks.aws_errors import error_code
 from tasks.parallel import batches
 from tasks.run import Run
 

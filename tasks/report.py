@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks import record
-from tasks.aws import AwsError
+from tasks.aws_errors import AwsError
 from tasks.figures import Figures
 from tasks.machine_cost import cost_of
 from tasks.machine_time import settle

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tasks import record
-from tasks.aws import error_code
+from tasks.aws_errors import error_code
 from tasks.jobs import JobMessage
 from tasks.log_links import log_link, stream_name
 from tasks.parallel import in_order

@@ -17,7 +17,8 @@ from blocks.errors import NotFound
 from blocks.identity import Credentials
 from blocks.names import RECORDS, Names
 from tasks import memory, record, watch
-from tasks.aws import Aws, AwsError, error_code
+from tasks.aws import Aws
+from tasks.aws_errors import AwsError, error_code
 from tasks.inventory import COSTLY, Resource, inventory
 from tasks.locate import asking, buckets_of, locate
 from tasks.parallel import in_order

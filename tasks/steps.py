@@ -21,7 +21,8 @@ from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_sets import JobSet
 from tasks import cleanup, interrupt, record, start
-from tasks.aws import AwsError, error_code, is_transient, patient
+from tasks.aws_errors import AwsError, error_code, is_transient
+from tasks.aws_retries import RUN_OUTAGE, STEP_OUTAGE, patient
 from tasks.containers import (
     ensure_cluster,
     ensure_service,
@@ -36,7 +37,6 @@ from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.monitor import tick
 from tasks.observe import Followed
 from tasks.outcome import readable
-from tasks.patience import RUN_OUTAGE, STEP_OUTAGE
 from tasks.plates import plates_to_run
 from tasks.policy import Decision
 from tasks.preflight import preflight

@@ -15,7 +15,8 @@ from blocks.problems import problems_of
 from blocks.settings import AppName, Bucket, TextRule
 from tasks.account.part import TAG
 from tasks.account.statements import Places
-from tasks.aws import AwsError, client_maker, error_code, refusal
+from tasks.aws import client_maker
+from tasks.aws_errors import AwsError, error_code, refusal
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -14,7 +14,8 @@ from botocore.exceptions import (
 )
 
 from blocks.errors import AwsRefused, AwsUnreachable
-from tasks.aws import is_refused, is_transient, refusal, unsigned
+from tasks.aws import unsigned
+from tasks.aws_errors import is_refused, is_transient, refusal
 
 
 def answer(code: str, status: int = 400) -> ClientError:
