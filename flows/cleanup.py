@@ -12,7 +12,7 @@ from flows.lifecycle import name_after
 from flows.parameters import Credentials, RunId, Settings
 from tasks import steps
 from tasks.opening import open_existing
-from tasks.report import Report
+from tasks.report_model import Report
 from tasks.runs import find_app
 
 

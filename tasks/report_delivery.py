@@ -10,7 +10,8 @@ from tasks import record
 from tasks.artifacts import artifact_key, prefect_may_be_away
 from tasks.events import COMPLETED, FAILED, LONGEST_TEXT, emit
 from tasks.log_links import links
-from tasks.report import Report, draw_up
+from tasks.report import draw_up
+from tasks.report_model import Report
 from tasks.report_page import markdown
 from tasks.run import Run
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from blocks.pages import render
 from tasks.plate_pictures import Picture
 from tasks.remedies import remedy
-from tasks.report import Report
+from tasks.report_model import Report
 
 SHOWN_PROBLEMS = 50
 SHOWN_PLATES = 6  # the two pictures of one take 50 to 160 kB of the page

@@ -42,8 +42,8 @@ from tasks.policy import Decision
 from tasks.preflight import preflight
 from tasks.queues import ensure_queues, find_queue
 from tasks.remedies import how_to_continue
-from tasks.report import Report
 from tasks.report_delivery import write_report
+from tasks.report_model import Report
 from tasks.results import account, job_ids
 from tasks.run import Run
 from tasks.run_log import log

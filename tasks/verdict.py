@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.report import Report
+from tasks.report_model import Report
 from tasks.wells import place_of
 
 REASONS, WELLS = 3, 5  # that are named; the report has all

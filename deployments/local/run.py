@@ -31,7 +31,8 @@ from tasks import interrupt, record
 from tasks.aws import Aws
 from tasks.leftovers import left_running
 from tasks.plates import plates_in, plates_named
-from tasks.report import Report, make_report, read_report
+from tasks.report import make_report, read_report
+from tasks.report_model import Report
 from tasks.results import account
 from tasks.run import Run
 

@@ -12,7 +12,7 @@ from blocks import RunConfig
 from tasks.aws import Aws
 from tasks.jobs import JobMessage
 from tasks.queues import Letter
-from tasks.report import Report
+from tasks.report_model import Report
 from tasks.results import STATUSES, balance, given_up
 from tasks.run import Run
 

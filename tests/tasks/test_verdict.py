@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.report import Report
+from tasks.report_model import Report
 from tasks.verdict import verdict
 
 
