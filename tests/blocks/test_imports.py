@@ -9,7 +9,11 @@ from pathlib import Path
 import blocks
 
 FOLDER = Path(blocks.__file__).parent
-MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(FOLDER.glob("*.py"))}
+MODULES = {
+    ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts): ast.parse(path.read_text())
+    for path in sorted(FOLDER.rglob("*.py"))
+    if path.stem != "__init__"
+}
 
 
 def imports_of(tree: ast.Module) -> set[str]:
@@ -17,18 +21,14 @@ def imports_of(tree: ast.Module) -> set[str]:
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return names
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    graph = {
-        name: {one.removeprefix("blocks.") for one in imports_of(tree) if one.startswith("blocks.")}
-        for name, tree in MODULES.items()
-        if name != "__init__"
-    }
+    graph = {name: imports_of(tree) & MODULES.keys() for name, tree in MODULES.items()}
     TopologicalSorter(graph).prepare()  # raises CycleError
 
 

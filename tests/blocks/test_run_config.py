@@ -315,6 +315,6 @@ def test_the_form_has_groups_titles_descriptions_and_units() -> None:
 
 def test_no_module_of_blocks_postpones_annotations() -> None:
     """Prefect cannot serve a flow whose pydantic parameters have postponed annotations."""
-    for path in (ROOT / "blocks").glob("*.py"):
+    for path in (ROOT / "blocks").rglob("*.py"):
         imports = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ImportFrom)]
         assert all(found.module != "__future__" for found in imports), path
