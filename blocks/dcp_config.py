@@ -12,10 +12,10 @@ from blocks.dcp_python import Assigned, read_assignments
 from blocks.dcp_rules import translate
 from blocks.dcp_settings import DcpSettings
 from blocks.errors import ConfigError, Problem
+from blocks.fields import unset
 from blocks.remarks import Kind, Remark
 from blocks.run_config import RunConfig
 from blocks.run_config_fields import RETIRED
-from blocks.settings import unset
 
 OLD_NAMES = {"REQUIREMENTS_FILE": "REQUIREMENTS"}
 """Keys of 1.x, and what they are called since."""

@@ -9,8 +9,8 @@ from blocks.groups import Pairs, parse_metadata
 from blocks.job_file_fields import JobFileFields
 from blocks.job_sets import PLATE, FromCsv, JobSet
 from blocks.layout import Layout
-from blocks.problems import nearest
 from blocks.steps import COLUMNS, FOLDERS, ROWS, SITES, STEPS, Folder, Step
+from blocks.validation_errors import nearest
 
 SHARED = ("pipeline", "data_file", "input", "output", "output_structure")
 """The keys that the jobs of a set share."""

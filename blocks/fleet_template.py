@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from blocks.errors import Refusal, Refusals
-from blocks.settings import OptionalText, TextRule, listed
+from blocks.fields import OptionalText, TextRule, listed
 from blocks.spot_fleet import refusals_of
 
 

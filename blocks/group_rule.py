@@ -14,11 +14,11 @@ from pydantic import (
 )
 
 from blocks.errors import Refusal, Refusals
+from blocks.fields import PlainField, form_title
 from blocks.groups import check_value
 from blocks.job_sets import PLATE, SITE, WELL, Filters, FromCsv
 from blocks.layout import Layout, expanded, row_name, row_number, rows_and_columns, wells_of
 from blocks.named import Names, Ranges
-from blocks.settings import PlainField, form_title
 
 PlateFormat = Annotated[
     Literal[96, 384, 1536] | None,

@@ -23,11 +23,11 @@ from pydantic import (
 )
 
 from blocks.errors import Refusal, Refusals
+from blocks.fields import PlainField, form_title, unset
 from blocks.group_rule import GroupRule, check_plates
 from blocks.listed_groups import FILES, without_image_numbers
 from blocks.named import Names, as_text
 from blocks.object_keys import check_data_file, check_object_key, check_printable, ending
-from blocks.settings import PlainField, form_title, unset
 from blocks.steps import STEPS, PathStyle, StepName
 
 _TOLD = 20

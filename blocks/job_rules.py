@@ -19,9 +19,9 @@ from blocks.groups import (
 )
 from blocks.job_file_fields import JobFileFields
 from blocks.job_sets import PLATE
-from blocks.problems import unknown_key
 from blocks.step_rules import STEP_KEYS, step_refusals
 from blocks.steps import STEPS
+from blocks.validation_errors import unknown_key
 
 MAX_KEY_BYTES = 1024
 """Longest key of an S3 object (Amazon S3 User Guide, "Naming Amazon S3 objects")."""

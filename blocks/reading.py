@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from blocks.dcp_config import is_dcp_config, read_dcp_config
-from blocks.documents import parse_mapping
 from blocks.errors import ConfigError, Problem
+from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template import FleetTemplate
 from blocks.identity import Credentials, DefaultCredentials
 from blocks.job_file import JobFile, parse_job_file
-from blocks.problems import problems_of, retired_key, unknown_key
 from blocks.run_config import RunConfig
 from blocks.run_config_fields import RETIRED
-from blocks.settings import GROUPS, extra_of
 from blocks.sources import is_block_name, load_block, read_text
 from blocks.spot_fleet import is_spot_fleet
+from blocks.validation_errors import problems_of, retired_key, unknown_key
+from blocks.yaml_json import parse_mapping
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -13,14 +13,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template import FleetTemplate
 from blocks.job_file import JobFile
 from blocks.pages import cell, render
-from blocks.problems import allowed_values
 from blocks.profile import Profile
 from blocks.run_config import RunConfig
-from blocks.settings import GROUPS, extra_of
 from blocks.upload import UploadOptions
+from blocks.validation_errors import allowed_values
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "configuration.md"

@@ -17,9 +17,7 @@ from pydantic import (
 )
 
 from blocks.errors import Refusal
-from blocks.identity import Credentials, CredentialsBlock, DefaultCredentials
-from blocks.names import Names
-from blocks.settings import (
+from blocks.fields import (
     AppName,
     Bucket,
     ClusterName,
@@ -35,6 +33,8 @@ from blocks.settings import (
     form_title,
     setting,
 )
+from blocks.identity import Credentials, CredentialsBlock, DefaultCredentials
+from blocks.resource_names import Names
 from blocks.upload import UploadOptions
 from blocks.upload_flags import parse_upload_flags
 

@@ -20,7 +20,7 @@ from blocks.errors import (
     no_credentials,
 )
 from blocks.identity import Credentials, DefaultCredentials
-from blocks.problems import problems_of
+from blocks.validation_errors import problems_of
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from blocks.errors import Refusal
-from blocks.settings import PlainField, TextRule, unset
+from blocks.fields import PlainField, TextRule, unset
 
 # Amazon S3 User Guide, "Categorizing your objects using tags".
 MAX_TAGS = 10

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from blocks.errors import Refusal
-from blocks.problems import allowed_values
 from blocks.upload import UploadOptions
+from blocks.validation_errors import allowed_values
 
 # AWS CLI Command Reference, `aws s3 mv`: flag -> key of the upload options.
 FLAGS: dict[str, str] = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blocks.errors import Refusal
-from blocks.problems import nearest
+from blocks.validation_errors import nearest
 
 Kind = type[int] | type[float] | type[str]
 _KINDS: tuple[Kind, ...] = (int, float, str)  # each holds what those before it hold

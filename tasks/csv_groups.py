@@ -13,7 +13,7 @@ from functools import lru_cache
 from blocks.errors import InputError, Problem, Refusal
 from blocks.groups import Pairs, check_value
 from blocks.job_sets import FromCsv
-from blocks.problems import nearest
+from blocks.validation_errors import nearest
 from tasks.csv_columns import Column, Kind, Kinds, kind_of, reading
 from tasks.load_data import LoadData
 from tasks.scratch import scratch_database

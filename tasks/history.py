@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blocks.errors import InputError
-from blocks.names import RECORDS
+from blocks.resource_names import RECORDS
 from tasks import record
 from tasks.aws_errors import AwsError
 from tasks.money import Range

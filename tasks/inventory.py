@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.aws import Aws
 from tasks.aws_errors import error_code
 from tasks.ec2_fleet import ENDED_STATES as EC2_ENDED

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from blocks import FleetTemplate
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.aws_errors import is_transient
 from tasks.images import MachineImage, describe, image_id
 from tasks.run import Run

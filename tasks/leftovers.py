@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.alarms import alarm_names
 from tasks.aws_errors import AwsError, error_code
 from tasks.containers import find_service

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from blocks import RunConfig
 from blocks.errors import ConfigError, InputError, NotFound, Problem
 from blocks.identity import Credentials, DefaultCredentials
-from blocks.names import Names
-from blocks.problems import problems_of
+from blocks.resource_names import Names
+from blocks.validation_errors import problems_of
 from tasks import record
 from tasks.aws import Aws
 from tasks.aws_errors import AwsError, error_code, is_missing, refusal

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.parallel import batches
 from tasks.run import Run
 

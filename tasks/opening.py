@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from blocks import Profile, RunConfig
 from blocks.errors import ConfigError, Problem
 from blocks.identity import Credentials
-from blocks.problems import problems_of, retired_key
 from blocks.profile import parse_profile
 from blocks.reading import load_config
 from blocks.run_config_fields import RETIRED, RunConfigFields
 from blocks.sources import is_block_name, load_block, read_text
+from blocks.validation_errors import problems_of, retired_key
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run

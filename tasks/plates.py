@@ -14,7 +14,7 @@ from blocks.errors import JobFileError, Problem
 from blocks.expansion import PLATE_MARK, listed, rule_of, shared_keys
 from blocks.groups import joined, metadata_id
 from blocks.job_sets import PLATE, FromCsv, JobSet
-from blocks.names import app_of
+from blocks.resource_names import app_of
 from tasks import record
 from tasks.csv_columns import kind_of, reading
 from tasks.opening import with_settings

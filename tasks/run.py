@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from blocks import RunConfig
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.aws import Aws
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from blocks import RunConfig
 from blocks.errors import NotFound
 from blocks.identity import Credentials
-from blocks.names import RECORDS, Names
+from blocks.resource_names import RECORDS, Names
 from tasks import memory, record, watch
 from tasks.aws import Aws
 from tasks.aws_errors import AwsError, error_code

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from blocks.errors import FleetError
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.fleet import BASE_TAG, FleetEvent, history
 from tasks.launch_template import ec2_tags, user_data
 from tasks.run import Run

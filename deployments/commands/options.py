@@ -167,7 +167,7 @@ def _yaml(text: str, option: str) -> Any:
     import yaml
 
     from blocks.errors import InputError, Problem
-    from blocks.problems import shown
+    from blocks.validation_errors import shown
 
     try:
         return yaml.safe_load(text)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from blocks.errors import DcpError
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.account import policies
 from tasks.account.buckets import ExportPolicy
 from tasks.account.net import Function, LogGroup, Schedule

@@ -8,7 +8,7 @@ of each action are those of the Service Authorization Reference).
 
 from collections.abc import Iterator
 
-from blocks.names import Names
+from blocks.resource_names import Names
 from tasks.account.statements import Condition, Statement
 from tasks.rights import RIGHTS
 

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from blocks.errors import ConfigError, Problem, Refusal
+from blocks.fields import AppName, Bucket, TextRule
 from blocks.identity import Credentials
-from blocks.problems import problems_of
-from blocks.settings import AppName, Bucket, TextRule
+from blocks.validation_errors import problems_of
 from tasks.account.part import TAG
 from tasks.account.statements import Places
 from tasks.aws import client_maker

@@ -8,7 +8,6 @@ from moto.server import ThreadedMotoServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import AwsCredentials
-from blocks.documents import parse_mapping
 from blocks.errors import (
     AwsRefused,
     AwsUnreachable,
@@ -20,6 +19,7 @@ from blocks.errors import (
 )
 from blocks.reading import load_config, load_fleet, parse_config
 from blocks.sources import is_block_name, read_text
+from blocks.yaml_json import parse_mapping
 
 CONFIG = "aws_bucket: my-bucket\ndockerhub_tag: me/worker:1\n"
 

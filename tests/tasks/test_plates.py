@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from blocks.fields import AppName
 from blocks.job_file import JobFile, validated
-from blocks.names import LONGEST_APP, app_of
-from blocks.settings import AppName
+from blocks.resource_names import LONGEST_APP, app_of
 from tasks.plates import names_in_outputs, outputs_of, plates_in, plates_named, settings_of, waiting
 
 STEP = {"step": "analysis", "identifier": "lab", "batch": "b1"}

@@ -9,8 +9,8 @@ import pytest
 from annotated_types import Ge, Le
 
 from blocks import RunConfig
-from blocks.names import Names
 from blocks.object_keys import DATA_FILES, MOUNT
+from blocks.resource_names import Names
 from tasks import record
 from tasks.aws import Aws
 from tasks.checks import inputs

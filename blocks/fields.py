@@ -134,7 +134,8 @@ class PlainField:
 
 AppName = Annotated[
     str,
-    # The longest that still leaves room for every suffix of blocks.names within 80 characters.
+    # The longest that still leaves room for every suffix of blocks.resource_names within 80
+    # characters.
     TextRule(
         r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
         "is not an app name",

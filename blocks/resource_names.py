@@ -12,7 +12,7 @@ from typing import ClassVar
 RECORDS = "dcp/"
 """Where the records of all apps lie in their buckets."""
 
-LONGEST_APP = 64  # characters (blocks.settings.AppName)
+LONGEST_APP = 64  # characters (blocks.fields.AppName)
 
 
 @dataclass(frozen=True)
