@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from blocks.credentials.identity import Credentials, DefaultCredentials
 from blocks.dcp_config import is_dcp_config, read_dcp_config
 from blocks.errors import ConfigError, Problem
 from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template import FleetTemplate
-from blocks.identity import Credentials, DefaultCredentials
 from blocks.job_file import JobFile, parse_job_file
 from blocks.run_config import RunConfig
 from blocks.run_config_fields import RETIRED

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from blocks.credentials.identity import Credentials, CredentialsBlock, DefaultCredentials
 from blocks.errors import Refusal
 from blocks.fields import (
     AppName,
@@ -33,7 +34,6 @@ from blocks.fields import (
     form_title,
     setting,
 )
-from blocks.identity import Credentials, CredentialsBlock, DefaultCredentials
 from blocks.resource_names import Names
 from blocks.upload import UploadOptions
 from blocks.upload_flags import parse_upload_flags

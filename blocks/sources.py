@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from blocks.credentials.identity import Credentials, DefaultCredentials
 from blocks.errors import (
     AwsRefused,
     AwsUnreachable,
@@ -19,7 +20,6 @@ from blocks.errors import (
     Problem,
     no_credentials,
 )
-from blocks.identity import Credentials, DefaultCredentials
 from blocks.validation_errors import problems_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
         NoCredentialsError,
     )
 
-    from blocks.credentials import client_parameters, session_of
+    from blocks.credentials.sessions import client_parameters, session_of
 
     try:
         who = credentials or DefaultCredentials()

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from prefect.artifacts import create_table_artifact
 
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import ConfigError, DcpError, Problem
 from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow

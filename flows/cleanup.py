@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import InputError, Problem
 from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow

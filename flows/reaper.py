@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from blocks import RunConfig
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
 from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
 from blocks.reading import load_credentials
 from flows.dcp_flow import dcp_flow

@@ -8,8 +8,8 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from blocks.credentials import client_parameters, session_of
-from blocks.identity import Credentials
+from blocks.credentials.identity import Credentials
+from blocks.credentials.sessions import client_parameters, session_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

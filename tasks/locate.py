@@ -7,8 +7,8 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from blocks import RunConfig
+from blocks.credentials.identity import Credentials, DefaultCredentials
 from blocks.errors import ConfigError, InputError, NotFound, Problem
-from blocks.identity import Credentials, DefaultCredentials
 from blocks.resource_names import Names
 from blocks.validation_errors import problems_of
 from tasks import record

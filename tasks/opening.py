@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from blocks import Profile, RunConfig
+from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem
-from blocks.identity import Credentials
 from blocks.profile import parse_profile
 from blocks.reading import load_config
 from blocks.run_config_fields import RETIRED, RunConfigFields

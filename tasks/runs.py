@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from blocks import RunConfig
+from blocks.credentials.identity import Credentials
 from blocks.errors import NotFound
-from blocks.identity import Credentials
 from blocks.resource_names import RECORDS, Names
 from tasks import memory, record, watch
 from tasks.aws import Aws

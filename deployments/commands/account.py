@@ -54,7 +54,7 @@ class SetupOptions(AwsOptions):
         from tasks.account.setup import AccountAws, open_setup
 
         if self.credentials:
-            from blocks.credentials import region_of
+            from blocks.credentials.sessions import region_of
 
             credentials = load_credentials(self.credentials)
             region = self.region or region_of(credentials)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
+    from blocks.credentials.identity import DefaultCredentials
     from blocks.errors import Problem
-    from blocks.identity import DefaultCredentials
     from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class AwsOptions:
         Raises:
             InputError: A name cannot be one, or there are no credentials.
         """
-        from blocks.credentials import region_of, session_of
+        from blocks.credentials.identity import DefaultCredentials
+        from blocks.credentials.sessions import region_of, session_of
         from blocks.errors import no_credentials
-        from blocks.identity import DefaultCredentials
         from tasks.locate import asking
 
         credentials = DefaultCredentials(profile_name=self.profile)

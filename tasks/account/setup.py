@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem, Refusal
 from blocks.fields import AppName, Bucket, TextRule
-from blocks.identity import Credentials
 from blocks.validation_errors import problems_of
 from tasks.account.part import TAG
 from tasks.account.statements import Places

@@ -21,7 +21,7 @@ from prefect_aws.assume_role_parameters import AssumeRoleParameters
 from pydantic import SecretStr
 from waiting import wait_for
 
-from blocks.credentials import region_of, session_of
+from blocks.credentials.sessions import region_of, session_of
 from blocks.sources import read_text
 from deployments.local.aws import Emulator
 
@@ -266,7 +266,7 @@ def test_a_profile_of_identity_center(tmp_path: Path) -> None:
     )
     script = (
         "from prefect_aws import AwsCredentials\n"
-        "from blocks.credentials import session_of\n"
+        "from blocks.credentials.sessions import session_of\n"
         "found = session_of(AwsCredentials(profile_name='lab')).get_credentials()\n"
         "print(found.method, found.get_frozen_credentials().access_key)\n"
     )
@@ -276,7 +276,7 @@ def test_a_profile_of_identity_center(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", script],
             env=clean | own,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
             timeout=600,

@@ -1,6 +1,6 @@
 """Who calls AWS: what AWS tools find by themselves, or a credentials block of Prefect.
 
-Needs neither Prefect nor boto3; `blocks.credentials` makes sessions of it.
+Needs neither Prefect nor boto3; `blocks.credentials.sessions` makes sessions of it.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable

@@ -12,7 +12,7 @@ from botocore.credentials import (
 )
 from botocore.session import Session
 
-from blocks.identity import Credentials, CredentialsBlock, DefaultCredentials
+from blocks.credentials.identity import Credentials, CredentialsBlock, DefaultCredentials
 
 METHOD = "assume-role"
 DEFAULT_REGION = "us-east-1"
