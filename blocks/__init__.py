@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         RunConfigBlock,
     )
     from blocks.profile import Profile
-    from blocks.run_config import RunConfig
+    from blocks.run_config.model import RunConfig
 
 __all__ = [
     "AwsCredentials",
@@ -39,7 +39,7 @@ _MODULES = {
     "FleetTemplate": "fleet_template",
     "JobFile": "job_file",
     "Profile": "profile",
-    "RunConfig": "run_config",
+    "RunConfig": "run_config.model",
 }
 
 if not TYPE_CHECKING:  # a type checker would take every name for one of ours

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from blocks.fields import GROUPS, extra_of
-from blocks.run_config import RunConfig
+from blocks.run_config.model import RunConfig
 from blocks.yaml_text import comment, entry, indented
 
 SCHEMAS = Path(__file__).parents[1] / "docs"

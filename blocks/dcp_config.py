@@ -14,8 +14,8 @@ from blocks.dcp_settings import DcpSettings
 from blocks.errors import ConfigError, Problem
 from blocks.fields import unset
 from blocks.remarks import Kind, Remark
-from blocks.run_config import RunConfig
-from blocks.run_config_fields import RETIRED
+from blocks.run_config.fields import RETIRED
+from blocks.run_config.model import RunConfig
 
 OLD_NAMES = {"REQUIREMENTS_FILE": "REQUIREMENTS"}
 """Keys of 1.x, and what they are called since."""

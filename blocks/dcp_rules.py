@@ -10,7 +10,7 @@ from typing import Any
 from blocks.dcp_settings import DcpSettings
 from blocks.errors import Problem
 from blocks.remarks import Kind
-from blocks.run_config import RunConfig
+from blocks.run_config.model import RunConfig
 
 DEFAULTS: dict[str, Any] = {
     "download_files": False,

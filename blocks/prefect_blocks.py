@@ -14,8 +14,8 @@ from blocks.fields import extra_of, setting
 from blocks.fleet_template import FleetTemplate
 from blocks.job_file import JobFile
 from blocks.profile import Profile
-from blocks.run_config import RunConfig
-from blocks.run_config_fields import RETIRED
+from blocks.run_config.fields import RETIRED
+from blocks.run_config.model import RunConfig
 
 __all__ = [
     "AwsCredentials",

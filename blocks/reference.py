@@ -18,8 +18,8 @@ from blocks.fleet_template import FleetTemplate
 from blocks.job_file import JobFile
 from blocks.pages import cell, render
 from blocks.profile import Profile
-from blocks.run_config import RunConfig
-from blocks.upload import UploadOptions
+from blocks.run_config.model import RunConfig
+from blocks.run_config.upload import UploadOptions
 from blocks.validation_errors import allowed_values
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -10,7 +10,7 @@ from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem
 from blocks.profile import parse_profile
 from blocks.reading import load_config
-from blocks.run_config_fields import RETIRED, RunConfigFields
+from blocks.run_config.fields import RETIRED, RunConfigFields
 from blocks.sources import is_block_name, load_block, read_text
 from blocks.validation_errors import problems_of, retired_key
 from tasks import record

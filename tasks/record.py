@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
 from blocks.errors import InputError, NotFound, Problem
-from blocks.run_config import RunConfig
+from blocks.run_config.model import RunConfig
 from tasks.aws import Aws
 from tasks.aws_errors import error_code, is_missing
 from tasks.run import Run

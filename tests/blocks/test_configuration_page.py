@@ -1,5 +1,5 @@
 from blocks.reference import PAGE, configuration_page
-from blocks.run_config import RunConfig
+from blocks.run_config.model import RunConfig
 
 
 def test_page_is_current() -> None:

@@ -8,7 +8,7 @@ from blocks.dcp_config import read_dcp_config
 from blocks.errors import ConfigError
 from blocks.reading import load_config, parse_config
 from blocks.remarks import Kind
-from blocks.run_config import RunConfig
+from blocks.run_config.model import RunConfig
 
 FILES = Path(__file__).parents[1] / "support" / "dcp_files"
 LEAST = "AWS_BUCKET = 'lab-bucket'\nDOCKERHUB_TAG = 'lab/worker:1'\n"

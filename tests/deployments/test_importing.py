@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from blocks.job_file import parse_job_file
 from blocks.reading import load_config, load_fleet, parse_config
-from blocks.run_config import RunConfig
+from blocks.run_config.model import RunConfig
 from blocks.yaml_text import on_one_line
 from deployments.cli import main
 from deployments.importing import CONFIG, FLEET, JOB, read_files, texts_of

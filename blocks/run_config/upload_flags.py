@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from blocks.errors import Refusal
-from blocks.upload import UploadOptions
+from blocks.run_config.upload import UploadOptions
 from blocks.validation_errors import allowed_values
 
 # AWS CLI Command Reference, `aws s3 mv`: flag -> key of the upload options.

@@ -35,8 +35,8 @@ from blocks.fields import (
     setting,
 )
 from blocks.resource_names import Names
-from blocks.upload import UploadOptions
-from blocks.upload_flags import parse_upload_flags
+from blocks.run_config.upload import UploadOptions
+from blocks.run_config.upload_flags import parse_upload_flags
 
 OptionalCredentials = Annotated[
     CredentialsBlock | None,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from blocks.errors import Refusal
-from blocks.run_config_fields import RunConfigFields
+from blocks.run_config.fields import RunConfigFields
 
 MIN_DISK_GB = 1
 """Least disk that must be left to a container (GB)."""

@@ -8,8 +8,8 @@ from typing import Self
 from pydantic import model_validator
 
 from blocks.errors import Refusals
-from blocks.rules import broken_rules
-from blocks.run_config_fields import RunConfigFields
+from blocks.run_config.fields import RunConfigFields
+from blocks.run_config.rules import broken_rules
 
 
 class RunConfig(RunConfigFields):

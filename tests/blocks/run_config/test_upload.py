@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from blocks.errors import ConfigError, Refusal
 from blocks.reading import parse_config
-from blocks.run_config import RunConfig
-from blocks.upload import UploadOptions
-from blocks.upload_flags import FLAGS, parse_upload_flags
+from blocks.run_config.model import RunConfig
+from blocks.run_config.upload import UploadOptions
+from blocks.run_config.upload_flags import FLAGS, parse_upload_flags
 
 BASE: dict[str, Any] = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/dcp-worker:1"}
 ALL = """

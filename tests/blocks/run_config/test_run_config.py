@@ -11,9 +11,9 @@ from blocks import AwsCredentials, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError
 from blocks.prefect_blocks import block_of
 from blocks.reading import parse_config
-from blocks.run_config_fields import RETIRED
+from blocks.run_config.fields import RETIRED
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BASE: dict[str, Any] = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/dcp-worker:1"}
 
 DCP_KEYS = """
