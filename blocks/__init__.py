@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blocks.fleet_template import FleetTemplate
+    from blocks.fleet_template.model import FleetTemplate
     from blocks.job_file import JobFile
     from blocks.prefect_blocks import (
         AwsCredentials,
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "FleetTemplate": "fleet_template",
+    "FleetTemplate": "fleet_template.model",
     "JobFile": "job_file",
     "Profile": "profile",
     "RunConfig": "run_config.model",

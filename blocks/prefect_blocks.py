@@ -11,7 +11,7 @@ from prefect_aws import AwsCredentials
 from pydantic import BaseModel, model_validator
 
 from blocks.fields import extra_of, setting
-from blocks.fleet_template import FleetTemplate
+from blocks.fleet_template.model import FleetTemplate
 from blocks.job_file import JobFile
 from blocks.profile import Profile
 from blocks.run_config.fields import RETIRED

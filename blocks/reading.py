@@ -13,12 +13,12 @@ from blocks.credentials.identity import Credentials, DefaultCredentials
 from blocks.dcp_config import is_dcp_config, read_dcp_config
 from blocks.errors import ConfigError, Problem
 from blocks.fields import GROUPS, extra_of
-from blocks.fleet_template import FleetTemplate
+from blocks.fleet_template.model import FleetTemplate
+from blocks.fleet_template.spot_fleet_request import is_spot_fleet
 from blocks.job_file import JobFile, parse_job_file
 from blocks.run_config.fields import RETIRED
 from blocks.run_config.model import RunConfig
 from blocks.sources import is_block_name, load_block, read_text
-from blocks.spot_fleet import is_spot_fleet
 from blocks.validation_errors import problems_of, retired_key, unknown_key
 from blocks.yaml_json import parse_mapping
 

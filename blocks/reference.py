@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from blocks.fields import GROUPS, extra_of
-from blocks.fleet_template import FleetTemplate
+from blocks.fleet_template.model import FleetTemplate
 from blocks.job_file import JobFile
 from blocks.pages import cell, render
 from blocks.profile import Profile

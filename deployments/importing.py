@@ -15,11 +15,11 @@ from blocks.dcp_config import is_dcp_config, read_dcp_config
 from blocks.dcp_fleet import DcpFleet, read_dcp_fleet
 from blocks.dcp_settings import DcpSettings
 from blocks.errors import ConfigError, InputError, Problem
+from blocks.fleet_template.spot_fleet_request import is_spot_fleet
 from blocks.job_file import JobFile
 from blocks.reading import load_job, parse_config, parse_fleet
 from blocks.remarks import Kind, Remark
 from blocks.sources import read_text
-from blocks.spot_fleet import is_spot_fleet
 from blocks.yaml_json import parse_mapping
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from blocks.fleet_template import on_demand_of
+from blocks.fleet_template.model import on_demand_of
 from blocks.resource_names import Names
 from tasks.fleet import BASE_TAG, SHARE_TAG, FleetEvent, history
 from tasks.launch_template import LaunchTemplate, ec2_tags

@@ -10,7 +10,7 @@ import pytest
 from dcp_fleet import DCP_FLEET
 
 from blocks.dcp_fleet import DcpFleet, read_dcp_fleet
-from blocks.fleet_template import FleetTemplate
+from blocks.fleet_template.model import FleetTemplate
 from blocks.reading import parse_fleet
 from blocks.remarks import Kind
 

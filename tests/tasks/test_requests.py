@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import AwsCredentials, FleetTemplate, RunConfig
-from blocks.fleet_template import on_demand_of
+from blocks.fleet_template.model import on_demand_of
 from tasks import metrics
 from tasks.aws import Aws
 from tasks.containers import task_definition, worker_environment

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from blocks.errors import Refusal, Refusals
 from blocks.fields import OptionalText, TextRule, listed
-from blocks.spot_fleet import refusals_of
+from blocks.fleet_template.spot_fleet_request import refusals_of
 
 
 def _aws_id(prefix: str) -> TextRule:
