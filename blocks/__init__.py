@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blocks.fleet_template.model import FleetTemplate
-    from blocks.job_file import JobFile
+    from blocks.job_file.model import JobFile
+    from blocks.job_file.profile import Profile
     from blocks.prefect_blocks import (
         AwsCredentials,
         FleetTemplateBlock,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         ProfileBlock,
         RunConfigBlock,
     )
-    from blocks.profile import Profile
     from blocks.run_config.model import RunConfig
 
 __all__ = [
@@ -37,8 +37,8 @@ __all__ = [
 
 _MODULES = {
     "FleetTemplate": "fleet_template.model",
-    "JobFile": "job_file",
-    "Profile": "profile",
+    "JobFile": "job_file.model",
+    "Profile": "job_file.profile",
     "RunConfig": "run_config.model",
 }
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, model_validator
 
 from blocks.fields import extra_of, setting
 from blocks.fleet_template.model import FleetTemplate
-from blocks.job_file import JobFile
-from blocks.profile import Profile
+from blocks.job_file.model import JobFile
+from blocks.job_file.profile import Profile
 from blocks.run_config.fields import RETIRED
 from blocks.run_config.model import RunConfig
 

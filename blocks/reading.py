@@ -15,7 +15,7 @@ from blocks.errors import ConfigError, Problem
 from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template.model import FleetTemplate
 from blocks.fleet_template.spot_fleet_request import is_spot_fleet
-from blocks.job_file import JobFile, parse_job_file
+from blocks.job_file.model import JobFile, parse_job_file
 from blocks.run_config.fields import RETIRED
 from blocks.run_config.model import RunConfig
 from blocks.sources import is_block_name, load_block, read_text

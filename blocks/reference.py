@@ -15,9 +15,9 @@ from pydantic.fields import FieldInfo
 
 from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template.model import FleetTemplate
-from blocks.job_file import JobFile
+from blocks.job_file.model import JobFile
+from blocks.job_file.profile import Profile
 from blocks.pages import cell, render
-from blocks.profile import Profile
 from blocks.run_config.model import RunConfig
 from blocks.run_config.upload import UploadOptions
 from blocks.validation_errors import allowed_values

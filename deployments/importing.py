@@ -16,7 +16,7 @@ from blocks.dcp_fleet import DcpFleet, read_dcp_fleet
 from blocks.dcp_settings import DcpSettings
 from blocks.errors import ConfigError, InputError, Problem
 from blocks.fleet_template.spot_fleet_request import is_spot_fleet
-from blocks.job_file import JobFile
+from blocks.job_file.model import JobFile
 from blocks.reading import load_job, parse_config, parse_fleet
 from blocks.remarks import Kind, Remark
 from blocks.sources import read_text

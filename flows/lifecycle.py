@@ -14,8 +14,8 @@ from prefect.states import Completed, Failed
 
 from blocks import FleetTemplate
 from blocks.errors import InputError, NotFound, OutOfTime, Problem
-from blocks.job_file import JobFile
-from blocks.job_sets import JobSet
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.model import JobFile
 from blocks.reading import load_job
 from flows.children import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
 from flows.consent import settle

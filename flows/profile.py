@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from blocks.job_file.profile import PlannedStep, goes_on
 from blocks.prefect_blocks import JobFileBlock, block_of
-from blocks.profile import PlannedStep, goes_on
 from flows.children import children_of
 from flows.dcp_flow import dcp_flow
 from flows.full_run import dcp

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from blocks.errors import InputError, Problem, Refusal
-from blocks.groups import Pairs, check_value
-from blocks.job_sets import FromCsv
+from blocks.job_file.job_set import FromCsv
+from blocks.job_file.metadata import Pairs, check_value
 from blocks.validation_errors import nearest
 from tasks.csv_columns import Column, Kind, Kinds, kind_of, reading
 from tasks.load_data import LoadData

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from blocks.errors import JobFileError, Problem, Refusal
-from blocks.groups import Pairs, joined, metadata_id, metadata_text, parse_metadata
-from blocks.job_sets import FromCsv, JobSet
-from blocks.object_keys import check_data_file, check_object_key, check_printable
+from blocks.job_file.job_set import FromCsv, JobSet
+from blocks.job_file.metadata import Pairs, joined, metadata_id, metadata_text, parse_metadata
+from blocks.job_file.s3_keys import check_data_file, check_object_key, check_printable
 from blocks.validation_errors import problems_of
 from blocks.yaml_json import parse_mapping
 from tasks.csv_groups import groups_of

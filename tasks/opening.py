@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from blocks import Profile, RunConfig
 from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem
-from blocks.profile import parse_profile
+from blocks.job_file.profile import parse_profile
 from blocks.reading import load_config
 from blocks.run_config.fields import RETIRED, RunConfigFields
 from blocks.sources import is_block_name, load_block, read_text

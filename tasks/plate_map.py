@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from blocks.layout import FORMATS, row_name
+from blocks.job_file.plate_layout import FORMATS, row_name
 from tasks.figures import Plate
 from tasks.wells import Position, plate_format
 

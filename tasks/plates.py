@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from blocks import JobFile, RunConfig
 from blocks.errors import JobFileError, Problem
-from blocks.expansion import PLATE_MARK, listed, rule_of, shared_keys
-from blocks.groups import joined, metadata_id
-from blocks.job_sets import PLATE, FromCsv, JobSet
+from blocks.job_file.expand import PLATE_MARK, listed, rule_of, shared_keys
+from blocks.job_file.job_set import PLATE, FromCsv, JobSet
+from blocks.job_file.metadata import joined, metadata_id
 from blocks.resource_names import app_of
 from tasks import record
 from tasks.csv_columns import kind_of, reading

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from blocks.errors import InputError, Problem
-from blocks.groups import Pairs, parse_metadata
-from blocks.job_sets import JobSet
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.metadata import Pairs, parse_metadata
 from tasks import record
 from tasks.failures import Failures, find_failures
 from tasks.jobs import JobMessage

@@ -19,7 +19,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
-from blocks.job_sets import JobSet
+from blocks.job_file.job_set import JobSet
 from tasks import cleanup, interrupt, record, start
 from tasks.aws_errors import AwsError, error_code, is_transient
 from tasks.aws_retries import RUN_OUTAGE, STEP_OUTAGE, patient

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from blocks.layout import FORMATS, row_name, row_number
+from blocks.job_file.plate_layout import FORMATS, row_name, row_number
 
 Position = tuple[int, int]
 """Row and column of a well, both counted from 0."""

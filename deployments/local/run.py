@@ -13,10 +13,10 @@ from prefect.exceptions import TerminationSignal
 
 from blocks import FleetTemplate, FleetTemplateBlock, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
-from blocks.expansion import PLATE_MARK, shared_keys
-from blocks.groups import joined
-from blocks.job_file import JobFile
-from blocks.job_sets import JobSet
+from blocks.job_file.expand import PLATE_MARK, shared_keys
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.metadata import joined
+from blocks.job_file.model import JobFile
 from blocks.prefect_blocks import block_of
 from blocks.reading import load_job, parse_config, parse_fleet
 from blocks.sources import read_text

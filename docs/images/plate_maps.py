@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blocks import RunConfig
-from blocks.layout import FORMATS, row_name
+from blocks.job_file.plate_layout import FORMATS, row_name
 from tasks.aws import Aws
 from tasks.figures import Figures
 from tasks.plate_map import seconds_map, status_map

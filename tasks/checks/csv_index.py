@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from blocks.groups import Pairs
+from blocks.job_file.metadata import Pairs
 
 Key = tuple[str, ...]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from blocks.errors import Problem, Refusal
-from blocks.object_keys import MOUNT
+from blocks.job_file.s3_keys import MOUNT
 from tasks.csv_columns import Column
 from tasks.findings import Finding
 

@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from botocore.exceptions import ClientError
 
 from blocks.errors import Problem
-from blocks.groups import Pairs, joined, metadata_id
-from blocks.job_rules import too_long
-from blocks.job_sets import FromCsv, JobSet
+from blocks.job_file.job_set import FromCsv, JobSet
+from blocks.job_file.metadata import Pairs, joined, metadata_id
+from blocks.job_file.rules import too_long
 from tasks.checks import channels, file_list, inputs, load_data, outputs, pipeline, stored
 from tasks.checks.outputs import Outputs, Rule, outputs_of
 from tasks.checks.pipeline_text import Pipeline, PipelineError, parse_pipeline

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from blocks.errors import Problem
-from blocks.object_keys import MOUNT
+from blocks.job_file.s3_keys import MOUNT
 from tasks.checks import images
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import SHOWN

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from blocks.errors import Problem
-from blocks.groups import Pairs, metadata_text
+from blocks.job_file.metadata import Pairs, metadata_text
 from tasks.checks.csv_index import Index
 from tasks.csv_columns import Kind, kind_of, reading
 from tasks.findings import Finding

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from blocks.errors import InputError
-from blocks.groups import Pairs
+from blocks.job_file.metadata import Pairs
 from tasks.checks import csv_shape, groups, images
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import Rows, Unreadable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
-from blocks.object_keys import MOUNT
+from blocks.job_file.s3_keys import MOUNT
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from blocks.errors import JobFileError
-from blocks.job_file import parse_job_file
+from blocks.job_file.model import parse_job_file
 from blocks.reading import parse_config
 from blocks.reference import DOCS, schema_texts
 

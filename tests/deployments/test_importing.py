@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.job_file import parse_job_file
+from blocks.job_file.model import parse_job_file
 from blocks.reading import load_config, load_fleet, parse_config
 from blocks.run_config.model import RunConfig
 from blocks.yaml_text import on_one_line

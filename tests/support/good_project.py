@@ -13,7 +13,7 @@ from prefect_aws import AwsClientParameters
 from pydantic import SecretStr
 
 from blocks import AwsCredentials, FleetTemplate, RunConfig
-from blocks.job_file import parse_job_file
+from blocks.job_file.model import parse_job_file
 from blocks.reading import load_config
 from deployments.local.buckets import make_bucket
 from tasks.aws import Aws

@@ -7,7 +7,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from blocks.job_sets import FromCsv
+from blocks.job_file.job_set import FromCsv
 from tasks.csv_groups import groups_of
 from tasks.load_data import LoadData
 

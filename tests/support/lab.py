@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from blocks import RunConfig
-from blocks.object_keys import MOUNT
+from blocks.job_file.s3_keys import MOUNT
 from tasks import record
 from tasks.aws import Aws
 from tasks.run import Run

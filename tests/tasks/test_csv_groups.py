@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.errors import InputError
-from blocks.job_sets import FromCsv
+from blocks.job_file.job_set import FromCsv
 from tasks.csv_groups import groups_of
 from tasks.load_data import LoadData
 

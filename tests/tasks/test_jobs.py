@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from blocks.errors import JobFileError, Refusal
-from blocks.groups import metadata_id, metadata_text, parse_metadata
-from blocks.job_file import JobFile, parse_job_file
+from blocks.job_file.metadata import metadata_id, metadata_text, parse_metadata
+from blocks.job_file.model import JobFile, parse_job_file
 from tasks.jobs import JobMessage, messages
 
 CONTRACT = json.loads(

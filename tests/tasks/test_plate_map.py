@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from blocks.layout import FORMATS
+from blocks.job_file.plate_layout import FORMATS
 from tasks.figures import Plate, Well
 from tasks.plate_map import CELL, COLOURS, DPI, NO_JOB, STYLES, Geometry, seconds_map, status_map
 

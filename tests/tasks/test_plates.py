@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from blocks.fields import AppName
-from blocks.job_file import JobFile, validated
+from blocks.job_file.model import JobFile, validated
 from blocks.resource_names import LONGEST_APP, app_of
 from tasks.plates import names_in_outputs, outputs_of, plates_in, plates_named, settings_of, waiting
 

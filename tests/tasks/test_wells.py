@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.layout import FORMATS, row_name
+from blocks.job_file.plate_layout import FORMATS, row_name
 from tasks.log_links import log_link
 from tasks.wells import Place, place_of, plate_format, position
 

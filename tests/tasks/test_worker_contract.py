@@ -9,7 +9,7 @@ import pytest
 from annotated_types import Ge, Le
 
 from blocks import RunConfig
-from blocks.object_keys import DATA_FILES, MOUNT
+from blocks.job_file.s3_keys import DATA_FILES, MOUNT
 from blocks.resource_names import Names
 from tasks import record
 from tasks.aws import Aws

@@ -9,7 +9,7 @@ import yaml
 from good_project import connect
 
 from blocks import FleetTemplate
-from blocks.job_file import parse_job_file
+from blocks.job_file.model import parse_job_file
 from blocks.reading import load_config
 from deployments.examples.demo import make_plate
 from deployments.local.aws import Emulator

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from blocks.errors import Refusal
-from blocks.job_file_fields import JobFileFields
-from blocks.object_keys import check_object_key
+from blocks.job_file.fields import JobFileFields
+from blocks.job_file.s3_keys import check_object_key
 
 STEP_KEYS = (
     "identifier",

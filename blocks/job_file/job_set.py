@@ -7,7 +7,7 @@ a set for each plate, any other to one set.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blocks.groups import Pairs, keys_in
+from blocks.job_file.metadata import Pairs, keys_in
 
 PLATE, WELL, SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
 

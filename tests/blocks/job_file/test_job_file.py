@@ -12,12 +12,12 @@ from job_forms import FORMS
 
 from blocks import JobFile
 from blocks.errors import JobFileError, Refusal
-from blocks.job_file import parse_job_file
-from blocks.job_sets import FromCsv
-from blocks.layout import Layout, expanded, row_name, row_number
+from blocks.job_file.job_set import FromCsv
+from blocks.job_file.model import parse_job_file
+from blocks.job_file.plate_layout import Layout, expanded, row_name, row_number
 
 BASE: dict[str, Any] = {"pipeline": "p.cppipe", "data_file": "l.csv", "output": "out"}
-PRINTED = (Path(__file__).parents[1] / "support" / "print_groups.json").read_text()
+PRINTED = (Path(__file__).parents[2] / "support" / "print_groups.json").read_text()
 """What CellProfiler prints of a batch file: tests/worker/test_batch.py asks it."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from blocks.errors import Refusal
-from blocks.groups import joined
+from blocks.job_file.metadata import joined
 
 DATA_FILES = (".csv", ".h5", ".txt")
 """A LoadData CSV, a batch file, a list of files."""

@@ -7,7 +7,7 @@ from itertools import product
 from typing import overload
 
 from blocks.errors import Refusal
-from blocks.groups import Pairs
+from blocks.job_file.metadata import Pairs
 
 FORMATS = {96: (8, 12), 384: (16, 24), 1536: (32, 48)}
 """Rows and columns of the plates of each size."""

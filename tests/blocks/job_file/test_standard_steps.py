@@ -6,8 +6,8 @@ import pytest
 
 from blocks import JobFile
 from blocks.errors import JobFileError
-from blocks.job_file import parse_job_file
-from blocks.job_sets import JobSet
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.model import parse_job_file
 
 RULES = "projects/I/workspace/qc/B/rules"
 CPG_RULES = "I/S/workspace/qc/B/rules"

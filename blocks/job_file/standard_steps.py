@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from blocks.job_sets import PLATE, SITE, WELL
+from blocks.job_file.job_set import PLATE, SITE, WELL
 
 StepName = Literal["zproj", "illum", "qc", "qc_persite", "assaydev", "assaydev_persite", "analysis"]
 PathStyle = Literal["default", "cpg"]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 from blocks.errors import Refusal
-from blocks.layout import expanded
+from blocks.job_file.plate_layout import expanded
 
 
 def as_text(value: Any) -> Any:

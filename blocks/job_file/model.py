@@ -7,11 +7,11 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from blocks.errors import JobFileError, Problem, Refusals
-from blocks.expansion import sets_of
-from blocks.job_file_fields import JobFileFields
-from blocks.job_rules import broken_rules
-from blocks.job_sets import JobSet
-from blocks.listed_groups import FILES, read_groups
+from blocks.job_file.expand import sets_of
+from blocks.job_file.fields import JobFileFields
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.print_groups import FILES, read_groups
+from blocks.job_file.rules import broken_rules
 from blocks.validation_errors import problems_of
 from blocks.yaml_json import parse_mapping
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from blocks.errors import Refusal
-from blocks.expansion import PLATE_MARK, SHARED, rule_of, shared_keys
-from blocks.group_rule import GroupRule
-from blocks.groups import (
+from blocks.job_file.expand import PLATE_MARK, SHARED, rule_of, shared_keys
+from blocks.job_file.fields import JobFileFields
+from blocks.job_file.group_selector import GroupRule
+from blocks.job_file.job_set import PLATE
+from blocks.job_file.metadata import (
     Pairs,
     joined,
     keys_in,
@@ -17,10 +19,8 @@ from blocks.groups import (
     parse_metadata,
     strays_in,
 )
-from blocks.job_file_fields import JobFileFields
-from blocks.job_sets import PLATE
-from blocks.step_rules import STEP_KEYS, step_refusals
-from blocks.steps import STEPS
+from blocks.job_file.standard_steps import STEPS
+from blocks.job_file.step_rules import STEP_KEYS, step_refusals
 from blocks.validation_errors import unknown_key
 
 MAX_KEY_BYTES = 1024

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from blocks.errors import JobFileError, Refusal
-from blocks.group_rule import GroupRule, check_plates
-from blocks.groups import Pairs, parse_metadata
-from blocks.job_file_fields import JobFileFields
-from blocks.job_sets import PLATE, FromCsv, JobSet
-from blocks.layout import Layout
-from blocks.steps import COLUMNS, FOLDERS, ROWS, SITES, STEPS, Folder, Step
+from blocks.job_file.fields import JobFileFields
+from blocks.job_file.group_selector import GroupRule, check_plates
+from blocks.job_file.job_set import PLATE, FromCsv, JobSet
+from blocks.job_file.metadata import Pairs, parse_metadata
+from blocks.job_file.plate_layout import Layout
+from blocks.job_file.standard_steps import COLUMNS, FOLDERS, ROWS, SITES, STEPS, Folder, Step
 from blocks.validation_errors import nearest
 
 SHARED = ("pipeline", "data_file", "input", "output", "output_structure")

@@ -24,11 +24,11 @@ from pydantic import (
 
 from blocks.errors import Refusal, Refusals
 from blocks.fields import PlainField, form_title, unset
-from blocks.group_rule import GroupRule, check_plates
-from blocks.listed_groups import FILES, without_image_numbers
-from blocks.named import Names, as_text
-from blocks.object_keys import check_data_file, check_object_key, check_printable, ending
-from blocks.steps import STEPS, PathStyle, StepName
+from blocks.job_file.group_selector import GroupRule, check_plates
+from blocks.job_file.print_groups import FILES, without_image_numbers
+from blocks.job_file.s3_keys import check_data_file, check_object_key, check_printable, ending
+from blocks.job_file.standard_steps import STEPS, PathStyle, StepName
+from blocks.job_file.value_lists import Names, as_text
 
 _TOLD = 20
 """Groups of the wrong kind told one by one."""

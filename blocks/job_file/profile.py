@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from blocks.errors import ConfigError, JobFileError, Problem, Refusal
-from blocks.job_file import JobFile, validated
+from blocks.job_file.model import JobFile, validated
+from blocks.job_file.standard_steps import StepName
 from blocks.resource_names import app_of
-from blocks.steps import StepName
 from blocks.validation_errors import problems_of
 from blocks.yaml_json import parse_mapping
 

@@ -15,10 +15,17 @@ from pydantic import (
 
 from blocks.errors import Refusal, Refusals
 from blocks.fields import PlainField, form_title
-from blocks.groups import check_value
-from blocks.job_sets import PLATE, SITE, WELL, Filters, FromCsv
-from blocks.layout import Layout, expanded, row_name, row_number, rows_and_columns, wells_of
-from blocks.named import Names, Ranges
+from blocks.job_file.job_set import PLATE, SITE, WELL, Filters, FromCsv
+from blocks.job_file.metadata import check_value
+from blocks.job_file.plate_layout import (
+    Layout,
+    expanded,
+    row_name,
+    row_number,
+    rows_and_columns,
+    wells_of,
+)
+from blocks.job_file.value_lists import Names, Ranges
 
 PlateFormat = Annotated[
     Literal[96, 384, 1536] | None,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.errors import ConfigError, JobFileError
-from blocks.profile import Profile, goes_on, parse_profile
+from blocks.job_file.profile import Profile, goes_on, parse_profile
 
 PROFILE: dict[str, Any] = {
     "job": {"identifier": "lab", "batch": "b1", "plates": ["001", "P2"]},
