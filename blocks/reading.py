@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from blocks.credentials.identity import Credentials, DefaultCredentials
-from blocks.dcp_config import is_dcp_config, read_dcp_config
+from blocks.dcp_compat.config_py import is_dcp_config, read_dcp_config
 from blocks.errors import ConfigError, Problem
 from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template.model import FleetTemplate

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.errors import Problem
-from blocks.remarks import Kind, Remark
 
 
 @dataclass

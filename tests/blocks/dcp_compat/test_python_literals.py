@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.dcp_python import LONGEST, read_assignments
+from blocks.dcp_compat.python_literals import LONGEST, read_assignments
 from blocks.errors import ConfigError, Problem
 
 

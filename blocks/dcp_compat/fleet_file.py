@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.fleet_template.model import FleetTemplate
 from blocks.fleet_template.spot_fleet_request import refusals_of
-from blocks.remarks import Kind, Remark
 
 # What DCP's fleet files have; of it, the run fills in machine types, price, sizes, times and user
 # data, here as in DCP.

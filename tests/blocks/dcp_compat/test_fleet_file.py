@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from dcp_fleet import DCP_FLEET
 
-from blocks.dcp_fleet import DcpFleet, read_dcp_fleet
+from blocks.dcp_compat.fleet_file import DcpFleet, read_dcp_fleet
+from blocks.dcp_compat.remarks import Kind
 from blocks.fleet_template.model import FleetTemplate
 from blocks.reading import parse_fleet
-from blocks.remarks import Kind
 
-FILES = Path(__file__).parents[1] / "support" / "dcp_files" / "files"
+FILES = Path(__file__).parents[2] / "support" / "dcp_files" / "files"
 Change = Callable[[dict[str, Any]], object]
 
 

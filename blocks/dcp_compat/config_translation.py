@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from blocks.dcp_settings import DcpSettings
+from blocks.dcp_compat.config_values import DcpSettings
+from blocks.dcp_compat.remarks import Kind
 from blocks.errors import Problem
-from blocks.remarks import Kind
 from blocks.run_config.model import RunConfig
 
 DEFAULTS: dict[str, Any] = {

@@ -8,12 +8,12 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from blocks.dcp_python import Assigned, read_assignments
-from blocks.dcp_rules import translate
-from blocks.dcp_settings import DcpSettings
+from blocks.dcp_compat.config_translation import translate
+from blocks.dcp_compat.config_values import DcpSettings
+from blocks.dcp_compat.python_literals import Assigned, read_assignments
+from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.errors import ConfigError, Problem
 from blocks.fields import unset
-from blocks.remarks import Kind, Remark
 from blocks.run_config.fields import RETIRED
 from blocks.run_config.model import RunConfig
 

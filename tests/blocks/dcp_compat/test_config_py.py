@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from blocks.dcp_config import read_dcp_config
+from blocks.dcp_compat.config_py import read_dcp_config
+from blocks.dcp_compat.remarks import Kind
 from blocks.errors import ConfigError
 from blocks.reading import load_config, parse_config
-from blocks.remarks import Kind
 from blocks.run_config.model import RunConfig
 
-FILES = Path(__file__).parents[1] / "support" / "dcp_files"
+FILES = Path(__file__).parents[2] / "support" / "dcp_files"
 LEAST = "AWS_BUCKET = 'lab-bucket'\nDOCKERHUB_TAG = 'lab/worker:1'\n"
 
 
