@@ -18,8 +18,8 @@ from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.errors import ConfigError, InputError, Problem
 from blocks.fleet_template.spot_fleet_request import is_spot_fleet
 from blocks.job_file.model import JobFile
-from blocks.reading import load_job, parse_config, parse_fleet
-from blocks.sources import read_text
+from blocks.loading.load import load_job, parse_config, parse_fleet
+from blocks.loading.sources import read_text
 from blocks.yaml_json import parse_mapping
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"

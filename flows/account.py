@@ -6,7 +6,7 @@ from prefect.artifacts import create_table_artifact
 
 from blocks.credentials.sessions import region_of
 from blocks.errors import ConfigError, DcpError, Problem
-from blocks.reading import load_credentials
+from blocks.loading.load import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials
 from tasks.account import account as whole

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError, Problem
-from blocks.reading import load_credentials
+from blocks.loading.load import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Credentials, RunId, Settings

@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from blocks.reading import load_fleet
+from blocks.loading.load import load_fleet
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import carry_out, continued_by, end_cancelled, go_on, name_after
 from flows.parameters import Config, Credentials, Fleet, RunId, Settings

@@ -5,7 +5,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from blocks.reading import load_fleet
+from blocks.loading.load import load_fleet
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import begun_before, carry_out, end_cancelled, go_on, name_after, plan, work_of
 from flows.parameters import (

@@ -16,7 +16,7 @@ from blocks import FleetTemplate
 from blocks.errors import InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
 from blocks.job_file.model import JobFile
-from blocks.reading import load_job
+from blocks.loading.load import load_job
 from flows.children import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
 from flows.consent import settle
 from flows.dcp_flow import APP_TAG, stem

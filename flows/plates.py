@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.reading import load_job
+from blocks.loading.load import load_job
 from flows.children import cancel_left_children, run_each, told
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, work_of

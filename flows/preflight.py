@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from blocks.errors import InputError
-from blocks.reading import load_fleet
+from blocks.loading.load import load_fleet
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, work_of
 from flows.parameters import Config, Credentials, Fleet, Job, Plates, Settings

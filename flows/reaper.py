@@ -16,7 +16,7 @@ from pydantic import Field
 from blocks import RunConfig
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
-from blocks.reading import load_credentials
+from blocks.loading.load import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks import record, watch

@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from blocks import FleetTemplate
-from blocks.reading import load_fleet
+from blocks.loading.load import load_fleet
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import Work, begun_before, carry_out, end_cancelled, go_on, name_after, plan
 from flows.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings

@@ -1,6 +1,6 @@
 """Starting the fleet: machines are requested, and containers placed on them."""
 
-from blocks.reading import load_fleet
+from blocks.loading.load import load_fleet
 from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, Fleet, RunId, Settings

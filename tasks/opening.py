@@ -9,9 +9,9 @@ from blocks import Profile, RunConfig
 from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem
 from blocks.job_file.profile import parse_profile
-from blocks.reading import load_config
+from blocks.loading.load import load_config
+from blocks.loading.sources import is_block_name, load_block, read_text
 from blocks.run_config.fields import RETIRED, RunConfigFields
-from blocks.sources import is_block_name, load_block, read_text
 from blocks.validation_errors import problems_of, retired_key
 from tasks import record
 from tasks.aws import Aws
@@ -110,7 +110,7 @@ def open_existing(
 
 
 def open_profile(profile: str, credentials: Credentials | None = None) -> Profile:
-    """The profile at a source, as for `blocks.reading.load_job`.
+    """The profile at a source, as for `blocks.loading.load.load_job`.
 
     Raises:
         InputError: The profile is wrong or not there.

@@ -1,6 +1,6 @@
 """The run config: the settings of a run, checked against each other.
 
-`blocks.reading` reads it from YAML; `blocks.prefect_blocks` makes a Prefect block of it.
+`blocks.loading.load` reads it from YAML; `blocks.prefect_blocks` makes a Prefect block of it.
 """
 
 from typing import Self

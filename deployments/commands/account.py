@@ -50,7 +50,7 @@ class SetupOptions(AwsOptions):
             InputError: Something chosen is wrong, or AWS refuses the credentials.
         """
         from blocks.errors import ConfigError
-        from blocks.reading import load_credentials
+        from blocks.loading.load import load_credentials
         from tasks.account.setup import AccountAws, open_setup
 
         if self.credentials:

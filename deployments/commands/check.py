@@ -48,7 +48,7 @@ def check(
 
 
 def _findings(config: str, job: str, fleet: str | None, plates: tuple[str, ...]) -> "list[Finding]":
-    from blocks.reading import load_fleet, load_job
+    from blocks.loading.load import load_fleet, load_job
     from tasks.load_data import Csvs
     from tasks.opening import open_new
     from tasks.preflight import preflight

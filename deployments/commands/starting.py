@@ -39,7 +39,7 @@ def start(
     from prefect.exceptions import ObjectNotFound, PrefectException
     from prefect.utilities.urls import url_for
 
-    from blocks.sources import prefect_server
+    from blocks.loading.sources import prefect_server
 
     if not prefect_server():
         raise DcpError("No Prefect server is configured: set PREFECT_API_URL.")

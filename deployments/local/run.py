@@ -17,9 +17,9 @@ from blocks.job_file.expand import PLATE_MARK, shared_keys
 from blocks.job_file.job_set import JobSet
 from blocks.job_file.metadata import joined
 from blocks.job_file.model import JobFile
+from blocks.loading.load import load_job, parse_config, parse_fleet
+from blocks.loading.sources import read_text
 from blocks.prefect_blocks import block_of
-from blocks.reading import load_job, parse_config, parse_fleet
-from blocks.sources import read_text
 from deployments.exit_status import ExitStatus
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket

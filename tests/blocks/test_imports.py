@@ -35,7 +35,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def test_reading_files_needs_neither_prefect_nor_boto3() -> None:
     code = (
         "import sys\n"
-        "from blocks.reading import load_fleet, parse_config\n"
+        "from blocks.loading.load import load_fleet, parse_config\n"
         "from blocks.job_file.model import parse_job_file\n"
         "parse_config('aws_bucket: my-bucket\\ndockerhub_tag: me/worker:1', 'c.yaml').credentials\n"
         "load_fleet(None)\n"

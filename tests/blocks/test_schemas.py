@@ -11,7 +11,7 @@ import yaml
 
 from blocks.errors import JobFileError
 from blocks.job_file.model import parse_job_file
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from blocks.reference import DOCS, schema_texts
 
 EXAMPLES = DOCS.parent / "deployments" / "examples"

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from blocks.job_file.model import parse_job_file
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
 from tasks.jobs import messages

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.job_file.model import parse_job_file
-from blocks.reading import load_config, load_fleet, parse_config
+from blocks.loading.load import load_config, load_fleet, parse_config
 from blocks.run_config.model import RunConfig
 from blocks.yaml_text import on_one_line
 from deployments.cli import main

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from waiting import wait_for
 
 from blocks import RunConfig
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from tasks import record
 from tasks.aws import Aws
 from tasks.leftovers import left_running

@@ -22,7 +22,7 @@ from prefect.settings import get_current_settings
 from waiting import wait_for
 
 from blocks import RunConfig
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.worlds import credentials_of

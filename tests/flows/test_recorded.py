@@ -19,7 +19,7 @@ from dcp_fleet import DCP_FLEET
 from lab import Lab
 from stand_in_worker import STAND_IN
 
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.local.aws import Emulator, start_emulator
 from flows.full_run import dcp
 from tasks.account import policies

@@ -21,7 +21,7 @@ from chaos_plate import OUTPUT, Plate, make_image
 from left import left_in_account
 from prefect_site import ENDED, Site
 
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
 from deployments.local.faults import CODES, OTHERS, RESET

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.job_file.model import parse_job_file
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.local.buckets import make_bucket
 from tasks.aws import Aws
 from tasks.findings import Finding

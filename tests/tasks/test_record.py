@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from tasks import record
 from tasks.run import Run
 

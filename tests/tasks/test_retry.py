@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recorded_run import end, ends, fails, job, plan
 
 from blocks.errors import InputError
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from tasks import record
 from tasks.failures import Failures, by_reason
 from tasks.jobs import JobMessage

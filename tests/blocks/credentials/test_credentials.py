@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from waiting import wait_for
 
 from blocks.credentials.sessions import region_of, session_of
-from blocks.sources import read_text
+from blocks.loading.sources import read_text
 from deployments.local.aws import Emulator
 
 ROLE = "arn:aws:iam::123456789012:role/lab"

@@ -7,7 +7,7 @@ import pytest
 from blocks.dcp_compat.config_py import read_dcp_config
 from blocks.dcp_compat.remarks import Kind
 from blocks.errors import ConfigError
-from blocks.reading import load_config, parse_config
+from blocks.loading.load import load_config, parse_config
 from blocks.run_config.model import RunConfig
 
 FILES = Path(__file__).parents[2] / "support" / "dcp_files"

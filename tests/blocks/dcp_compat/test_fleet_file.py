@@ -12,7 +12,7 @@ from dcp_fleet import DCP_FLEET
 from blocks.dcp_compat.fleet_file import DcpFleet, read_dcp_fleet
 from blocks.dcp_compat.remarks import Kind
 from blocks.fleet_template.model import FleetTemplate
-from blocks.reading import parse_fleet
+from blocks.loading.load import parse_fleet
 
 FILES = Path(__file__).parents[2] / "support" / "dcp_files" / "files"
 Change = Callable[[dict[str, Any]], object]

@@ -5,7 +5,7 @@ import pytest
 
 from blocks import FleetTemplate
 from blocks.errors import ConfigError
-from blocks.reading import parse_fleet
+from blocks.loading.load import parse_fleet
 
 
 def dcp_fleet() -> dict[str, Any]:

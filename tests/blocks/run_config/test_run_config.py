@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from blocks import AwsCredentials, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError
+from blocks.loading.load import parse_config
 from blocks.prefect_blocks import block_of
-from blocks.reading import parse_config
 from blocks.run_config.fields import RETIRED
 
 ROOT = Path(__file__).parents[3]

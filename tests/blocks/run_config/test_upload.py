@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from blocks.errors import ConfigError, Refusal
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from blocks.run_config.model import RunConfig
 from blocks.run_config.upload import UploadOptions
 from blocks.run_config.upload_flags import FLAGS, parse_upload_flags

@@ -10,7 +10,7 @@ from good_project import connect
 
 from blocks import FleetTemplate
 from blocks.job_file.model import parse_job_file
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.examples.demo import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.buckets import fill_bucket, make_bucket

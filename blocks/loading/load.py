@@ -16,9 +16,9 @@ from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template.model import FleetTemplate
 from blocks.fleet_template.spot_fleet_request import is_spot_fleet
 from blocks.job_file.model import JobFile, parse_job_file
+from blocks.loading.sources import is_block_name, load_block, read_text
 from blocks.run_config.fields import RETIRED
 from blocks.run_config.model import RunConfig
-from blocks.sources import is_block_name, load_block, read_text
 from blocks.validation_errors import problems_of, retired_key, unknown_key
 from blocks.yaml_json import parse_mapping
 

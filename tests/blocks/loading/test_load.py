@@ -17,8 +17,8 @@ from blocks.errors import (
     NotFound,
     PrefectUnreachable,
 )
-from blocks.reading import load_config, load_fleet, parse_config
-from blocks.sources import is_block_name, read_text
+from blocks.loading.load import load_config, load_fleet, parse_config
+from blocks.loading.sources import is_block_name, read_text
 from blocks.yaml_json import parse_mapping
 
 CONFIG = "aws_bucket: my-bucket\ndockerhub_tag: me/worker:1\n"
