@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from blocks.pages import render
+from blocks.rendering.markdown_pages import render
 from tasks.plate_pictures import Picture
 from tasks.remedies import remedy
 from tasks.report_model import Report

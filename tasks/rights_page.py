@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from blocks.pages import code, render, with_parts
+from blocks.rendering.markdown_pages import code, render, with_parts
 from tasks.causes import ALL
 from tasks.rights import RIGHTS
 

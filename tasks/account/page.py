@@ -5,7 +5,7 @@ from functools import partial
 from json import dumps
 from pathlib import Path
 
-from blocks.pages import code, render, with_parts
+from blocks.rendering.markdown_pages import code, render, with_parts
 from tasks.account import policies
 from tasks.account.buckets import EXPORTS, for_other_account
 from tasks.account.rights import ADMINISTRATOR

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from blocks.fields import GROUPS, extra_of
+from blocks.rendering.yaml_writer import comment, entry, indented
 from blocks.run_config.model import RunConfig
-from blocks.yaml_text import comment, entry, indented
 
-SCHEMAS = Path(__file__).parents[1] / "docs"
+SCHEMAS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Writes what docs/ says of the models: `python -m blocks.reference`.
+"""Writes what docs/ says of the models: `python -m blocks.rendering.reference_docs`.
 
 docs/configuration.md is the table of all settings; docs/*.schema.json are the JSON Schemas by which
 editors complete and check run configs, job files, fleet templates and profiles.
@@ -17,12 +17,12 @@ from blocks.fields import GROUPS, extra_of
 from blocks.fleet_template.model import FleetTemplate
 from blocks.job_file.model import JobFile
 from blocks.job_file.profile import Profile
-from blocks.pages import cell, render
+from blocks.rendering.markdown_pages import cell, render
 from blocks.run_config.model import RunConfig
 from blocks.run_config.upload import UploadOptions
 from blocks.validation_errors import allowed_values
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "configuration.md"
 
 

@@ -12,7 +12,7 @@ import yaml
 from blocks.errors import JobFileError
 from blocks.job_file.model import parse_job_file
 from blocks.loading.load import parse_config
-from blocks.reference import DOCS, schema_texts
+from blocks.rendering.reference_docs import DOCS, schema_texts
 
 EXAMPLES = DOCS.parent / "deployments" / "examples"
 JOBS = [*sorted((EXAMPLES / "jobs").iterdir()), EXAMPLES / "demo" / "job.json"]
@@ -32,7 +32,7 @@ def check(name: str, text: str) -> None:
 @pytest.mark.parametrize("name", schema_texts())
 def test_schemas_are_current_and_sound(name: str) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")
-    assert text == schema_texts()[name], "run python -m blocks.reference"
+    assert text == schema_texts()[name], "run python -m blocks.rendering.reference_docs"
     jsonschema.Draft7Validator.check_schema(json.loads(text))
 
 

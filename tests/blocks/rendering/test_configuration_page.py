@@ -1,10 +1,10 @@
-from blocks.reference import PAGE, configuration_page
+from blocks.rendering.reference_docs import PAGE, configuration_page
 from blocks.run_config.model import RunConfig
 
 
 def test_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == configuration_page(), (
-        "run python -m blocks.reference"
+        "run python -m blocks.rendering.reference_docs"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from blocks.pages import render, with_parts
+from blocks.rendering.markdown_pages import render, with_parts
 
 
 def test_a_template_lies_beside_its_module_and_misses_nothing(tmp_path: Path) -> None:
