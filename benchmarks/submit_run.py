@@ -20,7 +20,7 @@ import flows.full_run  # noqa: F401 (what the process of a run has loaded counts
 from blocks import AwsCredentials, RunConfig
 from blocks.job_file.model import parse_job_file
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.jobs import messages
 from tasks.load_data import Csvs
 from tasks.run import Run

@@ -25,7 +25,7 @@ from worker_memory import sampled
 from worker_plate import Job
 
 from blocks import RunConfig
-from tasks.aws import Aws as Clients
+from tasks.aws.clients import Aws as Clients
 from tasks.containers import worker_environment
 from tasks.run import Run
 

@@ -12,7 +12,7 @@ from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, RunId, Settings
 from tasks import record
 from tasks.artifacts import artifact_key, prefect_may_be_away
-from tasks.aws_errors import AwsError
+from tasks.aws.errors import AwsError
 from tasks.failures import Failures, find_failures
 from tasks.opening import open_existing
 from tasks.run import Run

@@ -22,8 +22,8 @@ from flows.consent import settle
 from flows.dcp_flow import APP_TAG, stem
 from flows.running import label
 from tasks import interrupt, record, steps, watch
-from tasks.aws_errors import is_refused
-from tasks.aws_retries import patient
+from tasks.aws.errors import is_refused
+from tasks.aws.retries import patient
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs

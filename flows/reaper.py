@@ -21,8 +21,8 @@ from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks import record, watch
 from tasks.artifacts import prefect_may_be_away
-from tasks.aws_errors import AwsError
-from tasks.aws_retries import REAPER_OUTAGE, patient
+from tasks.aws.errors import AwsError
+from tasks.aws.retries import REAPER_OUTAGE, patient
 from tasks.cleanup import clean_up
 from tasks.locate import asking
 from tasks.monitor import tick

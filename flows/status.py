@@ -14,7 +14,7 @@ from blocks.loading.load import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks.artifacts import prefect_may_be_away
-from tasks.aws_errors import AwsError
+from tasks.aws.errors import AwsError
 from tasks.run_log import log
 from tasks.runs import find_runs
 from tasks.status import orphans_of, row_of, summary_of

@@ -11,8 +11,8 @@ from collections.abc import Collection
 
 from botocore.exceptions import ClientError
 
-from tasks.aws_errors import AwsError, error_code
-from tasks.parallel import batches
+from tasks.aws.concurrency import batches
+from tasks.aws.errors import AwsError, error_code
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")

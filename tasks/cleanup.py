@@ -17,8 +17,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixe
 from blocks.errors import DcpError
 from tasks import record
 from tasks.alarms import delete_alarms
-from tasks.aws_errors import AwsError, error_code
-from tasks.aws_retries import STEP_OUTAGE, patient
+from tasks.aws.errors import AwsError, error_code
+from tasks.aws.retries import STEP_OUTAGE, patient
 from tasks.containers import (
     delete_cluster,
     delete_service,

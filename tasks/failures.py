@@ -10,8 +10,8 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from tasks import record
-from tasks.aws_errors import AwsError
-from tasks.parallel import in_order
+from tasks.aws.concurrency import in_order
+from tasks.aws.errors import AwsError
 from tasks.remedies import remedy
 from tasks.report_table import (
     COLUMNS,

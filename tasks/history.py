@@ -9,9 +9,9 @@ from typing import Any
 from blocks.errors import InputError
 from blocks.resource_names import RECORDS
 from tasks import record
-from tasks.aws_errors import AwsError
+from tasks.aws.concurrency import in_order
+from tasks.aws.errors import AwsError
 from tasks.money import Range
-from tasks.parallel import in_order
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")

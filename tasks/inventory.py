@@ -12,11 +12,11 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from blocks.resource_names import Names
-from tasks.aws import Aws
-from tasks.aws_errors import error_code
+from tasks.aws.clients import Aws
+from tasks.aws.concurrency import batches
+from tasks.aws.errors import error_code
 from tasks.ec2_fleet import ENDED_STATES as EC2_ENDED
 from tasks.machines import LIVE_STATES
-from tasks.parallel import batches
 from tasks.spot_fleet import ENDED_STATES as SPOT_ENDED
 
 Kind = Literal["fleet", "machine", "volume", "launch template", "queue", "service", "alarm"]

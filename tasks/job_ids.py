@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Set
 from itertools import chain
 from typing import Any
 
-from tasks.parallel import in_order
+from tasks.aws.concurrency import in_order
 from tasks.run import Run
 
 JOB_ID = re.compile("[0-9a-f]{32}")

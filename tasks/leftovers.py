@@ -5,7 +5,7 @@ from typing import Any
 
 from blocks.resource_names import Names
 from tasks.alarms import alarm_names
-from tasks.aws_errors import AwsError, error_code
+from tasks.aws.errors import AwsError, error_code
 from tasks.containers import find_service
 from tasks.dashboard import find_dashboard
 from tasks.fleet_search import find_fleets

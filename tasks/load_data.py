@@ -13,8 +13,8 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from blocks.errors import AwsRefused, InputError, NotFound, Problem
-from tasks.aws import unsigned
-from tasks.aws_errors import error_code, is_missing, is_refused
+from tasks.aws.clients import unsigned
+from tasks.aws.errors import error_code, is_missing, is_refused
 from tasks.csv_columns import Column, Kind, Kinds
 
 if TYPE_CHECKING:

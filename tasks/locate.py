@@ -12,9 +12,9 @@ from blocks.errors import ConfigError, InputError, NotFound, Problem
 from blocks.resource_names import Names
 from blocks.validation_errors import problems_of
 from tasks import record
-from tasks.aws import Aws
-from tasks.aws_errors import AwsError, error_code, is_missing, refusal
-from tasks.parallel import in_order
+from tasks.aws.clients import Aws
+from tasks.aws.concurrency import in_order
+from tasks.aws.errors import AwsError, error_code, is_missing, refusal
 from tasks.run import Run
 
 PARALLEL = 16

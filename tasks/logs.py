@@ -10,7 +10,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from blocks.errors import DcpError
 from tasks import record
-from tasks.aws_errors import error_code
+from tasks.aws.errors import error_code
 from tasks.run import Run
 
 RETENTION_DAYS = 60

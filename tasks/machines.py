@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from blocks.resource_names import Names
-from tasks.parallel import batches
+from tasks.aws.concurrency import batches
 from tasks.run import Run
 
 if TYPE_CHECKING:

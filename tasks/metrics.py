@@ -7,7 +7,7 @@ a custom metric by the hours in which it gets values ("Amazon CloudWatch pricing
 import logging
 from functools import lru_cache
 
-from tasks.aws_errors import AwsError
+from tasks.aws.errors import AwsError
 from tasks.observation import Observation
 from tasks.run import Run
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tasks import machine_time, memory, record
 from tasks.alarms import delete_alarms_of
-from tasks.aws_errors import error_code, is_transient
+from tasks.aws.errors import error_code, is_transient
 from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import Diagnosis, findings
 from tasks.drain import drain

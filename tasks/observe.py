@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tasks import record
+from tasks.aws.concurrency import in_order
 from tasks.containers import find_service
 from tasks.fleet import Fleet
 from tasks.limits import Limits
 from tasks.machines import tasks_by_machine
 from tasks.observation import Observation
-from tasks.parallel import in_order
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.results import Account, account
 from tasks.run import Run

@@ -14,7 +14,7 @@ from blocks.loading.sources import is_block_name, load_block, read_text
 from blocks.run_config.fields import RETIRED, RunConfigFields
 from blocks.validation_errors import problems_of, retired_key
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.run import Run
 
 C = TypeVar("C", bound=RunConfigFields)

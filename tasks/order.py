@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from tasks import record
-from tasks.aws_errors import AwsError, is_missing
+from tasks.aws.errors import AwsError, is_missing
 from tasks.history import earlier_runs
 from tasks.run import Run
 from tasks.scratch import scratch_database

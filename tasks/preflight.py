@@ -13,7 +13,7 @@ from botocore.exceptions import (
 from blocks import FleetTemplate
 from blocks.errors import AwsRefused, AwsUnreachable, Problem, no_credentials
 from blocks.job_file.job_set import JobSet
-from tasks.aws_errors import THROTTLING_CODES, error_code, is_refused
+from tasks.aws.errors import THROTTLING_CODES, error_code, is_refused
 from tasks.checks import account, data
 from tasks.findings import Finding, by_level
 from tasks.load_data import Csvs

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from tasks.aws import PRICE_REGION
-from tasks.aws_errors import AwsError, error_code
+from tasks.aws.clients import PRICE_REGION
+from tasks.aws.errors import AwsError, error_code
 from tasks.money import Range
 from tasks.run import Run
 

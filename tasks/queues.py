@@ -18,8 +18,8 @@ from tenacity import (
     wait_fixed,
 )
 
-from tasks.aws_errors import error_code
-from tasks.parallel import batches
+from tasks.aws.concurrency import batches
+from tasks.aws.errors import error_code
 from tasks.run import Run
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from blocks.errors import InputError, NotFound, Problem
 from blocks.run_config.model import RunConfig
-from tasks.aws import Aws
-from tasks.aws_errors import error_code, is_missing
+from tasks.aws.clients import Aws
+from tasks.aws.errors import error_code, is_missing
 from tasks.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.

@@ -19,11 +19,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks import record
-from tasks.aws_errors import AwsError
+from tasks.aws.concurrency import in_order
+from tasks.aws.errors import AwsError
 from tasks.figures import Figures
 from tasks.machine_cost import cost_of
 from tasks.machine_time import settle
-from tasks.parallel import in_order
 from tasks.plate_pictures import Picture, draw
 from tasks.report_model import Report
 from tasks.report_table import (

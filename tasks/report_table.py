@@ -8,15 +8,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tasks import record
-from tasks.aws_errors import error_code
+from tasks.aws.concurrency import in_order
+from tasks.aws.errors import error_code
 from tasks.jobs import JobMessage
 from tasks.log_links import log_link, stream_name
-from tasks.parallel import in_order
 from tasks.results import Account
 from tasks.run import Run
 from tasks.wells import place_of
 
-PARALLEL = 32  # the connections that a client keeps (tasks.aws.CLIENT_CONFIG)
+PARALLEL = 32  # the connections that a client keeps (tasks.aws.clients.CLIENT_CONFIG)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from blocks import RunConfig
 from blocks.resource_names import Names
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from blocks.credentials.identity import Credentials
 from blocks.errors import NotFound
 from blocks.resource_names import RECORDS, Names
 from tasks import memory, record, watch
-from tasks.aws import Aws
-from tasks.aws_errors import AwsError, error_code
+from tasks.aws.clients import Aws
+from tasks.aws.concurrency import in_order
+from tasks.aws.errors import AwsError, error_code
 from tasks.inventory import COSTLY, Resource, inventory
 from tasks.locate import asking, buckets_of, locate
-from tasks.parallel import in_order
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.record import RunRecord
 from tasks.run import Run

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
-from tasks.aws_errors import AwsError
+from tasks.aws.errors import AwsError
 from tasks.machine_cost import hours_before, paid_hours, prices_of, volumes_in
 from tasks.machine_time import Known, Machine, know
 from tasks.prices import Prices

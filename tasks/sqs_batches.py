@@ -7,7 +7,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt
 from tenacity import wait_random_exponential as wait
 
 from blocks.errors import DcpError
-from tasks.aws_errors import THROTTLING_CODES
+from tasks.aws.errors import THROTTLING_CODES
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

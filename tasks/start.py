@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from tasks import interrupt, memory, record
-from tasks.aws_errors import error_code, is_transient
+from tasks.aws.errors import error_code, is_transient
 from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard

@@ -21,8 +21,8 @@ from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
 from tasks import cleanup, interrupt, record, start
-from tasks.aws_errors import AwsError, error_code, is_transient
-from tasks.aws_retries import RUN_OUTAGE, STEP_OUTAGE, patient
+from tasks.aws.errors import AwsError, error_code, is_transient
+from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
 from tasks.containers import (
     ensure_cluster,
     ensure_service,

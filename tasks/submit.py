@@ -18,11 +18,11 @@ from s3transfer.manager import TransferConfig, TransferManager
 
 from blocks.errors import InputError, JobFileError, Problem
 from tasks import record
-from tasks.aws_retries import STEP_OUTAGE, patient
+from tasks.aws.concurrency import AHEAD, in_order
+from tasks.aws.retries import STEP_OUTAGE, patient
 from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
 from tasks.order import longest_first
-from tasks.parallel import AHEAD, in_order
 from tasks.results import job_ids
 from tasks.run import Run
 from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits

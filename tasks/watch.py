@@ -20,7 +20,7 @@ from threading import Event, Thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks import record
-from tasks.aws_errors import AwsError, is_missing
+from tasks.aws.errors import AwsError, is_missing
 from tasks.run import Run
 
 logger = logging.getLogger("prefect.dcp")

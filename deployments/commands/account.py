@@ -230,7 +230,7 @@ def _report(
 ) -> int:
     """Act on the set-up and print each resource; returns the exit status."""
     from blocks.errors import DcpError
-    from tasks.aws_errors import AwsError
+    from tasks.aws.errors import AwsError
 
     aws, made = setup.open(**chosen)
     try:

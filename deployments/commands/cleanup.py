@@ -86,7 +86,7 @@ def _report(run: "Run") -> None:
     """Write the report and export the logs; that either fails leaves nothing running."""
     from blocks.errors import DcpError
     from tasks import record
-    from tasks.aws_errors import AwsError
+    from tasks.aws.errors import AwsError
     from tasks.logs import export_logs
     from tasks.report import draw_up
 

@@ -28,7 +28,7 @@ from deployments.local.prefect_server import start_server
 from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
 from tasks import interrupt, record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.leftovers import left_running
 from tasks.plates import plates_in, plates_named
 from tasks.report import make_report, read_report

@@ -11,7 +11,7 @@ from typing import Any
 
 from blocks import RunConfig
 from blocks.job_file.plate_layout import FORMATS, row_name
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.figures import Figures
 from tasks.plate_map import seconds_map, status_map
 from tasks.report_table import job_row, lost_result

@@ -14,7 +14,7 @@ from tasks.account.rights import ADMINISTRATOR
 from tasks.account.roles import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
 from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.account.statements import Document, Statement, document
-from tasks.aws_errors import AwsError
+from tasks.aws.errors import AwsError
 from tasks.ec2_fleet import ENDED_STATES as ENDED_FLEETS
 from tasks.machines import LIVE_STATES
 from tasks.spot_fleet import ENDED_STATES as ENDED_SPOT_FLEETS

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from blocks.errors import ConfigError, Problem
 from tasks.account.part import AS_MADE, DIFFERS, MISSING, Look
 from tasks.account.statements import Document, Places, Statement, document, same
-from tasks.aws_errors import error_code
+from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

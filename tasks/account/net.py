@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from tasks.account.part import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
-from tasks.aws_errors import error_code
+from tasks.aws.errors import error_code
 from tasks.logs import RETENTION_DAYS
 
 if TYPE_CHECKING:

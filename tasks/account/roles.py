@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from tasks.account.part import AS_MADE, IN_THE_WAY, MISSING, TAG, USED, Look
 from tasks.account.statements import Document, same
-from tasks.aws_errors import error_code
+from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

@@ -15,8 +15,8 @@ from blocks.fields import AppName, Bucket, TextRule
 from blocks.validation_errors import problems_of
 from tasks.account.part import TAG
 from tasks.account.statements import Places
-from tasks.aws import client_maker
-from tasks.aws_errors import AwsError, error_code, refusal
+from tasks.aws.clients import client_maker
+from tasks.aws.errors import AwsError, error_code, refusal
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

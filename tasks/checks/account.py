@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from blocks import FleetTemplate
 from blocks.errors import Problem
-from tasks.aws_errors import AwsError, error_code, is_refused
+from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.checks import cost, machine_images, machines, permissions, proof, quota, regions
 from tasks.findings import Finding
 from tasks.history import JobSeconds, expected

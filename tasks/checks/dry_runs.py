@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blocks import FleetTemplate
-from tasks.aws_errors import AwsError, error_code
+from tasks.aws.errors import AwsError, error_code
 from tasks.checks.proof import Proof, Refusal
 from tasks.images import MachineImage, image_id
 from tasks.launch_template import launch_template_data

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import Problem
-from tasks.aws_errors import error_code, is_refused
+from tasks.aws.errors import error_code, is_refused
 from tasks.checks.csv_index import Wanted
 from tasks.findings import Finding
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
-from tasks.aws_errors import AwsError, error_code, is_refused
+from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.findings import Finding, Level
 from tasks.images import MachineImage, describe, image_id
 from tasks.machine_types import MachineTypes

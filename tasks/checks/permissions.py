@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks import FleetTemplate
 from blocks.errors import Problem
-from tasks.aws_errors import AwsError, error_code, is_refused
+from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.checks.dry_runs import dry_runs
 from tasks.checks.proof import Proof, Refusal
 from tasks.checks.roles import Roles, look

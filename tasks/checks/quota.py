@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from blocks import FleetTemplate
 from blocks.errors import Problem
-from tasks.aws_errors import AwsError, error_code
+from tasks.aws.errors import AwsError, error_code
 from tasks.findings import Finding
 from tasks.limits import Limits, containers_needed, machines_needed
 from tasks.machine_types import MachineType, MachineTypes

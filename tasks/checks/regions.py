@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from blocks.errors import Problem
-from tasks.aws import unsigned
-from tasks.aws_errors import AwsError, error_code, is_refused
+from tasks.aws.clients import unsigned
+from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.findings import Finding
 from tasks.run import Run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from blocks import FleetTemplate
 from blocks.errors import Problem
-from tasks.aws_errors import AwsError, error_code, is_refused
+from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.findings import Finding
 from tasks.run import Run
 

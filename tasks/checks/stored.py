@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import Problem
-from tasks.aws import unsigned
-from tasks.aws_errors import is_missing, is_refused
+from tasks.aws.clients import unsigned
+from tasks.aws.errors import is_missing, is_refused
 from tasks.checks.inputs import MOST_OBJECTS, InputFolder
 from tasks.findings import Finding
 from tasks.run import Run

@@ -49,7 +49,7 @@ print(block.save("dcp"))
 """
 EMIT = """
 from blocks import RunConfig
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.events import FAILED, emit
 from tasks.run import Run
 config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")

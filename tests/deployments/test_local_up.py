@@ -22,7 +22,7 @@ from waiting import wait_for
 from blocks import RunConfig
 from blocks.loading.load import parse_config
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.leftovers import left_running
 from tasks.run import Run
 

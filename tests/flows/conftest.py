@@ -11,7 +11,7 @@ from lab import Lab
 from blocks.loading.load import load_config
 from deployments.local.aws import Emulator
 from deployments.local.buckets import make_bucket
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 
 
 @pytest.fixture

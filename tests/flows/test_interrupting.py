@@ -27,7 +27,7 @@ from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.worlds import credentials_of
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.leftovers import left_running
 from tasks.run import Run
 

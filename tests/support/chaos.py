@@ -27,7 +27,7 @@ from deployments.local.buckets import make_bucket
 from deployments.local.faults import CODES, OTHERS, RESET
 from deployments.local.worlds import worker_python
 from tasks import record, watch
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.run import Run
 
 MACHINES, SLOTS = 3, 2

@@ -16,7 +16,7 @@ from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config
 from deployments.local.buckets import make_bucket
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.findings import Finding
 from tasks.load_data import Csvs
 from tasks.preflight import preflight

@@ -9,7 +9,7 @@ import yaml
 from blocks import RunConfig
 from blocks.job_file.s3_keys import MOUNT
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.run import Run
 
 PIPELINE, CSV = "p/a.cppipe", "p/a.csv"

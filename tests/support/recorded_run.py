@@ -8,7 +8,7 @@ from typing import Any
 from blocks import AwsCredentials, RunConfig
 from deployments.local.buckets import make_bucket
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.jobs import JobMessage
 from tasks.run import Run
 

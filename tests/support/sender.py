@@ -4,7 +4,7 @@ import sys
 
 from recorded_run import config_at
 
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.run import Run
 from tasks.submit import send_jobs
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.fleet_template.model import on_demand_of
 from tasks import metrics
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.containers import task_definition, worker_environment
 from tasks.dashboard import dashboard
 from tasks.ec2_fleet import fleet_request

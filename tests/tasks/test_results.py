@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import RunConfig
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.jobs import JobMessage
 from tasks.queues import Letter
 from tasks.report_model import Report

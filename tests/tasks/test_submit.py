@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from blocks import AwsCredentials
 from blocks.errors import DcpError, InputError, JobFileError
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.jobs import JobMessage
 from tasks.results import account, job_ids
 from tasks.run import Run

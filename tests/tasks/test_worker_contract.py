@@ -12,7 +12,7 @@ from blocks import RunConfig
 from blocks.job_file.s3_keys import DATA_FILES, MOUNT
 from blocks.resource_names import Names
 from tasks import record
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.checks import inputs
 from tasks.containers import WORKER_VARIABLES, worker_environment
 from tasks.jobs import JobMessage

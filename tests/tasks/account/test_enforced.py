@@ -17,7 +17,7 @@ from deployments.local.aws import Emulator, start_emulator
 from tasks.account.account import check, create, destroy
 from tasks.account.safety_net import Clients, tend
 from tasks.account.setup import AccountAws, Setup, open_setup
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.cleanup import clean_up
 from tasks.fleet_search import find_fleets
 from tasks.machines import live_machines

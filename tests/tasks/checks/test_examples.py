@@ -14,7 +14,7 @@ from blocks.loading.load import load_config
 from deployments.examples.demo import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.buckets import fill_bucket, make_bucket
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 from tasks.load_data import Csvs
 from tasks.preflight import preflight
 from tasks.run import Run

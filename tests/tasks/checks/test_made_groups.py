@@ -8,7 +8,7 @@ import pytest
 from good_project import PLATE, Project, connect
 
 from deployments.local.aws import Emulator
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 
 BY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
 

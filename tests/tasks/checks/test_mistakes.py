@@ -20,7 +20,7 @@ from good_project import (
 )
 
 from deployments.local.aws import Emulator
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 
 pytestmark = pytest.mark.e2e
 

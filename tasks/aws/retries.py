@@ -13,7 +13,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from tasks.aws_errors import is_transient
+from tasks.aws.errors import is_transient
 
 RUN_OUTAGE = 1800
 """While machines run: to give up a run costs its progress, and its machines go on meanwhile."""

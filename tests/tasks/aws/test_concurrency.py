@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.parallel import AHEAD, in_order
+from tasks.aws.concurrency import AHEAD, in_order
 
 
 @given(st.lists(st.integers()), st.integers(1, 4))

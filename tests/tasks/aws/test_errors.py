@@ -14,8 +14,8 @@ from botocore.exceptions import (
 )
 
 from blocks.errors import AwsRefused, AwsUnreachable
-from tasks.aws import unsigned
-from tasks.aws_errors import is_refused, is_transient, refusal
+from tasks.aws.clients import unsigned
+from tasks.aws.errors import is_refused, is_transient, refusal
 
 
 def answer(code: str, status: int = 400) -> ClientError:
