@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from blocks.resource_names import Names
 from tasks.account.statements import Condition, Statement
-from tasks.rights import RIGHTS
+from tasks.permissions.flow_permissions import RIGHTS
 
 ANY = ("*",)
 APP_TAGGED: Condition = {"Null": {f"aws:ResourceTag/{Names.app_tag}": ("false",)}}
@@ -151,7 +151,7 @@ ONLY_TAGGED = frozenset(
         "ec2:TerminateInstances",
     }
 )
-# What stands in braces in `tasks.rights`, for all runs of an account.
+# What stands in braces in `tasks.permissions.flow_permissions`, for all runs of an account.
 FLOW_PLACES = {
     "queue": "{apps}",
     "dead_letter_queue": "{apps}",
@@ -177,7 +177,7 @@ FLOW_PLACES = {
 
 
 def flows() -> tuple[Statement, ...]:
-    """What whoever runs the flows needs, for all runs: `tasks.rights` as a policy.
+    """What whoever runs the flows needs, for all runs: `tasks.permissions` as a policy.
 
     Actions on the same resources share a statement, since a managed policy has at most 6,144
     characters (IAM User Guide, "IAM and AWS STS quotas").

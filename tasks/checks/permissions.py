@@ -1,8 +1,9 @@
 """Whether the credentials may do what the run will do: asked of AWS without doing it.
 
-Three ways: `iam:SimulatePrincipalPolicy` for all actions of `tasks.rights`; EC2's dry runs, which
-know service control policies and conditions too, for what starts machines; and the calls that only
-read. A simulation knows nothing of bucket policies, so what it refuses of S3 is a warning.
+Three ways: `iam:SimulatePrincipalPolicy` for all actions of `tasks.permissions.flow_permissions`;
+EC2's dry runs, which know service control policies and conditions too, for what starts machines;
+and the calls that only read. A simulation knows nothing of bucket policies, so what it refuses of
+S3 is a warning.
 """
 
 import re
@@ -19,7 +20,7 @@ from tasks.checks.dry_runs import dry_runs
 from tasks.checks.proof import Proof, Refusal
 from tasks.checks.roles import Roles, look
 from tasks.findings import Finding
-from tasks.rights import Right, places, rights_of
+from tasks.permissions.flow_permissions import Right, places, rights_of
 from tasks.run import Run
 
 PARALLEL = 8

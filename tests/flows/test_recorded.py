@@ -26,7 +26,7 @@ from tasks.account import policies
 from tasks.account.account import create
 from tasks.account.setup import INSTANCE_ROLE, AccountAws, open_setup
 from tasks.cleanup import left_running
-from tasks.rights import RIGHTS
+from tasks.permissions.flow_permissions import RIGHTS
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("recorded")]

@@ -15,7 +15,7 @@ from tasks.account.page import PAGE, page
 from tasks.account.rights import ADMINISTRATOR
 from tasks.account.setup import Setup, Wanted
 from tasks.account.statements import Statement, document, grants, same
-from tasks.rights import RIGHTS
+from tasks.permissions.flow_permissions import RIGHTS
 
 ROOT = Path(__file__).parents[3]
 ACCOUNT = ROOT / "tasks" / "account"

@@ -5,10 +5,10 @@ from pathlib import Path
 from aws_calls import actions_in
 
 from tasks import rights_page
-from tasks.rights import RIGHTS
+from tasks.permissions.flow_permissions import RIGHTS
 from tasks.rights_page import PAGE, page
 
-TASKS = Path(__file__).parents[2] / "tasks"
+TASKS = Path(__file__).parents[3] / "tasks"
 # What a call needs besides its own action (Service Authorization Reference, "dependent actions"),
 # and what boto3 does when a transfer in parts breaks off.
 BESIDES = {
