@@ -11,9 +11,9 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Credentials, RunId, Settings
 from tasks import steps
+from tasks.account_runs.discovery import find_app
 from tasks.opening import open_existing
 from tasks.report_model import Report
-from tasks.runs import find_app
 
 
 @dcp_flow("dcp-cleanup")

@@ -20,6 +20,7 @@ from blocks.loading.load import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks import record, watch
+from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, plan
 from tasks.artifacts import prefect_may_be_away
 from tasks.aws.errors import AwsError
 from tasks.aws.retries import REAPER_OUTAGE, patient
@@ -30,7 +31,6 @@ from tasks.observe import Followed
 from tasks.results import job_ids
 from tasks.run import Run
 from tasks.run_log import log
-from tasks.runs import Deed, RunState, find_runs, open_run, plan
 from tasks.steps import end
 
 AT_A_TIME = 8  # runs

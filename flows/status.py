@@ -13,11 +13,11 @@ from blocks.errors import InputError
 from blocks.loading.load import load_credentials
 from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
+from tasks.account_runs.discovery import find_runs
+from tasks.account_runs.overview import orphans_of, row_of, summary_of
 from tasks.artifacts import prefect_may_be_away
 from tasks.aws.errors import AwsError
 from tasks.run_log import log
-from tasks.runs import find_runs
-from tasks.status import orphans_of, row_of, summary_of
 
 
 @dcp_flow("dcp-status")

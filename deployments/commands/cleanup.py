@@ -33,7 +33,7 @@ def cleanup(
         abandon: give up the jobs that have no result, and delete the queue
         yes: proceed even if a flow is still monitoring the run
     """
-    from tasks.runs import find_app
+    from tasks.account_runs.discovery import find_app
 
     run, recorded = find_app(app, *which.of_app(app), which.bucket, which.run)
     if recorded and not yes and (by := _watcher(run)):

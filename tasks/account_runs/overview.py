@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tasks.runs import RunState, State
+from tasks.account_runs.discovery import RunState, State
 
 
 def row_of(run: RunState, now: datetime) -> dict[str, str]:

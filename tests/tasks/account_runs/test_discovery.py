@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.inventory import Kind, Resource
+from tasks.account_runs.discovery import SETTLING, Deed, RunState, State, draw, due, plan
+from tasks.account_runs.overview import as_json, orphans_of, row_of, summary_of
+from tasks.account_runs.tagged_resources import Kind, Resource
 from tasks.queues import QueueCounts
 from tasks.record import RunRecord
-from tasks.runs import SETTLING, Deed, RunState, State, draw, due, plan
-from tasks.status import as_json, orphans_of, row_of, summary_of
 from tasks.watch import MISSED, Beat, Watch
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,10 +17,10 @@ from blocks.credentials.identity import Credentials
 from blocks.errors import NotFound
 from blocks.resource_names import RECORDS, Names
 from tasks import memory, record, watch
+from tasks.account_runs.tagged_resources import COSTLY, Resource, inventory
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError, error_code
-from tasks.inventory import COSTLY, Resource, inventory
 from tasks.locate import asking, buckets_of, locate
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.record import RunRecord
