@@ -11,11 +11,11 @@ import dcp_policy
 from fleet_world import Outcome, Trace, Worker, World
 
 from blocks import RunConfig
-from tasks.limits import Limits
 from tasks.observation import Observation
 from tasks.policy import decide
 from tasks.queues import QueueCounts
 from tasks.results import Account
+from tasks.runs.limits import Limits
 from tasks.trackers import Memory
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

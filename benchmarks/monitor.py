@@ -45,12 +45,12 @@ from tasks.containers import (  # noqa: E402
     find_service,
 )
 from tasks.job_ids import JobIds  # noqa: E402
-from tasks.limits import limits_of  # noqa: E402
 from tasks.logs import ensure_log_groups  # noqa: E402
 from tasks.monitor import tick  # noqa: E402
 from tasks.observe import Followed  # noqa: E402
 from tasks.queues import ensure_queues  # noqa: E402
-from tasks.run import Run  # noqa: E402
+from tasks.runs.limits import limits_of  # noqa: E402
+from tasks.runs.run import Run  # noqa: E402
 from tasks.start import request_fleet, start_containers  # noqa: E402
 
 LOOKS = 60

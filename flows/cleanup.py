@@ -12,8 +12,8 @@ from flows.lifecycle import name_after
 from flows.parameters import Credentials, RunId, Settings
 from tasks import steps
 from tasks.account_runs.discovery import find_app
-from tasks.opening import open_existing
 from tasks.report_model import Report
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-cleanup")

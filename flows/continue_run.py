@@ -10,7 +10,7 @@ from flows.lifecycle import carry_out, continued_by, end_cancelled, go_on, name_
 from flows.parameters import Config, Credentials, Fleet, RunId, Settings
 from flows.running import this_flow_run
 from tasks.continuing import continued
-from tasks.opening import open_existing
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-continue", on_cancellation=[end_cancelled], on_crashed=[go_on])

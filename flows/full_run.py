@@ -20,8 +20,8 @@ from flows.parameters import (
     Undone,
 )
 from flows.running import this_run_id
-from tasks.opening import naming, open_new, with_settings
-from tasks.run import Run
+from tasks.runs.open_run import naming, open_new, with_settings
+from tasks.runs.run import Run
 
 
 @dcp_flow("dcp", on_cancellation=[end_cancelled], on_crashed=[go_on])

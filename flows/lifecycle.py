@@ -21,17 +21,18 @@ from flows.children import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_agai
 from flows.consent import settle
 from flows.dcp_flow import APP_TAG, stem
 from flows.running import label
-from tasks import interrupt, record, steps, watch
+from tasks import interrupt, steps
 from tasks.aws.errors import is_refused
 from tasks.aws.retries import patient
 from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
-from tasks.opening import open_existing
 from tasks.plates import plates_named
 from tasks.remedies import how_to_continue
-from tasks.run import Run, new_run_id
 from tasks.run_log import log
+from tasks.runs import heartbeat, record
+from tasks.runs.open_run import open_existing
+from tasks.runs.run import Run, new_run_id
 from tasks.submit import Undone, done_ids, write_plan
 from tasks.verdict import verdict
 
@@ -134,7 +135,7 @@ def plan(
 def _write(run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage]) -> None:
     record.begin(run)
     fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
-    with watch.kept(run):
+    with heartbeat.kept(run):
         write_plan(run, jobs, fleet=fleet, plates=tuple(work.plates), retry_of=work.retry_of)
 
 
@@ -194,7 +195,7 @@ def carry_out(run: Run) -> State[Any]:
         jobs failed and why.
     """
     log(f"run {run.run_id} of app {run.names.app}")
-    with watch.kept(run):
+    with heartbeat.kept(run):
         with ended_if_interrupted(run):
             steps.set_up(run)
             steps.submit(run)

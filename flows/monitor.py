@@ -4,8 +4,8 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, RunId, Settings
 from tasks import steps
-from tasks.opening import open_existing
 from tasks.policy import Decision
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-monitor")

@@ -21,9 +21,9 @@ from flows.parameters import (
     Undone,
 )
 from flows.running import this_flow_run
-from tasks.opening import open_new
 from tasks.plates import settings_of
 from tasks.run_log import log
+from tasks.runs.open_run import open_new
 from tasks.steps import find_plates
 
 FULL_RUN = "dcp/full-run"

@@ -13,7 +13,7 @@ from flows.parameters import Config, Credentials, Fleet, Job, Plates, Settings
 from tasks import steps
 from tasks.findings import errors, summary
 from tasks.load_data import Csvs
-from tasks.opening import open_new
+from tasks.runs.open_run import open_new
 
 
 @dcp_flow("dcp-preflight")

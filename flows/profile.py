@@ -26,10 +26,10 @@ from flows.parameters import (
     Undone,
 )
 from flows.running import this_flow_run
-from tasks import record
-from tasks.opening import open_new, open_profile, with_settings
-from tasks.run import Run
 from tasks.run_log import log
+from tasks.runs import record
+from tasks.runs.open_run import open_new, open_profile, with_settings
+from tasks.runs.run import Run
 
 
 def end_left_steps(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

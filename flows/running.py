@@ -8,7 +8,7 @@ from prefect.context import FlowRunContext
 
 from flows.dcp_flow import SEPARATOR
 from tasks.artifacts import prefect_may_be_away
-from tasks.run import new_run_id
+from tasks.runs.run import new_run_id
 
 
 def this_flow_run() -> FlowRun:

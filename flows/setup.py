@@ -4,9 +4,10 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, RunId, Settings
 from flows.running import this_run_id
-from tasks import record, steps
-from tasks.opening import open_new
+from tasks import steps
 from tasks.preflight import check_credentials
+from tasks.runs import record
+from tasks.runs.open_run import open_new
 
 
 @dcp_flow("dcp-setup")

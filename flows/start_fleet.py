@@ -5,7 +5,7 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, Fleet, RunId, Settings
 from tasks import steps
-from tasks.opening import open_existing
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-start-fleet")

@@ -17,9 +17,10 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from tasks import record, steps
-from tasks.opening import open_existing
+from tasks import steps
 from tasks.run_log import log
+from tasks.runs import record
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-submit")

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tasks.aws.concurrency import batches
 from tasks.aws.errors import AwsError, error_code
-from tasks.run import Run
+from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
 

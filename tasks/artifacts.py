@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.run import Run
 from tasks.run_log import LOGGER
+from tasks.runs.run import Run
 
 
 def artifact_key(run: Run, what: str) -> str:

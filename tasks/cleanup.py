@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from blocks.errors import DcpError
-from tasks import record
 from tasks.alarms import delete_alarms
 from tasks.aws.errors import AwsError, error_code
 from tasks.aws.retries import STEP_OUTAGE, patient
@@ -32,7 +31,8 @@ from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volu
 from tasks.machines import LIVE_STATES, deregister_machines, terminate
 from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.results import account
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 T = TypeVar("T")
 

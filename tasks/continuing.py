@@ -10,15 +10,16 @@ from typing import Any
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
-from tasks import memory, record
-from tasks.drain import resume
+from tasks import memory
 from tasks.fleet_search import find_fleets
-from tasks.opening import NAMING, Settings, with_settings
 from tasks.queues import count, find_queue
 from tasks.results import account
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.drain import resume
+from tasks.runs.heartbeat import watched
+from tasks.runs.open_run import NAMING, Settings, with_settings
+from tasks.runs.run import Run
 from tasks.spending import spent
-from tasks.watch import watched
 
 MAY_CHANGE = frozenset(
     {

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from tasks import metrics
-from tasks.run import Run
+from tasks.runs.run import Run
 
 PERIOD_SECONDS = 300
 WIDTH, HEIGHT = 12, 6

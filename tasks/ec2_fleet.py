@@ -11,7 +11,7 @@ from blocks.fleet_template.model import on_demand_of
 from blocks.resource_names import Names
 from tasks.fleet import BASE_TAG, SHARE_TAG, FleetEvent, history
 from tasks.launch_template import LaunchTemplate, ec2_tags
-from tasks.run import Run
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -6,7 +6,7 @@ for people, `app_name`, `run_id`, and what else belongs to it. docs/watching.md 
 
 from typing import Any
 
-from tasks.run import Run
+from tasks.runs.run import Run
 
 STARTED = "dcp.run.started"
 COMPLETED = "dcp.run.completed"

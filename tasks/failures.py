@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
-from tasks import record
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
 from tasks.remedies import remedy
@@ -23,7 +22,8 @@ from tasks.report_table import (
     read_result,
 )
 from tasks.results import Account, account, dead_letters, given_up
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.wells import position
 
 logger = logging.getLogger("prefect.dcp")

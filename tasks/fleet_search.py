@@ -2,7 +2,7 @@
 
 from tasks.ec2_fleet import find_ec2_fleets
 from tasks.fleet import Fleet
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.spot_fleet import find_spot_fleets
 
 

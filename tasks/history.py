@@ -8,11 +8,11 @@ from typing import Any
 
 from blocks.errors import InputError
 from blocks.resource_names import RECORDS
-from tasks import record
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
 from tasks.money import Range
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blocks import FleetTemplate
-from tasks.run import Run
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from tasks.aws.concurrency import in_order
-from tasks.run import Run
+from tasks.runs.run import Run
 
 JOB_ID = re.compile("[0-9a-f]{32}")
 DIGITS = "0123456789abcdef"

@@ -13,7 +13,7 @@ from blocks import FleetTemplate
 from blocks.resource_names import Names
 from tasks.aws.errors import is_transient
 from tasks.images import MachineImage, describe, image_id
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 def user_data(names: Names, cluster: str) -> str:

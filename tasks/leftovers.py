@@ -12,7 +12,7 @@ from tasks.fleet_search import find_fleets
 from tasks.launch_template import find_launch_template
 from tasks.machines import LIVE_STATES, app_instances, container_instances
 from tasks.queues import find_queue
-from tasks.run import Run
+from tasks.runs.run import Run
 
 MISSING_CLUSTER = "ClusterNotFoundException"
 THERE_STATES = [*LIVE_STATES, "shutting-down"]

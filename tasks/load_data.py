@@ -18,7 +18,7 @@ from tasks.aws.errors import error_code, is_missing, is_refused
 from tasks.csv_columns import Column, Kind, Kinds
 
 if TYPE_CHECKING:
-    from tasks.run import Run
+    from tasks.runs.run import Run
 
 # The default keeps ten parts and 25 MB of blocks on their way, 50 MB of memory.
 _DOWNLOAD = TransferConfig(max_concurrency=4, max_io_queue=16)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import botocore.session
 
-from tasks.run import Run
+from tasks.runs.run import Run
 
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 _STREAM_LENGTH = 512  # CloudWatch Logs, CreateLogStream

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from blocks.errors import DcpError
-from tasks import record
 from tasks.aws.errors import error_code
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 RETENTION_DAYS = 60
 EXPORT_SECONDS = 900  # for both groups, and for exports of others that come before

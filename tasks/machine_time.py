@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from tasks import record
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 SEEN_EVERY = timedelta(minutes=10)
 FREE_WHEN_INTERRUPTED = timedelta(hours=1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from blocks.resource_names import Names
 from tasks.aws.concurrency import batches
-from tasks.run import Run
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tasks import record
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.trackers import Memory
 
 _MEMORY = TypeAdapter(Memory)

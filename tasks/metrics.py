@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from tasks.aws.errors import AwsError
 from tasks.observation import Observation
-from tasks.run import Run
+from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
 

@@ -11,16 +11,14 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from tasks import machine_time, memory, record
+from tasks import machine_time, memory
 from tasks.alarms import delete_alarms_of
 from tasks.aws.errors import error_code, is_transient
 from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import Diagnosis, findings
-from tasks.drain import drain
 from tasks.events import emit
 from tasks.fleet import Fleet
 from tasks.fleet_search import find_fleets
-from tasks.limits import limits_of
 from tasks.machine_time import Machines
 from tasks.machines import terminate
 from tasks.metrics import publish
@@ -29,7 +27,10 @@ from tasks.observation import Observation
 from tasks.observe import Followed, observe
 from tasks.policy import Decision, decide
 from tasks.results import Account, claim_dead_letters
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.drain import drain
+from tasks.runs.limits import limits_of
+from tasks.runs.run import Run
 from tasks.spending import spent
 from tasks.symptoms import symptoms
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tasks import events
-from tasks.limits import Limits
 from tasks.observation import Observation
 from tasks.policy import Decision, minutes, over_budget
+from tasks.runs.limits import Limits
 from tasks.trackers import Memory
 
 LATE = timedelta(minutes=15)  # without any machine

@@ -10,16 +10,16 @@ from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tasks import record
 from tasks.aws.concurrency import in_order
 from tasks.containers import find_service
 from tasks.fleet import Fleet
-from tasks.limits import Limits
 from tasks.machines import tasks_by_machine
 from tasks.observation import Observation
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.results import Account, account
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.limits import Limits
+from tasks.runs.run import Run
 from tasks.trackers import Memory
 
 PAGE = 1000  # keys of a listing (S3, ListObjectsV2)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import orjson
 
-from tasks import record
 from tasks.aws.errors import AwsError, is_missing
 from tasks.history import earlier_runs
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.scratch import scratch_database
 
 logger = logging.getLogger("prefect.dcp")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tasks import interrupt
 from tasks.figures import Plate
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.wells import plate_format
 
 logger = logging.getLogger("prefect.dcp")

@@ -15,10 +15,10 @@ from blocks.job_file.expand import PLATE_MARK, listed, rule_of, shared_keys
 from blocks.job_file.job_set import PLATE, FromCsv, JobSet
 from blocks.job_file.metadata import joined, metadata_id
 from blocks.resource_names import app_of
-from tasks import record
 from tasks.csv_columns import kind_of, reading
-from tasks.opening import with_settings
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.open_run import with_settings
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,8 +9,14 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed, useful_machines
 from tasks.observation import Observation
+from tasks.runs.limits import (
+    START_SECONDS,
+    Limits,
+    containers_needed,
+    machines_needed,
+    useful_machines,
+)
 from tasks.trackers import IDLE_LIMIT, Memory
 
 CHEAPEST_AFTER = timedelta(minutes=15)  # as in DCP's cheapest mode

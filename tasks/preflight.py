@@ -17,7 +17,7 @@ from tasks.aws.errors import THROTTLING_CODES, error_code, is_refused
 from tasks.checks import account, data
 from tasks.findings import Finding, by_level
 from tasks.load_data import Csvs
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 def preflight(

@@ -20,7 +20,7 @@ from tenacity import (
 
 from tasks.aws.concurrency import batches
 from tasks.aws.errors import error_code
-from tasks.run import Run
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

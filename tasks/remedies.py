@@ -3,7 +3,7 @@
 The reasons' codes are the worker's (docs/jobs.md).
 """
 
-from tasks.run import Run
+from tasks.runs.run import Run
 
 _BUCKETS = "Look at the config's buckets and the job file's keys."
 _ROLE = "Give the task role (or the machines' role) the right to it; docs/aws.md lists them."

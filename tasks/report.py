@@ -18,7 +18,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks import record
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
 from tasks.figures import Figures
@@ -36,7 +35,8 @@ from tasks.report_table import (
     read_result,
 )
 from tasks.results import Account, account
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
 

@@ -6,14 +6,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 
-from tasks import record
 from tasks.artifacts import artifact_key, prefect_may_be_away
 from tasks.events import COMPLETED, FAILED, LONGEST_TEXT, emit
 from tasks.log_links import links
 from tasks.report import draw_up
 from tasks.report_model import Report
 from tasks.report_page import markdown
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 def write_report(run: Run, note: str = "", flow_run_id: UUID | None = None) -> Report:

@@ -7,13 +7,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tasks import record
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import error_code
 from tasks.jobs import JobMessage
 from tasks.log_links import log_link, stream_name
 from tasks.results import Account
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.wells import place_of
 
 PARALLEL = 32  # the connections that a client keeps (tasks.aws.clients.CLIENT_CONFIG)

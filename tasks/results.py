@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from blocks.errors import JobFileError
-from tasks import record
 from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
 from tasks.queues import Letter, find_queue, letters
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 STATUSES = ("succeeded", "skipped", "failed")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from blocks.errors import InputError, Problem
 from blocks.job_file.job_set import JobSet
 from blocks.job_file.metadata import Pairs, parse_metadata
-from tasks import record
 from tasks.failures import Failures, find_failures
 from tasks.jobs import JobMessage
 from tasks.report_table import JobRow, planned
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tasks.aws.errors import AwsError
 from tasks.machine_cost import hours_before, paid_hours, prices_of, volumes_in
 from tasks.machine_time import Known, Machine, know
 from tasks.prices import Prices
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.volumes import usd_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from blocks.errors import FleetError
 from blocks.resource_names import Names
 from tasks.fleet import BASE_TAG, FleetEvent, history
 from tasks.launch_template import ec2_tags, user_data
-from tasks.run import Run
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

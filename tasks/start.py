@@ -10,19 +10,20 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import interrupt, memory, record
+from tasks import interrupt, memory
 from tasks.aws.errors import error_code, is_transient
 from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
 from tasks.diagnosis import Machine, Symptoms, cause_of, findings
-from tasks.drain import resume
 from tasks.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
 from tasks.fleet import Fleet
 from tasks.fleet_search import find_fleets
 from tasks.launch_template import ensure_launch_template
-from tasks.limits import limits_of
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.drain import resume
+from tasks.runs.limits import limits_of
+from tasks.runs.run import Run
 from tasks.spot_fleet import (
     SpotFleet,
     ended_spot_fleets,

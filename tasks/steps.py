@@ -20,7 +20,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
-from tasks import cleanup, interrupt, record, start
+from tasks import cleanup, interrupt, start
 from tasks.aws.errors import AwsError, error_code, is_transient
 from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
 from tasks.containers import (
@@ -31,7 +31,6 @@ from tasks.containers import (
 )
 from tasks.findings import Finding
 from tasks.leftovers import MISSING_CLUSTER, what_stays
-from tasks.limits import containers_needed, limits_of, machines_needed, useful_machines
 from tasks.load_data import Csvs
 from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.monitor import tick
@@ -45,11 +44,13 @@ from tasks.remedies import how_to_continue
 from tasks.report_delivery import write_report
 from tasks.report_model import Report
 from tasks.results import account, job_ids
-from tasks.run import Run
 from tasks.run_log import log
+from tasks.runs import record
+from tasks.runs.heartbeat import kept
+from tasks.runs.limits import containers_needed, limits_of, machines_needed, useful_machines
+from tasks.runs.run import Run
 from tasks.submit import count_done, send_jobs
 from tasks.telling import show_findings, submission_progress, told
-from tasks.watch import kept
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -17,14 +17,14 @@ from typing import Any
 from s3transfer.manager import TransferConfig, TransferManager
 
 from blocks.errors import InputError, JobFileError, Problem
-from tasks import record
 from tasks.aws.concurrency import AHEAD, in_order
 from tasks.aws.retries import STEP_OUTAGE, patient
 from tasks.job_ids import JobIds, listed
 from tasks.jobs import JobMessage
 from tasks.order import longest_first
 from tasks.results import job_ids
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 
 PARALLEL = 32  # requests at a time, as many as a client keeps connections

@@ -14,7 +14,7 @@ from tasks.containers import find_service
 from tasks.diagnosis import RECENT, Machine, StoppedTask, Symptoms
 from tasks.fleet import Fleet
 from tasks.machines import app_instances, container_instances
-from tasks.run import Run
+from tasks.runs.run import Run
 
 MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)
 ALIVE = ("pending", "running")

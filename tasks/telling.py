@@ -27,8 +27,8 @@ from tasks.findings import LEVELS, Finding, rows, summary
 from tasks.log_links import links
 from tasks.money import figure
 from tasks.observation import Observation
-from tasks.run import Run
 from tasks.run_log import log
+from tasks.runs.run import Run
 
 WRITE_EVERY = timedelta(minutes=10)
 SUBMISSION_EVERY = 10  # seconds between two reports of how far the submission is

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from tasks.limits import Limits
 from tasks.observation import Observation
+from tasks.runs.limits import Limits
 from tasks.spending import Spend
 
 EMPTY_LOOKS = 3  # consecutive observations of an empty queue: SQS counts approximately

@@ -50,8 +50,8 @@ def check(
 def _findings(config: str, job: str, fleet: str | None, plates: tuple[str, ...]) -> "list[Finding]":
     from blocks.loading.load import load_fleet, load_job
     from tasks.load_data import Csvs
-    from tasks.opening import open_new
     from tasks.preflight import preflight
+    from tasks.runs.open_run import open_new
 
     run = open_new(config, "")
     template = load_fleet(fleet, run.config.credentials)

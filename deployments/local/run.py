@@ -27,14 +27,15 @@ from deployments.local.chaos_option import parse_chaos
 from deployments.local.prefect_server import start_server
 from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
-from tasks import interrupt, record
+from tasks import interrupt
 from tasks.aws.clients import Aws
 from tasks.leftovers import left_running
 from tasks.plates import plates_in, plates_named
 from tasks.report import make_report, read_report
 from tasks.report_model import Report
 from tasks.results import account
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
 # What has no meaning here: a real account's credentials, an image's name.

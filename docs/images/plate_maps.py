@@ -15,7 +15,7 @@ from tasks.aws.clients import Aws
 from tasks.figures import Figures
 from tasks.plate_map import seconds_map, status_map
 from tasks.report_table import job_row, lost_result
-from tasks.run import Run
+from tasks.runs.run import Run
 
 PLATE, SIZE, SITES = "BR00117010", 384, 4
 ROWS, COLUMNS = FORMATS[SIZE]

@@ -16,16 +16,17 @@ from blocks import RunConfig
 from blocks.credentials.identity import Credentials
 from blocks.errors import NotFound
 from blocks.resource_names import RECORDS, Names
-from tasks import memory, record, watch
+from tasks import memory
 from tasks.account_runs.tagged_resources import COSTLY, Resource, inventory
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError, error_code
-from tasks.locate import asking, buckets_of, locate
 from tasks.queues import QueueCounts, count, find_queue
-from tasks.record import RunRecord
-from tasks.run import Run
-from tasks.watch import Watch
+from tasks.runs import heartbeat, record
+from tasks.runs.heartbeat import Watch
+from tasks.runs.lookup import asking, buckets_of, locate
+from tasks.runs.record import RunRecord
+from tasks.runs.run import Run
 
 PARALLEL = 16
 SETTLING = timedelta(minutes=10)  # what AWS tells by tag lags behind; a run just begun has nothing
@@ -249,7 +250,7 @@ def _read(aws: Aws, asking: RunConfig, bucket: str, app: str, run_id: str) -> Ru
             return _reported(run, found)
         known = memory.recall(run)
         jobs = (("submitted", kept.jobs or 0), ("done", known.progress.ended)) if kept.jobs else ()
-        return replace(found, watch=watch.newest(run), jobs=jobs, usd=known.spending.spent)
+        return replace(found, watch=heartbeat.newest(run), jobs=jobs, usd=known.spending.spent)
     except (*AwsError, ValueError) as error:
         return replace(unknown, unread=f"its record in s3://{bucket} cannot be read: {error}")
 

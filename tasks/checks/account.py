@@ -11,11 +11,11 @@ from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.checks import cost, machine_images, machines, permissions, proof, quota, regions
 from tasks.findings import Finding
 from tasks.history import JobSeconds, expected
-from tasks.limits import limits_of
 from tasks.machine_types import MachineTypes, describe
 from tasks.money import Estimate
 from tasks.prices import Prices, prices
-from tasks.run import Run
+from tasks.runs.limits import limits_of
+from tasks.runs.run import Run
 from tasks.volumes import volumes_of
 
 SPOT_DAYS = 3  # of spot price history; AWS keeps 90

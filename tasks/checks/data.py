@@ -17,7 +17,7 @@ from tasks.checks.written import files_of_a_job
 from tasks.findings import Finding
 from tasks.jobs import pairs_of
 from tasks.load_data import Csvs
-from tasks.run import Run
+from tasks.runs.run import Run
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BUCKETS = ("bucket_missing", "bucket_refused")

@@ -10,7 +10,7 @@ from tasks.aws.errors import AwsError, error_code
 from tasks.checks.proof import Proof, Refusal
 from tasks.images import MachineImage, image_id
 from tasks.launch_template import launch_template_data
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.spot_fleet import spot_fleet_request
 
 ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # of a fleet that is not asked for in earnest

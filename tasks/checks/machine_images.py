@@ -9,7 +9,7 @@ from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.findings import Finding, Level
 from tasks.images import MachineImage, describe, image_id
 from tasks.machine_types import MachineTypes
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.spot_fleet import data_volume
 
 NOT_THERE = ("InvalidAMIID", "ParameterNotFound")  # with what follows a dot in EC2's codes

@@ -21,7 +21,7 @@ from tasks.checks.proof import Proof, Refusal
 from tasks.checks.roles import Roles, look
 from tasks.findings import Finding
 from tasks.permissions.flow_permissions import Right, places, rights_of
-from tasks.run import Run
+from tasks.runs.run import Run
 
 PARALLEL = 8
 SIMULATE = "iam:SimulatePrincipalPolicy"

@@ -6,7 +6,7 @@ from blocks.errors import Problem
 from tasks.aws.clients import unsigned
 from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.findings import Finding
-from tasks.run import Run
+from tasks.runs.run import Run
 
 # What GetBucketLocation says of the oldest regions (Amazon S3 API Reference, GetBucketLocation).
 OLD_NAMES = {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}

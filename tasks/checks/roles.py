@@ -8,7 +8,7 @@ from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.findings import Finding
-from tasks.run import Run
+from tasks.runs.run import Run
 
 MISSING = "NoSuchEntity"
 

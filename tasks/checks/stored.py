@@ -11,7 +11,7 @@ from tasks.aws.clients import unsigned
 from tasks.aws.errors import is_missing, is_refused
 from tasks.checks.inputs import MOST_OBJECTS, InputFolder
 from tasks.findings import Finding
-from tasks.run import Run
+from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -51,7 +51,7 @@ EMIT = """
 from blocks import RunConfig
 from tasks.aws.clients import Aws
 from tasks.events import FAILED, emit
-from tasks.run import Run
+from tasks.runs.run import Run
 config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")
 run = Run(config, "20260301-120000-abcdef", Aws.connect(config.credentials, config.aws_region))
 emit(run, FAILED, 'it said "no"', jobs={"failed": 2})

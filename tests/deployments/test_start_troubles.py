@@ -12,12 +12,13 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.aws import Emulator
-from tasks import containers, record, start
+from tasks import containers, start
 from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
 from tasks.fleet import Fleet
 from tasks.fleet_search import find_fleets
 from tasks.logs import ensure_log_groups
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.symptoms import symptoms
 
 pytestmark = pytest.mark.e2e

@@ -25,10 +25,10 @@ from flows.children import RESTART_WITHIN, is_over, start_again
 from flows.full_run import dcp
 from flows.lifecycle import go_on
 from flows.setup import setup
-from tasks import record
 from tasks.artifacts import artifact_key
 from tasks.cleanup import left_running
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 @pytest.mark.parametrize("state", [Completed(), Failed(), Cancelled()])

@@ -26,10 +26,10 @@ from blocks.loading.load import parse_config
 from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.worlds import credentials_of
-from tasks import record
 from tasks.aws.clients import Aws
 from tasks.leftovers import left_running
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 # The timeout is for a hang: how long it takes is the machine's business.
 pytestmark = [

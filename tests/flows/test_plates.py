@@ -14,9 +14,9 @@ from waiting import wait_for
 
 from flows.children import children_of
 from flows.plates import run_plates
-from tasks import record
 from tasks.fleet_search import find_fleets
 from tasks.leftovers import left_running
+from tasks.runs import record
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("pool")]
 

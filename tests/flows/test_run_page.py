@@ -26,10 +26,10 @@ from prefect_site import flow_processes
 from waiting import wait_for
 
 from flows.setup import setup
-from tasks import record
 from tasks.artifacts import artifact_key
 from tasks.observation import Observation
 from tasks.results import balance
+from tasks.runs import record
 from tasks.steps import step
 from tasks.telling import told
 

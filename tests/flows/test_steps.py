@@ -14,13 +14,14 @@ from flows.monitor import monitor
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
-from tasks import memory, record, steps
+from tasks import memory, steps
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
 from tasks.fleet_search import find_fleets
 from tasks.leftovers import left_running
 from tasks.queues import count, find_queue
 from tasks.results import job_ids
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.trackers import EmptyQueue, Idle, Memory
 
 pytestmark = pytest.mark.e2e

@@ -13,7 +13,7 @@ from tasks.containers import (
 )
 from tasks.logs import ensure_log_groups
 from tasks.queues import ensure_queues
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:

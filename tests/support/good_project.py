@@ -20,7 +20,7 @@ from tasks.aws.clients import Aws
 from tasks.findings import Finding
 from tasks.load_data import Csvs
 from tasks.preflight import preflight
-from tasks.run import Run
+from tasks.runs.run import Run
 
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 PLATE = "BR00117035"

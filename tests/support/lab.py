@@ -8,9 +8,9 @@ import yaml
 
 from blocks import RunConfig
 from blocks.job_file.s3_keys import MOUNT
-from tasks import record
 from tasks.aws.clients import Aws
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 PIPELINE, CSV = "p/a.cppipe", "p/a.csv"
 LAB_PIPELINE = Path(__file__).with_name("lab.cppipe")

@@ -13,7 +13,7 @@ from blocks import FleetTemplate
 from deployments.local.aws import Emulator
 from tasks.machine_time import Machine
 from tasks.prices import Prices, SpotPrice
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.start import request_fleet
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

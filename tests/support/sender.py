@@ -5,7 +5,7 @@ import sys
 from recorded_run import config_at
 
 from tasks.aws.clients import Aws
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.submit import send_jobs
 
 app, endpoint_url, run_id, queue = sys.argv[1:]

@@ -13,7 +13,7 @@ from tasks.fleet import Fleet
 from tasks.logs import ensure_log_groups
 from tasks.machines import container_instances
 from tasks.queues import ensure_queues
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.start import request_fleet
 
 SPOT_FLEET = FleetTemplate(spot_fleet_request=DCP_FLEET)

@@ -9,7 +9,7 @@ from paid_machines import counted
 
 from tasks import alarms
 from tasks.alarms import alarm_names, delete_alarms, delete_alarms_of
-from tasks.run import Run
+from tasks.runs.run import Run
 
 ALARM: Any = {
     "MetricName": "CPUUtilization",

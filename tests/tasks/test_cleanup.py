@@ -12,13 +12,13 @@ from whole_run import SPOT_FLEET, leave_volume, make_whole, set_up, start
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks import record
 from tasks.cleanup import clean_up, is_gone
 from tasks.ec2_fleet import Ec2Fleet
 from tasks.leftovers import left_running, what_stays
 from tasks.logs import export_logs
 from tasks.queues import find_queue
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 KINDS = ("fleet", "machine", "volume", "service", "container", "queue", "launch", "dashb", "alarm")
 

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.local.placement import Host, Wish, place
 from tasks.containers import placement_constraints
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 @pytest.mark.parametrize(("tasks_per_machine", "second"), [(1, "other"), (2, "machine")])

@@ -8,12 +8,13 @@ from recorded_run import config_at, end, ends, job, plan
 
 from blocks import FleetTemplate
 from blocks.errors import ConfigError, InputError
-from tasks import memory, record
+from tasks import memory
 from tasks.continuing import changed, continued
-from tasks.drain import drain
-from tasks.limits import limits_of
 from tasks.queues import ensure_queues
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.drain import drain
+from tasks.runs.limits import limits_of
+from tasks.runs.run import Run
 from tasks.trackers import Drain, Memory
 
 CONFIG = config_at("http://127.0.0.1:1", "Lab", cluster_machines=3, max_hours=10)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from tasks.dashboard import delete_dashboard, put_dashboard
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 def test_only_the_apps_own_dashboard_is_removed(make_run: Callable[..., Run]) -> None:

@@ -12,7 +12,7 @@ from recorded_run import ends, fails, job, plan
 from tasks import events
 from tasks.events import LONGEST_TEXT, emit
 from tasks.report_delivery import write_report
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 @pytest.fixture

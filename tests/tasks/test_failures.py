@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from recorded_run import end, ends, fails, job, plan, result
 
-from tasks import record
 from tasks.failures import find_failures
 from tasks.queues import count, letters, queue_arn, redrive_policy
 from tasks.remedies import REMEDIES
 from tasks.results import account, claim_dead_letters
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
 

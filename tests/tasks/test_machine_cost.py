@@ -12,7 +12,7 @@ from tasks.machine_cost import cost, cost_of
 from tasks.machine_time import noted, settle
 from tasks.money import Cost
 from tasks.prices import Prices
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 @pytest.fixture

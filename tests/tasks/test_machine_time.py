@@ -11,13 +11,13 @@ from recorded_run import config_at, new_run
 
 import tasks.monitor
 from deployments.local.aws import Emulator
-from tasks import record
 from tasks.alarms import alarm_names
 from tasks.fleet_search import find_fleets
 from tasks.machine_time import Machines, know, looked, note, noted
 from tasks.monitor import clear_alarms
 from tasks.policy import Decision
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 NAMES = [f"i-{number}" for number in range(4)]
 

@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import memory, record
-from tasks.run import Run
+from tasks import memory
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.trackers import (
     AlikeFailures,
     Drain,

@@ -12,7 +12,7 @@ from tasks.metrics import publish
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.spending import Spend
 
 SEEN = Observation(

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tasks import events
 from tasks.diagnosis import Diagnosis
-from tasks.limits import Limits
 from tasks.news import FAILING_LEAST, LATE, news
 from tasks.observation import Observation
 from tasks.policy import Decision, decide
 from tasks.queues import QueueCounts
 from tasks.results import Account
+from tasks.runs.limits import Limits
 from tasks.spending import Spend
 from tasks.trackers import IDLE_LIMIT, Memory, Spending
 

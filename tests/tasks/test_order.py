@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from recorded_run import PIPELINE, job
 
 from blocks.errors import InputError
-from tasks import record
 from tasks.jobs import JobMessage
 from tasks.order import STEP, step
-from tasks.record import TABLE
 from tasks.report_table import COLUMNS
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.record import TABLE
+from tasks.runs.run import Run
 from tasks.submit import write_plan
 
 OLDER, OLD = "20260101-120000-aaaaaa", "20260201-120000-bbbbbb"

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.diagnosis import Diagnosis
-from tasks.limits import START_SECONDS, Limits, containers_needed, machines_needed
 from tasks.observation import Observation
 from tasks.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
 from tasks.queues import QueueCounts
 from tasks.results import Account
+from tasks.runs.limits import START_SECONDS, Limits, containers_needed, machines_needed
 from tasks.spending import Spend
 from tasks.trackers import (
     ALONE_LIMIT,

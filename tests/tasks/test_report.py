@@ -21,13 +21,13 @@ from paid_machines import steps
 from PIL import Image
 from recorded_run import PIPELINE, end, ends, fails, job, plan
 
-from tasks import record
 from tasks.figures import Figures, summary
 from tasks.plate_pictures import file_name
 from tasks.report import draw_up, read_report
 from tasks.report_page import markdown
 from tasks.report_table import COLUMNS, JobRow, job_row
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 PAID = steps((0, 0.1))
 WELLS = [f"{row}{column:02}" for row in "ABP" for column in (1, 12, 24)]

@@ -25,7 +25,7 @@ from tasks.metrics import values
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
-from tasks.run import Run, new_run_id
+from tasks.runs.run import Run, new_run_id
 from tasks.spending import Spend
 from tasks.spot_fleet import spot_fleet_request
 

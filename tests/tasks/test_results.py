@@ -14,7 +14,7 @@ from tasks.jobs import JobMessage
 from tasks.queues import Letter
 from tasks.report_model import Report
 from tasks.results import STATUSES, balance, given_up
-from tasks.run import Run
+from tasks.runs.run import Run
 
 IDS = st.frozensets(st.sampled_from("abcdefghij"))
 

@@ -10,12 +10,12 @@ from recorded_run import end, ends, fails, job, plan
 
 from blocks.errors import InputError
 from blocks.loading.load import parse_config
-from tasks import record
 from tasks.failures import Failures, by_reason
 from tasks.jobs import JobMessage
 from tasks.report_table import JobRow, job_row
 from tasks.retry import Choice, again, choose, chosen, sets_of
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 PLACES = [("P1", "A01"), ("P1", "A02"), ("P2", "A01"), ("P2", "A02")]
 

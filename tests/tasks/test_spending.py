@@ -9,10 +9,10 @@ from paid_machines import ZONE, counted, machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator
-from tasks import record
 from tasks.machine_cost import cost
 from tasks.machine_time import Known, Machine, note
 from tasks.prices import Prices
+from tasks.runs import record
 from tasks.spending import DEAREST_VOLUME, Spend, spend, spent
 
 GP3 = {"gp3": 100}

@@ -10,12 +10,13 @@ from botocore.exceptions import ClientError
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import record, start
+from tasks import start
 from tasks.containers import ensure_task_definition
 from tasks.fleet import BASE_TAG, FleetEvent
 from tasks.fleet_search import find_fleets
 from tasks.launch_template import ensure_launch_template
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 TEMPLATE = FleetTemplate(on_demand_base=1, on_demand_share=50)
 request_fleet: Any = start.request_fleet

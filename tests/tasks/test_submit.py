@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from blocks import AwsCredentials
 from blocks.errors import DcpError, InputError, JobFileError
-from tasks import record
 from tasks.aws.clients import Aws
 from tasks.jobs import JobMessage
 from tasks.results import account, job_ids
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 from tasks.sqs_batches import MOST_BYTES
 from tasks.submit import MOST_TWICE, NOTED, Undone, count_done, done_ids, send_jobs, write_plan
 

@@ -13,7 +13,7 @@ from tasks.artifacts import prefect_may_be_away
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import balance
-from tasks.run import Run
+from tasks.runs.run import Run
 from tasks.spending import Spend
 from tasks.telling import jobs_an_hour, rate, table, told
 

@@ -11,7 +11,6 @@ from annotated_types import Ge, Le
 from blocks import RunConfig
 from blocks.job_file.s3_keys import DATA_FILES, MOUNT
 from blocks.resource_names import Names
-from tasks import record
 from tasks.aws.clients import Aws
 from tasks.checks import inputs
 from tasks.containers import WORKER_VARIABLES, worker_environment
@@ -19,7 +18,8 @@ from tasks.jobs import JobMessage
 from tasks.log_links import stream_name
 from tasks.queues import Letter
 from tasks.results import STATUSES, given_up
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "docs" / "contract.schema.json").read_text())
 DOCUMENT = CONTRACT["$defs"]["worker_settings"]

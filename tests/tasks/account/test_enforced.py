@@ -21,7 +21,7 @@ from tasks.aws.clients import Aws
 from tasks.cleanup import clean_up
 from tasks.fleet_search import find_fleets
 from tasks.machines import live_machines
-from tasks.run import Run
+from tasks.runs.run import Run
 
 APP = "Enforced"
 REGION = "us-east-1"

@@ -11,8 +11,8 @@ from tasks.account_runs.discovery import SETTLING, Deed, RunState, State, draw, 
 from tasks.account_runs.overview import as_json, orphans_of, row_of, summary_of
 from tasks.account_runs.tagged_resources import Kind, Resource
 from tasks.queues import QueueCounts
-from tasks.record import RunRecord
-from tasks.watch import MISSED, Beat, Watch
+from tasks.runs.heartbeat import MISSED, Beat, Watch
+from tasks.runs.record import RunRecord
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KINDS: tuple[Kind, ...] = (

@@ -12,13 +12,13 @@ from recorded_run import PIPELINE, config_at, new_run
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks import record
 from tasks.checks.account import Jobs, look
 from tasks.findings import Finding
 from tasks.history import expected
 from tasks.machine_types import describe
 from tasks.money import Estimate, Range
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 JOBS = Jobs(number=100, pipelines={PIPELINE})
 FITTING = {"cluster_machines": 2, "seconds_per_job": 60}

@@ -12,9 +12,9 @@ from tasks.checks.cost import Work, estimate, findings, work
 from tasks.checks.quota import Demand, demand
 from tasks.findings import Finding
 from tasks.history import JobSeconds
-from tasks.limits import Limits
 from tasks.money import Estimate, Range
 from tasks.prices import Prices, SpotPrice
+from tasks.runs.limits import Limits
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ZONES = ("us-east-1a", "us-east-1b")

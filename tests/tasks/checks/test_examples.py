@@ -17,7 +17,7 @@ from deployments.local.buckets import fill_bucket, make_bucket
 from tasks.aws.clients import Aws
 from tasks.load_data import Csvs
 from tasks.preflight import preflight
-from tasks.run import Run
+from tasks.runs.run import Run
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "deployments" / "examples" / "demo"

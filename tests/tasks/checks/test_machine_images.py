@@ -11,7 +11,7 @@ from tasks.checks.machine_images import Wanted, findings, look
 from tasks.findings import Finding
 from tasks.images import MachineImage
 from tasks.machine_types import MachineType, MachineTypes
-from tasks.run import Run
+from tasks.runs.run import Run
 
 XLARGE = MachineTypes((MachineType("m5.xlarge", 4, 16_384),))
 ARM = MachineTypes((MachineType("m6g.xlarge", 4, 16_384, frozenset({"arm64"})),))

@@ -10,9 +10,9 @@ from blocks import FleetTemplate, RunConfig
 from tasks.checks import machines, quota
 from tasks.findings import Finding
 from tasks.history import JobSeconds
-from tasks.limits import Limits
 from tasks.machine_types import MachineType, MachineTypes
 from tasks.money import Range
+from tasks.runs.limits import Limits
 
 LARGE = MachineType("m5.large", 2, 8192)
 XLARGE = MachineType("m5.xlarge", 4, 16_384)

@@ -17,7 +17,7 @@ from blocks.errors import InputError, NotFound, Problem
 from blocks.run_config.model import RunConfig
 from tasks.aws.clients import Aws
 from tasks.aws.errors import error_code, is_missing
-from tasks.run import Run
+from tasks.runs.run import Run
 
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
@@ -25,7 +25,7 @@ RUN = "run.json"  # this module's `RunRecord`
 JOBS = "jobs.jsonl"  # the plan, a job message a line (tasks/submit.py)
 SUBMITTED = "submitted.json"  # how many of them are in the queue
 MEMORY = "memory.json"  # what the monitor remembers from poll to poll (tasks/memory.py)
-FINISH = "finish.json"  # the order to the workers to start no new jobs (tasks/drain.py)
+FINISH = "finish.json"  # the order to the workers to start no new jobs (tasks/runs/drain.py)
 MACHINES = "machines.json"  # which machines ran for how long (tasks/machine_time.py)
 LOGS = "logs.json"  # where the logs were exported to (tasks/logs.py)
 REPORT = "report.json"  # the counts, and the jobs that did not succeed (tasks/report.py)

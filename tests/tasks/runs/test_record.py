@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 
 from blocks.loading.load import parse_config
-from tasks import record
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 def test_a_run_begun_by_an_earlier_version_is_opened(make_run: Callable[..., Run]) -> None:

@@ -19,9 +19,9 @@ from threading import Event, Thread
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks import record
 from tasks.aws.errors import AwsError, is_missing
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
 

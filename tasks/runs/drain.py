@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime
 
-from tasks import record
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 def drain(run: Run, why: str) -> None:

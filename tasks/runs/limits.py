@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tasks.run import Run
+from tasks.runs.run import Run
 
 START_SECONDS = 240.0
 """From the request of a machine to its first job, in seconds, as a rule.

@@ -11,11 +11,11 @@ from blocks.credentials.identity import Credentials, DefaultCredentials
 from blocks.errors import ConfigError, InputError, NotFound, Problem
 from blocks.resource_names import Names
 from blocks.validation_errors import problems_of
-from tasks import record
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError, error_code, is_missing, refusal
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 PARALLEL = 16
 

@@ -13,9 +13,9 @@ from blocks.loading.load import load_config
 from blocks.loading.sources import is_block_name, load_block, read_text
 from blocks.run_config.fields import RETIRED, RunConfigFields
 from blocks.validation_errors import problems_of, retired_key
-from tasks import record
 from tasks.aws.clients import Aws
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 C = TypeVar("C", bound=RunConfigFields)
 

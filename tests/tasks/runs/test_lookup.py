@@ -8,9 +8,9 @@ from recorded_run import config_at, end
 
 from blocks.errors import AwsUnreachable, ConfigError, InputError, NotFound
 from deployments.local.buckets import make_bucket
-from tasks import record
-from tasks.locate import locate
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.lookup import locate
+from tasks.runs.run import Run
 
 
 @pytest.fixture
