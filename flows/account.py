@@ -12,8 +12,8 @@ from flows.parameters import Credentials
 from tasks.account import account as whole
 from tasks.account.pool import Pool, make_pool
 from tasks.account.setup import AccountAws, open_setup
-from tasks.artifacts import prefect_may_be_away
-from tasks.run_log import log
+from tasks.prefect_output.artifacts import prefect_may_be_away
+from tasks.prefect_output.run_log import log
 
 
 @dcp_flow("dcp-account")

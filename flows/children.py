@@ -20,7 +20,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from blocks.errors import NotFound, PrefectUnreachable, Problem
 from flows import restart
-from tasks.run_log import log
+from tasks.prefect_output.run_log import log
 
 POLL_SECONDS = 5
 PAGE = 200  # flow runs in one answer of Prefect

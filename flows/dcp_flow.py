@@ -13,8 +13,8 @@ from prefect.runtime import flow_run
 from pydantic.fields import FieldInfo
 
 from blocks.errors import DcpError
-from tasks.console import console_handlers, outlive_reader
-from tasks.outcome import readable
+from tasks.prefect_output.console import console_handlers, outlive_reader
+from tasks.prefect_output.failed_state import readable
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -28,8 +28,8 @@ from tasks.job_ids import JobIds
 from tasks.jobs import JobMessage, messages
 from tasks.load_data import Csvs
 from tasks.plates import plates_named
+from tasks.prefect_output.run_log import log
 from tasks.remedies import how_to_continue
-from tasks.run_log import log
 from tasks.runs import heartbeat, record
 from tasks.runs.open_run import open_existing
 from tasks.runs.run import Run, new_run_id

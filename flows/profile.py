@@ -26,7 +26,7 @@ from flows.parameters import (
     Undone,
 )
 from flows.running import this_flow_run
-from tasks.run_log import log
+from tasks.prefect_output.run_log import log
 from tasks.runs import record
 from tasks.runs.open_run import open_new, open_profile, with_settings
 from tasks.runs.run import Run

@@ -11,8 +11,8 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import Work, begun_before, carry_out, end_cancelled, go_on, name_after, plan
 from flows.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings
 from flows.running import this_run_id
+from tasks.prefect_output.run_log import log
 from tasks.retry import Choice, again, choose, sets_of
-from tasks.run_log import log
 from tasks.runs import record
 from tasks.runs.open_run import naming, open_new, with_settings
 from tasks.runs.run import Run

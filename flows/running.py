@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
 from flows.dcp_flow import SEPARATOR
-from tasks.artifacts import prefect_may_be_away
+from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.runs.run import new_run_id
 
 

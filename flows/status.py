@@ -15,9 +15,9 @@ from flows.dcp_flow import dcp_flow
 from flows.parameters import Credentials, Regions
 from tasks.account_runs.discovery import find_runs
 from tasks.account_runs.overview import orphans_of, row_of, summary_of
-from tasks.artifacts import prefect_may_be_away
 from tasks.aws.errors import AwsError
-from tasks.run_log import log
+from tasks.prefect_output.artifacts import prefect_may_be_away
+from tasks.prefect_output.run_log import log
 
 
 @dcp_flow("dcp-status")

@@ -18,7 +18,7 @@ from flows.parameters import (
     Undone,
 )
 from tasks import steps
-from tasks.run_log import log
+from tasks.prefect_output.run_log import log
 from tasks.runs import record
 from tasks.runs.open_run import open_existing
 

@@ -16,7 +16,6 @@ from tasks.alarms import delete_alarms_of
 from tasks.aws.errors import error_code, is_transient
 from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import Diagnosis, findings
-from tasks.events import emit
 from tasks.fleet import Fleet
 from tasks.fleet_search import find_fleets
 from tasks.machine_time import Machines
@@ -26,6 +25,7 @@ from tasks.news import news
 from tasks.observation import Observation
 from tasks.observe import Followed, observe
 from tasks.policy import Decision, decide
+from tasks.prefect_output.events import emit
 from tasks.results import Account, claim_dead_letters
 from tasks.runs import record
 from tasks.runs.drain import drain

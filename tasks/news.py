@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tasks import events
 from tasks.observation import Observation
 from tasks.policy import Decision, minutes, over_budget
+from tasks.prefect_output import events
 from tasks.runs.limits import Limits
 from tasks.trackers import Memory
 
@@ -22,7 +22,7 @@ class News:
     """Something to be told.
 
     Attributes:
-        event: Its name, of `tasks.events`.
+        event: Its name, of `tasks.prefect_output.events`.
         text: What happened, in a sentence.
         payload: What else is told.
     """

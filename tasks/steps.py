@@ -35,16 +35,16 @@ from tasks.load_data import Csvs
 from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.monitor import tick
 from tasks.observe import Followed
-from tasks.outcome import readable
 from tasks.plates import plates_to_run
 from tasks.policy import Decision
+from tasks.prefect_output.failed_state import readable
+from tasks.prefect_output.run_log import log
 from tasks.preflight import preflight
 from tasks.queues import ensure_queues, find_queue
 from tasks.remedies import how_to_continue
 from tasks.report_delivery import write_report
 from tasks.report_model import Report
 from tasks.results import account, job_ids
-from tasks.run_log import log
 from tasks.runs import record
 from tasks.runs.heartbeat import kept
 from tasks.runs.limits import containers_needed, limits_of, machines_needed, useful_machines

@@ -15,7 +15,7 @@ from flows.cleanup import cleanup
 from flows.full_run import dcp
 from flows.reaper import reaper
 from flows.retry_failed import retry_failed
-from tasks.outcome import readable
+from tasks.prefect_output.failed_state import readable
 
 
 @pytest.mark.parametrize("flow", [dcp, cleanup, retry_failed, reaper])

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State
 
 from flows.full_run import dcp
 from flows.preflight import preflight
-from tasks.artifacts import artifact_key
+from tasks.prefect_output.artifacts import artifact_key
 from tasks.queues import find_queue
 
 pytestmark = pytest.mark.e2e

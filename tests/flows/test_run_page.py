@@ -26,8 +26,8 @@ from prefect_site import flow_processes
 from waiting import wait_for
 
 from flows.setup import setup
-from tasks.artifacts import artifact_key
 from tasks.observation import Observation
+from tasks.prefect_output.artifacts import artifact_key
 from tasks.results import balance
 from tasks.runs import record
 from tasks.steps import step

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import events
 from tasks.diagnosis import Diagnosis
 from tasks.news import FAILING_LEAST, LATE, news
 from tasks.observation import Observation
 from tasks.policy import Decision, decide
+from tasks.prefect_output import events
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.runs.limits import Limits

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.artifacts import prefect_may_be_away
 from tasks.observation import Observation
+from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.queues import QueueCounts
 from tasks.results import balance
 from tasks.runs.run import Run

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.run_log import LOGGER
+from tasks.prefect_output.run_log import LOGGER
 from tasks.runs.run import Run
 
 

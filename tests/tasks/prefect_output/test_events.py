@@ -9,8 +9,8 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from recorded_run import ends, fails, job, plan
 
-from tasks import events
-from tasks.events import LONGEST_TEXT, emit
+from tasks.prefect_output import events
+from tasks.prefect_output.events import LONGEST_TEXT, emit
 from tasks.report_delivery import write_report
 from tasks.runs.run import Run
 
