@@ -25,10 +25,10 @@ from tasks.containers import (
     set_desired_count,
 )
 from tasks.dashboard import delete_dashboard
-from tasks.fleet_search import find_fleets
-from tasks.launch_template import delete_launch_template
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
+from tasks.fleet.launch_template import delete_launch_template
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
-from tasks.machines import LIVE_STATES, deregister_machines, terminate
 from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.results import account
 from tasks.runs import record

@@ -11,7 +11,7 @@ from typing import Any
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
 from tasks import memory
-from tasks.fleet_search import find_fleets
+from tasks.fleet.find import find_fleets
 from tasks.queues import count, find_queue
 from tasks.results import account
 from tasks.runs import record

@@ -32,7 +32,7 @@ from tasks.causes import (
     Cause,
     Level,
 )
-from tasks.fleet import FleetEvent
+from tasks.fleet.base import FleetEvent
 
 RECENT = timedelta(minutes=30)  # what is older says little of what is wrong now
 REGISTER_WITHIN = timedelta(minutes=10)  # from launch; a machine boots and joins in 1 to 4 minutes

@@ -8,9 +8,9 @@ from tasks.alarms import alarm_names
 from tasks.aws.errors import AwsError, error_code
 from tasks.containers import find_service
 from tasks.dashboard import find_dashboard
-from tasks.fleet_search import find_fleets
-from tasks.launch_template import find_launch_template
-from tasks.machines import LIVE_STATES, app_instances, container_instances
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import LIVE_STATES, app_instances, container_instances
+from tasks.fleet.launch_template import find_launch_template
 from tasks.queues import find_queue
 from tasks.runs.run import Run
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from blocks import FleetTemplate
+from tasks.fleet.ebs_volumes import usd_of, volumes_of
 from tasks.machine_time import Machine
 from tasks.money import Cost, Part, Range, total
 from tasks.prices import Prices, prices
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.volumes import usd_of, volumes_of
 
 NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (not counted)"
 

@@ -16,10 +16,10 @@ from tasks.alarms import delete_alarms_of
 from tasks.aws.errors import error_code, is_transient
 from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import Diagnosis, findings
-from tasks.fleet import Fleet
-from tasks.fleet_search import find_fleets
+from tasks.fleet.base import Fleet
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import terminate
 from tasks.machine_time import Machines
-from tasks.machines import terminate
 from tasks.metrics import publish
 from tasks.news import news
 from tasks.observation import Observation

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.aws.concurrency import in_order
 from tasks.containers import find_service
-from tasks.fleet import Fleet
-from tasks.machines import tasks_by_machine
+from tasks.fleet.base import Fleet
+from tasks.fleet.instances import tasks_by_machine
 from tasks.observation import Observation
 from tasks.queues import QueueCounts, count, find_queue
 from tasks.results import Account, account

@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 from pydantic import ValidationError
 
 from tasks.aws.errors import AwsError
+from tasks.fleet.ebs_volumes import usd_of
 from tasks.machine_cost import hours_before, paid_hours, prices_of, volumes_in
 from tasks.machine_time import Known, Machine, know
 from tasks.prices import Prices
 from tasks.runs.run import Run
-from tasks.volumes import usd_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

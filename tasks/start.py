@@ -16,19 +16,19 @@ from tasks.causes import FLEET, UNKNOWN
 from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
 from tasks.diagnosis import Machine, Symptoms, cause_of, findings
-from tasks.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
-from tasks.fleet import Fleet
-from tasks.fleet_search import find_fleets
-from tasks.launch_template import ensure_launch_template
-from tasks.runs import record
-from tasks.runs.drain import resume
-from tasks.runs.limits import limits_of
-from tasks.runs.run import Run
-from tasks.spot_fleet import (
+from tasks.fleet.base import Fleet
+from tasks.fleet.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
+from tasks.fleet.find import find_fleets
+from tasks.fleet.launch_template import ensure_launch_template
+from tasks.fleet.spot_fleet import (
     SpotFleet,
     ended_spot_fleets,
     spot_fleet_request,
 )
+from tasks.runs import record
+from tasks.runs.drain import resume
+from tasks.runs.limits import limits_of
+from tasks.runs.run import Run
 
 WAIT_SECONDS = 600  # for the first machine; the monitor waits on
 LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1, 15  # from look to look, the longer the longer it takes

@@ -12,8 +12,8 @@ from typing import Any
 
 from tasks.containers import find_service
 from tasks.diagnosis import RECENT, Machine, StoppedTask, Symptoms
-from tasks.fleet import Fleet
-from tasks.machines import app_instances, container_instances
+from tasks.fleet.base import Fleet
+from tasks.fleet.instances import app_instances, container_instances
 from tasks.runs.run import Run
 
 MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)

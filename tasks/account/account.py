@@ -15,9 +15,9 @@ from tasks.account.roles import InstanceProfile, ManagedPolicy, Role, ServiceLin
 from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.account.statements import Document, Statement, document
 from tasks.aws.errors import AwsError
-from tasks.ec2_fleet import ENDED_STATES as ENDED_FLEETS
-from tasks.machines import LIVE_STATES
-from tasks.spot_fleet import ENDED_STATES as ENDED_SPOT_FLEETS
+from tasks.fleet.ec2_fleet import ENDED_STATES as ENDED_FLEETS
+from tasks.fleet.instances import LIVE_STATES
+from tasks.fleet.spot_fleet import ENDED_STATES as ENDED_SPOT_FLEETS
 
 SERVICES = {
     "ecs.amazonaws.com": "clusters",

@@ -15,9 +15,9 @@ from blocks.resource_names import Names
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import batches
 from tasks.aws.errors import error_code
-from tasks.ec2_fleet import ENDED_STATES as EC2_ENDED
-from tasks.machines import LIVE_STATES
-from tasks.spot_fleet import ENDED_STATES as SPOT_ENDED
+from tasks.fleet.ec2_fleet import ENDED_STATES as EC2_ENDED
+from tasks.fleet.instances import LIVE_STATES
+from tasks.fleet.spot_fleet import ENDED_STATES as SPOT_ENDED
 
 Kind = Literal["fleet", "machine", "volume", "launch template", "queue", "service", "alarm"]
 COSTLY: frozenset[Kind] = frozenset({"fleet", "machine", "volume"})

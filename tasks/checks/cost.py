@@ -8,10 +8,10 @@ from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
 from tasks.checks.quota import Demand
 from tasks.findings import Finding
+from tasks.fleet.ebs_volumes import usd_of, volumes_of
 from tasks.history import JobSeconds
 from tasks.money import Estimate, Part, Range, span, total
 from tasks.prices import Prices
-from tasks.volumes import usd_of, volumes_of
 
 WHERE = "run config"
 STARTUP = Range(3, 15)

@@ -8,10 +8,10 @@ from typing import Any
 from blocks import FleetTemplate
 from tasks.aws.errors import AwsError, error_code
 from tasks.checks.proof import Proof, Refusal
-from tasks.images import MachineImage, image_id
-from tasks.launch_template import launch_template_data
+from tasks.fleet.ami import MachineImage, image_id
+from tasks.fleet.launch_template import launch_template_data
+from tasks.fleet.spot_fleet import spot_fleet_request
 from tasks.runs.run import Run
-from tasks.spot_fleet import spot_fleet_request
 
 ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # of a fleet that is not asked for in earnest
 # "User: … is not authorized to perform: ec2:RunInstances on resource: arn:… because …"

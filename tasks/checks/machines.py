@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
 from tasks.findings import Finding, Level
+from tasks.fleet.instance_types import MachineType, MachineTypes
 from tasks.history import JobSeconds
-from tasks.machine_types import MachineType, MachineTypes
 
 WHERE = "run config"
 GB = 1_000_000_000

@@ -14,8 +14,8 @@ from blocks.errors import FleetError
 from deployments.local.aws import Emulator
 from tasks import containers, start
 from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
-from tasks.fleet import Fleet
-from tasks.fleet_search import find_fleets
+from tasks.fleet.base import Fleet
+from tasks.fleet.find import find_fleets
 from tasks.logs import ensure_log_groups
 from tasks.runs import record
 from tasks.runs.run import Run

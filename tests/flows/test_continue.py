@@ -20,7 +20,7 @@ from flows.full_run import dcp
 from flows.lifecycle import go_on
 from tasks import steps
 from tasks.cleanup import left_running
-from tasks.fleet_search import find_fleets
+from tasks.fleet.find import find_fleets
 from tasks.queues import count, find_queue
 from tasks.results import account
 from tasks.runs import heartbeat, record

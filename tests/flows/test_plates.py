@@ -14,7 +14,7 @@ from waiting import wait_for
 
 from flows.children import children_of
 from flows.plates import run_plates
-from tasks.fleet_search import find_fleets
+from tasks.fleet.find import find_fleets
 from tasks.leftovers import left_running
 from tasks.runs import record
 

@@ -16,7 +16,7 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import memory, steps
 from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
-from tasks.fleet_search import find_fleets
+from tasks.fleet.find import find_fleets
 from tasks.leftovers import left_running
 from tasks.queues import count, find_queue
 from tasks.results import job_ids

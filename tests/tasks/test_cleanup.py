@@ -13,7 +13,7 @@ from whole_run import SPOT_FLEET, leave_volume, make_whole, set_up, start
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
 from tasks.cleanup import clean_up, is_gone
-from tasks.ec2_fleet import Ec2Fleet
+from tasks.fleet.ec2_fleet import Ec2Fleet
 from tasks.leftovers import left_running, what_stays
 from tasks.logs import export_logs
 from tasks.queues import find_queue

@@ -16,7 +16,7 @@ from tasks.diagnosis import (
     cause_of,
     findings,
 )
-from tasks.fleet import FleetEvent
+from tasks.fleet.base import FleetEvent
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPEC = "m5.xlarge, ami-0d09143c6fc181fe3, Linux/UNIX (Amazon VPC)"

@@ -7,7 +7,7 @@ from paid_machines import machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator
-from tasks.fleet_search import find_fleets
+from tasks.fleet.find import find_fleets
 from tasks.machine_cost import cost, cost_of
 from tasks.machine_time import noted, settle
 from tasks.money import Cost

@@ -18,16 +18,16 @@ from tasks import metrics
 from tasks.aws.clients import Aws
 from tasks.containers import task_definition, worker_environment
 from tasks.dashboard import dashboard
-from tasks.ec2_fleet import fleet_request
-from tasks.images import MachineImage
-from tasks.launch_template import LaunchTemplate, launch_template_data, user_data
+from tasks.fleet.ami import MachineImage
+from tasks.fleet.ec2_fleet import fleet_request
+from tasks.fleet.launch_template import LaunchTemplate, launch_template_data, user_data
+from tasks.fleet.spot_fleet import spot_fleet_request
 from tasks.metrics import values
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.runs.run import Run, new_run_id
 from tasks.spending import Spend
-from tasks.spot_fleet import spot_fleet_request
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DCP_VARIABLES = {

@@ -19,8 +19,8 @@ from tasks.account.safety_net import Clients, tend
 from tasks.account.setup import AccountAws, Setup, open_setup
 from tasks.aws.clients import Aws
 from tasks.cleanup import clean_up
-from tasks.fleet_search import find_fleets
-from tasks.machines import live_machines
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
 from tasks.runs.run import Run
 
 APP = "Enforced"

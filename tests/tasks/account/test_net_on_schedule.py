@@ -14,8 +14,8 @@ from waiting import wait_for
 from deployments.local.aws import Emulator, start_emulator
 from tasks.account.account import create
 from tasks.account.setup import AccountAws, Setup, open_setup
-from tasks.fleet_search import find_fleets
-from tasks.machines import live_machines
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
 from tasks.runs import heartbeat
 from tasks.runs.run import Run
 

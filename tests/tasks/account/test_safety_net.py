@@ -13,7 +13,7 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks import ec2_fleet, queues, spot_fleet
+from tasks import queues
 from tasks.account.safety_net import (
     BEATS,
     EMPTY_FOR,
@@ -37,9 +37,10 @@ from tasks.containers import (
     find_service,
     worker_environment,
 )
-from tasks.fleet_search import find_fleets
+from tasks.fleet import ec2_fleet, spot_fleet
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
 from tasks.logs import ensure_log_groups
-from tasks.machines import live_machines
 from tasks.queues import ensure_queues
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run

@@ -14,8 +14,8 @@ from blocks import FleetTemplate
 from deployments.local.aws import Emulator
 from tasks.checks.account import Jobs, look
 from tasks.findings import Finding
+from tasks.fleet.instance_types import describe
 from tasks.history import expected
-from tasks.machine_types import describe
 from tasks.money import Estimate, Range
 from tasks.runs import record
 from tasks.runs.run import Run

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from blocks import FleetTemplate, RunConfig
 from tasks.checks import machines, quota
 from tasks.findings import Finding
+from tasks.fleet.instance_types import MachineType, MachineTypes
 from tasks.history import JobSeconds
-from tasks.machine_types import MachineType, MachineTypes
 from tasks.money import Range
 from tasks.runs.limits import Limits
 

@@ -9,11 +9,11 @@ import pytest
 from botocore.stub import Stubber
 
 from blocks.errors import FleetError
-from tasks.ec2_fleet import Ec2Fleet
-from tasks.fleet import BASE_TAG, SHARE_TAG
+from tasks.fleet.base import BASE_TAG, SHARE_TAG
+from tasks.fleet.ec2_fleet import Ec2Fleet
+from tasks.fleet.spot_fleet import SpotFleet
 from tasks.monitor import act
 from tasks.policy import Decision
-from tasks.spot_fleet import SpotFleet
 
 
 @pytest.fixture

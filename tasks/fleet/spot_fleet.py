@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from blocks.errors import FleetError
 from blocks.resource_names import Names
-from tasks.fleet import BASE_TAG, FleetEvent, history
-from tasks.launch_template import ec2_tags, user_data
+from tasks.fleet.base import BASE_TAG, FleetEvent, history
+from tasks.fleet.launch_template import ec2_tags, user_data
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:

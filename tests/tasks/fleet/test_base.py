@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.fleet import history
+from tasks.fleet.base import history
 
 
 def test_a_history_is_read_to_its_last_page() -> None:

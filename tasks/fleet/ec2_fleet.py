@@ -9,8 +9,8 @@ from blocks import FleetTemplate
 from blocks.errors import FleetError
 from blocks.fleet_template.model import on_demand_of
 from blocks.resource_names import Names
-from tasks.fleet import BASE_TAG, SHARE_TAG, FleetEvent, history
-from tasks.launch_template import LaunchTemplate, ec2_tags
+from tasks.fleet.base import BASE_TAG, SHARE_TAG, FleetEvent, history
+from tasks.fleet.launch_template import LaunchTemplate, ec2_tags
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """The fleets of an app, found by their tags."""
 
-from tasks.ec2_fleet import find_ec2_fleets
-from tasks.fleet import Fleet
+from tasks.fleet.base import Fleet
+from tasks.fleet.ec2_fleet import find_ec2_fleets
+from tasks.fleet.spot_fleet import find_spot_fleets
 from tasks.runs.run import Run
-from tasks.spot_fleet import find_spot_fleets
 
 
 def find_fleets(run: Run) -> list[Fleet]:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from blocks import FleetTemplate
 from blocks.resource_names import Names
 from tasks.aws.errors import is_transient
-from tasks.images import MachineImage, describe, image_id
+from tasks.fleet.ami import MachineImage, describe, image_id
 from tasks.runs.run import Run
 
 
