@@ -38,17 +38,17 @@ from recorded_run import config_at, new_run  # noqa: E402
 
 from blocks import FleetTemplate, RunConfig  # noqa: E402
 from deployments.local.aws import start_emulator  # noqa: E402
-from tasks.containers import (  # noqa: E402
+from tasks.job_ids import JobIds  # noqa: E402
+from tasks.monitor import tick  # noqa: E402
+from tasks.observe import Followed  # noqa: E402
+from tasks.queues import ensure_queues  # noqa: E402
+from tasks.resources.ecs import (  # noqa: E402
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     find_service,
 )
-from tasks.job_ids import JobIds  # noqa: E402
-from tasks.logs import ensure_log_groups  # noqa: E402
-from tasks.monitor import tick  # noqa: E402
-from tasks.observe import Followed  # noqa: E402
-from tasks.queues import ensure_queues  # noqa: E402
+from tasks.resources.log_groups import ensure_log_groups  # noqa: E402
 from tasks.runs.limits import limits_of  # noqa: E402
 from tasks.runs.run import Run  # noqa: E402
 from tasks.start import request_fleet, start_containers  # noqa: E402

@@ -26,7 +26,7 @@ from worker_plate import Job
 
 from blocks import RunConfig
 from tasks.aws.clients import Aws as Clients
-from tasks.containers import worker_environment
+from tasks.resources.ecs import worker_environment
 from tasks.runs.run import Run
 
 REGION = "us-east-1"

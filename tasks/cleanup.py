@@ -15,21 +15,21 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from blocks.errors import DcpError
-from tasks.alarms import delete_alarms
 from tasks.aws.errors import AwsError, error_code
 from tasks.aws.retries import STEP_OUTAGE, patient
-from tasks.containers import (
-    delete_cluster,
-    delete_service,
-    deregister_task_definitions,
-    set_desired_count,
-)
 from tasks.dashboard import delete_dashboard
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
 from tasks.fleet.launch_template import delete_launch_template
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
 from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
+from tasks.resources.cpu_alarms import delete_alarms
+from tasks.resources.ecs import (
+    delete_cluster,
+    delete_service,
+    deregister_task_definitions,
+    set_desired_count,
+)
 from tasks.results import account
 from tasks.runs import record
 from tasks.runs.run import Run

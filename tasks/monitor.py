@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 from botocore.exceptions import ClientError
 
 from tasks import machine_time, memory
-from tasks.alarms import delete_alarms_of
 from tasks.aws.errors import error_code, is_transient
-from tasks.containers import image_digest, set_desired_count
 from tasks.diagnosis import Diagnosis, findings
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
@@ -26,6 +24,8 @@ from tasks.observation import Observation
 from tasks.observe import Followed, observe
 from tasks.policy import Decision, decide
 from tasks.prefect_output.events import emit
+from tasks.resources.cpu_alarms import delete_alarms_of
+from tasks.resources.ecs import image_digest, set_desired_count
 from tasks.results import Account, claim_dead_letters
 from tasks.runs import record
 from tasks.runs.drain import drain

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tasks.aws.concurrency import in_order
-from tasks.containers import find_service
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import tasks_by_machine
 from tasks.observation import Observation
 from tasks.queues import QueueCounts, count, find_queue
+from tasks.resources.ecs import find_service
 from tasks.results import Account, account
 from tasks.runs import record
 from tasks.runs.limits import Limits

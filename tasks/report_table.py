@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import error_code
 from tasks.jobs import JobMessage
-from tasks.log_links import log_link, stream_name
+from tasks.resources.console_links import log_link, stream_name
 from tasks.results import Account
 from tasks.runs import record
 from tasks.runs.run import Run

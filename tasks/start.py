@@ -13,7 +13,6 @@ from blocks.errors import FleetError
 from tasks import interrupt, memory
 from tasks.aws.errors import error_code, is_transient
 from tasks.causes import FLEET, UNKNOWN
-from tasks.containers import set_desired_count
 from tasks.dashboard import put_dashboard
 from tasks.diagnosis import Machine, Symptoms, cause_of, findings
 from tasks.fleet.base import Fleet
@@ -25,6 +24,7 @@ from tasks.fleet.spot_fleet import (
     ended_spot_fleets,
     spot_fleet_request,
 )
+from tasks.resources.ecs import set_desired_count
 from tasks.runs import record
 from tasks.runs.drain import resume
 from tasks.runs.limits import limits_of

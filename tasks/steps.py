@@ -23,16 +23,9 @@ from blocks.job_file.job_set import JobSet
 from tasks import cleanup, interrupt, start
 from tasks.aws.errors import AwsError, error_code, is_transient
 from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
-from tasks.containers import (
-    ensure_cluster,
-    ensure_service,
-    ensure_task_definition,
-    worker_environment,
-)
 from tasks.findings import Finding
 from tasks.leftovers import MISSING_CLUSTER, what_stays
 from tasks.load_data import Csvs
-from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.monitor import tick
 from tasks.observe import Followed
 from tasks.plates import plates_to_run
@@ -44,6 +37,13 @@ from tasks.queues import ensure_queues, find_queue
 from tasks.remedies import how_to_continue
 from tasks.report_delivery import write_report
 from tasks.report_model import Report
+from tasks.resources.ecs import (
+    ensure_cluster,
+    ensure_service,
+    ensure_task_definition,
+    worker_environment,
+)
+from tasks.resources.log_groups import EXPORT_SECONDS, ensure_log_groups, export_logs
 from tasks.results import account, job_ids
 from tasks.runs import record
 from tasks.runs.heartbeat import kept

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tasks.containers import find_service
 from tasks.diagnosis import RECENT, Machine, StoppedTask, Symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import app_instances, container_instances
+from tasks.resources.ecs import find_service
 from tasks.runs.run import Run
 
 MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)

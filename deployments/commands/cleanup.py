@@ -86,8 +86,8 @@ def _report(run: "Run") -> None:
     """Write the report and export the logs; that either fails leaves nothing running."""
     from blocks.errors import DcpError
     from tasks.aws.errors import AwsError
-    from tasks.logs import export_logs
     from tasks.report import draw_up
+    from tasks.resources.log_groups import export_logs
     from tasks.runs import record
 
     try:

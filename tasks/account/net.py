@@ -15,7 +15,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from tasks.account.part import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
 from tasks.aws.errors import error_code
-from tasks.logs import RETENTION_DAYS
+from tasks.resources.log_groups import RETENTION_DAYS
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient

@@ -134,8 +134,8 @@ def _room(config: RunConfig, types: MachineTypes) -> Iterator[Finding]:
 def _more(config: RunConfig, types: list[MachineType], room: int) -> Iterator[Finding]:
     """More containers fit on a machine than were planned: ECS fills a machine before the next.
 
-    A single one a machine is a limit that ECS keeps (`tasks.containers`), and of a single machine
-    there are no more containers than planned.
+    A single one a machine is a limit that ECS keeps (`tasks.resources.ecs`), and of a single
+    machine there are no more containers than planned.
     """
     bounded = config.tasks_per_machine == 1 or config.cluster_machines == 1
     yield _finding(

@@ -15,10 +15,10 @@ from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import memory, steps
-from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
 from tasks.fleet.find import find_fleets
 from tasks.leftovers import left_running
 from tasks.queues import count, find_queue
+from tasks.resources.ecs import delete_cluster, delete_service, ensure_cluster, find_service
 from tasks.results import job_ids
 from tasks.runs import record
 from tasks.runs.run import Run

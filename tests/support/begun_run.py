@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 from blocks import FleetTemplate
 from tasks import start
-from tasks.containers import (
+from tasks.queues import ensure_queues
+from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     set_desired_count,
     worker_environment,
 )
-from tasks.logs import ensure_log_groups
-from tasks.queues import ensure_queues
+from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs.run import Run
 
 

@@ -16,7 +16,6 @@ from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.fleet_template.model import on_demand_of
 from tasks import metrics
 from tasks.aws.clients import Aws
-from tasks.containers import task_definition, worker_environment
 from tasks.dashboard import dashboard
 from tasks.fleet.ami import MachineImage
 from tasks.fleet.ec2_fleet import fleet_request
@@ -25,6 +24,7 @@ from tasks.fleet.spot_fleet import spot_fleet_request
 from tasks.metrics import values
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
+from tasks.resources.ecs import task_definition, worker_environment
 from tasks.results import Account
 from tasks.runs.run import Run, new_run_id
 from tasks.spending import Spend

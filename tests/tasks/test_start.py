@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from tasks import start
-from tasks.containers import ensure_task_definition
 from tasks.fleet.base import BASE_TAG, FleetEvent
 from tasks.fleet.find import find_fleets
 from tasks.fleet.launch_template import ensure_launch_template
+from tasks.resources.ecs import ensure_task_definition
 from tasks.runs import record
 from tasks.runs.run import Run
 

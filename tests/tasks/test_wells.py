@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.job_file.plate_layout import FORMATS, row_name
-from tasks.log_links import log_link
+from tasks.resources.console_links import log_link
 from tasks.wells import Place, place_of, plate_format, position
 
 

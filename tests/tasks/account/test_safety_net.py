@@ -30,18 +30,18 @@ from tasks.account.safety_net import (
     tend,
 )
 from tasks.cleanup import clean_up, left_running
-from tasks.containers import (
+from tasks.fleet import ec2_fleet, spot_fleet
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
+from tasks.queues import ensure_queues
+from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     find_service,
     worker_environment,
 )
-from tasks.fleet import ec2_fleet, spot_fleet
-from tasks.fleet.find import find_fleets
-from tasks.fleet.instances import live_machines
-from tasks.logs import ensure_log_groups
-from tasks.queues import ensure_queues
+from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run
 from tasks.start import request_fleet

@@ -7,8 +7,8 @@ import pytest
 from botocore.stub import Stubber
 from paid_machines import counted
 
-from tasks import alarms
-from tasks.alarms import alarm_names, delete_alarms, delete_alarms_of
+from tasks.resources import cpu_alarms
+from tasks.resources.cpu_alarms import alarm_names, delete_alarms, delete_alarms_of
 from tasks.runs.run import Run
 
 ALARM: Any = {
@@ -31,7 +31,7 @@ def test_a_request_for_each_hundred_and_none_for_none(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(alarms.time, "sleep", pauses.append)
+    monkeypatch.setattr(cpu_alarms.time, "sleep", pauses.append)
     with counted(run) as calls:
         assert delete_alarms_of(run, [])
         assert calls == {}
@@ -53,7 +53,7 @@ def test_one_that_was_never_there_is_gone_and_a_refusal_is_not_raised(
 def test_at_the_end_none_is_left_of_any_machine_and_others_keep_theirs(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alarms, "SECONDS_APART", 0)
+    monkeypatch.setattr(cpu_alarms, "SECONDS_APART", 0)
     run, other = make_run("Lab"), make_run("Lab_2", aws_bucket="lab-2-bucket")
     put_alarms(run, *(f"i-{number:x}" for number in range(130)))
     put_alarms(other, "i-1")

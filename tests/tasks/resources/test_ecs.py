@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from deployments.local.placement import Host, Wish, place
-from tasks.containers import placement_constraints
+from tasks.resources.ecs import placement_constraints
 from tasks.runs.run import Run
 
 
