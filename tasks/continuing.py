@@ -11,6 +11,7 @@ from typing import Any
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
 from tasks import memory
+from tasks.cost.spend import spent
 from tasks.fleet.find import find_fleets
 from tasks.queues import count, find_queue
 from tasks.results import account
@@ -19,7 +20,6 @@ from tasks.runs.drain import resume
 from tasks.runs.heartbeat import watched
 from tasks.runs.open_run import NAMING, Settings, with_settings
 from tasks.runs.run import Run
-from tasks.spending import spent
 
 MAY_CHANGE = frozenset(
     {

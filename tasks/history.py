@@ -10,7 +10,7 @@ from blocks.errors import InputError
 from blocks.resource_names import RECORDS
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
-from tasks.money import Range
+from tasks.cost.amounts import Range
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from tasks import machine_time, memory
+from tasks import memory
 from tasks.aws.errors import error_code, is_transient
+from tasks.cost import machine_hours
+from tasks.cost.machine_hours import Machines
+from tasks.cost.spend import spent
 from tasks.diagnosis import Diagnosis, findings
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import terminate
-from tasks.machine_time import Machines
 from tasks.metrics import publish
 from tasks.news import news
 from tasks.observation import Observation
@@ -31,7 +33,6 @@ from tasks.runs import record
 from tasks.runs.drain import drain
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
-from tasks.spending import spent
 from tasks.symptoms import symptoms
 
 logger = logging.getLogger("prefect.dcp")
@@ -77,7 +78,7 @@ def clear_alarms(run: Run, machines: Machines) -> frozenset[str]:
     Returns:
         The machines whose alarms are deleted; those that AWS refuses are tried at the next poll.
     """
-    gone = machine_time.with_alarms(machines)
+    gone = machine_hours.with_alarms(machines)
     return gone if delete_alarms_of(run, gone) else frozenset()
 
 
@@ -114,7 +115,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
         known = known.having_told(one.event)
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
     memory.keep(run, known.paid(seen.spend, kept.spent_before))
-    machines = seen.spend.known or machine_time.know(run, seen.machines.keys(), seen.at)
-    machine_time.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
+    machines = seen.spend.known or machine_hours.know(run, seen.machines.keys(), seen.at)
+    machine_hours.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
     publish(run, seen, known.progress.seconds_per_job(seen, limits))
     return seen, decision

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tasks.cost.spend import UNKNOWN, Spend
 from tasks.diagnosis import Diagnosis
 from tasks.queues import QueueCounts
 from tasks.results import Account
-from tasks.spending import UNKNOWN, Spend
 
 
 @dataclass(frozen=True)

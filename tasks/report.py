@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
+from tasks.cost.machine_cost import cost_of
+from tasks.cost.machine_hours import settle
 from tasks.figures import Figures
-from tasks.machine_cost import cost_of
-from tasks.machine_time import settle
 from tasks.plate_pictures import Picture, draw
 from tasks.report_model import Report
 from tasks.report_table import (

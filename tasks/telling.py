@@ -21,8 +21,8 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tasks.cost.amounts import figure
 from tasks.findings import LEVELS, Finding, rows, summary
-from tasks.money import figure
 from tasks.observation import Observation
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
 from tasks.prefect_output.console import console_handlers, outlive_reader

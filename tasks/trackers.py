@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from tasks.cost.spend import Spend
 from tasks.observation import Observation
 from tasks.runs.limits import Limits
-from tasks.spending import Spend
 
 EMPTY_LOOKS = 3  # consecutive observations of an empty queue: SQS counts approximately
 LOST_LOOKS = 10  # and at least this many, over LOST_AFTER, before jobs are called lost

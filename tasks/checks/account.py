@@ -9,12 +9,12 @@ from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.checks import cost, machine_images, machines, permissions, proof, quota, regions
+from tasks.cost.amounts import Estimate
+from tasks.cost.prices import Prices, prices
 from tasks.findings import Finding
 from tasks.fleet.ebs_volumes import volumes_of
 from tasks.fleet.instance_types import MachineTypes, describe
 from tasks.history import JobSeconds, expected
-from tasks.money import Estimate
-from tasks.prices import Prices, prices
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
 

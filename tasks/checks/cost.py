@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
 from tasks.checks.quota import Demand
+from tasks.cost.amounts import Estimate, Part, Range, span, total
+from tasks.cost.prices import Prices
 from tasks.findings import Finding
 from tasks.fleet.ebs_volumes import usd_of, volumes_of
 from tasks.history import JobSeconds
-from tasks.money import Estimate, Part, Range, span, total
-from tasks.prices import Prices
 
 WHERE = "run config"
 STARTUP = Range(3, 15)

@@ -11,8 +11,8 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks.machine_time import Machine
-from tasks.prices import Prices, SpotPrice
+from tasks.cost.machine_hours import Machine
+from tasks.cost.prices import Prices, SpotPrice
 from tasks.runs.run import Run
 from tasks.start import request_fleet
 

@@ -8,12 +8,12 @@ from paid_machines import counted
 
 from deployments.local.aws import Emulator
 from tasks import metrics
+from tasks.cost.spend import Spend
 from tasks.metrics import publish
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.runs.run import Run
-from tasks.spending import Spend
 
 SEEN = Observation(
     datetime.now(UTC),

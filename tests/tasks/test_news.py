@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.cost.spend import Spend
 from tasks.diagnosis import Diagnosis
 from tasks.news import FAILING_LEAST, LATE, news
 from tasks.observation import Observation
@@ -16,7 +17,6 @@ from tasks.prefect_output import events
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.runs.limits import Limits
-from tasks.spending import Spend
 from tasks.trackers import IDLE_LIMIT, Memory, Spending
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)

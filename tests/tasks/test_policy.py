@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.cost.spend import Spend
 from tasks.diagnosis import Diagnosis
 from tasks.observation import Observation
 from tasks.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.runs.limits import START_SECONDS, Limits, containers_needed, machines_needed
-from tasks.spending import Spend
 from tasks.trackers import (
     ALONE_LIMIT,
     EMPTY_LOOKS,

@@ -16,6 +16,7 @@ from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.fleet_template.model import on_demand_of
 from tasks import metrics
 from tasks.aws.clients import Aws
+from tasks.cost.spend import Spend
 from tasks.dashboard import dashboard
 from tasks.fleet.ami import MachineImage
 from tasks.fleet.ec2_fleet import fleet_request
@@ -27,7 +28,6 @@ from tasks.queues import QueueCounts
 from tasks.resources.ecs import task_definition, worker_environment
 from tasks.results import Account
 from tasks.runs.run import Run, new_run_id
-from tasks.spending import Spend
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DCP_VARIABLES = {

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.cost.spend import Spend
 from tasks.observation import Observation
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.queues import QueueCounts
 from tasks.results import balance
 from tasks.runs.run import Run
-from tasks.spending import Spend
 from tasks.telling import jobs_an_hour, rate, table, told
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

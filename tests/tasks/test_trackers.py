@@ -7,11 +7,11 @@ from itertools import pairwise, takewhile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.cost.spend import Spend
 from tasks.observation import Observation
 from tasks.queues import QueueCounts
 from tasks.results import Account
 from tasks.runs.limits import Limits
-from tasks.spending import Spend
 from tasks.trackers import (
     EMPTY_LOOKS,
     AlikeFailures,

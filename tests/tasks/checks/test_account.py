@@ -13,10 +13,10 @@ from recorded_run import PIPELINE, config_at, new_run
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
 from tasks.checks.account import Jobs, look
+from tasks.cost.amounts import Estimate, Range
 from tasks.findings import Finding
 from tasks.fleet.instance_types import describe
 from tasks.history import expected
-from tasks.money import Estimate, Range
 from tasks.runs import record
 from tasks.runs.run import Run
 

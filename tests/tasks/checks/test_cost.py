@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from blocks import FleetTemplate, RunConfig
 from tasks.checks.cost import Work, estimate, findings, work
 from tasks.checks.quota import Demand, demand
+from tasks.cost.amounts import Estimate, Range
+from tasks.cost.prices import Prices, SpotPrice
 from tasks.findings import Finding
 from tasks.history import JobSeconds
-from tasks.money import Estimate, Range
-from tasks.prices import Prices, SpotPrice
 from tasks.runs.limits import Limits
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from blocks import FleetTemplate, RunConfig
 from tasks.checks import machines, quota
+from tasks.cost.amounts import Range
 from tasks.findings import Finding
 from tasks.fleet.instance_types import MachineType, MachineTypes
 from tasks.history import JobSeconds
-from tasks.money import Range
 from tasks.runs.limits import Limits
 
 LARGE = MachineType("m5.large", 2, 8192)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.aws.clients import PRICE_REGION
 from tasks.aws.errors import AwsError, error_code
-from tasks.money import Range
+from tasks.cost.amounts import Range
 from tasks.runs.run import Run
 
 SPOT_PRODUCT = "Linux/UNIX"

@@ -1,4 +1,4 @@
-"""The machines a run has had, and how long; `tasks.spending` has what they cost.
+"""The machines a run has had, and how long; `tasks.cost.spend` has what they cost.
 
 What machines there were lies in the run's record as `machines.json`, since AWS forgets a
 terminated machine within an hour or so. It is read at every look, and written when a machine came

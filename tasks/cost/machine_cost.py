@@ -1,16 +1,16 @@
 """What the machines of a run have cost, by the machines that were noted and AWS's own prices.
 
-What has no price is not known. `tasks.spending` has what the run has cost so far.
+What has no price is not known. `tasks.cost.spend` has what the run has cost so far.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from blocks import FleetTemplate
+from tasks.cost.amounts import Cost, Part, Range, total
+from tasks.cost.machine_hours import Machine
+from tasks.cost.prices import Prices, prices
 from tasks.fleet.ebs_volumes import usd_of, volumes_of
-from tasks.machine_time import Machine
-from tasks.money import Cost, Part, Range, total
-from tasks.prices import Prices, prices
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -9,11 +9,11 @@ from paid_machines import ZONE, counted, machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator
-from tasks.machine_cost import cost
-from tasks.machine_time import Known, Machine, note
-from tasks.prices import Prices
+from tasks.cost.machine_cost import cost
+from tasks.cost.machine_hours import Known, Machine, note
+from tasks.cost.prices import Prices
+from tasks.cost.spend import DEAREST_VOLUME, Spend, spend, spent
 from tasks.runs import record
-from tasks.spending import DEAREST_VOLUME, Spend, spend, spent
 
 GP3 = {"gp3": 100}
 

@@ -7,11 +7,11 @@ from paid_machines import machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator
+from tasks.cost.amounts import Cost
+from tasks.cost.machine_cost import cost, cost_of
+from tasks.cost.machine_hours import noted, settle
+from tasks.cost.prices import Prices
 from tasks.fleet.find import find_fleets
-from tasks.machine_cost import cost, cost_of
-from tasks.machine_time import noted, settle
-from tasks.money import Cost
-from tasks.prices import Prices
 from tasks.runs.run import Run
 
 

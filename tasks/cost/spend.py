@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 from pydantic import ValidationError
 
 from tasks.aws.errors import AwsError
+from tasks.cost.machine_cost import hours_before, paid_hours, prices_of, volumes_in
+from tasks.cost.machine_hours import Known, Machine, know
+from tasks.cost.prices import Prices
 from tasks.fleet.ebs_volumes import usd_of
-from tasks.machine_cost import hours_before, paid_hours, prices_of, volumes_in
-from tasks.machine_time import Known, Machine, know
-from tasks.prices import Prices
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from recorded_run import config_at, new_run
 
 import tasks.monitor
 from deployments.local.aws import Emulator
+from tasks.cost.machine_hours import Machines, know, looked, note, noted
 from tasks.fleet.find import find_fleets
-from tasks.machine_time import Machines, know, looked, note, noted
 from tasks.monitor import clear_alarms
 from tasks.policy import Decision
 from tasks.resources.cpu_alarms import alarm_names
