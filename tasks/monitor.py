@@ -16,7 +16,8 @@ from tasks.aws.errors import error_code, is_transient
 from tasks.cost import machine_hours
 from tasks.cost.machine_hours import Machines
 from tasks.cost.spend import spent
-from tasks.diagnosis import Diagnosis, findings
+from tasks.diagnosis.diagnose import Diagnosis, findings
+from tasks.diagnosis.evidence import symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import terminate
@@ -33,7 +34,6 @@ from tasks.runs import record
 from tasks.runs.drain import drain
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
-from tasks.symptoms import symptoms
 
 logger = logging.getLogger("prefect.dcp")
 

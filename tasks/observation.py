@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tasks.cost.spend import UNKNOWN, Spend
-from tasks.diagnosis import Diagnosis
+from tasks.diagnosis.diagnose import Diagnosis
 from tasks.queues import QueueCounts
 from tasks.results import Account
 

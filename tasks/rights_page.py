@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from blocks.rendering.markdown_pages import code, render, with_parts
-from tasks.causes import ALL
+from tasks.diagnosis.causes import ALL
 from tasks.permissions.flow_permissions import RIGHTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "aws.md"

@@ -12,9 +12,9 @@ from blocks import FleetTemplate
 from blocks.errors import FleetError
 from tasks import interrupt, memory
 from tasks.aws.errors import error_code, is_transient
-from tasks.causes import FLEET, UNKNOWN
 from tasks.dashboard import put_dashboard
-from tasks.diagnosis import Machine, Symptoms, cause_of, findings
+from tasks.diagnosis.causes import FLEET, UNKNOWN
+from tasks.diagnosis.diagnose import Machine, Symptoms, cause_of, findings
 from tasks.fleet.base import Fleet
 from tasks.fleet.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
 from tasks.fleet.find import find_fleets

@@ -13,14 +13,14 @@ from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.aws import Emulator
 from tasks import start
-from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
+from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
+from tasks.diagnosis.evidence import symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.resources import ecs
 from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.symptoms import symptoms
 
 pytestmark = pytest.mark.e2e
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
-from tasks.diagnosis import Diagnosis
+from tasks.diagnosis.diagnose import Diagnosis
 from tasks.news import FAILING_LEAST, LATE, news
 from tasks.observation import Observation
 from tasks.policy import Decision, decide

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
-from tasks.diagnosis import Diagnosis
+from tasks.diagnosis.diagnose import Diagnosis
 from tasks.observation import Observation
 from tasks.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
 from tasks.queues import QueueCounts

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.causes import CONTAINER, FLEET, NEVER_REGISTERS, SERVICE
-from tasks.diagnosis import (
+from tasks.diagnosis.causes import CONTAINER, FLEET, NEVER_REGISTERS, SERVICE
+from tasks.diagnosis.diagnose import (
     Diagnosis,
     Machine,
     StoppedTask,

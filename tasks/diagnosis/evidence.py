@@ -1,4 +1,4 @@
-"""Asking AWS how a run's machines and containers are, for `tasks.diagnosis.findings`.
+"""Asking AWS how a run's machines and containers are, for `tasks.diagnosis.diagnose.findings`.
 
     symptoms(run, fleets, since) -> Symptoms
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tasks.diagnosis import RECENT, Machine, StoppedTask, Symptoms
+from tasks.diagnosis.diagnose import RECENT, Machine, StoppedTask, Symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import app_instances, container_instances
 from tasks.resources.ecs import find_service

@@ -2,9 +2,10 @@
 
     findings(symptoms: Symptoms) -> tuple[Diagnosis, ...]
 
-`tasks.symptoms.symptoms(run, fleets, since)` gathers the input from AWS. Each `Diagnosis` has a
-`level`: a "configuration" ends the run, and `str(diagnosis)` is the reason; "capacity" and "notice"
-are told once, as `key` tells one from another. `machines` are the instances that it is about.
+`tasks.diagnosis.evidence.symptoms(run, fleets, since)` gathers the input from AWS. Each `Diagnosis`
+has a `level`: a "configuration" ends the run, and `str(diagnosis)` is the reason; "capacity" and
+"notice" are told once, as `key` tells one from another. `machines` are the instances that it is
+about.
 
 While something works, what fails beside it is a notice: a machine that came, a container that ran
 well or a job that ended is proof that the run can go on. What AWS says and nobody here knows is
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import product
 
-from tasks.causes import (
+from tasks.diagnosis.causes import (
     CONTAINER,
     FLEET,
     LEVELS,
