@@ -11,10 +11,10 @@ import dcp_policy
 from fleet_world import Outcome, Trace, Worker, World
 
 from blocks import RunConfig
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 from tasks.observation import Observation
 from tasks.policy import decide
-from tasks.queues import QueueCounts
-from tasks.results import Account
 from tasks.runs.limits import Limits
 from tasks.trackers import Memory
 

@@ -38,10 +38,10 @@ from recorded_run import config_at, new_run  # noqa: E402
 
 from blocks import FleetTemplate, RunConfig  # noqa: E402
 from deployments.local.aws import start_emulator  # noqa: E402
-from tasks.job_ids import JobIds  # noqa: E402
+from tasks.jobs.job_ids import JobIds  # noqa: E402
+from tasks.jobs.queues import ensure_queues  # noqa: E402
 from tasks.monitor import tick  # noqa: E402
 from tasks.observe import Followed  # noqa: E402
-from tasks.queues import ensure_queues  # noqa: E402
 from tasks.resources.ecs import (  # noqa: E402
     ensure_cluster,
     ensure_service,

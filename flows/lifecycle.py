@@ -24,16 +24,16 @@ from flows.running import label
 from tasks import interrupt, steps
 from tasks.aws.errors import is_refused
 from tasks.aws.retries import patient
-from tasks.job_ids import JobIds
-from tasks.jobs import JobMessage, messages
-from tasks.load_data import Csvs
-from tasks.plates import plates_named
+from tasks.jobs.job_ids import JobIds
+from tasks.jobs.load_data_csv import Csvs
+from tasks.jobs.messages import JobMessage, messages
+from tasks.jobs.plates import plates_named
+from tasks.jobs.submission import Undone, done_ids, write_plan
 from tasks.prefect_output.run_log import log
 from tasks.remedies import how_to_continue
 from tasks.runs import heartbeat, record
 from tasks.runs.open_run import open_existing
 from tasks.runs.run import Run, new_run_id
-from tasks.submit import Undone, done_ids, write_plan
 from tasks.verdict import verdict
 
 

@@ -21,7 +21,7 @@ from flows.parameters import (
     Undone,
 )
 from flows.running import this_flow_run
-from tasks.plates import settings_of
+from tasks.jobs.plates import settings_of
 from tasks.prefect_output.run_log import log
 from tasks.runs.open_run import open_new
 from tasks.steps import find_plates

@@ -12,7 +12,7 @@ from flows.lifecycle import name_after, work_of
 from flows.parameters import Config, Credentials, Fleet, Job, Plates, Settings
 from tasks import steps
 from tasks.findings import errors, summary
-from tasks.load_data import Csvs
+from tasks.jobs.load_data_csv import Csvs
 from tasks.runs.open_run import open_new
 
 

@@ -23,11 +23,11 @@ from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, pl
 from tasks.aws.errors import AwsError
 from tasks.aws.retries import REAPER_OUTAGE, patient
 from tasks.cleanup import clean_up
+from tasks.jobs.results import job_ids
 from tasks.monitor import tick
 from tasks.observe import Followed
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.prefect_output.run_log import log
-from tasks.results import job_ids
 from tasks.runs import heartbeat, record
 from tasks.runs.lookup import asking
 from tasks.runs.run import Run

@@ -21,8 +21,9 @@ from tasks.dashboard import delete_dashboard
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
 from tasks.fleet.launch_template import delete_launch_template
+from tasks.jobs.queues import MISSING_CODES, count, delete_queue, find_queue
+from tasks.jobs.results import account
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
-from tasks.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.resources.cpu_alarms import delete_alarms
 from tasks.resources.ecs import (
     delete_cluster,
@@ -30,7 +31,6 @@ from tasks.resources.ecs import (
     deregister_task_definitions,
     set_desired_count,
 )
-from tasks.results import account
 from tasks.runs import record
 from tasks.runs.run import Run
 

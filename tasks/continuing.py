@@ -13,8 +13,8 @@ from blocks.errors import InputError, Problem
 from tasks import memory
 from tasks.cost.spend import spent
 from tasks.fleet.find import find_fleets
-from tasks.queues import count, find_queue
-from tasks.results import account
+from tasks.jobs.queues import count, find_queue
+from tasks.jobs.results import account
 from tasks.runs import record
 from tasks.runs.drain import resume
 from tasks.runs.heartbeat import watched

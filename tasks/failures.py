@@ -11,6 +11,8 @@ from typing import Any
 
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
+from tasks.jobs.results import Account, account, dead_letters, given_up
+from tasks.jobs.wells import position
 from tasks.remedies import remedy
 from tasks.report_table import (
     COLUMNS,
@@ -21,10 +23,8 @@ from tasks.report_table import (
     planned,
     read_result,
 )
-from tasks.results import Account, account, dead_letters, given_up
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.wells import position
 
 logger = logging.getLogger("prefect.dcp")
 

@@ -5,8 +5,8 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tasks.jobs.wells import Position, position
 from tasks.report_table import JobRow
-from tasks.wells import Position, position
 
 SLOWEST = 10
 PERCENTILES = (10, 50, 90)

@@ -21,6 +21,7 @@ from tasks.diagnosis.evidence import symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import terminate
+from tasks.jobs.results import Account, claim_dead_letters
 from tasks.metrics import publish
 from tasks.news import news
 from tasks.observation import Observation
@@ -29,7 +30,6 @@ from tasks.policy import Decision, decide
 from tasks.prefect_output.events import emit
 from tasks.resources.cpu_alarms import delete_alarms_of
 from tasks.resources.ecs import image_digest, set_desired_count
-from tasks.results import Account, claim_dead_letters
 from tasks.runs import record
 from tasks.runs.drain import drain
 from tasks.runs.limits import limits_of

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from tasks.cost.spend import UNKNOWN, Spend
 from tasks.diagnosis.diagnose import Diagnosis
-from tasks.queues import QueueCounts
-from tasks.results import Account
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from tasks.aws.concurrency import in_order
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import tasks_by_machine
+from tasks.jobs.queues import QueueCounts, count, find_queue
+from tasks.jobs.results import Account, account
 from tasks.observation import Observation
-from tasks.queues import QueueCounts, count, find_queue
 from tasks.resources.ecs import find_service
-from tasks.results import Account, account
 from tasks.runs import record
 from tasks.runs.limits import Limits
 from tasks.runs.run import Run

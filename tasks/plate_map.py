@@ -16,7 +16,7 @@ from PIL import Image
 
 from blocks.job_file.plate_layout import FORMATS, row_name
 from tasks.figures import Plate
-from tasks.wells import Position, plate_format
+from tasks.jobs.wells import Position, plate_format
 
 DPI = 144
 CELL = {96: 0.58, 384: 0.36, 1536: 0.22}  # inches from well to well, by plate

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tasks import interrupt
 from tasks.figures import Plate
+from tasks.jobs.wells import plate_format
 from tasks.runs.run import Run
-from tasks.wells import plate_format
 
 logger = logging.getLogger("prefect.dcp")
 

@@ -16,7 +16,7 @@ from blocks.job_file.job_set import JobSet
 from tasks.aws.errors import THROTTLING_CODES, error_code, is_refused
 from tasks.checks import account, data
 from tasks.findings import Finding, by_level
-from tasks.load_data import Csvs
+from tasks.jobs.load_data_csv import Csvs
 from tasks.runs.run import Run
 
 

@@ -23,6 +23,7 @@ from tasks.aws.errors import AwsError
 from tasks.cost.machine_cost import cost_of
 from tasks.cost.machine_hours import settle
 from tasks.figures import Figures
+from tasks.jobs.results import Account, account
 from tasks.plate_pictures import Picture, draw
 from tasks.report_model import Report
 from tasks.report_table import (
@@ -34,7 +35,6 @@ from tasks.report_table import (
     planned,
     read_result,
 )
-from tasks.results import Account, account
 from tasks.runs import record
 from tasks.runs.run import Run
 

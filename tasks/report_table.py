@@ -9,12 +9,12 @@ from botocore.exceptions import ClientError
 
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import error_code
-from tasks.jobs import JobMessage
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.results import Account
+from tasks.jobs.wells import place_of
 from tasks.resources.console_links import log_link, stream_name
-from tasks.results import Account
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.wells import place_of
 
 PARALLEL = 32  # the connections that a client keeps (tasks.aws.clients.CLIENT_CONFIG)
 

@@ -24,16 +24,18 @@ from tasks import cleanup, interrupt, start
 from tasks.aws.errors import AwsError, error_code, is_transient
 from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
 from tasks.findings import Finding
+from tasks.jobs.load_data_csv import Csvs
+from tasks.jobs.plates import plates_to_run
+from tasks.jobs.queues import ensure_queues, find_queue
+from tasks.jobs.results import account, job_ids
+from tasks.jobs.submission import count_done, send_jobs
 from tasks.leftovers import MISSING_CLUSTER, what_stays
-from tasks.load_data import Csvs
 from tasks.monitor import tick
 from tasks.observe import Followed
-from tasks.plates import plates_to_run
 from tasks.policy import Decision
 from tasks.prefect_output.failed_state import readable
 from tasks.prefect_output.run_log import log
 from tasks.preflight import preflight
-from tasks.queues import ensure_queues, find_queue
 from tasks.remedies import how_to_continue
 from tasks.report_delivery import write_report
 from tasks.report_model import Report
@@ -44,12 +46,10 @@ from tasks.resources.ecs import (
     worker_environment,
 )
 from tasks.resources.log_groups import EXPORT_SECONDS, ensure_log_groups, export_logs
-from tasks.results import account, job_ids
 from tasks.runs import record
 from tasks.runs.heartbeat import kept
 from tasks.runs.limits import containers_needed, limits_of, machines_needed, useful_machines
 from tasks.runs.run import Run
-from tasks.submit import count_done, send_jobs
 from tasks.telling import show_findings, submission_progress, told
 
 P = ParamSpec("P")

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tasks.jobs.wells import place_of
 from tasks.report_model import Report
-from tasks.wells import place_of
 
 REASONS, WELLS = 3, 5  # that are named; the report has all
 

@@ -49,7 +49,7 @@ def check(
 
 def _findings(config: str, job: str, fleet: str | None, plates: tuple[str, ...]) -> "list[Finding]":
     from blocks.loading.load import load_fleet, load_job
-    from tasks.load_data import Csvs
+    from tasks.jobs.load_data_csv import Csvs
     from tasks.preflight import preflight
     from tasks.runs.open_run import open_new
 

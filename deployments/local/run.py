@@ -29,11 +29,11 @@ from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account,
 from flows.full_run import dcp
 from tasks import interrupt
 from tasks.aws.clients import Aws
+from tasks.jobs.plates import plates_in, plates_named
+from tasks.jobs.results import account
 from tasks.leftovers import left_running
-from tasks.plates import plates_in, plates_named
 from tasks.report import make_report, read_report
 from tasks.report_model import Report
-from tasks.results import account
 from tasks.runs import record
 from tasks.runs.run import Run
 

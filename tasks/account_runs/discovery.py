@@ -21,7 +21,7 @@ from tasks.account_runs.tagged_resources import COSTLY, Resource, inventory
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError, error_code
-from tasks.queues import QueueCounts, count, find_queue
+from tasks.jobs.queues import QueueCounts, count, find_queue
 from tasks.runs import heartbeat, record
 from tasks.runs.heartbeat import Watch
 from tasks.runs.lookup import asking, buckets_of, locate

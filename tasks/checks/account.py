@@ -14,7 +14,7 @@ from tasks.cost.prices import Prices, prices
 from tasks.findings import Finding
 from tasks.fleet.ebs_volumes import volumes_of
 from tasks.fleet.instance_types import MachineTypes, describe
-from tasks.history import JobSeconds, expected
+from tasks.jobs.past_durations import JobSeconds, expected
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
 

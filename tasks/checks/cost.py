@@ -11,7 +11,7 @@ from tasks.cost.amounts import Estimate, Part, Range, span, total
 from tasks.cost.prices import Prices
 from tasks.findings import Finding
 from tasks.fleet.ebs_volumes import usd_of, volumes_of
-from tasks.history import JobSeconds
+from tasks.jobs.past_durations import JobSeconds
 
 WHERE = "run config"
 STARTUP = Range(3, 15)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from blocks.errors import Problem, Refusal
 from blocks.job_file.s3_keys import MOUNT
-from tasks.csv_columns import Column
 from tasks.findings import Finding
+from tasks.jobs.csv_types import Column
 
 SHOWN = 5
 """Lines or names that a finding shows."""

@@ -15,8 +15,8 @@ from tasks.checks.outputs import Outputs, Rule, outputs_of
 from tasks.checks.pipeline_text import Pipeline, PipelineError, parse_pipeline
 from tasks.checks.written import files_of_a_job
 from tasks.findings import Finding
-from tasks.jobs import pairs_of
-from tasks.load_data import Csvs
+from tasks.jobs.load_data_csv import Csvs
+from tasks.jobs.messages import pairs_of
 from tasks.runs.run import Run
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -7,7 +7,7 @@ from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
 from tasks.findings import Finding, Level
 from tasks.fleet.instance_types import MachineType, MachineTypes
-from tasks.history import JobSeconds
+from tasks.jobs.past_durations import JobSeconds
 
 WHERE = "run config"
 GB = 1_000_000_000

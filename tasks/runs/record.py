@@ -22,7 +22,7 @@ from tasks.runs.run import Run
 # What of the configuration is not the run's own: who is asking, and from where.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
 RUN = "run.json"  # this module's `RunRecord`
-JOBS = "jobs.jsonl"  # the plan, a job message a line (tasks/submit.py)
+JOBS = "jobs.jsonl"  # the plan, a job message a line (tasks/jobs/submission.py)
 SUBMITTED = "submitted.json"  # how many of them are in the queue
 MEMORY = "memory.json"  # what the monitor remembers from poll to poll (tasks/memory.py)
 FINISH = "finish.json"  # the order to the workers to start no new jobs (tasks/runs/drain.py)

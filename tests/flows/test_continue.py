@@ -21,8 +21,8 @@ from flows.lifecycle import go_on
 from tasks import steps
 from tasks.cleanup import left_running
 from tasks.fleet.find import find_fleets
-from tasks.queues import count, find_queue
-from tasks.results import account
+from tasks.jobs.queues import count, find_queue
+from tasks.jobs.results import account
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run
 

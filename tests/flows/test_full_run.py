@@ -21,9 +21,9 @@ from flows.full_run import dcp
 from flows.setup import setup
 from flows.submit import submit
 from tasks import steps
+from tasks.jobs.queues import find_queue
+from tasks.jobs.results import job_ids
 from tasks.leftovers import left_running
-from tasks.queues import find_queue
-from tasks.results import job_ids
 from tasks.runs import record
 
 pytestmark = pytest.mark.e2e

@@ -26,9 +26,9 @@ from prefect_site import flow_processes
 from waiting import wait_for
 
 from flows.setup import setup
+from tasks.jobs.results import balance
 from tasks.observation import Observation
 from tasks.prefect_output.artifacts import artifact_key
-from tasks.results import balance
 from tasks.runs import record
 from tasks.steps import step
 from tasks.telling import told

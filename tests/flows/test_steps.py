@@ -16,10 +16,10 @@ from flows.start_fleet import start_fleet
 from flows.submit import submit
 from tasks import memory, steps
 from tasks.fleet.find import find_fleets
+from tasks.jobs.queues import count, find_queue
+from tasks.jobs.results import job_ids
 from tasks.leftovers import left_running
-from tasks.queues import count, find_queue
 from tasks.resources.ecs import delete_cluster, delete_service, ensure_cluster, find_service
-from tasks.results import job_ids
 from tasks.runs import record
 from tasks.runs.run import Run
 from tasks.trackers import EmptyQueue, Idle, Memory

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from blocks import FleetTemplate
 from tasks import start
-from tasks.queues import ensure_queues
+from tasks.jobs.queues import ensure_queues
 from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,

@@ -18,7 +18,7 @@ from blocks.loading.load import load_config
 from deployments.local.buckets import make_bucket
 from tasks.aws.clients import Aws
 from tasks.findings import Finding
-from tasks.load_data import Csvs
+from tasks.jobs.load_data_csv import Csvs
 from tasks.preflight import preflight
 from tasks.runs.run import Run
 

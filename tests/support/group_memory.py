@@ -8,8 +8,8 @@ import tracemalloc
 from pathlib import Path
 
 from blocks.job_file.job_set import FromCsv
-from tasks.csv_groups import groups_of
-from tasks.load_data import LoadData
+from tasks.jobs.csv_groups import groups_of
+from tasks.jobs.load_data_csv import LoadData
 
 BY = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 

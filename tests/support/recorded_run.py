@@ -8,7 +8,7 @@ from typing import Any
 from blocks import AwsCredentials, RunConfig
 from deployments.local.buckets import make_bucket
 from tasks.aws.clients import Aws
-from tasks.jobs import JobMessage
+from tasks.jobs.messages import JobMessage
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -5,8 +5,8 @@ import sys
 from recorded_run import config_at
 
 from tasks.aws.clients import Aws
+from tasks.jobs.submission import send_jobs
 from tasks.runs.run import Run
-from tasks.submit import send_jobs
 
 app, endpoint_url, run_id, queue = sys.argv[1:]
 config = config_at(endpoint_url, app)

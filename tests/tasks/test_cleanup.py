@@ -14,8 +14,8 @@ from blocks import FleetTemplate
 from deployments.local.aws import Emulator
 from tasks.cleanup import clean_up, is_gone
 from tasks.fleet.ec2_fleet import Ec2Fleet
+from tasks.jobs.queues import find_queue
 from tasks.leftovers import left_running, what_stays
-from tasks.queues import find_queue
 from tasks.resources.log_groups import export_logs
 from tasks.runs import record
 from tasks.runs.run import Run

@@ -10,7 +10,7 @@ from blocks import FleetTemplate
 from blocks.errors import ConfigError, InputError
 from tasks import memory
 from tasks.continuing import changed, continued
-from tasks.queues import ensure_queues
+from tasks.jobs.queues import ensure_queues
 from tasks.runs import record
 from tasks.runs.drain import drain
 from tasks.runs.limits import limits_of

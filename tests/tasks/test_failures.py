@@ -13,9 +13,9 @@ import pytest
 from recorded_run import end, ends, fails, job, plan, result
 
 from tasks.failures import find_failures
-from tasks.queues import count, letters, queue_arn, redrive_policy
+from tasks.jobs.queues import count, letters, queue_arn, redrive_policy
+from tasks.jobs.results import account, claim_dead_letters
 from tasks.remedies import REMEDIES
-from tasks.results import account, claim_dead_letters
 from tasks.runs import record
 from tasks.runs.run import Run
 

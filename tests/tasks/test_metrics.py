@@ -9,10 +9,10 @@ from paid_machines import counted
 from deployments.local.aws import Emulator
 from tasks import metrics
 from tasks.cost.spend import Spend
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 from tasks.metrics import publish
 from tasks.observation import Observation
-from tasks.queues import QueueCounts
-from tasks.results import Account
 from tasks.runs.run import Run
 
 SEEN = Observation(

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
 from tasks.diagnosis.diagnose import Diagnosis
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 from tasks.news import FAILING_LEAST, LATE, news
 from tasks.observation import Observation
 from tasks.policy import Decision, decide
 from tasks.prefect_output import events
-from tasks.queues import QueueCounts
-from tasks.results import Account
 from tasks.runs.limits import Limits
 from tasks.trackers import IDLE_LIMIT, Memory, Spending
 

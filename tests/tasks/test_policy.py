@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
 from tasks.diagnosis.diagnose import Diagnosis
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 from tasks.observation import Observation
 from tasks.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
-from tasks.queues import QueueCounts
-from tasks.results import Account
 from tasks.runs.limits import START_SECONDS, Limits, containers_needed, machines_needed
 from tasks.trackers import (
     ALONE_LIMIT,

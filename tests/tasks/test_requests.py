@@ -22,11 +22,11 @@ from tasks.fleet.ami import MachineImage
 from tasks.fleet.ec2_fleet import fleet_request
 from tasks.fleet.launch_template import LaunchTemplate, launch_template_data, user_data
 from tasks.fleet.spot_fleet import spot_fleet_request
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 from tasks.metrics import values
 from tasks.observation import Observation
-from tasks.queues import QueueCounts
 from tasks.resources.ecs import task_definition, worker_environment
-from tasks.results import Account
 from tasks.runs.run import Run, new_run_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import balance
 from tasks.observation import Observation
 from tasks.prefect_output.artifacts import prefect_may_be_away
-from tasks.queues import QueueCounts
-from tasks.results import balance
 from tasks.runs.run import Run
 from tasks.telling import jobs_an_hour, rate, table, told
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
 from tasks.observation import Observation
-from tasks.queues import QueueCounts
-from tasks.results import Account
 from tasks.runs.limits import Limits
 from tasks.trackers import (
     EMPTY_LOOKS,

@@ -13,11 +13,11 @@ from blocks.job_file.s3_keys import DATA_FILES, MOUNT
 from blocks.resource_names import Names
 from tasks.aws.clients import Aws
 from tasks.checks import inputs
-from tasks.jobs import JobMessage
-from tasks.queues import Letter
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.queues import Letter
+from tasks.jobs.results import STATUSES, given_up
 from tasks.resources.console_links import stream_name
 from tasks.resources.ecs import WORKER_VARIABLES, worker_environment
-from tasks.results import STATUSES, given_up
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -13,7 +13,6 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks import queues
 from tasks.account.safety_net import (
     BEATS,
     EMPTY_FOR,
@@ -33,7 +32,8 @@ from tasks.cleanup import clean_up, left_running
 from tasks.fleet import ec2_fleet, spot_fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import live_machines
-from tasks.queues import ensure_queues
+from tasks.jobs import queues
+from tasks.jobs.queues import ensure_queues
 from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.account_runs.discovery import SETTLING, Deed, RunState, State, draw, due, plan
 from tasks.account_runs.overview import as_json, orphans_of, row_of, summary_of
 from tasks.account_runs.tagged_resources import Kind, Resource
-from tasks.queues import QueueCounts
+from tasks.jobs.queues import QueueCounts
 from tasks.runs.heartbeat import MISSED, Beat, Watch
 from tasks.runs.record import RunRecord
 

@@ -78,7 +78,7 @@ def test_a_public_bucket_is_asked_without_credentials() -> None:
 
 def test_a_queues_redrive_policy_is_json() -> None:
     """SQS takes the policy as a JSON text within the attributes."""
-    from tasks.queues import redrive_policy
+    from tasks.jobs.queues import redrive_policy
 
     policy = json.loads(redrive_policy("arn:aws:sqs:us-east-1:1:Dead", 3))
     assert policy == {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:1:Dead", "maxReceiveCount": 3}

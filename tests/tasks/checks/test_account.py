@@ -16,7 +16,7 @@ from tasks.checks.account import Jobs, look
 from tasks.cost.amounts import Estimate, Range
 from tasks.findings import Finding
 from tasks.fleet.instance_types import describe
-from tasks.history import expected
+from tasks.jobs.past_durations import expected
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -13,7 +13,7 @@ from tasks.checks.quota import Demand, demand
 from tasks.cost.amounts import Estimate, Range
 from tasks.cost.prices import Prices, SpotPrice
 from tasks.findings import Finding
-from tasks.history import JobSeconds
+from tasks.jobs.past_durations import JobSeconds
 from tasks.runs.limits import Limits
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from deployments.examples.demo import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.buckets import fill_bucket, make_bucket
 from tasks.aws.clients import Aws
-from tasks.load_data import Csvs
+from tasks.jobs.load_data_csv import Csvs
 from tasks.preflight import preflight
 from tasks.runs.run import Run
 

@@ -11,7 +11,7 @@ from tasks.checks import machines, quota
 from tasks.cost.amounts import Range
 from tasks.findings import Finding
 from tasks.fleet.instance_types import MachineType, MachineTypes
-from tasks.history import JobSeconds
+from tasks.jobs.past_durations import JobSeconds
 from tasks.runs.limits import Limits
 
 LARGE = MachineType("m5.large", 2, 8192)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.job_file.plate_layout import FORMATS, row_name
+from tasks.jobs.wells import Place, place_of, plate_format, position
 from tasks.resources.console_links import log_link
-from tasks.wells import Place, place_of, plate_format, position
 
 
 @pytest.mark.parametrize(

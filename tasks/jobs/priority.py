@@ -17,10 +17,10 @@ from pathlib import Path
 import orjson
 
 from tasks.aws.errors import AwsError, is_missing
-from tasks.history import earlier_runs
+from tasks.jobs.past_durations import earlier_runs
+from tasks.jobs.temp_database import scratch_database
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.scratch import scratch_database
 
 logger = logging.getLogger("prefect.dcp")
 

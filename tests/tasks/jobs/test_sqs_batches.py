@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from blocks.errors import DcpError
 from tasks.aws.clients import CLIENT_CONFIG
-from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
+from tasks.jobs.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 
 KEY = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
 BODIES = [f"message {number}" for number in range(10)]

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from blocks.errors import AwsRefused, InputError, NotFound, Problem
 from tasks.aws.clients import unsigned
 from tasks.aws.errors import error_code, is_missing, is_refused
-from tasks.csv_columns import Column, Kind, Kinds
+from tasks.jobs.csv_types import Column, Kind, Kinds
 
 if TYPE_CHECKING:
     from tasks.runs.run import Run

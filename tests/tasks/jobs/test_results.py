@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from blocks import RunConfig
 from tasks.aws.clients import Aws
-from tasks.jobs import JobMessage
-from tasks.queues import Letter
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.queues import Letter
+from tasks.jobs.results import STATUSES, balance, given_up
 from tasks.report_model import Report
-from tasks.results import STATUSES, balance, given_up
 from tasks.runs.run import Run
 
 IDS = st.frozensets(st.sampled_from("abcdefghij"))
@@ -57,7 +57,7 @@ def test_the_summary_has_its_agreed_form() -> None:
 
 
 def test_a_job_given_up_by_sqs_gets_a_result_record_as_agreed() -> None:
-    schema = json.loads((Path(__file__).parents[2] / "docs/contract.schema.json").read_text())
+    schema = json.loads((Path(__file__).parents[3] / "docs/contract.schema.json").read_text())
     config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")
     run = Run(config, "r1", Aws.connect(config.credentials, config.aws_region))
     message = JobMessage(

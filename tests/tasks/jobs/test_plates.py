@@ -10,7 +10,14 @@ from pydantic import TypeAdapter
 from blocks.fields import AppName
 from blocks.job_file.model import JobFile, validated
 from blocks.resource_names import LONGEST_APP, app_of
-from tasks.plates import names_in_outputs, outputs_of, plates_in, plates_named, settings_of, waiting
+from tasks.jobs.plates import (
+    names_in_outputs,
+    outputs_of,
+    plates_in,
+    plates_named,
+    settings_of,
+    waiting,
+)
 
 STEP = {"step": "analysis", "identifier": "lab", "batch": "b1"}
 plate_names = st.text("ABCabc0123_-. ", min_size=1, max_size=80).filter(lambda s: s == s.strip())

@@ -17,8 +17,8 @@ from blocks.job_file.metadata import Pairs, joined, metadata_id, metadata_text, 
 from blocks.job_file.s3_keys import check_data_file, check_object_key, check_printable
 from blocks.validation_errors import problems_of
 from blocks.yaml_json import parse_mapping
-from tasks.csv_groups import groups_of
-from tasks.load_data import LoadData
+from tasks.jobs.csv_groups import groups_of
+from tasks.jobs.load_data_csv import LoadData
 
 GetCsv = Callable[[str], LoadData]
 """Gives the CSV at a key: a `Csvs`."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.job_ids import JobIds
+from tasks.jobs.job_ids import JobIds
 
 IDS = st.binary(min_size=16, max_size=16).map(bytes.hex)
 # Few first bytes, so that ids share a part.

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from blocks.errors import JobFileError, Refusal
 from blocks.job_file.metadata import metadata_id, metadata_text, parse_metadata
 from blocks.job_file.model import JobFile, parse_job_file
-from tasks.jobs import JobMessage, messages
+from tasks.jobs.messages import JobMessage, messages
 
 CONTRACT = json.loads(
-    (Path(__file__).parents[2] / "docs" / "contract.schema.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[3] / "docs" / "contract.schema.json").read_text(encoding="utf-8")
 )
 MESSAGE_SCHEMA = {**CONTRACT["$defs"]["job_message"], "$defs": CONTRACT["$defs"]}
 

@@ -15,7 +15,7 @@ from blocks.job_file.expand import PLATE_MARK, listed, rule_of, shared_keys
 from blocks.job_file.job_set import PLATE, FromCsv, JobSet
 from blocks.job_file.metadata import joined, metadata_id
 from blocks.resource_names import app_of
-from tasks.csv_columns import kind_of, reading
+from tasks.jobs.csv_types import kind_of, reading
 from tasks.runs import record
 from tasks.runs.open_run import with_settings
 from tasks.runs.run import Run

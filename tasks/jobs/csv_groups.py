@@ -14,9 +14,9 @@ from blocks.errors import InputError, Problem, Refusal
 from blocks.job_file.job_set import FromCsv
 from blocks.job_file.metadata import Pairs, check_value
 from blocks.validation_errors import nearest
-from tasks.csv_columns import Column, Kind, Kinds, kind_of, reading
-from tasks.load_data import LoadData
-from tasks.scratch import scratch_database
+from tasks.jobs.csv_types import Column, Kind, Kinds, kind_of, reading
+from tasks.jobs.load_data_csv import LoadData
+from tasks.jobs.temp_database import scratch_database
 
 _TOLD = 20
 """Values that can be in no group, told one by one."""

@@ -19,13 +19,13 @@ from s3transfer.manager import TransferConfig, TransferManager
 from blocks.errors import InputError, JobFileError, Problem
 from tasks.aws.concurrency import AHEAD, in_order
 from tasks.aws.retries import STEP_OUTAGE, patient
-from tasks.job_ids import JobIds, listed
-from tasks.jobs import JobMessage
-from tasks.order import longest_first
-from tasks.results import job_ids
+from tasks.jobs.job_ids import JobIds, listed
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.priority import longest_first
+from tasks.jobs.results import job_ids
+from tasks.jobs.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.sqs_batches import MOST_BYTES, MOST_MESSAGES, send_batch, within_limits
 
 PARALLEL = 32  # requests at a time, as many as a client keeps connections
 NOTED = 1000  # jobs between two notes of how far the submission is

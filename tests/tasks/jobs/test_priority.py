@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from recorded_run import PIPELINE, job
 
 from blocks.errors import InputError
-from tasks.jobs import JobMessage
-from tasks.order import STEP, step
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.priority import STEP, step
+from tasks.jobs.submission import write_plan
 from tasks.report_table import COLUMNS
 from tasks.runs import record
 from tasks.runs.record import TABLE
 from tasks.runs.run import Run
-from tasks.submit import write_plan
 
 OLDER, OLD = "20260101-120000-aaaaaa", "20260201-120000-bbbbbb"
 
@@ -130,7 +130,7 @@ def test_earlier_runs_that_may_not_be_read_are_no_error(
     def refused(*_: Any, **__: Any) -> None:
         run.aws.s3.get_object(Bucket="another-ones-bucket", Key="k")
 
-    monkeypatch.setattr("tasks.order.earlier_runs", refused)
+    monkeypatch.setattr("tasks.jobs.priority.earlier_runs", refused)
     assert planned(run, jobs_of(run, 1, 2)) == ["01", "02"]
     assert "earlier runs cannot be read" in caplog.text
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from blocks.errors import InputError
 from blocks.job_file.job_set import FromCsv
-from tasks.csv_groups import groups_of
-from tasks.load_data import LoadData
+from tasks.jobs.csv_groups import groups_of
+from tasks.jobs.load_data_csv import LoadData
 
 EXAMPLES = json.loads(
-    (Path(__file__).parents[1] / "support" / "csv_groups.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "support" / "csv_groups.json").read_text(encoding="utf-8")
 )
-MEASURE = Path(__file__).parents[1] / "support" / "group_memory.py"
+MEASURE = Path(__file__).parents[2] / "support" / "group_memory.py"
 PLATE_WELL_SITE = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 
 
@@ -197,7 +197,7 @@ def test_memory_does_not_grow_with_the_csv(tmp_path: Path) -> None:
         paths.append(str(folder / "plate.csv"))
     done = subprocess.run(
         [sys.executable, str(MEASURE), *paths],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True,
         text=True,
         check=True,

@@ -21,14 +21,22 @@ from hypothesis import strategies as st
 from blocks import AwsCredentials
 from blocks.errors import DcpError, InputError, JobFileError
 from tasks.aws.clients import Aws
-from tasks.jobs import JobMessage
-from tasks.results import account, job_ids
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.results import account, job_ids
+from tasks.jobs.sqs_batches import MOST_BYTES
+from tasks.jobs.submission import (
+    MOST_TWICE,
+    NOTED,
+    Undone,
+    count_done,
+    done_ids,
+    send_jobs,
+    write_plan,
+)
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.sqs_batches import MOST_BYTES
-from tasks.submit import MOST_TWICE, NOTED, Undone, count_done, done_ids, send_jobs, write_plan
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def message(number: int, output: str = "out") -> JobMessage:

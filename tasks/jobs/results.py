@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from blocks.errors import JobFileError
-from tasks.job_ids import JobIds, listed
-from tasks.jobs import JobMessage
-from tasks.queues import Letter, find_queue, letters
+from tasks.jobs.job_ids import JobIds, listed
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.queues import Letter, find_queue, letters
 from tasks.runs import record
 from tasks.runs.run import Run
 
