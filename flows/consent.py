@@ -13,7 +13,7 @@ from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from blocks.errors import InputError, Problem
-from tasks.findings import Finding, errors
+from tasks.preflight.finding import Finding, errors
 
 COST_LIMIT = "cost_limit"
 """The code of the finding that the cost may be above the config's limit."""

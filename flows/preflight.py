@@ -11,8 +11,8 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, work_of
 from flows.parameters import Config, Credentials, Fleet, Job, Plates, Settings
 from tasks import steps
-from tasks.findings import errors, summary
 from tasks.jobs.load_data_csv import Csvs
+from tasks.preflight.finding import errors, summary
 from tasks.runs.open_run import open_new
 
 

@@ -5,7 +5,7 @@ from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, RunId, Settings
 from flows.running import this_run_id
 from tasks import steps
-from tasks.preflight import check_credentials
+from tasks.preflight.run_checks import check_credentials
 from tasks.runs import record
 from tasks.runs.open_run import open_new
 

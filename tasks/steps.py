@@ -23,7 +23,6 @@ from blocks.job_file.job_set import JobSet
 from tasks import cleanup, interrupt, start
 from tasks.aws.errors import AwsError, error_code, is_transient
 from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
-from tasks.findings import Finding
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.plates import plates_to_run
 from tasks.jobs.queues import ensure_queues, find_queue
@@ -35,7 +34,8 @@ from tasks.observe import Followed
 from tasks.policy import Decision
 from tasks.prefect_output.failed_state import readable
 from tasks.prefect_output.run_log import log
-from tasks.preflight import preflight
+from tasks.preflight.finding import Finding
+from tasks.preflight.run_checks import preflight
 from tasks.remedies import how_to_continue
 from tasks.report_delivery import write_report
 from tasks.report_model import Report

@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.cost.amounts import figure
-from tasks.findings import LEVELS, Finding, rows, summary
 from tasks.observation import Observation
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
 from tasks.prefect_output.console import console_handlers, outlive_reader
 from tasks.prefect_output.run_log import log
+from tasks.preflight.finding import LEVELS, Finding, rows, summary
 from tasks.resources.console_links import links
 from tasks.runs.run import Run
 

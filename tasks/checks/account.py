@@ -11,10 +11,10 @@ from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.checks import cost, machine_images, machines, permissions, proof, quota, regions
 from tasks.cost.amounts import Estimate
 from tasks.cost.prices import Prices, prices
-from tasks.findings import Finding
 from tasks.fleet.ebs_volumes import volumes_of
 from tasks.fleet.instance_types import MachineTypes, describe
 from tasks.jobs.past_durations import JobSeconds, expected
+from tasks.preflight.finding import Finding
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
 

@@ -7,7 +7,7 @@ from blocks.errors import Problem
 from tasks.checks import modules
 from tasks.checks.modules import Named
 from tasks.checks.pipeline_text import Pipeline
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 
 
 def channels_of(columns: Sequence[str]) -> set[str]:

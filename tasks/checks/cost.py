@@ -9,9 +9,9 @@ from blocks.errors import Problem
 from tasks.checks.quota import Demand
 from tasks.cost.amounts import Estimate, Part, Range, span, total
 from tasks.cost.prices import Prices
-from tasks.findings import Finding
 from tasks.fleet.ebs_volumes import usd_of, volumes_of
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.finding import Finding
 
 WHERE = "run config"
 STARTUP = Range(3, 15)

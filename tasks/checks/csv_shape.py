@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from blocks.errors import Problem, Refusal
 from blocks.job_file.s3_keys import MOUNT
-from tasks.findings import Finding
 from tasks.jobs.csv_types import Column
+from tasks.preflight.finding import Finding
 
 SHOWN = 5
 """Lines or names that a finding shows."""

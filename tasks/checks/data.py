@@ -14,9 +14,9 @@ from tasks.checks import channels, file_list, inputs, load_data, outputs, pipeli
 from tasks.checks.outputs import Outputs, Rule, outputs_of
 from tasks.checks.pipeline_text import Pipeline, PipelineError, parse_pipeline
 from tasks.checks.written import files_of_a_job
-from tasks.findings import Finding
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import pairs_of
+from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

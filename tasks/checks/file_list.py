@@ -9,7 +9,7 @@ from tasks.checks import images
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import SHOWN
 from tasks.checks.places import NoPlace, Places
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

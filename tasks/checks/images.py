@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from blocks.errors import Problem
 from tasks.aws.errors import error_code, is_refused
 from tasks.checks.csv_index import Wanted
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

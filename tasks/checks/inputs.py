@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from blocks.errors import Problem
 from tasks.checks import modules
 from tasks.checks.pipeline_text import Pipeline
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 
 MOST_OBJECTS = 1000
 MOST_BYTES = 2**30

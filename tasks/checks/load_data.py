@@ -12,9 +12,9 @@ from tasks.checks import csv_shape, groups, images
 from tasks.checks.csv_index import Index, index_of
 from tasks.checks.csv_shape import Rows, Unreadable
 from tasks.checks.places import NoPlace, Places, image_columns
-from tasks.findings import Finding
 from tasks.jobs.csv_types import reading
 from tasks.jobs.load_data_csv import Csvs, LoadData
+from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

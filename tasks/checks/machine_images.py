@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.findings import Finding, Level
 from tasks.fleet.ami import MachineImage, describe, image_id
 from tasks.fleet.instance_types import MachineTypes
 from tasks.fleet.spot_fleet import data_volume
+from tasks.preflight.finding import Finding, Level
 from tasks.runs.run import Run
 
 NOT_THERE = ("InvalidAMIID", "ParameterNotFound")  # with what follows a dot in EC2's codes

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
-from tasks.findings import Finding, Level
 from tasks.fleet.instance_types import MachineType, MachineTypes
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.finding import Finding, Level
 
 WHERE = "run config"
 GB = 1_000_000_000

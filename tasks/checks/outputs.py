@@ -11,7 +11,7 @@ from pathlib import Path
 
 from blocks import RunConfig
 from blocks.errors import Problem
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.checks.dry_runs import dry_runs
 from tasks.checks.proof import Proof, Refusal
 from tasks.checks.roles import Roles, look
-from tasks.findings import Finding
 from tasks.permissions.flow_permissions import Right, places, rights_of
+from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
 PARALLEL = 8

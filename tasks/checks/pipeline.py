@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from blocks.errors import Problem
 from tasks.checks import modules
 from tasks.checks.pipeline_text import Module, Pipeline
-from tasks.findings import Finding, Level
+from tasks.preflight.finding import Finding, Level
 
 INPUT_MODULES = ("Images", "Metadata", "NamesAndTypes", "Groups")
 """What makes the image sets when there is no LoadData."""

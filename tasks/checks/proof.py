@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from blocks.errors import Problem
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 
 
 @dataclass(frozen=True)

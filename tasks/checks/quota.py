@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code
-from tasks.findings import Finding
 from tasks.fleet.instance_types import MachineType, MachineTypes
+from tasks.preflight.finding import Finding
 from tasks.runs.limits import Limits, containers_needed, machines_needed
 
 if TYPE_CHECKING:

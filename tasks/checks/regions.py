@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from blocks.errors import Problem
 from tasks.aws.clients import unsigned
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
 # What GetBucketLocation says of the oldest regions (Amazon S3 API Reference, GetBucketLocation).

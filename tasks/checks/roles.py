@@ -7,7 +7,7 @@ from typing import Any
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
 MISSING = "NoSuchEntity"

@@ -10,7 +10,7 @@ from blocks.errors import Problem
 from tasks.aws.clients import unsigned
 from tasks.aws.errors import is_missing, is_refused
 from tasks.checks.inputs import MOST_OBJECTS, InputFolder
-from tasks.findings import Finding
+from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:

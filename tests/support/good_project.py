@@ -17,9 +17,9 @@ from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config
 from deployments.local.buckets import make_bucket
 from tasks.aws.clients import Aws
-from tasks.findings import Finding
 from tasks.jobs.load_data_csv import Csvs
-from tasks.preflight import preflight
+from tasks.preflight.finding import Finding
+from tasks.preflight.run_checks import preflight
 from tasks.runs.run import Run
 
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")

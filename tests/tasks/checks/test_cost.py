@@ -12,8 +12,8 @@ from tasks.checks.cost import Work, estimate, findings, work
 from tasks.checks.quota import Demand, demand
 from tasks.cost.amounts import Estimate, Range
 from tasks.cost.prices import Prices, SpotPrice
-from tasks.findings import Finding
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.finding import Finding
 from tasks.runs.limits import Limits
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

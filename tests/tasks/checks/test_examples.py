@@ -16,7 +16,7 @@ from deployments.local.aws import Emulator
 from deployments.local.buckets import fill_bucket, make_bucket
 from tasks.aws.clients import Aws
 from tasks.jobs.load_data_csv import Csvs
-from tasks.preflight import preflight
+from tasks.preflight.run_checks import preflight
 from tasks.runs.run import Run
 
 ROOT = Path(__file__).parents[3]

@@ -8,9 +8,9 @@ from dcp_fleet import DCP_FLEET
 
 from blocks import FleetTemplate
 from tasks.checks.machine_images import Wanted, findings, look
-from tasks.findings import Finding
 from tasks.fleet.ami import MachineImage
 from tasks.fleet.instance_types import MachineType, MachineTypes
+from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
 XLARGE = MachineTypes((MachineType("m5.xlarge", 4, 16_384),))

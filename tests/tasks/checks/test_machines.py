@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from blocks import FleetTemplate, RunConfig
 from tasks.checks import machines, quota
 from tasks.cost.amounts import Range
-from tasks.findings import Finding
 from tasks.fleet.instance_types import MachineType, MachineTypes
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.finding import Finding
 from tasks.runs.limits import Limits
 
 LARGE = MachineType("m5.large", 2, 8192)

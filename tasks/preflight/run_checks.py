@@ -15,8 +15,8 @@ from blocks.errors import AwsRefused, AwsUnreachable, Problem, no_credentials
 from blocks.job_file.job_set import JobSet
 from tasks.aws.errors import THROTTLING_CODES, error_code, is_refused
 from tasks.checks import account, data
-from tasks.findings import Finding, by_level
 from tasks.jobs.load_data_csv import Csvs
+from tasks.preflight.finding import Finding, by_level
 from tasks.runs.run import Run
 
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from blocks.errors import Problem
-from tasks.findings import Finding, table
+from tasks.preflight.finding import Finding, table
 
 
 def test_the_table_shows_brackets_as_they_are_and_the_code() -> None:
