@@ -10,13 +10,14 @@ from blocks.errors import Problem
 from blocks.job_file.job_set import FromCsv, JobSet
 from blocks.job_file.metadata import Pairs, joined, metadata_id
 from blocks.job_file.rules import too_long
-from tasks.checks import channels, file_list, inputs, load_data, outputs, pipeline, stored
+from tasks.checks import file_list, load_data, outputs, stored
 from tasks.checks.outputs import Outputs, Rule, outputs_of
-from tasks.checks.pipeline_text import Pipeline, PipelineError, parse_pipeline
-from tasks.checks.written import files_of_a_job
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import pairs_of
 from tasks.preflight.finding import Finding
+from tasks.preflight.pipeline import channels, input_folder, pipeline_checks
+from tasks.preflight.pipeline.expected_outputs import files_of_a_job
+from tasks.preflight.pipeline.parser import Pipeline, PipelineError, parse_pipeline
 from tasks.runs.run import Run
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -162,8 +163,8 @@ class _Looker:
         read = self._pipelines[key]
         if read and self._once("pipeline", key, keys, suffix):
             plugins = self._run.config.use_plugins
-            self._found(pipeline.findings(read, key, keys, suffix, plugins))
-            self._found(inputs.elsewhere(read, key))
+            self._found(pipeline_checks.findings(read, key, keys, suffix, plugins))
+            self._found(input_folder.elsewhere(read, key))
         return read
 
     def _read(self, key: str, suffix: str) -> Pipeline | None:
@@ -191,7 +192,7 @@ class _Looker:
             except ClientError as error:
                 self._found([stored.refused(error, "s3:ListBucket", self._run.config.workspace)])
                 return
-            self._found(inputs.findings(folder, jobs.input, self._where, read, jobs.pipeline))
+            self._found(input_folder.findings(folder, jobs.input, self._where, read, jobs.pipeline))
 
     def _outputs(self) -> None:
         bucket = self._run.config.outputs_bucket

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from blocks.errors import Problem
 from tasks.aws.clients import unsigned
 from tasks.aws.errors import is_missing, is_refused
-from tasks.checks.inputs import MOST_OBJECTS, InputFolder
 from tasks.preflight.finding import Finding
+from tasks.preflight.pipeline.input_folder import MOST_OBJECTS, InputFolder
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:

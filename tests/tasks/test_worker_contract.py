@@ -12,10 +12,10 @@ from blocks import RunConfig
 from blocks.job_file.s3_keys import DATA_FILES, MOUNT
 from blocks.resource_names import Names
 from tasks.aws.clients import Aws
-from tasks.checks import inputs
 from tasks.jobs.messages import JobMessage
 from tasks.jobs.queues import Letter
 from tasks.jobs.results import STATUSES, given_up
+from tasks.preflight.pipeline import input_folder
 from tasks.resources.console_links import stream_name
 from tasks.resources.ecs import WORKER_VARIABLES, worker_environment
 from tasks.runs import record
@@ -84,7 +84,7 @@ SHARED = CONTRACT["shared"]
 def test_inputs_are_checked_where_the_worker_looks_for_them() -> None:
     assert SHARED["mount"] == MOUNT
     assert list(DATA_FILES) == SHARED["data_files"]
-    folder = {"objects": inputs.MOST_OBJECTS, "bytes": inputs.MOST_BYTES}
+    folder = {"objects": input_folder.MOST_OBJECTS, "bytes": input_folder.MOST_BYTES}
     assert folder == SHARED["input_folder"]
 
 

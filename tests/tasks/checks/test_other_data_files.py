@@ -12,7 +12,7 @@ from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELL
 from deployments.local.aws import Emulator
 from tasks.checks import images
 from tasks.checks.csv_index import Wanted
-from tasks.checks.pipeline_text import Pipeline, parse_pipeline
+from tasks.preflight.pipeline.parser import Pipeline, parse_pipeline
 
 LIST = f"{BATCH}/files.txt"
 BATCH_FILE = f"{BATCH}/batchfiles/Batch_data.h5"

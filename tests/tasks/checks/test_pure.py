@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import RunConfig
-from tasks.checks import channels, csv_shape, groups, images, modules, outputs, pipeline
+from tasks.checks import csv_shape, groups, images, outputs
 from tasks.checks.csv_index import Wanted, index_of
 from tasks.checks.images import Stored, Tally, compare, parts
 from tasks.checks.outputs import Folders, Rule, outputs_of
-from tasks.checks.pipeline_text import PipelineError, parse_pipeline
 from tasks.checks.places import NoPlace, Places
-from tasks.checks.written import files_of_a_job
+from tasks.preflight.pipeline import cellprofiler_modules, channels, pipeline_checks
+from tasks.preflight.pipeline.expected_outputs import files_of_a_job
+from tasks.preflight.pipeline.parser import PipelineError, parse_pipeline
 
 KEYS = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 NAMES = st.text(st.sampled_from("aAbé1_-/\U0001d7d9\uffee"), min_size=1, max_size=4)
@@ -220,7 +221,7 @@ def test_a_pipeline_that_cellprofiler_does_not_load_is_none(text: str) -> None:
 
 def found_in(text: str, use_plugins: bool = False) -> list[str]:
     read = parse_pipeline(text)
-    return [one.code for one in pipeline.findings(read, "p", KEYS, ".csv", use_plugins)]
+    return [one.code for one in pipeline_checks.findings(read, "p", KEYS, ".csv", use_plugins)]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ def test_no_text_but_a_whole_pipeline_passes(text: str) -> None:
         read = parse_pipeline(text)
     except PipelineError:
         return
-    found = list(pipeline.findings(read, "p", KEYS, ".csv", False))
+    found = list(pipeline_checks.findings(read, "p", KEYS, ".csv", False))
     # Where the last answer should have ended, nobody can tell.
     assert found or len(read.modules[-1].settings) == len(GOOD.modules[-1].settings)
 
@@ -303,5 +304,5 @@ def test_a_plugin_that_is_used_may_make_any_image() -> None:
     text = PIPELINE_TEXT.replace("GrayToColor:[", "RunCellpose:[", 1)
     read = parse_pipeline(text)
     assert not channels.missing(read, CHANNELS)
-    assert [modules.kind(module) for module in read.active()].count("plugin") == 1
-    assert [one.code for one in pipeline.findings(read, "p", KEYS, ".csv", True)] == []
+    assert [cellprofiler_modules.kind(module) for module in read.active()].count("plugin") == 1
+    assert [one.code for one in pipeline_checks.findings(read, "p", KEYS, ".csv", True)] == []

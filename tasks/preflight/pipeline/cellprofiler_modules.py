@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.checks.pipeline_text import Module, Pipeline
+from tasks.preflight.pipeline.parser import Module, Pipeline
 
 _BLANK = frozenset({"", "None", "Leave blank", "Leave this black", "Do not use", "Do not save"})
 """What a setting holds that names nothing."""

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from blocks.errors import Problem
-from tasks.checks import modules
-from tasks.checks.pipeline_text import Pipeline
 from tasks.preflight.finding import Finding
+from tasks.preflight.pipeline import cellprofiler_modules
+from tasks.preflight.pipeline.parser import Pipeline
 
 MOST_OBJECTS = 1000
 MOST_BYTES = 2**30
@@ -103,7 +103,7 @@ def findings(
 def elsewhere(pipeline: Pipeline, pipeline_key: str) -> Iterator[Finding]:
     """Files that the pipeline reads from folders which no machine of the run has. Pure."""
     for module in pipeline.active():
-        for file in modules.files_asked(module):
+        for file in cellprofiler_modules.files_asked(module):
             choice, _, path = file.folder.partition("|")
             if choice == "Elsewhere...":
                 yield Finding(
@@ -122,7 +122,7 @@ def elsewhere(pipeline: Pipeline, pipeline_key: str) -> Iterator[Finding]:
 def files_of(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
     """Module, setting and path of each file that is read from the default input folder. Pure."""
     for module in pipeline.active():
-        for file in modules.files_asked(module):
+        for file in cellprofiler_modules.files_asked(module):
             choice, _, path = file.folder.partition("|")
             if choice.startswith("Default Input Folder"):
                 sub = "" if path in _NO_FOLDERS or not choice.endswith("sub-folder") else path

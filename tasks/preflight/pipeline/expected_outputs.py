@@ -1,7 +1,7 @@
 """How many files a job will write, when the pipeline says so. Pure."""
 
-from tasks.checks import modules
-from tasks.checks.pipeline_text import Module, Pipeline
+from tasks.preflight.pipeline import cellprofiler_modules
+from tasks.preflight.pipeline.parser import Module, Pipeline
 
 _OTHER_WRITERS = (
     "CalculateStatistics",
@@ -25,7 +25,9 @@ def files_of_a_job(pipeline: Pipeline, rows: int) -> int | None:
         pipeline: The pipeline.
         rows: Image sets of the job.
     """
-    if pipeline.cut_off or any(modules.kind(one) != "known" for one in pipeline.active()):
+    if pipeline.cut_off or any(
+        cellprofiler_modules.kind(one) != "known" for one in pipeline.active()
+    ):
         return None
     if any(pipeline.active(*_OTHER_WRITERS)):
         return None
@@ -51,7 +53,7 @@ def _tables(pipeline: Pipeline, export: Module) -> int | None:
         made.name
         for module in pipeline.active()
         if module.number < export.number
-        for made in modules.objects_made(module)
+        for made in cellprofiler_modules.objects_made(module)
     }
     return 2 + len(objects)
 

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 
 from blocks.errors import Problem
-from tasks.checks import modules
-from tasks.checks.pipeline_text import Module, Pipeline
 from tasks.preflight.finding import Finding, Level
+from tasks.preflight.pipeline import cellprofiler_modules
+from tasks.preflight.pipeline.parser import Module, Pipeline
 
 INPUT_MODULES = ("Images", "Metadata", "NamesAndTypes", "Groups")
 """What makes the image sets when there is no LoadData."""
@@ -59,7 +59,7 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
                 "Save it again from CellProfiler.",
             ),
         )
-    elif broken := next(filter(modules.lacks_settings, pipeline.modules), None):
+    elif broken := next(filter(cellprofiler_modules.lacks_settings, pipeline.modules), None):
         yield _finding(
             "error",
             "pipeline_cut_off",
@@ -82,7 +82,7 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
 def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Finding]:
     # CellProfiler stops reading at a module that it does not know, also at one switched off.
     for module in pipeline.modules:
-        kind = modules.kind(module)
+        kind = cellprofiler_modules.kind(module)
         if kind == "known" or (kind == "plugin" and use_plugins):
             continue
         if kind == "plugin":
@@ -97,7 +97,7 @@ def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Findin
                 ),
             )
             continue
-        near = difflib.get_close_matches(module.name, modules.known_names(), 1)
+        near = difflib.get_close_matches(module.name, cellprofiler_modules.known_names(), 1)
         yield _finding(
             "warning" if use_plugins else "error",
             "unknown_module",

@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Collection, Iterator, Sequence
 
 from blocks.errors import Problem
-from tasks.checks import modules
-from tasks.checks.modules import Named
-from tasks.checks.pipeline_text import Pipeline
 from tasks.preflight.finding import Finding
+from tasks.preflight.pipeline import cellprofiler_modules
+from tasks.preflight.pipeline.cellprofiler_modules import Named
+from tasks.preflight.pipeline.parser import Pipeline
 
 
 def channels_of(columns: Sequence[str]) -> set[str]:
@@ -48,8 +48,8 @@ def findings(
                 remedy=f"{remedy}, or did you mean {near[0]}?" if near else f"{remedy}.",
             ),
         )
-    if not modules.takes_all_images(pipeline):
-        unused = sorted(c for c in channels if not modules.mentions(pipeline, c))
+    if not cellprofiler_modules.takes_all_images(pipeline):
+        unused = sorted(c for c in channels if not cellprofiler_modules.mentions(pipeline, c))
         if unused:
             yield Finding(
                 "note",
@@ -68,8 +68,8 @@ def missing(pipeline: Pipeline, channels: Collection[str]) -> dict[str, list[Nam
     there = set(channels)
     found: dict[str, list[Named]] = {}
     for module in pipeline.active():
-        for asked in modules.images_asked(module):
+        for asked in cellprofiler_modules.images_asked(module):
             if asked.name not in there:
                 found.setdefault(asked.name, []).append(asked)
-        there |= modules.images_made(module)
+        there |= cellprofiler_modules.images_made(module)
     return found
