@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
-from tasks.checks.quota import Demand
 from tasks.cost.amounts import Estimate, Part, Range, span, total
 from tasks.cost.prices import Prices
 from tasks.fleet.ebs_volumes import usd_of, volumes_of
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.aws.quotas import Demand
 from tasks.preflight.finding import Finding
 
 WHERE = "run config"

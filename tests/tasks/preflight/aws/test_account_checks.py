@@ -12,10 +12,10 @@ from recorded_run import PIPELINE, config_at, new_run
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks.checks.account import Jobs, look
 from tasks.cost.amounts import Estimate, Range
 from tasks.fleet.instance_types import describe
 from tasks.jobs.past_durations import expected
+from tasks.preflight.aws.account_checks import Jobs, look
 from tasks.preflight.finding import Finding
 from tasks.runs import record
 from tasks.runs.run import Run

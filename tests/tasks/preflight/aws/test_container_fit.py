@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import FleetTemplate, RunConfig
-from tasks.checks import machines, quota
 from tasks.cost.amounts import Range
 from tasks.fleet.instance_types import MachineType, MachineTypes
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.aws import container_fit, quotas
 from tasks.preflight.finding import Finding
 from tasks.runs.limits import Limits
 
@@ -36,7 +36,7 @@ def found(
 ) -> dict[str, Finding]:
     types = MachineTypes(known, unknown or {})
     template = template or FleetTemplate()
-    every = machines.findings(settings, template, types, seconds, bytes_per_job)
+    every = container_fit.findings(settings, template, types, seconds, bytes_per_job)
     return {finding.code: finding for finding in every}
 
 
@@ -147,12 +147,12 @@ SIZES = st.builds(
 
 @given(SIZES, st.integers(1, 100_000), st.integers(0, 300))
 def test_never_more_slots_than_jobs_need(size: Limits, jobs: int, base: int) -> None:
-    asked = quota.demand(size, FleetTemplate(on_demand_base=base), jobs)
+    asked = quotas.demand(size, FleetTemplate(on_demand_base=base), jobs)
     per_machine = size.tasks_per_machine * size.cores
     assert 1 <= asked.machines <= size.machines
     assert (asked.machines - 1) * per_machine < jobs
     assert asked.on_demand <= base
-    told = [one.code for one in quota.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)]
+    told = [one.code for one in quotas.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)]
     assert ("more_slots_than_jobs" in told) == (asked.machines < size.machines)
 
 
@@ -175,16 +175,16 @@ def test_never_more_slots_than_jobs_need(size: Limits, jobs: int, base: int) -> 
     ],
 )
 def test_the_family_that_a_type_counts_in(machine_type: str, expected: str | None) -> None:
-    assert quota.family(machine_type) == expected
+    assert quotas.family(machine_type) == expected
 
 
 def above(vcpus: float, count: int, base: int = 0, *types: MachineType) -> Finding | None:
     size = Limits(count, 1, 1, datetime.max)
     asked = FleetTemplate(on_demand_base=base)
     known = MachineTypes(types or (XLARGE,))
-    tables = [*quota.SPOT.values(), *quota.ON_DEMAND.values()]
-    limits = [quota.Limit(one, vcpus) for one in tables]
-    every = quota.findings(size, asked, known, limits, 10_000)
+    tables = [*quotas.SPOT.values(), *quotas.ON_DEMAND.values()]
+    limits = [quotas.Limit(one, vcpus) for one in tables]
+    every = quotas.findings(size, asked, known, limits, 10_000)
     return next((one for one in every if one.code == "above_quota"), None)
 
 

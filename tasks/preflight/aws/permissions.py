@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.checks.dry_runs import dry_runs
-from tasks.checks.proof import Proof, Refusal
-from tasks.checks.roles import Roles, look
 from tasks.permissions.flow_permissions import Right, places, rights_of
+from tasks.preflight.aws.dry_runs import dry_runs
+from tasks.preflight.aws.iam_roles import Roles, look
+from tasks.preflight.aws.permission_answers import Proof, Refusal
 from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from blocks import FleetTemplate
 from tasks.aws.errors import AwsError, error_code
-from tasks.checks.proof import Proof, Refusal
 from tasks.fleet.ami import MachineImage, image_id
 from tasks.fleet.launch_template import launch_template_data
 from tasks.fleet.spot_fleet import spot_fleet_request
+from tasks.preflight.aws.permission_answers import Proof, Refusal
 from tasks.runs.run import Run
 
 ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # of a fleet that is not asked for in earnest

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import FleetTemplate, RunConfig
-from tasks.checks.cost import Work, estimate, findings, work
-from tasks.checks.quota import Demand, demand
 from tasks.cost.amounts import Estimate, Range
 from tasks.cost.prices import Prices, SpotPrice
 from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.aws.cost import Work, estimate, findings, work
+from tasks.preflight.aws.quotas import Demand, demand
 from tasks.preflight.finding import Finding
 from tasks.runs.limits import Limits
 

@@ -7,9 +7,9 @@ import pytest
 from dcp_fleet import DCP_FLEET
 
 from blocks import FleetTemplate
-from tasks.checks.machine_images import Wanted, findings, look
 from tasks.fleet.ami import MachineImage
 from tasks.fleet.instance_types import MachineType, MachineTypes
+from tasks.preflight.aws.ami import Wanted, findings, look
 from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 

@@ -8,12 +8,20 @@ from datetime import UTC, datetime, timedelta
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.checks import cost, machine_images, machines, permissions, proof, quota, regions
 from tasks.cost.amounts import Estimate
 from tasks.cost.prices import Prices, prices
 from tasks.fleet.ebs_volumes import volumes_of
 from tasks.fleet.instance_types import MachineTypes, describe
 from tasks.jobs.past_durations import JobSeconds, expected
+from tasks.preflight.aws import (
+    ami,
+    bucket_regions,
+    container_fit,
+    cost,
+    permission_answers,
+    permissions,
+    quotas,
+)
 from tasks.preflight.finding import Finding
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
@@ -54,7 +62,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
     with ThreadPoolExecutor(5, thread_name_prefix="account") as pool:
         proved = pool.submit(permissions.prove, run, template)
         described = pool.submit(_types, run)
-        buckets = pool.submit(lambda: list(regions.findings(run)))
+        buckets = pool.submit(lambda: list(bucket_regions.findings(run)))
         told = pool.submit(
             prices,
             run,
@@ -66,10 +74,10 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         seconds = expected(run, jobs.pipelines)
         types, refused = described.result()
         found = [*refused, *_machines(run, template, types, jobs, seconds)]
-        found += machine_images.look(run, template, types)
+        found += ami.look(run, template, types)
         estimate = _estimate(run, template, jobs, seconds, told.result())
         found += cost.findings(estimate, config, told.result())
-        found += [*proof.findings(proved.result()), *buckets.result()]
+        found += [*permission_answers.findings(proved.result()), *buckets.result()]
     return found, estimate
 
 
@@ -81,22 +89,22 @@ def _machines(
     seconds: JobSeconds | None,
 ) -> list[Finding]:
     size = limits_of(run, datetime.now(UTC))
-    asked = quota.demand(size, template, jobs.number)
+    asked = quotas.demand(size, template, jobs.number)
     answers = [
-        quota.limit(run.aws.service_quotas, one) for one in quota.quotas_of(types.known, asked)
+        quotas.limit(run.aws.service_quotas, one) for one in quotas.quotas_of(types.known, asked)
     ]
-    limits = [one for one in answers if isinstance(one, quota.Limit)]
+    limits = [one for one in answers if isinstance(one, quotas.Limit)]
     return [
-        *machines.findings(run.config, template, types, seconds, jobs.bytes_each),
+        *container_fit.findings(run.config, template, types, seconds, jobs.bytes_each),
         *(one for one in answers if isinstance(one, Finding)),
-        *quota.findings(size, template, types, limits, jobs.number),
+        *quotas.findings(size, template, types, limits, jobs.number),
     ]
 
 
 def _estimate(
     run: Run, template: FleetTemplate, jobs: Jobs, seconds: JobSeconds | None, told: Prices
 ) -> Estimate:
-    asked = quota.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
+    asked = quotas.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
     work = cost.work(run.config, template, asked, jobs.number, seconds, jobs.images_each)
     return cost.estimate(work, told, seconds.source if seconds else "")
 
