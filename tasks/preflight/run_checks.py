@@ -14,9 +14,9 @@ from blocks import FleetTemplate
 from blocks.errors import AwsRefused, AwsUnreachable, Problem, no_credentials
 from blocks.job_file.job_set import JobSet
 from tasks.aws.errors import THROTTLING_CODES, error_code, is_refused
-from tasks.checks import data
 from tasks.jobs.load_data_csv import Csvs
 from tasks.preflight.aws import account_checks
+from tasks.preflight.data import data_checks
 from tasks.preflight.finding import Finding, by_level
 from tasks.runs.run import Run
 
@@ -41,7 +41,7 @@ def preflight(
         AwsUnreachable: AWS does not answer.
     """
     check_credentials(run)
-    seen = data.look(run, sets, where, csvs)
+    seen = data_checks.look(run, sets, where, csvs)
     jobs = account_checks.Jobs(
         # Where the data does not tell, as many as the machines can work on at a time.
         seen.jobs or run.config.containers * run.config.docker_cores,

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from blocks.errors import Problem
 from blocks.job_file.s3_keys import MOUNT
-from tasks.checks import images
-from tasks.checks.csv_index import Index, index_of
-from tasks.checks.csv_shape import SHOWN
-from tasks.checks.places import NoPlace, Places
+from tasks.preflight.data import images
+from tasks.preflight.data.csv_index import Index, index_of
+from tasks.preflight.data.csv_structure import SHOWN
+from tasks.preflight.data.image_locations import NoPlace, Places
 from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from blocks.errors import InputError
 from blocks.job_file.metadata import Pairs
-from tasks.checks import csv_shape, groups, images
-from tasks.checks.csv_index import Index, index_of
-from tasks.checks.csv_shape import Rows, Unreadable
-from tasks.checks.places import NoPlace, Places, image_columns
 from tasks.jobs.csv_types import reading
 from tasks.jobs.load_data_csv import Csvs, LoadData
+from tasks.preflight.data import csv_structure, groups, images
+from tasks.preflight.data.csv_index import Index, index_of
+from tasks.preflight.data.csv_structure import Rows, Unreadable
+from tasks.preflight.data.image_locations import NoPlace, Places, image_columns
 from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
@@ -103,17 +103,17 @@ def _shape(csv: LoadData, asked: Asked) -> Iterator[Finding]:
     rows = Rows(asked.key, len(csv.columns))
     try:
         with csv.path.open(encoding="utf-8-sig", newline="") as lines:
-            records = csv_shape.cells_of(lines, asked.key)
+            records = csv_structure.cells_of(lines, asked.key)
             first = [cells for _, cells in islice(records, 2)]
             lines.seek(0)
-            records = csv_shape.cells_of(lines, asked.key)
+            records = csv_structure.cells_of(lines, asked.key)
             next(records)
             for line, cells in records:
                 rows.see(line, cells)
     except Unreadable as error:
         yield error.finding
         return
-    yield from csv_shape.of_header(csv.columns, first[-1], asked.key, asked.keys)
+    yield from csv_structure.of_header(csv.columns, first[-1], asked.key, asked.keys)
     yield from rows.findings()
 
 

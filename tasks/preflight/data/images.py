@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from blocks.errors import Problem
 from tasks.aws.errors import error_code, is_refused
-from tasks.checks.csv_index import Wanted
+from tasks.preflight.data.csv_index import Wanted
 from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:

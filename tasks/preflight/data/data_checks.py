@@ -10,10 +10,10 @@ from blocks.errors import Problem
 from blocks.job_file.job_set import FromCsv, JobSet
 from blocks.job_file.metadata import Pairs, joined, metadata_id
 from blocks.job_file.rules import too_long
-from tasks.checks import file_list, load_data, outputs, stored
-from tasks.checks.outputs import Outputs, Rule, outputs_of
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import pairs_of
+from tasks.preflight.data import file_list, load_data_csv, outputs, s3_objects
+from tasks.preflight.data.outputs import Outputs, Rule, outputs_of
 from tasks.preflight.finding import Finding
 from tasks.preflight.pipeline import channels, input_folder, pipeline_checks
 from tasks.preflight.pipeline.expected_outputs import files_of_a_job
@@ -50,7 +50,7 @@ def look(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> Data:
         where: The job file's name.
         csvs: The data files.
     """
-    data = Data(list(stored.buckets(run)))
+    data = Data(list(s3_objects.buckets(run)))
     if data.findings:
         return data
     with outputs_of(Rule.of(run.config)) as folders:
@@ -92,7 +92,7 @@ class _Looker:
 
     def _data_file(self, key: str, keys: tuple[str, ...], sets: list[JobSet]) -> None:
         suffix = PurePosixPath(key).suffix
-        there = self._found(stored.object_of(self._run, self._where, "data_file", key))
+        there = self._found(s3_objects.object_of(self._run, self._where, "data_file", key))
         pipelines = {jobs.pipeline: self._pipeline(jobs, keys, suffix) for jobs in sets}
         rows: tuple[int, int] | None = None
         columns: tuple[str, ...] = ()
@@ -113,16 +113,16 @@ class _Looker:
     def _csv(
         self, key: str, keys: tuple[str, ...], sets: list[JobSet]
     ) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
-        asked = load_data.Asked(
+        asked = load_data_csv.Asked(
             self._where,
             key,
             keys,
             lambda: self._told(sets),
             any(isinstance(jobs.groups, FromCsv) for jobs in sets),
             self._run.config.images_bucket,
-            lambda bucket: stored.client(self._run, bucket),
+            lambda bucket: s3_objects.client(self._run, bucket),
         )
-        seen = load_data.look(asked, self._csvs)
+        seen = load_data_csv.look(asked, self._csvs)
         self._found(seen.findings)
         if seen.images is not None and seen.largest_job is not None:
             self._data.images = max(self._data.images or 0, seen.images)
@@ -149,11 +149,11 @@ class _Looker:
             pass
 
     def _list(self, key: str) -> None:
-        text = stored.content(self._run, key)
+        text = s3_objects.content(self._run, key)
         lines = text.decode("utf-8-sig", errors="replace").splitlines()
         bucket = self._run.config.images_bucket
         self._found(
-            file_list.findings(lines, key, bucket, lambda name: stored.client(self._run, name))
+            file_list.findings(lines, key, bucket, lambda name: s3_objects.client(self._run, name))
         )
 
     def _pipeline(self, jobs: JobSet, keys: tuple[str, ...], suffix: str) -> Pipeline | None:
@@ -168,9 +168,9 @@ class _Looker:
         return read
 
     def _read(self, key: str, suffix: str) -> Pipeline | None:
-        if not self._found(stored.object_of(self._run, self._where, "pipeline", key)):
+        if not self._found(s3_objects.object_of(self._run, self._where, "pipeline", key)):
             return None
-        content = stored.content(self._run, key)
+        content = s3_objects.content(self._run, key)
         binary = content.startswith(_HDF5)
         if suffix == ".h5" or binary:
             self._found(_batch(key, suffix, binary))
@@ -188,9 +188,11 @@ class _Looker:
         read = self._pipelines.get(jobs.pipeline)
         if read and self._once("input", jobs.input, jobs.pipeline):
             try:
-                folder = stored.input_folder(self._run, jobs.input)
+                folder = s3_objects.input_folder(self._run, jobs.input)
             except ClientError as error:
-                self._found([stored.refused(error, "s3:ListBucket", self._run.config.workspace)])
+                self._found(
+                    [s3_objects.refused(error, "s3:ListBucket", self._run.config.workspace)]
+                )
                 return
             self._found(input_folder.findings(folder, jobs.input, self._where, read, jobs.pipeline))
 
@@ -198,13 +200,13 @@ class _Looker:
         bucket = self._run.config.outputs_bucket
 
         def listing(prefix: str) -> Iterator[tuple[str, int]]:
-            return stored.listed(self._run.aws.s3, bucket, prefix)
+            return s3_objects.listed(self._run.aws.s3, bucket, prefix)
 
         expected = next(iter(self._expected)) if len(self._expected) == 1 else None
         try:
             held = self._folders.look(listing)
         except ClientError as error:
-            self._found([stored.refused(error, "s3:ListBucket", bucket)])
+            self._found([s3_objects.refused(error, "s3:ListBucket", bucket)])
             return
         self._found(outputs.findings(held, self._run.config, self._where, expected))
 

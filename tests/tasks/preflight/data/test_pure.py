@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import RunConfig
-from tasks.checks import csv_shape, groups, images, outputs
-from tasks.checks.csv_index import Wanted, index_of
-from tasks.checks.images import Stored, Tally, compare, parts
-from tasks.checks.outputs import Folders, Rule, outputs_of
-from tasks.checks.places import NoPlace, Places
+from tasks.preflight.data import csv_structure, groups, images, outputs
+from tasks.preflight.data.csv_index import Wanted, index_of
+from tasks.preflight.data.image_locations import NoPlace, Places
+from tasks.preflight.data.images import Stored, Tally, compare, parts
+from tasks.preflight.data.outputs import Folders, Rule, outputs_of
 from tasks.preflight.pipeline import cellprofiler_modules, channels, pipeline_checks
 from tasks.preflight.pipeline.expected_outputs import files_of_a_job
 from tasks.preflight.pipeline.parser import PipelineError, parse_pipeline
@@ -195,7 +195,7 @@ CHANNELS = {
 @pytest.mark.parametrize("sign", [";", "\t"])
 def test_a_csv_of_other_signs_than_commas_is_told_as_that_alone(sign: str) -> None:
     header = sign.join(["Metadata_Plate", "FileName_DNA", "PathName_DNA"])
-    found = list(csv_shape.of_header([header], [], "load_data.csv", KEYS))
+    found = list(csv_structure.of_header([header], [], "load_data.csv", KEYS))
     assert [one.code for one in found] == ["csv_unreadable"]
     assert repr(sign) in found[0].problem.got
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from blocks.errors import Problem
 from blocks.job_file.metadata import Pairs, metadata_text
-from tasks.checks.csv_index import Index
 from tasks.jobs.csv_types import Kind, kind_of, reading
+from tasks.preflight.data.csv_index import Index
 from tasks.preflight.finding import Finding
 
 NAMED = 5

@@ -10,13 +10,13 @@ import pytest
 from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELLS, Project, connect
 
 from deployments.local.aws import Emulator
-from tasks.checks import images
-from tasks.checks.csv_index import Wanted
+from tasks.preflight.data import images
+from tasks.preflight.data.csv_index import Wanted
 from tasks.preflight.pipeline.parser import Pipeline, parse_pipeline
 
 LIST = f"{BATCH}/files.txt"
 BATCH_FILE = f"{BATCH}/batchfiles/Batch_data.h5"
-INPUT_MODULES = Path(__file__).parents[2] / "support" / "file_list.cppipe"
+INPUT_MODULES = Path(__file__).parents[3] / "support" / "file_list.cppipe"
 
 
 @pytest.fixture
