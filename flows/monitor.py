@@ -4,7 +4,7 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, RunId, Settings
 from tasks import steps
-from tasks.policy import Decision
+from tasks.monitor.policy import Decision
 from tasks.runs.open_run import open_existing
 
 

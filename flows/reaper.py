@@ -24,8 +24,8 @@ from tasks.aws.errors import AwsError
 from tasks.aws.retries import REAPER_OUTAGE, patient
 from tasks.cleanup import clean_up
 from tasks.jobs.results import job_ids
-from tasks.monitor import tick
-from tasks.observe import Followed
+from tasks.monitor.observe import Followed
+from tasks.monitor.tick import tick
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.prefect_output.run_log import log
 from tasks.runs import heartbeat, record

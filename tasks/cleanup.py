@@ -17,13 +17,13 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixe
 from blocks.errors import DcpError
 from tasks.aws.errors import AwsError, error_code
 from tasks.aws.retries import STEP_OUTAGE, patient
-from tasks.dashboard import delete_dashboard
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
 from tasks.fleet.launch_template import delete_launch_template
 from tasks.jobs.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.jobs.results import account
 from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
+from tasks.monitor.dashboard import delete_dashboard
 from tasks.resources.cpu_alarms import delete_alarms
 from tasks.resources.ecs import (
     delete_cluster,

@@ -10,11 +10,11 @@ from typing import Any
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
-from tasks import memory
 from tasks.cost.spend import spent
 from tasks.fleet.find import find_fleets
 from tasks.jobs.queues import count, find_queue
 from tasks.jobs.results import account
+from tasks.monitor import state
 from tasks.runs import record
 from tasks.runs.drain import resume
 from tasks.runs.heartbeat import watched
@@ -66,7 +66,7 @@ def continued(
         # Its messages are gone, after 14 days for example. Workers only delete those of jobs that
         # are done.
         record.note_submitted(run, 0)
-    memory.forget(run)
+    state.forget(run)
     resume(run)
     record.update(run, **changes)
     return again

@@ -5,11 +5,11 @@ from typing import Any
 
 from blocks.resource_names import Names
 from tasks.aws.errors import AwsError, error_code
-from tasks.dashboard import find_dashboard
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES, app_instances, container_instances
 from tasks.fleet.launch_template import find_launch_template
 from tasks.jobs.queues import find_queue
+from tasks.monitor.dashboard import find_dashboard
 from tasks.resources.cpu_alarms import alarm_names
 from tasks.resources.ecs import find_service
 from tasks.runs.run import Run

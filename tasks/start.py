@@ -10,9 +10,8 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponenti
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import interrupt, memory
+from tasks import interrupt
 from tasks.aws.errors import error_code, is_transient
-from tasks.dashboard import put_dashboard
 from tasks.diagnosis.causes import FLEET, UNKNOWN
 from tasks.diagnosis.diagnose import Machine, Symptoms, cause_of, findings
 from tasks.fleet.base import Fleet
@@ -24,6 +23,8 @@ from tasks.fleet.spot_fleet import (
     ended_spot_fleets,
     spot_fleet_request,
 )
+from tasks.monitor import state
+from tasks.monitor.dashboard import put_dashboard
 from tasks.resources.ecs import set_desired_count
 from tasks.runs import record
 from tasks.runs.drain import resume
@@ -58,7 +59,7 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
         raise FleetError(_refusal(error)) from error
     record.update(run, fleet_id=fleet.id, fleet_at=asked_at)
     # A run that is continued waits for its machines anew, and its workers start jobs again.
-    memory.forget(run)
+    state.forget(run)
     resume(run)
     return fleet
 

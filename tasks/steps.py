@@ -29,9 +29,10 @@ from tasks.jobs.queues import ensure_queues, find_queue
 from tasks.jobs.results import account, job_ids
 from tasks.jobs.submission import count_done, send_jobs
 from tasks.leftovers import MISSING_CLUSTER, what_stays
-from tasks.monitor import tick
-from tasks.observe import Followed
-from tasks.policy import Decision
+from tasks.monitor.observe import Followed
+from tasks.monitor.policy import Decision
+from tasks.monitor.progress import show_findings, submission_progress, told
+from tasks.monitor.tick import tick
 from tasks.prefect_output.failed_state import readable
 from tasks.prefect_output.run_log import log
 from tasks.preflight.finding import Finding
@@ -50,7 +51,6 @@ from tasks.runs import record
 from tasks.runs.heartbeat import kept
 from tasks.runs.limits import containers_needed, limits_of, machines_needed, useful_machines
 from tasks.runs.run import Run
-from tasks.telling import show_findings, submission_progress, told
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -16,12 +16,12 @@ from blocks import RunConfig
 from blocks.credentials.identity import Credentials
 from blocks.errors import NotFound
 from blocks.resource_names import RECORDS, Names
-from tasks import memory
 from tasks.account_runs.tagged_resources import COSTLY, Resource, inventory
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError, error_code
 from tasks.jobs.queues import QueueCounts, count, find_queue
+from tasks.monitor import state as monitor_state
 from tasks.runs import heartbeat, record
 from tasks.runs.heartbeat import Watch
 from tasks.runs.lookup import asking, buckets_of, locate
@@ -248,7 +248,7 @@ def _read(aws: Aws, asking: RunConfig, bucket: str, app: str, run_id: str) -> Ru
         )
         if kept.state == "ended":
             return _reported(run, found)
-        known = memory.recall(run)
+        known = monitor_state.recall(run)
         jobs = (("submitted", kept.jobs or 0), ("done", known.progress.ended)) if kept.jobs else ()
         return replace(found, watch=heartbeat.newest(run), jobs=jobs, usd=known.spending.spent)
     except (*AwsError, ValueError) as error:

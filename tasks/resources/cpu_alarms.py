@@ -1,6 +1,6 @@
 """The idle alarms that the workers put on their machines.
 
-The monitor deletes those of machines that have ended (`tasks.monitor.clear_alarms`), and the
+The monitor deletes those of machines that have ended (`tasks.monitor.tick.clear_alarms`), and the
 clean-up deletes all by the prefix of their names, so that none is left of any machine of the app.
 """
 

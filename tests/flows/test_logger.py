@@ -9,7 +9,7 @@ import logging, sys
 from pathlib import Path
 import prefect.main  # it sets up the log
 from flows.dcp_flow import outlive_readers
-from tasks.telling import terminal_bar
+from tasks.monitor.progress import terminal_bar
 told = logging.getLogger("flow")
 told.setLevel(logging.INFO)
 outlive_readers()

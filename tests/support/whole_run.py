@@ -7,10 +7,10 @@ from dcp_fleet import DCP_FLEET
 from waiting import wait_for
 
 from blocks import FleetTemplate
-from tasks.dashboard import put_dashboard
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import container_instances
 from tasks.jobs.queues import ensure_queues
+from tasks.monitor.dashboard import put_dashboard
 from tasks.resources.ecs import ensure_cluster, ensure_service, ensure_task_definition
 from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs.run import Run

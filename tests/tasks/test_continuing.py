@@ -8,14 +8,14 @@ from recorded_run import config_at, end, ends, job, plan
 
 from blocks import FleetTemplate
 from blocks.errors import ConfigError, InputError
-from tasks import memory
 from tasks.continuing import changed, continued
 from tasks.jobs.queues import ensure_queues
+from tasks.monitor import state
+from tasks.monitor.trackers import Drain, Memory
 from tasks.runs import record
 from tasks.runs.drain import drain
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
-from tasks.trackers import Drain, Memory
 
 CONFIG = config_at("http://127.0.0.1:1", "Lab", cluster_machines=3, max_hours=10)
 
@@ -68,7 +68,7 @@ def test_a_continued_run_has_its_hours_anew_and_its_workers_begin_again(
     run.aws.sqs.send_message(QueueUrl=queue, MessageBody=messages[1].body)
     record.update(run, started_at=datetime.now(UTC) - timedelta(hours=11), note="it stopped")
     drain(run, "the run has reached its max_hours")
-    memory.keep(run, Memory(drain=Drain("the run has reached its max_hours")))
+    state.keep(run, Memory(drain=Drain("the run has reached its max_hours")))
 
     template = FleetTemplate(key_name="lab")
     again = continued(run, {"max_hours": 20}, template)
@@ -77,7 +77,7 @@ def test_a_continued_run_has_its_hours_anew_and_its_workers_begin_again(
     assert found.config["max_hours"] == again.config.max_hours == 20
     left = limits_of(again, found.counts_from).ends_at - datetime.now(UTC)
     assert timedelta(hours=19.9) < left <= timedelta(hours=20)
-    assert memory.recall(run) == Memory()
+    assert state.recall(run) == Memory()
     assert record.read(run, record.FINISH) is None
     assert record.submitted(run) == 3, "its messages wait in the queue"
 

@@ -9,12 +9,12 @@ from paid_machines import START, at, counted, machine, run_with_machines
 from pydantic import ValidationError
 from recorded_run import config_at, new_run
 
-import tasks.monitor
+import tasks.monitor.tick
 from deployments.local.aws import Emulator
 from tasks.cost.machine_hours import Machines, know, looked, note, noted
 from tasks.fleet.find import find_fleets
-from tasks.monitor import clear_alarms
-from tasks.policy import Decision
+from tasks.monitor.policy import Decision
+from tasks.monitor.tick import clear_alarms
 from tasks.resources.cpu_alarms import alarm_names
 from tasks.runs import record
 from tasks.runs.run import Run
@@ -157,7 +157,7 @@ def test_a_note_that_cannot_be_written_keeps_no_machines(
     run.aws.ecs.create_cluster(clusterName=run.config.ecs_cluster)
     record.put(run, "machines.json", "cut off")
     acted: list[Decision] = []
-    monkeypatch.setattr(tasks.monitor, "act", lambda _, __, decision: acted.append(decision))
+    monkeypatch.setattr(tasks.monitor.tick, "act", lambda _, __, decision: acted.append(decision))
     with pytest.raises(ValidationError):
-        tasks.monitor.tick(run, frozenset())
+        tasks.monitor.tick.tick(run, frozenset())
     assert [decision.done for decision in acted] == [True]

@@ -12,8 +12,8 @@ from blocks.errors import FleetError
 from tasks.fleet.base import BASE_TAG, SHARE_TAG
 from tasks.fleet.ec2_fleet import Ec2Fleet
 from tasks.fleet.spot_fleet import SpotFleet
-from tasks.monitor import act
-from tasks.policy import Decision
+from tasks.monitor.policy import Decision
+from tasks.monitor.tick import act
 
 
 @pytest.fixture

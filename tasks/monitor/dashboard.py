@@ -1,13 +1,13 @@
 """The CloudWatch dashboard of an app.
 
 The seven widgets that Distributed-CellProfiler's users know, and three of the figures that the
-monitor sends (`tasks.metrics`).
+monitor sends (`tasks.monitor.cloudwatch_metrics`).
 """
 
 import json
 from typing import Any
 
-from tasks import metrics
+from tasks.monitor import cloudwatch_metrics
 from tasks.runs.run import Run
 
 PERIOD_SECONDS = 300
@@ -39,7 +39,7 @@ def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
                     ["AWS/EC2Spot", name, *capacity]
                     for name in ("FulfilledCapacity", "TargetCapacity")
                 ),
-                _ours(run, metrics.MACHINES),
+                _ours(run, cloudwatch_metrics.MACHINES),
             ],
         ),
         _metric(
@@ -71,9 +71,14 @@ def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
             "filter @message like /cellprofiler -c/ | stats count_distinct(@message)",
         ),
         _log(region, names.log_group, "Errors", "filter @message like /Error/"),
-        _metric(region, "Jobs", [_ours(run, name) for name in metrics.JOBS.values()], stacked=True),
-        _metric(region, "Seconds a job", [_ours(run, metrics.SECONDS)]),
-        _metric(region, "Cost so far, USD", [_ours(run, metrics.SPENT)], stat="Maximum"),
+        _metric(
+            region,
+            "Jobs",
+            [_ours(run, name) for name in cloudwatch_metrics.JOBS.values()],
+            stacked=True,
+        ),
+        _metric(region, "Seconds a job", [_ours(run, cloudwatch_metrics.SECONDS)]),
+        _metric(region, "Cost so far, USD", [_ours(run, cloudwatch_metrics.SPENT)], stat="Maximum"),
     ]
     for number, widget in enumerate(widgets):
         row, column = divmod(number, COLUMNS)
@@ -82,7 +87,7 @@ def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
 
 
 def _ours(run: Run, metric: str) -> list[str]:
-    return [metrics.NAMESPACE, metric, metrics.DIMENSION, run.names.app]
+    return [cloudwatch_metrics.NAMESPACE, metric, cloudwatch_metrics.DIMENSION, run.names.app]
 
 
 def _of(source: list[str], metric: str) -> list[str]:

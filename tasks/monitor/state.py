@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from tasks.monitor.trackers import Memory
 from tasks.runs import record
 from tasks.runs.run import Run
-from tasks.trackers import Memory
 
 _MEMORY = TypeAdapter(Memory)
 _TRACKERS = tuple(one.name for one in fields(Memory) if is_dataclass(one.default))

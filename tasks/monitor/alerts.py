@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tasks.observation import Observation
-from tasks.policy import Decision, minutes, over_budget
+from tasks.monitor.observation import Observation
+from tasks.monitor.policy import Decision, minutes, over_budget
+from tasks.monitor.trackers import Memory
 from tasks.prefect_output import events
 from tasks.runs.limits import Limits
-from tasks.trackers import Memory
 
 LATE = timedelta(minutes=15)  # without any machine
 UNWATCHED = timedelta(minutes=10)  # from one look to the next

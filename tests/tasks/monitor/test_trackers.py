@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from tasks.cost.spend import Spend
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
-from tasks.observation import Observation
-from tasks.runs.limits import Limits
-from tasks.trackers import (
+from tasks.monitor.observation import Observation
+from tasks.monitor.trackers import (
     EMPTY_LOOKS,
     AlikeFailures,
     Drain,
@@ -25,6 +24,7 @@ from tasks.trackers import (
     Spending,
     UselessMachines,
 )
+from tasks.runs.limits import Limits
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIZE = Limits(

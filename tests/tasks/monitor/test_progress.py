@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tasks.cost.spend import Spend
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import balance
-from tasks.observation import Observation
+from tasks.monitor.observation import Observation
+from tasks.monitor.progress import jobs_an_hour, rate, table, told
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.runs.run import Run
-from tasks.telling import jobs_an_hour, rate, table, told
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [str(number) for number in range(20)]
@@ -66,10 +66,10 @@ def test_prefect_is_told_when_a_count_changes_and_of_money_now_and_then(
     written: list[Any] = []
     pages: list[str] = []
     monkeypatch.setattr(
-        "tasks.telling._RunArtifacts.write", lambda *about: written.append(about[2])
+        "tasks.monitor.progress._RunArtifacts.write", lambda *about: written.append(about[2])
     )
     monkeypatch.setattr(
-        "tasks.telling.create_markdown_artifact", lambda page, **_: pages.append(page)
+        "tasks.monitor.progress.create_markdown_artifact", lambda page, **_: pages.append(page)
     )
     with told(run) as tell:
         for minute in range(25):

@@ -13,10 +13,9 @@ from tasks.cost.spend import Spend
 from tasks.diagnosis.diagnose import Diagnosis
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
-from tasks.observation import Observation
-from tasks.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
-from tasks.runs.limits import START_SECONDS, Limits, containers_needed, machines_needed
-from tasks.trackers import (
+from tasks.monitor.observation import Observation
+from tasks.monitor.policy import CHEAPEST_AFTER, TAIL_SECONDS, Decision, decide
+from tasks.monitor.trackers import (
     ALONE_LIMIT,
     EMPTY_LOOKS,
     IDLE_LIMIT,
@@ -32,6 +31,7 @@ from tasks.trackers import (
     Spending,
     UselessMachines,
 )
+from tasks.runs.limits import START_SECONDS, Limits, containers_needed, machines_needed
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = [f"i-{number}" for number in range(6)]

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.cost.amounts import figure
-from tasks.observation import Observation
+from tasks.monitor.observation import Observation
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
 from tasks.prefect_output.console import console_handlers, outlive_reader
 from tasks.prefect_output.run_log import log

@@ -1,15 +1,16 @@
 """What to do about an observation of a run: pure decisions.
 
-A poll makes an `Observation` (tasks/observation.py); the trackers add what earlier ones showed
-(tasks/trackers.py); `decide` says what to do. Nothing here calls AWS, so the benchmark of the fleet
-runs the very same code in virtual time (benchmarks/fleet.py).
+A poll makes an `Observation` (tasks/monitor/observation.py); the trackers add what earlier ones
+showed (tasks/monitor/trackers.py); `decide` says what to do. Nothing here calls AWS, so the
+benchmark of the fleet runs the very same code in virtual time (benchmarks/fleet.py).
 """
 
 import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tasks.observation import Observation
+from tasks.monitor.observation import Observation
+from tasks.monitor.trackers import IDLE_LIMIT, Memory
 from tasks.runs.limits import (
     START_SECONDS,
     Limits,
@@ -17,7 +18,6 @@ from tasks.runs.limits import (
     machines_needed,
     useful_machines,
 )
-from tasks.trackers import IDLE_LIMIT, Memory
 
 CHEAPEST_AFTER = timedelta(minutes=15)  # as in DCP's cheapest mode
 TAIL_SECONDS = 15.0  # between polls once no job waits: machines come free, and each minute costs

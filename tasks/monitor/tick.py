@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from tasks import memory
 from tasks.aws.errors import error_code, is_transient
 from tasks.cost import machine_hours
 from tasks.cost.machine_hours import Machines
@@ -22,11 +21,12 @@ from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import terminate
 from tasks.jobs.results import Account, claim_dead_letters
-from tasks.metrics import publish
-from tasks.news import news
-from tasks.observation import Observation
-from tasks.observe import Followed, observe
-from tasks.policy import Decision, decide
+from tasks.monitor import state
+from tasks.monitor.alerts import news
+from tasks.monitor.cloudwatch_metrics import publish
+from tasks.monitor.observation import Observation
+from tasks.monitor.observe import Followed, observe
+from tasks.monitor.policy import Decision, decide
 from tasks.prefect_output.events import emit
 from tasks.resources.cpu_alarms import delete_alarms_of
 from tasks.resources.ecs import image_digest, set_desired_count
@@ -96,7 +96,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     followed = jobs if isinstance(jobs, Followed) else Followed(jobs)
     limits = replace(limits_of(run, kept.counts_from), ended_before=kept.ended_before)
     fleets = find_fleets(run)
-    before = memory.recall(run)
+    before = state.recall(run)
     seen = observe(run, fleets, followed, limits, before)
     if seen.running < seen.desired or not seen.machines:
         seen = replace(seen, findings=diagnose(run, fleets, kept, seen.account.ended > 0))
@@ -114,7 +114,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
         emit(run, one.event, one.text, **one.payload)
         known = known.having_told(one.event)
     seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
-    memory.keep(run, known.paid(seen.spend, kept.spent_before))
+    state.keep(run, known.paid(seen.spend, kept.spent_before))
     machines = seen.spend.known or machine_hours.know(run, seen.machines.keys(), seen.at)
     machine_hours.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
     publish(run, seen, known.progress.seconds_per_job(seen, limits))

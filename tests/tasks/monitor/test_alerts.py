@@ -12,12 +12,12 @@ from tasks.cost.spend import Spend
 from tasks.diagnosis.diagnose import Diagnosis
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
-from tasks.news import FAILING_LEAST, LATE, news
-from tasks.observation import Observation
-from tasks.policy import Decision, decide
+from tasks.monitor.alerts import FAILING_LEAST, LATE, news
+from tasks.monitor.observation import Observation
+from tasks.monitor.policy import Decision, decide
+from tasks.monitor.trackers import IDLE_LIMIT, Memory, Spending
 from tasks.prefect_output import events
 from tasks.runs.limits import Limits
-from tasks.trackers import IDLE_LIMIT, Memory, Spending
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIZE = Limits(

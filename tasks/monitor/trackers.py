@@ -1,8 +1,8 @@
 """What the monitor remembers from poll to poll: one small tracker a concern, all of them pure.
 
 A tracker is a value, and its `after` returns the tracker as it is after another observation. The
-fields of all trackers together are the keys of `memory.json` (tasks/memory.py), so each name occurs
-once.
+fields of all trackers together are the keys of `memory.json` (tasks/monitor/state.py), so each name
+occurs once.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tasks.cost.spend import Spend
-from tasks.observation import Observation
+from tasks.monitor.observation import Observation
 from tasks.runs.limits import Limits
 
 EMPTY_LOOKS = 3  # consecutive observations of an empty queue: SQS counts approximately

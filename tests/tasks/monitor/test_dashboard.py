@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from tasks.dashboard import delete_dashboard, put_dashboard
+from tasks.monitor.dashboard import delete_dashboard, put_dashboard
 from tasks.runs.run import Run
 
 

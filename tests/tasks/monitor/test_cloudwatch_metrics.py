@@ -7,12 +7,12 @@ import pytest
 from paid_machines import counted
 
 from deployments.local.aws import Emulator
-from tasks import metrics
 from tasks.cost.spend import Spend
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
-from tasks.metrics import publish
-from tasks.observation import Observation
+from tasks.monitor import cloudwatch_metrics
+from tasks.monitor.cloudwatch_metrics import publish
+from tasks.monitor.observation import Observation
 from tasks.runs.run import Run
 
 SEEN = Observation(
@@ -28,7 +28,7 @@ def test_the_figures_of_a_look_are_one_request(run: Run) -> None:
     with counted(run) as calls:
         publish(run, SEEN, 60.0)
     assert calls == {"PutMetricData": 1}
-    found = run.aws.cloudwatch.list_metrics(Namespace=metrics.NAMESPACE)["Metrics"]
+    found = run.aws.cloudwatch.list_metrics(Namespace=cloudwatch_metrics.NAMESPACE)["Metrics"]
     of_app = [one for one in found if one["Dimensions"][0]["Value"] == run.names.app]
     assert len(of_app) == 7
 

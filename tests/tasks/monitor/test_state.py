@@ -9,10 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import memory
-from tasks.runs import record
-from tasks.runs.run import Run
-from tasks.trackers import (
+from tasks.monitor import state
+from tasks.monitor.trackers import (
     AlikeFailures,
     Drain,
     EmptyQueue,
@@ -24,6 +22,8 @@ from tasks.trackers import (
     Spending,
     UselessMachines,
 )
+from tasks.runs import record
+from tasks.runs.run import Run
 
 # As version 0.1.0 wrote it, when all was one class.
 RECORDED = """{
@@ -61,7 +61,7 @@ def test_the_memory_of_a_run_begun_by_the_version_before_is_read(
 ) -> None:
     run = make_run()
     record.put(run, record.MEMORY, RECORDED)
-    found = memory.recall(run)
+    found = state.recall(run)
     assert found == Memory(
         at=at(10),
         told=frozenset({"dcp.run.started"}),
@@ -73,14 +73,14 @@ def test_the_memory_of_a_run_begun_by_the_version_before_is_read(
         alike_failures=AlikeFailures(True),
         drain=Drain("the run has reached its max_cost: 1.25 USD spent", 1),
     )
-    memory.keep(run, found)
+    state.keep(run, found)
     written = record.read(run, record.MEMORY)
     assert written is not None
     assert json.loads(written) == json.loads(RECORDED), "and that version reads what this one wrote"
 
 
 def test_unknown_keys_are_ignored_and_missing_ones_have_their_defaults() -> None:
-    assert memory.from_keys({"spent": 2.0, "of_a_later_version": 1}) == Memory(
+    assert state.from_keys({"spent": 2.0, "of_a_later_version": 1}) == Memory(
         spending=Spending(2.0)
     )
 
@@ -90,7 +90,7 @@ def test_each_key_belongs_to_one_field() -> None:
     trackers: list[Any] = [one.default for one in fields(Memory) if is_dataclass(one.default)]
     names = [one.name for one in (*own, *(part for one in trackers for part in fields(one)))]
     assert len(names) == len(set(names))
-    assert set(memory.as_keys(Memory())) == set(names)
+    assert set(state.as_keys(Memory())) == set(names)
 
 
 TIMES = st.none() | st.integers(0, 10**6).map(lambda one: at(0) + timedelta(milliseconds=one))
@@ -109,4 +109,4 @@ MEMORIES = st.builds(
 
 @given(MEMORIES)
 def test_what_is_written_is_read_back(found: Memory) -> None:
-    assert memory.from_keys(json.loads(json.dumps(memory.as_keys(found)))) == found
+    assert state.from_keys(json.loads(json.dumps(state.as_keys(found)))) == found

@@ -8,7 +8,7 @@ import logging
 from functools import lru_cache
 
 from tasks.aws.errors import AwsError
-from tasks.observation import Observation
+from tasks.monitor.observation import Observation
 from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")

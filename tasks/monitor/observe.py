@@ -15,12 +15,12 @@ from tasks.fleet.base import Fleet
 from tasks.fleet.instances import tasks_by_machine
 from tasks.jobs.queues import QueueCounts, count, find_queue
 from tasks.jobs.results import Account, account
-from tasks.observation import Observation
+from tasks.monitor.observation import Observation
+from tasks.monitor.trackers import Memory
 from tasks.resources.ecs import find_service
 from tasks.runs import record
 from tasks.runs.limits import Limits
 from tasks.runs.run import Run
-from tasks.trackers import Memory
 
 PAGE = 1000  # keys of a listing (S3, ListObjectsV2)
 LISTED_EVERY = timedelta(seconds=3)  # a page: 10,000 results every look, a million every 50 minutes
