@@ -12,7 +12,7 @@ from flows.lifecycle import name_after
 from flows.parameters import Credentials, RunId, Settings
 from tasks import steps
 from tasks.account_runs.discovery import find_app
-from tasks.report_model import Report
+from tasks.report.model import Report
 from tasks.runs.open_run import open_existing
 
 

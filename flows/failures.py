@@ -11,9 +11,9 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
 from flows.parameters import Config, Credentials, RunId, Settings
 from tasks.aws.errors import AwsError
-from tasks.failures import Failures, find_failures
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
 from tasks.prefect_output.run_log import log
+from tasks.report.failures import Failures, find_failures
 from tasks.runs import record
 from tasks.runs.open_run import open_existing
 from tasks.runs.run import Run

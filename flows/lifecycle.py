@@ -30,11 +30,11 @@ from tasks.jobs.messages import JobMessage, messages
 from tasks.jobs.plates import plates_named
 from tasks.jobs.submission import Undone, done_ids, write_plan
 from tasks.prefect_output.run_log import log
-from tasks.remedies import how_to_continue
+from tasks.report.failure_summary import verdict
+from tasks.report.remedies import how_to_continue
 from tasks.runs import heartbeat, record
 from tasks.runs.open_run import open_existing
 from tasks.runs.run import Run, new_run_id
-from tasks.verdict import verdict
 
 
 @dataclass(frozen=True)

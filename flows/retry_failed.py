@@ -12,7 +12,7 @@ from flows.lifecycle import Work, begun_before, carry_out, end_cancelled, go_on,
 from flows.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings
 from flows.running import this_run_id
 from tasks.prefect_output.run_log import log
-from tasks.retry import Choice, again, choose, sets_of
+from tasks.report.retry import Choice, again, choose, sets_of
 from tasks.runs import record
 from tasks.runs.open_run import naming, open_new, with_settings
 from tasks.runs.run import Run

@@ -37,9 +37,9 @@ from tasks.prefect_output.failed_state import readable
 from tasks.prefect_output.run_log import log
 from tasks.preflight.finding import Finding
 from tasks.preflight.run_checks import preflight
-from tasks.remedies import how_to_continue
-from tasks.report_delivery import write_report
-from tasks.report_model import Report
+from tasks.report.delivery import write_report
+from tasks.report.model import Report
+from tasks.report.remedies import how_to_continue
 from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,

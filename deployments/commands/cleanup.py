@@ -56,7 +56,7 @@ def _watcher(run: "Run") -> str:
 def _end(run: "Run", recorded: bool, abandon: bool) -> int:
     from tasks.cleanup import clean_up
     from tasks.leftovers import what_stays
-    from tasks.remedies import how_to_continue
+    from tasks.report.remedies import how_to_continue
     from tasks.runs import record
 
     kept = record.load(run) if recorded else None
@@ -86,7 +86,7 @@ def _report(run: "Run") -> None:
     """Write the report and export the logs; that either fails leaves nothing running."""
     from blocks.errors import DcpError
     from tasks.aws.errors import AwsError
-    from tasks.report import draw_up
+    from tasks.report.build import draw_up
     from tasks.resources.log_groups import export_logs
     from tasks.runs import record
 

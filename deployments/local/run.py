@@ -32,8 +32,8 @@ from tasks.aws.clients import Aws
 from tasks.jobs.plates import plates_in, plates_named
 from tasks.jobs.results import account
 from tasks.leftovers import left_running
-from tasks.report import make_report, read_report
-from tasks.report_model import Report
+from tasks.report.build import make_report, read_report
+from tasks.report.model import Report
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -28,8 +28,8 @@ MEMORY = "memory.json"  # what the monitor remembers from poll to poll (tasks/mo
 FINISH = "finish.json"  # the order to the workers to start no new jobs (tasks/runs/drain.py)
 MACHINES = "machines.json"  # which machines ran for how long (tasks/cost/machine_hours.py)
 LOGS = "logs.json"  # where the logs were exported to (tasks/resources/log_groups.py)
-REPORT = "report.json"  # the counts, and the jobs that did not succeed (tasks/report.py)
-TABLE = "report.csv"  # a row a job (tasks/report_table.py)
+REPORT = "report.json"  # the counts, and the jobs that did not succeed (tasks/report/build.py)
+TABLE = "report.csv"  # a row a job (tasks/report/job_table.py)
 BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
 
 

@@ -15,7 +15,7 @@ from flows.full_run import dcp
 from flows.retry_failed import retry_failed
 from tasks.leftovers import left_running
 from tasks.prefect_output.artifacts import artifact_key
-from tasks.report_table import planned
+from tasks.report.job_table import planned
 from tasks.runs import record
 
 pytestmark = pytest.mark.e2e

@@ -16,7 +16,7 @@ from blocks.errors import InputError
 from tasks.jobs.messages import JobMessage
 from tasks.jobs.priority import STEP, step
 from tasks.jobs.submission import write_plan
-from tasks.report_table import COLUMNS
+from tasks.report.job_table import COLUMNS
 from tasks.runs import record
 from tasks.runs.record import TABLE
 from tasks.runs.run import Run

@@ -13,7 +13,7 @@ from tasks.aws.clients import Aws
 from tasks.jobs.messages import JobMessage
 from tasks.jobs.queues import Letter
 from tasks.jobs.results import STATUSES, balance, given_up
-from tasks.report_model import Report
+from tasks.report.model import Report
 from tasks.runs.run import Run
 
 IDS = st.frozensets(st.sampled_from("abcdefghij"))

@@ -11,7 +11,7 @@ from recorded_run import ends, fails, job, plan
 
 from tasks.prefect_output import events
 from tasks.prefect_output.events import LONGEST_TEXT, emit
-from tasks.report_delivery import write_report
+from tasks.report.delivery import write_report
 from tasks.runs.run import Run
 
 
@@ -24,7 +24,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         monkeypatch.setattr(EventsWorker, "send", lambda _, event: found.append(event))
         # What is not events: an artifact, for which no server answers here.
-        monkeypatch.setattr("tasks.report_delivery.create_markdown_artifact", lambda *_, **__: None)
+        monkeypatch.setattr("tasks.report.delivery.create_markdown_artifact", lambda *_, **__: None)
         yield found
     EventsWorker.set_client_override(None)
 

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from blocks.job_file.plate_layout import FORMATS, row_name
-from tasks.figures import Plate
 from tasks.jobs.wells import Position, plate_format
+from tasks.report.statistics import Plate
 
 DPI = 144
 CELL = {96: 0.58, 384: 0.36, 1536: 0.22}  # inches from well to well, by plate

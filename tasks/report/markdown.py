@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from blocks.rendering.markdown_pages import render
-from tasks.plate_pictures import Picture
-from tasks.remedies import remedy
-from tasks.report_model import Report
+from tasks.report.model import Report
+from tasks.report.plate_images import Picture
+from tasks.report.remedies import remedy
 
 SHOWN_PROBLEMS = 50
 SHOWN_PLATES = 6  # the two pictures of one take 50 to 160 kB of the page

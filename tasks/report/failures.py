@@ -13,8 +13,7 @@ from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
 from tasks.jobs.results import Account, account, dead_letters, given_up
 from tasks.jobs.wells import position
-from tasks.remedies import remedy
-from tasks.report_table import (
+from tasks.report.job_table import (
     COLUMNS,
     PARALLEL,
     JobRow,
@@ -23,6 +22,7 @@ from tasks.report_table import (
     planned,
     read_result,
 )
+from tasks.report.remedies import remedy
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tasks.report_model import Report
-from tasks.verdict import verdict
+from tasks.report.failure_summary import verdict
+from tasks.report.model import Report
 
 
 def report(reasons: dict[str, list[str]], submitted: int = 16, lost: int = 0) -> Report:

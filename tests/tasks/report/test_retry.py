@@ -10,10 +10,10 @@ from recorded_run import end, ends, fails, job, plan
 
 from blocks.errors import InputError
 from blocks.loading.load import parse_config
-from tasks.failures import Failures, by_reason
 from tasks.jobs.messages import JobMessage
-from tasks.report_table import JobRow, job_row
-from tasks.retry import Choice, again, choose, chosen, sets_of
+from tasks.report.failures import Failures, by_reason
+from tasks.report.job_table import JobRow, job_row
+from tasks.report.retry import Choice, again, choose, chosen, sets_of
 from tasks.runs import record
 from tasks.runs.run import Run
 

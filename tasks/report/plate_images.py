@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks import interrupt
-from tasks.figures import Plate
 from tasks.jobs.wells import plate_format
+from tasks.report.statistics import Plate
 from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
@@ -95,7 +95,7 @@ def picture(name: str, wells: Plate, kind: str, size: int) -> bytes:
     # Here, since matplotlib takes 50 MB and every process that runs a flow would have it. Held,
     # since numpy cannot be imported again after a Ctrl-C has interrupted its import.
     with interrupt.held():
-        from tasks.plate_map import seconds_map, status_map
+        from tasks.report.plate_map import seconds_map, status_map
 
     draw_map = {"status": status_map, "seconds": seconds_map}[kind]
     return draw_map(name, wells, size)

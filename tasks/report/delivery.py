@@ -8,9 +8,9 @@ from prefect.client.schemas.actions import ArtifactCreate
 
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
 from tasks.prefect_output.events import COMPLETED, FAILED, LONGEST_TEXT, emit
-from tasks.report import draw_up
-from tasks.report_model import Report
-from tasks.report_page import markdown
+from tasks.report.build import draw_up
+from tasks.report.markdown import markdown
+from tasks.report.model import Report
 from tasks.resources.console_links import links
 from tasks.runs import record
 from tasks.runs.run import Run

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tasks.jobs.wells import Position, position
-from tasks.report_table import JobRow
+from tasks.report.job_table import JobRow
 
 SLOWEST = 10
 PERCENTILES = (10, 50, 90)

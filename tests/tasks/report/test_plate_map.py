@@ -8,8 +8,17 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from blocks.job_file.plate_layout import FORMATS
-from tasks.figures import Plate, Well
-from tasks.plate_map import CELL, COLOURS, DPI, NO_JOB, STYLES, Geometry, seconds_map, status_map
+from tasks.report.plate_map import (
+    CELL,
+    COLOURS,
+    DPI,
+    NO_JOB,
+    STYLES,
+    Geometry,
+    seconds_map,
+    status_map,
+)
+from tasks.report.statistics import Plate, Well
 
 Colour = tuple[int, int, int]
 CORNER = 0.36  # of a cell, from the centre of a well: within its square and outside its mark

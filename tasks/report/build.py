@@ -22,11 +22,8 @@ from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
 from tasks.cost.machine_cost import cost_of
 from tasks.cost.machine_hours import settle
-from tasks.figures import Figures
 from tasks.jobs.results import Account, account
-from tasks.plate_pictures import Picture, draw
-from tasks.report_model import Report
-from tasks.report_table import (
+from tasks.report.job_table import (
     COLUMNS,
     PARALLEL,
     JobRow,
@@ -35,6 +32,9 @@ from tasks.report_table import (
     planned,
     read_result,
 )
+from tasks.report.model import Report
+from tasks.report.plate_images import Picture, draw
+from tasks.report.statistics import Figures
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from blocks.errors import InputError, Problem
 from blocks.job_file.job_set import JobSet
 from blocks.job_file.metadata import Pairs, parse_metadata
-from tasks.failures import Failures, find_failures
 from tasks.jobs.messages import JobMessage
-from tasks.report_table import JobRow, planned
+from tasks.report.failures import Failures, find_failures
+from tasks.report.job_table import JobRow, planned
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from recorded_run import end, ends, fails, job, plan, result
 
-from tasks.failures import find_failures
 from tasks.jobs.queues import count, letters, queue_arn, redrive_policy
 from tasks.jobs.results import account, claim_dead_letters
-from tasks.remedies import REMEDIES
+from tasks.report.failures import find_failures
+from tasks.report.remedies import REMEDIES
 from tasks.runs import record
 from tasks.runs.run import Run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def queue_of(run: Run) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.jobs.wells import place_of
-from tasks.report_model import Report
+from tasks.report.model import Report
 
 REASONS, WELLS = 3, 5  # that are named; the report has all
 

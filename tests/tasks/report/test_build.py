@@ -21,11 +21,11 @@ from paid_machines import steps
 from PIL import Image
 from recorded_run import PIPELINE, end, ends, fails, job, plan
 
-from tasks.figures import Figures, summary
-from tasks.plate_pictures import file_name
-from tasks.report import draw_up, read_report
-from tasks.report_page import markdown
-from tasks.report_table import COLUMNS, JobRow, job_row
+from tasks.report.build import draw_up, read_report
+from tasks.report.job_table import COLUMNS, JobRow, job_row
+from tasks.report.markdown import markdown
+from tasks.report.plate_images import file_name
+from tasks.report.statistics import Figures, summary
 from tasks.runs import record
 from tasks.runs.run import Run
 
@@ -145,7 +145,7 @@ def test_a_picture_that_fails_loses_no_report(ended: Run, monkeypatch: pytest.Mo
     def broken(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("tasks.plate_map.status_map", broken)
+    monkeypatch.setattr("tasks.report.plate_map.status_map", broken)
     report, pictures = draw_up(ended)
     assert {one.kind for one in pictures} == {"seconds"}
     assert json_of(ended)["failed"] == report.failed == 1
@@ -156,7 +156,7 @@ def test_a_table_that_fails_loses_no_account(ended: Run, monkeypatch: pytest.Mon
     def broken(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tasks.report.write_table", broken)
+    monkeypatch.setattr("tasks.report.build.write_table", broken)
     with pytest.raises(KeyboardInterrupt):
         draw_up(ended)
     found = json_of(ended)
@@ -200,7 +200,7 @@ def test_a_cost_that_aws_does_not_tell_is_said_to_be_unknown(
     def refused(*_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2")
 
-    monkeypatch.setattr("tasks.report.cost_of", refused)
+    monkeypatch.setattr("tasks.report.build.cost_of", refused)
     report, _ = draw_up(ended)
     assert report.cost is not None
     assert report.cost["usd"] is None
@@ -237,7 +237,7 @@ def test_only_who_draws_a_map_needs_what_draws_it() -> None:
 def test_many_problems_are_bounded_on_the_page_and_in_json(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.report.MOST_PROBLEMS", 4)
+    monkeypatch.setattr("tasks.report.build.MOST_PROBLEMS", 4)
     jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well=A{n}") for n in range(1, 10)))
     for message in jobs[:3]:
         fails(run, message, "image_missing")
