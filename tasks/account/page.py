@@ -6,10 +6,10 @@ from json import dumps
 from pathlib import Path
 
 from blocks.rendering.markdown_pages import code, render, with_parts
-from tasks.account import policies
-from tasks.account.buckets import EXPORTS, for_other_account
-from tasks.account.rights import ADMINISTRATOR
-from tasks.account.statements import Statement, document
+from tasks.account import role_policies
+from tasks.account.admin_permissions import ADMINISTRATOR
+from tasks.account.bucket_policies import EXPORTS, for_other_account
+from tasks.account.policy_statements import Statement, document
 from tasks.rights_page import short
 
 PAGE = Path(__file__).parents[2] / "docs" / "account.md"
@@ -37,7 +37,7 @@ def page(text: str) -> str:
     """docs/account.md with the policies as they are now."""
     trust = document(
         (
-            *policies.TRUST_CONTAINERS,
+            *role_policies.TRUST_CONTAINERS,
             Statement(("sts:AssumeRole",), (), "", {}, {"AWS": EXAMPLE_ROLES[1:]}),
         ),
         EXAMPLE,
@@ -45,8 +45,8 @@ def page(text: str) -> str:
     parts = render(
         __file__,
         {"code": code, "short": short, "conditions": _conditions, "json": partial(dumps, indent=2)},
-        worker=policies.WORKER,
-        safety_net=policies.SAFETY_NET,
+        worker=role_policies.WORKER,
+        safety_net=role_policies.SAFETY_NET,
         exports=EXPORTS,
         administrator=ADMINISTRATOR,
         bucket_policy=for_other_account("their-bucket", EXAMPLE_ROLES, True, "ours/"),

@@ -14,9 +14,9 @@ from prefect_aws import AwsCredentials
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator, start_emulator
-from tasks.account.account import check, create, destroy
+from tasks.account.provision import check, create, destroy
 from tasks.account.safety_net import Clients, tend
-from tasks.account.setup import AccountAws, Setup, open_setup
+from tasks.account.setup_config import AccountAws, Setup, open_setup
 from tasks.aws.clients import Aws
 from tasks.cleanup import clean_up
 from tasks.fleet.find import find_fleets

@@ -12,8 +12,8 @@ from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
-from tasks.account.account import create
-from tasks.account.setup import AccountAws, Setup, open_setup
+from tasks.account.provision import create
+from tasks.account.setup_config import AccountAws, Setup, open_setup
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import live_machines
 from tasks.runs import heartbeat

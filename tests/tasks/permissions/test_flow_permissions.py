@@ -23,7 +23,7 @@ BESIDES = {
 
 
 def actions_in_code() -> set[str]:
-    # What sets an account up has a table of its own: tasks/account/rights.py.
+    # What sets an account up has a table of its own: tasks/account/admin_permissions.py.
     return actions_in(path for path in TASKS.rglob("*.py") if TASKS / "account" not in path.parents)
 
 

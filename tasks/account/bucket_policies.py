@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import ConfigError, Problem
-from tasks.account.part import AS_MADE, DIFFERS, MISSING, Look
-from tasks.account.statements import Document, Places, Statement, document, same
+from tasks.account.policy_statements import Document, Places, Statement, document, same
+from tasks.account.resource import AS_MADE, DIFFERS, MISSING, Look
 from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:

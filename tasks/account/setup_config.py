@@ -13,8 +13,8 @@ from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem, Refusal
 from blocks.fields import AppName, Bucket, TextRule
 from blocks.validation_errors import problems_of
-from tasks.account.part import TAG
-from tasks.account.statements import Places
+from tasks.account.policy_statements import Places
+from tasks.account.resource import TAG
 from tasks.aws.clients import client_maker
 from tasks.aws.errors import AwsError, error_code, refusal
 

@@ -10,7 +10,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect_aws.workers.ecs_worker import ECSWorker
 
 from blocks.errors import ConfigError, Problem
-from tasks.account.setup import Setup
+from tasks.account.setup_config import Setup
 
 CPU, MEMORY = 1024, 4096  # a million jobs are planned in 205 MB; the rest is Prefect
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from tasks.account.part import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
+from tasks.account.resource import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
 from tasks.aws.errors import error_code
 from tasks.resources.log_groups import RETENTION_DAYS
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from blocks.errors import DcpError
 from blocks.resource_names import Names
-from tasks.account import policies
-from tasks.account.buckets import ExportPolicy
-from tasks.account.net import Function, LogGroup, Schedule
-from tasks.account.part import AS_MADE, MISSING, Look, Part
-from tasks.account.rights import ADMINISTRATOR
-from tasks.account.roles import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
-from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
-from tasks.account.statements import Document, Statement, document
+from tasks.account import role_policies
+from tasks.account.admin_permissions import ADMINISTRATOR
+from tasks.account.bucket_policies import ExportPolicy
+from tasks.account.iam_resources import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
+from tasks.account.lambda_resources import Function, LogGroup, Schedule
+from tasks.account.policy_statements import Document, Statement, document
+from tasks.account.resource import AS_MADE, MISSING, Look, Part
+from tasks.account.setup_config import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.aws.errors import AwsError
 from tasks.fleet.ec2_fleet import ENDED_STATES as ENDED_FLEETS
 from tasks.fleet.instances import LIVE_STATES
@@ -50,7 +50,9 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
     """All parts that a set-up can have, each after those that it needs."""
     wanted = setup.wanted
     net = {"DCP_BUCKET": wanted.bucket}
-    task_role = _role(aws, setup, setup.task_role, policies.TRUST_CONTAINERS, policies.WORKER)
+    task_role = _role(
+        aws, setup, setup.task_role, role_policies.TRUST_CONTAINERS, role_policies.WORKER
+    )
     return [
         # The first, so that what remembers the set-up is the last to be removed.
         Piece(replace(task_role, note=wanted.note())),
@@ -60,7 +62,7 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 aws,
                 setup,
                 INSTANCE_ROLE,
-                policies.TRUST_MACHINES,
+                role_policies.TRUST_MACHINES,
                 managed=(FOR_MACHINES,),
                 shared=True,
             )
@@ -71,7 +73,7 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 aws,
                 setup,
                 FLEET_ROLE,
-                policies.TRUST_SPOT_FLEET,
+                role_policies.TRUST_SPOT_FLEET,
                 managed=(FOR_FLEETS,),
                 shared=True,
             )
@@ -81,8 +83,8 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 aws,
                 setup,
                 setup.execution_role,
-                policies.TRUST_CONTAINERS,
-                policies.EXECUTION if wanted.api_key_secret else (),
+                role_policies.TRUST_CONTAINERS,
+                role_policies.EXECUTION if wanted.api_key_secret else (),
                 managed=(FOR_EXECUTION,),
             ),
             wanted.execution_role or wanted.flow_role,
@@ -90,7 +92,10 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
         Piece(ExportPolicy(aws.s3, wanted.bucket, setup.places)),
         Piece(
             ManagedPolicy(
-                aws.iam, setup.owner, setup.flows_policy, document(policies.flows(), setup.places)
+                aws.iam,
+                setup.owner,
+                setup.flows_policy,
+                document(role_policies.flows(), setup.places),
             )
         ),
         Piece(
@@ -98,13 +103,13 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 aws,
                 setup,
                 setup.flow_role,
-                policies.TRUST_CONTAINERS,
+                role_policies.TRUST_CONTAINERS,
                 managed=(setup.flows_policy,),
             ),
             wanted.flow_role,
         ),
         Piece(
-            _role(aws, setup, setup.net, policies.TRUST_LAMBDA, policies.SAFETY_NET),
+            _role(aws, setup, setup.net, role_policies.TRUST_LAMBDA, role_policies.SAFETY_NET),
             wanted.safety_net,
         ),
         Piece(LogGroup(aws.logs, setup.owner, f"/aws/lambda/{setup.net}"), wanted.safety_net),
@@ -113,7 +118,13 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
             wanted.safety_net,
         ),
         Piece(
-            _role(aws, setup, setup.schedule_role, policies.TRUST_SCHEDULER, policies.SCHEDULE),
+            _role(
+                aws,
+                setup,
+                setup.schedule_role,
+                role_policies.TRUST_SCHEDULER,
+                role_policies.SCHEDULE,
+            ),
             wanted.safety_net,
         ),
         Piece(
@@ -307,9 +318,9 @@ def settings(setup: Setup) -> dict[str, str]:
 def policy_of(setup: Setup, whose: str) -> Document:
     """A policy of a set-up: of `flows`, `worker`, `safety-net` or `admin`."""
     statements = {
-        "flows": policies.flows(),
-        "worker": policies.WORKER,
-        "safety-net": policies.SAFETY_NET,
+        "flows": role_policies.flows(),
+        "worker": role_policies.WORKER,
+        "safety-net": role_policies.SAFETY_NET,
         "admin": ADMINISTRATOR,
     }
     return document(statements[whose], setup.places)

@@ -3,8 +3,8 @@
 A test holds them against the calls that the modules of tasks/account/ make.
 """
 
-from tasks.account.setup import FLEET_ROLE, INSTANCE_ROLE
-from tasks.account.statements import Statement
+from tasks.account.policy_statements import Statement
+from tasks.account.setup_config import FLEET_ROLE, INSTANCE_ROLE
 
 ANY = ("*",)
 ROLES = (

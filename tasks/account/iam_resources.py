@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from tasks.account.part import AS_MADE, IN_THE_WAY, MISSING, TAG, USED, Look
-from tasks.account.statements import Document, same
+from tasks.account.policy_statements import Document, same
+from tasks.account.resource import AS_MADE, IN_THE_WAY, MISSING, TAG, USED, Look
 from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:

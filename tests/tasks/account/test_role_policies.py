@@ -8,13 +8,13 @@ from aws_calls import actions_by_stubs, actions_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.account import policies
-from tasks.account.account import policy_of
-from tasks.account.buckets import EXPORTS, for_other_account
+from tasks.account import role_policies
+from tasks.account.admin_permissions import ADMINISTRATOR
+from tasks.account.bucket_policies import EXPORTS, for_other_account
 from tasks.account.page import PAGE, page
-from tasks.account.rights import ADMINISTRATOR
-from tasks.account.setup import Setup, Wanted
-from tasks.account.statements import Statement, document, grants, same
+from tasks.account.policy_statements import Statement, document, grants, same
+from tasks.account.provision import policy_of
+from tasks.account.setup_config import Setup, Wanted
 from tasks.permissions.flow_permissions import RIGHTS
 
 ROOT = Path(__file__).parents[3]
@@ -57,11 +57,11 @@ def actions(statements: tuple[Statement, ...]) -> set[str]:
 
 def test_the_workers_policy_has_what_the_worker_calls_and_no_more() -> None:
     worker = actions_by_stubs((ROOT / "worker" / "dcp_worker").glob("*.py"))
-    assert worker | WORKER_BESIDES == actions(policies.WORKER)
+    assert worker | WORKER_BESIDES == actions(role_policies.WORKER)
 
 
 def test_the_safety_nets_policy_has_what_it_calls_and_no_more() -> None:
-    assert actions_in([NET]) | NET_BESIDES == actions(policies.SAFETY_NET)
+    assert actions_in([NET]) | NET_BESIDES == actions(role_policies.SAFETY_NET)
 
 
 def test_the_administrators_policy_has_what_the_set_up_calls_and_no_more() -> None:
@@ -70,7 +70,9 @@ def test_the_administrators_policy_has_what_the_set_up_calls_and_no_more() -> No
 
 
 def test_the_flows_policy_has_every_right_of_the_table_and_no_more() -> None:
-    assert actions(policies.flows()) == {action for right in RIGHTS for action in right.actions}
+    assert actions(role_policies.flows()) == {
+        action for right in RIGHTS for action in right.actions
+    }
 
 
 @pytest.mark.parametrize("whose", ["flows", "worker", "safety-net", "admin"])

@@ -9,7 +9,7 @@ of each action are those of the Service Authorization Reference).
 from collections.abc import Iterator
 
 from blocks.resource_names import Names
-from tasks.account.statements import Condition, Statement
+from tasks.account.policy_statements import Condition, Statement
 from tasks.permissions.flow_permissions import RIGHTS
 
 ANY = ("*",)

@@ -8,9 +8,9 @@ from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 
 from blocks.errors import ConfigError, DcpError
-from tasks.account.account import check, create, destroy, settings
-from tasks.account.part import TAG
-from tasks.account.setup import INSTANCE_ROLE, AccountAws, Setup, open_setup
+from tasks.account.provision import check, create, destroy, settings
+from tasks.account.resource import TAG
+from tasks.account.setup_config import INSTANCE_ROLE, AccountAws, Setup, open_setup
 
 pytestmark = pytest.mark.e2e
 
