@@ -40,6 +40,7 @@ from blocks import FleetTemplate, RunConfig  # noqa: E402
 from deployments.local.aws import start_emulator  # noqa: E402
 from tasks.jobs.job_ids import JobIds  # noqa: E402
 from tasks.jobs.queues import ensure_queues  # noqa: E402
+from tasks.lifecycle.launch import request_fleet, start_containers  # noqa: E402
 from tasks.monitor.observe import Followed  # noqa: E402
 from tasks.monitor.tick import tick  # noqa: E402
 from tasks.resources.ecs import (  # noqa: E402
@@ -51,7 +52,6 @@ from tasks.resources.ecs import (  # noqa: E402
 from tasks.resources.log_groups import ensure_log_groups  # noqa: E402
 from tasks.runs.limits import limits_of  # noqa: E402
 from tasks.runs.run import Run  # noqa: E402
-from tasks.start import request_fleet, start_containers  # noqa: E402
 
 LOOKS = 60
 START_WITHIN = 60.0  # seconds

@@ -9,7 +9,7 @@ from flows.dcp_flow import dcp_flow
 from flows.lifecycle import carry_out, continued_by, end_cancelled, go_on, name_after
 from flows.parameters import Config, Credentials, Fleet, RunId, Settings
 from flows.running import this_flow_run
-from tasks.continuing import continued
+from tasks.lifecycle.continuation import continued
 from tasks.runs.open_run import open_existing
 
 

@@ -22,8 +22,8 @@ from flows.parameters import Credentials, Regions
 from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, plan
 from tasks.aws.errors import AwsError
 from tasks.aws.retries import REAPER_OUTAGE, patient
-from tasks.cleanup import clean_up
 from tasks.jobs.results import job_ids
+from tasks.lifecycle.cleanup import clean_up
 from tasks.monitor.observe import Followed
 from tasks.monitor.tick import tick
 from tasks.prefect_output.artifacts import prefect_may_be_away

@@ -20,7 +20,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
-from tasks import cleanup, interrupt, start
+from tasks import interrupt
 from tasks.aws.errors import AwsError, error_code, is_transient
 from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
 from tasks.jobs.load_data_csv import Csvs
@@ -28,7 +28,8 @@ from tasks.jobs.plates import plates_to_run
 from tasks.jobs.queues import ensure_queues, find_queue
 from tasks.jobs.results import account, job_ids
 from tasks.jobs.submission import count_done, send_jobs
-from tasks.leftovers import MISSING_CLUSTER, what_stays
+from tasks.lifecycle import cleanup, launch
+from tasks.lifecycle.leftovers import MISSING_CLUSTER, what_stays
 from tasks.monitor.observe import Followed
 from tasks.monitor.policy import Decision
 from tasks.monitor.progress import show_findings, submission_progress, told
@@ -239,18 +240,18 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         log("Every job has its result: no machine is started")
         return ""
     # Before the machines, which would otherwise be there for nothing if this fails.
-    patient(STEP_OUTAGE)(start.start_containers, run, containers)
-    fleet = patient(STEP_OUTAGE)(start.request_fleet, run, template, machines)
+    patient(STEP_OUTAGE)(launch.start_containers, run, containers)
+    fleet = patient(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
     log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
     try:
-        patient(RUN_OUTAGE)(start.ensure_dashboard, run, fleet)
+        patient(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
         requested = patient(RUN_OUTAGE)(record.load, run)
         since = (requested and requested.fleet_at) or run_record.started_at
         launched = patient(RUN_OUTAGE)(
-            start.wait_for_machines,
+            launch.wait_for_machines,
             run,
             fleet,
-            start.history_start(since),
+            launch.history_start(since),
             len(template.subnets),
             log,
         )

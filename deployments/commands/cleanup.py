@@ -54,8 +54,8 @@ def _watcher(run: "Run") -> str:
 
 
 def _end(run: "Run", recorded: bool, abandon: bool) -> int:
-    from tasks.cleanup import clean_up
-    from tasks.leftovers import what_stays
+    from tasks.lifecycle.cleanup import clean_up
+    from tasks.lifecycle.leftovers import what_stays
     from tasks.report.remedies import how_to_continue
     from tasks.runs import record
 

@@ -31,7 +31,7 @@ from tasks import interrupt
 from tasks.aws.clients import Aws
 from tasks.jobs.plates import plates_in, plates_named
 from tasks.jobs.results import account
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.report.build import make_report, read_report
 from tasks.report.model import Report
 from tasks.runs import record

@@ -10,7 +10,7 @@ from whole_run import make_whole
 
 from deployments.cli import main
 from deployments.local.aws import Emulator
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import heartbeat, record
 
 # One process: all runs of an account are looked at.

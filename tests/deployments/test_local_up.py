@@ -22,7 +22,7 @@ from waiting import wait_for
 from blocks import RunConfig
 from blocks.loading.load import parse_config
 from tasks.aws.clients import Aws
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -12,11 +12,11 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.aws import Emulator
-from tasks import start
 from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
 from tasks.diagnosis.evidence import symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
+from tasks.lifecycle import launch
 from tasks.resources import ecs
 from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs import record
@@ -24,8 +24,8 @@ from tasks.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 
-request_fleet: Any = start.request_fleet
-wait_for_machines: Any = start.wait_for_machines
+request_fleet: Any = launch.request_fleet
+wait_for_machines: Any = launch.wait_for_machines
 
 
 @pytest.fixture

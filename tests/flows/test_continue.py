@@ -19,10 +19,10 @@ from flows.continue_run import continue_run
 from flows.full_run import dcp
 from flows.lifecycle import go_on
 from tasks import steps
-from tasks.cleanup import left_running
 from tasks.fleet.find import find_fleets
 from tasks.jobs.queues import count, find_queue
 from tasks.jobs.results import account
+from tasks.lifecycle.cleanup import left_running
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run
 

@@ -28,7 +28,7 @@ from flows.status import status
 from flows.submit import submit
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES
-from tasks.leftovers import left_running, machine_states
+from tasks.lifecycle.leftovers import left_running, machine_states
 from tasks.resources.ecs import set_desired_count
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run

@@ -23,7 +23,7 @@ from flows.submit import submit
 from tasks import steps
 from tasks.jobs.queues import find_queue
 from tasks.jobs.results import job_ids
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 
 pytestmark = pytest.mark.e2e

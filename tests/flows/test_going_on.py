@@ -25,7 +25,7 @@ from flows.children import RESTART_WITHIN, is_over, start_again
 from flows.full_run import dcp
 from flows.lifecycle import go_on
 from flows.setup import setup
-from tasks.cleanup import left_running
+from tasks.lifecycle.cleanup import left_running
 from tasks.prefect_output.artifacts import artifact_key
 from tasks.runs import record
 from tasks.runs.run import Run

@@ -27,7 +27,7 @@ from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.worlds import credentials_of
 from tasks.aws.clients import Aws
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 from tasks.runs.run import Run
 

@@ -15,7 +15,7 @@ from waiting import wait_for
 from flows.children import children_of
 from flows.plates import run_plates
 from tasks.fleet.find import find_fleets
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("pool")]

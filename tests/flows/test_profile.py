@@ -12,7 +12,7 @@ from prefect.states import Crashed
 
 from flows.profile import end_left_steps, run_profile
 from flows.setup import setup
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 
 pytestmark = pytest.mark.e2e

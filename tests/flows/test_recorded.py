@@ -25,7 +25,7 @@ from flows.full_run import dcp
 from tasks.account import role_policies
 from tasks.account.provision import create
 from tasks.account.setup_config import INSTANCE_ROLE, AccountAws, open_setup
-from tasks.cleanup import left_running
+from tasks.lifecycle.cleanup import left_running
 from tasks.permissions.flow_permissions import RIGHTS
 
 # One process: what its tests stand on is made once.

@@ -13,7 +13,7 @@ from blocks.errors import InputError
 from flows.failures import failures
 from flows.full_run import dcp
 from flows.retry_failed import retry_failed
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.prefect_output.artifacts import artifact_key
 from tasks.report.job_table import planned
 from tasks.runs import record

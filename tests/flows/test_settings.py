@@ -14,7 +14,7 @@ from flows.full_run import dcp
 from flows.lifecycle import end_cancelled
 from flows.setup import setup
 from tasks.jobs.queues import find_queue
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 from tasks.runs.run import new_run_id
 

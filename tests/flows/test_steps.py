@@ -18,7 +18,7 @@ from tasks import steps
 from tasks.fleet.find import find_fleets
 from tasks.jobs.queues import count, find_queue
 from tasks.jobs.results import job_ids
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
 from tasks.monitor import state
 from tasks.monitor.trackers import EmptyQueue, Idle, Memory
 from tasks.resources.ecs import delete_cluster, delete_service, ensure_cluster, find_service
@@ -162,7 +162,7 @@ def test_a_start_that_fails_after_the_request_leaves_no_fleet(
         raise ClientError(answer, "PutDashboard")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tasks.start.put_dashboard", refused)
+        patched.setattr("tasks.lifecycle.launch.put_dashboard", refused)
         with pytest.raises(ClientError):
             start_fleet(lab.config)
     assert find_fleets(lab.run()) == []

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from blocks import FleetTemplate
-from tasks import start
 from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle import launch
 from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
@@ -29,5 +29,5 @@ def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) ->
     urls = ensure_queues(run)
     environment = worker_environment(run, urls.jobs, urls.dead_letters) | dict(more or {})
     ensure_service(run, ensure_task_definition(run, environment))
-    start.request_fleet(run, FleetTemplate(), machines)
+    launch.request_fleet(run, FleetTemplate(), machines)
     assert set_desired_count(run, machines)

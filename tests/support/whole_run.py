@@ -10,11 +10,11 @@ from blocks import FleetTemplate
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import container_instances
 from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle.launch import request_fleet
 from tasks.monitor.dashboard import put_dashboard
 from tasks.resources.ecs import ensure_cluster, ensure_service, ensure_task_definition
 from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs.run import Run
-from tasks.start import request_fleet
 
 SPOT_FLEET = FleetTemplate(spot_fleet_request=DCP_FLEET)
 

@@ -18,9 +18,9 @@ from tasks.account.provision import check, create, destroy
 from tasks.account.safety_net import Clients, tend
 from tasks.account.setup_config import AccountAws, Setup, open_setup
 from tasks.aws.clients import Aws
-from tasks.cleanup import clean_up
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import live_machines
+from tasks.lifecycle.cleanup import clean_up
 from tasks.runs.run import Run
 
 APP = "Enforced"

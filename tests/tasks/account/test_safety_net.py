@@ -28,12 +28,13 @@ from tasks.account.safety_net import (
     handler,
     tend,
 )
-from tasks.cleanup import clean_up, left_running
 from tasks.fleet import ec2_fleet, spot_fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import live_machines
 from tasks.jobs import queues
 from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle.cleanup import clean_up, left_running
+from tasks.lifecycle.launch import request_fleet
 from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
@@ -44,7 +45,6 @@ from tasks.resources.ecs import (
 from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run
-from tasks.start import request_fleet
 
 pytestmark = pytest.mark.e2e
 

@@ -22,7 +22,13 @@ from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
 from tasks.fleet.launch_template import delete_launch_template
 from tasks.jobs.queues import MISSING_CODES, count, delete_queue, find_queue
 from tasks.jobs.results import account
-from tasks.leftovers import MISSING_CLUSTER, if_cluster, left_running, left_volumes, machine_states
+from tasks.lifecycle.leftovers import (
+    MISSING_CLUSTER,
+    if_cluster,
+    left_running,
+    left_volumes,
+    machine_states,
+)
 from tasks.monitor.dashboard import delete_dashboard
 from tasks.resources.cpu_alarms import delete_alarms
 from tasks.resources.ecs import (

@@ -12,10 +12,10 @@ from whole_run import SPOT_FLEET, leave_volume, make_whole, set_up, start
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks.cleanup import clean_up, is_gone
 from tasks.fleet.ec2_fleet import Ec2Fleet
 from tasks.jobs.queues import find_queue
-from tasks.leftovers import left_running, what_stays
+from tasks.lifecycle.cleanup import clean_up, is_gone
+from tasks.lifecycle.leftovers import left_running, what_stays
 from tasks.resources.log_groups import export_logs
 from tasks.runs import record
 from tasks.runs.run import Run

@@ -8,8 +8,8 @@ from recorded_run import config_at, end, ends, job, plan
 
 from blocks import FleetTemplate
 from blocks.errors import ConfigError, InputError
-from tasks.continuing import changed, continued
 from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle.continuation import changed, continued
 from tasks.monitor import state
 from tasks.monitor.trackers import Drain, Memory
 from tasks.runs import record

@@ -10,17 +10,17 @@ from botocore.exceptions import ClientError
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from tasks import start
 from tasks.fleet.base import BASE_TAG, FleetEvent
 from tasks.fleet.find import find_fleets
 from tasks.fleet.launch_template import ensure_launch_template
+from tasks.lifecycle import launch
 from tasks.resources.ecs import ensure_task_definition
 from tasks.runs import record
 from tasks.runs.run import Run
 
 TEMPLATE = FleetTemplate(on_demand_base=1, on_demand_share=50)
-request_fleet: Any = start.request_fleet
-wait_for_machines: Any = start.wait_for_machines
+request_fleet: Any = launch.request_fleet
+wait_for_machines: Any = launch.wait_for_machines
 INVALID = "spotFleetRequestConfigurationInvalid"
 LACK = "There is no Spot capacity available that matches your request."
 
@@ -70,7 +70,7 @@ def test_a_request_that_is_repeated_before_its_fleet_is_shown_comes_to_it(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = request_fleet(run, TEMPLATE, 1)
-    monkeypatch.setattr(start, "find_fleets", lambda _: [])
+    monkeypatch.setattr(launch, "find_fleets", lambda _: [])
     assert request_fleet(run, TEMPLATE, 1).id == made.id
     assert len(of_run(run)) == 1
     made.cancel()
@@ -82,11 +82,11 @@ def test_a_fleet_that_is_not_shown_yet_is_waited_for(
     """An earlier request has made a fleet; this one differs, and EC2 shows the fleet late."""
     made = request_fleet(run, TEMPLATE, 1)
     shown: Iterator[list[Any]] = iter([[], [], [made]])
-    monkeypatch.setattr(start, "find_fleets", lambda _: next(shown))
-    monkeypatch.setattr(start, "wait_fixed", lambda _: start.wait_exponential(max=0))
+    monkeypatch.setattr(launch, "find_fleets", lambda _: next(shown))
+    monkeypatch.setattr(launch, "wait_fixed", lambda _: launch.wait_exponential(max=0))
     assert request_fleet(run, TEMPLATE, 9).id == made.id
-    monkeypatch.setattr(start, "find_fleets", lambda _: [])
-    monkeypatch.setattr(start, "SHOWN_WITHIN", 0)
+    monkeypatch.setattr(launch, "find_fleets", lambda _: [])
+    monkeypatch.setattr(launch, "SHOWN_WITHIN", 0)
     with pytest.raises(FleetError, match="other settings"):
         request_fleet(run, TEMPLATE, 9)
     made.cancel()
@@ -149,7 +149,7 @@ def event(subtype: str, text: str) -> FleetEvent:
 def test_a_lack_of_capacity_is_waited_for_and_told_once(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(launch, "LOOK_SECONDS", 0)
     (kind,) = run.config.machine_type[:1]
     lack = event("launchSpecTemporarilyBlacklisted", f"{kind}: {LACK}")
     fleet = History([lack, lack], comes_after=3)
