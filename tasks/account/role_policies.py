@@ -1,9 +1,9 @@
 """The policies that dcp's roles have: the least that the code needs. Data.
 
 Tests hold each against the calls that the code makes, in both directions; docs/account.md shows
-them (`tasks.account.page`). What ends machines, fleets and services is limited to those with the
-tag `dcp:app` (IAM User Guide, "Controlling access to AWS resources using tags"; the condition keys
-of each action are those of the Service Authorization Reference).
+them (`tasks.docs_pages.account_page`). What ends machines, fleets and services is limited to those
+with the tag `dcp:app` (IAM User Guide, "Controlling access to AWS resources using tags"; the
+condition keys of each action are those of the Service Authorization Reference).
 """
 
 from collections.abc import Iterator

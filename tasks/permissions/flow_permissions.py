@@ -1,7 +1,7 @@
 """The rights that whoever runs the flows needs: which calls, on what, in which step. Data.
 
-docs/aws.md shows this table (`tasks.rights_page`). A test holds it against the calls that the
-modules of tasks/ make.
+docs/aws.md shows this table (`tasks.docs_pages.aws_page`). A test holds it against the calls that
+the modules of tasks/ make.
 """
 
 from collections.abc import Callable, Iterator

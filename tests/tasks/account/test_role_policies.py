@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tasks.account import role_policies
 from tasks.account.admin_permissions import ADMINISTRATOR
 from tasks.account.bucket_policies import EXPORTS, for_other_account
-from tasks.account.page import PAGE, page
 from tasks.account.policy_statements import Statement, document, grants, same
 from tasks.account.provision import policy_of
 from tasks.account.setup_config import Setup, Wanted
+from tasks.docs_pages.account_page import PAGE, page
 from tasks.permissions.flow_permissions import RIGHTS
 
 ROOT = Path(__file__).parents[3]
@@ -184,4 +184,4 @@ def test_policies_are_not_the_same_when_one_grants_more(one: list[dict], more: l
 
 def test_the_page_has_the_policies() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == page(text), "run python -m tasks.account.page"
+    assert text == page(text), "run python -m tasks.docs_pages.account_page"

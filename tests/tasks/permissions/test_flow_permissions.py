@@ -4,9 +4,9 @@ from pathlib import Path
 
 from aws_calls import actions_in
 
-from tasks import rights_page
+from tasks.docs_pages import aws_page
+from tasks.docs_pages.aws_page import PAGE, page
 from tasks.permissions.flow_permissions import RIGHTS
-from tasks.rights_page import PAGE, page
 
 TASKS = Path(__file__).parents[3] / "tasks"
 # What a call needs besides its own action (Service Authorization Reference, "dependent actions"),
@@ -38,4 +38,4 @@ def test_the_table_has_no_call_that_nobody_makes() -> None:
 
 def test_the_page_has_the_table() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == page(text), f"run python -m {rights_page.__name__}"
+    assert text == page(text), f"run python -m {aws_page.__name__}"

@@ -1,4 +1,4 @@
-"""The tables of docs/aws.md, rights and findings: `python -m tasks.rights_page` writes them."""
+"""The tables of docs/aws.md: `python -m tasks.docs_pages.aws_page` writes them."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from blocks.rendering.markdown_pages import code, render, with_parts
 from tasks.diagnosis.causes import ALL
 from tasks.permissions.flow_permissions import RIGHTS
 
-PAGE = Path(__file__).parents[1] / "docs" / "aws.md"
+PAGE = Path(__file__).parents[2] / "docs" / "aws.md"
 
 
 def short(resource: str) -> str:

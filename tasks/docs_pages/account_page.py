@@ -1,4 +1,4 @@
-"""The policies as docs/account.md shows them: `python -m tasks.account.page` writes them there."""
+"""The policies in docs/account.md: `python -m tasks.docs_pages.account_page` writes them."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +10,7 @@ from tasks.account import role_policies
 from tasks.account.admin_permissions import ADMINISTRATOR
 from tasks.account.bucket_policies import EXPORTS, for_other_account
 from tasks.account.policy_statements import Statement, document
-from tasks.rights_page import short
+from tasks.docs_pages.aws_page import short
 
 PAGE = Path(__file__).parents[2] / "docs" / "account.md"
 EXAMPLE_ROLES = (
