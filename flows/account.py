@@ -7,8 +7,8 @@ from prefect.artifacts import create_table_artifact
 from blocks.credentials.sessions import region_of
 from blocks.errors import ConfigError, DcpError, Problem
 from blocks.loading.load import load_credentials
-from flows.dcp_flow import dcp_flow
-from flows.parameters import Credentials
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials
 from tasks.account import provision
 from tasks.account.ecs_work_pool import Pool, make_pool
 from tasks.account.setup_config import AccountAws, open_setup

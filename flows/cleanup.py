@@ -7,9 +7,9 @@ from pydantic import Field
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError, Problem
 from blocks.loading.load import load_credentials
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
-from flows.parameters import Credentials, RunId, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials, RunId, Settings
 from tasks import steps
 from tasks.account_runs.discovery import find_app
 from tasks.report.model import Report

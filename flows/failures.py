@@ -7,9 +7,9 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
-from flows.parameters import Config, Credentials, RunId, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Config, Credentials, RunId, Settings
 from tasks.aws.errors import AwsError
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
 from tasks.prefect_output.run_log import log

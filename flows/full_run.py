@@ -6,9 +6,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from blocks.loading.load import load_fleet
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import begun_before, carry_out, end_cancelled, go_on, name_after, plan, work_of
-from flows.parameters import (
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_run_id
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,
@@ -19,7 +20,6 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from flows.running import this_run_id
 from tasks.runs.open_run import naming, open_new, with_settings
 from tasks.runs.run import Run
 

@@ -17,10 +17,10 @@ from blocks.errors import InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job
-from flows.children import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
-from flows.consent import settle
-from flows.dcp_flow import APP_TAG, stem
-from flows.running import label
+from flows.support.child_runs import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
+from flows.support.cost_approval import settle
+from flows.support.dcp_flow import APP_TAG, stem
+from flows.support.flow_run import label
 from tasks import interrupt, steps
 from tasks.aws.errors import is_refused
 from tasks.aws.retries import patient
@@ -238,7 +238,8 @@ def _end_early(run: Run, error: BaseException) -> None:
 def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
     """Name this flow run `<app> · <plate or step>` and tag it with app, plates, step and batch.
 
-    A flow run that is started again has its name and its tags (`flows.dcp_flow.first_name`).
+    A flow run that is started again has its name and its tags
+    (`flows.support.dcp_flow.first_name`).
 
     Args:
         run: The run.

@@ -7,9 +7,9 @@ from prefect.states import Completed, Failed
 
 from blocks.errors import InputError
 from blocks.loading.load import load_fleet
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, work_of
-from flows.parameters import Config, Credentials, Fleet, Job, Plates, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Config, Credentials, Fleet, Job, Plates, Settings
 from tasks import steps
 from tasks.jobs.load_data_csv import Csvs
 from tasks.preflight.finding import errors, summary

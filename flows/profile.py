@@ -11,11 +11,12 @@ from pydantic import Field
 
 from blocks.job_file.profile import PlannedStep, goes_on
 from blocks.prefect_blocks import JobFileBlock, block_of
-from flows.children import children_of
-from flows.dcp_flow import dcp_flow
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled, name_after
-from flows.parameters import (
+from flows.support.child_runs import children_of
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_flow_run
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,
@@ -25,7 +26,6 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from flows.running import this_flow_run
 from tasks.prefect_output.run_log import log
 from tasks.runs import record
 from tasks.runs.open_run import open_new, open_profile, with_settings

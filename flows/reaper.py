@@ -17,8 +17,8 @@ from blocks import RunConfig
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
 from blocks.loading.load import load_credentials
-from flows.dcp_flow import dcp_flow
-from flows.parameters import Credentials, Regions
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials, Regions
 from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, plan
 from tasks.aws.errors import AwsError
 from tasks.aws.retries import REAPER_OUTAGE, patient

@@ -7,10 +7,10 @@ from pydantic import Field
 
 from blocks import FleetTemplate
 from blocks.loading.load import load_fleet
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import Work, begun_before, carry_out, end_cancelled, go_on, name_after, plan
-from flows.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings
-from flows.running import this_run_id
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_run_id
+from flows.support.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings
 from tasks.prefect_output.run_log import log
 from tasks.report.retry import Choice, again, choose, sets_of
 from tasks.runs import record

@@ -11,8 +11,8 @@ from pydantic import Field
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
 from blocks.loading.load import load_credentials
-from flows.dcp_flow import dcp_flow
-from flows.parameters import Credentials, Regions
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials, Regions
 from tasks.account_runs.discovery import find_runs
 from tasks.account_runs.overview import orphans_of, row_of, summary_of
 from tasks.aws.errors import AwsError

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from blocks import FleetTemplate
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, plan, work_of
-from flows.parameters import (
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,

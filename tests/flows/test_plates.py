@@ -12,8 +12,8 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 from waiting import wait_for
 
-from flows.children import children_of
 from flows.plates import run_plates
+from flows.support.child_runs import children_of
 from tasks.fleet.find import find_fleets
 from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record

@@ -70,7 +70,7 @@ def stem(source: str | None) -> str:
 
 
 def _described(function: Callable[..., Any]) -> str:
-    """The docstring of a flow with its common parameters described (`flows.parameters`).
+    """The docstring of a flow with its common parameters described (`flows.support.parameters`).
 
     Prefect reads the descriptions of a flow's parameters from its docstring alone.
     """

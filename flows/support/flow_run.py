@@ -6,7 +6,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
-from flows.dcp_flow import SEPARATOR
+from flows.support.dcp_flow import SEPARATOR
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.runs.run import new_run_id
 

@@ -6,7 +6,7 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import children
+from flows.support import child_runs
 
 pytestmark = pytest.mark.e2e
 
@@ -25,8 +25,8 @@ def parent() -> None:
 def test_all_children_are_found_however_many(
     prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "PAGE", 2)
+    monkeypatch.setattr(child_runs, "PAGE", 2)
     state: State[Any] = parent(return_state=True)
     assert state.state_details.flow_run_id is not None
-    found = children.children_of(state.state_details.flow_run_id)
+    found = child_runs.children_of(state.state_details.flow_run_id)
     assert len({one.id for one in found}) == len(found) == 5

@@ -26,7 +26,7 @@ def watch_in_background(flow_run_id: UUID) -> None:
     """Run `watch` in a process that outlives this one, which the hooks are called in."""
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     subprocess.Popen(
-        [sys.executable, "-m", "flows.restart", str(flow_run_id)],
+        [sys.executable, "-m", "flows.support.restart_watch", str(flow_run_id)],
         env=os.environ | settings,
         # The worker waits until nobody has the output of the hooks open any more.
         stdin=subprocess.DEVNULL,

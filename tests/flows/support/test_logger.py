@@ -8,7 +8,7 @@ PROGRAM = """
 import logging, sys
 from pathlib import Path
 import prefect.main  # it sets up the log
-from flows.dcp_flow import outlive_readers
+from flows.support.dcp_flow import outlive_readers
 from tasks.monitor.progress import terminal_bar
 told = logging.getLogger("flow")
 told.setLevel(logging.INFO)
@@ -30,7 +30,7 @@ def test_a_flow_goes_on_when_nobody_reads_what_it_writes(tmp_path: Path) -> None
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert flow.stdin is not None
     assert flow.stdout is not None

@@ -19,7 +19,7 @@ from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from blocks.errors import NotFound, PrefectUnreachable, Problem
-from flows import restart
+from flows.support import restart_watch
 from tasks.prefect_output.run_log import log
 
 POLL_SECONDS = 5
@@ -136,7 +136,7 @@ def start_again(flow_run: FlowRun) -> bool:
         log(f"Could not have Prefect start flow run {flow_run.id} again: {error}")
         return False
     if scheduled:
-        restart.watch_in_background(flow_run.id)
+        restart_watch.watch_in_background(flow_run.id)
     return scheduled
 
 

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.flow_runs import resume_flow_run
 from waiting import wait_for
 
-import flows.consent
+import flows.support.cost_approval
 from deployments.local.aws import Emulator
 from flows.full_run import dcp
 
@@ -31,7 +31,7 @@ def emulator(switched: Emulator) -> Emulator:
 
 @pytest.fixture
 def dear(make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(flows.consent, "LOOK_SECONDS", 1)
+    monkeypatch.setattr(flows.support.cost_approval, "LOOK_SECONDS", 1)
     return make_lab(cost_limit=0.01, seconds_per_job=3600)
 
 
@@ -75,7 +75,7 @@ def test_a_no_ends_it_with_nothing_made(dear: Lab) -> None:
 
 
 def test_nobody_answers_and_nothing_is_made(dear: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.consent, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(flows.support.cost_approval, "ANSWER_SECONDS", 2)
     state: State[Any] = dcp(dear.config, dear.jobs("A01"), return_state=True)
     assert state.is_failed()
     assert "USD" in str(state.message)

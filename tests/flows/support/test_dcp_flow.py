@@ -10,11 +10,11 @@ from prefect.states import Completed, Failed
 from prefect.utilities.callables import parameter_schema
 
 from blocks.errors import InputError, Problem
-from flows import dcp_flow as common
 from flows.cleanup import cleanup
 from flows.full_run import dcp
 from flows.reaper import reaper
 from flows.retry_failed import retry_failed
+from flows.support import dcp_flow as common
 from tasks.prefect_output.failed_state import readable
 
 
