@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/fleet.py [--seeds N] [--json FILE]
 
 A 384-well plate of 9 sites, 3,456 jobs of 4 to 16 minutes, on 50 machines of 4 slots, in virtual
-time (fleet_world.py); ours is the `decide` of tasks/policy.py, which watches runs in AWS. All
-policies meet the same jobs and the same interruptions.
+time (fleet_world.py); ours is the `decide` of tasks/monitor/policy.py, which watches runs in AWS.
+All policies meet the same jobs and the same interruptions.
 
 * `ours`: an earlier run of the plate tells, within 20 %, what jobs take: the longest go first.
 * `ours, first run`: nothing is known of them.

@@ -1,7 +1,7 @@
 """The policies that the simulation compares: ours, a plain one, and Distributed-CellProfiler's.
 
-Ours is `tasks.policy.decide`, the very function that watches a run in AWS; here it is told of a
-fleet in virtual time.
+Ours is `tasks.monitor.policy.decide`, the very function that watches a run in AWS; here it is told
+of a fleet in virtual time.
 """
 
 from dataclasses import replace
@@ -11,12 +11,12 @@ import dcp_policy
 from fleet_world import Outcome, Trace, Worker, World
 
 from blocks import RunConfig
-from tasks.limits import Limits
-from tasks.observation import Observation
-from tasks.policy import decide
-from tasks.queues import QueueCounts
-from tasks.results import Account
-from tasks.trackers import Memory
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
+from tasks.monitor.observation import Observation
+from tasks.monitor.policy import decide
+from tasks.monitor.trackers import Memory
+from tasks.runs.limits import Limits
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 OUR_WORKER = Worker(

@@ -38,20 +38,20 @@ from recorded_run import config_at, new_run  # noqa: E402
 
 from blocks import FleetTemplate, RunConfig  # noqa: E402
 from deployments.local.aws import start_emulator  # noqa: E402
-from tasks.containers import (  # noqa: E402
+from tasks.jobs.job_ids import JobIds  # noqa: E402
+from tasks.jobs.queues import ensure_queues  # noqa: E402
+from tasks.lifecycle.launch import request_fleet, start_containers  # noqa: E402
+from tasks.monitor.observe import Followed  # noqa: E402
+from tasks.monitor.tick import tick  # noqa: E402
+from tasks.resources.ecs import (  # noqa: E402
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     find_service,
 )
-from tasks.job_ids import JobIds  # noqa: E402
-from tasks.limits import limits_of  # noqa: E402
-from tasks.logs import ensure_log_groups  # noqa: E402
-from tasks.monitor import tick  # noqa: E402
-from tasks.observe import Followed  # noqa: E402
-from tasks.queues import ensure_queues  # noqa: E402
-from tasks.run import Run  # noqa: E402
-from tasks.start import request_fleet, start_containers  # noqa: E402
+from tasks.resources.log_groups import ensure_log_groups  # noqa: E402
+from tasks.runs.limits import limits_of  # noqa: E402
+from tasks.runs.run import Run  # noqa: E402
 
 LOOKS = 60
 START_WITHIN = 60.0  # seconds
@@ -166,7 +166,7 @@ def measure(endpoint_url: str, jobs: int, machines: int) -> tuple[Counter[str], 
     followed = Followed(JobIds(results.ids))
     clock = [datetime.now(UTC)]
     assert limits_of(run, clock[0]).look_seconds == 60
-    with counted(run, results) as calls, patch("tasks.observe.datetime") as now:
+    with counted(run, results) as calls, patch("tasks.monitor.observe.datetime") as now:
         now.now.side_effect = lambda _: clock[0]
         began = time.monotonic()
         for _ in range(LOOKS):

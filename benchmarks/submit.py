@@ -7,9 +7,9 @@ Beside it runs an endpoint of its own (submit_endpoint.py), which answers SQS's 
 
 The figures:
 
-* `jobs_per_second_vs_single`: jobs a second of `tasks.submit.send_jobs` (from the plan in the run's
-  record to the queue, with its notes of progress) over those of one `send_message` after the other
-  on a boto3 queue, as Distributed-CellProfiler sends them. In one process, in turns.
+* `jobs_per_second_vs_single`: jobs a second of `tasks.jobs.submission.send_jobs` (from the plan in
+  the run's record to the queue, with its notes of progress) over those of one `send_message` after
+  the other on a boto3 queue, as Distributed-CellProfiler sends them. In one process, in turns.
 * `rss_mb_10k`, `rss_mb_100k`, `rss_mb_1m`: the largest resident set of a process that submits so
   many jobs: the CSV from the bucket, a group a row, the plan, the queue, in Prefect's tasks and
   with all flows imported. A fresh process each.

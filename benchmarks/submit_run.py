@@ -18,13 +18,13 @@ import boto3
 
 import flows.full_run  # noqa: F401 (what the process of a run has loaded counts)
 from blocks import AwsCredentials, RunConfig
-from blocks.job_file import parse_job_file
-from tasks import record
-from tasks.aws import Aws
-from tasks.jobs import messages
-from tasks.load_data import Csvs
-from tasks.run import Run
-from tasks.submit import send_jobs, write_plan
+from blocks.job_file.model import parse_job_file
+from tasks.aws.clients import Aws
+from tasks.jobs.load_data_csv import Csvs
+from tasks.jobs.messages import messages
+from tasks.jobs.submission import send_jobs, write_plan
+from tasks.runs import record
+from tasks.runs.run import Run
 
 KEY = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 JOB_FILE = """

@@ -25,9 +25,9 @@ from worker_memory import sampled
 from worker_plate import Job
 
 from blocks import RunConfig
-from tasks.aws import Aws as Clients
-from tasks.containers import worker_environment
-from tasks.run import Run
+from tasks.aws.clients import Aws as Clients
+from tasks.resources.ecs import worker_environment
+from tasks.runs.run import Run
 
 REGION = "us-east-1"
 APP = "benchmark"

@@ -11,8 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blocks.fleet_template import FleetTemplate
-    from blocks.job_file import JobFile
+    from blocks.fleet_template.model import FleetTemplate
+    from blocks.job_file.model import JobFile
+    from blocks.job_file.profile import Profile
     from blocks.prefect_blocks import (
         AwsCredentials,
         FleetTemplateBlock,
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
         ProfileBlock,
         RunConfigBlock,
     )
-    from blocks.profile import Profile
-    from blocks.run_config import RunConfig
+    from blocks.run_config.model import RunConfig
 
 __all__ = [
     "AwsCredentials",
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "FleetTemplate": "fleet_template",
-    "JobFile": "job_file",
-    "Profile": "profile",
-    "RunConfig": "run_config",
+    "FleetTemplate": "fleet_template.model",
+    "JobFile": "job_file.model",
+    "Profile": "job_file.profile",
+    "RunConfig": "run_config.model",
 }
 
 if not TYPE_CHECKING:  # a type checker would take every name for one of ours

@@ -10,12 +10,12 @@ from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import BaseModel, model_validator
 
-from blocks.fleet_template import FleetTemplate
-from blocks.job_file import JobFile
-from blocks.profile import Profile
-from blocks.run_config import RunConfig
-from blocks.run_config_fields import RETIRED
-from blocks.settings import extra_of, setting
+from blocks.fields import extra_of, setting
+from blocks.fleet_template.model import FleetTemplate
+from blocks.job_file.model import JobFile
+from blocks.job_file.profile import Profile
+from blocks.run_config.fields import RETIRED
+from blocks.run_config.model import RunConfig
 
 __all__ = [
     "AwsCredentials",

@@ -86,7 +86,7 @@ def _report(error: Exception) -> int:
     from blocks.errors import DcpError, InputError
 
     if "botocore" in sys.modules:
-        from tasks.aws import AwsError, refusal
+        from tasks.aws.errors import AwsError, refusal
 
         if isinstance(error, AwsError):
             # An answer that does not refuse the caller is shown as it is.

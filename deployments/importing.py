@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from blocks import FleetTemplate
-from blocks.commented import SCHEMAS, Written, config_text, model_text
-from blocks.dcp_config import is_dcp_config, read_dcp_config
-from blocks.dcp_fleet import DcpFleet, read_dcp_fleet
-from blocks.dcp_settings import DcpSettings
-from blocks.documents import parse_mapping
+from blocks.dcp_compat.config_py import is_dcp_config, read_dcp_config
+from blocks.dcp_compat.config_values import DcpSettings
+from blocks.dcp_compat.fleet_file import DcpFleet, read_dcp_fleet
+from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.errors import ConfigError, InputError, Problem
-from blocks.job_file import JobFile
-from blocks.reading import load_job, parse_config, parse_fleet
-from blocks.remarks import Kind, Remark
-from blocks.sources import read_text
-from blocks.spot_fleet import is_spot_fleet
+from blocks.fleet_template.spot_fleet_request import is_spot_fleet
+from blocks.job_file.model import JobFile
+from blocks.loading.load import load_job, parse_config, parse_fleet
+from blocks.loading.sources import read_text
+from blocks.rendering.commented_yaml import SCHEMAS, Written, config_text, model_text
+from blocks.yaml_json import parse_mapping
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"
 IMAGE = "my-account/dcp-worker:1.0"

@@ -4,16 +4,16 @@ from typing import Any, Literal
 
 from prefect.artifacts import create_table_artifact
 
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import ConfigError, DcpError, Problem
-from blocks.reading import load_credentials
-from flows.dcp_flow import dcp_flow
-from flows.parameters import Credentials
-from tasks.account import account as whole
-from tasks.account.pool import Pool, make_pool
-from tasks.account.setup import AccountAws, open_setup
-from tasks.artifacts import prefect_may_be_away
-from tasks.run_log import log
+from blocks.loading.load import load_credentials
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials
+from tasks.account import provision
+from tasks.account.ecs_work_pool import Pool, make_pool
+from tasks.account.setup_config import AccountAws, open_setup
+from tasks.prefect_output.artifacts import prefect_may_be_away
+from tasks.prefect_output.run_log import log
 
 
 @dcp_flow("dcp-account")
@@ -82,13 +82,13 @@ def account(
     given = {key: value for key, value in asked.items() if value is not None}
     setup = open_setup(aws, place, name, given)
     lines = {
-        "create": lambda: whole.create(aws, setup),
-        "check": lambda: whole.check(aws, setup),
-        "destroy": lambda: whole.destroy(aws, setup, force),
+        "create": lambda: provision.create(aws, setup),
+        "check": lambda: provision.check(aws, setup),
+        "destroy": lambda: provision.destroy(aws, setup, force),
     }[action]()
     if action == "create" and work_pool and image:
         state = make_pool(setup, Pool(work_pool, image, vpc=vpc))
-        lines.append(whole.Line(f"work pool {work_pool}", state))
+        lines.append(provision.Line(f"work pool {work_pool}", state))
     for line in lines:
         log(str(line))
     with prefect_may_be_away():
@@ -96,4 +96,4 @@ def account(
         create_table_artifact(rows, key="dcp-account", description=f"{setup.account} {place}")
     if wrong := [str(line) for line in lines if line.wrong]:
         raise DcpError("the account is not as it should be:\n" + "\n".join(wrong))
-    return {} if action == "destroy" else whole.settings(setup)
+    return {} if action == "destroy" else provision.settings(setup)

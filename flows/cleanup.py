@@ -4,16 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import InputError, Problem
-from blocks.reading import load_credentials
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_credentials
 from flows.lifecycle import name_after
-from flows.parameters import Credentials, RunId, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials, RunId, Settings
 from tasks import steps
-from tasks.opening import open_existing
-from tasks.report import Report
-from tasks.runs import find_app
+from tasks.account_runs.discovery import find_app
+from tasks.report.model import Report
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-cleanup")

@@ -4,13 +4,13 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from blocks.reading import load_fleet
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_fleet
 from flows.lifecycle import carry_out, continued_by, end_cancelled, go_on, name_after
-from flows.parameters import Config, Credentials, Fleet, RunId, Settings
-from flows.running import this_flow_run
-from tasks.continuing import continued
-from tasks.opening import open_existing
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_flow_run
+from flows.support.parameters import Config, Credentials, Fleet, RunId, Settings
+from tasks.lifecycle.continuation import continued
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-continue", on_cancellation=[end_cancelled], on_crashed=[go_on])

@@ -7,16 +7,16 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
-from flows.parameters import Config, Credentials, RunId, Settings
-from tasks import record
-from tasks.artifacts import artifact_key, prefect_may_be_away
-from tasks.aws import AwsError
-from tasks.failures import Failures, find_failures
-from tasks.opening import open_existing
-from tasks.run import Run
-from tasks.run_log import log
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Config, Credentials, RunId, Settings
+from tasks.aws.errors import AwsError
+from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
+from tasks.prefect_output.run_log import log
+from tasks.report.failures import Failures, find_failures
+from tasks.runs import record
+from tasks.runs.open_run import open_existing
+from tasks.runs.run import Run
 
 SHOWN, LONGEST_TEXT = 1000, 500  # rows of the artifact, characters of a text; the CSV has all
 

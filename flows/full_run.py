@@ -5,10 +5,11 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from blocks.reading import load_fleet
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_fleet
 from flows.lifecycle import begun_before, carry_out, end_cancelled, go_on, name_after, plan, work_of
-from flows.parameters import (
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_run_id
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,
@@ -19,9 +20,8 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from flows.running import this_run_id
-from tasks.opening import naming, open_new, with_settings
-from tasks.run import Run
+from tasks.runs.open_run import naming, open_new, with_settings
+from tasks.runs.run import Run
 
 
 @dcp_flow("dcp", on_cancellation=[end_cancelled], on_crashed=[go_on])

@@ -13,25 +13,27 @@ from prefect.states import Completed, Failed
 
 from blocks import FleetTemplate
 from blocks.errors import InputError, NotFound, OutOfTime, Problem
-from blocks.job_file import JobFile
-from blocks.job_sets import JobSet
-from blocks.reading import load_job
-from flows.children import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
-from flows.consent import settle
-from flows.dcp_flow import APP_TAG, stem
-from flows.running import label
-from tasks import interrupt, record, steps, watch
-from tasks.aws import is_refused, patient
-from tasks.job_ids import JobIds
-from tasks.jobs import JobMessage, messages
-from tasks.load_data import Csvs
-from tasks.opening import open_existing
-from tasks.plates import plates_named
-from tasks.remedies import how_to_continue
-from tasks.run import Run, new_run_id
-from tasks.run_log import log
-from tasks.submit import Undone, done_ids, write_plan
-from tasks.verdict import verdict
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.model import JobFile
+from blocks.loading.load import load_job
+from flows.support.child_runs import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
+from flows.support.cost_approval import settle
+from flows.support.dcp_flow import APP_TAG, stem
+from flows.support.flow_run import label
+from tasks import interrupt, steps
+from tasks.aws.errors import is_refused
+from tasks.aws.retries import patient
+from tasks.jobs.job_ids import JobIds
+from tasks.jobs.load_data_csv import Csvs
+from tasks.jobs.messages import JobMessage, messages
+from tasks.jobs.plates import plates_named
+from tasks.jobs.submission import Undone, done_ids, write_plan
+from tasks.prefect_output.run_log import log
+from tasks.report.failure_summary import verdict
+from tasks.report.remedies import how_to_continue
+from tasks.runs import heartbeat, record
+from tasks.runs.open_run import open_existing
+from tasks.runs.run import Run, new_run_id
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def plan(
 def _write(run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMessage]) -> None:
     record.begin(run)
     fleet = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
-    with watch.kept(run):
+    with heartbeat.kept(run):
         write_plan(run, jobs, fleet=fleet, plates=tuple(work.plates), retry_of=work.retry_of)
 
 
@@ -192,7 +194,7 @@ def carry_out(run: Run) -> State[Any]:
         jobs failed and why.
     """
     log(f"run {run.run_id} of app {run.names.app}")
-    with watch.kept(run):
+    with heartbeat.kept(run):
         with ended_if_interrupted(run):
             steps.set_up(run)
             steps.submit(run)
@@ -235,7 +237,8 @@ def _end_early(run: Run, error: BaseException) -> None:
 def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
     """Name this flow run `<app> · <plate or step>` and tag it with app, plates, step and batch.
 
-    A flow run that is started again has its name and its tags (`flows.dcp_flow.first_name`).
+    A flow run that is started again has its name and its tags
+    (`flows.support.dcp_flow.first_name`).
 
     Args:
         run: The run.

@@ -1,11 +1,11 @@
 """Monitoring: polls a run until it is over, and keeps the fleet as small as the work."""
 
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
-from flows.parameters import Config, Credentials, RunId, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Config, Credentials, RunId, Settings
 from tasks import steps
-from tasks.opening import open_existing
-from tasks.policy import Decision
+from tasks.monitor.policy import Decision
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-monitor")

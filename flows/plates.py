@@ -6,11 +6,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.reading import load_job
-from flows.children import cancel_left_children, run_each, told
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_job
 from flows.lifecycle import name_after, work_of
-from flows.parameters import (
+from flows.support.child_runs import cancel_left_children, run_each, told
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_flow_run
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,
@@ -20,10 +21,9 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from flows.running import this_flow_run
-from tasks.opening import open_new
-from tasks.plates import settings_of
-from tasks.run_log import log
+from tasks.jobs.plates import settings_of
+from tasks.prefect_output.run_log import log
+from tasks.runs.open_run import open_new
 from tasks.steps import find_plates
 
 FULL_RUN = "dcp/full-run"

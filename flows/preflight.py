@@ -6,14 +6,14 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from blocks.errors import InputError
-from blocks.reading import load_fleet
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_fleet
 from flows.lifecycle import name_after, work_of
-from flows.parameters import Config, Credentials, Fleet, Job, Plates, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Config, Credentials, Fleet, Job, Plates, Settings
 from tasks import steps
-from tasks.findings import errors, summary
-from tasks.load_data import Csvs
-from tasks.opening import open_new
+from tasks.jobs.load_data_csv import Csvs
+from tasks.preflight.finding import errors, summary
+from tasks.runs.open_run import open_new
 
 
 @dcp_flow("dcp-preflight")

@@ -9,13 +9,14 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from blocks.job_file.profile import PlannedStep, goes_on
 from blocks.prefect_blocks import JobFileBlock, block_of
-from blocks.profile import PlannedStep, goes_on
-from flows.children import HOOK_OUTAGE_SECONDS, children_of, patient_with_prefect
-from flows.dcp_flow import dcp_flow
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled, name_after
-from flows.parameters import (
+from flows.support.child_runs import HOOK_OUTAGE_SECONDS, children_of, patient_with_prefect
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_flow_run
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,
@@ -25,11 +26,10 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from flows.running import this_flow_run
-from tasks import record
-from tasks.opening import open_new, open_profile, with_settings
-from tasks.run import Run
-from tasks.run_log import log
+from tasks.prefect_output.run_log import log
+from tasks.runs import record
+from tasks.runs.open_run import open_new, open_profile, with_settings
+from tasks.runs.run import Run
 
 
 def end_left_steps(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

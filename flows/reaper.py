@@ -14,23 +14,23 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from blocks import RunConfig
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
-from blocks.reading import load_credentials
-from flows.dcp_flow import dcp_flow
-from flows.parameters import Credentials, Regions
-from tasks import record, watch
-from tasks.artifacts import prefect_may_be_away
-from tasks.aws import AwsError, patient
-from tasks.cleanup import clean_up
-from tasks.locate import asking
-from tasks.monitor import tick
-from tasks.observe import Followed
-from tasks.patience import REAPER_OUTAGE
-from tasks.results import job_ids
-from tasks.run import Run
-from tasks.run_log import log
-from tasks.runs import Deed, RunState, find_runs, open_run, plan
+from blocks.loading.load import load_credentials
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials, Regions
+from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, plan
+from tasks.aws.errors import AwsError
+from tasks.aws.retries import REAPER_OUTAGE, patient
+from tasks.jobs.results import job_ids
+from tasks.lifecycle.cleanup import clean_up
+from tasks.monitor.observe import Followed
+from tasks.monitor.tick import tick
+from tasks.prefect_output.artifacts import prefect_may_be_away
+from tasks.prefect_output.run_log import log
+from tasks.runs import heartbeat, record
+from tasks.runs.lookup import asking
+from tasks.runs.run import Run
 from tasks.steps import end
 
 AT_A_TIME = 8  # runs
@@ -125,7 +125,7 @@ def _state(done: list[Done]) -> State[Any]:
 
 def _tended(found: RunState, deed: Deed, why: str, settings: RunConfig, until: float) -> str:
     run = open_run(found, settings)
-    if found.record is not None and watch.watched(run):
+    if found.record is not None and heartbeat.watched(run):
         return "watched meanwhile, left alone"
     if deed is Deed.TICK:
         return _ticked_on(run, until)
@@ -145,7 +145,7 @@ def _ticked_on(run: Run, until: float) -> str:
     # A run that was set up and has no plan has no jobs: its machines have nothing to do.
     jobs = Followed(job_ids(run) if kept is not None and kept.jobs is not None else frozenset())
     step: Callable[..., Any] = patient(REAPER_OUTAGE).wraps(tick)
-    with watch.kept(run):
+    with heartbeat.kept(run):
         while True:
             seen, decision = step(run, jobs)
             if decision.done:

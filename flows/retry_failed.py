@@ -6,16 +6,16 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from blocks import FleetTemplate
-from blocks.reading import load_fleet
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_fleet
 from flows.lifecycle import Work, begun_before, carry_out, end_cancelled, go_on, name_after, plan
-from flows.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings
-from flows.running import this_run_id
-from tasks import record
-from tasks.opening import naming, open_new, with_settings
-from tasks.retry import Choice, again, choose, sets_of
-from tasks.run import Run
-from tasks.run_log import log
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_run_id
+from flows.support.parameters import Accept, AcceptCost, Config, Credentials, Fleet, RunId, Settings
+from tasks.prefect_output.run_log import log
+from tasks.report.retry import Choice, again, choose, sets_of
+from tasks.runs import record
+from tasks.runs.open_run import naming, open_new, with_settings
+from tasks.runs.run import Run
 
 
 @dcp_flow("dcp-retry-failed", on_cancellation=[end_cancelled], on_crashed=[go_on])

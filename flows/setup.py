@@ -1,12 +1,13 @@
 """Set-up: the queues, cluster, log groups, task definition and service of a run."""
 
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after
-from flows.parameters import Config, Credentials, RunId, Settings
-from flows.running import this_run_id
-from tasks import record, steps
-from tasks.opening import open_new
-from tasks.preflight import check_credentials
+from flows.support.dcp_flow import dcp_flow
+from flows.support.flow_run import this_run_id
+from flows.support.parameters import Config, Credentials, RunId, Settings
+from tasks import steps
+from tasks.preflight.run_checks import check_credentials
+from tasks.runs import record
+from tasks.runs.open_run import open_new
 
 
 @dcp_flow("dcp-setup")

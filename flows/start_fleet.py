@@ -1,11 +1,11 @@
 """Starting the fleet: machines are requested, and containers placed on them."""
 
-from blocks.reading import load_fleet
-from flows.dcp_flow import dcp_flow
+from blocks.loading.load import load_fleet
 from flows.lifecycle import name_after
-from flows.parameters import Config, Credentials, Fleet, RunId, Settings
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Config, Credentials, Fleet, RunId, Settings
 from tasks import steps
-from tasks.opening import open_existing
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-start-fleet")

@@ -8,16 +8,16 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.credentials import region_of
+from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
-from blocks.reading import load_credentials
-from flows.dcp_flow import dcp_flow
-from flows.parameters import Credentials, Regions
-from tasks.artifacts import prefect_may_be_away
-from tasks.aws import AwsError
-from tasks.run_log import log
-from tasks.runs import find_runs
-from tasks.status import orphans_of, row_of, summary_of
+from blocks.loading.load import load_credentials
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import Credentials, Regions
+from tasks.account_runs.discovery import find_runs
+from tasks.account_runs.overview import orphans_of, row_of, summary_of
+from tasks.aws.errors import AwsError
+from tasks.prefect_output.artifacts import prefect_may_be_away
+from tasks.prefect_output.run_log import log
 
 
 @dcp_flow("dcp-status")

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from blocks import FleetTemplate
-from flows.dcp_flow import dcp_flow
 from flows.lifecycle import name_after, plan, work_of
-from flows.parameters import (
+from flows.support.dcp_flow import dcp_flow
+from flows.support.parameters import (
     Accept,
     AcceptCost,
     Config,
@@ -17,9 +17,10 @@ from flows.parameters import (
     Settings,
     Undone,
 )
-from tasks import record, steps
-from tasks.opening import open_existing
-from tasks.run_log import log
+from tasks import steps
+from tasks.prefect_output.run_log import log
+from tasks.runs import record
+from tasks.runs.open_run import open_existing
 
 
 @dcp_flow("dcp-submit")

@@ -19,37 +19,39 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
-from blocks.job_sets import JobSet
-from tasks import cleanup, interrupt, record, start
-from tasks.aws import AwsError, error_code, is_transient, patient
-from tasks.containers import (
+from blocks.job_file.job_set import JobSet
+from tasks import interrupt
+from tasks.aws.errors import AwsError, error_code, is_transient
+from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
+from tasks.jobs.load_data_csv import Csvs
+from tasks.jobs.plates import plates_to_run
+from tasks.jobs.queues import ensure_queues, find_queue
+from tasks.jobs.results import account, job_ids
+from tasks.jobs.submission import count_done, send_jobs
+from tasks.lifecycle import cleanup, launch
+from tasks.lifecycle.leftovers import MISSING_CLUSTER, what_stays
+from tasks.monitor.observe import Followed
+from tasks.monitor.policy import Decision
+from tasks.monitor.progress import show_findings, submission_progress, told
+from tasks.monitor.tick import tick
+from tasks.prefect_output.failed_state import readable
+from tasks.prefect_output.run_log import log
+from tasks.preflight.finding import Finding
+from tasks.preflight.run_checks import preflight
+from tasks.report.delivery import write_report
+from tasks.report.model import Report
+from tasks.report.remedies import how_to_continue
+from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     worker_environment,
 )
-from tasks.findings import Finding
-from tasks.leftovers import MISSING_CLUSTER, what_stays
-from tasks.limits import containers_needed, limits_of, machines_needed, useful_machines
-from tasks.load_data import Csvs
-from tasks.logs import EXPORT_SECONDS, ensure_log_groups, export_logs
-from tasks.monitor import tick
-from tasks.observe import Followed
-from tasks.outcome import readable
-from tasks.patience import RUN_OUTAGE, STEP_OUTAGE
-from tasks.plates import plates_to_run
-from tasks.policy import Decision
-from tasks.preflight import preflight
-from tasks.queues import ensure_queues, find_queue
-from tasks.remedies import how_to_continue
-from tasks.report import Report
-from tasks.report_delivery import write_report
-from tasks.results import account, job_ids
-from tasks.run import Run
-from tasks.run_log import log
-from tasks.submit import count_done, send_jobs
-from tasks.telling import show_findings, submission_progress, told
-from tasks.watch import kept
+from tasks.resources.log_groups import EXPORT_SECONDS, ensure_log_groups, export_logs
+from tasks.runs import record
+from tasks.runs.heartbeat import kept
+from tasks.runs.limits import containers_needed, limits_of, machines_needed, useful_machines
+from tasks.runs.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -238,18 +240,18 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         log("Every job has its result: no machine is started")
         return ""
     # Before the machines, which would otherwise be there for nothing if this fails.
-    patient(STEP_OUTAGE)(start.start_containers, run, containers)
-    fleet = patient(STEP_OUTAGE)(start.request_fleet, run, template, machines)
+    patient(STEP_OUTAGE)(launch.start_containers, run, containers)
+    fleet = patient(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
     log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
     try:
-        patient(RUN_OUTAGE)(start.ensure_dashboard, run, fleet)
+        patient(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
         requested = patient(RUN_OUTAGE)(record.load, run)
         since = (requested and requested.fleet_at) or run_record.started_at
         launched = patient(RUN_OUTAGE)(
-            start.wait_for_machines,
+            launch.wait_for_machines,
             run,
             fleet,
-            start.history_start(since),
+            launch.history_start(since),
             len(template.subnets),
             log,
         )

@@ -13,8 +13,8 @@ from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from blocks.errors import Problem
-    from tasks.account.account import Line
-    from tasks.account.setup import AccountAws, Setup
+    from tasks.account.provision import Line
+    from tasks.account.setup_config import AccountAws, Setup
 
 Buckets = Annotated[tuple[str, ...], Parameter(metavar="BUCKET", consume_multiple=(1, None))]
 BucketOfRecords = Annotated[str | None, Parameter(metavar="BUCKET")]
@@ -50,11 +50,11 @@ class SetupOptions(AwsOptions):
             InputError: Something chosen is wrong, or AWS refuses the credentials.
         """
         from blocks.errors import ConfigError
-        from blocks.reading import load_credentials
-        from tasks.account.setup import AccountAws, open_setup
+        from blocks.loading.load import load_credentials
+        from tasks.account.setup_config import AccountAws, open_setup
 
         if self.credentials:
-            from blocks.credentials import region_of
+            from blocks.credentials.sessions import region_of
 
             credentials = load_credentials(self.credentials)
             region = self.region or region_of(credentials)
@@ -112,7 +112,7 @@ def create(
         api_key_secret: secret with the API key of Prefect Cloud
     """
     from blocks.errors import ConfigError, Problem
-    from tasks.account import account as whole
+    from tasks.account import provision as whole
 
     if work_pool and not image:
         remedy = "Name the flows' image, built with deployments/Dockerfile."
@@ -121,7 +121,7 @@ def create(
     def act(aws: "AccountAws", made: "Setup") -> "list[Line]":
         lines = whole.create(aws, made)
         if work_pool and image:
-            from tasks.account.pool import Pool, make_pool
+            from tasks.account.ecs_work_pool import Pool, make_pool
 
             state = make_pool(made, Pool(work_pool, image, vpc=vpc))
             lines.append(whole.Line(f"work pool {work_pool}", state))
@@ -151,7 +151,7 @@ def check(*, setup: SetupOptions = SetupOptions()) -> int:
 
     Exit status: 0 everything is in place, 1 something is missing or differs, 2 bad input.
     """
-    from tasks.account import account as whole
+    from tasks.account import provision as whole
 
     return _report(whole.check, setup)
 
@@ -167,7 +167,7 @@ def destroy(*, setup: SetupOptions = SetupOptions(), force: bool = False) -> int
     Args:
         force: remove it even while machines exist
     """
-    from tasks.account import account as whole
+    from tasks.account import provision as whole
 
     return _report(lambda aws, made: whole.destroy(aws, made, force), setup)
 
@@ -191,7 +191,7 @@ def policy(
         whose: whose policy (default: flows)
         bucket: bucket of records and logs; needed only before `dcp account create` has run
     """
-    from tasks.account.account import policy_of
+    from tasks.account.provision import policy_of
 
     _, made = setup.open(bucket=bucket)
     print(json.dumps(policy_of(made, whose), indent=2))
@@ -219,7 +219,7 @@ def bucket_policy(
         write: also allow writing outputs
         prefix: limit access to this key prefix, such as projects/x/
     """
-    from tasks.account.buckets import for_other_account
+    from tasks.account.bucket_policies import for_other_account
 
     print(json.dumps(for_other_account(bucket, role, write, prefix or ""), indent=2))
     return ExitStatus.OK
@@ -230,7 +230,7 @@ def _report(
 ) -> int:
     """Act on the set-up and print each resource; returns the exit status."""
     from blocks.errors import DcpError
-    from tasks.aws import AwsError
+    from tasks.aws.errors import AwsError
 
     aws, made = setup.open(**chosen)
     try:

@@ -10,7 +10,7 @@ from deployments.commands.options import Config, Fleet, Job, Plates
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
-    from tasks.findings import Finding
+    from tasks.preflight.finding import Finding
 
 
 def check(
@@ -34,7 +34,7 @@ def check(
     """
     from rich.console import Console
 
-    from tasks.findings import errors, summary, table
+    from tasks.preflight.finding import errors, summary, table
 
     findings = _findings(config, job, fleet, plates)
     if as_json:
@@ -48,10 +48,10 @@ def check(
 
 
 def _findings(config: str, job: str, fleet: str | None, plates: tuple[str, ...]) -> "list[Finding]":
-    from blocks.reading import load_fleet, load_job
-    from tasks.load_data import Csvs
-    from tasks.opening import open_new
-    from tasks.preflight import preflight
+    from blocks.loading.load import load_fleet, load_job
+    from tasks.jobs.load_data_csv import Csvs
+    from tasks.preflight.run_checks import preflight
+    from tasks.runs.open_run import open_new
 
     run = open_new(config, "")
     template = load_fleet(fleet, run.config.credentials)

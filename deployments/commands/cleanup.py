@@ -7,7 +7,7 @@ from deployments.commands.options import AppName, RunOptions
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
-    from tasks.run import Run
+    from tasks.runs.run import Run
 
 NOTE = "ended with dcp cleanup"
 
@@ -33,7 +33,7 @@ def cleanup(
         abandon: give up the jobs that have no result, and delete the queue
         yes: proceed even if a flow is still monitoring the run
     """
-    from tasks.runs import find_app
+    from tasks.account_runs.discovery import find_app
 
     run, recorded = find_app(app, *which.of_app(app), which.bucket, which.run)
     if recorded and not yes and (by := _watcher(run)):
@@ -47,17 +47,17 @@ def cleanup(
 
 
 def _watcher(run: "Run") -> str:
-    from tasks import watch
+    from tasks.runs import heartbeat
 
-    found = watch.newest(run)
+    found = heartbeat.newest(run)
     return found.beat.by if found is not None and found.alive else ""
 
 
 def _end(run: "Run", recorded: bool, abandon: bool) -> int:
-    from tasks import record
-    from tasks.cleanup import clean_up
-    from tasks.leftovers import what_stays
-    from tasks.remedies import how_to_continue
+    from tasks.lifecycle.cleanup import clean_up
+    from tasks.lifecycle.leftovers import what_stays
+    from tasks.report.remedies import how_to_continue
+    from tasks.runs import record
 
     kept = record.load(run) if recorded else None
     print(f"app {run.names.app}, run {run.run_id or 'not known'}, {run.config.aws_region}")
@@ -85,10 +85,10 @@ def _end(run: "Run", recorded: bool, abandon: bool) -> int:
 def _report(run: "Run") -> None:
     """Write the report and export the logs; that either fails leaves nothing running."""
     from blocks.errors import DcpError
-    from tasks import record
-    from tasks.aws import AwsError
-    from tasks.logs import export_logs
-    from tasks.report import draw_up
+    from tasks.aws.errors import AwsError
+    from tasks.report.build import draw_up
+    from tasks.resources.log_groups import export_logs
+    from tasks.runs import record
 
     try:
         report, _ = draw_up(run, NOTE)

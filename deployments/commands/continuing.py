@@ -23,7 +23,7 @@ def continue_(
     option is wrong.
     """
     from deployments.commands.starting import start
-    from tasks.continuing import check
+    from tasks.lifecycle.continuation import check
 
     settings = changes.changed_settings()
     run = which.find(app)

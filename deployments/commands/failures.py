@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from tasks.failures import Failures, Reason
+    from tasks.report.failures import Failures, Reason
 
 SHOWN = 10  # jobs of each reason
 
@@ -39,7 +39,7 @@ def failures(
     from rich.console import Console
 
     from blocks.errors import InputError, Problem
-    from tasks.failures import find_failures
+    from tasks.report.failures import find_failures
 
     found = find_failures(which.find(app))
     if csv:

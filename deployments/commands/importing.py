@@ -33,7 +33,7 @@ def import_(
         output: folder to write to (default: the current one)
         force: overwrite existing files
     """
-    from blocks.dcp_config import is_dcp_config
+    from blocks.dcp_compat.config_py import is_dcp_config
     from deployments.importing import read_files, texts_of, told, write_files
 
     files = [file for file in (config, fleet, job) if file]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
+    from blocks.credentials.identity import DefaultCredentials
     from blocks.errors import Problem
-    from blocks.identity import DefaultCredentials
-    from tasks.run import Run
+    from tasks.runs.run import Run
 
 if TYPE_CHECKING:
     Source = str
@@ -72,10 +72,10 @@ class AwsOptions:
         Raises:
             InputError: A name cannot be one, or there are no credentials.
         """
-        from blocks.credentials import region_of, session_of
+        from blocks.credentials.identity import DefaultCredentials
+        from blocks.credentials.sessions import region_of, session_of
         from blocks.errors import no_credentials
-        from blocks.identity import DefaultCredentials
-        from tasks.locate import asking
+        from tasks.runs.lookup import asking
 
         credentials = DefaultCredentials(profile_name=self.profile)
         region = self.region or region_of(credentials)
@@ -105,7 +105,7 @@ class RunOptions(AwsOptions):
         Raises:
             InputError: It is not found, or AWS refuses the credentials.
         """
-        from tasks.locate import locate
+        from tasks.runs.lookup import locate
 
         return locate(app, *self.of_app(app), self.bucket, self.run)
 
@@ -139,7 +139,7 @@ class ChangeOptions:
             InputError: A setting is not of the form KEY=VALUE, or no run config may have it.
         """
         from blocks.errors import InputError, Problem
-        from tasks.opening import check_settings
+        from tasks.runs.open_run import check_settings
 
         changed: dict[str, Any] = {} if self.memory is None else {"memory": self.memory}
         for text in self.settings:
@@ -167,7 +167,7 @@ def _yaml(text: str, option: str) -> Any:
     import yaml
 
     from blocks.errors import InputError, Problem
-    from blocks.problems import shown
+    from blocks.validation_errors import shown
 
     try:
         return yaml.safe_load(text)

@@ -48,8 +48,8 @@ def retry(
         accept: start despite this error, such as image_missing; repeat the option for several
     """
     from deployments.commands.starting import start
-    from tasks.opening import with_settings
-    from tasks.retry import Choice, choose
+    from tasks.report.retry import Choice, choose
+    from tasks.runs.open_run import with_settings
 
     settings = changes.changed_settings()
     run = which.find(app)

@@ -7,7 +7,7 @@ from blocks.errors import DcpError
 from deployments.commands.options import AccessOptions
 
 if TYPE_CHECKING:
-    from tasks.run import Run
+    from tasks.runs.run import Run
 
 
 def start(
@@ -39,7 +39,7 @@ def start(
     from prefect.exceptions import ObjectNotFound, PrefectException
     from prefect.utilities.urls import url_for
 
-    from blocks.sources import prefect_server
+    from blocks.loading.sources import prefect_server
 
     if not prefect_server():
         raise DcpError("No Prefect server is configured: set PREFECT_API_URL.")
@@ -68,7 +68,7 @@ def start(
 
 def _recorded_config(run: "Run") -> str:
     """The address of the run's settings as a run config, without credentials."""
-    from tasks import record
+    from tasks.runs import record
 
     kept = record.load(run)
     return record.put(run, "config.json", json.dumps(kept.settings if kept else {}, indent=1))

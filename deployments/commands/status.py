@@ -12,7 +12,7 @@ from deployments.exit_status import ExitStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tasks.runs import RunState
+    from tasks.account_runs.discovery import RunState
 
 
 def status(
@@ -38,8 +38,8 @@ def status(
     """
     from rich.console import Console
 
-    from tasks.runs import find_runs
-    from tasks.status import as_json as json_of
+    from tasks.account_runs.discovery import find_runs
+    from tasks.account_runs.overview import as_json as json_of
 
     credentials, region = where.who_and_where(app, bucket)
     runs = find_runs(credentials, [region], bucket or None, app)
@@ -56,7 +56,7 @@ def show(runs: "list[RunState]", console: "Console", now: datetime, details: boo
     from rich.table import Table
     from rich.text import Text
 
-    from tasks.status import orphans_of, row_of, summary_of
+    from tasks.account_runs.overview import orphans_of, row_of, summary_of
 
     rows = [row_of(run, now) for run in runs]
     if rows:

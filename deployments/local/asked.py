@@ -8,7 +8,7 @@ from typing import Any
 from werkzeug.wrappers import Request
 
 from deployments.local.wire import listen, operation_model, service_model
-from tasks.iam_actions import action_of
+from tasks.permissions.iam_actions import action_of
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 # Signing names to the names that IAM and botocore have, where they differ.

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from blocks.errors import NotFound, Problem
 from deployments.local.settings import ACCOUNT_ID
-from tasks.account.buckets import EXPORTS
-from tasks.account.statements import document
+from tasks.account.bucket_policies import EXPORTS
+from tasks.account.policy_statements import document
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

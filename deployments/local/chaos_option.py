@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from blocks.errors import ConfigError, Problem
-from blocks.problems import allowed_values, unknown_key
+from blocks.validation_errors import allowed_values, unknown_key
 from deployments.local.chaos import EVERYWHERE, Chaos
 
 OPTION = "--chaos"

@@ -12,7 +12,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task
 from deployments.local.ecs_agent import lose, signal
 from deployments.local.machines import user_data
-from tasks.machine_types import MachineType
+from tasks.fleet.instance_types import MachineType
 
 CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")
 
@@ -43,7 +43,8 @@ def _value(text: str) -> str:
 def resources(instance_type: str) -> tuple[int, int]:
     """Return CPU units and MiB of memory that an instance of a type registers.
 
-    The least that a real one may register: what fits here fits there (`tasks.machine_types`).
+    The least that a real one may register: what fits here fits there
+    (`tasks.fleet.instance_types`).
     """
     known = INSTANCE_TYPES[instance_type]
     memory: int = known["MemoryInfo"]["SizeInMiB"]

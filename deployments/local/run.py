@@ -13,13 +13,13 @@ from prefect.exceptions import TerminationSignal
 
 from blocks import FleetTemplate, FleetTemplateBlock, RunConfig, RunConfigBlock
 from blocks.errors import ConfigError, DcpError, InputError, NotFound, Problem
-from blocks.expansion import PLATE_MARK, shared_keys
-from blocks.groups import joined
-from blocks.job_file import JobFile
-from blocks.job_sets import JobSet
+from blocks.job_file.expand import PLATE_MARK, shared_keys
+from blocks.job_file.job_set import JobSet
+from blocks.job_file.metadata import joined
+from blocks.job_file.model import JobFile
+from blocks.loading.load import load_job, parse_config, parse_fleet
+from blocks.loading.sources import read_text
 from blocks.prefect_blocks import block_of
-from blocks.reading import load_job, parse_config, parse_fleet
-from blocks.sources import read_text
 from deployments.exit_status import ExitStatus
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
@@ -27,13 +27,15 @@ from deployments.local.chaos_option import parse_chaos
 from deployments.local.prefect_server import start_server
 from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
-from tasks import interrupt, record
-from tasks.aws import Aws
-from tasks.leftovers import left_running
-from tasks.plates import plates_in, plates_named
-from tasks.report import Report, make_report, read_report
-from tasks.results import account
-from tasks.run import Run
+from tasks import interrupt
+from tasks.aws.clients import Aws
+from tasks.jobs.plates import plates_in, plates_named
+from tasks.jobs.results import account
+from tasks.lifecycle.leftovers import left_running
+from tasks.report.build import make_report, read_report
+from tasks.report.model import Report
+from tasks.runs import record
+from tasks.runs.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
 # What has no meaning here: a real account's credentials, an image's name.

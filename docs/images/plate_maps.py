@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from blocks import RunConfig
-from blocks.layout import FORMATS, row_name
-from tasks.aws import Aws
-from tasks.figures import Figures
-from tasks.plate_map import seconds_map, status_map
-from tasks.report_table import job_row, lost_result
-from tasks.run import Run
+from blocks.job_file.plate_layout import FORMATS, row_name
+from tasks.aws.clients import Aws
+from tasks.report.job_table import job_row, lost_result
+from tasks.report.plate_map import seconds_map, status_map
+from tasks.report.statistics import Figures
+from tasks.runs.run import Run
 
 PLATE, SIZE, SITES = "BR00117010", 384, 4
 ROWS, COLUMNS = FORMATS[SIZE]

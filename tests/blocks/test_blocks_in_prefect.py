@@ -19,9 +19,9 @@ from blocks import (
     RunConfigBlock,
 )
 from blocks.errors import ConfigError, NotFound
-from blocks.job_file import parse_job_file
-from blocks.reading import load_config, load_fleet, load_job_text, parse_config
-from blocks.sources import load_block
+from blocks.job_file.model import parse_job_file
+from blocks.loading.load import load_config, load_fleet, load_job_text, parse_config
+from blocks.loading.sources import load_block
 
 BASE = {"aws_bucket": "my-bucket", "dockerhub_tag": "me/worker:1"}
 

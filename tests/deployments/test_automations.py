@@ -17,7 +17,7 @@ import yaml
 from prefect.events.schemas.automations import AutomationCore
 
 from deployments.local.prefect_server import HOST, free_port, prefect, start_server
-from tasks import events
+from tasks.prefect_output import events
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -49,9 +49,9 @@ print(block.save("dcp"))
 """
 EMIT = """
 from blocks import RunConfig
-from tasks.aws import Aws
-from tasks.events import FAILED, emit
-from tasks.run import Run
+from tasks.aws.clients import Aws
+from tasks.prefect_output.events import FAILED, emit
+from tasks.runs.run import Run
 config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")
 run = Run(config, "20260301-120000-abcdef", Aws.connect(config.credentials, config.aws_region))
 emit(run, FAILED, 'it said "no"', jobs={"failed": 2})

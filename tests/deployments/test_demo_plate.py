@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from blocks.job_file import parse_job_file
-from blocks.reading import load_config
+from blocks.job_file.model import parse_job_file
+from blocks.loading.load import load_config
 from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
-from tasks.jobs import messages
-from tasks.load_data import Csvs, LoadData
+from tasks.jobs.load_data_csv import Csvs, LoadData
+from tasks.jobs.messages import messages
 
 ROOT = Path(__file__).parents[2]
 CELLPROFILER = ROOT / ".venv-worker/bin/cellprofiler"

@@ -10,8 +10,8 @@ from whole_run import make_whole
 
 from deployments.cli import main
 from deployments.local.aws import Emulator
-from tasks import record, watch
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import heartbeat, record
 
 # One process: all runs of an account are looked at.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ending-commands")]
@@ -53,7 +53,7 @@ def test_a_run_is_told_and_ended_by_its_name(
         {"running": 2},
         1,
     )
-    with watch.kept(run):
+    with heartbeat.kept(run):
         status, _, err = told(capsys, "cleanup", "Told")
         assert status == 2
         assert "--yes" in err

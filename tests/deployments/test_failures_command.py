@@ -11,7 +11,7 @@ import pytest
 from recorded_run import config_at, end, fails, job, new_run, plan
 
 from deployments.local.aws import Emulator
-from tasks.run import Run
+from tasks.runs.run import Run
 
 PROJECT = Path(__file__).parents[2]
 

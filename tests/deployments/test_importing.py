@@ -13,10 +13,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.job_file import parse_job_file
-from blocks.reading import load_config, load_fleet, parse_config
-from blocks.run_config import RunConfig
-from blocks.yaml_text import on_one_line
+from blocks.job_file.model import parse_job_file
+from blocks.loading.load import load_config, load_fleet, parse_config
+from blocks.rendering.yaml_writer import on_one_line
+from blocks.run_config.model import RunConfig
 from deployments.cli import main
 from deployments.importing import CONFIG, FLEET, JOB, read_files, texts_of
 

@@ -20,11 +20,11 @@ from pydantic import SecretStr
 from waiting import wait_for
 
 from blocks import RunConfig
-from blocks.reading import parse_config
-from tasks import record
-from tasks.aws import Aws
-from tasks.leftovers import left_running
-from tasks.run import Run
+from blocks.loading.load import parse_config
+from tasks.aws.clients import Aws
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
+from tasks.runs.run import Run
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local-up")]

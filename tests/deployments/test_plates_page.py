@@ -10,8 +10,8 @@ import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
 
-from blocks.job_file import parse_job_file
-from blocks.profile import parse_profile
+from blocks.job_file.model import parse_job_file
+from blocks.job_file.profile import parse_profile
 from deployments.app import app
 
 ROOT = Path(__file__).parents[2]

@@ -12,18 +12,20 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.aws import Emulator
-from tasks import containers, record, start
-from tasks.diagnosis import REGISTER_WITHIN, Diagnosis, Symptoms, findings
-from tasks.fleet import Fleet
-from tasks.fleet_search import find_fleets
-from tasks.logs import ensure_log_groups
-from tasks.run import Run
-from tasks.symptoms import symptoms
+from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
+from tasks.diagnosis.evidence import symptoms
+from tasks.fleet.base import Fleet
+from tasks.fleet.find import find_fleets
+from tasks.lifecycle import launch
+from tasks.resources import ecs
+from tasks.resources.log_groups import ensure_log_groups
+from tasks.runs import record
+from tasks.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 
-request_fleet: Any = start.request_fleet
-wait_for_machines: Any = start.wait_for_machines
+request_fleet: Any = launch.request_fleet
+wait_for_machines: Any = launch.wait_for_machines
 
 
 @pytest.fixture
@@ -37,15 +39,15 @@ def run(switched: Emulator, app_name: str, request: pytest.FixtureRequest) -> It
     settings: dict[str, Any] = {"ecs_cluster": app_name, "machine_type": ["m5.xlarge"]}
     settings |= getattr(request, "param", {})
     one = new_run(config_at(switched.endpoint_url, app_name, **settings))
-    containers.ensure_cluster(one)
+    ecs.ensure_cluster(one)
     ensure_log_groups(one)
-    definition = containers.ensure_task_definition(one, {"MODE": "wait"})
-    containers.ensure_service(one, definition)
-    containers.set_desired_count(one, 1)
+    definition = ecs.ensure_task_definition(one, {"MODE": "wait"})
+    ecs.ensure_service(one, definition)
+    ecs.set_desired_count(one, 1)
     yield one
     for fleet in find_fleets(one):
         fleet.cancel()
-    containers.set_desired_count(one, 0)
+    ecs.set_desired_count(one, 0)
 
 
 def since() -> datetime:
@@ -101,7 +103,7 @@ def test_a_wrong_image_name_is_told(run: Run, chaos: Callable[..., None]) -> Non
     assert wrong is not None
     assert wrong.level == "configuration"
     assert "lab/worker" in wrong.detail
-    assert containers.image_digest(run) == ""
+    assert ecs.image_digest(run) == ""
 
 
 def test_machines_that_never_join_are_told_when_they_are_late(
@@ -153,6 +155,6 @@ def test_what_works_is_nothing_to_tell_and_the_image_is_known(run: Run) -> None:
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: now.running)
     assert findings(found) == ()
-    digest = containers.image_digest(run)
+    digest = ecs.image_digest(run)
     assert digest.startswith("sha256:")
     assert record.update(run, image_digest=digest).image_digest == digest

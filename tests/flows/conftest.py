@@ -8,10 +8,10 @@ import pytest
 import yaml
 from lab import Lab
 
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.local.aws import Emulator
 from deployments.local.buckets import make_bucket
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from prefect_aws.workers.ecs_worker import ECSJobConfiguration, ECSVariables
 
 from blocks.errors import ConfigError, DcpError
 from flows.account import account
-from tasks.account.pool import Pool, job_template, make_pool
-from tasks.account.setup import Setup, wanted_of
+from tasks.account.ecs_work_pool import Pool, job_template, make_pool
+from tasks.account.setup_config import Setup, wanted_of
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
 IMAGE = "lab/dcp-flows:1"

@@ -18,12 +18,13 @@ from blocks.errors import InputError
 from flows.continue_run import continue_run
 from flows.full_run import dcp
 from flows.lifecycle import go_on
-from tasks import record, steps, watch
-from tasks.cleanup import left_running
-from tasks.fleet_search import find_fleets
-from tasks.queues import count, find_queue
-from tasks.results import account
-from tasks.run import Run
+from tasks import steps
+from tasks.fleet.find import find_fleets
+from tasks.jobs.queues import count, find_queue
+from tasks.jobs.results import account
+from tasks.lifecycle.cleanup import left_running
+from tasks.runs import heartbeat, record
+from tasks.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 
@@ -126,7 +127,7 @@ def test_a_continued_run_whose_flow_was_killed_is_gone_on_with(
         patched.setattr(flows.continue_run, "carry_out", killed_with_machines)
         state = continue_run(lab.config, return_state=True)
     assert find_fleets(run)
-    assert watch.watched(run), "by the flow run that was killed"
+    assert heartbeat.watched(run), "by the flow run that was killed"
     begun = kept(run).continued_at
 
     with get_client(sync_client=True) as client:
@@ -151,6 +152,6 @@ def killed_with_machines(run: Run) -> State[Any]:
     """What is left of a flow whose process was killed while it watched its machines."""
     steps.set_up(run)
     steps.start_fleet(run)
-    beat = watch.Beat(at=datetime.now(UTC), every=60, by="killed")
-    record.put(run, watch.NAME, beat.model_dump_json())
+    beat = heartbeat.Beat(at=datetime.now(UTC), every=60, by="killed")
+    record.put(run, heartbeat.NAME, beat.model_dump_json())
     return Completed(message="killed")

@@ -26,12 +26,12 @@ from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.status import status
 from flows.submit import submit
-from tasks import record, watch
-from tasks.containers import set_desired_count
-from tasks.fleet_search import find_fleets
-from tasks.leftovers import left_running, machine_states
-from tasks.machines import LIVE_STATES
-from tasks.run import Run
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import LIVE_STATES
+from tasks.lifecycle.leftovers import left_running, machine_states
+from tasks.resources.ecs import set_desired_count
+from tasks.runs import heartbeat, record
+from tasks.runs.run import Run
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("endings")]
@@ -155,9 +155,9 @@ def killed_flow(lab: Lab, job: str, over: Callable[[], Any]) -> None:
 
 def fall_silent(run: Run) -> None:
     """Let the last beat of the run grow old at once."""
-    beat = watch.Beat(at=datetime.now(UTC), every=0.1, by="killed")
-    record.put(run, watch.NAME, beat.model_dump_json())
-    wait_for(lambda: not watch.watched(run), "the beat to be old")
+    beat = heartbeat.Beat(at=datetime.now(UTC), every=0.1, by="killed")
+    record.put(run, heartbeat.NAME, beat.model_dump_json())
+    wait_for(lambda: not heartbeat.watched(run), "the beat to be old")
 
 
 def test_the_reaper_alone_brings_a_run_to_its_proper_end(
@@ -168,7 +168,7 @@ def test_the_reaper_alone_brings_a_run_to_its_proper_end(
     job = lab.jobs("slow", *(f"A{number:02}" for number in range(1, 12)))
     killed_flow(lab, job, lambda: lab.run().run_id and live(lab.run()))
     run = lab.run()
-    assert watch.watched(run)
+    assert heartbeat.watched(run)
     assert reaper("alone", minutes=1, return_state=True).is_completed()
     assert record.load(run).state == "active", "who may still be watched is left alone"  # type: ignore[union-attr]
     fall_silent(run)
@@ -206,7 +206,7 @@ def test_the_reaper_ends_what_must_be_ended_and_nothing_else(
         ImageId="ami-12c6146b", InstanceType="m5.xlarge", MinCount=1, MaxCount=1
     )["Instances"][0]["InstanceId"]
     before = left_running(alive)
-    with watch.kept(alive):
+    with heartbeat.kept(alive):
         told = status("alone", return_state=True)
         assert "orphaned" in str(told.message)
         began = time.monotonic()

@@ -20,10 +20,11 @@ from deployments.local.aws import Emulator, start_emulator
 from flows.full_run import dcp
 from flows.setup import setup
 from flows.submit import submit
-from tasks import record, steps
-from tasks.leftovers import left_running
-from tasks.queues import find_queue
-from tasks.results import job_ids
+from tasks import steps
+from tasks.jobs.queues import find_queue
+from tasks.jobs.results import job_ids
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +55,8 @@ def counted(monkeypatch: pytest.MonkeyPatch, place: str) -> list[object]:
 
 def test_every_job_is_done_and_nothing_is_left(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [
-        counted(monkeypatch, f"tasks.opening.{name}") for name in ("load_config", "Aws.connect")
+        counted(monkeypatch, f"tasks.runs.open_run.{name}")
+        for name in ("load_config", "Aws.connect")
     ]
     wells = [f"A{number:02}" for number in range(1, 26)]
     state = dcp(lab.config, lab.jobs(*wells), return_state=True)

@@ -21,15 +21,16 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running
 
 from blocks.errors import AwsUnreachable, NotFound, PrefectUnreachable, Problem
-from flows import children, full_run, lifecycle, restart
-from flows.children import RESTART_WITHIN, is_over, start_again
+from flows import full_run, lifecycle
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled, go_on
 from flows.setup import setup
-from tasks import record
-from tasks.artifacts import artifact_key
-from tasks.cleanup import left_running
-from tasks.run import Run
+from flows.support import child_runs, restart_watch
+from flows.support.child_runs import RESTART_WITHIN, is_over, start_again
+from tasks.lifecycle.cleanup import left_running
+from tasks.prefect_output.artifacts import artifact_key
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 @pytest.mark.parametrize("state", [Completed(), Failed(), Cancelled()])
@@ -98,15 +99,15 @@ def test_a_flow_run_is_started_again_but_not_for_ever(
         )
         client.set_flow_run_state(flow_run.id, Crashed(), force=True)
         flow_run = client.read_flow_run(flow_run.id)
-    monkeypatch.setattr(children, "STARTS", flow_run.run_count)
+    monkeypatch.setattr(child_runs, "STARTS", flow_run.run_count)
     assert not start_again(flow_run)
     with get_client(sync_client=True) as client:
         crashed = client.read_flow_run(flow_run.id).state
         assert crashed is not None
         assert crashed.is_crashed()
-    monkeypatch.setattr(children, "STARTS", flow_run.run_count + 1)
+    monkeypatch.setattr(child_runs, "STARTS", flow_run.run_count + 1)
     watched: list[UUID] = []
-    monkeypatch.setattr(restart, "watch_in_background", watched.append)
+    monkeypatch.setattr(restart_watch, "watch_in_background", watched.append)
     assert start_again(flow_run)
     assert watched == [flow_run.id]
 
@@ -132,7 +133,7 @@ def test_a_crash_that_is_reported_once_more_does_not_keep_it_from_being_started(
         flow_run = client.create_flow_run_from_deployment(deployment)
         for state in LOST:
             client.set_flow_run_state(flow_run.id, state, force=True)
-        watching = Thread(target=restart.watch, args=[flow_run.id])
+        watching = Thread(target=restart_watch.watch, args=[flow_run.id])
         watching.start()
         for state in since:
             client.set_flow_run_state(flow_run.id, state, force=True)
@@ -152,8 +153,8 @@ def test_prefect_may_be_away_when_a_flow_run_is_to_be_started_again(
             raise error
         return True
 
-    monkeypatch.setattr(children, "_start_again", ask)
-    monkeypatch.setattr(restart, "watch_in_background", lambda flow_run_id: None)
+    monkeypatch.setattr(child_runs, "_start_again", ask)
+    monkeypatch.setattr(restart_watch, "watch_in_background", lambda flow_run_id: None)
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     assert start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))
 
@@ -195,6 +196,6 @@ def test_what_prefect_cannot_start_again_is_not_started(
     def ask(flow_run: FlowRun) -> bool:
         raise error
 
-    monkeypatch.setattr(children, "_start_again", ask)
-    monkeypatch.setattr(children, "HOOK_OUTAGE_SECONDS", 0)
+    monkeypatch.setattr(child_runs, "_start_again", ask)
+    monkeypatch.setattr(child_runs, "HOOK_OUTAGE_SECONDS", 0)
     assert not start_again(FlowRun(flow_id=uuid4(), deployment_id=uuid4()))

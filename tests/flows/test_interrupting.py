@@ -22,14 +22,14 @@ from prefect.settings import get_current_settings
 from waiting import wait_for
 
 from blocks import RunConfig
-from blocks.reading import parse_config
+from blocks.loading.load import parse_config
 from deployments.examples.demo.make_plate import make_plate
 from deployments.local.aws import Emulator
 from deployments.local.worlds import credentials_of
-from tasks import record
-from tasks.aws import Aws
-from tasks.leftovers import left_running
-from tasks.run import Run
+from tasks.aws.clients import Aws
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
+from tasks.runs.run import Run
 
 # The timeout is for a hang: how long it takes is the machine's business.
 pytestmark = [

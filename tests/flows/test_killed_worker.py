@@ -14,8 +14,8 @@ from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import fill_bucket
 from deployments.local.worlds import worker_python
 from flows.full_run import dcp
-from tasks import record
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
 
 pytestmark = pytest.mark.e2e
 

@@ -12,11 +12,11 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 from waiting import wait_for
 
-from flows.children import children_of
 from flows.plates import run_plates
-from tasks import record
-from tasks.fleet_search import find_fleets
-from tasks.leftovers import left_running
+from flows.support.child_runs import children_of
+from tasks.fleet.find import find_fleets
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("pool")]
 

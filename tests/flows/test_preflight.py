@@ -16,8 +16,8 @@ from prefect.client.schemas.objects import State
 
 from flows.full_run import dcp
 from flows.preflight import preflight
-from tasks.artifacts import artifact_key
-from tasks.queues import find_queue
+from tasks.jobs.queues import find_queue
+from tasks.prefect_output.artifacts import artifact_key
 
 pytestmark = pytest.mark.e2e
 

@@ -12,8 +12,8 @@ from prefect.states import Crashed
 
 from flows.profile import end_left_steps, run_profile
 from flows.setup import setup
-from tasks import record
-from tasks.leftovers import left_running
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
 
 pytestmark = pytest.mark.e2e
 

@@ -19,14 +19,14 @@ from dcp_fleet import DCP_FLEET
 from lab import Lab
 from stand_in_worker import STAND_IN
 
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.local.aws import Emulator, start_emulator
 from flows.full_run import dcp
-from tasks.account import policies
-from tasks.account.account import create
-from tasks.account.setup import INSTANCE_ROLE, AccountAws, open_setup
-from tasks.cleanup import left_running
-from tasks.rights import RIGHTS
+from tasks.account import role_policies
+from tasks.account.provision import create
+from tasks.account.setup_config import INSTANCE_ROLE, AccountAws, open_setup
+from tasks.lifecycle.cleanup import left_running
+from tasks.permissions.flow_permissions import RIGHTS
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("recorded")]
@@ -97,7 +97,7 @@ def wrong_with(requests: list[dict[str, Any]]) -> set[tuple[str, ...]]:
     models = {service: session.get_service_model(service) for service in services}
     rights = {
         "caller": {action for right in RIGHTS for action in right.actions},
-        "container": actions(policies.WORKER),
+        "container": actions(role_policies.WORKER),
     }
     found = set()
     for one in requests:

@@ -13,10 +13,10 @@ from blocks.errors import InputError
 from flows.failures import failures
 from flows.full_run import dcp
 from flows.retry_failed import retry_failed
-from tasks import record
-from tasks.artifacts import artifact_key
-from tasks.leftovers import left_running
-from tasks.report_table import planned
+from tasks.lifecycle.leftovers import left_running
+from tasks.prefect_output.artifacts import artifact_key
+from tasks.report.job_table import planned
+from tasks.runs import record
 
 pytestmark = pytest.mark.e2e
 MENDED = "p/mended.cppipe"

@@ -26,12 +26,12 @@ from prefect_site import flow_processes
 from waiting import wait_for
 
 from flows.setup import setup
-from tasks import record
-from tasks.artifacts import artifact_key
-from tasks.observation import Observation
-from tasks.results import balance
+from tasks.jobs.results import balance
+from tasks.monitor.observation import Observation
+from tasks.monitor.progress import told
+from tasks.prefect_output.artifacts import artifact_key
+from tasks.runs import record
 from tasks.steps import step
-from tasks.telling import told
 
 pytestmark = pytest.mark.e2e
 

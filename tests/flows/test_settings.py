@@ -13,10 +13,10 @@ from blocks.errors import ConfigError
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled
 from flows.setup import setup
-from tasks import record
-from tasks.leftovers import left_running
-from tasks.queues import find_queue
-from tasks.run import new_run_id
+from tasks.jobs.queues import find_queue
+from tasks.lifecycle.leftovers import left_running
+from tasks.runs import record
+from tasks.runs.run import new_run_id
 
 pytestmark = pytest.mark.e2e
 

@@ -14,14 +14,16 @@ from flows.monitor import monitor
 from flows.setup import setup
 from flows.start_fleet import start_fleet
 from flows.submit import submit
-from tasks import memory, record, steps
-from tasks.containers import delete_cluster, delete_service, ensure_cluster, find_service
-from tasks.fleet_search import find_fleets
-from tasks.leftovers import left_running
-from tasks.queues import count, find_queue
-from tasks.results import job_ids
-from tasks.run import Run
-from tasks.trackers import EmptyQueue, Idle, Memory
+from tasks import steps
+from tasks.fleet.find import find_fleets
+from tasks.jobs.queues import count, find_queue
+from tasks.jobs.results import job_ids
+from tasks.lifecycle.leftovers import left_running
+from tasks.monitor import state
+from tasks.monitor.trackers import EmptyQueue, Idle, Memory
+from tasks.resources.ecs import delete_cluster, delete_service, ensure_cluster, find_service
+from tasks.runs import record
+from tasks.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 
@@ -128,7 +130,7 @@ def test_a_stopped_run_whose_queue_was_kept_is_continued(lab: Lab) -> None:
     submit(lab.config, lab.jobs("A01", "A02"))
     long_ago = datetime.now(UTC) - timedelta(hours=2)
     record.update(lab.run(), fleet_id="fleet-that-has-ended")
-    memory.keep(lab.run(), Memory(idle=Idle(long_ago), empty_queue=EmptyQueue(9)))
+    state.keep(lab.run(), Memory(idle=Idle(long_ago), empty_queue=EmptyQueue(9)))
     with pytest.raises(DcpError, match=run_id):
         cleanup(lab.config)
 
@@ -160,7 +162,7 @@ def test_a_start_that_fails_after_the_request_leaves_no_fleet(
         raise ClientError(answer, "PutDashboard")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tasks.start.put_dashboard", refused)
+        patched.setattr("tasks.lifecycle.launch.put_dashboard", refused)
         with pytest.raises(ClientError):
             start_fleet(lab.config)
     assert find_fleets(lab.run()) == []

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 
 from blocks import FleetTemplate
-from tasks import start
-from tasks.containers import (
+from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle import launch
+from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     set_desired_count,
     worker_environment,
 )
-from tasks.logs import ensure_log_groups
-from tasks.queues import ensure_queues
-from tasks.run import Run
+from tasks.resources.log_groups import ensure_log_groups
+from tasks.runs.run import Run
 
 
 def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:
@@ -29,5 +29,5 @@ def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) ->
     urls = ensure_queues(run)
     environment = worker_environment(run, urls.jobs, urls.dead_letters) | dict(more or {})
     ensure_service(run, ensure_task_definition(run, environment))
-    start.request_fleet(run, FleetTemplate(), machines)
+    launch.request_fleet(run, FleetTemplate(), machines)
     assert set_desired_count(run, machines)

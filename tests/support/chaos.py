@@ -21,14 +21,14 @@ from chaos_plate import OUTPUT, Plate, make_image
 from left import left_in_account
 from prefect_site import ENDED, Site
 
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
 from deployments.local.faults import CODES, OTHERS, RESET
 from deployments.local.worlds import worker_python
-from tasks import record, watch
-from tasks.aws import Aws
-from tasks.run import Run
+from tasks.aws.clients import Aws
+from tasks.runs import heartbeat, record
+from tasks.runs.run import Run
 
 MACHINES, SLOTS = 3, 2
 LOOK_SECONDS, MOST_LOOKS = 0.3, 2000
@@ -282,7 +282,7 @@ def _until_over(run: Callable[[], Run], strikes: Strikes, started: float) -> flo
             ended = kept is not None and kept.state == "ended"
             if ended:
                 strikes.plan.clear()
-            if strikes.over and not ended and not watch.watched(now):
+            if strikes.over and not ended and not heartbeat.watched(now):
                 strikes.take_over()
             # Of a flow whose end nobody saw Prefect says for ever that it is running.
             if ended and strikes.over and not left_in_account(now.aws, strikes.emulator):

@@ -15,8 +15,8 @@ import stand_in_cellprofiler
 from lab import LAB_PIPELINE
 from PIL import Image
 
-from blocks.object_keys import MOUNT
-from tasks.aws import Aws
+from blocks.job_file.s3_keys import MOUNT
+from tasks.aws.clients import Aws
 
 PIPELINE, CSV, OUTPUT = "p/a.cppipe", "p/load_data.csv", "out"
 PIPELINE_TEXT = (

@@ -19,8 +19,8 @@ from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.worlds import worker_python
-from tasks import record
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 JOBS, BEGUN = 300, 8  # of a run, and how many are done when its end comes
 LOOK_SECONDS = 1.0

@@ -19,7 +19,12 @@ from deployments.local import prefect_server
 from deployments.local.aws import Emulator, start_emulator
 
 FORKS = multiprocessing.get_context("forkserver")
-IMPORTS = ["deployments.app", "deployments.local.run", "prefect.flow_engine", "tasks.plate_map"]
+IMPORTS = [
+    "deployments.app",
+    "deployments.local.run",
+    "prefect.flow_engine",
+    "tasks.report.plate_map",
+]
 FORKS.set_forkserver_preload(IMPORTS)
 
 

@@ -13,14 +13,14 @@ from prefect_aws import AwsClientParameters
 from pydantic import SecretStr
 
 from blocks import AwsCredentials, FleetTemplate, RunConfig
-from blocks.job_file import parse_job_file
-from blocks.reading import load_config
+from blocks.job_file.model import parse_job_file
+from blocks.loading.load import load_config
 from deployments.local.buckets import make_bucket
-from tasks.aws import Aws
-from tasks.findings import Finding
-from tasks.load_data import Csvs
-from tasks.preflight import preflight
-from tasks.run import Run
+from tasks.aws.clients import Aws
+from tasks.jobs.load_data_csv import Csvs
+from tasks.preflight.finding import Finding
+from tasks.preflight.run_checks import preflight
+from tasks.runs.run import Run
 
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 PLATE = "BR00117035"

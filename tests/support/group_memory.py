@@ -7,9 +7,9 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from blocks.job_sets import FromCsv
-from tasks.csv_groups import groups_of
-from tasks.load_data import LoadData
+from blocks.job_file.job_set import FromCsv
+from tasks.jobs.csv_groups import groups_of
+from tasks.jobs.load_data_csv import LoadData
 
 BY = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
 

@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from blocks import RunConfig
-from blocks.object_keys import MOUNT
-from tasks import record
-from tasks.aws import Aws
-from tasks.run import Run
+from blocks.job_file.s3_keys import MOUNT
+from tasks.aws.clients import Aws
+from tasks.runs import record
+from tasks.runs.run import Run
 
 PIPELINE, CSV = "p/a.cppipe", "p/a.csv"
 LAB_PIPELINE = Path(__file__).with_name("lab.cppipe")

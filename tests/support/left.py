@@ -1,7 +1,7 @@
 """What is left in an account that runs or costs, of any app."""
 
 from deployments.local.aws import Emulator
-from tasks.aws import Aws
+from tasks.aws.clients import Aws
 
 GONE = {"deleted", "deleted_terminating", "cancelled", "cancelled_terminating", "failed"}
 

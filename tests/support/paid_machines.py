@@ -11,10 +11,10 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks.machine_time import Machine
-from tasks.prices import Prices, SpotPrice
-from tasks.run import Run
-from tasks.start import request_fleet
+from tasks.cost.machine_hours import Machine
+from tasks.cost.prices import Prices, SpotPrice
+from tasks.lifecycle.launch import request_fleet
+from tasks.runs.run import Run
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ZONE = "us-east-1a"

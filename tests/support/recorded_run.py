@@ -7,10 +7,10 @@ from typing import Any
 
 from blocks import AwsCredentials, RunConfig
 from deployments.local.buckets import make_bucket
-from tasks import record
-from tasks.aws import Aws
-from tasks.jobs import JobMessage
-from tasks.run import Run
+from tasks.aws.clients import Aws
+from tasks.jobs.messages import JobMessage
+from tasks.runs import record
+from tasks.runs.run import Run
 
 PIPELINE = "p/a.cppipe"
 

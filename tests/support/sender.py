@@ -4,9 +4,9 @@ import sys
 
 from recorded_run import config_at
 
-from tasks.aws import Aws
-from tasks.run import Run
-from tasks.submit import send_jobs
+from tasks.aws.clients import Aws
+from tasks.jobs.submission import send_jobs
+from tasks.runs.run import Run
 
 app, endpoint_url, run_id, queue = sys.argv[1:]
 config = config_at(endpoint_url, app)

@@ -7,14 +7,14 @@ from dcp_fleet import DCP_FLEET
 from waiting import wait_for
 
 from blocks import FleetTemplate
-from tasks.containers import ensure_cluster, ensure_service, ensure_task_definition
-from tasks.dashboard import put_dashboard
-from tasks.fleet import Fleet
-from tasks.logs import ensure_log_groups
-from tasks.machines import container_instances
-from tasks.queues import ensure_queues
-from tasks.run import Run
-from tasks.start import request_fleet
+from tasks.fleet.base import Fleet
+from tasks.fleet.instances import container_instances
+from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle.launch import request_fleet
+from tasks.monitor.dashboard import put_dashboard
+from tasks.resources.ecs import ensure_cluster, ensure_service, ensure_task_definition
+from tasks.resources.log_groups import ensure_log_groups
+from tasks.runs.run import Run
 
 SPOT_FLEET = FleetTemplate(spot_fleet_request=DCP_FLEET)
 

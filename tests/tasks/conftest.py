@@ -7,7 +7,7 @@ import pytest
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator
-from tasks.run import Run
+from tasks.runs.run import Run
 
 
 @pytest.fixture

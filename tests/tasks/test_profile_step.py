@@ -6,8 +6,8 @@ import pytest
 from recorded_run import end
 
 from flows.profile import _stop
-from tasks import record
-from tasks.run import Run
+from tasks.runs import record
+from tasks.runs.run import Run
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks import AwsCredentials, FleetTemplate, RunConfig
-from blocks.fleet_template import on_demand_of
-from tasks import metrics
-from tasks.aws import Aws
-from tasks.containers import task_definition, worker_environment
-from tasks.dashboard import dashboard
-from tasks.ec2_fleet import fleet_request
-from tasks.images import MachineImage
-from tasks.launch_template import LaunchTemplate, launch_template_data, user_data
-from tasks.metrics import values
-from tasks.observation import Observation
-from tasks.queues import QueueCounts
-from tasks.results import Account
-from tasks.run import Run, new_run_id
-from tasks.spending import Spend
-from tasks.spot_fleet import spot_fleet_request
+from blocks.fleet_template.model import on_demand_of
+from tasks.aws.clients import Aws
+from tasks.cost.spend import Spend
+from tasks.fleet.ami import MachineImage
+from tasks.fleet.ec2_fleet import fleet_request
+from tasks.fleet.launch_template import LaunchTemplate, launch_template_data, user_data
+from tasks.fleet.spot_fleet import spot_fleet_request
+from tasks.jobs.queues import QueueCounts
+from tasks.jobs.results import Account
+from tasks.monitor import cloudwatch_metrics
+from tasks.monitor.cloudwatch_metrics import values
+from tasks.monitor.dashboard import dashboard
+from tasks.monitor.observation import Observation
+from tasks.resources.ecs import task_definition, worker_environment
+from tasks.runs.run import Run, new_run_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DCP_VARIABLES = {
@@ -259,7 +259,8 @@ def test_every_figure_that_is_sent_is_shown_and_every_one_that_is_shown_is_sent(
         metric[1]
         for widget in dashboard(run, "fleet-1")["widgets"]
         for metric in widget["properties"].get("metrics", [])
-        if metric[0] == metrics.NAMESPACE and metric[2:] == [metrics.DIMENSION, run.names.app]
+        if metric[0] == cloudwatch_metrics.NAMESPACE
+        and metric[2:] == [cloudwatch_metrics.DIMENSION, run.names.app]
     }
     assert shown == values(seen, 60.0).keys()
-    assert values(seen, None).keys() == shown - {metrics.SECONDS}
+    assert values(seen, None).keys() == shown - {cloudwatch_metrics.SECONDS}

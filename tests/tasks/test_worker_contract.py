@@ -9,17 +9,17 @@ import pytest
 from annotated_types import Ge, Le
 
 from blocks import RunConfig
-from blocks.names import Names
-from blocks.object_keys import DATA_FILES, MOUNT
-from tasks import record
-from tasks.aws import Aws
-from tasks.checks import inputs
-from tasks.containers import WORKER_VARIABLES, worker_environment
-from tasks.jobs import JobMessage
-from tasks.log_links import stream_name
-from tasks.queues import Letter
-from tasks.results import STATUSES, given_up
-from tasks.run import Run
+from blocks.job_file.s3_keys import DATA_FILES, MOUNT
+from blocks.resource_names import Names
+from tasks.aws.clients import Aws
+from tasks.jobs.messages import JobMessage
+from tasks.jobs.queues import Letter
+from tasks.jobs.results import STATUSES, given_up
+from tasks.preflight.pipeline import input_folder
+from tasks.resources.console_links import stream_name
+from tasks.resources.ecs import WORKER_VARIABLES, worker_environment
+from tasks.runs import record
+from tasks.runs.run import Run
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "docs" / "contract.schema.json").read_text())
 DOCUMENT = CONTRACT["$defs"]["worker_settings"]
@@ -84,7 +84,7 @@ SHARED = CONTRACT["shared"]
 def test_inputs_are_checked_where_the_worker_looks_for_them() -> None:
     assert SHARED["mount"] == MOUNT
     assert list(DATA_FILES) == SHARED["data_files"]
-    folder = {"objects": inputs.MOST_OBJECTS, "bytes": inputs.MOST_BYTES}
+    folder = {"objects": input_folder.MOST_OBJECTS, "bytes": input_folder.MOST_BYTES}
     assert folder == SHARED["input_folder"]
 
 

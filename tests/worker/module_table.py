@@ -1,6 +1,6 @@
 """What CellProfiler's own modules say of themselves: the table that the look before a run goes by.
 
-.venv-worker/bin/python tests/worker/module_table.py > tasks/checks/modules.json
+.venv-worker/bin/python tests/worker/module_table.py > tasks/preflight/pipeline/modules.json
 """
 
 from __future__ import annotations

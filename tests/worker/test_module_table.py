@@ -13,7 +13,7 @@ import module_table
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "tasks" / "checks" / "modules.json"
+TABLE = ROOT / "tasks" / "preflight" / "pipeline" / "modules.json"
 GOOD = ROOT / "tests" / "support" / "analysis.cppipe"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blocks.object_keys import MOUNT
+from blocks.job_file.s3_keys import MOUNT
 
 Pixels = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import moto_account
 import pytest
 from prefect_aws import AwsCredentials
 
-from tasks.account.setup import AccountAws, Setup, open_setup
+from tasks.account.setup_config import AccountAws, Setup, open_setup
 
 REGION = "us-east-1"
 

@@ -14,14 +14,14 @@ from prefect_aws import AwsCredentials
 from recorded_run import config_at, new_run
 
 from deployments.local.aws import Emulator, start_emulator
-from tasks.account.account import check, create, destroy
+from tasks.account.provision import check, create, destroy
 from tasks.account.safety_net import Clients, tend
-from tasks.account.setup import AccountAws, Setup, open_setup
-from tasks.aws import Aws
-from tasks.cleanup import clean_up
-from tasks.fleet_search import find_fleets
-from tasks.machines import live_machines
-from tasks.run import Run
+from tasks.account.setup_config import AccountAws, Setup, open_setup
+from tasks.aws.clients import Aws
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
+from tasks.lifecycle.cleanup import clean_up
+from tasks.runs.run import Run
 
 APP = "Enforced"
 REGION = "us-east-1"

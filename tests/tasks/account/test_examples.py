@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from blocks import RunConfig
-from blocks.reading import load_config
+from blocks.loading.load import load_config
 
 TEXT = (Path(__file__).parents[3] / "docs" / "account.md").read_text(encoding="utf-8")
 EXAMPLES = [one for one in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]

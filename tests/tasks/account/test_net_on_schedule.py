@@ -12,12 +12,12 @@ from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import Emulator, start_emulator
-from tasks import watch
-from tasks.account.account import create
-from tasks.account.setup import AccountAws, Setup, open_setup
-from tasks.fleet_search import find_fleets
-from tasks.machines import live_machines
-from tasks.run import Run
+from tasks.account.provision import create
+from tasks.account.setup_config import AccountAws, Setup, open_setup
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
+from tasks.runs import heartbeat
+from tasks.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 
@@ -77,7 +77,7 @@ def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
         ImageId="ami-0123456789abcdef0", InstanceType="m5.large", MinCount=1, MaxCount=1
     )
     untagged = made["Instances"][0]["InstanceId"]
-    with watch.kept(watched):
+    with heartbeat.kept(watched):
         begin(watched, 1, {"MODE": "wait"})
         begin(idle, 2, {"MODE": "wait"})
         wait_for(lambda: len(emulator.containers()) == 3, "a container on each machine")

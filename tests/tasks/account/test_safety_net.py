@@ -13,7 +13,6 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.aws import Emulator
-from tasks import ec2_fleet, queues, record, spot_fleet, watch
 from tasks.account.safety_net import (
     BEATS,
     EMPTY_FOR,
@@ -29,20 +28,23 @@ from tasks.account.safety_net import (
     handler,
     tend,
 )
-from tasks.cleanup import clean_up, left_running
-from tasks.containers import (
+from tasks.fleet import ec2_fleet, spot_fleet
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import live_machines
+from tasks.jobs import queues
+from tasks.jobs.queues import ensure_queues
+from tasks.lifecycle.cleanup import clean_up, left_running
+from tasks.lifecycle.launch import request_fleet
+from tasks.resources.ecs import (
     ensure_cluster,
     ensure_service,
     ensure_task_definition,
     find_service,
     worker_environment,
 )
-from tasks.fleet_search import find_fleets
-from tasks.logs import ensure_log_groups
-from tasks.machines import live_machines
-from tasks.queues import ensure_queues
-from tasks.run import Run
-from tasks.start import request_fleet
+from tasks.resources.log_groups import ensure_log_groups
+from tasks.runs import heartbeat, record
+from tasks.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +114,7 @@ def test_machines_without_a_fleet_are_ended_after_max_hours() -> None:
 
 
 def test_what_the_net_cannot_import_is_as_the_flows_have_it() -> None:
-    assert BEATS == watch.MISSED
+    assert BEATS == heartbeat.MISSED
     assert NO_QUEUE == queues.MISSING_CODES
     assert FLEETS_ENDED <= ec2_fleet.ENDED_STATES
     assert SPOT_FLEETS_ENDED <= spot_fleet.ENDED_STATES
@@ -206,7 +208,7 @@ def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., R
     other = ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
     (other_id,) = [one["InstanceId"] for one in other["Instances"]]
     start = datetime.now(UTC)
-    with watch.kept(watched_run):
+    with heartbeat.kept(watched_run):
         for number in range(3):
             for bucket in {run.config.aws_bucket for run in (working, watched_run, idle)}:
                 tend(clients(idle), bucket, start + timedelta(minutes=15 * number))
@@ -223,7 +225,7 @@ def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., R
 
 def test_a_run_past_its_time_is_ended_though_watched(started: Callable[..., Run]) -> None:
     run = started("NetPast")
-    with watch.kept(run):
+    with heartbeat.kept(run):
         calls(run, 1, datetime.now(UTC) + timedelta(hours=run.config.max_hours + 1))
     await_end(run)
     clean_up(run, abandon=True)

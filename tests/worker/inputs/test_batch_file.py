@@ -248,7 +248,7 @@ def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Pat
     # CreateBatchFiles ends the run that it begins.
     run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(made))
 
-    # tests/blocks/test_job_file.py reads the same as groups of a job file.
+    # tests/blocks/job_file/test_job_file.py reads the same as groups of a job file.
     printed = json.loads((Path(__file__).parents[2] / "support" / "print_groups.json").read_text())
     assert json.loads(print_groups(made / "Batch_data.h5")) == printed
 

@@ -1,7 +1,7 @@
 """Groups that dcp makes from a CSV are those that the worker finds in it.
 
 tests/support/csv_groups.json holds the CSVs and their groups; the side that makes the groups is
-tested against it in tests/tasks/test_csv_groups.py.
+tested against it in tests/tasks/jobs/test_csv_groups.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,231 @@
+"""Distributed-CellProfiler's fleet file as a fleet template: an EC2 Fleet in place of a Spot Fleet.
+
+A file with more in it than DCP's own examples have stays a Spot Fleet, whole. Source: Amazon EC2
+API Reference, SpotFleetRequestConfigData; DCP's documentation, "Step 0: Prep".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blocks.dcp_compat.remarks import Kind, Remark
+from blocks.fleet_template.model import FleetTemplate
+from blocks.fleet_template.spot_fleet_request import refusals_of
+
+# What DCP's fleet files have; of it, the run fills in machine types, price, sizes, times and user
+# data, here as in DCP.
+_REQUEST = {
+    "AllocationStrategy",
+    "IamFleetRole",
+    "LaunchSpecifications",
+    "SpotPrice",
+    "TargetCapacity",
+    "TerminateInstancesWithExpiration",
+    "Type",
+    "ValidFrom",
+    "ValidUntil",
+}
+_SPECIFICATION = {
+    "BlockDeviceMappings",
+    "IamInstanceProfile",
+    "ImageId",
+    "InstanceType",
+    "KeyName",
+    "NetworkInterfaces",
+    "SpotPrice",
+    "UserData",
+}
+_DEVICES = {"/dev/xvda", "/dev/xvdcz"}
+_DISK = {"DeleteOnTermination", "Encrypted", "SnapshotId", "VolumeSize", "VolumeType"}
+_INTERFACE = {
+    "AssociatePublicIpAddress",
+    "DeleteOnTermination",
+    "DeviceIndex",
+    "Groups",
+    "SubnetId",
+}
+_ID = re.compile(r"[a-z]+-[0-9a-f]+")
+_EXAMPLE_KEY = re.compile(r"your[_-]key[_-]file[_-]name")
+_PROFILE_ARN = re.compile(r"arn:[^:]*:iam::(?P<account>[^:]*):instance-profile/(.*/)?(?P<name>.+)")
+
+
+@dataclass
+class DcpFleet:
+    """A fleet file that was read.
+
+    Attributes:
+        where: Its name.
+        values: The fields of a fleet template that it makes.
+        examples: Fields left out, with the value that the file has.
+        remarks: What differs, has no counterpart, or is to be filled in.
+        assign_ip: Whether its machines have a public address; None when it does not say.
+    """
+
+    where: str
+    values: dict[str, Any] = field(default_factory=dict)
+    examples: dict[str, Any] = field(default_factory=dict)
+    remarks: list[Remark] = field(default_factory=list)
+    assign_ip: bool | None = None
+
+    def tell(self, kind: Kind, key: str, text: str) -> None:
+        """Add a remark about a key of the file."""
+        self.remarks.append(Remark(kind, self.where, key, text))
+
+
+class _Unlike(Exception):
+    """A file that a fleet template cannot say; the text is what it has."""
+
+
+def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
+    """The fleet template that a fleet file makes.
+
+    Args:
+        request: The file's content, a SpotFleetRequestConfig.
+        where: Its name.
+    """
+    fleet = DcpFleet(where)
+    try:
+        _translate(request, fleet)
+    except _Unlike as unlike:
+        fleet = DcpFleet(where, {"spot_fleet_request": dict(request)})
+        fleet.tell(
+            Kind.DIFFERS,
+            "LaunchSpecifications",
+            f"stays as it is, a Spot Fleet, because it has {unlike}. A fleet template starts an "
+            "EC2 Fleet, which also chooses by spare capacity.",
+        )
+        for refusal in refusals_of(request):
+            text = str(refusal.at("")).removeprefix(f"{refusal.key}: ")
+            fleet.tell(Kind.FILL_IN, refusal.key, text)
+    return fleet
+
+
+def _translate(request: Mapping[str, Any], fleet: DcpFleet) -> None:
+    _only(request, _REQUEST, "")
+    specifications = _list(request.get("LaunchSpecifications"), "LaunchSpecifications")
+    if not specifications:
+        raise _Unlike("no launch specifications")
+    for specification in specifications:
+        _only(specification, _SPECIFICATION, "LaunchSpecifications.")
+        _check_disks(specification)
+    interfaces = [_interface(specification) for specification in specifications]
+    _networks(fleet, interfaces)
+    _profile(fleet, _same(specifications, "IamInstanceProfile"))
+    _key(fleet, _same(specifications, "KeyName"))
+    _image(fleet, _same(specifications, "ImageId"))
+    fleet.assign_ip = _same(interfaces, "AssociatePublicIpAddress")
+    _tell_of_the_request(fleet, request)
+
+
+def _only(values: Any, known: set[str], place: str) -> None:
+    if not isinstance(values, Mapping):
+        raise _Unlike(f"no mapping at {place.rstrip('.')}")
+    if more := sorted(values.keys() - known):
+        raise _Unlike(" and ".join(f"{place}{key}" for key in more))
+
+
+def _list(value: Any, place: str) -> list[Any]:
+    """A list that a file may leave out."""
+    if value is not None and not isinstance(value, list):
+        raise _Unlike(f"no list at {place}")
+    return value or []
+
+
+def _same(values: list[Any], key: str) -> Any:
+    """What all launch specifications, or all of their interfaces, have alike."""
+    found = [one.get(key) for one in values]
+    if any(one != found[0] for one in found):
+        raise _Unlike(f"launch specifications that differ in {key}")
+    return found[0]
+
+
+def _check_disks(specification: Mapping[str, Any]) -> None:
+    for device in _list(specification.get("BlockDeviceMappings"), "BlockDeviceMappings"):
+        _only(device, {"DeviceName", "Ebs"}, "BlockDeviceMappings.")
+        _only(device.get("Ebs"), _DISK, "BlockDeviceMappings.Ebs.")
+        if str(device.get("DeviceName")) not in _DEVICES:
+            raise _Unlike(f"the disk {device.get('DeviceName')}")
+
+
+def _interface(specification: Mapping[str, Any]) -> Mapping[str, Any]:
+    match specification.get("NetworkInterfaces"):
+        case None | []:
+            return {}
+        case [interface]:
+            _only(interface, _INTERFACE, "NetworkInterfaces.")
+            return dict(interface)
+        case _:
+            raise _Unlike("several network interfaces")
+
+
+def _networks(fleet: DcpFleet, interfaces: list[Mapping[str, Any]]) -> None:
+    groups = _list(_same(list(interfaces), "Groups"), "NetworkInterfaces.Groups")
+    # Of several subnets in one text, EC2 chooses one (RequestSpotFleet, SubnetId).
+    named = ",".join(str(one["SubnetId"]) for one in interfaces if one.get("SubnetId"))
+    subnets = list(dict.fromkeys(part.strip() for part in named.split(",") if part.strip()))
+    for key, ids in (("subnets", subnets), ("security_groups", groups)):
+        if ids and all(_ID.fullmatch(str(one)) for one in ids):
+            fleet.values[key] = ids
+        elif ids:
+            fleet.examples[key] = ids
+            spelled = "SubnetId" if key == "subnets" else "Groups"
+            text = f"is not filled in. Write {key}, or leave it out: those of the default VPC."
+            fleet.tell(Kind.FILL_IN, f"NetworkInterfaces.{spelled}", text)
+
+
+def _profile(fleet: DcpFleet, profile: Any) -> None:
+    default = FleetTemplate.model_fields["instance_profile"].default
+    match profile:
+        case {"Name": str(name)}:
+            fleet.values["instance_profile"] = name
+        case {"Arn": str(arn)} if named := _PROFILE_ARN.fullmatch(arn):
+            filled_in = re.fullmatch(r"\d{12}", named["account"])
+            fleet.values["instance_profile"] = arn if filled_in else named["name"]
+        case _:
+            fleet.values["instance_profile"] = default
+            text = f"is missing. Machines get the instance profile {default}."
+            fleet.tell(Kind.FILL_IN, "IamInstanceProfile.Arn", text)
+
+
+def _key(fleet: DcpFleet, name: Any) -> None:
+    if not name:
+        return
+    if _EXAMPLE_KEY.fullmatch(str(name)):
+        fleet.examples["key_name"] = name
+        text = "is not filled in. Write key_name if you want to log in to the machines."
+        fleet.tell(Kind.FILL_IN, "KeyName", text)
+    else:
+        fleet.values["key_name"] = name
+
+
+def _image(fleet: DcpFleet, image: Any) -> None:
+    if image:
+        fleet.examples["image_id"] = image
+        fleet.tell(
+            Kind.DIFFERS,
+            "ImageId",
+            f"{image} is left out: machines start from AWS's newest Amazon Linux 2023 for ECS. An "
+            "image of your own, with a single disk, is image_id.",
+        )
+
+
+def _tell_of_the_request(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
+    fleet.tell(
+        Kind.NO_COUNTERPART,
+        "IamFleetRole",
+        "is not used: an EC2 Fleet works with AWSServiceRoleForEC2Fleet, made once in an account: "
+        "aws iam create-service-linked-role --aws-service-name ec2fleet.amazonaws.com",
+    )
+    strategy = request.get("AllocationStrategy", "lowestPrice")
+    fleet.tell(
+        Kind.DIFFERS,
+        "AllocationStrategy",
+        f"{strategy} becomes price-capacity-optimized: the cheapest of the machine types with the "
+        "most spare capacity, which are interrupted less often.",
+    )
+    fleet.tell(
+        Kind.DIFFERS,
+        "BlockDeviceMappings",
+        "become one disk of ebs_vol_size GB, encrypted, that ends with its machine.",
+    )

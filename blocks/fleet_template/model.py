@@ -1,0 +1,125 @@
+"""The fleet template: what of the account the machines need (network, role, image, key)."""
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from blocks.errors import Refusal, Refusals
+from blocks.fields import OptionalText, TextRule, listed
+from blocks.fleet_template.spot_fleet_request import refusals_of
+
+
+def _aws_id(prefix: str) -> TextRule:
+    return TextRule(rf"{prefix}-[0-9a-f]+", "is not an id", f"{prefix}- and hexadecimal digits")
+
+
+Subnet = Annotated[str, _aws_id("subnet")]
+SecurityGroup = Annotated[str, _aws_id("sg")]
+ImageId = Annotated[str, _aws_id("ami")]
+
+
+def on_demand_of(machines: int, base: int, share: int) -> int:
+    """How many of so many machines are bought on demand; parts of one count as one.
+
+    Args:
+        machines: All machines, on demand and spot.
+        base: Machines bought on demand before any spot machine.
+        share: Percent of those above the base that are bought on demand.
+    """
+    first = min(base, machines)
+    return first + math.ceil((machines - first) * share / 100)
+
+
+class FleetTemplate(BaseModel):
+    """What of the account the machines need: network, role, machine image, key.
+
+    Everything may be left out. A fleet file of Distributed-CellProfiler is kept whole in
+    `spot_fleet_request` and starts a Spot Fleet; the other fields are then unused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subnets: Annotated[list[Subnet], BeforeValidator(listed)] = Field(
+        default=[],
+        description="Subnets to start machines in. Left out: those of the default VPC.",
+    )
+    security_groups: Annotated[list[SecurityGroup], BeforeValidator(listed)] = Field(
+        default=[],
+        description="Security groups of the machines. Left out: the VPC's default group.",
+    )
+    instance_profile: str = Field(
+        default="ecsInstanceRole",
+        min_length=1,
+        description="Instance profile of the machines, by name or ARN.",
+    )
+    key_name: OptionalText = Field(
+        default=None, description="EC2 key pair to log in with. Left out: none."
+    )
+    image_id: ImageId | None = Field(
+        default=None,
+        description="Machine image (ami-…). Left out: AWS's newest Amazon Linux 2023 for ECS.",
+    )
+    architecture: Literal["x86_64", "arm64"] = Field(
+        default="x86_64",
+        description="Processor of the machine types; the worker's image must be made for it.",
+    )
+    on_demand_base: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Machines bought on demand before any spot machine.",
+    )
+    on_demand_share: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Percent of the machines above on_demand_base that are bought on demand; the "
+        "rest are spot.",
+    )
+    capacity_rebalancing: bool = Field(
+        default=True,
+        description="Start another machine as soon as AWS says that a spot machine is likely to "
+        "be taken back; the old one works on until it is.",
+    )
+    spot_fleet_request: dict[str, Any] | None = Field(
+        default=None,
+        description="A fleet file of Distributed-CellProfiler (SpotFleetRequestConfig), as it is.",
+    )
+
+    @model_validator(mode="after")
+    def _sound_spot_fleet(self) -> Self:
+        if self.spot_fleet_request is None:
+            return self
+        refusals = refusals_of(self.spot_fleet_request)
+        refusals += [
+            Refusal(
+                "is not used with spot_fleet_request",
+                key=key,
+                remedy="Write it into the fleet file, or leave it out.",
+            )
+            for key, field in type(self).model_fields.items()
+            if key != "spot_fleet_request" and getattr(self, key) != field.default
+        ]
+        if refusals:
+            raise Refusals(refusals)
+        return self
+
+    def on_demand(self, machines: int) -> int:
+        """How many of so many machines are bought on demand."""
+        return on_demand_of(machines, self.on_demand_base, self.on_demand_share)
+
+    @property
+    def image_parameter(self) -> str:
+        """The SSM parameter with the newest ECS image.
+
+        Amazon ECS Developer Guide, "Retrieving Amazon ECS-optimized Linux AMI metadata".
+        """
+        arm = "arm64/" if self.architecture == "arm64" else ""
+        return f"/aws/service/ecs/optimized-ami/amazon-linux-2023/{arm}recommended/image_id"
+
+    @property
+    def instance_profile_specification(self) -> dict[str, str]:
+        """The instance profile as EC2's requests take it, by ARN or by name."""
+        kind = "Arn" if self.instance_profile.startswith("arn:") else "Name"
+        return {kind: self.instance_profile}

@@ -1,0 +1,169 @@
+"""The fields of a job file: what to run on what.
+
+Its four forms differ in where the groups come from: a list as DCP writes it, the LoadData CSV, a
+layout, or one of DCP's standard steps. docs/jobs.md shows each.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+from blocks.errors import Refusal, Refusals
+from blocks.fields import PlainField, form_title, unset
+from blocks.job_file.group_selector import GroupRule, check_plates
+from blocks.job_file.print_groups import FILES, without_image_numbers
+from blocks.job_file.s3_keys import check_data_file, check_object_key, check_printable, ending
+from blocks.job_file.standard_steps import STEPS, PathStyle, StepName
+from blocks.job_file.value_lists import Names, as_text
+
+_TOLD = 20
+"""Groups of the wrong kind told one by one."""
+_groups_list = TypeAdapter(list[dict[str, Any]])
+
+
+def _groups(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, GroupRule):
+        return value
+    if isinstance(value, Mapping):
+        return GroupRule.model_validate(value)
+    if isinstance(value, str):
+        if PurePosixPath(value).suffix.lower() not in FILES:
+            raise Refusal(
+                "is neither a list nor a mapping, nor the name of a file of groups",
+                got=repr(value),
+                allowed=f"a file of cellprofiler --print-groups ({', '.join(FILES)})",
+            )
+        return value
+    if value == []:
+        raise Refusal("is empty", remedy="Write a group for each job, or by.")
+    texts = [
+        Refusal(
+            "is a text, not a group",
+            key=f"groups[{number}]",
+            got=repr(group),
+            remedy=f"Write {json.dumps({'Metadata': group}, ensure_ascii=False)}.",
+        )
+        for number, group in enumerate(value if isinstance(value, list) else (), 1)
+        if isinstance(group, str)
+    ]
+    if texts:
+        raise Refusals(texts[:_TOLD])
+    return _groups_list.validate_python(without_image_numbers(value))
+
+
+Key = Annotated[str, AfterValidator(check_object_key)]
+Groups = Annotated[
+    list[dict[str, Any]] | GroupRule | str | None,
+    WrapValidator(_groups),
+    Field(
+        json_schema_extra={
+            "allowed": "a list of groups, a mapping that says how to make them, or a file of them"
+        }
+    ),
+]
+
+
+class JobFileFields(BaseModel):
+    """The keys of a job file, each valid by itself; `JobFile` checks them against each other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=form_title)
+
+    pipeline: Key = Field(
+        default="",
+        description="S3 key of the pipeline or batch file in the workspace bucket; with a step, "
+        "the name of another pipeline in its folder, or a key with a / in it.",
+    )
+    data_file: Annotated[Key, AfterValidator(check_data_file)] = Field(
+        default="",
+        description="S3 key of the LoadData CSV, batch file or list of files in the workspace "
+        "bucket. With {plate} in it, there is one a plate.",
+    )
+    input: Key = Field(
+        default="", description="S3 prefix of the default input folder in the workspace bucket."
+    )
+    output: Key = Field(
+        default="", description="S3 prefix of all outputs in the destination bucket."
+    )
+    output_structure: Annotated[str, AfterValidator(check_printable)] = Field(
+        default="",
+        description="Folders below output, such as Metadata_Plate/Metadata_Well. "
+        "Left out: the values of the group joined by -.",
+    )
+    groups: Groups = Field(
+        default=None,
+        description='A list with one for each job ({"Metadata": "K=V,K=V"}, or keys and values), '
+        "a file of cellprofiler --print-groups, or a mapping that says how to make them.",
+    )
+    plates: Names = Field(
+        default=[], description="The plates, where {plate} stands in a key or a step is given."
+    )
+    step: Annotated[StepName | None, BeforeValidator(unset), PlainField()] = Field(
+        default=None, description="A standard step of Cell Painting, with all its paths."
+    )
+    identifier: str = Field(default="", description="Of a step: the project, part of every path.")
+    batch: str = Field(default="", description="Of a step: the batch, part of every path.")
+    path_style: PathStyle = Field(
+        default="default",
+        description="Of a step: folders below projects/ (default), or those of the Cell Painting "
+        "Gallery (cpg).",
+    )
+    source: str = Field(default="", description="Of a step, with cpg: the source, such as broad.")
+    use_batch: bool = Field(
+        default=False, description="Of a step: use the batch file in place of pipeline and CSV."
+    )
+    batch_file: Annotated[Key, AfterValidator(ending(".h5"))] = Field(
+        default="",
+        description="Of a step: the name of another batch file, or a key with a / in it.",
+    )
+    csv_name: Annotated[Key, AfterValidator(ending(".csv"))] = Field(
+        default="", description="Of a step: the name of another LoadData CSV."
+    )
+    pipeline_path: Key = Field(default="", description="Of a step: another folder of pipelines.")
+    batch_path: Key = Field(default="", description="Of a step: another folder of batch files.")
+    data_file_path: Key = Field(
+        default="", description="Of a step: another folder of CSVs, with one folder a plate."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: Any) -> Any:
+        # An empty field of a form is left out.
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if value is not None}
+        return values
+
+    @field_validator("identifier", "batch", "source", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return as_text(value)
+
+    @field_validator("plates")
+    @classmethod
+    def _sound_plates(cls, plates: list[str]) -> list[str]:
+        check_plates(plates)
+        return plates
+
+    @property
+    def text(self) -> str:
+        """The job file as JSON."""
+        fields = set(type(self).model_fields)
+        return json.dumps(self.model_dump(mode="json", include=fields, exclude_defaults=True))
+
+    @property
+    def app_suffix(self) -> str:
+        """What DCP adds to the identifier in the app's name, such as Analysis; empty if no step."""
+        return STEPS[self.step].app_suffix if self.step else ""

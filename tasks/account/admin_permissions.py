@@ -1,0 +1,171 @@
+"""The rights that whoever runs `dcp account` needs: an administrator's, once. Data.
+
+A test holds them against the calls that the modules of tasks/account/ make.
+"""
+
+from tasks.account.policy_statements import Statement
+from tasks.account.setup_config import FLEET_ROLE, INSTANCE_ROLE
+
+ANY = ("*",)
+ROLES = (
+    "arn:{partition}:iam::{account}:role/{name}-*-{region}",
+    f"arn:{{partition}}:iam::{{account}}:role/{INSTANCE_ROLE}",
+    f"arn:{{partition}}:iam::{{account}}:role/{FLEET_ROLE}",
+)
+PROFILES = (f"arn:{{partition}}:iam::{{account}}:instance-profile/{INSTANCE_ROLE}",)
+POLICIES = ("arn:{partition}:iam::{account}:policy/{name}-flows-{region}",)
+BUCKET = ("arn:{partition}:s3:::{bucket}",)
+FUNCTION = ("arn:{partition}:lambda:{region}:{account}:function:{net}",)
+SCHEDULES = (
+    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{net}",
+    "arn:{partition}:scheduler:{region}:{account}:schedule/{net}/{net}",
+)
+NET_LOGS = (
+    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}",
+    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}:*",
+)
+
+ADMINISTRATOR: tuple[Statement, ...] = (
+    Statement(("sts:GetCallerIdentity",), ANY, "which account it is"),
+    Statement(
+        (
+            "iam:GetRole",
+            "iam:GetRolePolicy",
+            "iam:ListAttachedRolePolicies",
+            "iam:ListRolePolicies",
+        ),
+        ROLES,
+        "how the roles are",
+    ),
+    Statement(
+        (
+            "iam:CreateRole",
+            "iam:TagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:PutRolePolicy",
+            "iam:AttachRolePolicy",
+            "iam:DetachRolePolicy",
+            "iam:DeleteRolePolicy",
+            "iam:DeleteRole",
+        ),
+        ROLES,
+        "the roles",
+    ),
+    Statement(
+        (
+            "iam:GetInstanceProfile",
+            "iam:CreateInstanceProfile",
+            "iam:TagInstanceProfile",
+            "iam:AddRoleToInstanceProfile",
+            "iam:RemoveRoleFromInstanceProfile",
+            "iam:DeleteInstanceProfile",
+        ),
+        PROFILES,
+        "the instance profile",
+    ),
+    Statement(
+        ("iam:PassRole",),
+        ROLES[:2],
+        "roles are handed to machines, the function and its schedule",
+        {
+            "StringEquals": {
+                "iam:PassedToService": (
+                    "ec2.amazonaws.com",
+                    "lambda.amazonaws.com",
+                    "scheduler.amazonaws.com",
+                )
+            }
+        },
+    ),
+    Statement(
+        ("iam:ListRoles",), ANY, "whether AWS has made its service-linked roles; other set-ups"
+    ),
+    Statement(
+        ("iam:GetRole",),
+        ("arn:{partition}:iam::{account}:role/*-task-*",),
+        "other set-ups, which may use what is shared",
+    ),
+    Statement(
+        ("iam:CreateServiceLinkedRole",),
+        ("arn:{partition}:iam::{account}:role/aws-service-role/*",),
+        "AWS's service-linked roles, where they are missing",
+        {
+            "StringEquals": {
+                "iam:AWSServiceName": (
+                    "ecs.amazonaws.com",
+                    "spot.amazonaws.com",
+                    "ec2fleet.amazonaws.com",
+                    "spotfleet.amazonaws.com",
+                    "events.amazonaws.com",
+                )
+            }
+        },
+    ),
+    Statement(
+        (
+            "iam:GetPolicy",
+            "iam:GetPolicyVersion",
+            "iam:ListPolicyVersions",
+            "iam:CreatePolicy",
+            "iam:TagPolicy",
+            "iam:CreatePolicyVersion",
+            "iam:DeletePolicyVersion",
+            "iam:DeletePolicy",
+        ),
+        POLICIES,
+        "the policy for whoever runs the flows",
+    ),
+    Statement(
+        ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"),
+        BUCKET,
+        "CloudWatch Logs may export into the bucket",
+    ),
+    Statement(
+        (
+            "lambda:GetFunction",
+            "lambda:CreateFunction",
+            "lambda:TagResource",
+            "lambda:UpdateFunctionConfiguration",
+            "lambda:UpdateFunctionCode",
+            "lambda:DeleteFunction",
+        ),
+        FUNCTION,
+        "the safety net",
+    ),
+    Statement(
+        (
+            "scheduler:GetScheduleGroup",
+            "scheduler:ListTagsForResource",
+            "scheduler:CreateScheduleGroup",
+            "scheduler:TagResource",
+            "scheduler:DeleteScheduleGroup",
+            "scheduler:GetSchedule",
+            "scheduler:CreateSchedule",
+            "scheduler:UpdateSchedule",
+            "scheduler:DeleteSchedule",
+        ),
+        SCHEDULES,
+        "the safety net's schedule",
+    ),
+    Statement(("logs:DescribeLogGroups",), ANY, "whether its log group is there"),
+    Statement(
+        (
+            "logs:ListTagsForResource",
+            "logs:CreateLogGroup",
+            "logs:TagResource",
+            "logs:PutRetentionPolicy",
+            "logs:DeleteLogGroup",
+        ),
+        NET_LOGS,
+        "its log group",
+    ),
+    Statement(
+        (
+            "ec2:DescribeInstances",
+            "ec2:DescribeFleets",
+            "ec2:DescribeSpotFleetRequests",
+        ),
+        ANY,
+        "nothing of dcp runs before it is removed",
+    ),
+)

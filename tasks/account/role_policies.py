@@ -1,0 +1,241 @@
+"""The policies that dcp's roles have: the least that the code needs. Data.
+
+Tests hold each against the calls that the code makes, in both directions; docs/account.md shows
+them (`tasks.docs_pages.account_page`). What ends machines, fleets and services is limited to those
+with the tag `dcp:app` (IAM User Guide, "Controlling access to AWS resources using tags"; the
+condition keys of each action are those of the Service Authorization Reference).
+"""
+
+from collections.abc import Iterator
+
+from blocks.resource_names import Names
+from tasks.account.policy_statements import Condition, Statement
+from tasks.permissions.flow_permissions import RIGHTS
+
+ANY = ("*",)
+APP_TAGGED: Condition = {"Null": {f"aws:ResourceTag/{Names.app_tag}": ("false",)}}
+QUEUES = ("arn:{partition}:sqs:{region}:{account}:{apps}",)
+SERVICES = ("arn:{partition}:ecs:{region}:{account}:service/*/{apps}",)
+TASKS = ("arn:{partition}:ecs:{region}:{account}:task/*",)
+INSTANCES = ("arn:{partition}:ec2:{region}:{account}:instance/*",)
+VOLUMES = ("arn:{partition}:ec2:{region}:{account}:volume/*",)
+FLEETS = ("arn:{partition}:ec2:{region}:{account}:fleet/*",)
+SPOT_FLEETS = ("arn:{partition}:ec2:{region}:{account}:spot-fleet-request/*",)
+LOG_GROUPS = ("arn:{partition}:logs:{region}:{account}:log-group:{apps}:*",)
+ALARMS = ("arn:{partition}:cloudwatch:{region}:{account}:alarm:{apps}_i-*",)
+RECORDS = ("arn:{partition}:s3:::{bucket}/dcp/*",)
+NET_FUNCTION = "arn:{partition}:lambda:{region}:{account}:function:{net}"
+NET_LOGS = ("arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}:*",)
+
+WORKER: tuple[Statement, ...] = (
+    Statement(
+        ("s3:ListBucket",),
+        (
+            "arn:{partition}:s3:::{inputs}",
+            "arn:{partition}:s3:::{outputs}",
+            "arn:{partition}:s3:::{bucket}",
+        ),
+        "what is there already; without it S3 says of a missing object that it is forbidden",
+    ),
+    Statement(("s3:GetObject",), ("arn:{partition}:s3:::{inputs}/*",), "images, pipelines, CSVs"),
+    Statement(
+        (
+            "s3:GetObject",
+            "s3:PutObject",
+            "s3:PutObjectAcl",
+            "s3:PutObjectTagging",
+            "s3:AbortMultipartUpload",
+        ),
+        ("arn:{partition}:s3:::{outputs}/*",),
+        "outputs, confirmed after the upload; `acl` and `tagging` of `upload`",
+    ),
+    Statement(("s3:GetObject", "s3:PutObject"), RECORDS, "records and results of the runs"),
+    Statement(
+        (
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:SendMessage",
+            "sqs:GetQueueAttributes",
+        ),
+        QUEUES,
+        "jobs, and jobs that are given up",
+    ),
+    Statement(("logs:CreateLogStream", "logs:PutLogEvents"), LOG_GROUPS, "logs of jobs"),
+    Statement(
+        ("ecs:UpdateTaskProtection",),
+        TASKS,
+        "a container at work survives scaling in",
+        APP_TAGGED,
+    ),
+    Statement(
+        ("ec2:DescribeVolumes", "ec2:DescribeTags"), ANY, "the machine's volumes and its fleet"
+    ),
+    Statement(
+        ("ec2:CreateTags",),
+        INSTANCES + VOLUMES,
+        "the machine's name, and no other tag",
+        {"ForAllValues:StringEquals": {"aws:TagKeys": ("Name",)}},
+    ),
+    Statement(
+        ("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource"), ALARMS, "the machine's idle alarm"
+    ),
+    Statement(
+        ("ecs:UpdateService",),
+        SERVICES,
+        "machines end themselves when the queue is done",
+        APP_TAGGED,
+    ),
+    Statement(
+        ("ec2:ModifyFleet", "ec2:ModifySpotFleetRequest", "ec2:TerminateInstances"),
+        FLEETS + SPOT_FLEETS + INSTANCES,
+        "the same, and an unfit machine is replaced",
+        APP_TAGGED,
+    ),
+)
+
+SAFETY_NET: tuple[Statement, ...] = (
+    Statement(
+        (
+            "ec2:DescribeInstances",
+            "ec2:DescribeFleets",
+            "ec2:DescribeSpotFleetRequests",
+            "cloudwatch:DescribeAlarms",
+        ),
+        ANY,
+        "what runs, of which run",
+    ),
+    Statement(
+        ("sqs:GetQueueUrl", "sqs:GetQueueAttributes"), QUEUES, "whether there is work for it"
+    ),
+    Statement(("s3:ListBucket",), ("arn:{partition}:s3:::{bucket}",), "a missing record is told"),
+    Statement(("s3:GetObject",), RECORDS, "the run's settings, and whether somebody watches it"),
+    Statement(
+        ("s3:PutObject",),
+        ("arn:{partition}:s3:::{bucket}/dcp/*/safety_net.json",),
+        "since when its queue was found empty",
+    ),
+    Statement(
+        ("ec2:DeleteFleets", "ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"),
+        FLEETS + SPOT_FLEETS + INSTANCES,
+        "ends machines",
+        APP_TAGGED,
+    ),
+    Statement(("ecs:UpdateService",), SERVICES, "no container is started again", APP_TAGGED),
+    Statement(("cloudwatch:DeleteAlarms",), ALARMS, "alarms of the machines it ended"),
+    Statement(("logs:CreateLogStream", "logs:PutLogEvents"), NET_LOGS, "says what it did"),
+)
+
+SCHEDULE: tuple[Statement, ...] = (
+    Statement(("lambda:InvokeFunction",), (NET_FUNCTION,), "EventBridge Scheduler calls the net"),
+)
+
+EXECUTION: tuple[Statement, ...] = (
+    Statement(
+        ("secretsmanager:GetSecretValue",),
+        ("{secret}",),
+        "ECS hands flows that run in AWS the API key of Prefect",
+    ),
+)
+
+PASSED_TO = ("ec2.amazonaws.com", "ecs-tasks.amazonaws.com", "spotfleet.amazonaws.com")
+# Of the flows' rights: what is only done to what carries the tag of an app.
+ONLY_TAGGED = frozenset(
+    {
+        "ec2:CancelSpotFleetRequests",
+        "ec2:DeleteFleets",
+        "ec2:DeleteLaunchTemplate",
+        "ec2:DeleteVolume",
+        "ec2:ModifyFleet",
+        "ec2:ModifySpotFleetRequest",
+        "ec2:TerminateInstances",
+    }
+)
+# What stands in braces in `tasks.permissions.flow_permissions`, for all runs of an account.
+FLOW_PLACES = {
+    "queue": "{apps}",
+    "dead_letter_queue": "{apps}",
+    "cluster": "*",
+    "service": "{apps}",
+    "task_family": "{apps}",
+    "log_group": "{apps}",
+    "instance_log_group": "{apps}",
+    "dashboard": "{apps}",
+    "alarm_prefix": "{apps}",
+    "image_parameter": "/aws/service/ecs/optimized-ami/*",
+    "aws_bucket": "{bucket}",
+    "record_prefix": "dcp/",
+    "images_bucket": "{inputs}",
+    "workspace": "{inputs}",
+    "outputs_bucket": "{outputs}",
+    "app": "{apps}",
+    "roles": "arn:{partition}:iam::{account}:role/{roles}",
+    "partition": "{partition}",
+    "region": "{region}",
+    "account": "{account}",
+}
+
+
+def flows() -> tuple[Statement, ...]:
+    """What whoever runs the flows needs, for all runs: `tasks.permissions` as a policy.
+
+    Actions on the same resources share a statement, since a managed policy has at most 6,144
+    characters (IAM User Guide, "IAM and AWS STS quotas").
+    """
+    by_action: dict[tuple[str, str], dict[str, None]] = {}
+    for action, condition, resource in _single_rights():
+        by_action.setdefault((action, condition), {})[resource] = None
+    by_resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (action, condition), resources in by_action.items():
+        several = ANY if "*" in resources else tuple(sorted(resources))
+        by_resources.setdefault((condition, several), []).append(action)
+    return tuple(
+        Statement(tuple(sorted(actions)), resources, "", CONDITIONS[condition])
+        for (condition, resources), actions in by_resources.items()
+    )
+
+
+CONDITIONS: dict[str, Condition] = {
+    "": {},
+    "tagged": APP_TAGGED,
+    "passed": {"StringEquals": {"iam:PassedToService": PASSED_TO}},
+}
+
+
+def _single_rights() -> Iterator[tuple[str, str, str]]:
+    for right in RIGHTS:
+        resource = right.resource.format(**FLOW_PLACES)
+        for action in right.actions:
+            if action in ONLY_TAGGED:
+                yield action, "tagged", resource
+            elif action == "iam:PassRole":
+                yield action, "passed", resource
+            else:
+                yield action, "", resource
+
+
+def trust(service: str, source: str = "") -> tuple[Statement, ...]:
+    """Who may take a role on: a service, and for others' sake only when it acts for this account.
+
+    IAM User Guide, "The confused deputy problem"; Amazon ECS Developer Guide, "Amazon ECS task IAM
+    role"; EventBridge Scheduler User Guide, "Confused deputy prevention".
+
+    Args:
+        service: The service principal.
+        source: ARN of what it acts for; empty where the service does not say.
+    """
+    condition: dict[str, dict[str, tuple[str, ...]]] = {}
+    if source:
+        condition["StringEquals"] = {"aws:SourceAccount": ("{account}",)}
+        condition["ArnLike"] = {"aws:SourceArn": (source,)}
+    principal = {"Service": (service,)}
+    return (Statement(("sts:AssumeRole",), (), "", condition, principal),)
+
+
+TRUST_CONTAINERS = trust("ecs-tasks.amazonaws.com", "arn:{partition}:ecs:{region}:{account}:*")
+TRUST_MACHINES = trust("ec2.amazonaws.com")
+TRUST_SPOT_FLEET = trust("spotfleet.amazonaws.com")
+TRUST_LAMBDA = trust("lambda.amazonaws.com")
+TRUST_SCHEDULER = trust(
+    "scheduler.amazonaws.com", "arn:{partition}:scheduler:{region}:{account}:schedule-group/{net}"
+)

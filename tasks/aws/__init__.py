@@ -1,0 +1,4 @@
+"""AWS clients, the meaning of AWS errors, retries, and concurrent or batched calls.
+
+Nothing here knows what a run is.
+"""

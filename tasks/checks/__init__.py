@@ -1,1 +1,0 @@
-"""Checks before the start, one concern a file: facts first, then the findings about them."""

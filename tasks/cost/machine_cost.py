@@ -1,0 +1,122 @@
+"""What the machines of a run have cost, by the machines that were noted and AWS's own prices.
+
+What has no price is not known. `tasks.cost.spend` has what the run has cost so far.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from blocks import FleetTemplate
+from tasks.cost.amounts import Cost, Part, Range, total
+from tasks.cost.machine_hours import Machine
+from tasks.cost.prices import Prices, prices
+from tasks.fleet.ebs_volumes import usd_of, volumes_of
+from tasks.runs import record
+from tasks.runs.run import Run
+
+NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (not counted)"
+
+
+def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
+    """What the run has cost so far.
+
+    Args:
+        run: The run.
+        machines: All machines that it has had.
+
+    Returns:
+        None if it never had a machine.
+    """
+    if not machines:
+        return None
+    volumes = volumes_in(run)
+    return cost(machines, prices_of(run, machines, volumes), volumes)
+
+
+def volumes_in(run: Run) -> dict[str, int]:
+    """GB of the volumes of each of the run's machines, by volume type."""
+    kept = record.load(run)
+    return volumes_of(run.config, FleetTemplate(**(kept.fleet if kept else {})))
+
+
+def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int]) -> Prices:
+    """The prices of machines and their volumes at the time they ran."""
+    return prices(
+        run,
+        sorted({machine.machine_type for machine in machines}),
+        sorted(volumes),
+        since=min(machine.launched for machine in machines),
+        until=max(machine.ended or machine.seen for machine in machines),
+        of_requests=False,
+    )
+
+
+def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) -> Cost:
+    """What machines have cost (pure).
+
+    Args:
+        machines: The machines.
+        paid: Prices at the time they ran.
+        volumes: GB of each machine's volumes, by volume type.
+    """
+    hours = sum(machine.hours for machine in machines)
+    each = [machine_usd(machine, paid) for machine in machines]
+    priced = sum(usd for usd in each if usd is not None) if None not in each else None
+    disk = usd_of(volumes, paid.gb_month)
+    volume = Part("volumes", _exactly(None if disk is None else disk * hours))
+    parts = (Part("machines", _exactly(priced)), volume)
+    unknown = list(paid.unknown)
+    if priced is None and paid.spot:
+        unknown.append("the price of some machines at the time they ran")
+    bought = [_on_demand_usd(machine, paid) for machine in machines]
+    on_demand = sum(usd for usd in bought if usd is not None) if None not in bought else None
+    return Cost(
+        usd=None if priced is None else total(parts).low,
+        machine_hours=hours,
+        on_demand_usd=None if on_demand is None else on_demand + total((volume,)).low,
+        parts=parts,
+        sources=paid.sources,
+        unknown=(*unknown, NOT_COUNTED),
+    )
+
+
+def _exactly(usd: float | None) -> Range | None:
+    return None if usd is None else Range(usd, usd)
+
+
+def machine_usd(machine: Machine, paid: Prices) -> float | None:
+    """What a machine has cost, in USD; None when its price is not known for all of its time."""
+    if machine.free:
+        return 0.0
+    if not machine.spot:
+        return _on_demand_usd(machine, paid)
+    steps = paid.steps(machine.machine_type, machine.zone)
+    if not steps or steps[0][0] > machine.launched:
+        return None
+    return sum(hours * usd for hours, usd in paid_hours(machine, steps))
+
+
+def _on_demand_usd(machine: Machine, paid: Prices) -> float | None:
+    usd = paid.on_demand.get(machine.machine_type)
+    return None if usd is None else usd * machine.hours
+
+
+Steps = Sequence[tuple[datetime, float]]
+
+
+def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
+    """Hours of a machine, and the price an hour they had."""
+    end = machine.ended or machine.seen
+    ends = [since for since, _ in steps[1:]] + [end]
+    for (since, usd), until in zip(steps, ends, strict=False):
+        seconds = (min(until, end) - max(since, machine.launched)).total_seconds()
+        if seconds > 0:
+            yield seconds / 3600, usd
+
+
+def hours_before(machine: Machine, steps: Steps) -> float:
+    """Hours of a machine before the first of the prices."""
+    if not steps:
+        return machine.hours
+    until = min(steps[0][0], machine.ended or machine.seen)
+    return max((until - machine.launched).total_seconds(), 0) / 3600

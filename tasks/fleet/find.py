@@ -1,0 +1,12 @@
+"""The fleets of an app, found by their tags."""
+
+from tasks.fleet.base import Fleet
+from tasks.fleet.ec2_fleet import find_ec2_fleets
+from tasks.fleet.spot_fleet import find_spot_fleets
+from tasks.runs.run import Run
+
+
+def find_fleets(run: Run) -> list[Fleet]:
+    """All fleets of the app that have not ended, of either kind, found by their tags."""
+    app = run.names.app
+    return [*find_ec2_fleets(run.aws.ec2, app), *find_spot_fleets(run.aws.ec2, app)]

@@ -1,0 +1,127 @@
+"""Continuing a run that was stopped with jobs left over: its hours and its cost begin anew.
+
+The jobs are those of its plan, and what is done stays done. How large, how long and how dear the
+run may be can change; what a job is, and what becomes of it, cannot.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from blocks import FleetTemplate, RunConfig
+from blocks.errors import InputError, Problem
+from tasks.cost.spend import spent
+from tasks.fleet.find import find_fleets
+from tasks.jobs.queues import count, find_queue
+from tasks.jobs.results import account
+from tasks.monitor import state
+from tasks.runs import record
+from tasks.runs.drain import resume
+from tasks.runs.heartbeat import watched
+from tasks.runs.open_run import NAMING, Settings, with_settings
+from tasks.runs.run import Run
+
+MAY_CHANGE = frozenset(
+    {
+        *("max_hours", "cost_limit", "max_cost", "stall_minutes", "alike_failures", "cheapest"),
+        *("seconds_per_job", "cluster_machines", "tasks_per_machine", "machine_type"),
+        *("machine_price", "ebs_vol_size", "assign_ip", "docker_cores"),
+        *("cpu_shares", "memory", "seconds_to_start", "idle_seconds", "idle_action", "task_role"),
+        *("execution_role", "download_files", "job_retries", "job_timeout"),
+        *("monitor_seconds", "create_dashboard", "clean_dashboard"),
+    }
+)
+"""Keys of the run config that another value of changes no job's outcome."""
+
+
+def continued(
+    run: Run, settings: Settings = None, template: FleetTemplate | None = None, by: str = ""
+) -> Run:
+    """The run, ready to be carried out again from where it was stopped.
+
+    Args:
+        run: A run that was begun.
+        settings: Keys of the run config that take the place of those it was begun with, from now
+            on.
+        template: The fleet template to use from now on; None for its own.
+        by: The flow run that continues it.
+
+    Raises:
+        InputError: The run has ended, has no jobs yet or is at work, or a setting is wrong or one
+            that cannot change.
+    """
+    config = check(run, settings)
+    again = Run(config, run.run_id, run.aws)
+    changes: dict[str, Any] = {
+        "continued_at": datetime.now(UTC),
+        "continued_by": by,
+        "spent_before": spent(run, (), datetime.now(UTC)).usd or 0.0,
+        "ended_before": account(run).ended,
+        "config": config.model_dump(mode="json", exclude=record.NOT_RECORDED),
+        "note": "",
+    }
+    if template is not None:
+        changes["fleet"] = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
+    if _empty(run):
+        # Its messages are gone, after 14 days for example. Workers only delete those of jobs that
+        # are done.
+        record.note_submitted(run, 0)
+    state.forget(run)
+    resume(run)
+    record.update(run, **changes)
+    return again
+
+
+def check(run: Run, settings: Settings = None) -> RunConfig:
+    """The config with which a run would be continued; nothing is changed.
+
+    Raises:
+        InputError: As for `continued`.
+    """
+    where = f"run {run.run_id} of app {run.names.app}"
+    kept = record.load(run)
+    if kept is None or kept.jobs is None:
+        remedy = "Submit them (dcp-submit)."
+        raise InputError(Problem(where, "", "has no jobs yet", remedy=remedy))
+    if kept.state == "ended":
+        remedy = "Run what failed or was lost again: `dcp retry`, or deployment `retry-failed`."
+        raise InputError(Problem(where, "", "has ended: its queue is gone", remedy=remedy))
+    if find_fleets(run) and watched(run):
+        remedy = "Wait until it stops, or cancel its flow run."
+        raise InputError(Problem(where, "", "is at work, and somebody watches it", remedy=remedy))
+    return changed(run.config, settings or {}, where)
+
+
+def changed(config: RunConfig, settings: Mapping[str, Any], where: str = "settings") -> RunConfig:
+    """The config with some keys changed, if they are such as may change (pure).
+
+    Args:
+        config: As the run was begun.
+        settings: Keys of the run config, flat; a key that keeps its value may be any.
+        where: What the run is called in messages.
+
+    Raises:
+        InputError: A key is unknown, its value is wrong, or it cannot change; all are named.
+    """
+    given = {key: value for key, value in settings.items() if key not in NAMING}
+    new = with_settings(config, given)
+    fixed = [
+        Problem(
+            where,
+            key,
+            "cannot change while a run goes on: its jobs would not be what they were",
+            got=repr(value),
+            allowed=f"{getattr(config, key)!r}, as it was begun",
+            remedy="Continue it without, or begin another run.",
+        )
+        for key, value in given.items()
+        if key not in MAY_CHANGE and getattr(new, key) != getattr(config, key)
+    ]
+    if fixed:
+        raise InputError(*fixed)
+    return new
+
+
+def _empty(run: Run) -> bool:
+    url = find_queue(run.aws.sqs, run.names.queue)
+    return url is None or count(run.aws.sqs, url).total == 0

@@ -1,0 +1,121 @@
+"""One tick of the monitor: a look at a run, what to do about it, and doing it.
+
+A tick holds no memory of its own: what must be remembered between two looks lies in the run's
+record, so that a loop, a schedule or a person may run the ticks, from any machine.
+"""
+
+import logging
+from collections.abc import Set
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from botocore.exceptions import ClientError
+
+from tasks.aws.errors import error_code, is_transient
+from tasks.cost import machine_hours
+from tasks.cost.machine_hours import Machines
+from tasks.cost.spend import spent
+from tasks.diagnosis.diagnose import Diagnosis, findings
+from tasks.diagnosis.evidence import symptoms
+from tasks.fleet.base import Fleet
+from tasks.fleet.find import find_fleets
+from tasks.fleet.instances import terminate
+from tasks.jobs.results import Account, claim_dead_letters
+from tasks.monitor import state
+from tasks.monitor.alerts import news
+from tasks.monitor.cloudwatch_metrics import publish
+from tasks.monitor.observation import Observation
+from tasks.monitor.observe import Followed, observe
+from tasks.monitor.policy import Decision, decide
+from tasks.prefect_output.events import emit
+from tasks.resources.cpu_alarms import delete_alarms_of
+from tasks.resources.ecs import image_digest, set_desired_count
+from tasks.runs import record
+from tasks.runs.drain import drain
+from tasks.runs.limits import limits_of
+from tasks.runs.run import Run
+
+logger = logging.getLogger("prefect.dcp")
+
+
+def act(run: Run, fleets: list[Fleet], decision: Decision) -> None:
+    """Do what was decided, but for ending the run: that is the clean-up's."""
+    if decision.finish:
+        drain(run, decision.finish)
+    if decision.desired is not None:
+        set_desired_count(run, decision.desired)
+    if decision.target is not None and fleets:
+        _resize(fleets[0], decision.target)
+    terminate(run.aws.ec2, sorted(decision.terminate))
+
+
+def _resize(fleet: Fleet, machines: int) -> None:
+    try:
+        fleet.resize(machines)
+    except ClientError as error:
+        # It is being modified; the next look asks again.
+        if "NotInModifiableState" not in error_code(error):
+            raise
+
+
+def diagnose(
+    run: Run, fleets: list[Fleet], kept: record.RunRecord, worked: bool
+) -> tuple[Diagnosis, ...]:
+    """What is wrong, as far as AWS lets it be known: a run goes on without."""
+    since, subnets = kept.fleet_at or kept.started_at, len(kept.fleet.get("subnets", ()))
+    try:
+        return findings(symptoms(run, fleets, since, subnets, worked))
+    except ClientError as error:
+        if is_transient(error):
+            raise
+        logger.warning("What keeps the machines could not be asked: %s", error)
+        return ()
+
+
+def clear_alarms(run: Run, machines: Machines) -> frozenset[str]:
+    """Delete the idle alarms of machines that have ended.
+
+    Returns:
+        The machines whose alarms are deleted; those that AWS refuses are tried at the next poll.
+    """
+    gone = machine_hours.with_alarms(machines)
+    return gone if delete_alarms_of(run, gone) else frozenset()
+
+
+def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
+    """Look at the run once and do what there is to do.
+
+    Args:
+        run: The run.
+        jobs: The ids of its jobs; who looks again and again hands in `Followed` ones, whose
+            results are listed less often where they are many.
+    """
+    kept = record.load(run)
+    if kept is None:
+        return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
+    followed = jobs if isinstance(jobs, Followed) else Followed(jobs)
+    limits = replace(limits_of(run, kept.counts_from), ended_before=kept.ended_before)
+    fleets = find_fleets(run)
+    before = state.recall(run)
+    seen = observe(run, fleets, followed, limits, before)
+    if seen.running < seen.desired or not seen.machines:
+        seen = replace(seen, findings=diagnose(run, fleets, kept, seen.account.ended > 0))
+    known = before.after(seen, limits)
+    decision = decide(seen, limits, known)
+    known = known.draining(decision.finish)
+    if decision.claim:
+        claim_dead_letters(run, seen.account.open)
+    act(run, fleets, decision)
+    # After what saves money: a note that cannot be written must not keep machines. What was spent
+    # counts at the next look.
+    if seen.running and not kept.image_digest:
+        record.update(run, image_digest=image_digest(run))
+    for one in news(seen, limits, known, decision, before.at):
+        emit(run, one.event, one.text, **one.payload)
+        known = known.having_told(one.event)
+    seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
+    state.keep(run, known.paid(seen.spend, kept.spent_before))
+    machines = seen.spend.known or machine_hours.know(run, seen.machines.keys(), seen.at)
+    machine_hours.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
+    publish(run, seen, known.progress.seconds_per_job(seen, limits))
+    return seen, decision

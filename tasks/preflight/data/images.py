@@ -1,0 +1,219 @@
+"""Whether the images that a CSV names are in their buckets, and are not empty.
+
+The sorted keys of the CSV are merged with sorted listings, a page of a thousand keys a request. A
+listing jumps over what is not asked for, so that a few images in a large folder take a few requests
+and a plate takes one for each thousand images.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from blocks.errors import Problem
+from tasks.aws.errors import error_code, is_refused
+from tasks.preflight.data.csv_index import Wanted
+from tasks.preflight.finding import Finding
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+NAMED = 5
+"""Images that a finding names."""
+
+PART = 10_000
+"""Keys of a folder that one thread looks for."""
+
+PARALLEL = 16
+"""Parts that are looked for at a time."""
+
+_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects cannot be read until they are restored."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object of a listing; `size` in bytes."""
+
+    key: str
+    size: int
+    storage_class: str = "STANDARD"
+
+
+Page = Callable[[str], tuple[Sequence[Stored], bool]]
+"""The objects after a key, in order, up to a thousand, and whether there are more."""
+
+
+@dataclass
+class Tally:
+    """Images with a flaw: how many, and the first of them.
+
+    Attributes:
+        looked_for: Images looked for.
+        size: Of those that are there, all together, in bytes.
+        flaws: Code -> how many and the first ones.
+    """
+
+    looked_for: int = 0
+    size: int = 0
+    flaws: dict[str, tuple[int, list[Wanted]]] = field(default_factory=dict)
+
+    def note(self, code: str, image: Wanted) -> None:
+        """Count an image."""
+        count, first = self.flaws.get(code, (0, []))
+        self.flaws[code] = (count + 1, first if len(first) >= NAMED else [*first, image])
+
+    def add(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        self.looked_for += other.looked_for
+        self.size += other.size
+        for code, (count, first) in other.flaws.items():
+            mine, named = self.flaws.get(code, (0, []))
+            self.flaws[code] = (mine + count, [*named, *first][:NAMED])
+
+
+def compare(wanted: Sequence[Wanted], page: Page) -> Tally:
+    """Look for objects in a sorted listing. Pure but for the pages that it asks for.
+
+    Args:
+        wanted: Sorted by their keys in UTF-8.
+        page: The listing.
+    """
+    tally = Tally(looked_for=len(wanted))
+    at, more, after = 0, True, ""
+    while at < len(wanted):
+        if not more:
+            tally.note("image_missing", wanted[at])
+            at += 1
+            continue
+        # Nothing before the next key asked for is of interest.
+        jump = wanted[at].key[:-1]
+        after = jump if _bytes(jump) > _bytes(after) else after
+        stored, more = page(after)
+        more = more and bool(stored)
+        there = {one.key: one for one in stored}
+        last = stored[-1].key if stored else ""
+        while at < len(wanted) and (not more or _bytes(wanted[at].key) <= _bytes(last)):
+            found = there.get(wanted[at].key)
+            tally.size += found.size if found else 0
+            if flaw := _flaw(found):
+                tally.note(flaw, wanted[at])
+            at += 1
+        after = last
+    return tally
+
+
+def _flaw(stored: Stored | None) -> str:
+    if stored is None:
+        return "image_missing"
+    if stored.size == 0:
+        return "image_empty"
+    return "image_archived" if stored.storage_class in _ARCHIVED else ""
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode()
+
+
+def parts(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
+    """Sorted keys in parts of one folder each."""
+    folders = groupby(wanted, lambda image: (image.bucket, _folder(image.key)))
+    for _, images in folders:
+        while part := list(islice(images, PART)):
+            yield part
+
+
+def _folder(key: str) -> str:
+    return key[: key.rfind("/") + 1]
+
+
+def look(wanted: Iterable[Wanted], client: Callable[[str], "S3Client"]) -> Tally:
+    """Look for images, several folders at a time.
+
+    Args:
+        wanted: Sorted by bucket and key.
+        client: The client for a bucket.
+
+    Raises:
+        ClientError: AWS answers with an error that says nothing of the images.
+    """
+    tally = Tally()
+    waiting: list[Future[Tally]] = []
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for part in parts(wanted):
+            page = _pages(client(part[0].bucket), part[0].bucket, _folder(part[0].key))
+            waiting.append(pool.submit(_compare, part, page))
+            # Only so many parts are in memory.
+            if len(waiting) >= 2 * PARALLEL:
+                tally.add(waiting.pop(0).result())
+        for future in waiting:
+            tally.add(future.result())
+    return tally
+
+
+def _compare(part: Sequence[Wanted], page: Page) -> Tally:
+    try:
+        return compare(part, page)
+    except ClientError as error:
+        if is_refused(error):
+            code = "not_looked_at"
+        elif error_code(error) == "NoSuchBucket":
+            code = "bucket_missing"
+        else:
+            raise
+        tally = Tally(looked_for=len(part))
+        for image in part:
+            tally.note(code, image)
+        return tally
+
+
+def _pages(s3: "S3Client", bucket: str, prefix: str) -> Page:
+    def page(after: str) -> tuple[Sequence[Stored], bool]:
+        start: Any = {"StartAfter": after} if after else {}
+        answer = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, **start)
+        found = [
+            Stored(item["Key"], item["Size"], item.get("StorageClass", "STANDARD"))
+            for item in answer.get("Contents", [])
+        ]
+        return found, answer["IsTruncated"]
+
+    return page
+
+
+def findings(tally: Tally, data_file: str) -> Iterator[Finding]:
+    """What is wrong with the images of a CSV. Pure."""
+    for code, (count, first) in sorted(tally.flaws.items()):
+        what, remedy = _WORDS[code]
+        yield Finding(
+            "warning" if code == "not_looked_at" else "error",
+            code,
+            Problem(
+                data_file,
+                f"line {first[0].line}",
+                f"{count} of {tally.looked_for} images {what}",
+                got=", ".join(f"s3://{image.bucket}/{image.key}" for image in first),
+                remedy=remedy,
+            ),
+        )
+
+
+_WORDS = {
+    "image_missing": (
+        "are not in the bucket",
+        "Compare folder, name, case and ending with the bucket; correct the CSV or copy the images "
+        "there.",
+    ),
+    "bucket_missing": ("are in a bucket that does not exist", "Correct the paths."),
+    "not_looked_at": (
+        "could not be looked for: these credentials may not list the bucket (s3:ListBucket)",
+        "Ask for the right, or see to it that the images are there.",
+    ),
+    "image_empty": ("are empty", "Copy them again from the microscope."),
+    "image_archived": (
+        "are archived and cannot be read",
+        "Restore them, or copy them to another storage class.",
+    ),
+}

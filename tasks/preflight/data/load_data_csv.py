@@ -1,0 +1,145 @@
+"""One LoadData CSV with all its jobs: columns, rows, groups, images. Only reads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from blocks.errors import InputError
+from blocks.job_file.metadata import Pairs
+from tasks.jobs.csv_types import reading
+from tasks.jobs.load_data_csv import Csvs, LoadData
+from tasks.preflight.data import csv_structure, groups, images
+from tasks.preflight.data.csv_index import Index, index_of
+from tasks.preflight.data.csv_structure import Rows, Unreadable
+from tasks.preflight.data.image_locations import NoPlace, Places, image_columns
+from tasks.preflight.finding import Finding
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_BATCH = 5000
+
+
+@dataclass
+class Seen:
+    """What was seen of a CSV.
+
+    Attributes:
+        findings: What is wrong with it.
+        columns: Its columns; empty when they are not sound.
+        rows: The fewest and the most rows of a job; None when the CSV is not sound.
+        images: Images of the largest job.
+        largest_job: Of these, in bytes, by the mean size of all.
+    """
+
+    findings: list[Finding]
+    columns: tuple[str, ...] = ()
+    rows: tuple[int, int] | None = None
+    images: int | None = None
+    largest_job: int | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether any finding is an error."""
+        return any(finding.level == "error" for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be looked at.
+
+    Attributes:
+        where: The job file's name.
+        key: The key of the CSV.
+        keys: The metadata keys of the jobs.
+        groups: Gives the groups of all jobs of the CSV.
+        made_from_csv: The groups are made from the CSV itself.
+        bucket: Of the images.
+        client: The client for a bucket.
+    """
+
+    where: str
+    key: str
+    keys: Sequence[str]
+    groups: Callable[[], Iterator[Pairs]]
+    made_from_csv: bool
+    bucket: str
+    client: "Callable[[str], S3Client]"
+
+
+def look(asked: Asked, csvs: Csvs) -> Seen:
+    """Look at a CSV and its jobs; the first step that finds errors is the last."""
+    try:
+        csv = csvs(asked.key)
+    except InputError as error:
+        problems = (replace(problem, where=asked.key) for problem in error.problems)
+        return Seen([Finding("error", "csv_unreadable", problem) for problem in problems])
+    seen = Seen(list(_shape(csv, asked)))
+    if seen.broken:
+        return seen
+    seen.columns = csv.columns
+    with index_of(asked.keys) as index:
+        try:
+            index.add_jobs(asked.groups())
+        except InputError as error:
+            seen.findings += [Finding("error", "groups_of_csv", p) for p in error.problems]
+            return seen
+        seen.findings += _fill(index, csv, asked)
+        seen.findings += groups.findings(
+            index, asked.where, asked.key, csv.kinds(asked.keys), asked.made_from_csv
+        )
+        seen.rows = index.rows_of_jobs()
+        if not seen.broken:
+            tally = images.look(index.images(), asked.client)
+            seen.findings += images.findings(tally, asked.key)
+            seen.images = seen.rows[1] * len(image_columns(csv.columns))
+            seen.largest_job = round(seen.images * tally.size / max(tally.looked_for, 1))
+    return seen
+
+
+def _shape(csv: LoadData, asked: Asked) -> Iterator[Finding]:
+    rows = Rows(asked.key, len(csv.columns))
+    try:
+        with csv.path.open(encoding="utf-8-sig", newline="") as lines:
+            records = csv_structure.cells_of(lines, asked.key)
+            first = [cells for _, cells in islice(records, 2)]
+            lines.seek(0)
+            records = csv_structure.cells_of(lines, asked.key)
+            next(records)
+            for line, cells in records:
+                rows.see(line, cells)
+    except Unreadable as error:
+        yield error.finding
+        return
+    yield from csv_structure.of_header(csv.columns, first[-1], asked.key, asked.keys)
+    yield from rows.findings()
+
+
+def _fill(index: Index, csv: LoadData, asked: Asked) -> list[Finding]:
+    """Put the groups of all rows and the images of the jobs' rows into the index."""
+    rows = Rows(asked.key, len(csv.columns), count=1)
+    places = Places(csv.columns, asked.bucket)
+    kinds = csv.kinds(asked.keys)
+    columns = [csv.column(key) for key in asked.keys]
+    read: Callable[[str, Any], str] = lru_cache(10_000)(reading)
+    records = csv.rows()
+    while batch := list(islice(records, _BATCH)):
+        found, wanted = [], []
+        for line, cells in batch:
+            group = tuple(read(column.value(cells), kinds[column.name]) for column in columns)
+            found.append(group)
+            if not index.is_job(group):
+                continue
+            try:
+                for place in places.of(cells):
+                    if not isinstance(place, str):
+                        wanted.append((*place, line))
+            except NoPlace as error:
+                rows.note("csv_path", line, repr(str(error)))
+            except ValueError:
+                rows.note("csv_image_empty", line, "")
+        index.add_rows(found)
+        index.add_images(wanted)
+    return list(rows.findings())

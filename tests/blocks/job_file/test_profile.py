@@ -1,0 +1,90 @@
+"""A profile becomes steps with job files and apps of their own."""
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks.errors import ConfigError, JobFileError
+from blocks.job_file.profile import Profile, goes_on, parse_profile
+
+PROFILE: dict[str, Any] = {
+    "job": {"identifier": "lab", "batch": "b1", "plates": ["001", "P2"]},
+    "steps": [
+        {"step": "illum", "settings": {"cluster_machines": 1}},
+        {"step": "analysis", "job": {"pipeline": "v2.cppipe"}, "settings": {"memory": 7500}},
+    ],
+    "failed_share": 0.05,
+}
+
+
+def profile(**keys: Any) -> Profile:
+    return parse_profile(yaml.safe_dump(PROFILE | keys), "profile.yaml")
+
+
+def test_each_step_has_an_app_as_dcp_names_it_and_a_job_file() -> None:
+    illum, analysis = profile().planned()
+    assert (illum.app, analysis.app) == ("lab_Illum", "lab_Analysis")
+    assert illum.settings["sqs_queue_name"] is None, "no queue of the config is shared"
+    assert analysis.settings["memory"] == "7500"
+    (one, _) = analysis.job.sets()
+    assert one.pipeline == "projects/lab/workspace/pipelines/b1/v2.cppipe"
+    assert one.plate == "001"
+
+
+def test_plates_keep_their_zeros() -> None:
+    text = "job: {identifier: lab, batch: b1, plates: [001]}\nsteps: [{step: illum}]\n"
+    (step,) = parse_profile(text, "p.yaml").planned()
+    assert step.job.plates == ["001"]
+
+
+def test_an_app_name_of_the_step_counts() -> None:
+    steps = [{"step": "illum", "settings": {"app_name": "Mine"}}]
+    (step,) = profile(steps=steps).planned()
+    assert step.app == step.settings["app_name"] == "Mine"
+
+
+def test_all_mistakes_are_told_with_their_step() -> None:
+    steps = [
+        {"step": "illum", "job": {"path_style": "other"}},
+        {"step": "analysis", "job": {"colour": "red"}},
+    ]
+    with pytest.raises(JobFileError) as caught:
+        profile(steps=steps).planned("profile.yaml")
+    told = str(caught.value)
+    for part in ("steps[1] (illum)", "path_style", "steps[2] (analysis)", "colour"):
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"steps": []}, "steps"),
+        ({"steps": [{"step": "analysys"}]}, "step"),
+        ({"failed_share": 5}, "failed_share"),
+        ({"job": {"batch": "b1"}}, "identifier"),
+        ({"job": {"identifier": "lab", "step": "illum"}}, "step"),
+        ({"stepps": []}, "stepps"),
+    ],
+)
+def test_a_bad_profile_is_told_by_key(keys: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        profile(**keys)
+    assert "profile.yaml" in str(caught.value)
+    assert named in str(caught.value)
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_the_next_step_starts_only_when_few_enough_failed(submitted: int, data: Any) -> None:
+    failed = data.draw(st.integers(0, submitted))
+    share = data.draw(st.floats(0, 0.99))
+    assert goes_on(submitted, failed, 0, share) == (failed / submitted <= share)
+    assert not goes_on(submitted, failed, 1, share), "a job without result: it is not complete"
+
+
+@given(st.integers(0, 99))
+def test_as_many_as_the_share_may_fail(percent: int) -> None:
+    assert goes_on(100, percent, 0, float(f"0.{percent:02}"))
+    assert not goes_on(100, percent + 1, 0, float(f"0.{percent:02}"))

@@ -1,0 +1,298 @@
+"""An account is set up, looked at, mended and cleared, and nothing else is touched."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from prefect_aws import AwsCredentials
+
+from blocks.errors import ConfigError, DcpError
+from tasks.account.provision import check, create, destroy, settings
+from tasks.account.resource import TAG
+from tasks.account.setup_config import INSTANCE_ROLE, AccountAws, Setup, open_setup
+
+pytestmark = pytest.mark.e2e
+
+REGION = "us-east-1"
+THEIRS = {
+    "Effect": "Allow",
+    "Principal": "*",
+    "Action": "s3:GetObject",
+    "Resource": "arn:aws:s3:::BUCKET/x",
+    "Sid": "Theirs",
+}
+
+
+def wrong(lines: list[Any]) -> list[str]:
+    return [str(line) for line in lines if line.wrong]
+
+
+def changed(lines: list[Any]) -> list[str]:
+    return [str(line) for line in lines if line.state.startswith(("made", "mended", "removed"))]
+
+
+def everything(aws: AccountAws) -> dict[str, list[str]]:
+    """All that there is in the account, by kind."""
+    roles = aws.iam.list_roles()["Roles"]
+    return {
+        "roles": sorted(r["RoleName"] for r in roles if "service-role/" not in r["Path"]),
+        "profiles": [
+            p["InstanceProfileName"] for p in aws.iam.list_instance_profiles()["InstanceProfiles"]
+        ],
+        "policies": [p["PolicyName"] for p in aws.iam.list_policies(Scope="Local")["Policies"]],
+        "functions": [f["FunctionName"] for f in aws.lambda_.list_functions()["Functions"]],
+        "schedules": [s["Name"] for s in aws.scheduler.list_schedules()["Schedules"]],
+        "log groups": [g["logGroupName"] for g in aws.logs.describe_log_groups()["logGroups"]],
+    }
+
+
+def test_what_is_made_is_there_and_made_once(aws: AccountAws, setup: Setup) -> None:
+    assert len(wrong(check(aws, setup))) > 10
+    assert wrong(create(aws, setup)) == []
+    assert wrong(check(aws, setup)) == []
+    made = everything(aws)
+    assert changed(create(aws, setup)) == []
+    assert everything(aws) == made
+
+
+def test_nothing_is_left_of_what_was_made(aws: AccountAws, setup: Setup) -> None:
+    before = everything(aws)
+    create(aws, setup)
+    assert everything(aws) != before
+    assert wrong(destroy(aws, setup)) == []
+    assert everything(aws) == before
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        aws.s3.get_bucket_policy(Bucket=setup.wanted.bucket)
+    assert changed(destroy(aws, setup)) == []
+
+
+def test_what_was_there_before_is_used_and_stays(aws: AccountAws, setup: Setup) -> None:
+    trust = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "ec2.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+    )
+    aws.iam.create_role(RoleName=INSTANCE_ROLE, AssumeRolePolicyDocument=trust)
+    aws.iam.create_instance_profile(InstanceProfileName=INSTANCE_ROLE)
+    aws.iam.add_role_to_instance_profile(InstanceProfileName=INSTANCE_ROLE, RoleName=INSTANCE_ROLE)
+    aws.s3.put_bucket_policy(
+        Bucket=setup.wanted.bucket,
+        Policy=json.dumps({"Version": "2012-10-17", "Statement": [THEIRS]}),
+    )
+    before = everything(aws)
+    assert wrong(create(aws, setup)) == []
+    assert wrong(check(aws, setup)) == []
+    assert aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"] == []
+    assert wrong(destroy(aws, setup)) == []
+    assert everything(aws) == before
+    policy = json.loads(aws.s3.get_bucket_policy(Bucket=setup.wanted.bucket)["Policy"])
+    assert policy["Statement"] == [THEIRS]
+
+
+def test_a_role_of_our_name_that_is_not_ours_is_told_and_not_touched(
+    aws: AccountAws, setup: Setup
+) -> None:
+    trust = '{"Version": "2012-10-17", "Statement": []}'
+    aws.iam.create_role(RoleName=setup.net, AssumeRolePolicyDocument=trust)
+    (line,) = wrong(create(aws, setup))
+    assert setup.net in line
+    destroy(aws, setup)
+    assert setup.net in everything(aws)["roles"]
+
+
+def _widen_policy(aws: AccountAws, setup: Setup) -> None:
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
+    aws.iam.put_role_policy(
+        RoleName=setup.task_role, PolicyName="dcp", PolicyDocument=json.dumps(policy)
+    )
+
+
+def _open_trust(aws: AccountAws, setup: Setup) -> None:
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+    }
+    aws.iam.update_assume_role_policy(RoleName=setup.task_role, PolicyDocument=json.dumps(trust))
+
+
+def _drop_policy(aws: AccountAws, setup: Setup) -> None:
+    aws.iam.delete_role_policy(RoleName=setup.net, PolicyName="dcp")
+
+
+def _detach(aws: AccountAws, setup: Setup) -> None:
+    (one,) = aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"]
+    aws.iam.detach_role_policy(RoleName=INSTANCE_ROLE, PolicyArn=one["PolicyArn"])
+
+
+def _other_version(aws: AccountAws, setup: Setup) -> None:
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
+    }
+    for _ in range(4):
+        aws.iam.create_policy_version(
+            PolicyArn=setup.flows_policy, PolicyDocument=json.dumps(policy), SetAsDefault=True
+        )
+
+
+def _other_code(aws: AccountAws, setup: Setup) -> None:
+    aws.lambda_.update_function_configuration(FunctionName=setup.net, Timeout=3)
+
+
+def _switch_off(aws: AccountAws, setup: Setup) -> None:
+    found = aws.scheduler.get_schedule(Name=setup.net, GroupName=setup.net)
+    aws.scheduler.update_schedule(
+        Name=setup.net,
+        GroupName=setup.net,
+        ScheduleExpression="rate(1 day)",
+        State="DISABLED",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=found["Target"],
+    )
+
+
+def _keep_for_ever(aws: AccountAws, setup: Setup) -> None:
+    aws.logs.delete_retention_policy(logGroupName=f"/aws/lambda/{setup.net}")
+
+
+def _forget_export(aws: AccountAws, setup: Setup) -> None:
+    policy = json.loads(aws.s3.get_bucket_policy(Bucket=setup.wanted.bucket)["Policy"])
+    policy["Statement"] = policy["Statement"][:1]
+    aws.s3.put_bucket_policy(Bucket=setup.wanted.bucket, Policy=json.dumps(policy))
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        _widen_policy,
+        _open_trust,
+        _drop_policy,
+        _detach,
+        _other_version,
+        _other_code,
+        _switch_off,
+        _keep_for_ever,
+        _forget_export,
+    ],
+)
+def test_what_was_changed_is_told_and_mended(drift: Any, aws: AccountAws, setup: Setup) -> None:
+    create(aws, setup)
+    drift(aws, setup)
+    assert len(wrong(check(aws, setup))) == 1
+    assert len(changed(create(aws, setup))) == 1
+    assert wrong(check(aws, setup)) == []
+
+
+def test_what_it_was_made_for_is_remembered(aws: AccountAws, bucket: str) -> None:
+    given = {"bucket": bucket, "inputs": ("images",), "apps": ("Lab",), "safety_net": False}
+    create(aws, open_setup(aws, REGION, given=given))
+    again = open_setup(aws, REGION)
+    assert again.wanted.model_dump() == given | {
+        "outputs": (),
+        "execution_role": False,
+        "flow_role": False,
+        "api_key_secret": "",
+    }
+    assert wrong(check(aws, again)) == []
+    assert "dcp-safety-net-us-east-1" not in everything(aws)["functions"]
+
+
+def test_only_ecs_gets_the_api_key(aws: AccountAws, bucket: str) -> None:
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
+    given = {"bucket": bucket, "flow_role": True, "api_key_secret": secret}
+    setup = open_setup(aws, REGION, given=given)
+    assert wrong(create(aws, setup)) == []
+    found = aws.iam.get_role_policy(RoleName=setup.execution_role, PolicyName="dcp")
+    document: Any = found["PolicyDocument"]
+    (statement,) = document["Statement"]
+    assert statement["Action"] == "secretsmanager:GetSecretValue"
+    assert statement["Resource"] == secret
+    assert open_setup(aws, REGION).wanted == setup.wanted
+
+
+def test_what_is_not_wanted_any_more_goes(aws: AccountAws, setup: Setup) -> None:
+    create(aws, setup)
+    without = open_setup(aws, REGION, given={"safety_net": False})
+    assert wrong(check(aws, without)) != []
+    create(aws, without)
+    assert wrong(check(aws, without)) == []
+    assert everything(aws)["functions"] == []
+
+
+def test_two_set_ups_of_an_account_do_not_touch_each_other(
+    aws: AccountAws, credentials: AwsCredentials, setup: Setup, bucket: str
+) -> None:
+    there = AccountAws.connect(credentials, "eu-west-1")
+    other = open_setup(there, "eu-west-1", "second", {"bucket": bucket})
+    create(aws, setup)
+    create(there, other)
+    assert wrong(check(aws, setup)) == []
+    # The first made what both use; the second has it from then on.
+    assert wrong(destroy(aws, setup)) == []
+    assert wrong(check(there, other)) == []
+    assert INSTANCE_ROLE in everything(aws)["roles"]
+    assert wrong(destroy(there, other)) == []
+    assert everything(aws)["roles"] == []
+
+
+def test_nothing_is_removed_while_machines_run(aws: AccountAws, setup: Setup) -> None:
+    create(aws, setup)
+    image = aws.ec2.describe_images()["Images"][0]["ImageId"]
+    tags = [{"Key": "dcp:app", "Value": "Lab"}]
+    aws.ec2.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    with pytest.raises(DcpError, match="1 machines"):
+        destroy(aws, setup)
+    assert wrong(check(aws, setup)) == []
+    assert wrong(destroy(aws, setup, force=True)) == []
+
+
+def test_a_part_that_fails_stops_no_other(aws: AccountAws) -> None:
+    setup = open_setup(aws, REGION, given={"bucket": "not-there"})
+    (line,) = wrong(create(aws, setup))
+    assert "not-there" in line
+    assert setup.task_role in everything(aws)["roles"]
+
+
+def test_everything_that_can_be_tagged_is(aws: AccountAws, setup: Setup) -> None:
+    create(aws, setup)
+    tag = {"Key": TAG, "Value": setup.owner}
+    for name in everything(aws)["roles"]:
+        assert tag in aws.iam.get_role(RoleName=name)["Role"]["Tags"]
+
+
+def test_the_config_gets_the_role_that_was_made(aws: AccountAws, setup: Setup) -> None:
+    create(aws, setup)
+    role = settings(setup)["task_role"]
+    assert aws.iam.get_role(RoleName=role.rsplit("/", 1)[-1])["Role"]["Arn"] == role
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({}, "bucket"),
+        ({"bucket": "s3://lab"}, "bucket"),
+        ({"bucket": "lab-bucket", "inputs": ("A_B",)}, "inputs"),
+        ({"bucket": "lab-bucket", "apps": ("Lab*",)}, "apps"),
+        ({"bucket": "lab-bucket", "inputs": tuple(f"{'x' * 60}{n}" for n in range(5))}, "inputs"),
+    ],
+)
+def test_bad_input_is_told(given: dict[str, Any], key: str, aws: AccountAws) -> None:
+    with pytest.raises(ConfigError) as told:
+        open_setup(aws, REGION, given=given)
+    assert key in told.value.problems[0].key

@@ -1,0 +1,118 @@
+"""What a run has cost so far: never less than it was, and cheap to ask."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paid_machines import ZONE, counted, machine, run_with_machines, steps
+from recorded_run import config_at, new_run
+
+from deployments.local.aws import Emulator
+from tasks.cost.machine_cost import cost
+from tasks.cost.machine_hours import Known, Machine, note
+from tasks.cost.prices import Prices
+from tasks.cost.spend import DEAREST_VOLUME, Spend, spend, spent
+from tasks.runs import record
+
+GP3 = {"gp3": 100}
+
+
+@pytest.fixture
+def emulator(switched: Emulator) -> Emulator:
+    """Tests of this module switch what holds for the whole account."""
+    return switched
+
+
+def spend_on(*machines: Machine, paid: Prices, volumes: dict[str, int] = GP3) -> Spend:
+    known = Known({}, {f"i-{number}": one for number, one in enumerate(machines)})
+    return spend(known, paid, volumes, machine_price=0.15)
+
+
+def test_what_is_known_is_told_by_type_zone_and_way_of_buying() -> None:
+    runs = machine(2, ended=None)
+    bought = machine(1, spot=False)
+    elsewhere = machine(1, zone="us-east-1b")
+    found = spend_on(runs, machine(1), bought, elsewhere, paid=steps((0, 0.06), (1, 0.1)))
+    rows = {(one.zone, one.spot): one for one in found.bought}
+    spot = rows[ZONE, True]
+    assert (spot.machines, spot.running, spot.hours) == (2, 1, 3)
+    assert spot.usd == pytest.approx(0.06 + 0.1 + 0.06)
+    assert (spot.usd_an_hour, spot.bound) == (0.1, "")
+    assert rows[ZONE, False].usd == pytest.approx(0.2)
+    assert rows[ZONE, False].bound == ""
+    assert rows["us-east-1b", True].usd == pytest.approx(0.2), "at the on-demand price"
+    assert found.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD an hour",)
+    disk = 100 * 0.072 / 720
+    assert found.volumes_usd == pytest.approx(5 * disk)
+    assert found.usd == pytest.approx(0.22 + 0.4 + 5 * disk)
+    assert found.usd_an_hour == pytest.approx(0.1 + disk)
+
+
+def test_without_any_price_the_most_that_may_be_paid_is_taken() -> None:
+    found = spend_on(machine(2, ended=None), paid=Prices())
+    disk = 100 * DEAREST_VOLUME / 720
+    assert found.usd == pytest.approx(2 * (0.15 + disk))
+    assert found.usd_an_hour == pytest.approx(0.15 + disk)
+    assert [one.partition(":")[0] for one in found.bounds] == ["m5.xlarge in us-east-1a", "volumes"]
+
+
+machines = st.builds(
+    machine,
+    st.floats(0, 50),
+    begin=st.floats(0, 50),
+    spot=st.booleans(),
+    interrupted=st.booleans(),
+)
+points = st.lists(st.tuples(st.floats(0, 60), st.floats(0.01, 0.14)), max_size=5)
+
+
+@given(st.lists(machines, max_size=5), points)
+def test_no_less_than_the_run_costs_in_the_end_and_as_much_where_all_is_known(
+    ran: list[Machine], points: list[tuple[float, float]]
+) -> None:
+    paid = steps(*points)
+    so_far = spend_on(*ran, paid=paid)
+    assert so_far.usd is not None
+    in_the_end = cost(ran, paid, GP3)
+    if in_the_end.usd is not None:
+        assert so_far.usd == pytest.approx(in_the_end.usd)
+    # A price that is missing is never taken for less than one that is there.
+    everything = steps((0, 0.01), *points)
+    known = cost(ran, everything, GP3).usd
+    assert known is not None
+    assert so_far.usd >= known - 1e-9
+
+
+def test_a_look_asks_for_prices_only_now_and_then(emulator: Emulator) -> None:
+    run, ids = run_with_machines(emulator, "Spent", 2, machine_price=0.5)
+    now = datetime.now(UTC)
+    with counted(run) as first:
+        seen = spent(run, ids, now)
+    assert first["DescribeSpotPriceHistory"] == 1
+    assert first["GetProducts"] == 2
+    assert seen.known is not None
+    note(run, seen.known, now)
+    with counted(run) as later:
+        for minute in range(1, 14):
+            seen = spent(run, ids, now + timedelta(minutes=minute))
+    assert later == {"GetObject": 13}
+    assert seen.machine_hours == pytest.approx(2 * 13 / 60, abs=0.02)
+    assert seen.usd is not None
+    assert seen.usd >= 0.5 * seen.machine_hours
+    emulator.set_account(on_demand={"m5.xlarge": 36.0})
+    dear = spent(run, ids, now + timedelta(minutes=15))
+    assert dear.usd_an_hour >= 72
+
+
+def test_a_run_without_machines_has_cost_nothing_and_asks_for_no_price(emulator: Emulator) -> None:
+    run = new_run(config_at(emulator.endpoint_url, "Unspent"))
+    with counted(run) as calls:
+        assert spent(run, (), datetime.now(UTC)).usd == 0
+    assert calls == {"GetObject": 1}
+
+
+def test_a_damaged_record_is_no_reason_to_call_the_run_free(emulator: Emulator) -> None:
+    run = new_run(config_at(emulator.endpoint_url, "Damaged"))
+    record.put(run, "machines.json", "cut off")
+    assert spent(run, (), datetime.now(UTC)).usd is None

@@ -1,0 +1,204 @@
+"""What fits on a machine, and how many machines a run may and can use."""
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks import FleetTemplate, RunConfig
+from tasks.cost.amounts import Range
+from tasks.fleet.instance_types import MachineType, MachineTypes
+from tasks.jobs.past_durations import JobSeconds
+from tasks.preflight.aws import container_fit, quotas
+from tasks.preflight.finding import Finding
+from tasks.runs.limits import Limits
+
+LARGE = MachineType("m5.large", 2, 8192)
+XLARGE = MachineType("m5.xlarge", 4, 16_384)
+HUGE = MachineType("m5.4xlarge", 16, 65_536)
+ARM = MachineType("m6g.xlarge", 4, 16_384, frozenset({"arm64"}))
+METAL = MachineType("u-6tb1.metal", 448, 6_291_456, spot=False)
+
+
+def config(**settings: object) -> RunConfig:
+    fitting = {"docker_cores": 4, "memory": 15_000, "cluster_machines": 2}
+    return RunConfig(dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket", **(fitting | settings))
+
+
+def found(
+    settings: RunConfig,
+    *known: MachineType,
+    template: FleetTemplate | None = None,
+    unknown: dict[str, list[str]] | None = None,
+    seconds: JobSeconds | None = None,
+    bytes_per_job: int | None = None,
+) -> dict[str, Finding]:
+    types = MachineTypes(known, unknown or {})
+    template = template or FleetTemplate()
+    every = container_fit.findings(settings, template, types, seconds, bytes_per_job)
+    return {finding.code: finding for finding in every}
+
+
+def test_what_fits_is_not_told_of() -> None:
+    assert found(config(), XLARGE) == {}
+    assert found(config(tasks_per_machine=2, docker_cores=1, memory=3500), LARGE) == {}
+    twice = config(tasks_per_machine=2, docker_cores=2, memory=7500, ebs_vol_size=60)
+    assert found(twice, XLARGE, bytes_per_job=5_000_000_000) == {}
+
+
+def test_a_type_that_is_none_is_named_with_the_nearest() -> None:
+    finding = found(config(), XLARGE, unknown={"m5.xlrge": ["m5.xlarge"]})["machine_type_unknown"]
+    assert finding.level == "error"
+    assert finding.problem.got == "m5.xlrge"
+    assert "m5.xlarge" in finding.problem.remedy
+
+
+def test_containers_that_are_never_placed_are_an_error() -> None:
+    by_memory = found(config(), XLARGE, LARGE)["container_too_large"]
+    assert (by_memory.level, by_memory.problem.key) == ("error", "cpu_shares")
+    assert "m5.large" in by_memory.problem.got
+    assert "m5.xlarge" not in by_memory.problem.got
+    # All of the machine's memory is never there.
+    whole = found(config(memory=16_384), XLARGE)["container_too_large"]
+    assert (whole.level, whole.problem.key) == ("error", "memory")
+
+
+def test_memory_that_may_not_be_there_is_a_warning() -> None:
+    finding = found(config(memory=15_800), XLARGE)["container_may_not_fit"]
+    assert finding.level == "warning"
+    assert "15155" in finding.problem.remedy
+
+
+def test_fewer_and_more_containers_than_planned() -> None:
+    fewer = found(config(tasks_per_machine=2, ebs_vol_size=60), XLARGE)
+    assert fewer["fewer_containers_than_planned"].problem.remedy.startswith(
+        "Set tasks_per_machine to 1"
+    )
+    more = found(config(tasks_per_machine=2, ebs_vol_size=60), HUGE)
+    assert more["more_containers_than_planned"].level == "warning"
+    assert "ECS may place 4" in more["more_containers_than_planned"].problem.what
+    # One a machine is kept by ECS, and one machine gets no more containers than there are.
+    for settings in (config(), config(cluster_machines=1, tasks_per_machine=2, ebs_vol_size=60)):
+        (told,) = found(settings, HUGE).values()
+        assert (told.level, told.code) == ("note", "machine_larger_than_planned")
+
+
+def test_the_processor_and_spot() -> None:
+    assert found(config(), ARM)["machine_architecture"].level == "error"
+    assert found(config(), ARM, template=FleetTemplate(architecture="arm64")) == {}
+    assert found(config(), XLARGE, METAL)["machine_not_spot"].level == "warning"
+    assert found(config(), METAL)["machine_not_spot"].level == "error"
+
+
+@pytest.mark.parametrize(("gigabytes", "level"), [(1, None), (4, "warning"), (8, "error")])
+def test_the_disk_holds_the_images_of_all_slots(gigabytes: int, level: str | None) -> None:
+    settings = config(docker_cores=4, ebs_vol_size=30)
+    finding = found(settings, XLARGE, bytes_per_job=gigabytes * 1_000_000_000).get("disk_too_small")
+    assert (finding.level if finding else None) == level
+    mounted = config(docker_cores=4, ebs_vol_size=30, download_files=False)
+    assert found(mounted, XLARGE, bytes_per_job=gigabytes * 1_000_000_000) == {}
+
+
+def test_the_disk_that_is_proposed_is_enough() -> None:
+    settings = config(docker_cores=4, ebs_vol_size=30)
+    told = found(settings, XLARGE, bytes_per_job=8_000_000_000)["disk_too_small"].problem.remedy
+    size = int(told.split()[3].rstrip(","))
+    assert (
+        found(config(docker_cores=4, ebs_vol_size=size), XLARGE, bytes_per_job=8_000_000_000) == {}
+    )
+
+
+def test_times_are_held_against_expected_seconds() -> None:
+    seconds = JobSeconds(Range(900, 1000), 2000, "earlier runs")
+    short = found(config(job_timeout=800), XLARGE, seconds=seconds)["job_timeout_short"]
+    assert short.level == "error"
+    assert (
+        found(config(job_timeout=1500), XLARGE, seconds=seconds)["job_timeout_short"].level
+        == "warning"
+    )
+    long = found(config(sqs_message_visibility=43_200), XLARGE, seconds=seconds)
+    assert long["visibility_long"].level == "note"
+    assert found(config(job_timeout=3000), XLARGE, seconds=seconds) == {}
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(1, 2_000_000),
+    st.integers(128, 200_000),
+    st.integers(500, 2_000_000),
+)
+def test_no_machine_holds_more_than_it_has(vcpus: int, memory: int, cpu: int, wanted: int) -> None:
+    one = MachineType("x", vcpus, memory)
+    least, most = one.holds(cpu, wanted)
+    assert 0 <= least <= most
+    assert most * cpu <= one.cpu_units
+    assert most * wanted <= memory
+
+
+SIZES = st.builds(
+    Limits,
+    machines=st.integers(1, 200),
+    tasks_per_machine=st.integers(1, 4),
+    cores=st.integers(1, 8),
+    ends_at=st.datetimes(),
+)
+
+
+@given(SIZES, st.integers(1, 100_000), st.integers(0, 300))
+def test_never_more_slots_than_jobs_need(size: Limits, jobs: int, base: int) -> None:
+    asked = quotas.demand(size, FleetTemplate(on_demand_base=base), jobs)
+    per_machine = size.tasks_per_machine * size.cores
+    assert 1 <= asked.machines <= size.machines
+    assert (asked.machines - 1) * per_machine < jobs
+    assert asked.on_demand <= base
+    told = [one.code for one in quotas.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)]
+    assert ("more_slots_than_jobs" in told) == (asked.machines < size.machines)
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "expected"),
+    [
+        ("m5.xlarge", "standard"),
+        ("im4gn.large", "standard"),
+        ("is4gen.large", "standard"),
+        ("g5.xlarge", "g"),
+        ("vt1.3xlarge", "g"),
+        ("p4d.24xlarge", "p"),
+        ("inf2.xlarge", "inf"),
+        ("x2idn.16xlarge", "x"),
+        ("dl1.24xlarge", "dl"),
+        ("d3.xlarge", "standard"),
+        ("trn1.2xlarge", "trn"),
+        ("mac2.metal", None),
+        ("hpc7a.96xlarge", None),
+    ],
+)
+def test_the_family_that_a_type_counts_in(machine_type: str, expected: str | None) -> None:
+    assert quotas.family(machine_type) == expected
+
+
+def above(vcpus: float, count: int, base: int = 0, *types: MachineType) -> Finding | None:
+    size = Limits(count, 1, 1, datetime.max)
+    asked = FleetTemplate(on_demand_base=base)
+    known = MachineTypes(types or (XLARGE,))
+    tables = [*quotas.SPOT.values(), *quotas.ON_DEMAND.values()]
+    limits = [quotas.Limit(one, vcpus) for one in tables]
+    every = quotas.findings(size, asked, known, limits, 10_000)
+    return next((one for one in every if one.code == "above_quota"), None)
+
+
+def test_machines_above_the_quota_are_told_with_how_many_there_may_be() -> None:
+    assert above(vcpus=40, count=10) is None
+    over = above(vcpus=40, count=11)
+    assert over is not None
+    assert over.level == "warning"
+    assert "set cluster_machines to 10" in over.problem.remedy
+    none = above(vcpus=3, count=1)
+    assert none is not None
+    assert none.level == "error"
+    base = above(40, 11, 11)
+    assert base is not None
+    assert base.problem.key == "on_demand_base"
+    # A second family has a quota of its own.
+    assert above(40, 20, 0, XLARGE, MachineType("g5.xlarge", 4, 16_384)) is None
