@@ -1,5 +1,7 @@
 """The commands of `dcp`, as one application."""
 
+from functools import partial
+
 from cyclopts import App, Parameter
 
 from deployments.commands.account import account
@@ -38,4 +40,4 @@ for command in (cleanup, failures, retry, check, account, local):
 app.command(continue_, name="continue")
 app.command(import_, name="import", usage="dcp import [OPTIONS] CONFIG.PY [FLEET.JSON] [JOB.JSON]")
 app.command(status, usage="dcp status [OPTIONS] [APP]")
-app.command(install_completion, name="--install-completion")
+app.command(partial(install_completion, app), name="--install-completion")

@@ -1,14 +1,17 @@
 """`dcp --install-completion`: what makes a shell complete dcp's commands."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from deployments.exit_status import ExitStatus
 
 
 def install_completion(
+    app: App,
+    /,
     *,
     shell: Literal["bash", "fish", "zsh"] | None = None,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
@@ -18,6 +21,7 @@ def install_completion(
     Exit status: 0 it does in new shells, 2 a file could not be written or the shell is not known.
 
     Args:
+        app: whose commands are completed
         shell: the shell (default: the one that dcp was called from)
         output: file to write the completion to (default: where the shell looks for it)
     """
@@ -28,7 +32,7 @@ def install_completion(
 
     try:
         chosen = shell or detect_shell()
-        create_install_completion_command(_install, True)(shell=chosen, output=output)
+        create_install_completion_command(partial(_install, app), True)(shell=chosen, output=output)
     except ShellDetectionError as error:
         allowed = "bash, fish, zsh"
         raise InputError(Problem("--shell", "", "is not given", allowed=allowed)) from error
@@ -38,9 +42,7 @@ def install_completion(
     return ExitStatus.OK
 
 
-def _install(**chosen: Any) -> Path:
-    from deployments.app import app
-
+def _install(app: App, **chosen: Any) -> Path:
     path = app.install_completion(**chosen)
     if chosen["shell"] == "bash":
         # With this, a folder is completed with a slash, so that what is in it comes next.
