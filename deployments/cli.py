@@ -6,7 +6,7 @@ All that takes time to import is imported where Ctrl-C and errors are reported a
 import sys
 from collections.abc import Sequence
 
-from deployments.exit_status import reporting_errors
+from deployments.error_reporting import reporting_errors
 from tasks import interrupt
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.exit_status import ExitStatus, reporting_errors
+from deployments.error_reporting import reporting_errors
+from deployments.exit_status import ExitStatus
 from deployments.local.run import Request, run
 
 CONFIG: dict[str, Any] = {"app_name": "Lab", "dockerhub_tag": "x", "aws_bucket": "lab-bucket"}

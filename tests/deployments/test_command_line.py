@@ -21,7 +21,8 @@ from blocks.errors import DcpError, InputError, Problem
 from deployments.app import app
 from deployments.cli import main
 from deployments.commands.options import ChangeOptions
-from deployments.exit_status import ExitStatus, reporting_errors
+from deployments.error_reporting import reporting_errors
+from deployments.exit_status import ExitStatus
 from deployments.local.aws import Emulator, EmulatorError, start_emulator
 from deployments.local.prefect_server import PrefectError
 
