@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-import uuid
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,7 +10,6 @@ from moto.logs.exceptions import ResourceNotFoundException
 
 from deployments.local.cloud import Cloud, Region, Task, now
 from deployments.local.containers import Container, ContainerError, image_environment
-from deployments.local.settings import ACCOUNT_ID
 
 
 def lose(task: Task, instance_id: str) -> None:
@@ -184,18 +182,6 @@ def _stopped(cloud: Cloud, task: Task, code: int | None) -> None:
     cloud.tell("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
 
 
-def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:
-    """Return a task's or machine's credentials for its role, the same while it lives."""
-    if owner not in cloud.credentials:
-        cloud.credentials[owner] = {
-            "AccessKeyId": f"ASIA{uuid.uuid4().hex[:16].upper()}",
-            "SecretAccessKey": uuid.uuid4().hex,
-            "Token": uuid.uuid4().hex,
-            "RoleArn": role_arn,
-        }
-    return cloud.credentials[owner]
-
-
 def _digest(image: str) -> str:
     """Return the digest that an image name stands for: there is no registry to ask."""
     return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
@@ -244,9 +230,3 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
-
-
-def role_arn_of(profile: Any) -> str:
-    """Return a name for the role behind an instance profile, whatever form the profile came in."""
-    name = str((profile or {}).get("Name") or (profile or {}).get("Arn", "")).rpartition("/")[2]
-    return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}" if name else ""

@@ -28,9 +28,9 @@ from werkzeug.wrappers import Response
 
 from deployments.local.asked import Asked
 from deployments.local.cloud import Cloud, Region
-from deployments.local.ecs_agent import role_credentials
 from deployments.local.policies import allows
 from deployments.local.principals import policies_of, role_named
+from deployments.local.role_credentials import role_credentials
 from deployments.local.settings import ACCOUNT_ID
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")

@@ -15,8 +15,8 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.cloud import Cloud, Machine, Region, Task, now
 from deployments.local.ecs_actions import protect, protection
-from deployments.local.ecs_agent import role_arn_of, role_credentials
 from deployments.local.machines import user_data
+from deployments.local.role_credentials import role_arn_of, role_credentials
 from deployments.local.settings import ACCOUNT_ID
 
 # IMDSv2 tokens, valid for every emulated instance of this process.

@@ -1,0 +1,25 @@
+"""Credentials of the roles of machines, tasks and functions, as the emulator issues them."""
+
+import uuid
+from typing import Any
+
+from deployments.local.cloud import Cloud
+from deployments.local.settings import ACCOUNT_ID
+
+
+def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:
+    """Return a task's or machine's credentials for its role, the same while it lives."""
+    if owner not in cloud.credentials:
+        cloud.credentials[owner] = {
+            "AccessKeyId": f"ASIA{uuid.uuid4().hex[:16].upper()}",
+            "SecretAccessKey": uuid.uuid4().hex,
+            "Token": uuid.uuid4().hex,
+            "RoleArn": role_arn,
+        }
+    return cloud.credentials[owner]
+
+
+def role_arn_of(profile: Any) -> str:
+    """Return a name for the role behind an instance profile, whatever form the profile came in."""
+    name = str((profile or {}).get("Name") or (profile or {}).get("Arn", "")).rpartition("/")[2]
+    return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}" if name else ""
