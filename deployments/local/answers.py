@@ -1,7 +1,8 @@
-"""An error in the form in which the asked service's protocol has it."""
+"""Responses in the forms of AWS: errors as the protocol of a service has them, and JSON."""
 
 import json
 import uuid
+from typing import Any
 from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
@@ -44,3 +45,8 @@ def error(asked: Asked, code: str, text: str, status: int = 400) -> Response:
 
 def _id() -> str:
     return str(uuid.uuid4())
+
+
+def answer_json(value: Any, status: int = 200) -> Response:
+    """Return a JSON response."""
+    return Response(json.dumps(value), status, content_type="application/json")

@@ -35,9 +35,10 @@ from deployments.local.denials import denial, dry_run
 from deployments.local.faults import RESET, answer, fault, reset
 from deployments.local.functions import invocation
 from deployments.local.idempotency import Answers, token
-from deployments.local.link_local import imds, task_services
+from deployments.local.link_local import imds
 from deployments.local.principals import forbidden
 from deployments.local.rules import broken
+from deployments.local.task_metadata import task_services
 from deployments.local.validation import invalid
 
 # No bucket can have this name, so no S3 request can mean it.

@@ -20,10 +20,10 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
+from deployments.local.answers import answer_json
 from deployments.local.cloud import Cloud, Machine, Region, now
 from deployments.local.disorder import disconnect
 from deployments.local.ecs_hosts import connect
-from deployments.local.link_local import answer_json
 from deployments.local.machines import interrupt, recommend_rebalance
 
 
