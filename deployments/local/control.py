@@ -22,8 +22,7 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.answers import answer_json
 from deployments.local.cloud import Cloud, Machine, Region, now
-from deployments.local.disorder import disconnect
-from deployments.local.ecs_hosts import connect
+from deployments.local.ecs_hosts import connect, disconnect
 from deployments.local.machines import interrupt, recommend_rebalance
 
 

@@ -6,6 +6,7 @@ When it happens to the n-th machine or container is drawn from the seed, and cou
 import time
 
 from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task, now
+from deployments.local.ecs_hosts import disconnect
 from deployments.local.machines import interrupt, recommend_rebalance
 
 # "OutOfMemoryError" in "Amazon ECS stopped tasks error messages" (Amazon ECS Developer Guide).
@@ -45,12 +46,6 @@ def _interrupt(cloud: Cloud, machine: Machine) -> None:
 def _disconnect(cloud: Cloud, machine: Machine, one: ContainerInstance) -> None:
     if _due(cloud, machine, "disconnects"):
         disconnect(cloud, one)
-
-
-def disconnect(cloud: Cloud, one: ContainerInstance) -> None:
-    """Cut an agent off: its containers go on, and ECS learns nothing of them."""
-    one.connected = False
-    cloud.tell("agent-disconnected", instance_id=one.instance_id)
 
 
 def _stand_still(region: Region, task: Task) -> None:

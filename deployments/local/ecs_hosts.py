@@ -137,3 +137,9 @@ def connect(one: ContainerInstance, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if task.desired_status == "STOPPED":
             signal(task)
+
+
+def disconnect(cloud: Cloud, one: ContainerInstance) -> None:
+    """Cut an agent off: its containers go on, and ECS learns nothing of them."""
+    one.connected = False
+    cloud.tell("agent-disconnected", instance_id=one.instance_id)
