@@ -37,7 +37,7 @@ from deployments.local.functions import invocation
 from deployments.local.idempotency import Answers, token
 from deployments.local.link_local import imds
 from deployments.local.principals import forbidden
-from deployments.local.rules import broken
+from deployments.local.rules.all_rules import broken
 from deployments.local.task_metadata import task_services
 from deployments.local.validation import invalid
 

@@ -1,47 +1,4 @@
-"""What AWS refuses though each parameter alone is allowed: rules between them, by operation.
+"""Rules that relate several parameters of one request, a module for each service.
 
-A rule is a generator over what is wrong with a request's parameters: code and text of the error.
-Each names the page of AWS's documentation that has it. What depends on what there is in the
-account, such as a name in use, is with the actions themselves.
+Checks that depend on existing resources, such as a name in use, are part of the actions.
 """
-
-from werkzeug.wrappers import Response
-
-from deployments.local.answers import error
-from deployments.local.asked import Asked
-from deployments.local.rules import (
-    alarms,
-    fleets,
-    launch_templates,
-    log_groups,
-    queues,
-    services,
-    spot_fleets,
-    task_definitions,
-)
-from deployments.local.rules.rule import Rule
-
-RULES: dict[tuple[str, str], Rule] = {
-    (service, operation): rule
-    for service, rules in (
-        ("ec2", fleets.RULES),
-        ("ec2", launch_templates.RULES),
-        ("ec2", spot_fleets.RULES),
-        ("ecs", services.RULES),
-        ("ecs", task_definitions.RULES),
-        ("logs", log_groups.RULES),
-        ("monitoring", alarms.RULES),
-        ("sqs", queues.RULES),
-    )
-    for operation, rule in rules.items()
-}
-
-
-def broken(asked: Asked) -> Response | None:
-    """The answer to a request that breaks a rule of its service; None for any other."""
-    rule = RULES.get((asked.service, asked.operation))
-    if rule is None:
-        return None
-    for found in rule(asked.parameters):
-        return error(asked, found.code, found.text)
-    return None

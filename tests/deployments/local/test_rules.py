@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.local.aws import Emulator
-from deployments.local.rules import RULES
+from deployments.local.rules.all_rules import RULES
 from deployments.local.rules.fleets import capacity
 from deployments.local.rules.queues import MOST_BYTES
 
