@@ -224,3 +224,27 @@ class App:
                 status = self.ecs.describe_services(cluster=self.name, services=[arn])
                 if status["services"][0]["status"] == "ACTIVE":
                     self.ecs.delete_service(cluster=self.name, service=arn, force=True)
+
+
+def spot_fleet(app: App, target: int, **changes: Any) -> str:
+    spec = {
+        "ImageId": IMAGE_ID,
+        "InstanceType": "m5.large",
+        "UserData": app.user_data,
+        "SubnetId": "subnet-0123456789abcdef0",
+        "SecurityGroups": [{"GroupId": "sg-0123456789abcdef0"}],
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": [{"Key": "dcp:app", "Value": app.name}]}
+        ],
+    }
+    role = changes.pop("role", ROLE)
+    request_id: str = app.ec2.request_spot_fleet(
+        SpotFleetRequestConfig={
+            "IamFleetRole": role,
+            "TargetCapacity": target,
+            "SpotPrice": "0.10",
+            "AllocationStrategy": "lowestPrice",
+            "LaunchSpecifications": [{**spec, **changes}],
+        }
+    )["SpotFleetRequestId"]
+    return request_id

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import IMAGE_ID, ROLE, App, client_of
+from emulated_app import App, client_of, spot_fleet
 from waiting import wait_for
 
 
@@ -22,30 +22,6 @@ def spot_events(app: App, request_id: str) -> list[tuple[str, str]]:
         SpotFleetRequestId=request_id, StartTime=start
     )["HistoryRecords"]
     return [(one["EventType"], one["EventInformation"]["EventSubType"]) for one in records]
-
-
-def spot_fleet(app: App, target: int, **changes: Any) -> str:
-    spec = {
-        "ImageId": IMAGE_ID,
-        "InstanceType": "m5.large",
-        "UserData": app.user_data,
-        "SubnetId": "subnet-0123456789abcdef0",
-        "SecurityGroups": [{"GroupId": "sg-0123456789abcdef0"}],
-        "TagSpecifications": [
-            {"ResourceType": "instance", "Tags": [{"Key": "dcp:app", "Value": app.name}]}
-        ],
-    }
-    role = changes.pop("role", ROLE)
-    request_id: str = app.ec2.request_spot_fleet(
-        SpotFleetRequestConfig={
-            "IamFleetRole": role,
-            "TargetCapacity": target,
-            "SpotPrice": "0.10",
-            "AllocationStrategy": "lowestPrice",
-            "LaunchSpecifications": [{**spec, **changes}],
-        }
-    )["SpotFleetRequestId"]
-    return request_id
 
 
 def spot_instances(app: App, request_id: str) -> list[str]:

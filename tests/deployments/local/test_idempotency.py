@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_app import App
-from test_fleets import spot_fleet
+from emulated_app import App, spot_fleet
 
 
 def target(machines: int) -> dict[str, Any]:
