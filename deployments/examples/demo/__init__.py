@@ -1,0 +1,1 @@
+"""The demo project: run config, job file, pipeline, and the generator of its synthetic plate."""
