@@ -19,7 +19,10 @@ from deployments.local.containers import Container, ContainerError
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PATHS = [str(REPOSITORY / folder) for folder in (".", "tests/support", "tests/deployments/local")]
+PATHS = [
+    str(REPOSITORY / folder)
+    for folder in (".", "tests/support", "tests/deployments/local/emulator")
+]
 
 
 def alive(pid: int) -> bool:

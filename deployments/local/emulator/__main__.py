@@ -19,10 +19,10 @@ from pathlib import Path
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from deployments.local.app import Application
 from deployments.local.chaos import Chaos
 from deployments.local.cloud import Cloud
-from deployments.local.keeper import keep, stop_containers
+from deployments.local.emulator.app import Application
+from deployments.local.emulator.reconcile_loop import keep, stop_containers
 from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, Settings
 
 HOST = "127.0.0.1"
