@@ -2,9 +2,9 @@
 
 from werkzeug.wrappers import Response
 
-from deployments.local.answers import error
-from deployments.local.asked import Asked
 from deployments.local.cloud import Cloud
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 from deployments.local.settings import ACCOUNT_ID
 
 CALLER = f"arn:aws:iam::{ACCOUNT_ID}:user/local"

@@ -6,8 +6,8 @@ from typing import Any
 from deployments.local.cloud import Cloud, ContainerInstance, Region, Task, now
 from deployments.local.ecs_agent import abandon, request_stop, task_description
 from deployments.local.ecs_scheduler import hosts, new_task, wish
+from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.placement import allows, place
-from deployments.local.refused import Refused
 
 
 def cluster_name(region: Region, params: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 from deployments.local.cloud import Cloud, Region, Service
 from deployments.local.ecs_actions import cluster_name, failure
 from deployments.local.ecs_scheduler import wish
+from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.placement import allows
-from deployments.local.refused import Refused
 
 FIXED = ("launchType", "placementConstraints", "placementStrategy", "deploymentConfiguration")
 

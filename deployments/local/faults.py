@@ -13,9 +13,9 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from deployments.local.answers import error
-from deployments.local.asked import Asked
 from deployments.local.chaos import Chaos
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 
 # Of all faults: the share that is throttling, then 5xx; the rest are connections that are reset.
 THROTTLED, FAILED = 0.5, 0.9

@@ -5,6 +5,7 @@ from typing import Any
 from moto.ec2.utils import convert_tag_spec
 
 from deployments.local.cloud import Cloud, Region, now
+from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.fleet_keeper import close
 from deployments.local.fleets import (
     EC2_FLEET,
@@ -15,7 +16,6 @@ from deployments.local.fleets import (
     LaunchSpec,
     new_fleet_id,
 )
-from deployments.local.refused import Refused
 
 KEPT = (
     "ClientToken",

@@ -26,8 +26,8 @@ from moto.core.utils import unix_time_millis
 from moto.scheduler.models import scheduler_backends
 from werkzeug.wrappers import Response
 
-from deployments.local.asked import Asked
 from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.protocol.request import Asked
 from deployments.local.policies import allows
 from deployments.local.principals import policies_of, role_named
 from deployments.local.role_credentials import role_credentials

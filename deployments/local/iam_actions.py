@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.policies import allows
 from deployments.local.principals import iam, policies_of, role_named
-from deployments.local.refused import Refused
 from deployments.local.settings import ACCOUNT_ID
 
 CREATED = datetime(2020, 1, 1)

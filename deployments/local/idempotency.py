@@ -10,9 +10,9 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from deployments.local.answered import Answered
-from deployments.local.answers import error
-from deployments.local.asked import Asked
+from deployments.local.emulator.protocol.captured_response import Answered
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 
 TOKENS = ("ClientToken", "clientToken")
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from deployments.local.cloud import Cloud, Region, now
-from deployments.local.refused import Refused
+from deployments.local.emulator.protocol.exceptions import Refused
 
 ID = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 ROOT_GB = {"al2023-ami-ecs": 30}  # by the beginning of the name; moto has 15 for all

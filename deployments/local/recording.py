@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from deployments.local.asked import Asked
+from deployments.local.emulator.protocol.request import Asked
 from deployments.local.settings import REQUESTS_NAME
 
 

@@ -11,8 +11,8 @@ from moto.core.utils import utcnow
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from werkzeug.wrappers import Response
 
-from deployments.local.answers import error
-from deployments.local.asked import Asked
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 from deployments.local.settings import ACCOUNT_ID
 
 # Services of the query protocol, or with its error codes.

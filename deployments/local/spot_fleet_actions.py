@@ -5,6 +5,7 @@ from typing import Any
 from moto.ec2.utils import convert_tag_spec, parse_user_data
 
 from deployments.local.cloud import Cloud, Region, now
+from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.fleet_actions import (
     active_instances,
     history,
@@ -20,7 +21,6 @@ from deployments.local.fleets import (
     LaunchSpec,
     new_spot_fleet_id,
 )
-from deployments.local.refused import Refused
 
 
 def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:

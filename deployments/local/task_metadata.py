@@ -9,9 +9,9 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.answers import answer_json
 from deployments.local.cloud import Cloud, Region, Task
 from deployments.local.ecs_actions import protect, protection
+from deployments.local.emulator.protocol.responses import answer_json
 from deployments.local.link_local import credentials, stamp
 
 

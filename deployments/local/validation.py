@@ -9,8 +9,8 @@ from itertools import islice
 
 from werkzeug.wrappers import Response
 
-from deployments.local.answers import error
-from deployments.local.asked import Asked
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 from deployments.local.violations import Violation, violations
 
 TOLD = 10

@@ -67,7 +67,7 @@ def violations(parameters: Mapping[str, Any], shape: Any) -> Iterator[Violation]
     Members that the model does not have are left alone: the JSON services ignore them.
 
     Args:
-        parameters: The parameters, as `wire` reads them.
+        parameters: The parameters, as `protocol.parse` reads them.
         shape: botocore's input shape of the operation; None when it takes nothing.
     """
     if shape is not None:

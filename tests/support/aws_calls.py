@@ -8,7 +8,7 @@ from pathlib import Path
 import botocore.session
 from botocore import xform_name
 
-from tasks.permissions.iam_actions import action_of
+from deployments.local.emulator.protocol.iam_actions import action_of
 
 # Names that clients have in the code, to the service in botocore and in IAM.
 CLIENTS = {

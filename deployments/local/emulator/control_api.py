@@ -20,9 +20,9 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.answers import answer_json
 from deployments.local.cloud import Cloud, Machine, Region, now
 from deployments.local.ecs_hosts import connect, disconnect
+from deployments.local.emulator.protocol.responses import answer_json
 from deployments.local.machines import interrupt, recommend_rebalance
 
 

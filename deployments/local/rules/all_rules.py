@@ -7,8 +7,8 @@ account, such as a name in use, is with the actions themselves.
 
 from werkzeug.wrappers import Response
 
-from deployments.local.answers import error
-from deployments.local.asked import Asked
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 from deployments.local.rules import (
     alarms,
     fleets,

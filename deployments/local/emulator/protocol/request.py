@@ -7,8 +7,8 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-from deployments.local.wire import listen, operation_model, service_model
-from tasks.permissions.iam_actions import action_of
+from deployments.local.emulator.protocol.iam_actions import action_of
+from deployments.local.emulator.protocol.parse import listen, operation_model, service_model
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 # Signing names to the names that IAM and botocore have, where they differ.

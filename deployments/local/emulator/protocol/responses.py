@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
-from deployments.local.asked import Asked
+from deployments.local.emulator.protocol.request import Asked
 
 # Services that spoke the query protocol before and tell their old codes in this header (AWS JSON
 # protocol, `awsQueryCompatible`).
