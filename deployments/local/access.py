@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.cloud import Cloud
+from deployments.local.emulator.core.state import Cloud
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 MESSAGE = "The security token included in the request is invalid."

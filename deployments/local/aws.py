@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from blocks.errors import DcpError
-from deployments.local.chaos import Chaos
-from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, REQUESTS_NAME, Settings
+from deployments.local.emulator.core.chaos_switches import Chaos
+from deployments.local.emulator.core.settings import (
+    DEFAULT_CONTAINER_COMMAND,
+    REQUESTS_NAME,
+    Settings,
+)
 from tasks import interrupt
 
 LOG_NAME = "emulator.log"
@@ -88,7 +92,7 @@ class Emulator:
         """Set what the account refuses, misses, has and pays.
 
         Args:
-            values: Attributes of `deployments.local.account.Account`, such as
+            values: Attributes of `deployments.local.emulator.core.account_limits.Account`, such as
                 `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
                 `on_demand={"m5.xlarge": 0.192}`; those left out stay as they are.
 
@@ -101,9 +105,9 @@ class Emulator:
         """Set what goes wrong from now on.
 
         Args:
-            values: Switches of `deployments.local.chaos.Chaos`, such as `late=5`,
-                `no_capacity=["m5.large"]` or `at_most={"m5.large": 2}`; those left out stay as
-                they are.
+            values: Switches of `deployments.local.emulator.core.chaos_switches.Chaos`, such as
+                `late=5`, `no_capacity=["m5.large"]` or `at_most={"m5.large": 2}`; those left out
+                stay as they are.
 
         Raises:
             urllib.error.HTTPError: When there is no such switch, or its value is not allowed.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import NotFound, Problem
-from deployments.local.settings import ACCOUNT_ID
+from deployments.local.emulator.core.settings import ACCOUNT_ID
 from tasks.account.bucket_policies import EXPORTS
 from tasks.account.policy_statements import document
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.account import DEFAULT_QUOTA
-from deployments.local.chaos import in_pool
-from deployments.local.cloud import Cloud, Region, now
-from deployments.local.fleets import ERROR, INFORMATION, Fleet, LaunchSpec
+from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA
+from deployments.local.emulator.core.chaos_switches import in_pool
+from deployments.local.emulator.core.fleet import ERROR, INFORMATION, Fleet, LaunchSpec
+from deployments.local.emulator.core.state import Cloud, Region, now
 from deployments.local.price_list import spot_price
 from deployments.local.subnets import zone_of
 

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from blocks.errors import ConfigError, Problem
 from blocks.validation_errors import allowed_values, unknown_key
-from deployments.local.chaos import EVERYWHERE, Chaos
+from deployments.local.emulator.core.chaos_switches import EVERYWHERE, Chaos
 
 OPTION = "--chaos"
 

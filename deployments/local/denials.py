@@ -2,10 +2,10 @@
 
 from werkzeug.wrappers import Response
 
-from deployments.local.cloud import Cloud
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.emulator.protocol.responses import error
-from deployments.local.settings import ACCOUNT_ID
 
 CALLER = f"arn:aws:iam::{ACCOUNT_ID}:user/local"
 

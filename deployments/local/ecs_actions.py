@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.cloud import Cloud, ContainerInstance, Region, Task, now
 from deployments.local.ecs_agent import abandon, request_stop, task_description
 from deployments.local.ecs_scheduler import hosts, new_task, wish
+from deployments.local.emulator.core.state import Cloud, ContainerInstance, Region, Task, now
 from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.placement import allows, place
 

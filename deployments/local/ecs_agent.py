@@ -8,8 +8,12 @@ from typing import Any
 
 from moto.logs.exceptions import ResourceNotFoundException
 
-from deployments.local.cloud import Cloud, Region, Task, now
-from deployments.local.containers import Container, ContainerError, image_environment
+from deployments.local.emulator.core.container_process import (
+    Container,
+    ContainerError,
+    image_environment,
+)
+from deployments.local.emulator.core.state import Cloud, Region, Task, now
 
 
 def lose(task: Task, instance_id: str) -> None:

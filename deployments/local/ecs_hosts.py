@@ -9,8 +9,8 @@ from email import message_from_string
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task
 from deployments.local.ecs_agent import lose, signal
+from deployments.local.emulator.core.state import Cloud, ContainerInstance, Machine, Region, Task
 from deployments.local.machines import user_data
 from tasks.fleet.instance_types import MachineType
 

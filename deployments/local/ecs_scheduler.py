@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.cloud import Cloud, Region, Service, Task, now
 from deployments.local.ecs_agent import request_stop
+from deployments.local.emulator.core.state import Cloud, Region, Service, Task, now
 from deployments.local.placement import Host, Wish, place
 
 TOLD_AT = 3  # failures in a row

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from deployments.local.cloud import Cloud, Region, Service
 from deployments.local.ecs_actions import cluster_name, failure
 from deployments.local.ecs_scheduler import wish
+from deployments.local.emulator.core.state import Cloud, Region, Service
 from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.placement import allows
 

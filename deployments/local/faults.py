@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from deployments.local.chaos import Chaos
+from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.emulator.protocol.responses import error
 

@@ -4,10 +4,7 @@ from typing import Any
 
 from moto.ec2.utils import convert_tag_spec
 
-from deployments.local.cloud import Cloud, Region, now
-from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.fleet_keeper import close
-from deployments.local.fleets import (
+from deployments.local.emulator.core.fleet import (
     EC2_FLEET,
     ERROR,
     INSTANCE_CHANGE,
@@ -16,6 +13,9 @@ from deployments.local.fleets import (
     LaunchSpec,
     new_fleet_id,
 )
+from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.fleet_keeper import close
 
 KEPT = (
     "ClientToken",

@@ -6,8 +6,14 @@ import time
 from moto.core.exceptions import ServiceException
 
 from deployments.local.capacity import Lack, lack, tell_halt, tell_lack
-from deployments.local.cloud import Cloud, Region, now
-from deployments.local.fleets import ERROR, INSTANCE_CHANGE, REQUEST_CHANGE, Fleet, LaunchSpec
+from deployments.local.emulator.core.fleet import (
+    ERROR,
+    INSTANCE_CHANGE,
+    REQUEST_CHANGE,
+    Fleet,
+    LaunchSpec,
+)
+from deployments.local.emulator.core.state import Cloud, Region, now
 from deployments.local.machines import KNOWN_TYPES, launch
 from deployments.local.subnets import zone_of
 

@@ -26,12 +26,12 @@ from moto.core.utils import unix_time_millis
 from moto.scheduler.models import scheduler_backends
 from werkzeug.wrappers import Response
 
-from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.core.role_credentials import role_credentials
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.policies import allows
 from deployments.local.principals import policies_of, role_named
-from deployments.local.role_credentials import role_credentials
-from deployments.local.settings import ACCOUNT_ID
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}

@@ -8,11 +8,11 @@ miss; and none when the account's switch `enforce` is on.
 from datetime import datetime
 from typing import Any
 
-from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.policies import allows
 from deployments.local.principals import iam, policies_of, role_named
-from deployments.local.settings import ACCOUNT_ID
 
 CREATED = datetime(2020, 1, 1)
 

@@ -15,8 +15,8 @@ from typing import Any
 from moto.cloudwatch.models import Alarm, cloudwatch_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.cloud import Cloud, Machine, Region, Task
-from deployments.local.settings import ACCOUNT_ID
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud, Machine, Region, Task
 
 MEASURE_SECONDS = 300.0
 KEPT = 288  # datapoints: a day

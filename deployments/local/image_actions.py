@@ -4,7 +4,7 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
-from deployments.local.cloud import Cloud, Region, now
+from deployments.local.emulator.core.state import Cloud, Region, now
 from deployments.local.emulator.protocol.exceptions import Refused
 
 ID = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")

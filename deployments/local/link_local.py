@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.cloud import Cloud, Machine, Region, now
+from deployments.local.emulator.core.role_credentials import role_arn_of, role_credentials
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud, Machine, Region, now
 from deployments.local.machines import user_data
-from deployments.local.role_credentials import role_arn_of, role_credentials
-from deployments.local.settings import ACCOUNT_ID
 
 # IMDSv2 tokens, valid for every emulated instance of this process.
 TOKENS: set[str] = set()

@@ -9,8 +9,8 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
 
-from deployments.local.cloud import Cloud, Machine, Region, now
-from deployments.local.fleets import Fleet, LaunchSpec
+from deployments.local.emulator.core.fleet import Fleet, LaunchSpec
+from deployments.local.emulator.core.state import Cloud, Machine, Region, now
 from deployments.local.subnets import subnet_of
 
 KNOWN_TYPES = frozenset(INSTANCE_TYPES)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.protocol.request import Asked
-from deployments.local.settings import ACCOUNT_ID
 
 # The first member that names what a request is on, its type in the ARN; for EC2.
 EC2_KINDS = {

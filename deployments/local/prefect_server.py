@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from blocks.errors import DcpError
-from deployments.local.container_init import PR_SET_PDEATHSIG, prctl
+from deployments.local.emulator.core.container_init import PR_SET_PDEATHSIG, prctl
 from tasks import interrupt
 
 HOST = "127.0.0.1"

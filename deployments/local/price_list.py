@@ -10,9 +10,9 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from deployments.local.account import DEFAULT_QUOTA, Account
-from deployments.local.chaos import in_pool
-from deployments.local.cloud import Cloud, Region, now
+from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA, Account
+from deployments.local.emulator.core.chaos_switches import in_pool
+from deployments.local.emulator.core.state import Cloud, Region, now
 
 KEPT = timedelta(days=90)
 FILTERS = {

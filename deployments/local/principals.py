@@ -13,13 +13,13 @@ from urllib.parse import unquote
 from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
 
-from deployments.local.cloud import Cloud
 from deployments.local.denials import refused
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.needs import needs
 from deployments.local.policies import Document, allows
 from deployments.local.sessions import assumed_role
-from deployments.local.settings import ACCOUNT_ID
 
 # What needs no right ("GetCallerIdentity": no permissions are required).
 FREE = {"sts:GetCallerIdentity"}

@@ -9,9 +9,9 @@ import time
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.sqs.models import sqs_backends
 
-from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.queues import KeptQueue
-from deployments.local.settings import ACCOUNT_ID
 
 METRICS = {
     "ApproximateNumberOfMessagesVisible": "approximate_number_of_messages",

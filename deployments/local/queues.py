@@ -13,7 +13,7 @@ from moto.sqs.exceptions import (
     SQSException,
 )
 
-from deployments.local.cloud import Cloud
+from deployments.local.emulator.core.state import Cloud
 from deployments.local.message_store import (
     HandleError,
     InvisibilityError,

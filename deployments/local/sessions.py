@@ -11,9 +11,9 @@ from moto.core.utils import utcnow
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from werkzeug.wrappers import Response
 
+from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.emulator.protocol.responses import error
-from deployments.local.settings import ACCOUNT_ID
 
 # Services of the query protocol, or with its error codes.
 SPEAK_QUERY = frozenset({"iam", "monitoring", "sns", "sqs", "sts"})

@@ -4,7 +4,14 @@ from typing import Any
 
 from moto.ec2.utils import convert_tag_spec, parse_user_data
 
-from deployments.local.cloud import Cloud, Region, now
+from deployments.local.emulator.core.fleet import (
+    REQUEST_CHANGE,
+    SPOT_FLEET,
+    Fleet,
+    LaunchSpec,
+    new_spot_fleet_id,
+)
+from deployments.local.emulator.core.state import Cloud, Region, now
 from deployments.local.emulator.protocol.exceptions import Refused
 from deployments.local.fleet_actions import (
     active_instances,
@@ -14,13 +21,6 @@ from deployments.local.fleet_actions import (
     template_specs,
 )
 from deployments.local.fleet_keeper import close
-from deployments.local.fleets import (
-    REQUEST_CHANGE,
-    SPOT_FLEET,
-    Fleet,
-    LaunchSpec,
-    new_spot_fleet_id,
-)
 
 
 def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from deployments.local.cloud import Region
-from deployments.local.fleets import LaunchSpec
+from deployments.local.emulator.core.fleet import LaunchSpec
+from deployments.local.emulator.core.state import Region
 
 
 def subnet_of(region: Region, spec: LaunchSpec) -> Any:

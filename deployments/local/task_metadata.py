@@ -9,8 +9,8 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.cloud import Cloud, Region, Task
 from deployments.local.ecs_actions import protect, protection
+from deployments.local.emulator.core.state import Cloud, Region, Task
 from deployments.local.emulator.protocol.responses import answer_json
 from deployments.local.link_local import credentials, stamp
 

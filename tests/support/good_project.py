@@ -75,7 +75,8 @@ class Project:
         rows: Of the LoadData CSV.
         job: The job file.
         config: The run config, without bucket and credentials.
-        account: What the account refuses, misses and has (`deployments.local.account`).
+        account: What the account refuses, misses and has
+            (`deployments.local.emulator.core.account_limits`).
         csv: Makes the CSV's content from its text.
         pipeline: Its text.
     """

@@ -19,11 +19,11 @@ from pathlib import Path
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from deployments.local.chaos import Chaos
-from deployments.local.cloud import Cloud
 from deployments.local.emulator.app import Application
+from deployments.local.emulator.core.chaos_switches import Chaos
+from deployments.local.emulator.core.settings import DEFAULT_CONTAINER_COMMAND, Settings
+from deployments.local.emulator.core.state import Cloud
 from deployments.local.emulator.reconcile_loop import keep, stop_containers
-from deployments.local.settings import DEFAULT_CONTAINER_COMMAND, Settings
 
 HOST = "127.0.0.1"
 

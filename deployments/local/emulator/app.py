@@ -26,10 +26,10 @@ from deployments.local import (
     spot_fleet_actions,
 )
 from deployments.local.access import refusal
-from deployments.local.bindings import replace
-from deployments.local.cloud import Cloud
 from deployments.local.denials import denial, dry_run
 from deployments.local.emulator.control_api import control
+from deployments.local.emulator.core.moto_overrides import replace
+from deployments.local.emulator.core.state import Cloud
 from deployments.local.emulator.protocol.captured_response import Answered
 from deployments.local.emulator.protocol.request import Asked, asked
 from deployments.local.faults import RESET, answer, fault, reset

@@ -6,10 +6,10 @@
 - `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: its containers
   stand still for good; `.../disconnect`, `.../connect`: its ECS agent loses its connection, has it
   again.
-- `POST account`: what the account refuses, misses, has and pays, as JSON (see `account.Account`);
-  what is not named stays as it is.
-- `GET chaos`, `POST chaos`: the switches (see `chaos.Chaos`), and other values of some, as JSON;
-  what is not named stays as it is.
+- `POST account`: what the account refuses, misses, has and pays, as JSON (see
+  `account_limits.Account`); what is not named stays as it is.
+- `GET chaos`, `POST chaos`: the switches (see `chaos_switches.Chaos`), and other values of some, as
+  JSON; what is not named stays as it is.
 - `POST recording?on=true`: begin a new record of requests, or end it; `GET recording`: requests by
   service and operation since it began.
 - `GET events`: what happened to machines and tasks, oldest first.
@@ -20,8 +20,8 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.cloud import Cloud, Machine, Region, now
 from deployments.local.ecs_hosts import connect, disconnect
+from deployments.local.emulator.core.state import Cloud, Machine, Region, now
 from deployments.local.emulator.protocol.responses import answer_json
 from deployments.local.machines import interrupt, recommend_rebalance
 

@@ -5,8 +5,15 @@ When it happens to the n-th machine or container is drawn from the seed, and cou
 
 import time
 
-from deployments.local.cloud import Cloud, ContainerInstance, Machine, Region, Task, now
 from deployments.local.ecs_hosts import disconnect
+from deployments.local.emulator.core.state import (
+    Cloud,
+    ContainerInstance,
+    Machine,
+    Region,
+    Task,
+    now,
+)
 from deployments.local.machines import interrupt, recommend_rebalance
 
 # "OutOfMemoryError" in "Amazon ECS stopped tasks error messages" (Amazon ECS Developer Guide).

@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 
-from deployments.local.cloud import Cloud, Region
 from deployments.local.ecs_agent import start_tasks, watch_tasks
 from deployments.local.ecs_hosts import boot, watch_machines
 from deployments.local.ecs_scheduler import run_services
+from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.random_events import disturb
 from deployments.local.fleet_keeper import keep_fleets
 from deployments.local.functions import run_schedules

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.local.aws import Emulator
-from deployments.local.chaos import Chaos
+from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.faults import CODES, RESET, fault
 
 CALLS: list[tuple[str, str, dict[str, Any], set[str]]] = [

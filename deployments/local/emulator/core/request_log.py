@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from deployments.local.emulator.core.settings import REQUESTS_NAME
 from deployments.local.emulator.protocol.request import Asked
-from deployments.local.settings import REQUESTS_NAME
 
 
 class Recorder:

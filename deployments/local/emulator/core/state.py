@@ -12,12 +12,12 @@ from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 
-from deployments.local.account import Account
-from deployments.local.chaos import Chaos
-from deployments.local.containers import Container
-from deployments.local.fleets import Fleet
-from deployments.local.recording import Recorder
-from deployments.local.settings import ACCOUNT_ID, Settings
+from deployments.local.emulator.core.account_limits import Account
+from deployments.local.emulator.core.chaos_switches import Chaos
+from deployments.local.emulator.core.container_process import Container
+from deployments.local.emulator.core.fleet import Fleet
+from deployments.local.emulator.core.request_log import Recorder
+from deployments.local.emulator.core.settings import ACCOUNT_ID, Settings
 
 
 def now() -> datetime:

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from blocks.errors import ConfigError
 from deployments.local.aws import Emulator
-from deployments.local.chaos import DAY_SECONDS, Chaos, in_pool
 from deployments.local.chaos_option import parse_chaos
+from deployments.local.emulator.core.chaos_switches import DAY_SECONDS, Chaos, in_pool
 
-PAGE = Path(__file__).parents[3] / "docs" / "local.md"
+PAGE = Path(__file__).parents[5] / "docs" / "local.md"
 
 
 @pytest.mark.parametrize(

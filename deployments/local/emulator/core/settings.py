@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deployments.local.chaos import Chaos
+from deployments.local.emulator.core.chaos_switches import Chaos
 
 REQUESTS_NAME = "requests.jsonl"  # the record of requests, in the root
 ACCOUNT_ID = "123456789012"

@@ -8,7 +8,7 @@ from moto.core.parse import XFormedDict
 from moto.core.responses import ActionResult, PaginatedResult
 from moto.core.utils import get_pagination_model
 
-from deployments.local.cloud import Cloud, Region
+from deployments.local.emulator.core.state import Cloud, Region
 
 Action = Callable[[Cloud, Region, dict[str, Any]], dict[str, Any]]
 

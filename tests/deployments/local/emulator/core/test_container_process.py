@@ -14,11 +14,11 @@ from stand_in_worker import STAND_IN
 from waiting import wait_for
 
 from deployments.local.aws import EmulatorError, start_emulator
-from deployments.local.containers import Container, ContainerError
+from deployments.local.emulator.core.container_process import Container, ContainerError
 
 pytestmark = pytest.mark.e2e
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[5]
 PATHS = [
     str(REPOSITORY / folder)
     for folder in (".", "tests/support", "tests/deployments/local/emulator")

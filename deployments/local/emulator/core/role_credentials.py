@@ -3,8 +3,8 @@
 import uuid
 from typing import Any
 
-from deployments.local.cloud import Cloud
-from deployments.local.settings import ACCOUNT_ID
+from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.core.state import Cloud
 
 
 def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:

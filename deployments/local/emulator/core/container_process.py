@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deployments.local.container_init import descendants
+from deployments.local.emulator.core.container_init import descendants
 
 INIT = Path(__file__).with_name("container_init.py")
 
