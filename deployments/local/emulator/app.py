@@ -30,6 +30,7 @@ from deployments.local.denials import denial, dry_run
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
 from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.guards.parameter_rules.all_rules import broken
 from deployments.local.emulator.protocol.captured_response import Answered
 from deployments.local.emulator.protocol.request import Asked, asked
 from deployments.local.faults import RESET, answer, fault, reset
@@ -37,7 +38,6 @@ from deployments.local.functions import invocation
 from deployments.local.idempotency import Answers, token
 from deployments.local.link_local import imds
 from deployments.local.principals import forbidden
-from deployments.local.rules.all_rules import broken
 from deployments.local.task_metadata import task_services
 from deployments.local.validation import invalid
 

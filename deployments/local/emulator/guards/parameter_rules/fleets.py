@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from deployments.local.rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 MOST_CAPACITY = 10_000
 MOST_TEMPLATES = 50

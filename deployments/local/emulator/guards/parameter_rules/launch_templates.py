@@ -12,8 +12,8 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.rules.fleets import combination, value
-from deployments.local.rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.fleets import combination, value
+from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 # GiB, least and most, by volume type.
 SIZES = {

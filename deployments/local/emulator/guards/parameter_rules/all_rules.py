@@ -7,9 +7,7 @@ account, such as a name in use, is with the actions themselves.
 
 from werkzeug.wrappers import Response
 
-from deployments.local.emulator.protocol.request import Asked
-from deployments.local.emulator.protocol.responses import error
-from deployments.local.rules import (
+from deployments.local.emulator.guards.parameter_rules import (
     alarms,
     fleets,
     launch_templates,
@@ -19,7 +17,9 @@ from deployments.local.rules import (
     spot_fleets,
     task_definitions,
 )
-from deployments.local.rules.rule import Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Rule
+from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.responses import error
 
 RULES: dict[tuple[str, str], Rule] = {
     (service, operation): rule

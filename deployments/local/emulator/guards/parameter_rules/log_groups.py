@@ -7,7 +7,7 @@ CreateExportTask.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 CODE = "InvalidParameterException"
 DAYS = {

@@ -8,7 +8,7 @@ Fleet quotas".
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.rules.fleets import (
+from deployments.local.emulator.guards.parameter_rules.fleets import (
     MOST_CAPACITY,
     MOST_TEMPLATES,
     TERMINATION_DELAY,
@@ -16,7 +16,7 @@ from deployments.local.rules.fleets import (
     templates,
     validity,
 )
-from deployments.local.rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 CODE = "InvalidSpotFleetRequestConfig"
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 MOST_FIGURES = 1000
 MOST_VALUES = 150

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 LEAST_MEMORY = 6  # MiB, of Docker 20.10 and later
