@@ -29,9 +29,9 @@ from werkzeug.wrappers import Response
 from deployments.local.emulator.core.role_credentials import role_credentials
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.guards.iam_policies import allows
+from deployments.local.emulator.guards.iam_principals import policies_of, role_named
 from deployments.local.emulator.protocol.request import Asked
-from deployments.local.policies import allows
-from deployments.local.principals import policies_of, role_named
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}

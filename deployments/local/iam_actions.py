@@ -10,9 +10,9 @@ from typing import Any
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.guards.iam_policies import allows
+from deployments.local.emulator.guards.iam_principals import iam, policies_of, role_named
 from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.policies import allows
-from deployments.local.principals import iam, policies_of, role_named
 
 CREATED = datetime(2020, 1, 1)
 

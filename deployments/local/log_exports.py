@@ -13,8 +13,8 @@ from moto.logs.models import LogsBackend
 from moto.s3.models import s3_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
+from deployments.local.emulator.guards.iam_policies import Document, allows, listed
 from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.policies import Document, allows, listed
 
 create = LogsBackend.create_export_task
 describe = LogsBackend.describe_export_tasks

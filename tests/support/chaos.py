@@ -24,7 +24,7 @@ from prefect_site import ENDED, Site
 from blocks.loading.load import load_config
 from deployments.local.aws import Emulator, start_emulator
 from deployments.local.buckets import make_bucket
-from deployments.local.faults import CODES, OTHERS, RESET
+from deployments.local.emulator.guards.fault_injection import CODES, OTHERS, RESET
 from deployments.local.worlds import worker_python
 from tasks.aws.clients import Aws
 from tasks.runs import heartbeat, record

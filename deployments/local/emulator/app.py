@@ -22,24 +22,24 @@ from deployments.local import (
     machines,
     price_list,
     queues,
-    sessions,
     spot_fleet_actions,
 )
-from deployments.local.access import refusal
-from deployments.local.denials import denial, dry_run
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
 from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.guards import sts_sessions
+from deployments.local.emulator.guards.access_key import refusal
+from deployments.local.emulator.guards.client_tokens import Answers, token
+from deployments.local.emulator.guards.fault_injection import RESET, answer, fault, reset
+from deployments.local.emulator.guards.forced_denials import denial, dry_run
+from deployments.local.emulator.guards.iam_principals import forbidden
 from deployments.local.emulator.guards.parameter_rules.all_rules import broken
+from deployments.local.emulator.guards.validation_errors import invalid
 from deployments.local.emulator.protocol.captured_response import Answered
 from deployments.local.emulator.protocol.request import Asked, asked
-from deployments.local.faults import RESET, answer, fault, reset
 from deployments.local.functions import invocation
-from deployments.local.idempotency import Answers, token
 from deployments.local.link_local import imds
-from deployments.local.principals import forbidden
 from deployments.local.task_metadata import task_services
-from deployments.local.validation import invalid
 
 # No bucket can have this name, so no S3 request can mean it.
 PREFIX = "/_dcp/"
@@ -66,7 +66,7 @@ class Application:
         self._tokens = Answers()
         machines.replace()
         idle_alarms.replace()
-        sessions.replace(cloud.settings.speed)
+        sts_sessions.replace(cloud.settings.speed)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -125,7 +125,7 @@ class Application:
         cloud = self._cloud
         return (
             refusal(cloud, request)
-            or sessions.expired(wanted)
+            or sts_sessions.expired(wanted)
             or denial(cloud, wanted)
             or forbidden(cloud, wanted)
             or invalid(wanted)

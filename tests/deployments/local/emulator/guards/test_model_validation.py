@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.local.aws import Emulator
-from deployments.local.violations import violations
+from deployments.local.emulator.guards.model_validation import violations
 
 CONTAINER = {"name": "worker", "image": "a/b:1", "memory": 100}
 TARGET = {"TotalTargetCapacity": 1}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deployments.local.aws import Emulator
 from deployments.local.emulator.core.chaos_switches import Chaos
-from deployments.local.faults import CODES, RESET, fault
+from deployments.local.emulator.guards.fault_injection import CODES, RESET, fault
 
 CALLS: list[tuple[str, str, dict[str, Any], set[str]]] = [
     ("ec2", "describe_fleets", {}, {"RequestLimitExceeded", "InternalError"}),

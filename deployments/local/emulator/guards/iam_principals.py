@@ -13,13 +13,13 @@ from urllib.parse import unquote
 from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
 
-from deployments.local.denials import refused
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.guards.forced_denials import refused
+from deployments.local.emulator.guards.iam_policies import Document, allows
+from deployments.local.emulator.guards.iam_requirements import needs
+from deployments.local.emulator.guards.sts_sessions import assumed_role
 from deployments.local.emulator.protocol.request import Asked
-from deployments.local.needs import needs
-from deployments.local.policies import Document, allows
-from deployments.local.sessions import assumed_role
 
 # What needs no right ("GetCallerIdentity": no permissions are required).
 FREE = {"sts:GetCallerIdentity"}

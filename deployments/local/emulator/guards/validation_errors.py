@@ -9,9 +9,9 @@ from itertools import islice
 
 from werkzeug.wrappers import Response
 
+from deployments.local.emulator.guards.model_validation import Violation, violations
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.emulator.protocol.responses import error
-from deployments.local.violations import Violation, violations
 
 TOLD = 10
 

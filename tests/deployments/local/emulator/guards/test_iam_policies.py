@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.local.policies import allows
+from deployments.local.emulator.guards.iam_policies import allows
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:LabQueue"
 
