@@ -11,8 +11,8 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.ecs_actions import protect, protection
 from deployments.local.emulator.core.state import Cloud, Region, Task
+from deployments.local.emulator.ec2.instance_metadata import credentials, stamp
 from deployments.local.emulator.protocol.responses import answer_json
-from deployments.local.link_local import credentials, stamp
 
 
 def task_services(cloud: Cloud, request: Request, task_id: str, path: str) -> Response:

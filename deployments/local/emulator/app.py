@@ -11,22 +11,19 @@ from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from deployments.local import (
-    ecs_actions,
-    ecs_service_actions,
-    fleet_actions,
-    iam_actions,
-    idle_alarms,
-    image_actions,
-    log_exports,
-    machines,
-    price_list,
-    queues,
-    spot_fleet_actions,
-)
+from deployments.local import ecs_actions, ecs_service_actions, iam_actions, log_exports, queues
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
 from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.ec2 import (
+    cpu_alarms,
+    fleet_api,
+    image_api,
+    instances,
+    price_and_quota_api,
+    spot_fleet_api,
+)
+from deployments.local.emulator.ec2.instance_metadata import imds
 from deployments.local.emulator.guards import sts_sessions
 from deployments.local.emulator.guards.access_key import refusal
 from deployments.local.emulator.guards.client_tokens import Answers, token
@@ -38,7 +35,6 @@ from deployments.local.emulator.guards.validation_errors import invalid
 from deployments.local.emulator.protocol.captured_response import Answered
 from deployments.local.emulator.protocol.request import Asked, asked
 from deployments.local.functions import invocation
-from deployments.local.link_local import imds
 from deployments.local.task_metadata import task_services
 
 # No bucket can have this name, so no S3 request can mean it.
@@ -55,17 +51,17 @@ class Application:
         self._moto.get_backend_for_host = functools.cache(  # type: ignore[method-assign]
             self._moto.get_backend_for_host
         )
-        fleets = {**fleet_actions.ACTIONS, **spot_fleet_actions.ACTIONS, **price_list.ACTIONS}
+        fleets = {**fleet_api.ACTIONS, **spot_fleet_api.ACTIONS, **price_and_quota_api.ACTIONS}
         services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
-        replace(EC2Response, "ec2", {**fleets, **image_actions.ACTIONS}, cloud)
+        replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
         queues.replace(cloud)
         log_exports.replace(cloud.settings.export_seconds)
         self._numbers = itertools.count()
         self._tokens = Answers()
-        machines.replace()
-        idle_alarms.replace()
+        instances.replace()
+        cpu_alarms.replace()
         sts_sessions.replace(cloud.settings.speed)
 
     def __call__(
@@ -131,7 +127,7 @@ class Application:
             or invalid(wanted)
             or broken(wanted)
             or dry_run(wanted)
-            or price_list.json_answer(cloud, wanted.action, wanted.parameters)
+            or price_and_quota_api.json_answer(cloud, wanted.action, wanted.parameters)
             or invocation(cloud, wanted)
         )
 

@@ -22,8 +22,8 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.ecs_hosts import connect, disconnect
 from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
 from deployments.local.emulator.protocol.responses import answer_json
-from deployments.local.machines import interrupt, recommend_rebalance
 
 
 def control(cloud: Cloud, request: Request, path: str) -> Response:

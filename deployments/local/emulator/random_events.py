@@ -14,7 +14,7 @@ from deployments.local.emulator.core.state import (
     Task,
     now,
 )
-from deployments.local.machines import interrupt, recommend_rebalance
+from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
 
 # "OutOfMemoryError" in "Amazon ECS stopped tasks error messages" (Amazon ECS Developer Guide).
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"

@@ -8,11 +8,16 @@ from deployments.local.ecs_agent import start_tasks, watch_tasks
 from deployments.local.ecs_hosts import boot, watch_machines
 from deployments.local.ecs_scheduler import run_services
 from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.ec2.cpu_alarms import watch_idle
+from deployments.local.emulator.ec2.fleet_reconciler import keep_fleets
+from deployments.local.emulator.ec2.instances import (
+    adopt_all,
+    end_interrupted,
+    fail_launches,
+    forget_terminated,
+)
 from deployments.local.emulator.random_events import disturb
-from deployments.local.fleet_keeper import keep_fleets
 from deployments.local.functions import run_schedules
-from deployments.local.idle_alarms import watch_idle
-from deployments.local.machines import adopt_all, end_interrupted, fail_launches, forget_terminated
 from deployments.local.queue_metrics import measure_queues, note_counts
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from moto.ec2.models.instances import Instance
 
 from deployments.local.emulator.core.fleet import Fleet, LaunchSpec
 from deployments.local.emulator.core.state import Cloud, Machine, Region, now
-from deployments.local.subnets import subnet_of
+from deployments.local.emulator.ec2.subnets import subnet_of
 
 KNOWN_TYPES = frozenset(INSTANCE_TYPES)
 

@@ -13,8 +13,8 @@ from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA
 from deployments.local.emulator.core.chaos_switches import in_pool
 from deployments.local.emulator.core.fleet import ERROR, INFORMATION, Fleet, LaunchSpec
 from deployments.local.emulator.core.state import Cloud, Region, now
-from deployments.local.price_list import spot_price
-from deployments.local.subnets import zone_of
+from deployments.local.emulator.ec2.price_and_quota_api import spot_price
+from deployments.local.emulator.ec2.subnets import zone_of
 
 STANDARD = frozenset("acdhimrtz")  # first letters of the families of the standard quotas
 SPOT_QUOTA, ON_DEMAND_QUOTA = "L-34B43A08", "L-1216C47A"

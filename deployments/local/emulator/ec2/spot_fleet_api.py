@@ -12,15 +12,15 @@ from deployments.local.emulator.core.fleet import (
     new_spot_fleet_id,
 )
 from deployments.local.emulator.core.state import Cloud, Region, now
-from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.fleet_actions import (
+from deployments.local.emulator.ec2.fleet_api import (
     active_instances,
     history,
     rebalancing,
     tags_of,
     template_specs,
 )
-from deployments.local.fleet_keeper import close
+from deployments.local.emulator.ec2.fleet_reconciler import close
+from deployments.local.emulator.protocol.exceptions import Refused
 
 
 def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from deployments.local.emulator.core.role_credentials import role_arn_of, role_credentials
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Machine, Region, now
-from deployments.local.machines import user_data
+from deployments.local.emulator.ec2.instances import user_data
 
 # IMDSv2 tokens, valid for every emulated instance of this process.
 TOKENS: set[str] = set()

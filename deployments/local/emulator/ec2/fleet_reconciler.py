@@ -5,7 +5,6 @@ import time
 
 from moto.core.exceptions import ServiceException
 
-from deployments.local.capacity import Lack, lack, tell_halt, tell_lack
 from deployments.local.emulator.core.fleet import (
     ERROR,
     INSTANCE_CHANGE,
@@ -14,8 +13,9 @@ from deployments.local.emulator.core.fleet import (
     LaunchSpec,
 )
 from deployments.local.emulator.core.state import Cloud, Region, now
-from deployments.local.machines import KNOWN_TYPES, launch
-from deployments.local.subnets import zone_of
+from deployments.local.emulator.ec2.capacity import Lack, lack, tell_halt, tell_lack
+from deployments.local.emulator.ec2.instances import KNOWN_TYPES, launch
+from deployments.local.emulator.ec2.subnets import zone_of
 
 
 def keep_fleets(cloud: Cloud, region: Region) -> None:

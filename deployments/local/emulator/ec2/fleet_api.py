@@ -14,8 +14,8 @@ from deployments.local.emulator.core.fleet import (
     new_fleet_id,
 )
 from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.ec2.fleet_reconciler import close
 from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.fleet_keeper import close
 
 KEPT = (
     "ClientToken",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_for
 
-from deployments.local.idle_alarms import breached
+from deployments.local.emulator.ec2.cpu_alarms import breached
 
 
 def put_alarm(app: App, instance_id: str, action: str, **more: Any) -> None:
