@@ -11,7 +11,7 @@ from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from deployments.local import ecs_actions, ecs_service_actions, iam_actions, log_exports, queues
+from deployments.local import iam_actions, log_exports, queues
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
 from deployments.local.emulator.core.state import Cloud
@@ -24,6 +24,8 @@ from deployments.local.emulator.ec2 import (
     spot_fleet_api,
 )
 from deployments.local.emulator.ec2.instance_metadata import imds
+from deployments.local.emulator.ecs import service_api, task_api
+from deployments.local.emulator.ecs.task_metadata import task_services
 from deployments.local.emulator.guards import sts_sessions
 from deployments.local.emulator.guards.access_key import refusal
 from deployments.local.emulator.guards.client_tokens import Answers, token
@@ -35,7 +37,6 @@ from deployments.local.emulator.guards.validation_errors import invalid
 from deployments.local.emulator.protocol.captured_response import Answered
 from deployments.local.emulator.protocol.request import Asked, asked
 from deployments.local.functions import invocation
-from deployments.local.task_metadata import task_services
 
 # No bucket can have this name, so no S3 request can mean it.
 PREFIX = "/_dcp/"
@@ -52,7 +53,7 @@ class Application:
             self._moto.get_backend_for_host
         )
         fleets = {**fleet_api.ACTIONS, **spot_fleet_api.ACTIONS, **price_and_quota_api.ACTIONS}
-        services = {**ecs_actions.ACTIONS, **ecs_service_actions.ACTIONS}
+        services = {**task_api.ACTIONS, **service_api.ACTIONS}
         replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
         replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)

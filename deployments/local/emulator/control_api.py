@@ -20,9 +20,9 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.ecs_hosts import connect, disconnect
 from deployments.local.emulator.core.state import Cloud, Machine, Region, now
 from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
+from deployments.local.emulator.ecs.container_instances import connect, disconnect
 from deployments.local.emulator.protocol.responses import answer_json
 
 

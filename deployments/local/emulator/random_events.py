@@ -5,7 +5,6 @@ When it happens to the n-th machine or container is drawn from the seed, and cou
 
 import time
 
-from deployments.local.ecs_hosts import disconnect
 from deployments.local.emulator.core.state import (
     Cloud,
     ContainerInstance,
@@ -15,6 +14,7 @@ from deployments.local.emulator.core.state import (
     now,
 )
 from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
+from deployments.local.emulator.ecs.container_instances import disconnect
 
 # "OutOfMemoryError" in "Amazon ECS stopped tasks error messages" (Amazon ECS Developer Guide).
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"

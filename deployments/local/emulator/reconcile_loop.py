@@ -4,9 +4,6 @@ import logging
 import threading
 import time
 
-from deployments.local.ecs_agent import start_tasks, watch_tasks
-from deployments.local.ecs_hosts import boot, watch_machines
-from deployments.local.ecs_scheduler import run_services
 from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.ec2.cpu_alarms import watch_idle
 from deployments.local.emulator.ec2.fleet_reconciler import keep_fleets
@@ -16,6 +13,9 @@ from deployments.local.emulator.ec2.instances import (
     fail_launches,
     forget_terminated,
 )
+from deployments.local.emulator.ecs.agent import start_tasks, watch_tasks
+from deployments.local.emulator.ecs.container_instances import boot, watch_machines
+from deployments.local.emulator.ecs.service_scheduler import run_services
 from deployments.local.emulator.random_events import disturb
 from deployments.local.functions import run_schedules
 from deployments.local.queue_metrics import measure_queues, note_counts

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deployments.local.placement import Host, Wish, place
+from deployments.local.emulator.ecs.placement import Host, Wish, place
 from tasks.resources.ecs import placement_constraints
 from tasks.runs.run import Run
 

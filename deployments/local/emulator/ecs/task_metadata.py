@@ -9,9 +9,9 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.ecs_actions import protect, protection
 from deployments.local.emulator.core.state import Cloud, Region, Task
 from deployments.local.emulator.ec2.instance_metadata import credentials, stamp
+from deployments.local.emulator.ecs.task_api import protect, protection
 from deployments.local.emulator.protocol.responses import answer_json
 
 

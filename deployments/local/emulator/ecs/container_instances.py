@@ -9,9 +9,9 @@ from email import message_from_string
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.ecs_agent import lose, signal
 from deployments.local.emulator.core.state import Cloud, ContainerInstance, Machine, Region, Task
 from deployments.local.emulator.ec2.instances import user_data
+from deployments.local.emulator.ecs.agent import lose, signal
 from tasks.fleet.instance_types import MachineType
 
 CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")

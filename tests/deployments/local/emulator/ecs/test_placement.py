@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.local.ecs_hosts import ecs_config, resources
-from deployments.local.placement import Host, Wish, allows, place
+from deployments.local.emulator.ecs.container_instances import ecs_config, resources
+from deployments.local.emulator.ecs.placement import Host, Wish, allows, place
 
 APP = {"dcp.app": "A-1", "ecs.instance-type": "m5.large"}
 

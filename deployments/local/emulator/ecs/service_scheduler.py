@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.ecs_agent import request_stop
 from deployments.local.emulator.core.state import Cloud, Region, Service, Task, now
-from deployments.local.placement import Host, Wish, place
+from deployments.local.emulator.ecs.agent import request_stop
+from deployments.local.emulator.ecs.placement import Host, Wish, place
 
 TOLD_AT = 3  # failures in a row
 RESTART_SECONDS = 0.5  # the scheduler takes some seconds on AWS

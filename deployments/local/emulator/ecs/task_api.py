@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.ecs_agent import abandon, request_stop, task_description
-from deployments.local.ecs_scheduler import hosts, new_task, wish
 from deployments.local.emulator.core.state import Cloud, ContainerInstance, Region, Task, now
+from deployments.local.emulator.ecs.agent import abandon, request_stop, task_description
+from deployments.local.emulator.ecs.placement import allows, place
+from deployments.local.emulator.ecs.service_scheduler import hosts, new_task, wish
 from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.placement import allows, place
 
 
 def cluster_name(region: Region, params: dict[str, Any]) -> str:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from deployments.local.ecs_actions import cluster_name, failure
-from deployments.local.ecs_scheduler import wish
 from deployments.local.emulator.core.state import Cloud, Region, Service
+from deployments.local.emulator.ecs.placement import allows
+from deployments.local.emulator.ecs.service_scheduler import wish
+from deployments.local.emulator.ecs.task_api import cluster_name, failure
 from deployments.local.emulator.protocol.exceptions import Refused
-from deployments.local.placement import allows
 
 FIXED = ("launchType", "placementConstraints", "placementStrategy", "deploymentConfiguration")
 
