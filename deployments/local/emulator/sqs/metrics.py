@@ -11,7 +11,7 @@ from moto.sqs.models import sqs_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
-from deployments.local.queues import KeptQueue
+from deployments.local.emulator.sqs.queue import KeptQueue
 
 METRICS = {
     "ApproximateNumberOfMessagesVisible": "approximate_number_of_messages",

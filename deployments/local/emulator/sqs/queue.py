@@ -14,14 +14,14 @@ from moto.sqs.exceptions import (
 )
 
 from deployments.local.emulator.core.state import Cloud
-from deployments.local.message_store import (
+from deployments.local.emulator.sqs.lagging_counts import CountHistory, Counts
+from deployments.local.emulator.sqs.message_store import (
     HandleError,
     InvisibilityError,
     MessageStore,
     NotInFlightError,
     StaleError,
 )
-from deployments.local.queue_counts import CountHistory, Counts
 
 LONGEST_WAIT = 1.0
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import wait_for
 
-from deployments.local.message_store import MessageStore, NotInFlightError, StaleError
-from deployments.local.queue_counts import CountHistory
+from deployments.local.emulator.sqs.lagging_counts import CountHistory
+from deployments.local.emulator.sqs.message_store import MessageStore, NotInFlightError, StaleError
 
 
 def counts(app: App, url: str) -> tuple[int, int, int]:
