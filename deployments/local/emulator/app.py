@@ -11,7 +11,6 @@ from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from deployments.local import iam_actions, log_exports
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
 from deployments.local.emulator.core.state import Cloud
@@ -36,8 +35,9 @@ from deployments.local.emulator.guards.parameter_rules.all_rules import broken
 from deployments.local.emulator.guards.validation_errors import invalid
 from deployments.local.emulator.protocol.captured_response import Answered
 from deployments.local.emulator.protocol.request import Asked, asked
+from deployments.local.emulator.services import iam_api, log_exports
+from deployments.local.emulator.services.lambda_functions import invocation
 from deployments.local.emulator.sqs import queue
-from deployments.local.functions import invocation
 
 # No bucket can have this name, so no S3 request can mean it.
 PREFIX = "/_dcp/"
@@ -57,7 +57,7 @@ class Application:
         services = {**task_api.ACTIONS, **service_api.ACTIONS}
         replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, cloud)
         replace(EC2ContainerServiceResponse, "ecs", services, cloud)
-        replace(IamResponse, "iam", iam_actions.ACTIONS, cloud)
+        replace(IamResponse, "iam", iam_api.ACTIONS, cloud)
         queue.replace(cloud)
         log_exports.replace(cloud.settings.export_seconds)
         self._numbers = itertools.count()

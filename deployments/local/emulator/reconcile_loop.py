@@ -17,8 +17,8 @@ from deployments.local.emulator.ecs.agent import start_tasks, watch_tasks
 from deployments.local.emulator.ecs.container_instances import boot, watch_machines
 from deployments.local.emulator.ecs.service_scheduler import run_services
 from deployments.local.emulator.random_events import disturb
+from deployments.local.emulator.services.lambda_functions import run_schedules
 from deployments.local.emulator.sqs.metrics import measure_queues, note_counts
-from deployments.local.functions import run_schedules
 
 log = logging.getLogger(__name__)
 
