@@ -30,7 +30,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "tests" / "support")]  # run as a fi
 
 from recorded_run import config_at, end, fails, job, new_run, plan  # noqa: E402
 
-from deployments.local.aws import Emulator, start_emulator  # noqa: E402
+from deployments.local.emulator_client import Emulator, start_emulator  # noqa: E402
 
 APP = "Bench"
 NOTHING = "python -c pass"

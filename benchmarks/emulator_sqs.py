@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
-from deployments.local.aws import start_emulator
+from deployments.local.emulator_client import start_emulator
 
 
 def client(endpoint_url: str) -> Any:

@@ -37,7 +37,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "support")]  # run
 from recorded_run import config_at, new_run  # noqa: E402
 
 from blocks import FleetTemplate, RunConfig  # noqa: E402
-from deployments.local.aws import start_emulator  # noqa: E402
+from deployments.local.emulator_client import start_emulator  # noqa: E402
 from tasks.jobs.job_ids import JobIds  # noqa: E402
 from tasks.jobs.queues import ensure_queues  # noqa: E402
 from tasks.lifecycle.launch import request_fleet, start_containers  # noqa: E402

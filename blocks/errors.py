@@ -7,7 +7,7 @@
     │   ├── NotFound          a file, block, bucket or object that is not there
     │   └── AwsRefused        AWS has no credentials of ours, or refuses them or the action
     ├── FleetError            AWS could not start or keep the machines
-    ├── EmulatorError         the emulator of AWS did not start (deployments.local.aws)
+    ├── EmulatorError         the emulator of AWS did not start (deployments.local.emulator_client)
     ├── AwsUnreachable        AWS did not answer
     ├── PrefectUnreachable    Prefect's server did not answer
     └── PrefectError          a Prefect server of our own did not start, or a command of it failed

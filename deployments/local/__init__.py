@@ -1,4 +1,4 @@
-"""This computer as AWS: the same run, against moto with what moto lacks.
+"""`dcp local run` and `dcp local up`: Prefect and an emulated AWS on this computer.
 
-`aws.start_emulator` is the door; everything else runs in the emulator's own process.
+`emulator_client` starts and controls the emulator, which runs as a process of its own.
 """

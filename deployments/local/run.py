@@ -21,11 +21,11 @@ from blocks.loading.load import load_job, parse_config, parse_fleet
 from blocks.loading.sources import read_text
 from blocks.prefect_blocks import block_of
 from deployments.exit_status import ExitStatus
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
+from deployments.local.bucket_folders import empty_into, files_of, fill_bucket, make_bucket
 from deployments.local.chaos_option import parse_chaos
+from deployments.local.emulator_client import Emulator, start_emulator
+from deployments.local.environment import CREDENTIALS, credentials_of, leave_account, worker_python
 from deployments.local.prefect_server import start_server
-from deployments.local.worlds import CREDENTIALS, credentials_of, leave_account, worker_python
 from flows.full_run import dcp
 from tasks import interrupt
 from tasks.aws.clients import Aws

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from deployments.examples.demo.make_plate import make_plate
-from deployments.local.aws import start_emulator
 from deployments.local.chaos_option import parse_chaos
+from deployments.local.emulator_client import start_emulator
+from deployments.local.environment import PROJECT, leave_account, worker_python
 from deployments.local.prefect_server import (
     PrefectError,
     child,
@@ -25,7 +26,6 @@ from deployments.local.run import (
     say,
     settings_here,
 )
-from deployments.local.worlds import PROJECT, leave_account, worker_python
 from tasks import interrupt
 
 POOL = "dcp"

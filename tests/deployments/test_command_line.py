@@ -23,7 +23,7 @@ from deployments.cli import main
 from deployments.commands.options import ChangeOptions
 from deployments.error_reporting import reporting_errors
 from deployments.exit_status import ExitStatus
-from deployments.local.aws import Emulator, EmulatorError, start_emulator
+from deployments.local.emulator_client import Emulator, EmulatorError, start_emulator
 from deployments.local.prefect_server import PrefectError
 
 COMMANDS = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from recorded_run import config_at, end, fails, job, new_run, plan
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.runs.run import Run
 
 PROJECT = Path(__file__).parents[2]

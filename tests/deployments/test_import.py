@@ -12,9 +12,9 @@ import pytest
 
 from deployments.cli import main
 from deployments.examples.demo.make_plate import LOAD_DATA, PIPELINE, make_plate
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.buckets import fill_bucket, make_bucket
-from deployments.local.worlds import credentials_of, worker_python
+from deployments.local.bucket_folders import fill_bucket, make_bucket
+from deployments.local.emulator_client import Emulator, start_emulator
+from deployments.local.environment import credentials_of, worker_python
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]

@@ -11,7 +11,7 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from blocks.errors import FleetError
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
 from tasks.diagnosis.evidence import symptoms
 from tasks.fleet.base import Fleet

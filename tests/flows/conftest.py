@@ -9,8 +9,8 @@ import yaml
 from lab import Lab
 
 from blocks.loading.load import load_config
-from deployments.local.aws import Emulator
-from deployments.local.buckets import make_bucket
+from deployments.local.bucket_folders import make_bucket
+from deployments.local.emulator_client import Emulator
 from tasks.aws.clients import Aws
 
 

@@ -19,8 +19,8 @@ from waiting import wait_for
 from whole_run import SPOT_FLEET, put_alarm, start
 
 from blocks import AwsCredentials, FleetTemplate
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.worlds import worker_python
+from deployments.local.emulator_client import Emulator, start_emulator
+from deployments.local.environment import worker_python
 from flows.reaper import reaper
 from flows.setup import setup
 from flows.start_fleet import start_fleet

@@ -16,7 +16,7 @@ from prefect.states import Completed
 import flows.full_run
 from blocks import AwsCredentials
 from blocks.errors import AwsRefused, FleetError, InputError
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.emulator_client import Emulator, start_emulator
 from flows.full_run import dcp
 from flows.setup import setup
 from flows.submit import submit

@@ -24,8 +24,8 @@ from waiting import wait_for
 from blocks import RunConfig
 from blocks.loading.load import parse_config
 from deployments.examples.demo.make_plate import make_plate
-from deployments.local.aws import Emulator
-from deployments.local.worlds import credentials_of
+from deployments.local.emulator_client import Emulator
+from deployments.local.environment import credentials_of
 from tasks.aws.clients import Aws
 from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record

@@ -10,9 +10,9 @@ from lab import Lab
 from waiting import wait_for
 
 from deployments.examples.demo.make_plate import LOAD_DATA, PIPELINE, PLATE, make_plate
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.buckets import fill_bucket
-from deployments.local.worlds import worker_python
+from deployments.local.bucket_folders import fill_bucket
+from deployments.local.emulator_client import Emulator, start_emulator
+from deployments.local.environment import worker_python
 from flows.full_run import dcp
 from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record

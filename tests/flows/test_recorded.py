@@ -20,7 +20,7 @@ from lab import Lab
 from stand_in_worker import STAND_IN
 
 from blocks.loading.load import load_config
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.emulator_client import Emulator, start_emulator
 from flows.full_run import dcp
 from tasks.account import role_policies
 from tasks.account.provision import create

@@ -22,10 +22,10 @@ from left import left_in_account
 from prefect_site import ENDED, Site
 
 from blocks.loading.load import load_config
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.buckets import make_bucket
+from deployments.local.bucket_folders import make_bucket
 from deployments.local.emulator.guards.fault_injection import CODES, OTHERS, RESET
-from deployments.local.worlds import worker_python
+from deployments.local.emulator_client import Emulator, start_emulator
+from deployments.local.environment import worker_python
 from tasks.aws.clients import Aws
 from tasks.runs import heartbeat, record
 from tasks.runs.run import Run

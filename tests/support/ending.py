@@ -17,8 +17,8 @@ from left import left_in_account
 from prefect_site import Site
 from waiting import wait_for
 
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.worlds import worker_python
+from deployments.local.emulator_client import Emulator, start_emulator
+from deployments.local.environment import worker_python
 from tasks.runs import record
 from tasks.runs.run import Run
 

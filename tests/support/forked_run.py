@@ -16,7 +16,7 @@ from block_schemas import generate_once
 from stand_in_worker import STAND_IN
 
 from deployments.local import prefect_server
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.emulator_client import Emulator, start_emulator
 
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTS = [

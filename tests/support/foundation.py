@@ -20,9 +20,9 @@ from prefect_site import prefect_server, prefect_worker
 from shared import shared
 from stand_in_worker import STAND_IN
 
-from deployments.local.aws import LOG_NAME, Emulator, start_emulator
 from deployments.local.emulator.core.account_limits import Account
 from deployments.local.emulator.core.chaos_switches import Chaos
+from deployments.local.emulator_client import LOG_NAME, Emulator, start_emulator
 
 generate_once()
 

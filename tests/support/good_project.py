@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from blocks import AwsCredentials, FleetTemplate, RunConfig
 from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config
-from deployments.local.buckets import make_bucket
+from deployments.local.bucket_folders import make_bucket
 from tasks.aws.clients import Aws
 from tasks.jobs.load_data_csv import Csvs
 from tasks.preflight.finding import Finding

@@ -1,6 +1,6 @@
 """What is left in an account that runs or costs, of any app."""
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.aws.clients import Aws
 
 GONE = {"deleted", "deleted_terminating", "cancelled", "cancelled_terminating", "failed"}

@@ -10,7 +10,7 @@ from recorded_run import config_at, new_run
 from waiting import wait_for
 
 from blocks import FleetTemplate
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.cost.machine_hours import Machine
 from tasks.cost.prices import Prices, SpotPrice
 from tasks.lifecycle.launch import request_fleet

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blocks import AwsCredentials, RunConfig
-from deployments.local.buckets import make_bucket
+from deployments.local.bucket_folders import make_bucket
 from tasks.aws.clients import Aws
 from tasks.jobs.messages import JobMessage
 from tasks.runs import record

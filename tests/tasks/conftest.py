@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from recorded_run import config_at, new_run
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.runs.run import Run
 
 

@@ -23,7 +23,7 @@ from waiting import wait_for
 
 from blocks.credentials.sessions import region_of, session_of
 from blocks.loading.sources import read_text
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 
 ROLE = "arn:aws:iam::123456789012:role/lab"
 SECRET = "a-very-secret-key"

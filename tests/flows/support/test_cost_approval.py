@@ -14,7 +14,7 @@ from prefect.flow_runs import resume_flow_run
 from waiting import wait_for
 
 import flows.support.cost_approval
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from flows.full_run import dcp
 
 pytestmark = pytest.mark.e2e

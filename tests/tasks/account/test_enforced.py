@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 from recorded_run import config_at, new_run
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.emulator_client import Emulator, start_emulator
 from tasks.account.provision import check, create, destroy
 from tasks.account.safety_net import Clients, tend
 from tasks.account.setup_config import AccountAws, Setup, open_setup

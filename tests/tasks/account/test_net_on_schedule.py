@@ -11,7 +11,7 @@ from recorded_run import config_at, new_run
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.emulator_client import Emulator, start_emulator
 from tasks.account.provision import create
 from tasks.account.setup_config import AccountAws, Setup, open_setup
 from tasks.fleet.find import find_fleets

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from waiting import wait_for
 
 from blocks import FleetTemplate
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.account.safety_net import (
     BEATS,
     EMPTY_FOR,

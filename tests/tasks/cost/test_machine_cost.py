@@ -6,7 +6,7 @@ import pytest
 from paid_machines import machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.cost.amounts import Cost
 from tasks.cost.machine_cost import cost, cost_of
 from tasks.cost.machine_hours import noted, settle

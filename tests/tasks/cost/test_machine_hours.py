@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from recorded_run import config_at, new_run
 
 import tasks.monitor.tick
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.cost.machine_hours import Machines, know, looked, note, noted
 from tasks.fleet.find import find_fleets
 from tasks.monitor.policy import Decision

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paid_machines import ZONE, counted, machine, run_with_machines, steps
 from recorded_run import config_at, new_run
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.cost.machine_cost import cost
 from tasks.cost.machine_hours import Known, Machine, note
 from tasks.cost.prices import Prices

@@ -11,7 +11,7 @@ from recorded_run import job, plan
 from whole_run import SPOT_FLEET, leave_volume, make_whole, set_up, start
 
 from blocks import FleetTemplate
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.fleet.ec2_fleet import Ec2Fleet
 from tasks.jobs.queues import find_queue
 from tasks.lifecycle.cleanup import clean_up, is_gone

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from paid_machines import counted
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.cost.spend import Spend
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account

@@ -12,8 +12,8 @@ from blocks import FleetTemplate
 from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config
 from deployments.examples.demo import make_plate
-from deployments.local.aws import Emulator
-from deployments.local.buckets import fill_bucket, make_bucket
+from deployments.local.bucket_folders import fill_bucket, make_bucket
+from deployments.local.emulator_client import Emulator
 from tasks.aws.clients import Aws
 from tasks.jobs.load_data_csv import Csvs
 from tasks.preflight.run_checks import preflight

@@ -19,7 +19,7 @@ from good_project import (
     connect,
 )
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.aws.clients import Aws
 
 pytestmark = pytest.mark.e2e

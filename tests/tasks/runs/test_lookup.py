@@ -7,7 +7,7 @@ from prefect_aws import AwsCredentials
 from recorded_run import config_at, end
 
 from blocks.errors import AwsUnreachable, ConfigError, InputError, NotFound
-from deployments.local.buckets import make_bucket
+from deployments.local.bucket_folders import make_bucket
 from tasks.runs import record
 from tasks.runs.lookup import locate
 from tasks.runs.run import Run

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 
 # The tests of this folder share a module; pytest's importlib mode adds no folder to the path.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from waiting import wait_for
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 
 IMAGE_ID = "ami-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/fleet"

@@ -15,7 +15,7 @@ from emulated_app import App, client_of
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 
-from deployments.local.aws import start_emulator
+from deployments.local.emulator_client import start_emulator
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,7 @@ from dcp_fleet import DCP_FLEET
 from recorded_run import PIPELINE, config_at, new_run
 
 from blocks import FleetTemplate
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.cost.amounts import Estimate, Range
 from tasks.fleet.instance_types import describe
 from tasks.jobs.past_durations import expected

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from good_project import PLATE, Project, connect
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.aws.clients import Aws
 
 BY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]

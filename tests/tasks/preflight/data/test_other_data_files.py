@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELLS, Project, connect
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 from tasks.preflight.data import images
 from tasks.preflight.data.csv_index import Wanted
 from tasks.preflight.pipeline.parser import Pipeline, parse_pipeline

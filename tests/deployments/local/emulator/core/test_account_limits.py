@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from emulated_app import client_of
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 
 NOW = datetime.now(UTC)
 

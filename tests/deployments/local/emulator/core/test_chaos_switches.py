@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from blocks.errors import ConfigError
-from deployments.local.aws import Emulator
 from deployments.local.chaos_option import parse_chaos
 from deployments.local.emulator.core.chaos_switches import DAY_SECONDS, Chaos, in_pool
+from deployments.local.emulator_client import Emulator
 
 PAGE = Path(__file__).parents[5] / "docs" / "local.md"
 

@@ -13,8 +13,8 @@ from emulated_app import App
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 
-from deployments.local.aws import EmulatorError, start_emulator
 from deployments.local.emulator.core.container_process import Container, ContainerError
+from deployments.local.emulator_client import EmulatorError, start_emulator
 
 pytestmark = pytest.mark.e2e
 
@@ -129,7 +129,7 @@ from pathlib import Path
 from emulated_app import App
 from stand_in_worker import STAND_IN
 from waiting import wait_for
-from deployments.local.aws import start_emulator
+from deployments.local.emulator_client import start_emulator
 with start_emulator(
     Path(sys.argv[1]), Path(sys.executable), container_command=[str(STAND_IN)], boot_seconds=0.1
 ) as emulator:

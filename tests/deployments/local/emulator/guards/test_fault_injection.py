@@ -13,9 +13,9 @@ from emulated_app import client_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.local.aws import Emulator
 from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator.guards.fault_injection import CODES, RESET, fault
+from deployments.local.emulator_client import Emulator
 
 CALLS: list[tuple[str, str, dict[str, Any], set[str]]] = [
     ("ec2", "describe_fleets", {}, {"RequestLimitExceeded", "InternalError"}),

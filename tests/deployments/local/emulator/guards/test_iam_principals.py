@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from emulated_app import App, client_of
 
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 TAGGED = {"Null": {"aws:ResourceTag/dcp:app": "false"}}

@@ -18,8 +18,8 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.local.aws import Emulator
 from deployments.local.emulator.guards.model_validation import violations
+from deployments.local.emulator_client import Emulator
 
 CONTAINER = {"name": "worker", "image": "a/b:1", "memory": 100}
 TARGET = {"TotalTargetCapacity": 1}

@@ -12,10 +12,10 @@ from emulated_app import client_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.local.aws import Emulator
 from deployments.local.emulator.guards.parameter_rules.all_rules import RULES
 from deployments.local.emulator.guards.parameter_rules.fleets import capacity
 from deployments.local.emulator.guards.parameter_rules.queues import MOST_BYTES
+from deployments.local.emulator_client import Emulator
 
 NOW = datetime(2030, 1, 1)
 TEMPLATE = {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"}}

@@ -13,7 +13,7 @@ import pytest
 from emulated_app import client_of
 from waiting import wait_for
 
-from deployments.local.aws import Emulator, start_emulator
+from deployments.local.emulator_client import Emulator, start_emulator
 
 CODE = """
 import os, boto3

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from emulated_app import client_of
 from waiting import wait_for
 
-from deployments.local.aws import Emulator, start_emulator
-from deployments.local.buckets import make_bucket
+from deployments.local.bucket_folders import make_bucket
+from deployments.local.emulator_client import Emulator, start_emulator
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("log-exports")]

@@ -7,7 +7,7 @@ from prefect_aws import AwsClientParameters, AwsCredentials
 from pydantic import SecretStr
 
 from blocks.errors import NotFound, Problem
-from deployments.local.aws import Emulator
+from deployments.local.emulator_client import Emulator
 
 CREDENTIALS = "dcp-local"
 PROJECT = Path(__file__).resolve().parents[2]

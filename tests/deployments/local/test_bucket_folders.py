@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from blocks.errors import NotFound
-from deployments.local.buckets import empty_into, files_of, fill_bucket, make_bucket
+from deployments.local.bucket_folders import empty_into, files_of, fill_bucket, make_bucket
 
 
 @pytest.fixture
@@ -61,6 +61,6 @@ def test_a_file_that_goes_while_it_is_read_is_told(
 ) -> None:
     make_bucket(s3, "lab", "eu-west-1")
     gone = tmp_path / "gone.tif"
-    monkeypatch.setattr("deployments.local.buckets.files_of", lambda _: iter([("k", gone)]))
+    monkeypatch.setattr("deployments.local.bucket_folders.files_of", lambda _: iter([("k", gone)]))
     with pytest.raises(NotFound, match=r"gone\.tif"):
         fill_bucket(s3, "lab", tmp_path)

@@ -12,7 +12,7 @@ from deployments.examples.demo.make_plate import make_plate
 
 pytestmark = pytest.mark.e2e
 
-DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
+DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
 # What a user's shell may hold, and none of it has a meaning here.
 ELSEWHERE = {
     "AWS_PROFILE": "not-there",

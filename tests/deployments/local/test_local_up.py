@@ -29,7 +29,7 @@ from tasks.runs.run import Run
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local-up")]
 
-DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
+DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from deployments.examples.demo.make_plate import IMAGES, LOAD_DATA, PIPELINE, PL
 
 pytestmark = pytest.mark.e2e
 
-DEMO = Path(__file__).parents[2] / "deployments" / "examples" / "demo"
+DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
 OUTPUT = "projects/demo/workspace/analysis"
 STRUCTURE = "Metadata_Plate/Metadata_Well/Metadata_Site"
 
