@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from deployments.cli import main
+from deployments.cli.main import main
 from deployments.examples.demo.make_plate import DOSES, PLATE, Site, make_plate
 
 EXAMPLE = Path(__file__).parent / "examples" / "demo"

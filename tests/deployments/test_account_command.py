@@ -8,7 +8,7 @@ import boto3
 import moto_account
 import pytest
 
-from deployments.cli import main
+from deployments.cli.main import main
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("moto")]

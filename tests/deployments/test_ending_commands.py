@@ -8,7 +8,7 @@ from foundation import start
 from recorded_run import config_at, job, new_run, plan
 from whole_run import make_whole
 
-from deployments.cli import main
+from deployments.cli.main import main
 from deployments.local.emulator_client import Emulator
 from tasks.lifecycle.leftovers import left_running
 from tasks.runs import heartbeat, record

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cli import main
+from deployments.cli.main import main
 from deployments.examples.demo.make_plate import LOAD_DATA, PIPELINE, make_plate
 from deployments.local.bucket_folders import fill_bucket, make_bucket
 from deployments.local.emulator_client import Emulator, start_emulator

@@ -17,7 +17,7 @@ from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config, load_fleet, parse_config
 from blocks.rendering.yaml_writer import on_one_line
 from blocks.run_config.model import RunConfig
-from deployments.cli import main
+from deployments.cli.main import main
 from deployments.importing import CONFIG, FLEET, JOB, read_files, texts_of
 
 DCP = Path(__file__).parents[1] / "support" / "dcp_files"

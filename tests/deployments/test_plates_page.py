@@ -12,7 +12,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 from blocks.job_file.model import parse_job_file
 from blocks.job_file.profile import parse_profile
-from deployments.app import app
+from deployments.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plates.md").read_text()

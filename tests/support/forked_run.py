@@ -20,7 +20,7 @@ from deployments.local.emulator_client import Emulator, start_emulator
 
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTS = [
-    "deployments.app",
+    "deployments.cli.app",
     "deployments.local.run",
     "prefect.flow_engine",
     "tasks.report.plate_map",
@@ -44,7 +44,7 @@ def start(arguments: list[str], folder: Path, emulator: Emulator | None) -> Base
 
 
 def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
-    from deployments.cli import main
+    from deployments.cli.main import main
     from deployments.local import run
 
     told = os.open(folder / "told", os.O_WRONLY | os.O_APPEND)

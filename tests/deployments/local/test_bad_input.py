@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.error_reporting import reporting_errors
+from deployments.cli.error_reporting import reporting_errors
 from deployments.exit_status import ExitStatus
 from deployments.local.run import Request, run
 

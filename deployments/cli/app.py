@@ -4,6 +4,7 @@ from functools import partial
 
 from cyclopts import App, Parameter
 
+from deployments.cli.usage_errors import explain, refuse_empty
 from deployments.commands.account import account
 from deployments.commands.check import check
 from deployments.commands.cleanup import cleanup
@@ -12,7 +13,6 @@ from deployments.commands.continuing import continue_
 from deployments.commands.failures import failures
 from deployments.commands.importing import import_
 from deployments.commands.local import local
-from deployments.commands.mistyped import explain, refuse_empty
 from deployments.commands.retry import retry
 from deployments.commands.status import status
 

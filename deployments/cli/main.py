@@ -1,12 +1,11 @@
-"""The command `dcp`: runs what `deployments.app` defines, and reports how it ended.
+"""The command `dcp`: runs what `deployments.cli.app` defines, and reports how it ended.
 
 All that takes time to import is imported where Ctrl-C and errors are reported already.
 """
 
-import sys
 from collections.abc import Sequence
 
-from deployments.error_reporting import reporting_errors
+from deployments.cli.error_reporting import reporting_errors
 from tasks import interrupt
 
 
@@ -14,10 +13,6 @@ from tasks import interrupt
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     with interrupt.listening(last=arguments is None):
-        from deployments.app import app
+        from deployments.cli.app import app
 
         return app(arguments) or 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

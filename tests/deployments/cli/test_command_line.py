@@ -18,10 +18,10 @@ from recorded_run import config_at, fails, new_run, plan
 from recorded_run import job as recorded_job
 
 from blocks.errors import DcpError, InputError, Problem
-from deployments.app import app
-from deployments.cli import main
+from deployments.cli.app import app
+from deployments.cli.error_reporting import reporting_errors
+from deployments.cli.main import main
 from deployments.commands.options import ChangeOptions
-from deployments.error_reporting import reporting_errors
 from deployments.exit_status import ExitStatus
 from deployments.local.emulator_client import Emulator, EmulatorError, start_emulator
 from deployments.local.prefect_server import PrefectError
@@ -37,7 +37,7 @@ COMMANDS = [
     *(("account", step) for step in ("create", "check", "destroy", "policy", "bucket-policy")),
     *(("local", action) for action in ("run", "up")),
 ]
-DCP = Path(__file__).parents[1] / "support" / "dcp_files"
+DCP = Path(__file__).parents[2] / "support" / "dcp_files"
 
 
 def given(*tokens: str) -> dict[str, Any]:
@@ -423,7 +423,7 @@ def test_ctrl_c_while_it_is_imported_is_no_traceback() -> None:
         "        if name == 'cyclopts':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n"
-        "from deployments.cli import main\n"
+        "from deployments.cli.main import main\n"
         "sys.exit(main())\n"
     )
     done = subprocess.run(
@@ -487,7 +487,7 @@ def imported(*arguments: str, **environment: str) -> tuple[int, set[str]]:
     """A command's exit status, and the packages that it imported."""
     code = (
         "import sys\n"
-        "from deployments.cli import main\n"
+        "from deployments.cli.main import main\n"
         "status = main(sys.argv[1:])\n"
         "print('imported', *{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
         "sys.exit(status)\n"
