@@ -4,17 +4,17 @@ from functools import partial
 
 from cyclopts import App, Parameter
 
+from deployments.cli.commands.account import account
+from deployments.cli.commands.check import check
+from deployments.cli.commands.cleanup import cleanup
+from deployments.cli.commands.completion import install_completion
+from deployments.cli.commands.continue_ import continue_
+from deployments.cli.commands.failures import failures
+from deployments.cli.commands.import_dcp import import_
+from deployments.cli.commands.local import local
+from deployments.cli.commands.retry import retry
+from deployments.cli.commands.status import status
 from deployments.cli.usage_errors import explain, refuse_empty
-from deployments.commands.account import account
-from deployments.commands.check import check
-from deployments.commands.cleanup import cleanup
-from deployments.commands.completion import install_completion
-from deployments.commands.continuing import continue_
-from deployments.commands.failures import failures
-from deployments.commands.importing import import_
-from deployments.commands.local import local
-from deployments.commands.retry import retry
-from deployments.commands.status import status
 
 
 def _version() -> str:

@@ -19,9 +19,9 @@ from recorded_run import job as recorded_job
 
 from blocks.errors import DcpError, InputError, Problem
 from deployments.cli.app import app
+from deployments.cli.commands.options import ChangeOptions
 from deployments.cli.error_reporting import reporting_errors
 from deployments.cli.main import main
-from deployments.commands.options import ChangeOptions
 from deployments.exit_status import ExitStatus
 from deployments.local.emulator_client import Emulator, EmulatorError, start_emulator
 from deployments.local.prefect_server import PrefectError

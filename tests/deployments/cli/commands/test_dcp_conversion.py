@@ -17,10 +17,10 @@ from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config, load_fleet, parse_config
 from blocks.rendering.yaml_writer import on_one_line
 from blocks.run_config.model import RunConfig
+from deployments.cli.commands.dcp_conversion import CONFIG, FLEET, JOB, read_files, texts_of
 from deployments.cli.main import main
-from deployments.importing import CONFIG, FLEET, JOB, read_files, texts_of
 
-DCP = Path(__file__).parents[1] / "support" / "dcp_files"
+DCP = Path(__file__).parents[3] / "support" / "dcp_files"
 FILES = DCP / "files"
 JOB_FILE = FILES / "exampleJob.json"
 IMAGE = {"dockerhub_tag": "lab/worker:1"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from deployments.commands.options import Config, Fleet, Job, Plates
+from deployments.cli.commands.options import Config, Fleet, Job, Plates
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from deployments.commands.options import AwsOptions
+from deployments.cli.commands.options import AwsOptions
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from recorded_run import config_at, end, fails, job, new_run, plan
 from deployments.local.emulator_client import Emulator
 from tasks.runs.run import Run
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 
 
 # One process: the run is made once.

@@ -19,7 +19,7 @@ from deployments.local.environment import credentials_of, worker_python
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
-DCP = Path(__file__).parents[1] / "support" / "dcp_files"
+DCP = Path(__file__).parents[3] / "support" / "dcp_files"
 EXAMPLE = DCP / "example_project"
 EAST, WEST = (DCP / "files" / f"exampleFleet_us-{side}.json" for side in ("east-1", "west-2"))
 WORKSPACE = "project_folder/workspace"

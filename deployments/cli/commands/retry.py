@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from deployments.commands.options import (
+from deployments.cli.commands.options import (
     CHANGES,
     AccessOptions,
     AppName,
@@ -47,7 +47,7 @@ def retry(
         accept_cost: start even above the config's cost_limit
         accept: start despite this error, such as image_missing; repeat the option for several
     """
-    from deployments.commands.starting import start
+    from deployments.cli.commands.start_flow_run import start
     from tasks.report.retry import Choice, choose
     from tasks.runs.open_run import with_settings
 

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from blocks.errors import DcpError
-from deployments.commands.options import AccessOptions
+from deployments.cli.commands.options import AccessOptions
 
 if TYPE_CHECKING:
     from tasks.runs.run import Run

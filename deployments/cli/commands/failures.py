@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from deployments.commands.options import AppName, RunOptions
+from deployments.cli.commands.options import AppName, RunOptions
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:

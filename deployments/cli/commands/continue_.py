@@ -1,6 +1,6 @@
 """`dcp continue APP`: a run that was stopped with jobs left over goes on."""
 
-from deployments.commands.options import AccessOptions, AppName, ChangeOptions, RunOptions
+from deployments.cli.commands.options import AccessOptions, AppName, ChangeOptions, RunOptions
 from deployments.exit_status import ExitStatus
 
 DEPLOYMENT = "dcp-continue/continue"
@@ -22,7 +22,7 @@ def continue_(
     Exit status: 0 it was started, 1 Prefect could not start it, 2 the run cannot be continued or an
     option is wrong.
     """
-    from deployments.commands.starting import start
+    from deployments.cli.commands.start_flow_run import start
     from tasks.lifecycle.continuation import check
 
     settings = changes.changed_settings()

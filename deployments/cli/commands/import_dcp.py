@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from deployments.commands.options import Source
+from deployments.cli.commands.options import Source
 from deployments.exit_status import ExitStatus
 
 
@@ -34,7 +34,7 @@ def import_(
         force: overwrite existing files
     """
     from blocks.dcp_compat.config_py import is_dcp_config
-    from deployments.importing import read_files, texts_of, told, write_files
+    from deployments.cli.commands.dcp_conversion import read_files, texts_of, told, write_files
 
     files = [file for file in (config, fleet, job) if file]
     files.sort(key=is_dcp_config, reverse=True)  # they may come in any order

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from deployments.commands.options import AppName, RunOptions
+from deployments.cli.commands.options import AppName, RunOptions
 from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:

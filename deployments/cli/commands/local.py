@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from deployments.commands.options import Plates, Source
+from deployments.cli.commands.options import Plates, Source
 from deployments.exit_status import ExitStatus
 from tasks import interrupt
 
