@@ -1,9 +1,7 @@
 """The example automations: Prefect takes them, and an event of a run sets them off."""
 
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,13 +12,19 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import get_client
 from prefect.events.schemas.automations import AutomationCore
+from pydantic import SecretStr
+from recorded_run import config_at, new_run
 
-from deployments.local.prefect_server import HOST, free_port, prefect, start_server
+from deployments.local.emulator_client import Emulator
+from deployments.local.prefect_server import HOST, prefect
 from tasks.prefect_output import events
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
 FILES = sorted(FOLDER.glob("*.yaml"))
+JSON = {"Content-Type": "application/json"}
 EVENTS = {value for value in vars(events).values() if str(value).startswith("dcp.")}
 
 
@@ -39,23 +43,6 @@ def test_prefect_takes_them_and_they_wait_for_events_that_there_are(path: Path) 
         expected |= one.trigger.expect | one.trigger.after  # type: ignore[union-attr]
     assert expected <= EVENTS
     assert EVENTS - {events.STARTED} <= expected, "what is told can be acted upon"
-
-
-MAKE_BLOCK = """
-import sys
-from prefect.blocks.webhook import Webhook
-block = Webhook(url=sys.argv[1], headers={"Content-Type": "application/json"})
-print(block.save("dcp"))
-"""
-EMIT = """
-from blocks import RunConfig
-from tasks.aws.clients import Aws
-from tasks.prefect_output.events import FAILED, emit
-from tasks.runs.run import Run
-config = RunConfig(app_name="Lab", dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket")
-run = Run(config, "20260301-120000-abcdef", Aws.connect(config.credentials, config.aws_region))
-emit(run, FAILED, 'it said "no"', jobs={"failed": 2})
-"""
 
 
 @pytest.fixture
@@ -79,42 +66,52 @@ def received() -> Iterator[tuple[str, "Queue[Any]"]]:
         server.shutdown()
 
 
+def create(path: Path) -> str:
+    """Create the automations of a file, as a user does; returns what the command wrote."""
+    done = subprocess.run(
+        prefect("automation", "create", "--from-file", str(path)),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def no_automations(prefect: None) -> Iterator[None]:
+    """Those that a test creates are deleted after it: other tests use the same server."""
+    yield
+    with get_client(sync_client=True) as client:
+        for automation in client.read_automations():
+            client.delete_automation(automation.id)
+
+
 @pytest.mark.e2e
+@pytest.mark.usefixtures("no_automations")
 def test_a_failed_run_calls_the_webhook(
-    tmp_path: Path, received: tuple[str, "Queue[Any]"], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, received: tuple[str, "Queue[Any]"], emulator: Emulator, app_name: str
 ) -> None:
     address, found = received
-    port = free_port()
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.setenv("PREFECT_API_URL", f"http://{HOST}:{port}/api")
-    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    webhook = Webhook(url=SecretStr(address), headers=JSON)
+    block = str(webhook.save("webhook", overwrite=True))
 
-    def done(*command: str) -> str:
-        result = subprocess.run(
-            command, env=dict(os.environ), capture_output=True, text=True, timeout=600, check=False
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout.strip()
+    def file(name: str) -> Path:
+        (tmp_path / name).write_text(filled_in(FOLDER / name, block))
+        return tmp_path / name
 
-    with start_server(tmp_path, port) as await_server:
-        await_server()
-        block = done(sys.executable, "-c", MAKE_BLOCK, address).splitlines()[-1]
-
-        def create(name: str) -> str:
-            path = tmp_path / name
-            path.write_text(filled_in(FOLDER / name, block))
-            return done(*prefect("automation", "create", "--from-file", str(path)))
-
-        create("webhook.yaml")
-        done(sys.executable, "-c", EMIT)
+    create(file("webhook.yaml"))
+    run = new_run(config_at(emulator.endpoint_url, app_name), f"20260301-120000-{app_name[-6:]}")
+    events.emit(run, events.FAILED, 'it said "no"', jobs={"failed": 2})
+    while True:
         kind, told = found.get(timeout=600)
-        # The server looks closer than the model: at templates, and at what is awaited.
-        assert "Created 5" in create("slack.yaml")
-        assert "Created 5" in create("email.yaml")
+        if told["payload"]["run_id"] == run.run_id:
+            break
+    # The server looks closer than the model: at templates, and at what is awaited.
+    assert "Created 5" in create(file("slack.yaml"))
+    assert "Created 5" in create(file("email.yaml"))
     assert kind == "application/json"
     assert told["event"] == events.FAILED
     assert told["payload"]["text"] == 'it said "no"'
-    assert told["payload"]["run_id"] == "20260301-120000-abcdef"
     assert told["payload"]["jobs"] == {"failed": 2}

@@ -1,9 +1,6 @@
 """Preflight: as a flow, as `dcp check`, and before every run; nothing is made by it."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
+from deployments.cli.main import main
 from flows.full_run import dcp
 from flows.preflight import preflight
 from tasks.jobs.queues import find_queue
@@ -39,18 +37,19 @@ def made(lab: Lab) -> list[str]:
     return [*map(str, records.get("Contents", [])), *filter(None, [queue]), *map(str, clusters)]
 
 
-def check(lab: Lab, job: str, *more: str) -> "subprocess.CompletedProcess[str]":
-    """Type `dcp check`, with a Prefect server that is not there."""
-    command = [sys.executable, "-m", "deployments.cli", "check"]
-    environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    return subprocess.run(
-        [*command, "--config", lab.config, "--job", job, *more],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env=environment,
-    )
+@pytest.fixture
+def check(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """The command `dcp check`: its exit status, and what it writes to standard output.
+
+    That it needs no Prefect is proven in tests/deployments/cli/test_command_line.py.
+    """
+
+    def run(job: str, *options: str) -> tuple[int, str]:
+        capsys.readouterr()
+        status = main(["check", "--config", lab.config, "--job", job, *options])
+        return status, capsys.readouterr().out
+
+    return run
 
 
 def test_a_sound_job_file_is_told_so_and_shown(lab: Lab) -> None:
@@ -88,30 +87,32 @@ def test_an_error_that_is_accepted_by_its_code_stops_no_run(lab: Lab) -> None:
     assert state.is_completed(), state.message
 
 
-def test_dcp_check_says_it_by_its_exit_status(lab: Lab) -> None:
-    done = check(lab, lab.jobs("A01"), "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "error" not in {finding["level"] for finding in json.loads(done.stdout)}
+def test_dcp_check_says_it_by_its_exit_status(
+    lab: Lab, check: Callable[..., tuple[int, str]]
+) -> None:
+    status, text = check(lab.jobs("A01"), "--json")
+    assert status == 0, text
+    assert "error" not in {finding["level"] for finding in json.loads(text)}
     job, told = with_mistakes(lab)
-    done = check(lab, job, "--json")
-    assert done.returncode == 1
-    errors = [one for one in json.loads(done.stdout) if one["level"] == "error"]
-    assert all(any(part in str(one) for one in errors) for part in told)
-    in_words = check(lab, job)
-    assert in_words.returncode == 1
-    assert "error" in in_words.stdout
+    status, text = check(job, "--json")
+    assert status == 1
+    errors = [finding for finding in json.loads(text) if finding["level"] == "error"]
+    assert all(any(part in str(error) for error in errors) for part in told)
+    status, text = check(job)
+    assert status == 1
+    assert "error" in text
     Path(job).write_text("{not json")
-    assert check(lab, job).returncode == 2
-    assert check(lab, str(lab.folder / "nothing.yaml")).returncode == 2
+    assert check(job)[0] == 2
+    assert check(str(lab.folder / "nothing.yaml"))[0] == 2
     assert made(lab) == []
 
 
-def test_dcp_check_takes_plates(lab: Lab) -> None:
+def test_dcp_check_takes_plates(lab: Lab, check: Callable[..., tuple[int, str]]) -> None:
     lab.plate("P1", "A01", csv="csv/P1.csv")
     by = {"by": ["Metadata_Plate", "Metadata_Well"]}
     job = lab.job_file(data_file="csv/{plate}.csv", groups=by)
-    assert check(lab, job, "--plates", "P1").returncode == 0
-    done = check(lab, job, "--plates", "P1", "P2", "--json")
-    assert done.returncode == 1
-    assert "csv/P2.csv" in done.stdout
-    assert check(lab, job).returncode == 2, "no plate is named"
+    assert check(job, "--plates", "P1")[0] == 0
+    status, text = check(job, "--plates", "P1", "P2", "--json")
+    assert status == 1
+    assert "csv/P2.csv" in text
+    assert check(job)[0] == 2, "no plate is named"

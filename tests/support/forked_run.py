@@ -43,6 +43,22 @@ def start(arguments: list[str], folder: Path, emulator: Emulator | None) -> Base
     return process
 
 
+def finish(arguments: list[str], folder: Path, emulator: Emulator) -> tuple[int | None, str]:
+    """Carry out a run on the shared Prefect server.
+
+    Args:
+        arguments: Those of `dcp local run`.
+        folder: Empty folder of its own.
+        emulator: Emulator with the worker that does the jobs.
+
+    Returns:
+        Its exit status, and what it wrote to standard output and standard error.
+    """
+    process = start(arguments, folder, emulator)
+    process.join()
+    return process.exitcode, (folder / "told").read_text()
+
+
 def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
     from deployments.cli.main import main
     from deployments.local import run
@@ -52,7 +68,7 @@ def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
     os.dup2(told, 2)
     tempfile.tempdir = str(folder / "scratch")
     # Runs share a Prefect server here.
-    run.BLOCK = folder.name.lower()
+    run.BLOCK = "".join(filter(str.isalnum, folder.name.lower()))
     run.CREDENTIALS = f"{run.BLOCK}-credentials"
     generate_once()
     if emulator is None:

@@ -23,10 +23,11 @@ from stand_in_worker import STAND_IN
 from deployments.local.emulator.core.account_limits import Account
 from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator_client import LOG_NAME, Emulator, start_emulator
+from deployments.local.environment import worker_python
 
 generate_once()
 
-SLOW = {"prefect", "own_emulator"}  # fixtures that take seconds
+SLOW = {"prefect", "own_emulator", "worker_emulator"}  # fixtures that take seconds
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,6 +59,13 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     with shared(request, "emulator", start) as running:
         yield running
         assert_nothing_failed(running)
+
+
+@pytest.fixture(scope="session")
+def worker_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The account of the tests of this process whose containers are the worker itself."""
+    with start_emulator(tmp_path_factory.mktemp("aws"), worker_python()) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""`dcp local run` as a newcomer types it: the real CellProfiler, from a folder to a folder."""
+"""`dcp local run`: the real CellProfiler, from a folder to a folder.
+
+The first test starts everything, as a newcomer does; the others use servers that run already.
+"""
 
 import csv
 import json
@@ -7,24 +10,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked_run
 import pytest
+import yaml
 
 from deployments.examples.demo.make_plate import IMAGES, LOAD_DATA, PIPELINE, PLATE, make_plate
+from deployments.local.emulator_client import Emulator
 
-pytestmark = pytest.mark.e2e
+# One process with test_import.py: what their tests stand on is made once.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
 DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
 OUTPUT = "projects/demo/workspace/analysis"
 STRUCTURE = "Metadata_Plate/Metadata_Well/Metadata_Site"
 
 
-def local_run(folder: Path, job: dict[str, Any], config: Path = DEMO / "config.yaml") -> Any:
+def options(folder: Path, job: dict[str, Any], **settings: object) -> list[str]:
+    """Those of `dcp local run`, with the demo's config and one container."""
+    values = yaml.safe_load((DEMO / "config.yaml").read_text()) | {"tasks_per_machine": 1}
+    (folder / "config.json").write_text(json.dumps(values | settings))
     (folder / "job.json").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "deployments.cli", "local", "run"]
-    command += ["--config", str(config), "--job", str(folder / "job.json")]
-    command += ["--data", str(folder / "data"), "--output", str(folder / "output")]
-    command += ["--report", str(folder / "report.json")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    given = ["--config", str(folder / "config.json"), "--job", str(folder / "job.json")]
+    given += ["--data", str(folder / "data"), "--output", str(folder / "output")]
+    return [*given, "--report", str(folder / "report.json")]
 
 
 def text_group(well: str, site: int) -> dict[str, str]:
@@ -41,7 +49,8 @@ def test_dcps_two_kinds_of_groups_and_a_missing_image(tmp_path: Path) -> None:
     make_plate(tmp_path / "data")
     (missing,) = (tmp_path / "data" / IMAGES).glob("*A02*1*DNA*")
     missing.unlink()
-    done = local_run(
+    command = [sys.executable, "-m", "deployments.cli", "local", "run"]
+    command += options(
         tmp_path,
         {
             "_comment1": "Paths in this file are relative to the root of your S3 bucket",
@@ -54,6 +63,7 @@ def test_dcps_two_kinds_of_groups_and_a_missing_image(tmp_path: Path) -> None:
             "groups": [text_group("A01", 1), text_group("A02", 1), mapped_group("A03", 2)],
         },
     )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 1, done.stderr
     last = done.stdout.splitlines()[-1]
     assert last == "3 jobs: 2 succeeded, 0 skipped, 1 failed, 0 lost; nothing left running"
@@ -71,9 +81,12 @@ def test_dcps_two_kinds_of_groups_and_a_missing_image(tmp_path: Path) -> None:
     assert not (tmp_path / "output" / OUTPUT / PLATE / "A02").exists()
 
 
-def test_plates_are_found_in_the_folder_and_groups_in_their_csvs(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("prefect")
+def test_plates_are_found_in_the_folder_and_groups_in_their_csvs(
+    worker_emulator: Emulator, tmp_path: Path
+) -> None:
     make_plate(tmp_path / "data")
-    done = local_run(
+    arguments = options(
         tmp_path,
         {
             "pipeline": PIPELINE,
@@ -85,25 +98,23 @@ def test_plates_are_found_in_the_folder_and_groups_in_their_csvs(tmp_path: Path)
                 "wells": ["A01"],
             },
         },
+        app_name="Found",
+        aws_bucket="found-bucket",
     )
-    assert done.returncode == 0, done.stderr
+    status, text = forked_run.finish(arguments, tmp_path, worker_emulator)
+    assert status == 0, text
     found = {path.relative_to(tmp_path / "output") for path in tmp_path.rglob("Image.csv")}
     assert found == {Path(OUTPUT) / PLATE / "A01" / site / "Image.csv" for site in "12"}
 
 
-def test_a_missing_pipeline_is_bad_input(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("prefect")
+def test_a_missing_pipeline_is_bad_input(worker_emulator: Emulator, tmp_path: Path) -> None:
     make_plate(tmp_path / "data")
     (tmp_path / "data" / PIPELINE).unlink()
-    done = local_run(
-        tmp_path,
-        {
-            "pipeline": PIPELINE,
-            "data_file": LOAD_DATA,
-            "input": "",
-            "output": OUTPUT,
-            "groups": [text_group("A01", 1)],
-        },
-    )
-    assert done.returncode == 2
-    assert PIPELINE in done.stderr
+    job = {"pipeline": PIPELINE, "data_file": LOAD_DATA, "input": "", "output": OUTPUT}
+    job["groups"] = [text_group("A01", 1)]
+    arguments = options(tmp_path, job, app_name="Lacks", aws_bucket="lacks-bucket")
+    status, text = forked_run.finish(arguments, tmp_path, worker_emulator)
+    assert status == 2
+    assert PIPELINE in text
     assert not (tmp_path / "output").exists()

@@ -3,20 +3,18 @@
 import json
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import forked_run
 import pytest
 
 from deployments.cli.main import main
 from deployments.examples.demo.make_plate import LOAD_DATA, PIPELINE, make_plate
 from deployments.local.bucket_folders import fill_bucket, make_bucket
-from deployments.local.emulator_client import Emulator, start_emulator
-from deployments.local.environment import credentials_of, worker_python
+from deployments.local.emulator_client import Emulator
+from deployments.local.environment import credentials_of
 
-# One process: what its tests stand on is made once.
+# One process with test_local_run.py: what their tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
 DCP = Path(__file__).parents[3] / "support" / "dcp_files"
@@ -42,14 +40,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def account(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An account with the buckets of both configs."""
-    with start_emulator(tmp_path_factory.mktemp("aws"), worker_python()) as emulator:
-        for bucket, region in REGIONS.items():
-            s3 = credentials_of(emulator, region).get_s3_client()
-            make_bucket(s3, bucket, region)
-            fill_bucket(s3, bucket, data)
-        yield emulator
+def account(prefect: None, data: Path, worker_emulator: Emulator) -> Emulator:
+    """An account with the buckets of both configs, beside a Prefect server."""
+    for bucket, region in REGIONS.items():
+        s3 = credentials_of(worker_emulator, region).get_s3_client()
+        make_bucket(s3, bucket, region)
+        fill_bucket(s3, bucket, data)
+    return worker_emulator
 
 
 @pytest.fixture
@@ -75,18 +72,20 @@ def options(**files: Path) -> list[str]:
     return [word for name, path in files.items() for word in (f"--{name}", str(path))]
 
 
-def run(data: Path, output: Path, **files: Path) -> set[str]:
+def run(emulator: Emulator, data: Path, folder: Path, **files: Path) -> set[str]:
     """Run on this computer; returns the folders of outputs."""
+    output = folder / "out"
     places = options(data=data, output=output, **files)
-    command = [sys.executable, "-m", "deployments.cli", "local", "run", *places]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "2 jobs: 2 succeeded" in done.stdout.splitlines()[-1]
+    status, text = forked_run.finish(places, folder, emulator)
+    assert status == 0, text
+    assert "2 jobs: 2 succeeded" in text
     return {path.parent.relative_to(output).as_posix() for path in output.rglob("Image.csv")}
 
 
 @pytest.mark.usefixtures("environment")
-def test_imported_files(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_imported_files(
+    account: Emulator, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """config.py and files/: imported with a fleet file that nobody filled in."""
     sources = [DCP / "config.py", EAST, DCP / "files" / "exampleJob.json"]
     assert main(["import", *map(str, sources), "--output", str(tmp_path)]) == 0
@@ -95,21 +94,23 @@ def test_imported_files(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     files["config"].write_text(re.sub(r"# (dockerhub_tag: .*)", r"\1", text))
     assert errors(capsys, **files) == []
     folder = "projects/demo/workspace/analysis"
-    assert run(data, tmp_path / "out", **files) == {
+    assert run(account, data, tmp_path, **files) == {
         f"{folder}/DemoPlate-A01-1",
         f"{folder}/DemoPlate-B04-2",
     }
 
 
 @pytest.mark.usefixtures("environment")
-def test_files_as_they_are(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_as_they_are(
+    account: Emulator, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """example_project/ and a fleet file that is filled in, without an import."""
     files = {"job": EXAMPLE / "files" / "exampleJob.json", "fleet": WEST}
     text = (EXAMPLE / "config.py").read_text()
     config = tmp_path / "config.py"
     config.write_text(re.sub("DOCKERHUB_TAG = .*", "DOCKERHUB_TAG = 'lab/worker:1'", text))
     assert errors(capsys, config=config, **files) == []
-    assert run(data, tmp_path / "out", config=EXAMPLE / "config.py", **files) == {
+    assert run(account, data, tmp_path, config=EXAMPLE / "config.py", **files) == {
         "project_folder/output/A02",
         "project_folder/output/B01",
     }
