@@ -1,4 +1,4 @@
-"""What the modules of blocks import: no circle, and Prefect in one module alone."""
+"""The imports of the modules of blocks: no cycle, and Prefect only in one module."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(FOLDER.glob
 
 
 def imports_of(tree: ast.Module) -> set[str]:
-    """Every module that is imported, for types alone and within functions too."""
+    """Every imported module, including imports for types and inside functions."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -25,7 +25,11 @@ def imports_of(tree: ast.Module) -> set[str]:
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     graph = {
-        name: {one.removeprefix("blocks.") for one in imports_of(tree) if one.startswith("blocks.")}
+        name: {
+            module.removeprefix("blocks.")
+            for module in imports_of(tree)
+            if module.startswith("blocks.")
+        }
         for name, tree in MODULES.items()
         if name != "__init__"
     }

@@ -251,7 +251,7 @@ def test_all_mistakes_are_told_but_not_thousands() -> None:
     [
         ('{"pipeline": "p",\n "groups": [{},]}', "j.json:2:"),
         ('{"groups": [\n', "j.json:2:"),
-        ("[]", "j.json: holds no keys"),
+        ("[]", "j.json: contains no keys"),
         ('{"pipeline": "a", "pipeline": "b"}', "j.json: pipeline: occurs twice"),
     ],
 )
