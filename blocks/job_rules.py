@@ -191,7 +191,7 @@ def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) ->
         expected = expected or keys
         if keys != expected:
             yield Refusal(
-                "does not have the keys of the first group",
+                "has different keys from the first group",
                 key=place,
                 got=", ".join(key for key, _ in pairs),
                 allowed=", ".join(sorted(expected)),

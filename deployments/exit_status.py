@@ -1,4 +1,4 @@
-"""How a command of dcp ends: its exit status, and its errors as messages on stderr."""
+"""The exit statuses of dcp's commands, and their errors as messages on stderr."""
 
 import errno
 import functools
@@ -11,29 +11,29 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 UNWRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What stands in the way of output: no reader, no space, no disk."""
+"""Errors that prevent output: no reader, no space, no disk."""
 
 
 class ExitStatus(IntEnum):
-    """The exit statuses of every command; the help of each says what the first three mean there."""
+    """The exit statuses of every command; its help explains the first three."""
 
     OK = 0
-    """The command did what it was for, and found nothing wrong."""
+    """The command succeeded and found no problem."""
     PROBLEM = 1
-    """The command failed, or found what it looks for: failed jobs, orphans, errors."""
+    """The command failed, or found problems: failed jobs, orphans, errors."""
     BAD_INPUT = 2
     """An option, file or name is wrong, or AWS refuses the credentials."""
     DEFECT = 70
-    """dcp itself is wrong: a traceback says where (EX_SOFTWARE of sysexits.h)."""
+    """dcp has a defect: a traceback shows where (EX_SOFTWARE of sysexits.h)."""
     NO_OUTPUT = 74
-    """The output could not be written, or nobody reads it any more (EX_IOERR)."""
+    """The output could not be written, or its reader has gone (EX_IOERR)."""
 
 
 def reporting_errors(command: Callable[P, int]) -> Callable[P, int]:
-    """Decorate what runs a command: its errors become a message and an exit status.
+    """Decorator for a command: turns its errors into a message and an exit status.
 
-    Errors that are written for people are printed as they are; any other is a defect, and keeps
-    its traceback.
+    Errors that are written for people are printed as they are; any other is a defect and keeps its
+    traceback.
     """
 
     @functools.wraps(command)
@@ -44,11 +44,11 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, int]:
             print("Interrupted.", file=sys.stderr)
             return ExitStatus.PROBLEM
         except SystemExit as end:
-            # rich's way to end when nobody reads its output.
+            # rich exits like this if nobody reads its output.
             if isinstance(end.__context__, BrokenPipeError):
                 return ExitStatus.NO_OUTPUT
             raise
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is reported)
+        except Exception as error:  # noqa: BLE001 (every error is reported)
             if lost := _lost_output(error):
                 return _report_lost(lost)
             return _report(error)
@@ -60,11 +60,11 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, int]:
 
 
 def _lost_output(error: Exception | None = None) -> OSError | None:
-    """Why the output cannot be written, if it cannot."""
+    """The error for which the output cannot be written, if any."""
     if isinstance(error, OSError) and error.errno in UNWRITTEN:
         return error
     try:
-        if sys.stdout is not None:  # it is None where a shell has closed it
+        if sys.stdout is not None:  # None if the shell has closed it
             sys.stdout.flush()
     except OSError as lost:
         return lost
@@ -72,8 +72,8 @@ def _lost_output(error: Exception | None = None) -> OSError | None:
 
 
 def _report_lost(error: OSError) -> int:
-    """End without output: quietly where its reader has gone, as `head` does."""
-    # Python writes what is left once more when it exits.
+    """Report that the output was lost, unless its reader has gone, such as `head`."""
+    # At exit, Python tries again to write the buffered output.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
         print(f"Could not write the output: {error.strerror or error}", file=sys.stderr)
@@ -82,7 +82,7 @@ def _report_lost(error: OSError) -> int:
 
 def _report(error: Exception) -> int:
     """Print an error; returns the exit status."""
-    # Imported here: a command that succeeds must not wait for what errors alone need.
+    # Imported here: a successful command must not wait for modules that only errors need.
     from blocks.errors import DcpError, InputError
 
     if "botocore" in sys.modules:
