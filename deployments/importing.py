@@ -85,7 +85,7 @@ def read_files(config: str, others: Sequence[str]) -> Brought:
 
 def _config(source: str) -> DcpSettings:
     if not is_dcp_config(source):
-        what = "is not DCP's config.py"
+        what = "is not a config.py of DCP"
         raise ConfigError(Problem(source, "", what, remedy="Its name must end in .py."))
     text = read_text(source)
     parse_config(text, source, without={"aws_credentials"}, defaults={"dockerhub_tag": IMAGE})

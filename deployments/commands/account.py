@@ -149,7 +149,7 @@ def create(
 def check(*, setup: SetupOptions = SetupOptions()) -> int:
     """List existing, missing and changed resources.
 
-    Exit status: 0 all resources are in place, 1 a resource is missing or differs, 2 bad input.
+    Exit status: 0 all resources are in place, 1 some are missing or differ, 2 bad input.
     """
     from tasks.account import account as whole
 
