@@ -1,4 +1,4 @@
-"""This computer as AWS: the same run, against moto with what moto lacks.
+"""The emulator of AWS: moto, with additions for what moto lacks.
 
-`aws.start_emulator` is the door; everything else runs in the emulator's own process.
+`aws.start_emulator` is the entry point; everything else runs in the emulator's own process.
 """

@@ -129,7 +129,7 @@ class Container:
         self._order(b"S")
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time of all processes in the container; None if the system has no /proc."""
+        """Return the CPU time of all processes in the container; None without /proc."""
         if not os.path.isdir("/proc/self"):
             return None
         ticks = 0

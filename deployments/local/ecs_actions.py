@@ -267,7 +267,7 @@ def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str,
 
 
 def run_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """RunTask on the cluster's machines: a task that does not fit is a failure and does not wait."""
+    """RunTask on the cluster's machines: a task that does not fit fails at once."""
     name = cluster_name(region, params)
     definition = region.ecs.describe_task_definition(params["taskDefinition"])
     group = params.get("group", f"family:{definition.family}")

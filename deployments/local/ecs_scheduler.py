@@ -11,7 +11,7 @@ from deployments.local.cloud import Cloud, Region, Service, Task, now
 from deployments.local.ecs_agent import request_stop
 from deployments.local.placement import Host, Wish, place
 
-TOLD_AT = 3  # failures in a row
+REPORTED_AT = 3  # failures in a row
 RESTART_SECONDS = 0.5  # the scheduler takes some seconds on AWS
 LONGEST_BACK_OFF = 60.0
 STOPPED_TASKS_KEPT = timedelta(hours=1)
@@ -119,7 +119,7 @@ def _back_off(service: Service, ended: Sequence[Task]) -> None:
         service.failures += 1
         delay = min(0.25 * 2**service.failures, LONGEST_BACK_OFF)
         service.next_start = time.monotonic() + delay
-        if service.failures == TOLD_AT:
+        if service.failures == REPORTED_AT:
             service.tell("is unable to consistently start tasks successfully.")
 
 

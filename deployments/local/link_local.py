@@ -1,4 +1,4 @@
-"""What an instance or a container finds at a link-local address on AWS.
+"""The services that AWS offers to instances and containers at link-local addresses.
 
 Sources: "Use the Instance Metadata Service to access instance metadata", "Spot Instance
 interruption notices" and "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide;
@@ -24,7 +24,7 @@ TOKENS: set[str] = set()
 
 
 def stamp(time: datetime) -> str:
-    """Return a time as AWS's metadata services write it."""
+    """Return a time in the format of AWS's metadata services."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -34,7 +34,7 @@ def answer_json(value: Any, status: int = 200) -> Response:
 
 
 def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Response:
-    """Answer as the instance metadata service, version 2 only."""
+    """Answer like the instance metadata service, version 2 only."""
     found = cloud.find_machine(instance_id)
     if found is None or not found[1].alive:
         return Response("", 404)
@@ -52,7 +52,7 @@ def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Respons
 
 
 def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str | None:
-    """Return the metadata at a path below `latest/`, None when there is none."""
+    """Return the metadata at a path below `latest/`, None if there is none."""
     instance = machine.instance
     zone = instance.availability_zone
     plain = {
@@ -105,13 +105,13 @@ def instance_role(cloud: Cloud, machine: Machine, path: str) -> str | None:
 
 
 def credentials(cloud: Cloud, owner: str, role: str) -> dict[str, str]:
-    """Return role credentials with their (far) expiration."""
+    """Return role credentials with a late expiration."""
     expiration = stamp(now() + timedelta(hours=6))
     return {**role_credentials(cloud, owner, role), "Expiration": expiration}
 
 
 def task_services(cloud: Cloud, request: Request, task_id: str, path: str) -> Response:
-    """Answer as the ECS agent to one of its tasks."""
+    """Answer a task like its ECS agent."""
     found = cloud.find_task(task_id)
     if found is None or found[1].last_status == "STOPPED":
         return Response("", 404)
@@ -206,5 +206,5 @@ def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
 
 
 def agent_error(code: str, message: str) -> Response:
-    """Return an error as the agent's API gives it."""
+    """Return an error in the format of the agent's API."""
     return answer_json({"error": {"Code": code, "Message": message}}, 400)
