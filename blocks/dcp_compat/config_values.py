@@ -1,4 +1,4 @@
-"""A config.py of Distributed-CellProfiler on its way to a run config."""
+"""A config.py of Distributed-CellProfiler while it is translated to a run config."""
 
 import re
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from blocks.errors import Problem
 
 @dataclass
 class DcpSettings:
-    """The settings that a config.py makes, by our keys, and what is to be said of them.
+    """The settings of a config.py by our keys, and remarks about them.
 
     Attributes:
         where: The file's name.
         values: The settings of the run config.
-        lines: Where each is assigned, from 1; without those that the file does not have.
-        remarks: What differs here, has no counterpart, or is to be filled in.
-        left_out: Why a setting that the file has, and that a run needs, is not among the values.
+        lines: The line of each assignment, from 1, for the keys in the file.
+        remarks: Keys that differ here, are not used, or must be filled in.
+        left_out: Required settings in the file that were rejected, each with the problem.
     """
 
     where: str
@@ -28,7 +28,7 @@ class DcpSettings:
     left_out: dict[str, Problem] = field(default_factory=dict)
 
     def place(self, key: str) -> str:
-        """The file, and the line of one of our keys where it has one."""
+        """The file, with the line of one of our keys if it has one."""
         return f"{self.where}:{self.lines[key]}" if key in self.lines else self.where
 
     def tell(self, kind: Kind, key: str, text: str) -> None:
@@ -36,7 +36,7 @@ class DcpSettings:
         self.remarks.append(Remark(kind, self.place(key), key.upper(), text))
 
     def in_its_words(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Problems of the run config as problems of this file: its lines, its spelling."""
+        """Problems of the run config with the lines and the spelling of this file."""
         return [self._in_its_words(problem) for problem in problems]
 
     def _in_its_words(self, problem: Problem) -> Problem:

@@ -1,6 +1,6 @@
-"""Distributed-CellProfiler's fleet file as a fleet template: an EC2 Fleet in place of a Spot Fleet.
+"""Distributed-CellProfiler's fleet file as a fleet template: an EC2 Fleet instead of a Spot Fleet.
 
-A file with more in it than DCP's own examples have stays a Spot Fleet, whole. Source: Amazon EC2
+A file with keys that DCP's examples do not have stays a Spot Fleet, unchanged. Source: Amazon EC2
 API Reference, SpotFleetRequestConfigData; DCP's documentation, "Step 0: Prep".
 """
 
@@ -13,8 +13,8 @@ from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.fleet_template.model import FleetTemplate
 from blocks.fleet_template.spot_fleet_request import refusals_of
 
-# What DCP's fleet files have; of it, the run fills in machine types, price, sizes, times and user
-# data, here as in DCP.
+# The keys of DCP's fleet files. As in DCP, the run fills in machine types, price, sizes, times and
+# user data.
 _REQUEST = {
     "AllocationStrategy",
     "IamFleetRole",
@@ -52,14 +52,14 @@ _PROFILE_ARN = re.compile(r"arn:[^:]*:iam::(?P<account>[^:]*):instance-profile/(
 
 @dataclass
 class DcpFleet:
-    """A fleet file that was read.
+    """A fleet file as fields of a fleet template.
 
     Attributes:
         where: Its name.
-        values: The fields of a fleet template that it makes.
-        examples: Fields left out, with the value that the file has.
-        remarks: What differs, has no counterpart, or is to be filled in.
-        assign_ip: Whether its machines have a public address; None when it does not say.
+        values: The fields of the fleet template.
+        examples: Fields that are not set, each with the file's value.
+        remarks: Keys that differ, are not used, or must be filled in.
+        assign_ip: Whether its machines get a public address; None if the file does not say.
     """
 
     where: str
@@ -74,11 +74,11 @@ class DcpFleet:
 
 
 class _Unlike(Exception):
-    """A file that a fleet template cannot say; the text is what it has."""
+    """A fleet template cannot express the file; the text names the cause."""
 
 
 def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
-    """The fleet template that a fleet file makes.
+    """The fleet template for a fleet file.
 
     Args:
         request: The file's content, a SpotFleetRequestConfig.
@@ -92,7 +92,7 @@ def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
         fleet.tell(
             Kind.DIFFERS,
             "LaunchSpecifications",
-            f"stays as it is, a Spot Fleet, because it has {unlike}. A fleet template starts an "
+            f"stays an unchanged Spot Fleet, because it has {unlike}. A fleet template requests an "
             "EC2 Fleet, which also chooses by spare capacity.",
         )
         for refusal in refusals_of(request):
@@ -118,26 +118,26 @@ def _translate(request: Mapping[str, Any], fleet: DcpFleet) -> None:
     _tell_of_the_request(fleet, request)
 
 
-def _only(values: Any, known: set[str], place: str) -> None:
+def _only(values: Any, keys: set[str], place: str) -> None:
     if not isinstance(values, Mapping):
         raise _Unlike(f"no mapping at {place.rstrip('.')}")
-    if more := sorted(values.keys() - known):
+    if more := sorted(values.keys() - keys):
         raise _Unlike(" and ".join(f"{place}{key}" for key in more))
 
 
 def _list(value: Any, place: str) -> list[Any]:
-    """A list that a file may leave out."""
+    """An optional list."""
     if value is not None and not isinstance(value, list):
         raise _Unlike(f"no list at {place}")
     return value or []
 
 
 def _same(values: list[Any], key: str) -> Any:
-    """What all launch specifications, or all of their interfaces, have alike."""
-    found = [one.get(key) for one in values]
-    if any(one != found[0] for one in found):
+    """The value that all launch specifications, or all of their interfaces, share."""
+    first, *others = [mapping.get(key) for mapping in values]
+    if any(other != first for other in others):
         raise _Unlike(f"launch specifications that differ in {key}")
-    return found[0]
+    return first
 
 
 def _check_disks(specification: Mapping[str, Any]) -> None:
@@ -161,16 +161,16 @@ def _interface(specification: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _networks(fleet: DcpFleet, interfaces: list[Mapping[str, Any]]) -> None:
     groups = _list(_same(list(interfaces), "Groups"), "NetworkInterfaces.Groups")
-    # Of several subnets in one text, EC2 chooses one (RequestSpotFleet, SubnetId).
-    named = ",".join(str(one["SubnetId"]) for one in interfaces if one.get("SubnetId"))
-    subnets = list(dict.fromkeys(part.strip() for part in named.split(",") if part.strip()))
+    # SubnetId may hold several subnets, of which EC2 chooses one (RequestSpotFleet, SubnetId).
+    text = ",".join(str(i["SubnetId"]) for i in interfaces if i.get("SubnetId"))
+    subnets = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for key, ids in (("subnets", subnets), ("security_groups", groups)):
-        if ids and all(_ID.fullmatch(str(one)) for one in ids):
+        if ids and all(_ID.fullmatch(str(id_)) for id_ in ids):
             fleet.values[key] = ids
         elif ids:
             fleet.examples[key] = ids
             spelled = "SubnetId" if key == "subnets" else "Groups"
-            text = f"is not filled in. Write {key}, or leave it out: those of the default VPC."
+            text = f"is not filled in. Write {key} (default: those of the default VPC)."
             fleet.tell(Kind.FILL_IN, f"NetworkInterfaces.{spelled}", text)
 
 
@@ -205,8 +205,8 @@ def _image(fleet: DcpFleet, image: Any) -> None:
         fleet.tell(
             Kind.DIFFERS,
             "ImageId",
-            f"{image} is left out: machines start from AWS's newest Amazon Linux 2023 for ECS. An "
-            "image of your own, with a single disk, is image_id.",
+            f"{image} is not used: machines launch from AWS's newest Amazon Linux 2023 for ECS. To "
+            "use an image of your own, with a single disk, write image_id.",
         )
 
 
@@ -214,7 +214,7 @@ def _tell_of_the_request(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
     fleet.tell(
         Kind.NO_COUNTERPART,
         "IamFleetRole",
-        "is not used: an EC2 Fleet works with AWSServiceRoleForEC2Fleet, made once in an account: "
+        "is not used: an EC2 Fleet uses AWSServiceRoleForEC2Fleet, created once in an account with "
         "aws iam create-service-linked-role --aws-service-name ec2fleet.amazonaws.com",
     )
     strategy = request.get("AllocationStrategy", "lowestPrice")
@@ -227,5 +227,5 @@ def _tell_of_the_request(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
     fleet.tell(
         Kind.DIFFERS,
         "BlockDeviceMappings",
-        "become one disk of ebs_vol_size GB, encrypted, that ends with its machine.",
+        "become one encrypted disk of ebs_vol_size GB, which is deleted with its machine.",
     )

@@ -1,8 +1,8 @@
-"""Values of a Python file of settings, read and never run.
+"""Reads the values of a Python file of settings without running it.
 
 Distributed-CellProfiler's config.py is a list of assignments: texts, numbers, lists, and sums of
-names assigned above (`APP_NAME + 'Queue'`, `3*60`, `DOCKER_CORES * 1024`). That is what is read;
-all else is refused by its line. No expression can take long or become large.
+names assigned above (`APP_NAME + 'Queue'`, `3*60`, `DOCKER_CORES * 1024`). Only these are read; any
+other statement is an error with its line. No expression can take long or become large.
 """
 
 import ast
@@ -14,18 +14,18 @@ from typing import Any
 from blocks.errors import ConfigError, Problem
 
 LONGEST_FILE = 100_000
-"""Characters of a file; Python takes minutes to parse some that are much longer."""
+"""Maximum characters of a file; Python takes minutes to parse some much longer files."""
 
 LONGEST = 10_000
-"""Characters of a text, or entries of a list."""
+"""Maximum characters of a text, or entries of a list."""
 
 LARGEST = 2**53
-"""Whole numbers are exact up to here, as floats too."""
+"""Up to here, whole numbers are exact even as floats."""
 
 LONGEST_POWER = 64
 
 DEEPEST = 100
-"""Expressions within expressions: a sum of so many terms."""
+"""Maximum depth of nested expressions, which is the number of terms of a sum."""
 
 ALLOWED = (
     "NAME = value, where the value is a text, a number, True, False, None, a list, or a sum "
@@ -65,12 +65,12 @@ _CALLED: Mapping[type[ast.AST], str] = {
 
 @dataclass(frozen=True)
 class Assigned:
-    """What a name stands for at the end of the file.
+    """The value of a name at the end of the file.
 
     Attributes:
         value: A text, a number, True, False, None, or a list of these.
         line: The line of its last assignment, from 1.
-        earlier: The lines of its assignments before that.
+        earlier: The lines of its earlier assignments.
         used: Whether a later expression uses it.
     """
 
@@ -81,7 +81,7 @@ class Assigned:
 
 
 class _Refused(Exception):
-    """An expression that is not read; the text never repeats the value: it may be a secret."""
+    """An unsupported expression; the text never repeats the value, which may be a secret."""
 
     def __init__(self, node: ast.AST, what: str, allowed: str = ALLOWED) -> None:
         super().__init__(what)
@@ -92,8 +92,8 @@ def read_assignments(text: str, where: str) -> dict[str, Assigned]:
     """Every name that the file assigns, in the order of the last assignments.
 
     Raises:
-        ConfigError: The file is not Python, or has more than assignments of simple values; every
-            such line is named.
+        ConfigError: The file is not Python, or has other statements than assignments of simple
+            values; lists all such lines.
     """
     reader = _Reader()
     problems: list[Problem] = []
@@ -126,12 +126,12 @@ def _parse(text: str, where: str) -> ast.Module:
 
 
 class _Reader:
-    """The names assigned so far, in their order.
+    """The names assigned so far, in order.
 
     Attributes:
-        names: What they stand for.
-        used: The names that an expression has used.
-        refused: The names whose last assignment was refused: what follows from them is not told.
+        names: Their values.
+        used: The names used in expressions.
+        refused: The names whose last assignment was refused; errors caused by them are omitted.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class _Reader:
         self.refused: set[str] = set()
 
     def read(self, statement: ast.stmt) -> None:
-        """Take a statement in.
+        """Process a statement.
 
         Raises:
             _Refused: It is not the assignment of a simple value.
@@ -156,7 +156,7 @@ class _Reader:
             self.refused.discard(name)
 
     def give_up(self, statement: ast.stmt) -> str:
-        """Note that a statement was refused; returns the names it would have assigned."""
+        """Record that a statement was refused; returns the names it would have assigned."""
         inner = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
         names = [node.id for node in inner if isinstance(node.ctx, ast.Store)]
         self.refused.update(names)
@@ -185,14 +185,14 @@ class _Reader:
                 return _combined(node, type(sign), *terms)
             case ast.JoinedStr(values=parts):
                 text = ""
-                for part in parts:  # bounded on the way: a long text may stand in many parts
+                for part in parts:  # each step is bounded: many parts could make a long text
                     text = _bounded(node, text + self._part(part, below))
                 return text
             case _:
                 raise _Refused(node, f"has {_called(node)}")
 
     def _part(self, node: ast.expr, depth: int) -> str:
-        """A piece of an f-string: a text, or a value in braces without a format of its own."""
+        """A part of an f-string: a text, or a value in braces without a format."""
         if not isinstance(node, ast.FormattedValue):
             return str(self._value(node, depth))
         if node.format_spec is not None or node.conversion != -1:
@@ -204,13 +204,13 @@ class _Reader:
 
 
 def _assignment(statement: ast.stmt) -> tuple[list[str], ast.expr | None]:
-    """The names and the value of an assignment; nothing of a text that stands alone."""
+    """The names and the value of an assignment; none for a docstring or `pass`."""
     match statement:
         case ast.Assign(targets=targets, value=value):
-            names = [one.id for one in targets if isinstance(one, ast.Name)]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
             if len(names) == len(targets):
                 return names, value
-            raise _Refused(statement, "assigns to more than a name")
+            raise _Refused(statement, "assigns to something other than a name")
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             return [name], value
         case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
@@ -222,14 +222,14 @@ def _assignment(statement: ast.stmt) -> tuple[list[str], ast.expr | None]:
 
 
 def _called(node: ast.AST) -> str:
-    return _CALLED.get(type(node), "something else than the assignment of a simple value")
+    return _CALLED.get(type(node), "something other than the assignment of a simple value")
 
 
 def _combined(node: ast.expr, sign: type[ast.operator], left: Any, right: Any) -> Any:
     if sign is ast.Add and type(left) is type(right) and isinstance(left, (str, list)):
         return _bounded(node, left + right)
     first, second = _number(node, left), _number(node, right)
-    # No power is worked out that cannot stay within the bounds.
+    # Powers that would exceed the bounds are not computed.
     if sign is ast.Pow and not 0 <= second <= LONGEST_POWER:
         raise _Refused(node, "has too large a power", f"powers from 0 to {LONGEST_POWER}")
     try:
@@ -242,7 +242,7 @@ def _combined(node: ast.expr, sign: type[ast.operator], left: Any, right: Any) -
 
 def _number(node: ast.expr, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Refused(node, "calculates with what is no number")
+        raise _Refused(node, "calculates with a value that is not a number")
     return value
 
 
@@ -260,5 +260,5 @@ def _bounded(node: ast.expr, value: Any) -> Any:
     if isinstance(value, (int, float, complex)) and not abs(value) <= LARGEST:
         raise _Refused(node, "is too large a number", f"numbers up to {LARGEST}")
     if isinstance(value, complex):
-        raise _Refused(node, "is no real number", "other powers")
+        raise _Refused(node, "is not a real number", "other powers")
     return value

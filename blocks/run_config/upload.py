@@ -1,4 +1,4 @@
-"""How outputs are stored: the options of an S3 upload, as settings of their own."""
+"""How outputs are stored: the options of an S3 upload as settings."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +13,7 @@ from blocks.fields import PlainField, TextRule, unset
 MAX_TAGS = 10
 _TAG_KEY = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
-# Amazon S3 User Guide, "Working with object metadata": sent as headers, 2 KB of them.
+# Amazon S3 User Guide, "Working with object metadata": sent as headers, at most 2 KB.
 MAX_METADATA_BYTES = 2048
 _METADATA_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
 _METADATA_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -73,7 +73,7 @@ Header = Annotated[
 
 
 class UploadOptions(BaseModel):
-    """How outputs are stored in S3; what is left out is as the bucket has it."""
+    """How outputs are stored in S3; by default as configured for the bucket."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,7 +109,7 @@ class UploadOptions(BaseModel):
             if not _METADATA_KEY.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
                 raise Refusal(
                     f"has {key!r} with {value!r}",
-                    allowed="keys that an HTTP header can have, values of ASCII characters",
+                    allowed="keys that are valid HTTP header names, values of ASCII characters",
                 )
         size = sum(len(key) + len(value) for key, value in metadata.items())
         if size > MAX_METADATA_BYTES:
@@ -124,13 +124,13 @@ class UploadOptions(BaseModel):
             raise Refusal(
                 "has a KMS key without encryption by KMS",
                 got=self.encryption or "no encryption",
-                remedy="Set encryption to aws:kms, or leave kms_key_id out.",
+                remedy="Set encryption to aws:kms, or remove kms_key_id.",
             )
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """The same as boto3's uploads take it (ExtraArgs)."""
-        given = {
+        """The options as boto3's ExtraArgs."""
+        arguments = {
             "ACL": self.acl,
             "StorageClass": self.storage_class,
             "ServerSideEncryption": self.encryption,
@@ -140,4 +140,4 @@ class UploadOptions(BaseModel):
             "CacheControl": self.cache_control,
             "Metadata": self.metadata,
         }
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in arguments.items() if value}

@@ -42,9 +42,10 @@ def up(
     port: int,
     chaos: Sequence[str] = (),
 ) -> None:
-    """Run everything until Ctrl-C.
+    """Run Prefect, the emulator and a worker until Ctrl-C.
 
-    Called with signals held, so that none comes between the start of a process and its end.
+    Called with signals held, so that none arrives between the start of a process and the code that
+    stops it.
 
     Args:
         config: Run config file; None for the demo's.
@@ -53,10 +54,10 @@ def up(
         fleet: Fleet template or DCP fleet file.
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
-        chaos: What goes wrong, as given to `--chaos`.
+        chaos: Faults to inject, as values of `--chaos`.
 
     Raises:
-        InputError: Something that was given is wrong.
+        InputError: A file or option is wrong.
     """
     switches = parse_chaos(chaos)
     with ExitStack() as stack:
@@ -86,7 +87,7 @@ def up(
             save_blocks(here)
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
             _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
-        # What is scheduled without credentials (the reaper) reaches the emulator, too.
+        # Scheduled flows without credentials (the reaper) must also reach the emulator.
         os.environ |= {
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
@@ -111,7 +112,7 @@ def _await_end() -> None:
             while True:
                 interrupt.sleep(60)
     except KeyboardInterrupt:
-        say("ending all of it")
+        say("Shutting down")
 
 
 def _prefect(*arguments: str) -> None:
@@ -129,6 +130,6 @@ def _tell(port: int, job: Path, endpoint_url: str) -> None:
         "In a second terminal:\n\n"
         f"  PREFECT_API_URL={os.environ['PREFECT_API_URL']} {PROJECT / '.venv/bin/prefect'} "
         f"deployment run dcp/full-run --watch -p config=local -p fleet=local -p job={job}\n\n"
-        "Ctrl-C ends all of it.",
+        "Ctrl-C shuts down everything.",
         flush=True,
     )

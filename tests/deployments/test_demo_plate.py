@@ -166,7 +166,7 @@ def test_counts_are_read_wherever_they_lie(tmp_path):
 def test_a_site_counted_twice_is_an_error(tmp_path):
     image_csv(tmp_path / "a", "A01", 1, 71.0)
     image_csv(tmp_path / "b", "A01", 1, 71.0)
-    with pytest.raises(ValueError, match="A01, site 1 is there twice"):
+    with pytest.raises(ValueError, match="A01, site 1 occurs twice"):
         read_counts(tmp_path)
 
 

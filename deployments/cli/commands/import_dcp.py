@@ -1,4 +1,4 @@
-"""`dcp import`: files of Distributed-CellProfiler as ours."""
+"""`dcp import`: converts files of Distributed-CellProfiler."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,9 @@ def import_(
 ) -> int:
     """Convert DCP's config.py, fleet file and job file to dcp's format.
 
-    Read a config.py of Distributed-CellProfiler, without running it, and the fleet file and job
-    file that go with it. Write config.yaml, fleet.yaml and job.yaml, and report what has no
-    counterpart or means something else here.
+    Read a config.py of Distributed-CellProfiler, without running it, and its fleet file and job
+    file. Write config.yaml, fleet.yaml and job.yaml, and report settings that are not used or
+    different here.
 
     Exit status: 0 the files were written, 2 bad input; nothing was written.
 
@@ -37,7 +37,7 @@ def import_(
     from deployments.cli.commands.dcp_conversion import read_files, texts_of, told, write_files
 
     files = [file for file in (config, fleet, job) if file]
-    files.sort(key=is_dcp_config, reverse=True)  # they may come in any order
+    files.sort(key=is_dcp_config, reverse=True)  # the order on the command line is free
     brought = read_files(files[0], files[1:])
     written = write_files(texts_of(brought, output), output, force)
     print("\n".join(told(brought, written)))

@@ -1,8 +1,8 @@
-"""This computer as AWS: the emulator's process.
+"""The process of the emulator.
 
-`python -m deployments.local.emulator --root DIR --worker-python PATH` listens on 127.0.0.1, prints
-one line of JSON with its endpoint when it answers, and runs until SIGTERM or SIGINT, or with
-`--end-with-stdin` until its standard input ends, that is until whoever started it is gone.
+`python -m deployments.local.emulator --root DIR --worker-python PATH` listens on 127.0.0.1. When it
+is ready, it prints one line of JSON with its endpoint. It runs until SIGTERM or SIGINT, or with
+`--end-with-stdin` until its standard input ends, because the process that started it has ended.
 """
 
 import argparse
@@ -29,14 +29,14 @@ HOST = "127.0.0.1"
 
 
 class QuietHandler(MotoRequestHandler):
-    """Logs no line a request, only errors."""
+    """Logs only errors, not requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
-    """Read the command line: the settings, the port, whether to end with standard input."""
+    """Parse the command line: the settings, the port, whether to stop with standard input."""
     parser = argparse.ArgumentParser(prog="deployments.local.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--root", type=Path, required=True, help="folder for the containers")
@@ -64,14 +64,14 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
     given = vars(parser.parse_args(arguments))
     port, end_with_stdin = given.pop("port"), given.pop("end_with_stdin")
     given["container_command"] = tuple(shlex.split(given["container_command"]))
-    # Not resolved: the python of a virtual environment is a link, and the link is what counts.
+    # Not resolved: the python of a virtual environment works only through its link.
     given["worker_python"] = given["worker_python"].absolute()
     given["root"] = given["root"].resolve()
     return Settings(**given), port, end_with_stdin
 
 
 def serve(cloud: Cloud, server: BaseWSGIServer, end: threading.Event) -> None:
-    """Answer requests and keep the cloud until the end is set, then end every container."""
+    """Answer requests and run the keeper until the end is set, then stop every container."""
     keeper = threading.Thread(target=keep, args=(cloud, end), daemon=True)
     answering = threading.Thread(target=server.serve_forever, daemon=True)
     keeper.start()
@@ -85,13 +85,13 @@ def serve(cloud: Cloud, server: BaseWSGIServer, end: threading.Event) -> None:
 
 
 def await_stdin(end: threading.Event) -> None:
-    """Set the end when standard input ends: whoever started the emulator is gone."""
+    """Set the end when standard input ends: the process that started the emulator has ended."""
     sys.stdin.read()
     end.set()
 
 
 def isolate() -> None:
-    """Forget the environment's AWS settings: moto itself makes clients for some actions."""
+    """Remove the AWS settings from the environment, as moto creates clients for some actions."""
     for name in [one for one in os.environ if one.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")

@@ -1,4 +1,4 @@
-"""The emulator's one HTTP application: moto, and below `/_dcp/` what AWS has beside its APIs."""
+"""The emulator's HTTP application: moto, and below `/_dcp/` AWS's services that are not APIs."""
 
 import functools
 import itertools
@@ -39,17 +39,17 @@ from deployments.local.emulator.services import iam_api, log_exports
 from deployments.local.emulator.services.lambda_functions import invocation
 from deployments.local.emulator.sqs import queue
 
-# No bucket can have this name, so no S3 request can mean it.
+# No bucket can have this name, so it cannot conflict with an S3 request.
 PREFIX = "/_dcp/"
 
 
 class Application:
-    """WSGI application over one cloud."""
+    """WSGI application for one cloud."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._moto = DomainDispatcherApplication(create_backend_app)
-        # Moto searches the folders of all its services for it, at every request.
+        # Without the cache, moto searches the folders of all its services at every request.
         self._moto.get_backend_for_host = functools.cache(  # type: ignore[method-assign]
             self._moto.get_backend_for_host
         )
@@ -87,7 +87,7 @@ class Application:
         request: Request,
         wanted: Asked,
     ) -> Iterable[bytes]:
-        """Answer a signed request, or let it fail as AWS's own faults do; and record it."""
+        """Answer a signed request, or inject a fault like AWS's own; and record the request."""
         cloud, who = self._cloud, self._who(wanted)
         wrong = fault(cloud.chaos, next(self._numbers), wanted.service)
         if wrong is None or wrong.carried_out:
@@ -101,13 +101,13 @@ class Application:
             start_response("500 Internal Server Error", [])
             return reset(environ)
         if not wrong.carried_out:
-            request.get_data(cache=False)  # a client that is still sending would not see the answer
+            request.get_data(cache=False)  # a client that is still sending would miss the response
         return answer(wrong, wanted)(environ, start_response)
 
     def _answered(self, environ: dict[str, Any], request: Request, wanted: Asked) -> Answered:
         if not token(wanted):
             return Answered(self._before_moto(request, wanted) or self._moto, environ)
-        # One after the other, so that a request sent again meets the answer to the first.
+        # One after the other, so that a repeated request gets the response to the first.
         with self._tokens.lock:
             before = self._before_moto(request, wanted) or self._tokens.again(wanted)
             answered = Answered(before or self._moto, environ)
@@ -116,9 +116,9 @@ class Application:
             return answered
 
     def _before_moto(self, request: Request, wanted: Asked) -> Response | None:
-        """Answer what the caller may not do or AWS does not take, and what moto has no service for.
+        """Answer requests that are denied or invalid, or whose service moto does not have.
 
-        None where moto answers, with what this package puts in the place of its actions.
+        None if moto answers, with its actions replaced by those of this package.
         """
         cloud = self._cloud
         return (
@@ -134,7 +134,7 @@ class Application:
         )
 
     def _who(self, wanted: Asked) -> dict[str, str]:
-        """Who asked: `caller`, or a machine, a container or a function with its role."""
+        """The sender: `caller`, or a machine, a container or a function with its role."""
         found = self._cloud.owner_of(wanted.key)
         if found is None:
             return {"who": "caller", "owner": "", "role": ""}

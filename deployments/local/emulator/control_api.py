@@ -1,18 +1,15 @@
-"""The control address: what tests and the command line need and no AWS API offers.
+"""The control address: functions for tests and the command line that no AWS API offers.
 
 - `GET containers`: the running containers (task, instance, process id).
 - `POST containers/TASK_ID/kill`: SIGKILL to the container's command.
 - `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
-- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: its containers
-  stand still for good; `.../disconnect`, `.../connect`: its ECS agent loses its connection, has it
-  again.
-- `POST account`: what the account refuses, misses, has and pays, as JSON (see
-  `account_limits.Account`); what is not named stays as it is.
-- `GET chaos`, `POST chaos`: the switches (see `chaos_switches.Chaos`), and other values of some, as
-  JSON; what is not named stays as it is.
-- `POST recording?on=true`: begin a new record of requests, or end it; `GET recording`: requests by
-  service and operation since it began.
-- `GET events`: what happened to machines and tasks, oldest first.
+- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: freezes its
+  containers permanently; `.../disconnect`, `.../connect`: disconnects and reconnects its ECS agent.
+- `POST account`: changes permissions, quotas and prices, as JSON (see `account_limits.Account`).
+- `GET chaos`, `POST chaos`: returns or changes switches, as JSON (see `chaos_switches.Chaos`).
+- `POST recording?on=true`: starts a new record of requests, or stops it; `GET recording`: requests
+  by service and operation since its start.
+- `GET events`: events of machines and tasks, oldest first.
 """
 
 from typing import Any
@@ -114,7 +111,7 @@ DEEDS = {"rebalance": _rebalance, "hang": _hang, "disconnect": _disconnect, "con
 
 
 def containers(cloud: Cloud) -> list[dict[str, Any]]:
-    """Return the containers that run."""
+    """Return the running containers."""
     return [
         {
             "task_arn": task.arn,

@@ -1,6 +1,7 @@
-"""What happens to machines and containers in the course of time, by the rates that are switched on.
+"""Injects faults with a rate into machines and containers.
 
-When it happens to the n-th machine or container is drawn from the seed, and counted from its start.
+The time of a fault of the n-th machine or container is drawn from the seed and counts from its
+start.
 """
 
 import time
@@ -21,7 +22,7 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def disturb(cloud: Cloud, region: Region) -> None:
-    """Let happen what is due."""
+    """Inject the faults that are due."""
     for machine in region.machines.values():
         if machine.alive:
             _interrupt(cloud, machine)

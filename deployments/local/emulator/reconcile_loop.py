@@ -1,4 +1,4 @@
-"""The emulator's one thread of its own: it makes what should be out of what is."""
+"""The emulator's background thread: reconciles the actual state with the desired state."""
 
 import logging
 import threading
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def tick(cloud: Cloud, region: Region) -> None:
-    """Look once at everything of a region, from the machines to the services."""
+    """Reconcile everything in a region once, from the machines to the services."""
     adopt_all(cloud, region)
     disturb(cloud, region)
     end_interrupted(cloud, region)
@@ -42,11 +42,11 @@ def tick(cloud: Cloud, region: Region) -> None:
 
 
 def keep(cloud: Cloud, end: threading.Event) -> None:
-    """Tick until the end, soon after every request that changed something.
+    """Tick until the end is set, and soon after every request that changes something.
 
-    A tick that fails is logged and the next one comes: one bad record must not stop the machines.
+    A failed tick is logged, and ticks continue: one bad record must not stop the machines.
     """
-    told = ""
+    logged = ""
     while not end.is_set():
         cloud.wake.wait(cloud.settings.tick_seconds)
         cloud.wake.clear()
@@ -55,13 +55,13 @@ def keep(cloud: Cloud, end: threading.Event) -> None:
                 with cloud.lock:
                     tick(cloud, region)
             except Exception as error:
-                if repr(error) != told:
+                if repr(error) != logged:
                     log.exception("A tick of region %s failed", region.name)
-                told = repr(error)
+                logged = repr(error)
 
 
 def stop_containers(cloud: Cloud) -> None:
-    """End every container: SIGTERM, what the settings give them to stop, SIGKILL."""
+    """Stop every container: SIGTERM, then SIGKILL after the time in the settings."""
     with cloud.lock:
         tasks = [task for region in cloud.regions.values() for task in region.tasks()]
     running = [task.container for task in tasks if task.container and task.last_status != "STOPPED"]

@@ -1,4 +1,4 @@
-"""A profile becomes steps with job files and apps of their own."""
+"""A profile becomes steps with their own job files and apps."""
 
 from typing import Any
 
@@ -29,9 +29,9 @@ def test_each_step_has_an_app_as_dcp_names_it_and_a_job_file() -> None:
     assert (illum.app, analysis.app) == ("lab_Illum", "lab_Analysis")
     assert illum.settings["sqs_queue_name"] is None, "no queue of the config is shared"
     assert analysis.settings["memory"] == "7500"
-    (one, _) = analysis.job.sets()
-    assert one.pipeline == "projects/lab/workspace/pipelines/b1/v2.cppipe"
-    assert one.plate == "001"
+    (first_set, _) = analysis.job.sets()
+    assert first_set.pipeline == "projects/lab/workspace/pipelines/b1/v2.cppipe"
+    assert first_set.plate == "001"
 
 
 def test_plates_keep_their_zeros() -> None:
@@ -53,9 +53,9 @@ def test_all_mistakes_are_told_with_their_step() -> None:
     ]
     with pytest.raises(JobFileError) as caught:
         profile(steps=steps).planned("profile.yaml")
-    told = str(caught.value)
+    text = str(caught.value)
     for part in ("steps[1] (illum)", "path_style", "steps[2] (analysis)", "colour"):
-        assert part in told
+        assert part in text
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_next_step_starts_only_when_few_enough_failed(submitted: int, data: 
     failed = data.draw(st.integers(0, submitted))
     share = data.draw(st.floats(0, 0.99))
     assert goes_on(submitted, failed, 0, share) == (failed / submitted <= share)
-    assert not goes_on(submitted, failed, 1, share), "a job without result: it is not complete"
+    assert not goes_on(submitted, failed, 1, share), "a lost job: the step is incomplete"
 
 
 @given(st.integers(0, 99))

@@ -53,7 +53,7 @@ def test_json_is_taken_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "expected"),
     [
         ("cluster_machine: 3", "Did you mean cluster_machines?"),
         ("APP_NAME: A", "Write app_name"),
@@ -72,10 +72,10 @@ def test_json_is_taken_too() -> None:
         ),
     ],
 )
-def test_keys_that_are_wrong(written: str, told: str) -> None:
+def test_keys_that_are_wrong(written: str, expected: str) -> None:
     text = refusal(CONFIG + written)
     assert text.startswith("c.yaml: ")
-    assert told in text
+    assert expected in text
 
 
 def test_missing_keys_say_what_they_are_for() -> None:
@@ -89,18 +89,18 @@ def test_missing_keys_say_what_they_are_for() -> None:
     [
         ("a: [1, 2\nb: 3", "c.yaml", "c.yaml:2:"),
         ("a: b: c", "c.yaml", "c.yaml:1:"),
-        ('{"a": 1,\n "b": 2,\n}', "c.json", "c.json:3:1: is not JSON"),
+        ('{"a": 1,\n "b": 2,\n}', "c.json", "c.json:3:1: is not valid JSON"),
         ("a: !!python/object:os.system x", "c.yaml", "c.yaml:1:"),
-        ("", "c.yaml", "c.yaml: holds no keys"),
-        ("- a", "c.yaml", "c.yaml: holds no keys"),
-        ("just text", "c.yaml", "c.yaml: holds no keys"),
-        ("a: \x00", "c.yaml", "c.yaml: is not YAML"),
-        ("a: 2024-13-45", "c.yaml", "c.yaml: is not YAML"),
+        ("", "c.yaml", "c.yaml: contains no keys"),
+        ("- a", "c.yaml", "c.yaml: contains no keys"),
+        ("just text", "c.yaml", "c.yaml: contains no keys"),
+        ("a: \x00", "c.yaml", "c.yaml: is not valid YAML"),
+        ("a: 2024-13-45", "c.yaml", "c.yaml: is not valid YAML"),
         ("a: &a [*a]", "c.yaml", "c.yaml: has aliases"),
         (LAUGHS, "c.yaml", "c.yaml: has aliases"),
         ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "c.json", "c.json: is nested too deeply"),
-        ('{"a": ' + "1" * 5000 + "}", "c.json", "c.json: is not JSON"),
-        (r'{"a": "\ud800"}', "c.json", "c.json: is not JSON"),
+        ('{"a": ' + "1" * 5000 + "}", "c.json", "c.json: is not valid JSON"),
+        (r'{"a": "\ud800"}', "c.json", "c.json: is not valid JSON"),
         (r'a: "\ud800"', "c.yaml", "c.yaml:1:"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The JSON Schemas in docs/: current, and in agreement with what is read; so are the examples."""
+"""The JSON Schemas and examples in docs/ are current and agree with the models."""
 
 import json
 import re
@@ -21,8 +21,8 @@ PRINTED = '[[{"Metadata_Plate": "P1", "Metadata_Well": "A01"}, [1, 2]]]'
 
 
 def schema(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DOCS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((DOCS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return content
 
 
 def check(name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether EC2 gives a fleet one more machine of a pool now, and what it says when it does not.
+"""Whether a fleet can launch another machine of a pool now, and EC2's error if it cannot.
 
 Sources: "EC2 Fleet event types" and "Spot Fleet event types" (in "Monitor and programmatically
 respond to the events emitted by your EC2 Fleet or Spot Fleet") and "Spot Instance quotas" in the
@@ -24,14 +24,14 @@ TOO_MANY_SPOT = "MaxSpotInstanceCountExceeded"
 
 @dataclass(frozen=True)
 class Lack:
-    """Why a machine is not launched: EC2's error code and text."""
+    """EC2's error code and text for a machine that cannot be launched."""
 
     code: str
     text: str
 
 
 def lack(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> Lack | None:
-    """Why a fleet gets no machine from a launch specification now; None when it gets one."""
+    """Why a fleet cannot launch a machine from a specification now; None if it can."""
     zone = zone_of(region, spec)
     return (
         _refused(cloud)
@@ -47,7 +47,7 @@ def _refused(cloud: Cloud) -> Lack | None:
 
 
 def _price_too_low(cloud: Cloud, region: Region, spec: LaunchSpec, zone: str) -> Lack | None:
-    """Without a maximum price, that of on-demand counts ("Spot Instance requests")."""
+    """The default maximum price is the on-demand price ("Spot Instance requests")."""
     highest = spec.max_price or cloud.account.on_demand.get(spec.instance_type)
     price = spot_price(cloud, spec.instance_type, zone)
     if highest is None or price is None or price <= highest:
@@ -56,7 +56,7 @@ def _price_too_low(cloud: Cloud, region: Region, spec: LaunchSpec, zone: str) ->
 
 
 def _quota_exceeded(cloud: Cloud, region: Region, spec: LaunchSpec, spot: bool) -> Lack | None:
-    """Quotas count the vCPUs of the standard families, Spot and on demand each of their own."""
+    """Quotas count the vCPUs of the standard families, separately for Spot and on-demand."""
     quota = cloud.account.quotas.get(SPOT_QUOTA if spot else ON_DEMAND_QUOTA, DEFAULT_QUOTA)
     if cloud.chaos.vcpus is not None:
         quota = min(quota, cloud.chaos.vcpus)
@@ -112,7 +112,7 @@ def _running(region: Region, pool: str, machine_type: str) -> int:
 
 
 def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: Lack) -> None:
-    """Write in a fleet's history why a pool gave no machine, as an event that blocks nothing."""
+    """Record in a fleet's history why a pool gave no machine, as an informational event."""
     what = f"{spec.instance_type}, {spec.image_id}, Linux/UNIX, {zone}"
     if reason.code == TOO_LOW:
         fleet.record(now(), INFORMATION, "launchSpecUnusable", f"{what}, {reason.text}")
@@ -128,7 +128,7 @@ def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: Lac
 
 
 def tell_halt(fleet: Fleet, reasons: list[Lack]) -> None:
-    """Write in a fleet's history that no pool is left to try, with what each said."""
+    """Record in a fleet's history that no pool is left to try, with their errors."""
     codes = {one.code for one in reasons}
     if codes == {TOO_LOW}:
         text = "The price in every launch specification is below the Spot price."

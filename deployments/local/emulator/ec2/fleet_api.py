@@ -31,14 +31,14 @@ KEPT = (
     "ValidUntil",
 )
 
-# What DescribeFleetHistory may be asked for (FleetEventType), in the words of its answers.
+# Event types in requests of DescribeFleetHistory (FleetEventType), and in its responses.
 EVENT_FILTERS = {
     "fleet-change": REQUEST_CHANGE,
     "instance-change": INSTANCE_CHANGE,
     "service-error": ERROR,
 }
 
-# The filters of DescribeFleets: there is none for tags.
+# The filters of DescribeFleets, which has none for tags.
 FILTERS = {
     "activity-status": "ActivityStatus",
     "excess-capacity-termination-policy": "ExcessCapacityTerminationPolicy",
@@ -51,8 +51,8 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     """CreateFleet, types `maintain` and `request`.
 
     Raises:
-        Refused: For type `instant`, for tags on instances (only `instant` takes them),
-            and for a launch template that does not exist.
+        Refused: The type is `instant`, there are tags on instances (only for `instant`), or the
+            launch template does not exist.
     """
     kind = params.get("Type", "maintain")
     if kind == "instant":
@@ -85,7 +85,7 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
 
 
 def rebalancing(strategies: dict[str, Any]) -> dict[str, Any]:
-    """Return how a fleet replaces machines that a rebalance is recommended for.
+    """Return how a fleet replaces machines with a rebalance recommendation.
 
     Source: FleetSpotCapacityRebalanceRequest and SpotCapacityRebalance in the Amazon EC2 API
     Reference.
@@ -98,9 +98,9 @@ def rebalancing(strategies: dict[str, Any]) -> dict[str, Any]:
 
 
 def on_demand_target(capacity: dict[str, Any]) -> int:
-    """Return how much of a target capacity is to be on-demand.
+    """Return the on-demand part of a target capacity.
 
-    Source: TargetCapacitySpecificationRequest: what neither part names is of the default type.
+    Source: TargetCapacitySpecificationRequest: the remainder has the default type.
     """
     total, spot = capacity["TotalTargetCapacity"], capacity.get("SpotTargetCapacity", 0)
     if capacity.get("DefaultTargetCapacityType", "on-demand") == "on-demand":
@@ -109,10 +109,10 @@ def on_demand_target(capacity: dict[str, Any]) -> int:
 
 
 def template_specs(region: Region, configs: list[dict[str, Any]]) -> list[LaunchSpec]:
-    """Return what launch templates with their overrides come to.
+    """Return the launch specifications of launch templates with their overrides.
 
     Raises:
-        Refused: When there is no such template or version.
+        Refused: There is no such template or version.
     """
     specs = []
     for config in configs:
@@ -150,7 +150,7 @@ def find(region: Region, fleet_id: str) -> Fleet:
     """Return a fleet.
 
     Raises:
-        Refused: When there is none of this id.
+        Refused: There is no fleet with this id.
     """
     fleet = region.fleets.get(fleet_id)
     if fleet is None or fleet.flavour is not EC2_FLEET:
@@ -188,7 +188,7 @@ def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
 
 
 def tags_of(region: Region, fleet: Fleet) -> list[dict[str, str]]:
-    """Return a fleet's tags, as they are after CreateTags and DeleteTags."""
+    """Return a fleet's current tags, after CreateTags and DeleteTags."""
     tags = region.ec2.tags.get(fleet.id, {})
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
@@ -202,7 +202,7 @@ def describe_fleet_instances(
 
 
 def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
-    """Return the live instances of a fleet as both kinds of fleets describe them."""
+    """Return the live instances of a fleet as in the API of both fleet types."""
     found = []
     for instance_id in fleet.instances:
         machine = region.machines.get(instance_id)
@@ -223,7 +223,7 @@ def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     """ModifyFleet.
 
     Raises:
-        Refused: When the fleet is not of type `maintain` or no longer active.
+        Refused: The fleet does not have the type `maintain`, or is no longer active.
     """
     fleet = find(region, params["FleetId"])
     if not fleet.keeps or not fleet.open:
@@ -282,7 +282,7 @@ def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any])
 
 
 def history(fleet: Fleet, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the asked-for part of a fleet's history as both kinds of fleets describe it."""
+    """Return the requested part of a fleet's history as in the API of both fleet types."""
     records = [
         one
         for one in fleet.history

@@ -1,4 +1,4 @@
-"""Keeps fleets at their target: one look at every fleet, a tick."""
+"""Keeps fleets at their target capacity, one step per tick."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from deployments.local.emulator.ec2.subnets import zone_of
 
 
 def keep_fleets(cloud: Cloud, region: Region) -> None:
-    """Bring every fleet of a region a step closer to its target."""
+    """Bring every fleet of a region one step closer to its target."""
     for fleet in region.fleets.values():
         _forget_lost(region, fleet)
         _expire(region, fleet)
@@ -38,7 +38,7 @@ def keep_fleets(cloud: Cloud, region: Region) -> None:
 
 
 def close(region: Region, fleet: Fleet, terminate: bool) -> None:
-    """Delete or cancel a fleet, with its instances or without them."""
+    """Delete or cancel a fleet, with or without its instances."""
     fleet.state = fleet.flavour.gone_terminating if terminate else fleet.flavour.gone_running
     fleet.record(now(), REQUEST_CHANGE, fleet.state)
     if terminate and fleet.instances:
@@ -85,7 +85,7 @@ def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
 
 
 def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None:
-    """Launch what is missing of one kind; pools that gave no machine are left alone for a time."""
+    """Launch missing Spot or on-demand machines; skips empty pools for a time."""
     start = time.monotonic()
     usable = fleet.usable(KNOWN_TYPES)
     tried = [spec for spec in usable if start >= fleet.retry_at.get((*spec.pool, spot), 0.0)]
@@ -105,7 +105,7 @@ def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None
 def _launch_one(
     cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
 ) -> Lack | None:
-    """Launch a machine; return why there is none."""
+    """Launch a machine; return the reason if that fails."""
     reason = lack(cloud, region, fleet, spec, spot)
     if reason is not None:
         return reason
@@ -136,10 +136,10 @@ def _launch_one(
 
 
 def _rebalance(region: Region, fleet: Fleet) -> None:
-    """Have the machines replaced for which a rebalance is recommended.
+    """Mark machines with a rebalance recommendation for replacement.
 
-    Source: "Capacity Rebalancing" in the Amazon EC2 User Guide: the replacement is launched ahead
-    of the interruption, so that the fleet is above its target for a time.
+    Source: "Capacity Rebalancing" in the Amazon EC2 User Guide: the replacement is launched before
+    the interruption, so that the fleet exceeds its target for a time.
     """
     if not fleet.rebalances or fleet.state != "active":
         return
@@ -149,7 +149,7 @@ def _rebalance(region: Region, fleet: Fleet) -> None:
 
 
 def _end_replaced(cloud: Cloud, region: Region, fleet: Fleet) -> None:
-    """End replaced machines when the termination delay is over (`launch-before-terminate`)."""
+    """Terminate replaced machines after the termination delay (`launch-before-terminate`)."""
     if fleet.termination_delay is None or fleet.shortfall():
         return
     over: list[str] = []

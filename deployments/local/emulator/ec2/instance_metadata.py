@@ -21,12 +21,12 @@ TOKENS: set[str] = set()
 
 
 def stamp(time: datetime) -> str:
-    """Return a time as AWS's metadata services write it."""
+    """Return a time in the format of AWS's metadata services."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Response:
-    """Answer as the instance metadata service, version 2 only."""
+    """Answer like the instance metadata service, version 2 only."""
     found = cloud.find_machine(instance_id)
     if found is None or not found[1].alive:
         return Response("", 404)
@@ -44,7 +44,7 @@ def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Respons
 
 
 def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str | None:
-    """Return the metadata at a path below `latest/`, None when there is none."""
+    """Return the metadata at a path below `latest/`, None if there is none."""
     instance = machine.instance
     zone = instance.availability_zone
     plain = {

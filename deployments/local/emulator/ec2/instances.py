@@ -1,4 +1,4 @@
-"""Instances: launched by fleets, booted, interrupted, gone."""
+"""Instances: launched by fleets, booted, interrupted, terminated."""
 
 import copy
 import time
@@ -57,7 +57,7 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
 
 
 def _volumes(spec: LaunchSpec) -> dict[str, Any]:
-    # The snapshots of an image belong to it; there are none here, so volumes come up empty.
+    # Snapshots belong to images and do not exist here, so volumes are empty.
     devices = [
         device | {"Ebs": {k: v for k, v in device["Ebs"].items() if k != "SnapshotId"}}
         for device in map(dict, spec.block_devices)
@@ -67,7 +67,7 @@ def _volumes(spec: LaunchSpec) -> dict[str, Any]:
 
 
 def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
-    """Take an instance up that is not known yet: it boots."""
+    """Register a new instance, which then boots."""
     if instance.id not in region.machines and instance.state in ("pending", "running"):
         boots_at = time.monotonic() + cloud.settings.boot_seconds
         number = cloud.number("machine")
@@ -77,7 +77,7 @@ def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
 
 
 def adopt_all(cloud: Cloud, region: Region) -> None:
-    """Take up the instances that RunInstances made."""
+    """Register the instances of RunInstances."""
     for reservation in list(region.ec2.reservations.values()):
         for instance in reservation.instances:
             adopt(cloud, region, instance)
@@ -90,10 +90,10 @@ def user_data(machine: Machine) -> str:
 
 
 def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = None) -> None:
-    """Give a Spot instance its interruption notice.
+    """Give a Spot instance an interruption notice.
 
     Source: "Spot Instance interruption notices" in the Amazon EC2 User Guide: the notice comes two
-    minutes before the instance is ended.
+    minutes before the instance is terminated.
     """
     seconds = cloud.settings.notice_seconds if notice_seconds is None else notice_seconds
     machine.ends_at = time.monotonic() + seconds
@@ -102,7 +102,7 @@ def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = Non
 
 
 def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
-    """Tell a Spot instance that it is at an elevated risk of interruption.
+    """Send a Spot instance a rebalance recommendation: its risk of interruption is elevated.
 
     Source: "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide.
     """
@@ -112,7 +112,7 @@ def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
 
 
 def end_interrupted(cloud: Cloud, region: Region) -> None:
-    """End the instances whose notice has run out."""
+    """Terminate the instances whose notice has expired."""
     for machine in region.machines.values():
         if machine.alive and machine.ends_at is not None and time.monotonic() >= machine.ends_at:
             _end(region, machine, "Server.SpotInstanceTermination", "Spot instance termination")
@@ -120,7 +120,7 @@ def end_interrupted(cloud: Cloud, region: Region) -> None:
 
 
 def fail_launches(cloud: Cloud, region: Region) -> None:
-    """End the instances whose launch fails: from pending to terminated, with the reason.
+    """Terminate the instances whose launch fails: from pending to terminated, with the reason.
 
     Source: "Troubleshoot Amazon EC2 instance launch issues" (instance terminates immediately) in
     the Amazon EC2 User Guide.
@@ -132,7 +132,7 @@ def fail_launches(cloud: Cloud, region: Region) -> None:
 
 
 def _end(region: Region, machine: Machine, code: str, text: str) -> None:
-    """Terminate an instance that nobody asked to: the state transition has no time then."""
+    """Terminate an instance without a user's request, so that its state transition has no time."""
     region.ec2.terminate_instances([machine.instance.id])
     machine.instance.state_reason.code = code
     machine.instance.state_reason.message = f"{code}: {text}"
@@ -140,10 +140,10 @@ def _end(region: Region, machine: Machine, code: str, text: str) -> None:
 
 
 def forget_terminated(cloud: Cloud, region: Region) -> None:
-    """Forget instances some time after their end; DescribeInstances shows them until then.
+    """Drop instances some time after their termination; until then DescribeInstances shows them.
 
-    Source: "Terminate Amazon EC2 instances" in the Amazon EC2 User Guide: for a short while after
-    its end, about an hour, an instance is still visible.
+    Source: "Terminate Amazon EC2 instances" in the Amazon EC2 User Guide: a terminated instance
+    remains visible for a short while, about an hour.
     """
     gone = set()
     for machine in region.machines.values():
@@ -154,16 +154,16 @@ def forget_terminated(cloud: Cloud, region: Region) -> None:
     if not gone:
         return
     for reservation_id, reservation in list(region.ec2.reservations.items()):
-        left = [one for one in reservation.instances if one.id not in gone]
-        reservation.instances = left
-        if not left:
+        remaining = [instance for instance in reservation.instances if instance.id not in gone]
+        reservation.instances = remaining
+        if not remaining:
             del region.ec2.reservations[reservation_id]
     for instance_id in gone:
         del region.machines[instance_id]
 
 
 def replace() -> None:
-    """Let moto's instances end once: a second TerminateInstances changes nothing on AWS."""
+    """Make moto's instances terminate only once: on AWS, a second request changes nothing."""
     original = Instance.terminate
 
     def terminate(self: Any) -> Any:
@@ -173,4 +173,4 @@ def replace() -> None:
         self._reason = self._reason.replace(" UTC)", " GMT)")
         return before
 
-    setattr(Instance, "terminate", terminate)  # noqa: B010 - a plain assignment is no type
+    setattr(Instance, "terminate", terminate)  # noqa: B010 - mypy rejects a plain assignment

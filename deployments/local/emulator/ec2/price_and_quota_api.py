@@ -1,6 +1,6 @@
-"""Prices and quotas as AWS tells them, from the account's table; without a table, none.
+"""Prices and quotas from the account's table in AWS's format; without a table, none.
 
-moto tells made-up spot prices and has no price list and no quotas of vCPUs.
+moto returns made-up Spot prices, and has no price list and no vCPU quotas.
 """
 
 import json
@@ -20,7 +20,7 @@ FILTERS = {
     "instance-type": "InstanceType",
     "product-description": "ProductDescription",
 }
-PAGE = 100  # GetProducts: at most so many a page (AWS Price List API Reference)
+PAGE = 100  # maximum page size of GetProducts (AWS Price List API Reference)
 
 
 def describe_spot_price_history(
@@ -29,7 +29,7 @@ def describe_spot_price_history(
     """DescribeSpotPriceHistory: the changes in the window, and the last one before it.
 
     Source: DescribeSpotPriceHistory in the Amazon EC2 API Reference: the last change before the
-    start is the price at the start; the newest comes first; 90 days are kept.
+    start is the price at the start; the newest is first; the history has 90 days.
     """
     oldest = now() - KEPT
     since = max(params.get("StartTime", oldest), oldest)
@@ -51,7 +51,7 @@ def describe_spot_price_history(
 def _spot_prices(
     cloud: Cloud, region: Region, params: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Every price ever told, and from when it was switched on, the one that is."""
+    """All prices in the account's table, and the switch's price from the time it was set."""
     for one in cloud.account.spot:
         yield _price(one["machine_type"], one["zone"], _time(one), float(one["usd"]))
     if not cloud.chaos.spot_price:
@@ -88,16 +88,16 @@ def _asked_for(price: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
 
 
 def spot_price(cloud: Cloud, machine_type: str, zone: str) -> float | None:
-    """The Spot price of a machine type in a zone now, in USD an hour; None if nobody told one."""
+    """The current Spot price of a machine type in a zone, in USD per hour; None if not set."""
     for pool, usd in cloud.chaos.spot_price.items():
         if in_pool(pool, machine_type, zone):
             return usd
-    told = [
-        (_time(one), float(one["usd"]))
-        for one in cloud.account.spot
-        if one["machine_type"] == machine_type and one["zone"] == zone and _time(one) <= now()
+    prices = [
+        (_time(row), float(row["usd"]))
+        for row in cloud.account.spot
+        if row["machine_type"] == machine_type and row["zone"] == zone and _time(row) <= now()
     ]
-    return max(told)[1] if told else None
+    return max(prices)[1] if prices else None
 
 
 def _time(price: Mapping[str, Any]) -> datetime:
@@ -105,7 +105,7 @@ def _time(price: Mapping[str, Any]) -> datetime:
 
 
 def json_answer(cloud: Cloud, action: str, params: Mapping[str, Any]) -> Response | None:
-    """The answer to GetProducts and GetServiceQuota; None for any other action."""
+    """The response to GetProducts and GetServiceQuota; None for any other action."""
     answers: dict[str, Callable[[Account, Mapping[str, Any]], Mapping[str, Any]]] = {
         "pricing:GetProducts": get_products,
         "servicequotas:GetServiceQuota": get_service_quota,
@@ -131,7 +131,7 @@ def get_service_quota(account: Account, params: Mapping[str, Any]) -> dict[str, 
 
 
 def get_products(account: Account, params: Mapping[str, Any]) -> dict[str, Any]:
-    """GetProducts, with filters of the types TERM_MATCH and ANY_OF."""
+    """GetProducts, with the filter types TERM_MATCH and ANY_OF."""
     wanted = {
         one["Field"]: one["Value"].split(",") if one["Type"] == "ANY_OF" else [one["Value"]]
         for one in params.get("Filters", [])

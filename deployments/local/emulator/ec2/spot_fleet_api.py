@@ -27,7 +27,7 @@ def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> 
     """RequestSpotFleet.
 
     Raises:
-        Refused: When launch specifications and templates are both given or both missing.
+        Refused: Launch specifications and templates are both present or both missing.
     """
     config = params["SpotFleetRequestConfig"]
     if bool(config.get("LaunchSpecifications")) == bool(config.get("LaunchTemplateConfigs")):
@@ -89,7 +89,7 @@ def find(region: Region, request_id: str) -> Fleet:
     """Return a Spot Fleet.
 
     Raises:
-        Refused: When there is none of this id.
+        Refused: There is no Spot Fleet with this id.
     """
     fleet = region.fleets.get(request_id)
     if fleet is None or fleet.flavour is not SPOT_FLEET:
@@ -138,7 +138,7 @@ def modify_spot_fleet_request(
     """ModifySpotFleetRequest.
 
     Raises:
-        Refused: When the request is not of type `maintain` or no longer active.
+        Refused: The request does not have the type `maintain`, or is no longer active.
     """
     fleet = find(region, params["SpotFleetRequestId"])
     if not fleet.keeps or not fleet.open:

@@ -1,4 +1,4 @@
-"""Machines as ECS sees them: registered by their agents, drained, deregistered, out of reach."""
+"""Machines in ECS: registered by their agents, drained, deregistered, disconnected."""
 
 import json
 import re
@@ -20,8 +20,8 @@ CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")
 def ecs_config(data: str) -> dict[str, str]:
     """Return the settings that user data writes to `/etc/ecs/ecs.config`.
 
-    A script and a MIME multi-part archive of scripts are read, lines of a here-document and lines
-    of the form `echo NAME=VALUE >> /etc/ecs/ecs.config`.
+    Parses a script or a MIME multi-part archive of scripts: lines of a here-document, and lines
+    like `echo NAME=VALUE >> /etc/ecs/ecs.config`.
     """
     message = message_from_string(data)
     if message.is_multipart():
@@ -41,10 +41,9 @@ def _value(text: str) -> str:
 
 
 def resources(instance_type: str) -> tuple[int, int]:
-    """Return CPU units and MiB of memory that an instance of a type registers.
+    """Return the CPU units and MiB of memory that an instance of a type registers.
 
-    The least that a real one may register: what fits here fits there
-    (`tasks.fleet.instance_types`).
+    The minimum of a real instance: what fits here also fits on AWS (`tasks.fleet.instance_types`).
     """
     known = INSTANCE_TYPES[instance_type]
     memory: int = known["MemoryInfo"]["SizeInMiB"]
@@ -53,10 +52,9 @@ def resources(instance_type: str) -> tuple[int, int]:
 
 
 def boot(cloud: Cloud, region: Region) -> None:
-    """Finish the boot of machines: run the user data, register with the cluster it names.
+    """Finish the boot of machines: run the user data, and register with its cluster.
 
-    An agent whose cluster does not exist tries again, as the real one does, and so does one that
-    has no route to ECS.
+    Like the real agent, one retries if its cluster does not exist, or without a route to ECS.
     """
     for machine in region.machines.values():
         if machine.booted or not machine.alive or time.monotonic() < machine.boots_at:
@@ -99,12 +97,11 @@ def _register(
 
 
 def watch_machines(cloud: Cloud, region: Region) -> None:
-    """Drain machines that have a notice; end the containers of machines that are gone.
+    """Drain machines with an interruption notice; stop the containers of terminated machines.
 
     Source: "Deregistering an Amazon ECS container instance" in the Amazon ECS Developer Guide: a
-    terminated instance is deregistered by its agent if that is connected. One that is stopped, or
-    whose agent is not connected, stays until somebody deregisters it, with its tasks as they were
-    last known.
+    connected agent deregisters its terminated instance. A stopped instance, or one whose agent is
+    disconnected, stays registered, with the last known state of its tasks.
     """
     for one in list(region.container_instances.values()):
         machine = region.machines.get(one.instance_id)
@@ -132,7 +129,7 @@ def _gone(cloud: Cloud, region: Region, one: ContainerInstance, stopped: bool) -
 
 
 def connect(one: ContainerInstance, tasks: Sequence[Task]) -> None:
-    """Have an agent speak with ECS again: it learns which tasks were stopped meanwhile."""
+    """Reconnect an agent to ECS; it then learns which tasks were stopped in the meantime."""
     one.connected = True
     for task in tasks:
         if task.desired_status == "STOPPED":
@@ -140,6 +137,6 @@ def connect(one: ContainerInstance, tasks: Sequence[Task]) -> None:
 
 
 def disconnect(cloud: Cloud, one: ContainerInstance) -> None:
-    """Cut an agent off: its containers go on, and ECS learns nothing of them."""
+    """Disconnect an agent: its containers keep running, but ECS loses sight of them."""
     one.connected = False
     cloud.tell("agent-disconnected", instance_id=one.instance_id)

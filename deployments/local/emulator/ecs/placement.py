@@ -17,7 +17,7 @@ TERM = re.compile(
 
 @dataclass(frozen=True)
 class Host:
-    """A container instance as the scheduler sees it: what is left on it."""
+    """A container instance with its free resources."""
 
     arn: str
     cpu: int
@@ -28,7 +28,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a task needs: CPU units, memory in MiB, constraints, strategy."""
+    """The requirements of a task: CPU units, memory in MiB, constraints, strategy."""
 
     cpu: int
     memory: int
@@ -38,12 +38,12 @@ class Wish:
 
 
 def allows(expression: str, attributes: Mapping[str, str]) -> bool:
-    """Tell whether attributes fulfil a cluster query expression.
+    """Whether attributes match a cluster query expression.
 
-    Understood are `==`, `!=`, `in [..]` and `exists` on attributes, joined by `and` or `&&`.
+    Supports `==`, `!=`, `in [..]` and `exists` on attributes, joined by `and` or `&&`.
 
     Raises:
-        ValueError: For any other expression.
+        ValueError: The expression is not supported.
     """
     return all(_term(one)(attributes) for one in re.split(r"\s+(?:and|&&)\s+", expression.strip()))
 
@@ -67,10 +67,10 @@ def _unquoted(text: str) -> str:
 
 
 def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
-    """Choose the host of one task.
+    """Choose the host for a task.
 
-    Without a strategy tasks are spread, as ECS does by default: the host with the fewest comes
-    first. `binpack` takes the one with the least of that resource left.
+    Without a strategy, tasks are spread as by default in ECS: on the host with the fewest tasks.
+    `binpack` chooses the host with the least of that resource left.
 
     Returns:
         The ARN of the host and an empty text, or an empty ARN and the reason as ECS words it.

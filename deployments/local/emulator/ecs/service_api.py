@@ -15,8 +15,8 @@ def create_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """CreateService, launch type EC2, scheduling strategy REPLICA.
 
     Raises:
-        Refused: When a service of the name exists, the task definition does not, or a
-            placement constraint cannot be understood.
+        Refused: The service already exists, the task definition does not exist, or a placement
+            constraint is not supported.
     """
     cluster, name = cluster_name(region, params), params["serviceName"]
     key = f"{cluster}:{name}"
@@ -73,7 +73,7 @@ def update_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """UpdateService: desired count, task definition, placement, deployment configuration.
 
     Raises:
-        Refused: When there is no such active service or task definition.
+        Refused: There is no such active service or task definition.
     """
     service = _find(region, params)
     request = {**service.request, **{key: params[key] for key in FIXED if key in params}}
@@ -91,7 +91,7 @@ def delete_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """DeleteService: its tasks stop, protected or not, then it is INACTIVE.
 
     Raises:
-        Refused: When it is scaled above zero and `force` is not set.
+        Refused: Its desired count is above zero and `force` is not set.
     """
     service = _find(region, params)
     if service.desired_count and not params.get("force"):
@@ -124,7 +124,7 @@ def describe_services(cloud: Cloud, region: Region, params: dict[str, Any]) -> d
 
 
 def description(region: Region, service: Service) -> dict[str, Any]:
-    """Return a service as the API shows it, with true counts."""
+    """Return a service as in the API, with exact counts."""
     cluster = service.cluster_arn.rpartition("/")[2]
     tasks = [one for one in region.tasks(cluster) if one.group == service.group]
     states = [one.last_status for one in tasks]

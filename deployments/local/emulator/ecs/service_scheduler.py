@@ -11,17 +11,17 @@ from deployments.local.emulator.core.state import Cloud, Region, Service, Task, 
 from deployments.local.emulator.ecs.agent import request_stop
 from deployments.local.emulator.ecs.placement import Host, Wish, place
 
-TOLD_AT = 3  # failures in a row
+REPORTED_AT = 3  # failures in a row
 RESTART_SECONDS = 0.5  # the scheduler takes some seconds on AWS
 LONGEST_BACK_OFF = 60.0
 STOPPED_TASKS_KEPT = timedelta(hours=1)
 
 
 def requirements(definition: Any) -> tuple[int, int]:
-    """Return CPU units and MiB of memory that a task of a definition reserves.
+    """Return the CPU units and MiB of memory that a task of a definition reserves.
 
-    Source: the ContainerDefinition of the Amazon ECS API reference: `memoryReservation` is what
-    placement counts when it is given, else `memory`; the task's own values come first.
+    Source: the ContainerDefinition of the Amazon ECS API reference: placement counts
+    `memoryReservation`, else `memory`; the task's own values take precedence.
     """
     containers = definition.container_definitions
     cpu = definition.cpu or sum(one.get("cpu", 0) for one in containers)
@@ -32,7 +32,7 @@ def requirements(definition: Any) -> tuple[int, int]:
 
 
 def hosts(region: Region, cluster: str, group: str = "") -> list[Host]:
-    """Return the container instances that take new tasks, with what is left on them."""
+    """Return the container instances that accept new tasks, with their free resources."""
     found = []
     for one in region.container_instances.values():
         if one.cluster != cluster or one.status != "ACTIVE" or not one.connected:
@@ -51,7 +51,7 @@ def hosts(region: Region, cluster: str, group: str = "") -> list[Host]:
 
 
 def wish(definition: Any, request: dict[str, Any]) -> Wish:
-    """Return what placement has to respect for a task of a service or RunTask request."""
+    """Return the placement requirements of a task of a service or RunTask request."""
     cpu, memory = requirements(definition)
     constraints = [*definition.placement_constraints, *request.get("placementConstraints", [])]
     strategies = request.get("placementStrategy", [])
@@ -86,7 +86,7 @@ def new_task(
 
 
 def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
-    """Bring every service of a region closer to its desired count; forget old stopped tasks."""
+    """Bring every service of a region closer to its desired count; drop old stopped tasks."""
     for key, service in region.ecs.services.items():
         cluster = key.partition(":")[0]
         tasks = [task for task in region.tasks(cluster) if task.group == service.group]
@@ -108,9 +108,9 @@ def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
 def _back_off(service: Service, ended: Sequence[Task]) -> None:
     """Delay the next start after tasks that never ran.
 
-    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide: tasks that stop
-    after they were RUNNING, however soon, are replaced without delay. The delay doubles; it is
-    shorter here than on AWS, where it goes up to 27 minutes.
+    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide: tasks that
+    stopped after they were RUNNING are replaced without delay. The delay doubles, and is shorter
+    than on AWS, where it grows up to 27 minutes.
     """
     for task in ended:
         if task.started_at is not None:
@@ -119,12 +119,12 @@ def _back_off(service: Service, ended: Sequence[Task]) -> None:
         service.failures += 1
         delay = min(0.25 * 2**service.failures, LONGEST_BACK_OFF)
         service.next_start = time.monotonic() + delay
-        if service.failures == TOLD_AT:
+        if service.failures == REPORTED_AT:
             service.tell("is unable to consistently start tasks successfully.")
 
 
 def _scale_in(service: Service, running: list[Task]) -> None:
-    """Stop what is too much, the newest first, sparing protected tasks and tasks in deletion.
+    """Stop excess tasks, the newest first, except protected and stopping tasks.
 
     Source: "Protect your Amazon ECS tasks from being terminated by scale-in events".
     """
@@ -155,7 +155,7 @@ def _drain(region: Region, service: Service, running: list[Task]) -> None:
     spare = len(running) - math.ceil(service.desired_count * least / 100)
     for task in running:
         if task.desired_status == "STOPPED":
-            continue  # By the scale-in just before.
+            continue  # Stopped by the scale-in just before.
         if spare > 0 and _on_draining(region, task) and not task.protected:
             request_stop(task, "ServiceSchedulerInitiated", "Container instance is draining.")
             spare -= 1
@@ -210,7 +210,7 @@ def _steady(service: Service, live: list[Task]) -> None:
 
 
 def _forget_old(region: Region) -> None:
-    """Drop tasks that stopped an hour ago: ECS shows them for about that long."""
+    """Drop tasks that stopped an hour ago; ECS shows them for about that long."""
     limit = now() - STOPPED_TASKS_KEPT
     for tasks in region.ecs.tasks.values():
         for arn in [one.arn for one in tasks.values() if (one.stopped_at or now()) < limit]:

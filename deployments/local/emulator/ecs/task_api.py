@@ -11,10 +11,10 @@ from deployments.local.emulator.protocol.exceptions import Refused
 
 
 def cluster_name(region: Region, params: dict[str, Any]) -> str:
-    """Return the name of the cluster that a request names, `default` if none.
+    """Return the name of the request's cluster (default: `default`).
 
     Raises:
-        Refused: When there is no such active cluster.
+        Refused: There is no such active cluster.
     """
     name: str = params.get("cluster", "default").rpartition("/")[2]
     cluster = region.ecs.clusters.get(name)
@@ -29,7 +29,7 @@ def failure(arn: str, reason: str = "MISSING") -> dict[str, str]:
 
 
 def create_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """CreateCluster: an active cluster of the name is given back as it is."""
+    """CreateCluster: returns an existing active cluster unchanged."""
     name = params.get("clusterName", "default")
     known = region.ecs.clusters.get(name)
     if known is None or known.status != "ACTIVE":
@@ -89,7 +89,7 @@ def delete_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     """DeleteCluster.
 
     Raises:
-        Refused: While services, container instances or tasks are active in it.
+        Refused: It has active services, container instances or tasks.
     """
     name = cluster_name(region, params)
     if any(one.status != "INACTIVE" for one in region.services(name)):
@@ -111,13 +111,13 @@ def list_container_instances(
     """ListContainerInstances.
 
     Raises:
-        Refused: When the filter is no cluster query that is understood here.
+        Refused: The filter is not a supported cluster query.
     """
     found = _instances(region, cluster_name(region, params))
     status, query = params.get("status"), params.get("filter")
     try:
         if query:
-            allows(query, {})  # a query that is none is refused, whatever there is to find
+            allows(query, {})  # refuse an invalid query even without instances
             found = [one for one in found if allows(query, one.attributes)]
     except ValueError as error:
         raise Refused("InvalidParameterException", str(error)) from error
@@ -150,7 +150,7 @@ def _container_instance(region: Region, one: ContainerInstance) -> dict[str, Any
     tasks = region.tasks_on(one.arn)
     cpu, memory = sum(task.cpu for task in tasks), sum(task.memory for task in tasks)
     states = [task.last_status for task in tasks]
-    # moto's serializer makes the name-value list of the API from a mapping of attributes.
+    # moto's serializer turns a mapping of attributes into the API's name-value list.
     return {
         "containerInstanceArn": one.arn,
         "ec2InstanceId": one.instance_id,
@@ -178,11 +178,11 @@ def deregister_container_instance(
 ) -> dict[str, Any]:
     """DeregisterContainerInstance.
 
-    On AWS the containers of a machine that lives on run on, and nobody knows of them any more;
-    here they end, so that nothing of them is left.
+    On AWS, the containers of a running machine keep running unnoticed; here they stop, so that
+    nothing is left.
 
     Raises:
-        Refused: When there is no such container instance, or it has tasks and `force` is not set.
+        Refused: There is no such container instance, or it has tasks and `force` is not set.
     """
     one = _instance(region, cluster_name(region, params), params["containerInstance"])
     if one is None:
@@ -216,7 +216,7 @@ def update_container_instances_state(
 
 
 def list_tasks(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """ListTasks: by default those whose desired status is RUNNING."""
+    """ListTasks: by default tasks with the desired status RUNNING."""
     name = cluster_name(region, params)
     wanted = params.get("desiredStatus", "RUNNING")
     tasks = [one for one in region.tasks(name) if one.desired_status == wanted]
@@ -256,7 +256,7 @@ def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str,
     """StopTask.
 
     Raises:
-        Refused: When there is no such task.
+        Refused: There is no such task.
     """
     found, _ = _tasks(region, {**params, "tasks": [params["task"]]})
     if not found:
@@ -267,7 +267,7 @@ def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str,
 
 
 def run_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """RunTask on the cluster's machines: what does not fit is a failure, nothing waits."""
+    """RunTask on the cluster's machines: a task that does not fit fails at once."""
     name = cluster_name(region, params)
     definition = region.ecs.describe_task_definition(params["taskDefinition"])
     group = params.get("group", f"family:{definition.family}")
@@ -284,13 +284,13 @@ def run_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, 
 
 
 def protect(task: Task, enabled: bool, minutes: int | None) -> None:
-    """Set a task's scale-in protection, for two hours unless told otherwise."""
+    """Set a task's scale-in protection (default: for two hours)."""
     until = now() + timedelta(minutes=minutes or 120)
     task.protected_until = until if enabled else None
 
 
 def protection(task: Task) -> dict[str, Any]:
-    """Return a task's scale-in protection as the API shows it."""
+    """Return a task's scale-in protection as in the API."""
     shown: dict[str, Any] = {"taskArn": task.arn, "protectionEnabled": task.protected}
     if task.protected:
         shown["expirationDate"] = task.protected_until
@@ -301,7 +301,7 @@ def update_task_protection(cloud: Cloud, region: Region, params: dict[str, Any])
     """UpdateTaskProtection: for running tasks of services.
 
     Raises:
-        Refused: When the time asked for is not 1 to 2,880 minutes.
+        Refused: The time is not from 1 to 2,880 minutes.
     """
     minutes = params.get("expiresInMinutes")
     if minutes is not None and not 1 <= minutes <= 2880:

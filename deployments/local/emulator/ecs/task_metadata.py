@@ -1,4 +1,4 @@
-"""What the ECS agent serves its tasks: metadata, credentials, scale-in protection.
+"""The ECS agent's endpoints for its tasks: metadata, credentials, scale-in protection.
 
 Sources: "Amazon ECS task metadata endpoint version 4", "Amazon ECS task IAM role" and
 "Amazon ECS task scale-in protection endpoint" in the Amazon ECS Developer Guide.
@@ -16,7 +16,7 @@ from deployments.local.emulator.protocol.responses import answer_json
 
 
 def task_services(cloud: Cloud, request: Request, task_id: str, path: str) -> Response:
-    """Answer as the ECS agent to one of its tasks."""
+    """Answer a task like its ECS agent."""
     found = cloud.find_task(task_id)
     if found is None or found[1].last_status == "STOPPED":
         return Response("", 404)
@@ -111,5 +111,5 @@ def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
 
 
 def agent_error(code: str, message: str) -> Response:
-    """Return an error as the agent's API gives it."""
+    """Return an error in the format of the agent's API."""
     return answer_json({"error": {"Code": code, "Message": message}}, 400)

@@ -1,4 +1,4 @@
-"""Refuses requests whose access key is not the one that the emulator was started with."""
+"""Refuses requests with another access key than the emulator's own."""
 
 import json
 import re
@@ -13,10 +13,10 @@ MESSAGE = "The security token included in the request is invalid."
 
 
 def refusal(cloud: Cloud, request: Request) -> Response | None:
-    """Return the answer to a request that is refused, None for one that is let in.
+    """Return the response to a refused request, None for an accepted one.
 
-    Each service refuses in words and form of its own: `AuthFailure` of EC2 ("Error codes for the
-    Amazon EC2 API"), `InvalidAccessKeyId` of S3 ("Error responses" of the Amazon S3 API),
+    Each service has its own code and format: `AuthFailure` of EC2 ("Error codes for the Amazon EC2
+    API"), `InvalidAccessKeyId` of S3 ("Error responses" of the Amazon S3 API),
     `UnrecognizedClientException` and `InvalidClientTokenId` of the rest ("Common Errors").
     """
     wanted = cloud.settings.access_key

@@ -1,4 +1,4 @@
-"""Requests with a client token: sent again, they make nothing new and get the same answer.
+"""Requests with a client token: a repeated request creates nothing and gets the same response.
 
 Sources: "Ensuring idempotency in Amazon EC2 API requests" in the Amazon EC2 API Reference
 (`IdempotentParameterMismatch`), `clientToken` of the Amazon ECS API Reference.
@@ -18,10 +18,10 @@ TOKENS = ("ClientToken", "clientToken")
 
 
 class Answers:
-    """The answers to requests with a client token that were carried out.
+    """The responses to successful requests with a client token.
 
     Attributes:
-        lock: Held by whoever looks one up and carries the request out if there is none.
+        lock: To be held from the search for a response until the request is carried out.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Answers:
         self._kept: dict[tuple[str, str, str], tuple[Any, Answered]] = {}
 
     def again(self, asked: Asked) -> Callable[..., Iterable[bytes]] | None:
-        """What answers a request that was carried out before; None for a new one."""
+        """The response to a repeated request; None for a new one."""
         if _key(asked) not in self._kept:
             return None
         parameters, answered = self._kept[_key(asked)]
@@ -38,7 +38,7 @@ class Answers:
         return lambda _, start_response: answered.send(start_response)
 
     def keep(self, asked: Asked, answered: Answered) -> None:
-        """Keep the answer to a request that was carried out."""
+        """Store the response to a successful request."""
         answered.body = [b"".join(answered.body)]
         self._kept[_key(asked)] = asked.parameters, answered
 

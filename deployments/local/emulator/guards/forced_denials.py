@@ -1,4 +1,4 @@
-"""Refuses what the account's caller may not do, each protocol in its own form; and dry runs."""
+"""Denies requests of the account's caller in the format of each protocol; answers dry runs."""
 
 from werkzeug.wrappers import Response
 
@@ -11,11 +11,11 @@ CALLER = f"arn:aws:iam::{ACCOUNT_ID}:user/local"
 
 
 def denial(cloud: Cloud, asked: Asked) -> Response | None:
-    """The answer to a request that is refused; None for one that is let in.
+    """The response to a denied request; None for an allowed one.
 
-    Machines and containers have roles of their own: what the caller is refused is not refused to
-    them. Sources: "Error codes for the Amazon EC2 API" (`UnauthorizedOperation`), "Error responses"
-    of the Amazon S3 API, "Common Errors" of the others.
+    Machines and containers have their own roles, so denials of the caller do not apply to them.
+    Sources: "Error codes for the Amazon EC2 API" (`UnauthorizedOperation`), "Error responses" of
+    the Amazon S3 API, "Common Errors" of the others.
     """
     if cloud.owner_of(asked.key) is None and cloud.account.refuses(asked.action):
         return refused(asked, CALLER, asked.action)
@@ -23,7 +23,7 @@ def denial(cloud: Cloud, asked: Asked) -> Response | None:
 
 
 def refused(asked: Asked, who: str, action: str, resource: str = "*") -> Response:
-    """The answer to a request that the policies of whoever asks do not allow.
+    """The response to a request that the caller's policies do not allow.
 
     Args:
         asked: The request.
@@ -44,7 +44,7 @@ def refused(asked: Asked, who: str, action: str, resource: str = "*") -> Respons
 
 
 def dry_run(asked: Asked) -> Response | None:
-    """EC2's answer to a dry run of what it would carry out ("Error codes", DryRunOperation)."""
+    """EC2's response to a valid dry run ("Error codes", DryRunOperation)."""
     if not asked.dry_run:
         return None
     text = "Request would have succeeded, but DryRun flag is set."

@@ -1,8 +1,8 @@
-"""What IAM's policies allow: pure.
+"""Evaluation of IAM policies. Pure.
 
-Sources, in the IAM User Guide: "Policy evaluation logic" (an explicit deny stands above any allow,
-and what nothing allows is denied), "IAM JSON policy elements: Condition operators", "Condition keys
-with multiple values" (`ForAllValues`, `ForAnyValue`).
+Sources, in the IAM User Guide: "Policy evaluation logic" (an explicit deny overrides any allow, and
+the default is deny), "IAM JSON policy elements: Condition operators", "Condition keys with multiple
+values" (`ForAllValues`, `ForAnyValue`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ def allows(policies: Iterable[Document], action: str, resource: str, context: Co
         context: Condition keys of the request, with one value or several.
 
     Raises:
-        ValueError: A condition has an operator that is not known here.
+        ValueError: The operator of a condition is not emulated.
     """
     allowed = False
     for policy in policies:
@@ -36,7 +36,7 @@ def allows(policies: Iterable[Document], action: str, resource: str, context: Co
 
 
 def listed(value: Any) -> list[Any]:
-    """A list, also of what stands alone."""
+    """The value as a list; a single value becomes a list."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -63,7 +63,7 @@ def _any_like(name: str, patterns: Iterable[str]) -> bool:
 
 
 def like(name: str, pattern: str) -> bool:
-    """Whether a name is like a pattern with `*` and `?`; brackets stand for themselves."""
+    """Whether a name matches a pattern with `*` and `?`; brackets are literal."""
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
@@ -116,7 +116,7 @@ def _holds(operator: str, key: str, wanted: Any, context: Context) -> bool:
 
 def _values(key: str, context: Context) -> list[str] | None:
     for name, value in context.items():
-        # Keys of tags keep their case, all others have none; nobody tells tags by case alone.
+        # Only tag keys are case-sensitive, and no two tags differ only in case.
         if name.lower() == key.lower():
             return [value] if isinstance(value, str) else list(value)
     return None

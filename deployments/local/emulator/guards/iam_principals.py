@@ -1,8 +1,8 @@
-"""Who asks, and with which policies: roles of machines and containers, assumed roles, users.
+"""The caller of a request and its policies: roles of machines and containers, assumed roles, users.
 
-Only what was made in the emulated IAM has policies. A key that belongs to nothing there, as the
-`local` of a test, and a role that is not there, may do anything; the account's switch `enforce`
-lets a role that is not there do nothing.
+Only roles and users of the emulated IAM have policies. A key that belongs to none of them, such as
+`local` in tests, and an unknown role may do anything. With the account's switch `enforce`, an
+unknown role may do nothing.
 """
 
 import json
@@ -21,16 +21,16 @@ from deployments.local.emulator.guards.iam_requirements import needs
 from deployments.local.emulator.guards.sts_sessions import assumed_role
 from deployments.local.emulator.protocol.request import Asked
 
-# What needs no right ("GetCallerIdentity": no permissions are required).
+# Actions without required permissions ("GetCallerIdentity": no permissions are required).
 FREE = {"sts:GetCallerIdentity"}
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks.
+    """The caller of a request.
 
     Attributes:
-        arn: The ARN, as refusals name it.
+        arn: The ARN, as in error messages.
         policies: Its identity-based policies.
     """
 
@@ -44,7 +44,7 @@ def iam() -> Any:
 
 
 def forbidden(cloud: Cloud, asked: Asked) -> Response | None:
-    """The answer to a request that whoever asks has no right to; None for any other."""
+    """The response to a request without the required permissions; None for any other."""
     who = principal(cloud, asked.key)
     if who is None or not asked.action or asked.action in FREE:
         return None
@@ -56,7 +56,7 @@ def forbidden(cloud: Cloud, asked: Asked) -> Response | None:
 
 
 def principal(cloud: Cloud, key: str) -> Principal | None:
-    """Whose access key this is; None when it may do anything."""
+    """The owner of an access key; None if it may do anything."""
     issued = cloud.owner_of(key)
     if issued is not None:
         return _with_role(cloud, *issued)
@@ -79,7 +79,7 @@ def _with_role(cloud: Cloud, session: str, role_arn: str) -> Principal | None:
 
 
 def role_named(name: str) -> Any:
-    """moto's record of a role, None when there is none."""
+    """moto's record of a role, None if there is none."""
     return next((one for one in iam().roles.values() if one.name == name), None)
 
 

@@ -1,7 +1,7 @@
-"""What a request needs to be allowed: actions on resources, with the condition keys of IAM.
+"""The permissions that a request requires: actions on resources, with IAM's condition keys.
 
 Source: "Actions, resources, and condition keys" of each service in the Service Authorization
-Reference. An operation that takes no resource there, or that is not listed here, is on `*`.
+Reference. An operation without a resource there, or that is not listed here, requires `*`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.protocol.request import Asked
 
-# The first member that names what a request is on, its type in the ARN; for EC2.
+# For EC2: parameters that name the resource, in order of precedence, and its type in the ARN.
 EC2_KINDS = {
     "fleet": "fleet",
     "sfr": "spot-fleet-request",
@@ -31,13 +31,13 @@ EC2_IDS = (
     "SpotFleetRequestId",
     "SpotFleetRequestIds",
 )
-# Of those that create: the resource that there is not yet.
+# For operations that create: the resource that does not exist yet.
 EC2_NEW = {
     "CreateFleet": "fleet/*",
     "CreateLaunchTemplate": "launch-template/*",
     "RequestSpotFleet": "spot-fleet-request/*",
 }
-# Who a role is passed to, by operation.
+# The service to which a role is passed, by operation.
 PASSED_TO = {
     "CreateFunction": "lambda.amazonaws.com",
     "CreateSchedule": "scheduler.amazonaws.com",
@@ -50,7 +50,7 @@ ROLE_MEMBERS = ("taskRoleArn", "executionRoleArn", "Role", "IamFleetRole", "Role
 
 @dataclass(frozen=True)
 class Need:
-    """One thing that must be allowed.
+    """A required permission.
 
     Attributes:
         action: The IAM action.
@@ -64,7 +64,7 @@ class Need:
 
 
 def needs(cloud: Cloud, asked: Asked) -> Iterator[Need]:
-    """What a request needs."""
+    """The permissions that a request requires."""
     params, region = asked.parameters, cloud.region(asked.region)
     place = f"{asked.region}:{ACCOUNT_ID}"
     match asked.service:
@@ -84,7 +84,7 @@ def needs(cloud: Cloud, asked: Asked) -> Iterator[Need]:
         case "monitoring":
             yield from _cloudwatch(asked, params, place)
         case "ssm":
-            # Public parameters are in no account.
+            # Public parameters belong to no account.
             owner = "" if str(params.get("Name", "")).startswith("/aws/") else ACCOUNT_ID
             name = str(params.get("Name", "")).lstrip("/")
             arn = f"arn:aws:ssm:{asked.region}:{owner}:parameter/{name}"
@@ -199,7 +199,7 @@ def _cloudwatch(asked: Asked, params: Mapping[str, Any], place: str) -> Iterator
 
 
 def _passed(asked: Asked, params: Mapping[str, Any]) -> Iterator[Need]:
-    """The roles that a request passes on ("Grant a user permissions to pass a role")."""
+    """Permissions for the roles that a request passes ("Grant a user permissions to pass a role")."""
     service = PASSED_TO.get(asked.operation)
     if service is None:
         return

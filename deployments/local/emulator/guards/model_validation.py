@@ -1,4 +1,4 @@
-"""A request's parameters held against botocore's model of the operation."""
+"""Checks a request's parameters against botocore's model of the operation."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "blob": (str, bytes),
     "timestamp": (int, float, str, datetime),
 }
-# Classes of Unicode that the models' patterns have and Python's have not, as near as they come.
+# The nearest Python equivalents of Unicode classes in the models' patterns.
 CLASSES = {
     r"\w-": r"\w\-",
     r"\p{L}": r"\w",
@@ -35,13 +35,13 @@ CLASSES = {
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong with a request.
+    """One violation of the model.
 
     Attributes:
         kind: `missing`, `type`, `enum`, `length`, `range` or `pattern`.
-        path: Where, with dots: `containerDefinitions.1.member.name`.
-        value: What was found.
-        constraint: What it must be, in the words of AWS.
+        path: The dotted path: `containerDefinitions.1.member.name`.
+        value: The actual value.
+        constraint: The constraint in AWS's words.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Violation:
 
     @property
     def text(self) -> str:
-        """The violation as AWS's services tell it."""
+        """The violation in AWS's words."""
         value = "null" if self.kind == "missing" else f"'{self.value}'"
         return f"Value {value} at '{self.path}' failed to satisfy constraint: {self.constraint}"
 
@@ -62,13 +62,13 @@ class Violation:
 
 
 def violations(parameters: Mapping[str, Any], shape: Any) -> Iterator[Violation]:
-    """What is wrong with an operation's parameters.
+    """All violations in an operation's parameters.
 
-    Members that the model does not have are left alone: the JSON services ignore them.
+    Members that the model does not have are ignored, as by the JSON services.
 
     Args:
-        parameters: The parameters, as `protocol.parse` reads them.
-        shape: botocore's input shape of the operation; None when it takes nothing.
+        parameters: The parameters, as parsed by `protocol.parse`.
+        shape: botocore's input shape of the operation; None without parameters.
     """
     if shape is not None:
         yield from _of(parameters, shape, "")
@@ -139,7 +139,7 @@ def _matches(pattern: str, value: str) -> bool:
 
 @cache
 def _compiled(pattern: str) -> "re.Pattern[str] | None":
-    """The pattern in Python's words; None for one that has no such words (lookbehinds, flags)."""
+    """The pattern in Python's syntax; None if it has no equivalent (lookbehinds, flags)."""
     for theirs, ours in CLASSES.items():
         pattern = pattern.replace(theirs, ours)
     try:

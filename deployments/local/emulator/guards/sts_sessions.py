@@ -15,29 +15,29 @@ from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.emulator.protocol.responses import error
 
-# Services of the query protocol, or with its error codes.
+# Services with the query protocol, or with its error codes.
 SPEAK_QUERY = frozenset({"iam", "monitoring", "sns", "sqs", "sts"})
 
 assume = STSBackend.assume_role
 
 
 def replace(speed: float) -> None:
-    """Let the sessions of moto's roles pass as fast as AWS's other long waits do."""
+    """Shorten the sessions of moto's roles like AWS's other long waits."""
 
     def assume_role(self: Any, *, duration: int, **given: Any) -> Any:
         return assume(self, duration=round(duration / speed), **given)
 
-    # A plain assignment to a class is no type.
+    # mypy rejects a plain assignment to a class.
     setattr(STSBackend, "assume_role", assume_role)  # noqa: B010
 
 
 def assumed_role(key: str) -> AssumedRole | None:
-    """moto's record of the session that an access key belongs to; None when it is of none."""
+    """moto's record of the session of an access key; None if the key belongs to none."""
     return sts_backends[ACCOUNT_ID]["aws"].get_assumed_role_from_access_key(key)
 
 
 def expired(asked: Asked) -> Response | None:
-    """The answer to a request with keys of a session that has ended; None for any other."""
+    """The response to a request with keys of an expired session; None for any other."""
     session = assumed_role(asked.key)
     if session is None or utcnow() < session.expiration:
         return None

@@ -1,8 +1,8 @@
-"""Refuses what no AWS service takes, whoever sent it and whatever the client checked before.
+"""Refuses requests that violate the service's model, whatever the client has checked.
 
-Which parameter an operation has, needs and allows is in botocore's service models; in which words
-a service refuses is in "Common errors" of its API reference, and for EC2 in "Error codes for the
-Amazon EC2 API".
+botocore's service models have the parameters of an operation, and which are required and allowed.
+The error codes are in "Common errors" of each service's API reference, and for EC2 in "Error codes
+for the Amazon EC2 API".
 """
 
 from itertools import islice
@@ -13,10 +13,10 @@ from deployments.local.emulator.guards.model_validation import Violation, violat
 from deployments.local.emulator.protocol.request import Asked
 from deployments.local.emulator.protocol.responses import error
 
-TOLD = 10
+REPORTED = 10
 
-# The error code for a request that does not satisfy the model, by service; others
-# `ValidationException`.
+# The error code for a request that violates the model, by service (default:
+# `ValidationException`).
 CODES = {
     "ecs": "InvalidParameterException",
     "logs": "InvalidParameterException",
@@ -31,14 +31,14 @@ CODES = {
 }
 # ECS: "ClientException: These errors are usually caused by a client action".
 CLIENT_EXCEPTION = {"RegisterTaskDefinition", "DeregisterTaskDefinition", "CreateCluster"}
-# Members whose values AWS takes and checks later, so that no request is refused for them: a launch
-# template may name any instance type (CreateLaunchTemplate: "we do not validate").
+# Members whose values AWS checks only later, so they are not refused here: a launch template may
+# name any instance type (CreateLaunchTemplate: "we do not validate").
 CHECKED_LATER = {"InstanceType"}
 LATER_OPERATIONS = {"CreateLaunchTemplate", "CreateLaunchTemplateVersion", "RequestSpotFleet"}
 
 
 def invalid(asked: Asked) -> Response | None:
-    """The answer to a request that its service's model does not allow; None for any other."""
+    """The response to a request that violates its service's model; None for any other."""
     model = asked.model
     if model is None:
         return None
@@ -50,7 +50,7 @@ def invalid(asked: Asked) -> Response | None:
         return error(asked, "UnknownParameter", text)
     found = [
         one
-        for one in islice(violations(asked.parameters, model.input_shape), TOLD)
+        for one in islice(violations(asked.parameters, model.input_shape), REPORTED)
         if not _checked_later(asked, one)
     ]
     return _answer(asked, found) if found else None

@@ -1,8 +1,7 @@
-"""The actions of IAM that preflight asks: roles, instance profiles, simulated policies.
+"""The IAM actions that preflight calls: roles, instance profiles, simulated policies.
 
-Roles and profiles that were made are there as they were made. Of others the account is thought to
-have every one that is asked for, as it has every image and subnet, but for those that it is told to
-miss; and none when the account's switch `enforce` is on.
+Roles and profiles created here exist as created. Like images and subnets, all others exist too,
+except those in the account's `missing`. With the account's switch `enforce`, no others exist.
 """
 
 from datetime import datetime
@@ -37,7 +36,7 @@ def get_role(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, 
     """GetRole.
 
     Raises:
-        Refused: When the account misses it.
+        Refused: The role does not exist.
     """
     if (role := role_named(params["RoleName"])) is not None:
         return {"Role": role}
@@ -46,10 +45,10 @@ def get_role(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, 
 
 
 def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """GetInstanceProfile: a profile has the role of its own name, unless that is missing.
+    """GetInstanceProfile: a profile has the role with the same name, unless that is missing.
 
     Raises:
-        Refused: When the account misses it.
+        Refused: The profile does not exist.
     """
     name = params["InstanceProfileName"]
     made = next((one for one in iam().instance_profiles.values() if one.name == name), None)
@@ -71,7 +70,7 @@ def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -
 def simulate_principal_policy(
     cloud: Cloud, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """SimulatePrincipalPolicy: by the policies of a role that was made; else by what is refused.
+    """SimulatePrincipalPolicy: by the policies of a created role, else by the denied actions.
 
     Source: "IAM policy testing with the IAM policy simulator" in the IAM User Guide.
     """

@@ -1,6 +1,6 @@
-"""Lambda functions in Python, as processes; and EventBridge Scheduler, which calls them.
+"""Lambda functions in Python, as processes; and EventBridge Scheduler, which invokes them.
 
-moto keeps functions and schedules and runs none without Docker. Sources: "Define Lambda function
+moto stores functions and schedules, but runs none without Docker. Sources: "Define Lambda function
 handler in Python" and "Defined runtime environment variables" in the AWS Lambda Developer Guide;
 "Schedule types in EventBridge Scheduler" (`rate`) and "Adding context attributes in EventBridge
 Scheduler" in the EventBridge Scheduler User Guide.
@@ -35,7 +35,7 @@ from deployments.local.emulator.protocol.request import Asked
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
-# Calls the handler with the event on standard input; its answer is the last line of the output.
+# Calls the handler with the event on standard input; its result is the last line of the output.
 CALL = """
 import importlib, json, logging, sys
 logging.basicConfig(stream=sys.stderr)
@@ -49,11 +49,11 @@ print(json.dumps(answer))
 
 @dataclass(frozen=True)
 class Invoked:
-    """What became of a call.
+    """The outcome of an invocation.
 
     Attributes:
-        answer: What the handler returned, as JSON.
-        failed: Whether it raised, or did not end in time.
+        answer: The handler's return value, as JSON.
+        failed: Whether it raised an exception or timed out.
     """
 
     answer: str
@@ -120,7 +120,7 @@ def _log(region: Region, function: Any, text: str) -> None:
 
 
 def invocation(cloud: Cloud, asked: Asked) -> Response | None:
-    """The answer to Invoke; None for any other request, and for a function that is not there."""
+    """The response to Invoke; None for other requests and unknown functions."""
     if asked.service != "lambda" or asked.operation != "Invoke":
         return None
     region = cloud.region(asked.region)
@@ -144,10 +144,10 @@ def _function(region: Region, named: str) -> Any:
 
 
 def run_schedules(cloud: Cloud, region: Region) -> None:
-    """Call the functions whose schedule is due, each in a thread of its own.
+    """Invoke the functions whose schedule is due, each in a separate thread.
 
-    A schedule runs first when its rate has passed once since it was made. The time that it tells
-    is as many rates later, however fast they pass.
+    A schedule first runs one period after its creation. The scheduled time that it passes on
+    advances by one full period per run, even if periods are shortened.
     """
     for group in scheduler_backends[ACCOUNT_ID][region.name].schedule_groups.values():
         for schedule in list(group.schedules.values()):
@@ -182,7 +182,7 @@ def _start(cloud: Cloud, region: Region, schedule: Any, told: float) -> None:
 
 
 def _event(schedule: Any, told: float) -> str:
-    """The target's input, with the context attributes replaced."""
+    """The target's input with the context attributes filled in."""
     event = str(schedule.target.get("Input") or "{}")
     attributes = {
         "schedule-arn": schedule.arn,

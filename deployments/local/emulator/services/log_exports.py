@@ -1,4 +1,4 @@
-"""Exports of logs as CloudWatch Logs does them: one at a time, and only into a bucket that lets it.
+"""Log exports like those of CloudWatch Logs: one at a time, only to a bucket that allows it.
 
 Sources: CreateExportTask in the Amazon CloudWatch Logs API Reference; "Export log data to Amazon
 S3" in the Amazon CloudWatch Logs User Guide.
@@ -21,7 +21,7 @@ describe = LogsBackend.describe_export_tasks
 
 
 def replace(export_seconds: float) -> None:
-    """Let moto's exports take so many seconds, and ask the bucket's policy."""
+    """Give moto's exports this duration, and make them check the bucket's policy."""
     ends: dict[str, float] = {}
 
     def settle(backend: Any) -> None:
@@ -42,7 +42,7 @@ def replace(export_seconds: float) -> None:
         settle(self)
         return describe(self, task_id)
 
-    # Plain assignments to a class are no type.
+    # mypy rejects plain assignments to a class.
     setattr(LogsBackend, "create_export_task", create_export_task)  # noqa: B010
     setattr(LogsBackend, "describe_export_tasks", describe_export_tasks)  # noqa: B010
 
@@ -51,7 +51,7 @@ def _check_bucket(region: str, given: dict[str, Any]) -> None:
     name = given["destination"]
     bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(name)
     if bucket is None:
-        return  # moto refuses it
+        return  # moto refuses the request
     policy = json.loads(bucket.policy) if bucket.policy else {}
     group = f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{given['logGroupName']}"
     for action, resource in (
@@ -67,7 +67,7 @@ def _check_bucket(region: str, given: dict[str, Any]) -> None:
 
 
 def lets_export(policy: Document, region: str, group: str, action: str, resource: str) -> bool:
-    """Whether a bucket's policy lets CloudWatch Logs do what an export of a log group needs."""
+    """Whether a bucket's policy allows CloudWatch Logs an action of a log group's export."""
     exporter = f"logs.{region}.amazonaws.com"
     mine = [one for one in listed(policy.get("Statement", [])) if _is_for(one, exporter)]
     context = {

@@ -1,4 +1,4 @@
-"""CloudWatch: alarms, figures and dashboards.
+"""CloudWatch: alarms, metrics and dashboards.
 
 Sources, in the Amazon CloudWatch API Reference: PutMetricAlarm, PutMetricData, PutDashboard,
 DeleteAlarms; in the Amazon CloudWatch User Guide: "CloudWatch service quotas".
@@ -22,7 +22,7 @@ def put_metric_alarm(params: Mapping[str, Any]) -> Iterator[Broken]:
     period, times = params.get("Period", 60), params.get("EvaluationPeriods", 1)
     if period not in SHORT_PERIODS and (period <= 0 or period % 60):
         yield Broken("ValidationError", f"Period {period}: 10, 20, 30, or a multiple of 60")
-    # One day, but a week where the period is an hour or more.
+    # At most one day, or a week if the period is an hour or more.
     if period * times > (WEEK if period >= 3600 else DAY):
         yield Broken("ValidationError", "Metrics cannot be checked across more than a day")
     if "MetricName" in params and "Metrics" in params:

@@ -1,8 +1,8 @@
-"""What AWS refuses though each parameter alone is allowed: rules between them, by operation.
+"""Rules between the parameters of a request, by operation.
 
-A rule is a generator over what is wrong with a request's parameters: code and text of the error.
-Each names the page of AWS's documentation that has it. What depends on what there is in the
-account, such as a name in use, is with the actions themselves.
+A rule is a generator of the errors in a request's parameters, each with code and text. Each module
+names the pages of AWS's documentation. Checks that depend on the account's resources, such as names
+in use, are in the actions themselves.
 """
 
 from werkzeug.wrappers import Response
@@ -38,7 +38,7 @@ RULES: dict[tuple[str, str], Rule] = {
 
 
 def broken(asked: Asked) -> Response | None:
-    """The answer to a request that breaks a rule of its service; None for any other."""
+    """The response to a request that breaks a rule of its service; None for any other."""
     rule = RULES.get((asked.service, asked.operation))
     if rule is None:
         return None

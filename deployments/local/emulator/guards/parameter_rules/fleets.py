@@ -25,12 +25,12 @@ INSTANT_ONLY = (
 
 
 def value(text: str) -> Broken:
-    """A value that is not allowed."""
+    """An invalid value."""
     return Broken("InvalidParameterValue", text)
 
 
 def combination(text: str) -> Broken:
-    """Values that are not allowed together."""
+    """An invalid combination of values."""
     return Broken("InvalidParameterCombination", text)
 
 
@@ -56,7 +56,7 @@ def modify_fleet(params: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def capacity(given: Mapping[str, Any]) -> Iterator[Broken]:
-    """The parts of a target capacity must come to the total."""
+    """The parts of a target capacity must add up to the total."""
     total = given["TotalTargetCapacity"]
     parts = {name: given.get(name) for name in ("OnDemandTargetCapacity", "SpotTargetCapacity")}
     if not 0 <= total <= MOST_CAPACITY:
@@ -65,11 +65,11 @@ def capacity(given: Mapping[str, Any]) -> Iterator[Broken]:
         if part is not None and not 0 <= part <= total:
             yield value(f"{name} {part} must be from 0 to TotalTargetCapacity {total}")
     if None not in parts.values() and sum(part or 0 for part in parts.values()) != total:
-        yield combination(f"{parts} do not come to TotalTargetCapacity {total}")
+        yield combination(f"{parts} do not add up to TotalTargetCapacity {total}")
 
 
 def validity(params: Mapping[str, Any]) -> Iterator[Broken]:
-    """A request must end in the future, and after it begins."""
+    """A request must expire in the future, and after its start."""
     begins, ends = (_time(params.get(name)) for name in ("ValidFrom", "ValidUntil"))
     if ends is not None and ends <= datetime.now(UTC):
         yield value(f"ValidUntil {ends.isoformat()} is in the past")
@@ -82,7 +82,7 @@ def _time(given: datetime | None) -> datetime | None:
 
 
 def templates(configs: list[Mapping[str, Any]]) -> Iterator[Broken]:
-    """Which launch templates, and with what other values."""
+    """Launch templates and their overrides."""
     if not 1 <= len(configs) <= MOST_TEMPLATES:
         yield value(f"A fleet has 1 to {MOST_TEMPLATES} launch templates, not {len(configs)}")
     for config in configs:

@@ -1,8 +1,8 @@
 """Launch templates: CreateLaunchTemplate and CreateLaunchTemplateVersion.
 
-EC2 takes some of these and tells them only when an instance is to be launched ("Create an Amazon
-EC2 launch template": the data are not fully validated). No launch could succeed, so they are
-refused at once here. Sources, in the Amazon EC2 API Reference: RequestLaunchTemplateData,
+EC2 accepts some of these mistakes and reports them only at launch ("Create an Amazon EC2 launch
+template": the data are not fully validated). As no launch could succeed, the emulator refuses them
+at once. Sources, in the Amazon EC2 API Reference: RequestLaunchTemplateData,
 LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateInstanceMetadataOptionsRequest; "Run commands
 when you launch an EC2 instance with user data input"; "Tag your Amazon EC2 resources".
 """
@@ -15,7 +15,7 @@ from typing import Any
 from deployments.local.emulator.guards.parameter_rules.fleets import combination, value
 from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
-# GiB, least and most, by volume type.
+# Minimum and maximum in GiB by volume type.
 SIZES = {
     "gp2": (1, 16_384),
     "gp3": (1, 65_536),
@@ -26,14 +26,14 @@ SIZES = {
     "standard": (1, 1024),
 }
 IOPS = {"gp3": (3000, 80_000), "io1": (100, 64_000), "io2": (100, 256_000)}
-THROUGHPUT = (125, 2000)  # MiB a second, gp3 only
+THROUGHPUT = (125, 2000)  # MiB per second, gp3 only
 HOPS = (1, 64)
 USER_DATA_BYTES = 16_384
 MOST_TAGS = 50
 
 
 def create(params: Mapping[str, Any]) -> Iterator[Broken]:
-    """The data of a launch template or a version of one."""
+    """The data of a launch template or one of its versions."""
     data = params.get("LaunchTemplateData", {})
     interfaces = data.get("NetworkInterfaces", [])
     if interfaces and (data.get("SecurityGroupIds") or data.get("SecurityGroups")):
@@ -88,7 +88,7 @@ def _user_data(given: str | None) -> Iterator[Broken]:
 
 
 def tags(specifications: list[Mapping[str, Any]]) -> Iterator[Broken]:
-    """Tags as EC2 takes them."""
+    """Tags of EC2 resources."""
     for one in specifications:
         given = one.get("Tags", [])
         keys = [tag.get("Key", "") for tag in given]

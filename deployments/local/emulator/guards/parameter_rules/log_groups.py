@@ -16,7 +16,7 @@ DAYS = {
 }
 MOST_EVENTS = 10_000
 MOST_BYTES = 1_048_576
-EVENT_BYTES = 26  # what each event counts beside its text
+EVENT_BYTES = 26  # overhead per event
 SPAN_MS = 24 * 3_600_000
 
 

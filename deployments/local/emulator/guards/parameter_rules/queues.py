@@ -14,13 +14,13 @@ from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
-# What a message may hold: "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to
-# #x10FFFF" (SendMessage).
+# Allowed characters of a message: "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000
+# to #x10FFFF" (SendMessage).
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MOST_BYTES = 1_048_576
 MOST_ENTRIES = 10
 MOST_ATTRIBUTES = 10
-# Seconds, bytes: least and most.
+# Minimum and maximum, in seconds or bytes.
 ATTRIBUTES = {
     "DelaySeconds": (0, 900),
     "MaximumMessageSize": (1024, MOST_BYTES),
@@ -32,7 +32,7 @@ RECEIVES = (1, 1000)
 
 
 def wrong(text: str) -> Broken:
-    """A value that SQS does not take."""
+    """A value that SQS refuses."""
     return Broken("InvalidParameterValue", text)
 
 
@@ -102,7 +102,7 @@ def _message(message: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def size(message: Mapping[str, Any]) -> int:
-    """Bytes of a message: its body, and its attributes with their names and types."""
+    """Size of a message in bytes: body, and attributes with their names and types."""
     total = len(message["MessageBody"].encode(errors="surrogatepass"))
     for name, one in message.get("MessageAttributes", {}).items():
         value = one.get("StringValue") or one.get("BinaryValue") or ""
@@ -111,7 +111,7 @@ def size(message: Mapping[str, Any]) -> int:
 
 
 def batch(params: Mapping[str, Any]) -> Iterator[Broken]:
-    """What all batches have in common."""
+    """Rules for all batches."""
     ids = [one["Id"] for one in params["Entries"]]
     if not ids:
         yield Broken("EmptyBatchRequest", "The batch request doesn't contain any entries.")
@@ -126,7 +126,7 @@ def batch(params: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def send_batch(params: Mapping[str, Any]) -> Iterator[Broken]:
-    """SendMessageBatch: the limit of bytes is that of all its messages together."""
+    """SendMessageBatch: the size limit applies to all its messages together."""
     yield from batch(params)
     for one in params["Entries"]:
         yield from _message(one)

@@ -1,4 +1,4 @@
-"""What a rule is."""
+"""The result of a rule."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Broken:
-    """What a rule found.
+    """A broken rule.
 
     Attributes:
-        code: The error's code, as the API reference has it.
+        code: The error code in the API reference.
         text: The message.
     """
 

@@ -16,7 +16,7 @@ MOST_STRATEGIES = 5
 
 
 def wrong(text: str) -> Broken:
-    """What ECS tells of a service that it does not take."""
+    """ECS's error for an invalid service."""
     return Broken("InvalidParameterException", text)
 
 

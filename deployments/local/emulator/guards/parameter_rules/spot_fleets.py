@@ -52,7 +52,7 @@ def modify_spot_fleet_request(params: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def capacity(given: Mapping[str, Any]) -> Iterator[Broken]:
-    """The on-demand part is within the total."""
+    """The on-demand part must not exceed the total."""
     total, on_demand = given["TargetCapacity"], given.get("OnDemandTargetCapacity", 0)
     if not 0 <= total <= MOST_CAPACITY:
         yield Broken(CODE, f"TargetCapacity {total} must be from 0 to {MOST_CAPACITY}")

@@ -27,7 +27,7 @@ AWSLOGS = {
 
 
 def wrong(text: str) -> Broken:
-    """What ECS tells of a task definition that it does not take."""
+    """ECS's error for an invalid task definition."""
     return Broken("ClientException", text)
 
 
