@@ -65,7 +65,7 @@ SWITCHES = {
 
 
 @dataclass
-class Told:
+class ChaosResult:
     """What happened in a run.
 
     Attributes:
@@ -113,7 +113,7 @@ class Strikes:
     emulator: Emulator
     flow_run: str
     rng: random.Random
-    told: Told
+    told: ChaosResult
     plan: dict[str, int]
     config: str
     _next_interruption: int = 0
@@ -180,7 +180,7 @@ class Strikes:
             return  # it has just ended
 
 
-def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> Told:
+def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> ChaosResult:
     """One run with everything that can break.
 
     Args:
@@ -190,7 +190,7 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> Told:
         jobs: How many jobs it has.
     """
     rng = random.Random(seed)
-    told = Told(seed, jobs)
+    told = ChaosResult(seed, jobs)
     plate = Plate.drawn(jobs, rng)
     image = make_image(folder / "image", worker_python())
     with start_emulator(

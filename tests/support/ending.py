@@ -72,7 +72,7 @@ CASES: dict[str, Callable[[Site, str], float | None]] = {
 
 
 @dataclass
-class Seen:
+class EndingResult:
     """What became of a run whose end was brought about.
 
     Attributes:
@@ -94,7 +94,7 @@ class Seen:
     trace: list[tuple[float, Counter[str]]] = field(default_factory=list)
 
 
-def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
+def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> EndingResult:
     """Start a run, bring its end about in mid-work, and watch what is left.
 
     Args:
@@ -130,8 +130,8 @@ def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
 
 def _watch(
     case: str, run: Callable[[], Run], emulator: Emulator, started: float, limit: float
-) -> Seen:
-    seen = Seen(case)
+) -> EndingResult:
+    seen = EndingResult(case)
     while (now := time.monotonic() - started) < limit:
         with suppress(ClientError, BotoCoreError):
             kinds = Counter(one.split()[0] for one in left_in_account(run().aws, emulator))

@@ -127,7 +127,7 @@ def make_sites(seed: int) -> list[Site]:
 def add_ellipse(
     picture: Pixels, nucleus: Nucleus, height: float, scale: float, softness: float
 ) -> None:
-    """Adds a nucleus with radii multiplied by `scale`, and an edge of `softness` times the radii."""
+    """Adds a nucleus with radii times `scale` and an edge of `softness` times the radii."""
     reach = int(nucleus.long_radius * scale * (1 + 8 * softness)) + 1
     top, left = max(0, int(nucleus.y) - reach), max(0, int(nucleus.x) - reach)
     window = picture[top : int(nucleus.y) + reach + 1, left : int(nucleus.x) + reach + 1]

@@ -21,7 +21,7 @@ def _names(value: Any) -> Any:
 
 
 def _by_name(bare: Any) -> BeforeValidator:
-    """Parses one or several `NAME:NUMBER`; a bare number applies to all, a bare name gets `bare`."""
+    """Parses `NAME:NUMBER` items; a bare number applies to all, a bare name gets `bare`."""
 
     def read(value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -199,7 +199,7 @@ def _cloudwatch(asked: Asked, params: Mapping[str, Any], place: str) -> Iterator
 
 
 def _passed(asked: Asked, params: Mapping[str, Any]) -> Iterator[Need]:
-    """Permissions for the roles that a request passes ("Grant a user permissions to pass a role")."""
+    """Permissions for passed roles ("Grant a user permissions to pass a role")."""
     service = PASSED_TO.get(asked.operation)
     if service is None:
         return
