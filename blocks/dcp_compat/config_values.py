@@ -37,9 +37,9 @@ class DcpSettings:
 
     def in_its_words(self, problems: Iterable[Problem]) -> list[Problem]:
         """Problems of the run config with the lines and the spelling of this file."""
-        return [self._in_its_words(problem) for problem in problems]
+        return [self._in_dcp_terms(problem) for problem in problems]
 
-    def _in_its_words(self, problem: Problem) -> Problem:
+    def _in_dcp_terms(self, problem: Problem) -> Problem:
         key = re.split(r"[.\[]", problem.key, maxsplit=1)[0]
         if key in self.left_out and key not in self.values:
             return self.left_out[key]

@@ -78,7 +78,9 @@ def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
 
 def _export_policy(bucket: str, region: str) -> dict[str, Any]:
     places = {"partition": "aws", "region": region, "account": ACCOUNT_ID, "bucket": bucket}
-    return document(EXPORTS, {name: (one,) for name, one in (places | {"label": "Local"}).items()})
+    return document(
+        EXPORTS, {name: (value,) for name, value in (places | {"label": "Local"}).items()}
+    )
 
 
 def fill_bucket(s3: "S3Client", bucket: str, folder: Path) -> int:

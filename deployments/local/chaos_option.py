@@ -41,17 +41,17 @@ def _chaos_of(values: Mapping[str, Any]) -> Chaos:
     unknown = [name for name in values if name not in Chaos.model_fields]
     if unknown:
         allowed = ", ".join(Chaos.model_fields)
-        problems = (unknown_key(one, Chaos.model_fields).at(OPTION, one) for one in unknown)
-        raise ConfigError(*(replace(one, allowed=allowed) for one in problems))
+        problems = (unknown_key(name, Chaos.model_fields).at(OPTION, name) for name in unknown)
+        raise ConfigError(*(replace(problem, allowed=allowed) for problem in problems))
     try:
         return Chaos.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(*(_problem(one) for one in error.errors())) from error
+        raise ConfigError(*(_problem(entry) for entry in error.errors())) from error
 
 
 def _problem(entry: ErrorDetails) -> Problem:
     switch, *names = map(str, entry["loc"])
-    name = "".join(f"{one}:" for one in names if one != EVERYWHERE)
+    name = "".join(f"{part}:" for part in names if part != EVERYWHERE)
     # If a name itself is not allowed, pydantic's input is the name.
     got = str(entry["input"]) if names[-1:] == ["[key]"] else f"{name}{entry['input']}"
     return Problem(

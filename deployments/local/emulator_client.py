@@ -41,7 +41,7 @@ class Emulator:
     pid: int
     root: Path
 
-    def _ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
+    def _call(self, path: str, method: str = "GET", body: Any = None) -> Any:
         url = f"{self.endpoint_url}/_dcp/{path}"
         # Without the environment's proxy, because the address is local.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -57,17 +57,17 @@ class Emulator:
         Each has `task_arn`, `task_id`, `instance_id`, `pid`, `last_status`, `desired_status` and
         `protected`.
         """
-        containers: list[dict[str, Any]] = self._ask("containers")
+        containers: list[dict[str, Any]] = self._call("containers")
         return containers
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events of machines and tasks, each with `time` and `kind`, oldest first."""
-        events: list[dict[str, Any]] = self._ask("events")
+        events: list[dict[str, Any]] = self._call("events")
         return events
 
     def record(self, on: bool = True) -> None:
         """Start recording requests, with an empty record and counts of 0; or stop."""
-        self._ask(f"recording?on={str(on).lower()}", "POST")
+        self._call(f"recording?on={str(on).lower()}", "POST")
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the recorded requests, oldest first.
@@ -85,7 +85,7 @@ class Emulator:
 
         They are counted from the start of the emulator, or of the record.
         """
-        counts: dict[str, int] = self._ask("recording")
+        counts: dict[str, int] = self._call("recording")
         return counts
 
     def set_account(self, **values: Any) -> None:
@@ -99,7 +99,7 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: An attribute is unknown.
         """
-        self._ask("account", "POST", values)
+        self._call("account", "POST", values)
 
     def set_chaos(self, **values: Any) -> None:
         """Set the faults to inject from now on.
@@ -112,11 +112,11 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: A switch is unknown, or its value is not allowed.
         """
-        self._ask("chaos", "POST", values)
+        self._call("chaos", "POST", values)
 
     def chaos(self) -> Chaos:
         """Return the current switches."""
-        return Chaos.model_validate(self._ask("chaos"))
+        return Chaos.model_validate(self._call("chaos"))
 
     def kill_container(self, task_id: str) -> None:
         """Send SIGKILL to a container's command; everything in the container dies with it.
@@ -124,7 +124,7 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: No such container is running.
         """
-        self._ask(f"containers/{task_id}/kill", "POST")
+        self._call(f"containers/{task_id}/kill", "POST")
 
     def interrupt(self, instance_id: str, notice_seconds: float | None = None) -> None:
         """Give a Spot instance an interruption notice; it is terminated when the notice expires.
@@ -137,7 +137,7 @@ class Emulator:
             urllib.error.HTTPError: It is not a running Spot instance.
         """
         query = "" if notice_seconds is None else f"?seconds={notice_seconds}"
-        self._ask(f"instances/{instance_id}/interrupt{query}", "POST")
+        self._call(f"instances/{instance_id}/interrupt{query}", "POST")
 
     def recommend_rebalance(self, instance_id: str) -> None:
         """Send a rebalance recommendation to a running instance.
@@ -145,7 +145,7 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/rebalance", "POST")
+        self._call(f"instances/{instance_id}/rebalance", "POST")
 
     def hang(self, instance_id: str) -> None:
         """Freeze all containers of a running instance permanently, including new ones.
@@ -153,7 +153,7 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/hang", "POST")
+        self._call(f"instances/{instance_id}/hang", "POST")
 
     def disconnect(self, instance_id: str) -> None:
         """Disconnect the ECS agent of a running instance; its containers keep running.
@@ -161,7 +161,7 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/disconnect", "POST")
+        self._call(f"instances/{instance_id}/disconnect", "POST")
 
     def connect(self, instance_id: str) -> None:
         """Reconnect the ECS agent of a running instance.
@@ -169,7 +169,7 @@ class Emulator:
         Raises:
             urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/connect", "POST")
+        self._call(f"instances/{instance_id}/connect", "POST")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def leave_account() -> None:
     Even with explicit keys, botocore fails if the configured profile does not exist, and it uses a
     proxy for 127.0.0.1 too.
     """
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    for name in [key for key in os.environ if key.startswith("AWS_")]:
         del os.environ[name]
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         os.environ[name] = os.devnull

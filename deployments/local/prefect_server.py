@@ -40,21 +40,21 @@ class PrefectError(DcpError):
 
 
 @contextmanager
-def own_prefect(wanted: int = 0) -> Iterator[tuple[Path, int]]:
+def own_prefect(preferred_port: int = 0) -> Iterator[tuple[Path, int]]:
     """Use a separate Prefect server for the duration of the `with` block.
 
     Signals are held, so that none arrives between the start of a process and the code that stops
     it. Prefect must not have been imported before.
 
     Args:
-        wanted: The port to listen on, if it is free.
+        preferred_port: The port to listen on, if it is free.
 
     Yields:
         The folder and the port of the server, which `start_server` starts.
     """
     try:
         with interrupt.held(ENDING), tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
-            home, port = Path(folder), free_port(wanted)
+            home, port = Path(folder), free_port(preferred_port)
             use_server(home, port)
             yield home, port
     except KeyboardInterrupt:
@@ -62,19 +62,19 @@ def own_prefect(wanted: int = 0) -> Iterator[tuple[Path, int]]:
         raise
 
 
-def free_port(wanted: int = 0) -> int:
+def free_port(preferred_port: int = 0) -> int:
     """A free port on which a server can listen again after a restart.
 
     Linux assigns ports from 32768 on to outgoing connections and holds each for a minute after it
     closes: a restarted server could not listen there.
 
     Args:
-        wanted: The preferred port.
+        preferred_port: The preferred port.
 
     Raises:
         OSError: No port is free.
     """
-    for port in (wanted or random.choice(PORTS), *random.sample(PORTS, PORT_TRIES)):
+    for port in (preferred_port or random.choice(PORTS), *random.sample(PORTS, PORT_TRIES)):
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
@@ -148,7 +148,7 @@ def start_server(home: Path, port: int) -> Iterator[Callable[[], None]]:
         A function that waits until the server answers, and raises PrefectError if it does not.
     """
     home.mkdir(parents=True, exist_ok=True)
-    bring_new_database(home)
+    copy_cached_database(home)
     command = prefect("server", "start", "--host", HOST, "--port", str(port))
     with child(command, home / LOG_NAME) as process:
         yield partial(_await, process, home, port)
@@ -163,14 +163,14 @@ def new_database() -> Path:
     return caches / "dcp" / f"prefect-{version('prefect')}.db"
 
 
-def bring_new_database(home: Path) -> None:
+def copy_cached_database(home: Path) -> None:
     """Give a new server the cached database of an earlier new server."""
     cached = new_database()
     if cached.is_file() and not (home / DATABASE).exists():
         shutil.copyfile(cached, home / DATABASE)
 
 
-def keep_new_database(home: Path) -> None:
+def cache_new_database(home: Path) -> None:
     """Cache the database of a new server that answers, unless one is already cached."""
     cached = new_database()
     if cached.exists():
@@ -193,7 +193,7 @@ def _await(process: subprocess.Popen[bytes], home: Path, port: int) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with opener.open(f"http://{HOST}:{port}/api/health", timeout=5):
-                keep_new_database(home)
+                cache_new_database(home)
                 return
         except OSError:
             interrupt.sleep(0.2)

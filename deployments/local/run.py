@@ -41,7 +41,7 @@ BLOCK = "local"  # name of the blocks of config and fleet
 # Settings without meaning here: credentials of a real account, the image's name.
 ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
 HERE = {"dockerhub_tag": "this-computer"}
-TRIED = ("image_missing", "image_empty")  # costs nothing here; only the job fails, by name
+ACCEPTED = ("image_missing", "image_empty")  # costs nothing here; only the job fails, by name
 LISTED = 20  # maximum number of unsuccessful jobs listed one by one
 MONITOR_SECONDS = 2  # a minute would be long for jobs of seconds
 
@@ -129,16 +129,16 @@ def _plates_in(data: Path, jobs: JobFile) -> tuple[str, ...]:
 
 def _check_writable(folder: Path, option: str) -> None:
     """Check, before hours of computation, that a folder is writable; creates nothing yet."""
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir():
-        raise ConfigError(Problem(str(there), option, "is not a folder"))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(Problem(str(there), option, "is not writable"))
+    ancestor = folder.absolute()
+    while not ancestor.exists():
+        ancestor = ancestor.parent
+    if not ancestor.is_dir():
+        raise ConfigError(Problem(str(ancestor), option, "is not a folder"))
+    if not os.access(ancestor, os.W_OK | os.X_OK):
+        raise ConfigError(Problem(str(ancestor), option, "is not writable"))
 
 
-def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
+def emulator_config(config: RunConfig, emulator: Emulator) -> RunConfig:
     """The settings of a run on this computer, with the emulator's endpoint and limits."""
     if not config.download_files:
         say("Buckets cannot be mounted on this computer: the images are downloaded instead.")
@@ -169,7 +169,7 @@ def run(request: Request) -> int:
         await_server = stack.enter_context(start_server(request.home, request.port))
         emulator = stack.enter_context(start_emulator(request.home / "aws", python, chaos=chaos))
         with interrupt.allowed():
-            config = settings_here(inputs.config, emulator)
+            config = emulator_config(inputs.config, emulator)
             fill_buckets(config, request.data)
             await_server()
             say(f"Prefect: http://127.0.0.1:{request.port}")
@@ -202,26 +202,29 @@ def _run(request: Request, inputs: Inputs) -> int:
         raise failure
     if failure is not None:
         say(str(failure))
-    report = report or _account_of(run)
+    report = report or _late_report(run)
     for problem in report.problems[:LISTED]:
         say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']}")
     if len(report.problems) > LISTED:
         say(f"... and {len(report.problems) - LISTED} more (--report FILE.json has them all)")
-    left = left_running(run)
+    leftovers = left_running(run)
     try:
-        _hand_over(request, inputs, run, report, left)
+        _hand_over(request, inputs, run, report, leftovers)
     except OSError as error:
         failure = error
         say(f"Could not write the outputs: {error}")
-    print(f"{report.summary}; {'left: ' + ', '.join(left) if left else 'nothing left running'}")
-    done = failure is None and report.complete and not left
-    return ExitStatus.OK if done else ExitStatus.PROBLEM
+    ending = f"left: {', '.join(remaining)}" if remaining else "nothing left running"
+    print(f"{report.summary}; {ending}")
+    ok = failure is None and report.complete and not leftovers
+    return ExitStatus.OK if ok else ExitStatus.PROBLEM
 
 
-def _hand_over(request: Request, inputs: Inputs, run: Run, report: Report, left: list[str]) -> None:
+def _hand_over(
+    request: Request, inputs: Inputs, run: Run, report: Report, leftovers: list[str]
+) -> None:
     """Write the report and the outputs to the requested paths."""
     if request.report:
-        content = report.as_json() | {"left_running": left}
+        content = report.as_json() | {"left_running": leftovers}
         request.report.parent.mkdir(parents=True, exist_ok=True)
         request.report.write_text(json.dumps(content, indent=1) + "\n")
     prefixes = {joined(jobs.output) + "/" for jobs in inputs.sets}
@@ -239,7 +242,7 @@ def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:
             fleet=BLOCK,
             plates=list(plates),
             accept_cost=True,
-            accept=list(TRIED),
+            accept=list(ACCEPTED),
             return_state=True,
         )
     except (KeyboardInterrupt, TerminationSignal):
@@ -254,7 +257,7 @@ def _report(run: Run) -> Report | None:
     return read_report(run) if run.run_id else None
 
 
-def _account_of(run: Run) -> Report:
+def _late_report(run: Run) -> Report:
     """The report of a run that ended before its report was written."""
     loaded = record.load(run) if run.run_id else None
     if loaded is None or loaded.jobs is None:

@@ -20,11 +20,11 @@ from deployments.local.prefect_server import (
 )
 from deployments.local.run import (
     Request,
+    emulator_config,
     fill_buckets,
     read_inputs,
     save_blocks,
     say,
-    settings_here,
 )
 from tasks import interrupt
 
@@ -80,11 +80,11 @@ def up(
         emulator = stack.enter_context(
             start_emulator(scratch / "aws", worker_python(), chaos=switches)
         )
-        here = replace(inputs, config=settings_here(inputs.config, emulator))
+        local_inputs = replace(inputs, config=emulator_config(inputs.config, emulator))
         with interrupt.allowed():
-            fill_buckets(here.config, request.data)
+            fill_buckets(local_inputs.config, request.data)
             await_server()
-            save_blocks(here)
+            save_blocks(local_inputs)
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
             _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
         # Scheduled flows without credentials (the reaper) must also reach the emulator.
@@ -92,11 +92,11 @@ def up(
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_ENDPOINT_URL": emulator.endpoint_url,
-            "AWS_DEFAULT_REGION": here.config.aws_region,
+            "AWS_DEFAULT_REGION": local_inputs.config.aws_region,
         }
         worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
         stack.enter_context(child(worker, home / "worker.log", PROJECT))
-        _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
+        _print_addresses(port, Path(job_file).absolute(), emulator.endpoint_url)
         _await_end()
 
 
@@ -116,14 +116,14 @@ def _await_end() -> None:
 
 
 def _prefect(*arguments: str) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         prefect("--no-prompt", *arguments), cwd=PROJECT, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise PrefectError(f"prefect {' '.join(arguments)}: {done.stdout}{done.stderr}")
+    if process.returncode:
+        raise PrefectError(f"prefect {' '.join(arguments)}: {process.stdout}{process.stderr}")
 
 
-def _tell(port: int, job: Path, endpoint_url: str) -> None:
+def _print_addresses(port: int, job: Path, endpoint_url: str) -> None:
     print(
         f"Prefect's UI: http://127.0.0.1:{port}\n"
         f"AWS: {endpoint_url}\n"

@@ -19,10 +19,10 @@ from waiting import wait_for
 
 from deployments.local.prefect_server import (
     HOST,
-    bring_new_database,
+    cache_new_database,
+    copy_cached_database,
     die_with_parent,
     free_port,
-    keep_new_database,
     prefect,
 )
 
@@ -88,14 +88,14 @@ class Site:
     def start_server(self) -> None:
         """Start the server; it answers some seconds later."""
         port = str(urlsplit(self.api).port)
-        bring_new_database(self.home)
+        copy_cached_database(self.home)
         self._server = self._start("server.log", "server", "start", "--host", HOST, "--port", port)
 
     def serve(self) -> None:
         """Start the server, and wait until it answers."""
         self.start_server()
         wait_for(self.answers, f"the Prefect server ({self.home / 'server.log'})")
-        keep_new_database(self.home)
+        cache_new_database(self.home)
 
     def answers(self) -> bool:
         """Whether the server does."""

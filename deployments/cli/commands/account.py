@@ -59,7 +59,7 @@ class SetupOptions(AwsOptions):
             credentials = load_credentials(self.credentials)
             region = self.region or region_of(credentials)
         else:
-            credentials, region = self.who_and_where()
+            credentials, region = self.credentials_and_region()
         aws = AccountAws.connect(credentials, region)
         options = {key: value for key, value in chosen.items() if value not in (None, ())}
         try:
@@ -118,16 +118,16 @@ def create(
         remedy = "Name the flows' image, built with deployments/Dockerfile."
         raise ConfigError(Problem("--work-pool", "", "needs --image", remedy=remedy))
 
-    def act(aws: "AccountAws", made: "Setup") -> "list[Line]":
-        lines = whole.create(aws, made)
+    def act(aws: "AccountAws", setup_config: "Setup") -> "list[Line]":
+        lines = whole.create(aws, setup_config)
         if work_pool and image:
             from tasks.account.ecs_work_pool import Pool, make_pool
 
-            state = make_pool(made, Pool(work_pool, image, vpc=vpc))
+            state = make_pool(setup_config, Pool(work_pool, image, vpc=vpc))
             lines.append(whole.Line(f"work pool {work_pool}", state))
         if not any(line.wrong for line in lines):
             print("# for the run config")
-            for key, value in whole.settings(made).items():
+            for key, value in whole.settings(setup_config).items():
                 print(f"{key}: {value}")
         return lines
 
@@ -169,7 +169,7 @@ def destroy(*, setup: SetupOptions = SetupOptions(), force: bool = False) -> int
     """
     from tasks.account import provision as whole
 
-    return _report(lambda aws, made: whole.destroy(aws, made, force), setup)
+    return _report(lambda aws, setup_config: whole.destroy(aws, setup_config, force), setup)
 
 
 @account.command(usage="dcp account policy [OPTIONS] [WHOSE]")
@@ -193,8 +193,8 @@ def policy(
     """
     from tasks.account.provision import policy_of
 
-    _, made = setup.open(bucket=bucket)
-    print(json.dumps(policy_of(made, whose), indent=2))
+    _, setup_config = setup.open(bucket=bucket)
+    print(json.dumps(policy_of(setup_config, whose), indent=2))
     return ExitStatus.OK
 
 
@@ -226,19 +226,21 @@ def bucket_policy(
 
 
 def _report(
-    act: "Callable[[AccountAws, Setup], Sequence[Line]]", setup: SetupOptions, **chosen: Any
+    act: "Callable[[AccountAws, Setup], Sequence[Line]]", setup: SetupOptions, **options: Any
 ) -> int:
     """Apply `act` to the set-up and print each resource; returns the exit status."""
     from blocks.errors import DcpError
     from tasks.aws.errors import AwsError
 
-    aws, made = setup.open(**chosen)
+    aws, setup_config = setup.open(**options)
     try:
-        lines = act(aws, made)
+        lines = act(aws, setup_config)
     except AwsError as error:
         raise DcpError(str(error)) from error  # not bad input: the credentials were accepted
     for line in lines:
         print(line, file=sys.stderr if line.wrong else sys.stdout)
-    wrong = [line for line in lines if line.wrong]
-    print(f"{len(lines)} resources: {len(lines) - len(wrong)} ok, {len(wrong)} need attention")
-    return ExitStatus.PROBLEM if wrong else ExitStatus.OK
+    attention = [line for line in lines if line.wrong]
+    print(
+        f"{len(lines)} resources: {len(lines) - len(attention)} ok, {len(attention)} need attention"
+    )
+    return ExitStatus.PROBLEM if attention else ExitStatus.OK

@@ -43,9 +43,9 @@ def install_completion(
     return ExitStatus.OK
 
 
-def _install(app: App, **chosen: Any) -> Path:
-    path = app.install_completion(**chosen)
-    if chosen["shell"] == "bash":
+def _install(app: App, **options: Any) -> Path:
+    path = app.install_completion(**options)
+    if options["shell"] == "bash":
         # With this option, a folder is completed with a slash, and then its content.
         text = path.read_text().replace("complete -F", "complete -o filenames -F")
         path.write_text(text)

@@ -27,7 +27,7 @@ IMAGE = "my-account/dcp-worker:1.0"
 
 
 @dataclass(frozen=True)
-class Brought:
+class DcpFiles:
     """The parsed files of a user of DCP.
 
     Attributes:
@@ -47,7 +47,7 @@ class Brought:
         return sorted(remarks, key=lambda remark: list(Kind).index(remark.kind))
 
 
-def read_files(config: str, others: Sequence[str]) -> Brought:
+def read_files(config: str, others: Sequence[str]) -> DcpFiles:
     """Read a config.py, and a fleet file and job file in any order.
 
     Args:
@@ -80,7 +80,7 @@ def read_files(config: str, others: Sequence[str]) -> Brought:
         raise InputError(*problems)
     if fleet:
         _settle_address(settings, fleet)
-    return Brought(settings, fleet, job)
+    return DcpFiles(settings, fleet, job)
 
 
 def _config(source: str) -> DcpSettings:
@@ -112,18 +112,18 @@ def _settle_address(config: DcpSettings, fleet: DcpFleet) -> None:
         config.tell(Kind.DIFFERS, "assign_ip", text)
 
 
-def texts_of(brought: Brought, folder: Path) -> dict[str, str]:
+def texts_of(dcp_files: DcpFiles, folder: Path) -> dict[str, str]:
     """The converted files by name.
 
     Args:
-        brought: The files of DCP.
+        dcp_files: The files of DCP.
         folder: The output folder; the first line of each file has its schema's path from there.
     """
-    texts = {CONFIG: _config_text(brought.config, _schema("config", folder))}
-    if brought.fleet:
-        texts[FLEET] = _fleet_text(brought.fleet, _schema("fleet", folder))
-    if brought.job:
-        texts[JOB] = _job_text(brought.job, _schema("job", folder))
+    texts = {CONFIG: _config_text(dcp_files.config, _schema("config", folder))}
+    if dcp_files.fleet:
+        texts[FLEET] = _fleet_text(dcp_files.fleet, _schema("fleet", folder))
+    if dcp_files.job:
+        texts[JOB] = _job_text(dcp_files.job, _schema("job", folder))
     return texts
 
 
@@ -183,20 +183,22 @@ def write_files(texts: Mapping[str, str], folder: Path, force: bool) -> list[Pat
     return list(paths)
 
 
-def told(brought: Brought, written: Sequence[Path]) -> Iterator[str]:
+def summary_lines(dcp_files: DcpFiles, written: Sequence[Path]) -> Iterator[str]:
     """The lines of the final message: the files, the remarks and the next steps."""
     yield f"Wrote {', '.join(str(path) for path in written)}"
     for kind in Kind:
-        remarks = [remark for remark in brought.remarks if remark.kind is kind]
+        remarks = [remark for remark in dcp_files.remarks if remark.kind is kind]
         if remarks:
             yield f"\n{kind.value}:"
             yield from (f"  {remark}" for remark in remarks)
     yield "\nNext:"
-    yield from (f"  {step}" for step in _next_steps(brought, {path.name: path for path in written}))
+    yield from (
+        f"  {step}" for step in _next_steps(dcp_files, {path.name: path for path in written})
+    )
 
 
-def _next_steps(brought: Brought, written: Mapping[str, Path]) -> Iterable[str]:
-    if any(remark.kind is Kind.FILL_IN for remark in brought.remarks):
+def _next_steps(dcp_files: DcpFiles, written: Mapping[str, Path]) -> Iterable[str]:
+    if any(remark.kind is Kind.FILL_IN for remark in dcp_files.remarks):
         yield "fill in the values listed above"
     job = written.get(JOB, "JOB.yaml")
     options = ["--config", str(written[CONFIG]), "--job", str(job)]

@@ -34,11 +34,16 @@ def import_(
         force: overwrite existing files
     """
     from blocks.dcp_compat.config_py import is_dcp_config
-    from deployments.cli.commands.dcp_conversion import read_files, texts_of, told, write_files
+    from deployments.cli.commands.dcp_conversion import (
+        read_files,
+        summary_lines,
+        texts_of,
+        write_files,
+    )
 
     files = [file for file in (config, fleet, job) if file]
     files.sort(key=is_dcp_config, reverse=True)  # the order on the command line is free
-    brought = read_files(files[0], files[1:])
-    written = write_files(texts_of(brought, output), output, force)
-    print("\n".join(told(brought, written)))
+    dcp_files = read_files(files[0], files[1:])
+    written = write_files(texts_of(dcp_files, output), output, force)
+    print("\n".join(summary_lines(dcp_files, written)))
     return ExitStatus.OK

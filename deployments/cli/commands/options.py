@@ -60,7 +60,7 @@ class AwsOptions:
     region: Annotated[str | None, Parameter(metavar="REGION")] = None
     profile: Annotated[str | None, Parameter(metavar="PROFILE")] = None
 
-    def who_and_where(
+    def credentials_and_region(
         self, app: str | None = None, buckets: Sequence[str] = ()
     ) -> "tuple[DefaultCredentials, str]":
         """The credentials and the region.
@@ -115,7 +115,7 @@ class RunOptions(AwsOptions):
         Raises:
             InputError: A name is invalid, or there are no credentials.
         """
-        return self.who_and_where(app, (self.bucket,) if self.bucket else ())
+        return self.credentials_and_region(app, (self.bucket,) if self.bucket else ())
 
 
 @Parameter(name="*", group=CHANGES)
@@ -152,10 +152,10 @@ class ChangeOptions:
         try:
             check_settings(changed, "--set")
         except InputError as error:
-            raise InputError(*map(self._in_its_words, error.problems)) from error
+            raise InputError(*map(self._as_typed, error.problems)) from error
         return changed
 
-    def _in_its_words(self, problem: "Problem") -> "Problem":
+    def _as_typed(self, problem: "Problem") -> "Problem":
         """A problem of a setting as a problem of the option on the command line."""
         if problem.key != "memory" or any(text.startswith("memory=") for text in self.settings):
             return problem

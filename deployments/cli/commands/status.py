@@ -41,7 +41,7 @@ def status(
     from tasks.account_runs.discovery import find_runs
     from tasks.account_runs.overview import as_json as json_of
 
-    credentials, region = where.who_and_where(app, bucket)
+    credentials, region = where.credentials_and_region(app, bucket)
     runs = find_runs(credentials, [region], bucket or None, app)
     now = datetime.now(UTC)
     if as_json:
