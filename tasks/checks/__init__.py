@@ -1,1 +1,1 @@
-"""Checks before the start, one concern a file: facts first, then the findings about them."""
+"""Checks before the start, one concern per file: first the facts, then the findings."""

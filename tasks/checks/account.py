@@ -1,4 +1,4 @@
-"""All that is asked of the account before a run: machines, quotas, permissions, prices, cost."""
+"""All checks of the account before a run: machines, quotas, permissions, prices, cost."""
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -18,18 +18,18 @@ from tasks.prices import Prices, prices
 from tasks.run import Run
 from tasks.volumes import volumes_of
 
-SPOT_DAYS = 3  # of spot price history; AWS keeps 90
+SPOT_DAYS = 3  # days of spot price history; AWS keeps 90
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the account's checks need to know of the jobs.
+    """Properties of the jobs that the account's checks need.
 
     Attributes:
-        number: How many.
-        pipelines: The keys of their pipelines, by which earlier runs are found.
-        bytes_each: Images of the largest job, in bytes; None when not known.
-        images_each: Images of a job; None when not known.
+        number: Number of jobs.
+        pipelines: Keys of their pipelines, to find earlier runs.
+        bytes_each: Size of the largest job's images, in bytes; None if unknown.
+        images_each: Number of images per job; None if unknown.
     """
 
     number: int
@@ -39,7 +39,7 @@ class Jobs:
 
 
 def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], Estimate]:
-    """Ask the account about a run; nothing is changed.
+    """Check the account for a run; change nothing.
 
     Args:
         run: The run.
@@ -47,7 +47,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         jobs: Its jobs.
 
     Returns:
-        What was found, and what the run is expected to cost and to take.
+        The findings, and the estimated cost and time of the run.
     """
     config = run.config
     now = datetime.now(UTC)
@@ -55,7 +55,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         proved = pool.submit(permissions.prove, run, template)
         described = pool.submit(_types, run)
         buckets = pool.submit(lambda: list(regions.findings(run)))
-        told = pool.submit(
+        priced = pool.submit(
             prices,
             run,
             config.machine_type,
@@ -64,13 +64,13 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
             until=now,
         )
         seconds = expected(run, jobs.pipelines)
-        types, refused = described.result()
-        found = [*refused, *_machines(run, template, types, jobs, seconds)]
-        found += machine_images.look(run, template, types)
-        estimate = _estimate(run, template, jobs, seconds, told.result())
-        found += cost.findings(estimate, config, told.result())
-        found += [*proof.findings(proved.result()), *buckets.result()]
-    return found, estimate
+        types, findings = described.result()
+        findings += _machines(run, template, types, jobs, seconds)
+        findings += machine_images.look(run, template, types)
+        estimate = _estimate(run, template, jobs, seconds, priced.result())
+        findings += cost.findings(estimate, config, priced.result())
+        findings += [*proof.findings(proved.result()), *buckets.result()]
+    return findings, estimate
 
 
 def _machines(
@@ -81,24 +81,22 @@ def _machines(
     seconds: JobSeconds | None,
 ) -> list[Finding]:
     size = limits_of(run, datetime.now(UTC))
-    asked = quota.demand(size, template, jobs.number)
-    answers = [
-        quota.limit(run.aws.service_quotas, one) for one in quota.quotas_of(types.known, asked)
-    ]
-    limits = [one for one in answers if isinstance(one, quota.Limit)]
+    quotas = quota.quotas_of(types.known, quota.demand(size, template, jobs.number))
+    answers = [quota.limit(run.aws.service_quotas, wanted) for wanted in quotas]
+    limits = [answer for answer in answers if isinstance(answer, quota.Limit)]
     return [
         *machines.findings(run.config, template, types, seconds, jobs.bytes_each),
-        *(one for one in answers if isinstance(one, Finding)),
+        *(answer for answer in answers if isinstance(answer, Finding)),
         *quota.findings(size, template, types, limits, jobs.number),
     ]
 
 
 def _estimate(
-    run: Run, template: FleetTemplate, jobs: Jobs, seconds: JobSeconds | None, told: Prices
+    run: Run, template: FleetTemplate, jobs: Jobs, seconds: JobSeconds | None, known: Prices
 ) -> Estimate:
-    asked = quota.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
-    work = cost.work(run.config, template, asked, jobs.number, seconds, jobs.images_each)
-    return cost.estimate(work, told, seconds.source if seconds else "")
+    demand = quota.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
+    work = cost.work(run.config, template, demand, jobs.number, seconds, jobs.images_each)
+    return cost.estimate(work, known, seconds.source if seconds else "")
 
 
 def _types(run: Run) -> tuple[MachineTypes, list[Finding]]:
@@ -112,7 +110,7 @@ def _types(run: Run) -> tuple[MachineTypes, list[Finding]]:
                 Problem(
                     "AWS credentials" if is_refused(error) else "AWS",
                     "ec2:DescribeInstanceTypes on *",
-                    "whether the containers fit on the machines could not be looked at",
+                    "could not check whether the containers fit on the machines",
                     got=error_code(error) or type(error).__name__,
                 ),
             )

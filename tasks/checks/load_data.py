@@ -24,14 +24,14 @@ _BATCH = 5000
 
 @dataclass
 class Seen:
-    """What was seen of a CSV.
+    """The result of checking a CSV.
 
     Attributes:
         findings: What is wrong with it.
-        columns: Its columns; empty when they are not sound.
-        rows: The fewest and the most rows of a job; None when the CSV is not sound.
-        images: Images of the largest job.
-        largest_job: Of these, in bytes, by the mean size of all.
+        columns: Its columns; empty if they have errors.
+        rows: The fewest and the most rows of a job; None if the CSV has errors.
+        images: Number of images of the largest job.
+        largest_job: Their size in bytes, estimated from the mean size of all images.
     """
 
     findings: list[Finding]
@@ -48,15 +48,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be looked at.
+    """A CSV to check, with its jobs.
 
     Attributes:
         where: The job file's name.
         key: The key of the CSV.
         keys: The metadata keys of the jobs.
-        groups: Gives the groups of all jobs of the CSV.
-        made_from_csv: The groups are made from the CSV itself.
-        bucket: Of the images.
+        groups: Returns the groups of all jobs of the CSV.
+        made_from_csv: Whether the groups come from the CSV itself.
+        bucket: The images' bucket.
         client: The client for a bucket.
     """
 
@@ -70,7 +70,7 @@ class Asked:
 
 
 def look(asked: Asked, csvs: Csvs) -> Seen:
-    """Look at a CSV and its jobs; the first step that finds errors is the last."""
+    """Check a CSV and its jobs; stop after the first step that finds errors."""
     try:
         csv = csvs(asked.key)
     except InputError as error:
@@ -126,20 +126,20 @@ def _fill(index: Index, csv: LoadData, asked: Asked) -> list[Finding]:
     read: Callable[[str, Any], str] = lru_cache(10_000)(reading)
     records = csv.rows()
     while batch := list(islice(records, _BATCH)):
-        found, wanted = [], []
+        groups_of_rows, images_of_jobs = [], []
         for line, cells in batch:
             group = tuple(read(column.value(cells), kinds[column.name]) for column in columns)
-            found.append(group)
+            groups_of_rows.append(group)
             if not index.is_job(group):
                 continue
             try:
                 for place in places.of(cells):
                     if not isinstance(place, str):
-                        wanted.append((*place, line))
+                        images_of_jobs.append((*place, line))
             except NoPlace as error:
                 rows.note("csv_path", line, repr(str(error)))
             except ValueError:
                 rows.note("csv_image_empty", line, "")
-        index.add_rows(found)
-        index.add_images(wanted)
+        index.add_rows(groups_of_rows)
+        index.add_images(images_of_jobs)
     return list(rows.findings())
