@@ -1,4 +1,4 @@
-"""Clients for AWS, and which of its answers are worth asking again."""
+"""Clients for AWS, and which errors are worth a retry."""
 
 import logging
 from collections.abc import Callable
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
-# The price list of every region is asked there (AWS Billing, "AWS Price List Query API").
+# It serves the price lists of all regions (AWS Billing, "AWS Price List Query API").
 PRICE_REGION = "us-east-1"
 
-# botocore's standard mode repeats throttled requests, 5xx answers and lost connections with
-# exponential backoff and full jitter, and nothing else: a wrong parameter or a refused permission
-# fails at once. (botocore documentation, "Retries"; AWS SDKs and Tools, "Retry behavior")
+# botocore's standard mode retries only throttled requests, 5xx responses and lost connections, with
+# exponential backoff and full jitter: a wrong parameter or a denied permission fails at once.
+# (botocore documentation, "Retries"; AWS SDKs and Tools, "Retry behavior")
 CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 8},
     max_pool_connections=32,
@@ -77,10 +77,10 @@ THROTTLING_CODES = frozenset(
 
 @dataclass(frozen=True)
 class Aws:
-    """One client for each AWS service that a run uses, all of one account and region.
+    """One client for each AWS service that a run uses, all for one account and region.
 
-    The price list alone is asked in a region of its own. Made once and handed to whatever calls
-    AWS; boto3's clients may be shared between threads.
+    Only the price list has a region of its own. Created once and passed to all code that calls AWS;
+    boto3's clients can be shared between threads.
     """
 
     sqs: "SQSClient"
@@ -98,10 +98,10 @@ class Aws:
 
     @classmethod
     def connect(cls, credentials: Credentials, region: str) -> "Aws":
-        """Make the clients; no request is sent yet.
+        """Create the clients; sends no request yet.
 
         Args:
-            credentials: Who to be, and the client parameters (endpoint, certificates, ...).
+            credentials: The identity, and the client parameters (endpoint, certificates, ...).
             region: The region of the run; a region in the credentials does not override it.
         """
         make = client_maker(credentials)
@@ -113,10 +113,10 @@ class Aws:
 
 
 def client_maker(credentials: Credentials) -> Callable[[str, str], Any]:
-    """What makes a client of a service in a region, with dcp's way to repeat requests.
+    """Returns a function that creates a service's client in a region, with dcp's retries.
 
     Args:
-        credentials: Who to be, and the client parameters (endpoint, certificates, ...).
+        credentials: The identity, and the client parameters (endpoint, certificates, ...).
     """
     session = session_of(credentials)
     parameters = client_parameters(credentials)
@@ -126,24 +126,24 @@ def client_maker(credentials: Credentials) -> Callable[[str, str], Any]:
 
 
 def unsigned(s3: "S3Client") -> "S3Client":
-    """A client like this one that asks without credentials, for public buckets."""
+    """A client like this one without credentials, for public buckets."""
     session = boto3.session.Session(region_name=s3.meta.region_name)
     config = s3.meta.config.merge(Config(signature_version=UNSIGNED))
     return session.client("s3", endpoint_url=s3.meta.endpoint_url, config=config)
 
 
 def error_code(error: BaseException) -> str:
-    """The code of an AWS error answer, or "" when it is none."""
+    """The code of an AWS error response, or "" for other errors."""
     return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether S3 has no such object, or no such bucket."""
+    """Whether the S3 object or bucket does not exist."""
     return error_code(error) in ("NoSuchKey", "NoSuchBucket", "404")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later: throttling, a 5xx answer, a lost connection."""
+    """Whether the same request may succeed later: throttling, a 5xx response, a lost connection."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in THROTTLING_CODES or status >= 500
@@ -151,7 +151,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def patient(seconds: float) -> Retrying:
-    """Repeats a call for so long while AWS is out of reach; any other error is raised at once."""
+    """Retries a call for up to `seconds` while AWS is out of reach; raises other errors at once."""
     return Retrying(
         retry=retry_if_exception(is_transient),
         wait=wait_random_exponential(multiplier=1, max=60),
@@ -178,23 +178,23 @@ REFUSED_CODES = DENIED_CODES | frozenset(
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether AWS said no to who asked (as against what was asked)."""
+    """Whether AWS rejected the caller (rather than the request)."""
     return error_code(error) in REFUSED_CODES
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether AWS knows who asked, and a permission is missing."""
+    """Whether AWS knows the caller but denies the permission."""
     return error_code(error) in DENIED_CODES
 
 
 def refusal(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
-    """What is wrong with who called AWS, as an error that says what to do; None if nothing is.
+    """An error with a remedy, if the caller or the connection is at fault; otherwise None.
 
     Args:
-        error: What a boto3 call raised.
-        where: What the call was about.
-        what: What could not be done, as in `could not be found`.
-        needs: The permissions of the call, and whatever else helps without them; a sentence.
+        error: The exception of a boto3 call.
+        where: The subject of the call.
+        what: The failed action, as in `could not be found`.
+        needs: The permissions of the call, and any alternative without them; a sentence.
     """
     if isinstance(error, NoCredentialsError):
         return no_credentials()
@@ -207,4 +207,4 @@ def refusal(error: BaseException, where: str, what: str, needs: str = "") -> Dcp
 
 
 AwsError = (ClientError, BotoCoreError)
-"""What a boto3 call raises: an error answer, or none at all (no credentials, no connection)."""
+"""Exceptions of boto3 calls: an error response, or no response (no credentials, no connection)."""

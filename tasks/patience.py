@@ -1,13 +1,13 @@
-"""How long AWS may be out of reach before a step is given up, in seconds.
+"""How long a step retries while AWS is out of reach, in seconds.
 
-Each is for `tasks.aws.patient`; botocore has repeated every request for about half a minute before.
+For `tasks.aws.patient`, after botocore has retried each request for about half a minute.
 """
 
 RUN_OUTAGE = 1800
-"""While machines run: to give up a run costs its progress, and its machines go on meanwhile."""
+"""While machines run: giving up would cost the run's progress, and the machines keep working."""
 
 STEP_OUTAGE = 600
-"""For a submission and for the clean-up as a whole: both can be repeated, and somebody waits."""
+"""For a submission, and for a whole clean-up: both can be repeated, and a person is waiting."""
 
 REAPER_OUTAGE = 300
-"""For one run of the reaper's: others wait for their turn, and it comes back within 15 minutes."""
+"""For one run in the reaper: other runs wait, and the reaper returns within 15 minutes."""

@@ -43,7 +43,7 @@ def test_an_interruption_in_the_first_hour_is_free() -> None:
 def test_what_has_no_price_is_named_and_none_is_made_up() -> None:
     late = cost([machine(2)], steps((1, 0.06)), {"gp3": 100})
     assert late.usd is None
-    assert any("at the time they ran" in one for one in late.unknown)
+    assert any("while they ran" in one for one in late.unknown)
     nothing = cost([machine(2)], Prices(unknown=("spot prices (AWS told none)",)), {"gp3": 100})
     assert (nothing.usd, nothing.on_demand_usd, nothing.machine_hours) == (None, None, 2)
     assert "spot prices (AWS told none)" in nothing.unknown
