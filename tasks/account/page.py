@@ -1,4 +1,4 @@
-"""The policies as docs/account.md shows them: `python -m tasks.account.page` writes them there."""
+"""The policies in docs/account.md: `python -m tasks.account.page` writes them."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -34,7 +34,7 @@ def _conditions(statement: Statement) -> Iterator[str]:
 
 
 def page(text: str) -> str:
-    """docs/account.md with the policies as they are now."""
+    """docs/account.md with up-to-date policies."""
     trust = document(
         (
             *policies.TRUST_CONTAINERS,

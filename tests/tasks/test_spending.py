@@ -42,7 +42,7 @@ def test_what_is_known_is_told_by_type_zone_and_way_of_buying() -> None:
     assert rows[ZONE, False].usd == pytest.approx(0.2)
     assert rows[ZONE, False].bound == ""
     assert rows["us-east-1b", True].usd == pytest.approx(0.2), "at the on-demand price"
-    assert found.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD an hour",)
+    assert found.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD per hour",)
     disk = 100 * 0.072 / 720
     assert found.volumes_usd == pytest.approx(5 * disk)
     assert found.usd == pytest.approx(0.22 + 0.4 + 5 * disk)

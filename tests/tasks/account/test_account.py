@@ -29,7 +29,9 @@ def wrong(lines: list[Any]) -> list[str]:
 
 
 def changed(lines: list[Any]) -> list[str]:
-    return [str(line) for line in lines if line.state.startswith(("made", "mended", "removed"))]
+    return [
+        str(line) for line in lines if line.state.startswith(("created", "repaired", "removed"))
+    ]
 
 
 def everything(aws: AccountAws) -> dict[str, list[str]]:

@@ -281,7 +281,7 @@ def test_lambda_calls_it_with_nothing_but_its_environment(
     before = datetime.now(UTC)
     others: tuple[Any, ...] = ({}, [], {"time": "<aws.scheduler.scheduled-time>"})
     for looks, event in enumerate(others, start=1):
-        assert f"NetLambda {run.run_id}: left alone" in handler(event, None)
+        assert f"NetLambda {run.run_id}: not stopped" in handler(event, None)
         kept: Any = json.loads(str(record.read(run, "safety_net.json")))
         assert kept["looks"] == looks
         assert before <= datetime.fromisoformat(kept["empty_since"]) <= datetime.now(UTC)
@@ -294,7 +294,11 @@ def test_it_counts_in_the_time_of_its_schedule(
     run = started("NetTime")
     as_lambda(run)
     begun = datetime.now(UTC)
-    for minutes, says in ((0, "left alone"), (15, "left alone"), (30, "ended, since nobody")):
+    for minutes, says in (
+        (0, "not stopped"),
+        (15, "not stopped"),
+        (30, "stopped, because no flow"),
+    ):
         due = f"{begun + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
         assert [
             one for one in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in one
