@@ -1,4 +1,4 @@
-"""The safety net, called by its schedule alone, with its own rights: nothing else is alive."""
+"""The safety net alone, called by its schedule, with its own permissions."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ ENDINGS = {"DeleteFleets", "TerminateInstances", "CancelSpotFleetRequests", "Upd
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """An account in which 15 minutes of a schedule take 6 seconds, with containers that idle."""
+    """An account in which 15 minutes of a schedule take 6 seconds, with idle containers."""
     with start_emulator(
         tmp_path,
         Path(sys.executable),
@@ -100,8 +100,8 @@ def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
     assert set(looks(emulator, watched)) == {"not stopped"}
     state = ec2.describe_instances(InstanceIds=[untagged])["Reservations"][0]["Instances"][0]
     assert state["State"]["Name"] == "running"
-    ended = [one for one in emulator.requests() if one["operation"] in ENDINGS]
-    assert {one["operation"] for one in ended} >= {"DeleteFleets", "TerminateInstances"}
-    assert {(one["who"], one["role"], one["code"]) for one in ended} == {
+    ended = [request for request in emulator.requests() if request["operation"] in ENDINGS]
+    assert {request["operation"] for request in ended} >= {"DeleteFleets", "TerminateInstances"}
+    assert {(request["who"], request["role"], request["code"]) for request in ended} == {
         ("function", setup.role_arn(setup.net), "")
     }
