@@ -69,60 +69,60 @@ class Asked:
     client: "Callable[[str], S3Client]"
 
 
-def look(asked: Asked, csvs: Csvs) -> Seen:
+def look(target: Asked, csvs: Csvs) -> Seen:
     """Check a CSV and its jobs; stop after the first step that finds errors."""
     try:
-        csv = csvs(asked.key)
+        csv = csvs(target.key)
     except InputError as error:
-        problems = (replace(problem, where=asked.key) for problem in error.problems)
+        problems = (replace(problem, where=target.key) for problem in error.problems)
         return Seen([Finding("error", "csv_unreadable", problem) for problem in problems])
-    seen = Seen(list(_shape(csv, asked)))
-    if seen.broken:
-        return seen
-    seen.columns = csv.columns
-    with index_of(asked.keys) as index:
+    result = Seen(list(_shape(csv, target)))
+    if result.broken:
+        return result
+    result.columns = csv.columns
+    with index_of(target.keys) as index:
         try:
-            index.add_jobs(asked.groups())
+            index.add_jobs(target.groups())
         except InputError as error:
-            seen.findings += [Finding("error", "groups_of_csv", p) for p in error.problems]
-            return seen
-        seen.findings += _fill(index, csv, asked)
-        seen.findings += groups.findings(
-            index, asked.where, asked.key, csv.kinds(asked.keys), asked.made_from_csv
+            result.findings += [Finding("error", "groups_of_csv", p) for p in error.problems]
+            return result
+        result.findings += _fill(index, csv, target)
+        result.findings += groups.findings(
+            index, target.where, target.key, csv.kinds(target.keys), target.made_from_csv
         )
-        seen.rows = index.rows_of_jobs()
-        if not seen.broken:
-            tally = images.look(index.images(), asked.client)
-            seen.findings += images.findings(tally, asked.key)
-            seen.images = seen.rows[1] * len(image_columns(csv.columns))
-            seen.largest_job = round(seen.images * tally.size / max(tally.looked_for, 1))
-    return seen
+        result.rows = index.rows_of_jobs()
+        if not result.broken:
+            tally = images.look(index.images(), target.client)
+            result.findings += images.findings(tally, target.key)
+            result.images = result.rows[1] * len(image_columns(csv.columns))
+            result.largest_job = round(result.images * tally.size / max(tally.looked_for, 1))
+    return result
 
 
-def _shape(csv: LoadData, asked: Asked) -> Iterator[Finding]:
-    rows = Rows(asked.key, len(csv.columns))
+def _shape(csv: LoadData, target: Asked) -> Iterator[Finding]:
+    rows = Rows(target.key, len(csv.columns))
     try:
         with csv.path.open(encoding="utf-8-sig", newline="") as lines:
-            records = csv_shape.cells_of(lines, asked.key)
+            records = csv_shape.cells_of(lines, target.key)
             first = [cells for _, cells in islice(records, 2)]
             lines.seek(0)
-            records = csv_shape.cells_of(lines, asked.key)
+            records = csv_shape.cells_of(lines, target.key)
             next(records)
             for line, cells in records:
                 rows.see(line, cells)
     except Unreadable as error:
         yield error.finding
         return
-    yield from csv_shape.of_header(csv.columns, first[-1], asked.key, asked.keys)
+    yield from csv_shape.of_header(csv.columns, first[-1], target.key, target.keys)
     yield from rows.findings()
 
 
-def _fill(index: Index, csv: LoadData, asked: Asked) -> list[Finding]:
+def _fill(index: Index, csv: LoadData, target: Asked) -> list[Finding]:
     """Put the groups of all rows and the images of the jobs' rows into the index."""
-    rows = Rows(asked.key, len(csv.columns), count=1)
-    places = Places(csv.columns, asked.bucket)
-    kinds = csv.kinds(asked.keys)
-    columns = [csv.column(key) for key in asked.keys]
+    rows = Rows(target.key, len(csv.columns), count=1)
+    places = Places(csv.columns, target.bucket)
+    kinds = csv.kinds(target.keys)
+    columns = [csv.column(key) for key in target.keys]
     read: Callable[[str, Any], str] = lru_cache(10_000)(reading)
     records = csv.rows()
     while batch := list(islice(records, _BATCH)):

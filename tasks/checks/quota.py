@@ -115,11 +115,11 @@ class Limit:
     vcpus: float
 
 
-def quotas_of(types: Iterable[MachineType], asked: Demand) -> list[Quota]:
+def quotas_of(types: Iterable[MachineType], wanted: Demand) -> list[Quota]:
     """The quotas that limit a run, each once."""
     families = [name for kind in types if (name := family(kind.name))]
-    spot = [SPOT[name] for name in families] if asked.spot else []
-    base = [ON_DEMAND[name] for name in families] if asked.on_demand else []
+    spot = [SPOT[name] for name in families] if wanted.spot else []
+    base = [ON_DEMAND[name] for name in families] if wanted.on_demand else []
     return list(dict.fromkeys([*spot, *base]))
 
 

@@ -258,7 +258,7 @@ def test_nothing_is_removed_while_machines_run(aws: AccountAws, setup: Setup) ->
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )
-    with pytest.raises(DcpError, match="1 machines"):
+    with pytest.raises(DcpError, match="machines or fleets in"):
         destroy(aws, setup)
     assert wrong(check(aws, setup)) == []
     assert wrong(destroy(aws, setup, force=True)) == []
