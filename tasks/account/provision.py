@@ -1,4 +1,4 @@
-"""What an account has for dcp as a whole: made, looked at, removed; nothing else is touched."""
+"""Creates, checks and removes dcp's resources in an account; touches nothing else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ SERVICES = {
     "spot.amazonaws.com": "spot machines",
     "ec2fleet.amazonaws.com": "fleets",
     "spotfleet.amazonaws.com": "fleets of DCP fleet files",
-    "events.amazonaws.com": "idle alarms end machines",
+    "events.amazonaws.com": "idle alarms terminate machines",
 }
 # AWS's own policies for these roles (Amazon ECS Developer Guide, "Amazon ECS container instance
 # IAM role", "Amazon ECS task execution IAM role"; Amazon EC2 User Guide, "Spot Fleet permissions").
@@ -35,11 +35,11 @@ FOR_FLEETS = "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTag
 
 @dataclass(frozen=True)
 class Piece:
-    """A part, and whether this set-up wants it.
+    """A part, and whether this set-up includes it.
 
     Attributes:
         part: The part.
-        wanted: Whether it is to be there.
+        wanted: Whether the set-up includes it.
     """
 
     part: Part
@@ -47,14 +47,14 @@ class Piece:
 
 
 def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
-    """All parts that a set-up can have, each after those that it needs."""
+    """All possible parts of a set-up, each after the parts that it needs."""
     wanted = setup.wanted
     net = {"DCP_BUCKET": wanted.bucket}
     task_role = _role(
         aws, setup, setup.task_role, role_policies.TRUST_CONTAINERS, role_policies.WORKER
     )
     return [
-        # The first, so that what remembers the set-up is the last to be removed.
+        # First, so that it is removed last: its tags store the set-up.
         Piece(replace(task_role, note=wanted.note())),
         *(Piece(ServiceLinkedRole(aws.iam, service, why)) for service, why in SERVICES.items()),
         Piece(
@@ -163,12 +163,12 @@ def _role(
 
 @dataclass(frozen=True)
 class Line:
-    """What became of a part, or how it is.
+    """The result for one part.
 
     Attributes:
         what: The part.
-        state: In words.
-        wrong: Whether something is to be done about it.
+        state: Its state or the result, in words.
+        wrong: Whether it needs attention.
     """
 
     what: str
@@ -180,38 +180,40 @@ class Line:
 
 
 def create(aws: AccountAws, setup: Setup) -> list[Line]:
-    """Make what is missing, mend what differs, remove what is not wanted any more.
+    """Create missing parts, repair changed ones, remove those that are no longer requested.
 
-    A part that fails stops no other. Can be repeated.
+    A failed part does not stop the others. Safe to repeat.
     """
     return [_each(piece.part, _made if piece.wanted else _unwanted) for piece in pieces(aws, setup)]
 
 
 def check(aws: AccountAws, setup: Setup) -> list[Line]:
-    """How everything is; changes nothing."""
-    return [_each(piece.part, _seen if piece.wanted else _left) for piece in pieces(aws, setup)]
+    """The state of all parts; changes nothing."""
+    return [
+        _each(piece.part, _checked if piece.wanted else _leftover) for piece in pieces(aws, setup)
+    ]
 
 
 def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
-    """Remove what `create` made, and nothing else. Can be repeated.
+    """Remove only what `create` created. Safe to repeat.
 
-    What another set-up of the account uses too is handed over to it.
+    Shared parts that another set-up of the account uses are handed over to it.
 
     Args:
         aws: The clients.
         setup: The set-up.
-        force: Do so even while machines or fleets of dcp are there.
+        force: Remove the parts even while dcp has machines or fleets.
 
     Raises:
-        DcpError: Something of dcp still runs in the region.
+        DcpError: dcp still has machines or fleets in the region.
     """
     running = active(aws.ec2)
     if running and not force:
         raise DcpError(
-            f"{len(running)} machines and fleets of dcp are there in {setup.region}: "
+            f"dcp still has machines or fleets in {setup.region} ({len(running)}): "
             + ", ".join(running[:10])
-            + ". Their runs would lose their rights: end them first (dcp cleanup APP), or say "
-            "--force."
+            + ". Their runs would lose their permissions: clean them up first (dcp cleanup APP), "
+            "or use --force."
         )
     heirs = other_owners(aws, setup)
 
@@ -222,32 +224,32 @@ def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
 
 
 def active(ec2: Any) -> list[str]:
-    """The machines and fleets of all apps, in the region."""
+    """The machines and fleets of all apps in the region."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": "tag-key", "Values": [Names.app_tag]},
             {"Name": "instance-state-name", "Values": LIVE_STATES},
         ]
     )
-    found = [
+    ids = [
         instance["InstanceId"]
         for page in pages
         for reservation in page["Reservations"]
         for instance in reservation["Instances"]
     ]
     for page in ec2.get_paginator("describe_fleets").paginate():
-        found += [
+        ids += [
             fleet["FleetId"]
             for fleet in page["Fleets"]
             if _is_apps(fleet) and fleet["FleetState"] not in ENDED_FLEETS
         ]
     for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
-        found += [
+        ids += [
             fleet["SpotFleetRequestId"]
             for fleet in page["SpotFleetRequestConfigs"]
             if _is_apps(fleet) and fleet["SpotFleetRequestState"] not in ENDED_SPOT_FLEETS
         ]
-    return found
+    return ids
 
 
 def _is_apps(fleet: Any) -> bool:
@@ -262,49 +264,49 @@ def _each(part: Part, step: Callable[[Part], Line]) -> Line:
 
 
 def _made(part: Part) -> Line:
-    found = part.look()
-    if found.state == "not ours":
-        return _seen(part, found)
-    if found == AS_MADE:
-        return Line(part.what, "was there")
-    part.make(found)
-    return Line(part.what, "made" if found == MISSING else f"mended: {found.detail}")
+    look = part.look()
+    if look.state == "not ours":
+        return _checked(part, look)
+    if look == AS_MADE:
+        return Line(part.what, "unchanged")
+    part.make(look)
+    return Line(part.what, "created" if look == MISSING else f"repaired: {look.detail}")
 
 
 def _unwanted(part: Part) -> Line:
     if part.look().state in ("missing", "not ours"):
-        return Line(part.what, "not wanted")
+        return Line(part.what, "not requested")
     part.remove()
-    return Line(part.what, "removed: not wanted any more")
+    return Line(part.what, "removed: no longer requested")
 
 
-def _seen(part: Part, found: Look | None = None) -> Line:
-    found = found or part.look()
-    if found.state == "not ours" and found.usable:
-        return Line(part.what, "there, not made by this set-up: used as it is")
-    return Line(part.what, str(found), wrong=not found.usable)
+def _checked(part: Part, look: Look | None = None) -> Line:
+    look = look or part.look()
+    if look.state == "not ours" and look.usable:
+        return Line(part.what, "ok (not created by this set-up, used unchanged)")
+    return Line(part.what, str(look), wrong=not look.usable)
 
 
-def _left(part: Part) -> Line:
-    there = part.look().state in ("there", "differs")
-    return Line(part.what, "there, but not wanted" if there else "not wanted", wrong=there)
+def _leftover(part: Part) -> Line:
+    exists = part.look().state in ("ok", "differs")
+    return Line(part.what, "exists, but not requested" if exists else "not requested", wrong=exists)
 
 
 def _removed(part: Part, heir: str | None) -> Line:
-    found = part.look()
-    if found.state == "missing":
-        return Line(part.what, "was not there")
-    if found.state == "not ours":
-        return Line(part.what, "stays: not made by this set-up")
+    look = part.look()
+    if look.state == "missing":
+        return Line(part.what, "not found")
+    if look.state == "not ours":
+        return Line(part.what, "kept: not created by this set-up")
     if heir and (isinstance(part, InstanceProfile) or (isinstance(part, Role) and part.shared)):
         part.hand_over(heir)
-        return Line(part.what, f"stays: the set-up {heir} uses it")
+        return Line(part.what, f"kept: the set-up {heir} uses it")
     part.remove()
     return Line(part.what, "removed")
 
 
 def settings(setup: Setup) -> dict[str, str]:
-    """What to put into the run config (and `instance_profile` into the fleet template)."""
+    """The values for the run config."""
     values = {
         "aws_bucket": setup.wanted.bucket,
         "aws_region": setup.region,
@@ -316,7 +318,7 @@ def settings(setup: Setup) -> dict[str, str]:
 
 
 def policy_of(setup: Setup, whose: str) -> Document:
-    """A policy of a set-up: of `flows`, `worker`, `safety-net` or `admin`."""
+    """A policy of a set-up: for `flows`, `worker`, `safety-net` or `admin`."""
     statements = {
         "flows": role_policies.flows(),
         "worker": role_policies.WORKER,

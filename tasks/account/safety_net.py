@@ -1,16 +1,16 @@
-"""The safety net: a Lambda function that ends machines which nobody watches and which have no work.
+"""The safety net: a Lambda function that terminates machines of runs without a flow and jobs.
 
-It needs nothing of dcp but this file, so that it works while no Prefect is alive. EventBridge
-Scheduler calls `handler` every 15 minutes. Each call looks at every run whose machines or fleets
-carry the tag `dcp:app`, decides (`decide`, pure), and acts. It ends a run
+It consists of this file alone and works without Prefect. EventBridge Scheduler calls `handler`
+every 15 minutes. Each call checks every run whose machines or fleets have the tag `dcp:app`,
+decides (`decide`, pure), and acts. It stops a run
 
-* whose fleets are all past their `ValidUntil`, or, when no fleet is left, whose machines are older
-  than the run's `max_hours`: watched or not;
-* whose queue held nothing, or was not there, at three looks over half an hour or more, while no
-  flow said in the run's record that it watches it.
+* past its time limit, with or without a flow: all its fleets are past their `ValidUntil`, or it has
+  no fleet and its machines are older than the run's `max_hours`;
+* without a flow's heartbeat in its record, whose queue was empty or did not exist in three checks
+  over at least half an hour.
 
-What it knows between calls lies in the run's record, `dcp/<app>/<run>/safety_net.json`. A run whose
-record is in another bucket than `DCP_BUCKET` is only ended when it is past its time.
+Between calls it keeps its state in the run's record, `dcp/<app>/<run>/safety_net.json`. A run whose
+record is in another bucket than `DCP_BUCKET` is only stopped past its time limit.
 """
 
 import json
@@ -29,17 +29,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 log = logging.getLogger("dcp.safety_net")
 log.setLevel(logging.INFO)
 
-EMPTY_FOR = timedelta(minutes=28)  # three calls, of which one may come a little early
+EMPTY_FOR = timedelta(minutes=28)  # three calls, one of which may be slightly early
 EMPTY_LOOKS = 3  # SQS's counts are approximate
-GRACE = timedelta(minutes=10)  # in which AWS itself ends what is past its time
-BEATS = 5  # missed beats of watch.json after which nobody watches
+GRACE = timedelta(minutes=10)  # time for AWS itself to terminate expired fleets
+BEATS = 5  # missed heartbeats in watch.json after which a flow counts as dead
 LIVE = ["pending", "running", "stopping", "stopped"]
 FLEETS_ENDED = {"deleted", "deleted_terminating", "failed"}
 SPOT_FLEETS_ENDED = {"cancelled", "cancelled_terminating", "failed"}
 NO_OBJECT = {"NoSuchKey", "404"}
 NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 NO_SERVICE = {"ClusterNotFoundException", "ServiceNotActiveException", "ServiceNotFoundException"}
-UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # of a document that is not ours
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # errors for a foreign document
 COUNTS = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -49,7 +49,7 @@ COUNTS = [
 
 @dataclass(frozen=True)
 class Clients:
-    """The clients of AWS."""
+    """The AWS clients."""
 
     ec2: Any
     ecs: Any
@@ -60,7 +60,7 @@ class Clients:
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet that has not ended.
+    """A fleet that still exists.
 
     Attributes:
         id: Its id.
@@ -72,17 +72,17 @@ class Fleet:
 
     @property
     def is_spot_fleet(self) -> bool:
-        """Whether it is a Spot Fleet, of a DCP fleet file."""
+        """Whether it is a Spot Fleet (from a DCP fleet file)."""
         return self.id.startswith("sfr-")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """How the queue of a run was found before.
+    """The results of earlier checks of a run's queue.
 
     Attributes:
-        empty_since: Since when it held nothing at every look; None: it held something.
-        looks: How many looks that are.
+        empty_since: Since when every check found it empty; None: the last check found messages.
+        looks: Number of those checks.
     """
 
     empty_since: datetime | None = None
@@ -91,19 +91,20 @@ class Memory:
 
 @dataclass(frozen=True)
 class Seen:
-    """A run as it is now.
+    """The current state of a run.
 
     Attributes:
         app: Its app.
         run: Its id.
-        machines: Its machines, with when each was launched.
+        machines: Its machines, with their launch times.
         fleets: Its fleets.
-        known: Whether its record was read; without it the queue is not known.
-        messages: Messages of its queue, also hidden and delayed ones; 0 without a queue.
-        watched: Whether a flow watches it.
-        max_hours: The longest life of its machines; None: not known.
+        known: Whether its record was read; without it, the queue is unknown.
+        messages: Number of messages in its queue, including hidden and delayed ones; 0 without a
+            queue.
+        watched: Whether a flow monitors it.
+        max_hours: The longest run time of its machines; None: unknown.
         cluster: Its ECS cluster.
-        memory: What was found before.
+        memory: The results of earlier checks.
     """
 
     app: str
@@ -120,11 +121,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done about a run.
+    """The decision about a run.
 
     Attributes:
-        end: Why it is ended; empty: it is left alone.
-        memory: What to remember of its queue.
+        end: Why to stop it; empty: do not stop it.
+        memory: The state to keep about its queue.
     """
 
     end: str
@@ -132,15 +133,16 @@ class Verdict:
 
 
 def decide(seen: Seen, now: datetime) -> Verdict:
-    """Whether a run is to be ended (pure)."""
+    """Whether to stop a run (pure)."""
     if _is_past(seen, now):
-        return Verdict("it is past its time", seen.memory)
+        return Verdict("it is past its time limit", seen.memory)
     if not seen.known or seen.watched or seen.messages:
         return Verdict("", Memory())
     since = seen.memory.empty_since or now
     memory = Memory(since, seen.memory.looks + 1)
     if memory.looks >= EMPTY_LOOKS and now - since >= EMPTY_FOR:
-        return Verdict(f"nobody watches it, and it has no work since {since:%H:%M} UTC", memory)
+        reason = f"no flow monitors it, and its queue has been empty since {since:%H:%M} UTC"
+        return Verdict(reason, memory)
     return Verdict("", memory)
 
 
@@ -154,10 +156,10 @@ def _is_past(seen: Seen, now: datetime) -> bool:
 
 
 def tend(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[str]]:
-    """Look at every run, and end those that are to be ended.
+    """Check every run, and stop it if necessary.
 
     Returns:
-        What was done and why, and what failed; both in words.
+        The action for each run with its reason, and the failures; both in words.
     """
     said: list[str] = []
     failed: list[str] = []
@@ -168,11 +170,11 @@ def tend(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[
             seen = _with_record(clients, bucket, run)
             verdict = decide(seen, now)
             if verdict.end:
-                said.append(f"{name}: ended, since {verdict.end}")
+                said.append(f"{name}: stopped, because {verdict.end}")
                 others = {one for other in runs if other != run for one in other.machines}
                 failed += [f"{name}: {text}" for text in _end(clients, seen, others)]
             else:
-                said.append(f"{name}: left alone")
+                said.append(f"{name}: not stopped")
             if verdict.memory != seen.memory:
                 _remember(clients.s3, bucket, seen, verdict.memory)
         except (BotoCoreError, ClientError, *UNREADABLE) as error:
@@ -181,7 +183,7 @@ def tend(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[
 
 
 def _running(ec2: Any) -> list[Seen]:
-    """Every run that has machines or fleets."""
+    """Every run with machines or fleets."""
     runs: dict[tuple[str, str], Seen] = {}
 
     def of(tagged: Any) -> tuple[str, str] | None:
@@ -225,7 +227,7 @@ def _fleets(ec2: Any) -> Iterator[tuple[Any, Fleet]]:
 
 
 def _with_record(clients: Clients, bucket: str, seen: Seen) -> Seen:
-    """The run with what its record and its queue say."""
+    """The run, with the data of its record and its queue."""
     record = _read(clients.s3, bucket, seen, "run.json") if seen.run else None
     if record is None:
         return seen
@@ -276,13 +278,13 @@ def _remember(s3: Any, bucket: str, seen: Seen, memory: Memory) -> None:
 
 
 def _is_watched(found: Any) -> bool:
-    """Whether a flow's last beat is fresh, by the clock of S3 alone."""
+    """Whether the flow's last heartbeat is recent, by S3's clock alone."""
     if found is None:
         return False
     try:
         every = float(json.loads(found["Body"].read())["every"])
     except UNREADABLE:
-        return False  # not of a flow of ours
+        return False  # not written by dcp
     answered = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
     age: timedelta = answered - found["LastModified"]
     return age <= timedelta(seconds=BEATS * every)
@@ -300,7 +302,7 @@ def _messages(sqs: Any, queue: str) -> int:
 
 
 def _end(clients: Clients, seen: Seen, others: set[str]) -> list[str]:
-    """End what a run has that costs; each step is tried. Returns what failed, in words."""
+    """Stop everything that costs money in a run; tries each step. Returns failures in words."""
     steps: list[Callable[[], None]] = [
         lambda: _empty_service(clients.ecs, seen),
         lambda: _cancel_fleets(clients.ec2, seen),
@@ -337,7 +339,7 @@ def _cancel_fleets(ec2: Any, seen: Seen) -> None:
         answer = ec2.delete_fleets(FleetIds=fleets, TerminateInstances=True)
         left += answer.get("UnsuccessfulFleetDeletions", [])
     if left:
-        raise RuntimeError(f"fleets were not cancelled: {left}")
+        raise RuntimeError(f"could not cancel fleets: {left}")
 
 
 def _terminate(ec2: Any, machines: list[str]) -> None:
@@ -346,7 +348,7 @@ def _terminate(ec2: Any, machines: list[str]) -> None:
 
 
 def _delete_alarms(cloudwatch: Any, app: str, others: set[str]) -> None:
-    """Delete the idle alarms of an app, but for those of machines that go on."""
+    """Delete the idle alarms of an app, except those of machines that keep running."""
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{app}_i-")
     names = [one["AlarmName"] for page in pages for one in page["MetricAlarms"]]
     mine = [name for name in names if name.removeprefix(f"{app}_") not in others]
@@ -355,7 +357,7 @@ def _delete_alarms(cloudwatch: Any, app: str, others: set[str]) -> None:
 
 
 def _scheduled(event: Any) -> datetime:
-    """When this call was due by its schedule; now, when something else calls."""
+    """The scheduled time of this call; the current time if the schedule did not make it."""
     try:
         return datetime.fromisoformat(event["time"]).astimezone(UTC)
     except UNREADABLE:
@@ -363,14 +365,14 @@ def _scheduled(event: Any) -> datetime:
 
 
 def handler(event: object, context: object) -> list[str]:
-    """What Lambda calls.
+    """Lambda's entry point.
 
     Args:
-        event: `{"time": …}`, from the schedule: when the call was due.
-        context: Lambda's; not used.
+        event: `{"time": …}`, the scheduled time of the call.
+        context: Lambda's context; not used.
 
     Raises:
-        RuntimeError: Something failed, after everything was tried; Lambda counts it as an error.
+        RuntimeError: Something failed. All runs were tried, and Lambda counts an error.
     """
     config = Config(retries={"mode": "standard", "total_max_attempts": 8})
     client: Any = boto3.client

@@ -1,4 +1,4 @@
-"""What an account is set up for, and the names of what that makes."""
+"""The options of an account's set-up, and the names of its parts."""
 
 import re
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-INSTANCE_ROLE = "ecsInstanceRole"  # of AWS's console and of DCP
-FLEET_ROLE = "aws-ec2-spot-fleet-tagging-role"  # of AWS's console and of DCP
-NAME = re.compile("[a-z][a-z0-9-]{0,15}")  # so that a role's name keeps within 64 characters
+INSTANCE_ROLE = "ecsInstanceRole"  # AWS's console and DCP use this name
+FLEET_ROLE = "aws-ec2-spot-fleet-tagging-role"  # AWS's console and DCP use this name
+NAME = re.compile("[a-z][a-z0-9-]{0,15}")  # keeps role names below IAM's 64 characters
 TASK_ROLE = re.compile(r"(?P<name>.+)-task-(?P<region>[a-z]{2}-[a-z-]+-\d+)")
-PREFIX = "dcp"  # of the tags that remember what a set-up is for
-LONGEST_NOTE = 256  # characters of a tag's value (IAM User Guide, "Tagging IAM resources")
+PREFIX = "dcp"  # prefix of the tags that store the options of a set-up
+LONGEST_NOTE = 256  # characters in a tag's value (IAM User Guide, "Tagging IAM resources")
 FLAGS = ("safety_net", "execution_role", "flow_role")
 SEVERAL = ("inputs", "outputs", "apps")
 
@@ -47,7 +47,7 @@ Secret = Annotated[
 
 @dataclass(frozen=True)
 class AccountAws:
-    """The clients that an account is set up with.
+    """The clients for the set-up of an account.
 
     Attributes:
         lambda_: AWS Lambda.
@@ -64,23 +64,23 @@ class AccountAws:
 
     @classmethod
     def connect(cls, credentials: Credentials, region: str) -> "AccountAws":
-        """Make the clients; no request is sent yet."""
+        """Create the clients; sends no request yet."""
         make = client_maker(credentials)
         return cls(**{name: make(name.strip("_"), region) for name in cls.__dataclass_fields__})
 
 
 class Wanted(BaseModel):
-    """What an account is to be set up for.
+    """The options of a set-up.
 
     Attributes:
         bucket: The bucket of records and logs (`aws_bucket`).
-        inputs: Buckets that are read (`source_bucket`, `workspace_bucket`); none: `bucket`.
-        outputs: Buckets that are written to (`destination_bucket`); none: `bucket`.
-        apps: What the names of apps, queues and log groups begin with; none: anything.
-        safety_net: Whether AWS itself looks after runs that nobody watches.
-        execution_role: Whether there is a role to pull images from ECR or a private registry.
-        flow_role: Whether there is a role for flows that run in AWS.
-        api_key_secret: ARN of the secret with the API key of Prefect, for such flows; empty: none.
+        inputs: Source and workspace buckets (default: `bucket`).
+        outputs: Destination buckets (default: `bucket`).
+        apps: Allowed name prefixes of apps, queues and log groups (default: any).
+        safety_net: Whether to create the safety net, which ends runs without a flow.
+        execution_role: Whether to create a role that pulls images from ECR or a private registry.
+        flow_role: Whether to create a role for flows that run in AWS.
+        api_key_secret: ARN of the secret with Prefect's API key, for such flows; empty: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,14 +99,14 @@ class Wanted(BaseModel):
         long = [key for key, value in self.note().items() if len(value) > LONGEST_NOTE]
         if long:
             raise Refusal(
-                f"are more than fit into a tag of {LONGEST_NOTE} characters",
+                f"do not fit into a tag of {LONGEST_NOTE} characters",
                 key=long[0].removeprefix(f"{PREFIX}:"),
-                remedy="Make a set-up of another name (--name) for some of them.",
+                remedy="Move some of them to another set-up (--name).",
             )
         return self
 
     def note(self) -> dict[str, str]:
-        """The same as tags of a role, by which it is remembered."""
+        """The options as tags of a role, which store them."""
         return {
             f"{PREFIX}:bucket": self.bucket,
             f"{PREFIX}:inputs": " ".join(self.inputs),
@@ -118,38 +118,38 @@ class Wanted(BaseModel):
 
     @classmethod
     def noted(cls, tags: Mapping[str, str]) -> "Wanted":
-        """What the tags of a role remember."""
-        told: dict[str, Any] = {key: tags.get(f"{PREFIX}:{key}", "").split() for key in SEVERAL}
+        """The options stored in a role's tags."""
+        lists: dict[str, Any] = {key: tags.get(f"{PREFIX}:{key}", "").split() for key in SEVERAL}
         flags = tags.get(f"{PREFIX}:parts", "").split()
         return cls(
             bucket=tags[f"{PREFIX}:bucket"],
             api_key_secret=tags.get(f"{PREFIX}:secret", ""),
-            **told | {flag: flag in flags for flag in FLAGS},
+            **lists | {flag: flag in flags for flag in FLAGS},
         )
 
 
-def wanted_of(**given: Any) -> Wanted:
-    """What an account is to be set up for.
+def wanted_of(**options: Any) -> Wanted:
+    """The options of a set-up, validated.
 
     Raises:
-        ConfigError: Something of it is wrong; all is told.
+        ConfigError: Options are invalid; it names all of them.
     """
     try:
-        return Wanted(**given)
+        return Wanted(**options)
     except ValidationError as error:
         raise ConfigError(*problems_of(error, "account", Wanted)) from error
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A set-up of dcp in a region of an account: what for, and the names of all that it makes.
+    """A set-up of dcp in a region of an account: its options, and the names of its parts.
 
     Attributes:
         name: The name of the set-up; an account may have several.
         partition: `aws`, `aws-cn`, ...
         account: The account's id.
         region: The region.
-        wanted: What it is for.
+        wanted: Its options.
     """
 
     name: str
@@ -160,11 +160,11 @@ class Setup:
 
     @property
     def owner(self) -> str:
-        """The value of the tag by which its parts are found again."""
+        """The value of the tag that identifies its parts."""
         return f"{self.name}-{self.region}"
 
     def named(self, part: str) -> str:
-        """The name of a part: IAM's names are of the whole account, so they say the region."""
+        """The name of a part. It has the region, because IAM's names are global in an account."""
         return f"{self.name}-{part}-{self.region}"
 
     def role_arn(self, name: str) -> str:
@@ -178,7 +178,7 @@ class Setup:
 
     @property
     def execution_role(self) -> str:
-        """The role with which ECS starts containers."""
+        """The role that ECS uses to start containers."""
         return self.named("execution")
 
     @property
@@ -188,12 +188,12 @@ class Setup:
 
     @property
     def net(self) -> str:
-        """The safety net: function, role, schedule."""
+        """The name of the safety net's function, role and schedule."""
         return self.named("safety-net")
 
     @property
     def schedule_role(self) -> str:
-        """The role with which the schedule calls the function."""
+        """The role that the schedule uses to call the function."""
         return self.named("schedule")
 
     @property
@@ -203,19 +203,19 @@ class Setup:
 
     @property
     def schedule_group_arn(self) -> str:
-        """The ARN of the group of the safety net's schedule."""
+        """The ARN of the safety net's schedule group."""
         return (
             f"arn:{self.partition}:scheduler:{self.region}:{self.account}:schedule-group/{self.net}"
         )
 
     @property
     def flows_policy(self) -> str:
-        """The ARN of the policy for whoever runs the flows."""
+        """The ARN of the policy for running the flows."""
         return f"arn:{self.partition}:iam::{self.account}:policy/{self.named('flows')}"
 
     @cached_property
     def places(self) -> Places:
-        """What the names in braces of policies stand for."""
+        """Values of the names in braces in policies."""
         wanted = self.wanted
         label = "".join(word.title() for word in self.owner.split("-"))
         return {
@@ -237,52 +237,52 @@ class Setup:
 def open_setup(
     aws: AccountAws, region: str, name: str = "dcp", given: Mapping[str, Any] | None = None
 ) -> Setup:
-    """The set-up of this name, as it was made, and as far as given otherwise.
+    """The set-up of this name with its stored options, overridden by `given`.
 
     Args:
         aws: The clients.
         region: The region.
         name: The name of the set-up.
-        given: Fields of `Wanted` that take the place of what it was made for.
+        given: Fields of `Wanted` that override the stored options.
 
     Raises:
-        ConfigError: There is none of this name and no bucket is given, or something is wrong.
-        AwsRefused: AWS has no credentials of ours, or refuses them.
-        AwsUnreachable: AWS does not answer.
+        ConfigError: The set-up does not exist and no bucket is given, or an option is invalid.
+        AwsRefused: There are no credentials, or AWS rejects them.
+        AwsUnreachable: AWS does not respond.
     """
     if not NAME.fullmatch(name):
-        allowed = "1 to 16 lower-case letters, digits and hyphens, beginning with a letter"
-        raise ConfigError(Problem("account", "name", "is not a name of a set-up", name, allowed))
+        allowed = "1 to 16 lower-case letters, digits and hyphens, starting with a letter"
+        raise ConfigError(Problem("account", "name", "is not a valid set-up name", name, allowed))
     try:
-        who = aws.sts.get_caller_identity()
-        partition, account = who["Arn"].split(":")[1], who["Account"]
+        identity = aws.sts.get_caller_identity()
+        partition, account = identity["Arn"].split(":")[1], identity["Account"]
         tags = _tags_of_task_role(aws, f"{name}-task-{region}", f"{name}-{region}")
     except AwsError as error:
         needs = "The credentials need iam:GetRole."
         if refused := refusal(error, "account", "could not be read", needs):
             raise refused from error
         raise
-    known = Wanted.noted(tags).model_dump() if tags else {}
-    asked = known | dict(given or {})
-    if not asked.get("bucket"):
+    stored = Wanted.noted(tags).model_dump() if tags else {}
+    options = stored | dict(given or {})
+    if not options.get("bucket"):
         raise ConfigError(
             Problem(
                 f"account {account}",
                 "bucket",
-                f"is not given, and the set-up {name} in {region} was not made yet",
+                f"is required, because the set-up {name} in {region} does not exist yet",
                 remedy="Name the bucket of records and logs: dcp account create --bucket BUCKET.",
             )
         )
-    return Setup(name, partition, account, region, wanted_of(**asked))
+    return Setup(name, partition, account, region, wanted_of(**options))
 
 
 def other_owners(aws: AccountAws, setup: Setup) -> list[str]:
-    """The other set-ups of the account, in any region: what is shared is theirs too."""
+    """The other set-ups of the account in any region, which use shared parts too."""
     owners = []
     for page in aws.iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
-            named = TASK_ROLE.fullmatch(role["RoleName"])
-            owner = f"{named['name']}-{named['region']}" if named else setup.owner
+            match = TASK_ROLE.fullmatch(role["RoleName"])
+            owner = f"{match['name']}-{match['region']}" if match else setup.owner
             if owner != setup.owner and _tags_of_task_role(aws, role["RoleName"], owner):
                 owners.append(owner)
     return owners
@@ -290,10 +290,10 @@ def other_owners(aws: AccountAws, setup: Setup) -> list[str]:
 
 def _tags_of_task_role(aws: AccountAws, role: str, owner: str) -> dict[str, str]:
     try:
-        found = aws.iam.get_role(RoleName=role)["Role"]
+        description = aws.iam.get_role(RoleName=role)["Role"]
     except ClientError as error:
         if error_code(error) == "NoSuchEntity":
             return {}
         raise
-    tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+    tags = {tag["Key"]: tag["Value"] for tag in description.get("Tags", [])}
     return tags if tags.get(TAG) == owner and f"{PREFIX}:bucket" in tags else {}

@@ -1,6 +1,6 @@
-"""What the machines of a run have cost, by the machines that were noted and AWS's own prices.
+"""The cost of a run's machines, from the recorded machines and AWS's prices.
 
-What has no price is not known. `tasks.cost.spend` has what the run has cost so far.
+Costs without a price are unknown. `tasks.cost.spend` has the cost of a run so far.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (no
 
 
 def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
-    """What the run has cost so far.
+    """The cost of the run so far.
 
     Args:
         run: The run.
-        machines: All machines that it has had.
+        machines: All its machines, past and present.
 
     Returns:
         None if it never had a machine.
@@ -35,12 +35,12 @@ def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
 
 def volumes_in(run: Run) -> dict[str, int]:
     """GB of the volumes of each of the run's machines, by volume type."""
-    kept = record.load(run)
-    return volumes_of(run.config, FleetTemplate(**(kept.fleet if kept else {})))
+    loaded = record.load(run)
+    return volumes_of(run.config, FleetTemplate(**(loaded.fleet if loaded else {})))
 
 
 def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int]) -> Prices:
-    """The prices of machines and their volumes at the time they ran."""
+    """The prices of machines and their volumes while they ran."""
     return prices(
         run,
         sorted({machine.machine_type for machine in machines}),
@@ -52,11 +52,11 @@ def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int])
 
 
 def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) -> Cost:
-    """What machines have cost (pure).
+    """The cost of machines (pure).
 
     Args:
         machines: The machines.
-        paid: Prices at the time they ran.
+        paid: Prices while they ran.
         volumes: GB of each machine's volumes, by volume type.
     """
     hours = sum(machine.hours for machine in machines)
@@ -67,9 +67,9 @@ def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) 
     parts = (Part("machines", _exactly(priced)), volume)
     unknown = list(paid.unknown)
     if priced is None and paid.spot:
-        unknown.append("the price of some machines at the time they ran")
-    bought = [_on_demand_usd(machine, paid) for machine in machines]
-    on_demand = sum(usd for usd in bought if usd is not None) if None not in bought else None
+        unknown.append("the price of some machines while they ran")
+    listed = [_on_demand_usd(machine, paid) for machine in machines]
+    on_demand = sum(usd for usd in listed if usd is not None) if None not in listed else None
     return Cost(
         usd=None if priced is None else total(parts).low,
         machine_hours=hours,
@@ -85,7 +85,7 @@ def _exactly(usd: float | None) -> Range | None:
 
 
 def machine_usd(machine: Machine, paid: Prices) -> float | None:
-    """What a machine has cost, in USD; None when its price is not known for all of its time."""
+    """The cost of a machine in USD; None if its price is unknown for part of its time."""
     if machine.free:
         return 0.0
     if not machine.spot:
@@ -105,7 +105,7 @@ Steps = Sequence[tuple[datetime, float]]
 
 
 def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Hours of a machine, and the price an hour they had."""
+    """Hours of a machine at each price, with that price per hour."""
     end = machine.ended or machine.seen
     ends = [since for since, _ in steps[1:]] + [end]
     for (since, usd), until in zip(steps, ends, strict=False):
@@ -115,7 +115,7 @@ def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
 
 
 def hours_before(machine: Machine, steps: Steps) -> float:
-    """Hours of a machine before the first of the prices."""
+    """Hours of a machine before the first price."""
     if not steps:
         return machine.hours
     until = min(steps[0][0], machine.ended or machine.seen)

@@ -1,9 +1,8 @@
-"""The machines a run has had, and how long; `tasks.cost.spend` has what they cost.
+"""The machines of a run and how long they ran; `tasks.cost.spend` has their cost.
 
-What machines there were lies in the run's record as `machines.json`, since AWS forgets a
-terminated machine within an hour or so. It is read at every look, and written when a machine came
-or went and otherwise every ten minutes, so that the time of a machine that ends while nobody looks
-is known to ten minutes.
+The run's record keeps them in `machines.json`, because AWS forgets a terminated machine within
+about an hour. Each poll reads the file. dcp writes it when a machine launches or terminates, and
+otherwise every ten minutes, so the end of a machine is known to at least ten minutes.
 """
 
 import re
@@ -30,12 +29,12 @@ class Machine(BaseModel):
     Attributes:
         machine_type: Such as `m5.xlarge`.
         zone: Such as `us-east-1a`.
-        spot: Whether it was bought as a spot machine.
-        launched: When it was launched.
-        seen: When it was last seen running.
-        ended: When it ended: as AWS says, else when it was last seen; None while it runs.
-        interrupted: Whether AWS took it back.
-        alarm: Whether its idle alarm may still be there.
+        spot: Whether it is a spot machine.
+        launched: Launch time.
+        seen: Time of the last poll that found it running.
+        ended: Termination time according to AWS, or else `seen`; None while it runs.
+        interrupted: Whether AWS interrupted it.
+        alarm: Whether its idle alarm may still exist.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,16 +50,16 @@ class Machine(BaseModel):
 
     @property
     def hours(self) -> float:
-        """How long it was there, in hours."""
+        """How long it ran, in hours."""
         until = self.ended or self.seen
         return max((until - self.launched).total_seconds(), 0) / 3600
 
     @property
     def free(self) -> bool:
-        """Whether AWS asks nothing for it.
+        """Whether AWS does not charge for it.
 
-        Linux machines that AWS interrupts in their first hour ("Billing for interrupted Spot
-        Instances" in the Amazon EC2 User Guide).
+        AWS does not charge for Linux machines that it interrupts in their first hour ("Billing for
+        interrupted Spot Instances" in the Amazon EC2 User Guide).
         """
         return self.interrupted and self.hours < FREE_WHEN_INTERRUPTED.total_seconds() / 3600
 
@@ -71,11 +70,11 @@ _MACHINES = TypeAdapter(Machines)
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the machines at a look.
+    """The known machines before and after a poll.
 
     Attributes:
-        before: What the record says.
-        now: The same with what this look saw.
+        before: The machines in the record.
+        now: The same, updated by this poll.
     """
 
     before: Machines
@@ -83,28 +82,29 @@ class Known:
 
 
 def know(run: Run, machines: Collection[str], at: datetime) -> Known:
-    """What is known of the run's machines; nothing is written.
+    """The known machines of the run; writes nothing.
 
-    Costs a request to S3, and only when a machine came or went one to EC2 for each 1000 machines.
+    Makes one S3 request. If a machine launched or terminated, it also makes one EC2 request per
+    1000 machines.
 
     Args:
         run: The run.
-        machines: The ids of those that it has now.
-        at: When that was seen.
+        machines: The ids of its current machines.
+        at: Time of the poll.
     """
-    kept = noted(run)
+    recorded = noted(run)
     now = frozenset(machines)
-    alive = {name for name, machine in kept.items() if machine.ended is None}
-    return Known(kept, looked(kept, described(run, at) if now != alive else {}, now, at))
+    alive = {name for name, machine in recorded.items() if machine.ended is None}
+    return Known(recorded, looked(recorded, described(run, at) if now != alive else {}, now, at))
 
 
 def with_alarms(machines: Machines) -> frozenset[str]:
-    """The machines that have ended, and whose idle alarms may still exist (pure)."""
-    return frozenset(name for name, one in machines.items() if one.ended and one.alarm)
+    """The terminated machines whose idle alarms may still exist (pure)."""
+    return frozenset(name for name, machine in machines.items() if machine.ended and machine.alarm)
 
 
 def note(run: Run, known: Known, at: datetime, cleared: Collection[str] = ()) -> None:
-    """Write down which machines the run has, if a machine came or went, else every ten minutes.
+    """Record the run's machines when one launches or terminates, otherwise every ten minutes.
 
     Args:
         run: The run.
@@ -121,21 +121,24 @@ def note(run: Run, known: Known, at: datetime, cleared: Collection[str] = ()) ->
 
 
 def settle(run: Run, at: datetime) -> Machines:
-    """The machines of a run that has ended, as AWS describes them for the last time; written down.
+    """Record the final state of the machines of a run that has ended.
 
     Args:
         run: The run.
-        at: The time now.
+        at: The current time.
     """
-    kept = noted(run)
-    now = looked(kept, described(run, at), (), at)
-    if now != kept:
+    recorded = noted(run)
+    now = looked(recorded, described(run, at), (), at)
+    if now != recorded:
         write(run, now)
     return now
 
 
 def _states(machines: Machines) -> dict[str, tuple[Any, ...]]:
-    return {name: (one.ended, one.interrupted, one.alarm) for name, one in machines.items()}
+    return {
+        name: (machine.ended, machine.interrupted, machine.alarm)
+        for name, machine in machines.items()
+    }
 
 
 def noted(run: Run) -> Machines:
@@ -144,29 +147,30 @@ def noted(run: Run) -> Machines:
     return _MACHINES.validate_json(text) if text else {}
 
 
-def looked(kept: Machines, described: Machines, now: Collection[str], at: datetime) -> Machines:
-    """What is known of the machines after a look (pure).
+def looked(recorded: Machines, described: Machines, now: Collection[str], at: datetime) -> Machines:
+    """The known machines after a poll (pure).
 
     Args:
-        kept: What was known before.
-        described: What AWS tells of the run's machines, those too that ended lately.
-        now: The ids of the machines that run.
-        at: When the look was.
+        recorded: The machines before the poll.
+        described: AWS's description of the run's machines, including recently terminated ones.
+        now: The ids of the running machines.
+        at: Time of the poll.
     """
-    found = dict(kept)
+    updated = dict(recorded)
     for name, machine in described.items():
-        before = kept.get(name)
+        before = recorded.get(name)
         if before is None or before.ended is None or machine.ended is None:
-            found[name] = machine if before is None else _newer(before, machine)
-    # A fleet may not list a machine that EC2 has.
+            updated[name] = machine if before is None else _newer(before, machine)
+    # EC2 may have a machine that the fleet does not list.
     running = {name for name, machine in described.items() if machine.ended is None} | set(now)
-    for name, machine in found.items():
+    for name, machine in updated.items():
         if machine.ended is None and name in running:
-            found[name] = machine.model_copy(update={"seen": max(at, machine.seen)})
+            updated[name] = machine.model_copy(update={"seen": max(at, machine.seen)})
         elif machine.ended is None:
-            # It ended while nobody looked, and AWS no longer says when.
-            found[name] = machine.model_copy(update={"ended": max(machine.seen, machine.launched)})
-    return found
+            # It terminated between polls, and AWS no longer reports when.
+            ended = max(machine.seen, machine.launched)
+            updated[name] = machine.model_copy(update={"ended": ended})
+    return updated
 
 
 def _newer(before: Machine, machine: Machine) -> Machine:
@@ -182,7 +186,7 @@ def write(run: Run, machines: Machines) -> None:
 
 
 def described(run: Run, at: datetime) -> Machines:
-    """What AWS tells of the run's machines; it forgets those that ended an hour ago."""
+    """AWS's description of the run's machines; it drops them an hour after they terminate."""
     pages = run.aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": f"tag:{key}", "Values": [value]}
@@ -200,8 +204,8 @@ def described(run: Run, at: datetime) -> Machines:
 def _machine(instance: Mapping[str, Any], at: datetime) -> Machine:
     launched = instance["LaunchTime"]
     gone = instance["State"]["Name"] in ("shutting-down", "terminated")
-    said = TRANSITION.search(instance.get("StateTransitionReason", ""))
-    ended = datetime.fromisoformat(f"{said[1]}+00:00") if said else at
+    transition = TRANSITION.search(instance.get("StateTransitionReason", ""))
+    ended = datetime.fromisoformat(f"{transition[1]}+00:00") if transition else at
     return Machine(
         machine_type=instance["InstanceType"],
         zone=instance["Placement"]["AvailabilityZone"],

@@ -11,13 +11,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "aws.md"
 
 
 def short(resource: str) -> str:
-    """A resource without what is the same for all, its names as `<name>`."""
+    """A resource's ARN without its common prefix, with its names as `<name>`."""
     shown = re.sub(r"^arn:\{partition\}:[^:]+:[^:]*:[^:]*:", "", resource)
     return re.sub(r"\{(\w+)\}", r"<\1>", shown)
 
 
 def page(text: str) -> str:
-    """docs/aws.md with the tables as they are now."""
+    """docs/aws.md with up-to-date tables."""
     tables = render(__file__, {"code": code, "short": short}, rights=RIGHTS, causes=ALL)
     return with_parts(text, tables)
 

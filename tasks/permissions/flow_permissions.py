@@ -1,6 +1,6 @@
-"""The rights that whoever runs the flows needs: which calls, on what, in which step. Data.
+"""The IAM permissions that running the flows needs: actions, resource and step. Data.
 
-docs/aws.md shows this table (`tasks.docs_pages.aws_page`). A test holds it against the calls that
+docs/aws.md shows this table (`tasks.docs_pages.aws_page`). A test compares it with the calls that
 the modules of tasks/ make.
 """
 
@@ -17,13 +17,13 @@ class Right:
     """Actions on a resource that a step needs.
 
     Attributes:
-        step: The step that first needs it.
-        actions: Names of IAM actions.
-        resource: The resource: its ARN with the names of `places` in braces.
-        when: Whether a run of these settings needs it; None: every run.
+        step: The first step that needs them.
+        actions: IAM actions.
+        resource: ARN with the names of `places` in braces.
+        when: Whether a run with these settings needs them; None: every run.
         only: `when` in words, for the page.
-        needed: Whether the run cannot be without it; else it goes on and says what is missing.
-        unproven: Why neither simulation nor a dry run is asked about it.
+        needed: Whether the run needs them; without an optional one it continues with a warning.
+        unproven: Why no simulation or dry run tests them.
     """
 
     step: str
@@ -84,11 +84,11 @@ IMAGES_BUCKET = "arn:{partition}:s3:::{images_bucket}"
 WORKSPACE = "arn:{partition}:s3:::{workspace}/*"
 WORKSPACE_BUCKET = "arn:{partition}:s3:::{workspace}"
 OUTPUTS_BUCKET = "arn:{partition}:s3:::{outputs_bucket}"
-DRY_RUN = "a dry run asks EC2 itself"
+DRY_RUN = "an EC2 dry run tests it"
 ASKED = "preflight makes the call itself"
 
 RIGHTS: tuple[Right, ...] = (
-    Right("preflight", ("sts:GetCallerIdentity",), ANY, unproven="nobody can be refused it"),
+    Right("preflight", ("sts:GetCallerIdentity",), ANY, unproven="cannot be denied"),
     Right("preflight", ("s3:GetObject",), WORKSPACE),
     Right("preflight", ("s3:ListBucket",), WORKSPACE_BUCKET),
     Right("preflight", ("s3:ListBucket",), IMAGES_BUCKET, _signed, "not no_sign_request"),
@@ -121,7 +121,7 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right("preflight", ("s3:GetObject",), ALL_RECORDS, needed=False, unproven=ASKED),
     Right("set-up", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"), RECORDS),
-    # When an upload in parts breaks off, so that its parts do not stay and cost.
+    # Parts of a failed multipart upload would stay and cost money.
     Right("set-up", ("s3:AbortMultipartUpload",), RECORDS, needed=False),
     Right("set-up", ("s3:ListBucket",), RECORD_BUCKET),
     Right(
@@ -232,17 +232,17 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right("clean-up", ("logs:CreateExportTask",), LOG_GROUP, needed=False),
     Right("clean-up", ("logs:CreateExportTask",), INSTANCE_LOG_GROUP, needed=False),
-    # Who asks for an export must be allowed to write where it goes (CloudWatch Logs API Reference,
-    # CreateExportTask).
+    # The caller of an export must be allowed to write to its destination (CloudWatch Logs API
+    # Reference, CreateExportTask).
     Right("clean-up", ("s3:PutObject",), EXPORTED, needed=False),
     Right("clean-up", ("logs:DescribeExportTasks",), ANY, needed=False),
     Right("status", ("tag:GetResources",), ANY, needed=False, only="dcp-status and dcp-reaper"),
-    Right("failures", ("s3:ListAllMyBuckets",), ANY, needed=False, only="no bucket is given"),
+    Right("failures", ("s3:ListAllMyBuckets",), ANY, needed=False, only="without a bucket option"),
 )
 
 
 def rights_of(config: RunConfig, template: FleetTemplate) -> Iterator[Right]:
-    """The rights that a run of these settings needs."""
+    """The permissions that a run with these settings needs."""
     for right in RIGHTS:
         if right.when is None or right.when(config, template):
             yield right
@@ -251,7 +251,7 @@ def rights_of(config: RunConfig, template: FleetTemplate) -> Iterator[Right]:
 def places(
     config: RunConfig, template: FleetTemplate, partition: str, account: str
 ) -> dict[str, str]:
-    """What stands in braces in a resource, for one run."""
+    """The values of the names in braces in a resource, for one run."""
     names = config.names
     return {
         "partition": partition,

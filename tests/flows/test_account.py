@@ -78,9 +78,9 @@ def test_flows_in_aws_get_a_pool_and_a_role(prefect: None, bucket: str) -> None:
 
 
 def test_a_pool_is_made_once_and_mended(prefect: None, setup: Setup) -> None:
-    assert make_pool(setup, Pool("flows", IMAGE)) == "made"
-    assert make_pool(setup, Pool("flows", IMAGE)) == "was there"
-    assert make_pool(setup, Pool("flows", "lab/dcp-flows:2")).startswith("mended")
+    assert make_pool(setup, Pool("flows", IMAGE)) == "created"
+    assert make_pool(setup, Pool("flows", IMAGE)) == "unchanged"
+    assert make_pool(setup, Pool("flows", "lab/dcp-flows:2")).startswith("updated")
 
 
 def test_a_pool_of_another_type_is_not_touched(prefect: None, setup: Setup) -> None:

@@ -55,7 +55,7 @@ def test_failed_jobs_are_told_and_run_again_with_another_pipeline(lab: Lab) -> N
     wrong = retry_failed(lab.config, settings={"app_name": "Other"}, return_state=True)
     assert "app_name" in str(error_of(wrong))
     wrong = retry_failed(lab.config, settings={"memory": 900_000}, return_state=True)
-    assert "is never placed on these machines" in str(error_of(wrong))
+    assert "does not fit on these machines" in str(error_of(wrong))
     assert lab.run().run_id == first.run_id, "nothing was begun"
 
     state = retry_failed(

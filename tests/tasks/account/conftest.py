@@ -1,4 +1,4 @@
-"""moto's server as an account of AWS that knows AWS's managed policies."""
+"""moto's server as an AWS account with AWS's managed policies."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""With nothing but the rights that `dcp account create` gives: what may be done, and what not."""
+"""Actions with the permissions from `dcp account create` alone: which succeed, which are denied."""
 
 import sys
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from tasks.runs.run import Run
 APP = "Enforced"
 REGION = "us-east-1"
 
-# One process: what its tests stand on is made once.
+# One process, because its tests share fixtures.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("enforced")]
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An account in which roles may do what their policies say, and no more."""
+    """An account that enforces the policies of roles."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         root = tmp_path_factory.mktemp("aws")
@@ -48,7 +48,7 @@ def run(emulator: Emulator) -> Run:
 
 @pytest.fixture(scope="module")
 def made(run: Run) -> Iterator[tuple[AccountAws, Setup]]:
-    """The account, set up for the run's bucket."""
+    """The account's set-up, for the run's bucket."""
     aws = AccountAws.connect(run.config.credentials, REGION)
     setup = open_setup(aws, REGION, given={"bucket": run.config.aws_bucket, "flow_role": True})
     assert [str(line) for line in create(aws, setup) if line.wrong] == []
@@ -58,7 +58,7 @@ def made(run: Run) -> Iterator[tuple[AccountAws, Setup]]:
 
 
 def as_role(run: Run, aws: AccountAws, arn: str) -> Aws:
-    """The clients of whoever has a role."""
+    """The clients with a role's credentials."""
     keys = aws.sts.assume_role(RoleArn=arn, RoleSessionName="tests")["Credentials"]
     credentials = AwsCredentials(
         aws_access_key_id=keys["AccessKeyId"],

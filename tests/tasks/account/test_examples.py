@@ -1,4 +1,4 @@
-"""The examples of docs/account.md are taken as they stand there."""
+"""The examples in docs/account.md are valid as they are."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from blocks import RunConfig
 from blocks.loading.load import load_config
 
 TEXT = (Path(__file__).parents[3] / "docs" / "account.md").read_text(encoding="utf-8")
-EXAMPLES = [one for one in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
+EXAMPLES = [example for example in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
 
 
 def loaded(example: str, folder: Path) -> RunConfig:
@@ -28,7 +28,7 @@ def test_a_config_of_the_page_is_one(example: str, tmp_path: Path) -> None:
 
 
 def test_a_public_bucket_is_read_without_credentials(tmp_path: Path) -> None:
-    (public,) = [one for one in EXAMPLES if "cellpainting-gallery" in one]
+    (public,) = [example for example in EXAMPLES if "cellpainting-gallery" in example]
     config = loaded(public, tmp_path)
     assert config.images_bucket == "cellpainting-gallery"
     assert config.no_sign_request
@@ -36,7 +36,7 @@ def test_a_public_bucket_is_read_without_credentials(tmp_path: Path) -> None:
 
 
 def test_outputs_in_a_collaborators_bucket_are_given_to_its_owner(tmp_path: Path) -> None:
-    (theirs,) = [one for one in EXAMPLES if "bucket-owner-full-control" in one]
+    (theirs,) = [example for example in EXAMPLES if "bucket-owner-full-control" in example]
     config = loaded(theirs, tmp_path)
     assert config.workspace == config.outputs_bucket == "their-bucket"
     assert config.upload_arguments["ACL"] == "bucket-owner-full-control"

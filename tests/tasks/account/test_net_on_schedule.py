@@ -1,4 +1,4 @@
-"""The safety net, called by its schedule alone, with its own rights: nothing else is alive."""
+"""The safety net alone, called by its schedule, with its own permissions."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ ENDINGS = {"DeleteFleets", "TerminateInstances", "CancelSpotFleetRequests", "Upd
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """An account in which 15 minutes of a schedule take 6 seconds, with containers that idle."""
+    """An account in which 15 minutes of a schedule take 6 seconds, with idle containers."""
     with start_emulator(
         tmp_path,
         Path(sys.executable),
@@ -47,7 +47,7 @@ def new(emulator: Emulator) -> Callable[[str], Run]:
 
 
 def set_up(run: Run) -> Setup:
-    """The account, made once, with the safety net."""
+    """The account's set-up, with the safety net."""
     aws = AccountAws.connect(run.config.credentials, REGION)
     setup = open_setup(aws, REGION, given={"bucket": BUCKET})
     assert [str(line) for line in create(aws, setup) if line.wrong] == []
@@ -55,12 +55,13 @@ def set_up(run: Run) -> Setup:
 
 
 def looks(emulator: Emulator, run: Run) -> list[str]:
-    """What the net said of a run at each of its looks; none of them failed."""
-    calls = [one for one in emulator.events() if one["kind"].startswith(("function-", "schedule-"))]
-    assert [one for one in calls if one["kind"] == "schedule-failed" or one["failed"]] == []
+    """The net's report about a run, for each of its checks; no check failed."""
+    events = emulator.events()
+    calls = [call for call in events if call["kind"].startswith(("function-", "schedule-"))]
+    assert [call for call in calls if call["kind"] == "schedule-failed" or call["failed"]] == []
     name = f"{run.names.app} {run.run_id}: "
-    said = [line for one in calls for line in json.loads(one["answer"])]
-    return [line.removeprefix(name) for line in said if line.startswith(name)]
+    lines = [line for call in calls for line in json.loads(call["answer"])]
+    return [line.removeprefix(name) for line in lines if line.startswith(name)]
 
 
 def machines(run: Run) -> list[str]:
@@ -83,22 +84,24 @@ def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
         wait_for(lambda: len(emulator.containers()) == 3, "a container on each machine")
         assert len(machines(idle)) == 2
         emulator.record()
-        wait_for(lambda: "ended" in "".join(looks(emulator, idle)), "the look that ends the run")
+        wait_for(
+            lambda: "stopped, because" in "".join(looks(emulator, idle)), "the stop of the run"
+        )
         wait_for(lambda: not find_fleets(idle) and not machines(idle), "the end of the idle run")
         wait_for(lambda: len(emulator.containers()) == 1, "the end of its containers")
-        seen = len(looks(emulator, watched))
-        wait_for(lambda: len(looks(emulator, watched)) > seen, "one more look")
+        count = len(looks(emulator, watched))
+        wait_for(lambda: len(looks(emulator, watched)) > count, "one more check")
         assert len(machines(watched)) == len(find_fleets(watched)) == 1
 
-    said = looks(emulator, idle)
-    first = next(number for number, line in enumerate(said) if line != "left alone")
+    lines = looks(emulator, idle)
+    first = next(number for number, line in enumerate(lines) if line != "not stopped")
     assert first >= 2
-    assert said[first].startswith("ended, since nobody watches it, and it has no work")
-    assert set(looks(emulator, watched)) == {"left alone"}
+    assert lines[first].startswith("stopped, because no flow monitors it, and its queue has been")
+    assert set(looks(emulator, watched)) == {"not stopped"}
     state = ec2.describe_instances(InstanceIds=[untagged])["Reservations"][0]["Instances"][0]
     assert state["State"]["Name"] == "running"
-    ended = [one for one in emulator.requests() if one["operation"] in ENDINGS]
-    assert {one["operation"] for one in ended} >= {"DeleteFleets", "TerminateInstances"}
-    assert {(one["who"], one["role"], one["code"]) for one in ended} == {
+    ended = [request for request in emulator.requests() if request["operation"] in ENDINGS]
+    assert {request["operation"] for request in ended} >= {"DeleteFleets", "TerminateInstances"}
+    assert {(request["who"], request["role"], request["code"]) for request in ended} == {
         ("function", setup.role_arn(setup.net), "")
     }

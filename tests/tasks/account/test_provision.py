@@ -1,4 +1,4 @@
-"""An account is set up, looked at, mended and cleared, and nothing else is touched."""
+"""The set-up of an account is created, checked, repaired and removed; nothing else is touched."""
 
 import json
 from typing import Any
@@ -29,11 +29,13 @@ def wrong(lines: list[Any]) -> list[str]:
 
 
 def changed(lines: list[Any]) -> list[str]:
-    return [str(line) for line in lines if line.state.startswith(("made", "mended", "removed"))]
+    return [
+        str(line) for line in lines if line.state.startswith(("created", "repaired", "removed"))
+    ]
 
 
 def everything(aws: AccountAws) -> dict[str, list[str]]:
-    """All that there is in the account, by kind."""
+    """All resources of the account, by kind."""
     roles = aws.iam.list_roles()["Roles"]
     return {
         "roles": sorted(r["RoleName"] for r in roles if "service-role/" not in r["Path"]),
@@ -131,8 +133,8 @@ def _drop_policy(aws: AccountAws, setup: Setup) -> None:
 
 
 def _detach(aws: AccountAws, setup: Setup) -> None:
-    (one,) = aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"]
-    aws.iam.detach_role_policy(RoleName=INSTANCE_ROLE, PolicyArn=one["PolicyArn"])
+    (policy,) = aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"]
+    aws.iam.detach_role_policy(RoleName=INSTANCE_ROLE, PolicyArn=policy["PolicyArn"])
 
 
 def _other_version(aws: AccountAws, setup: Setup) -> None:
@@ -238,7 +240,7 @@ def test_two_set_ups_of_an_account_do_not_touch_each_other(
     create(aws, setup)
     create(there, other)
     assert wrong(check(aws, setup)) == []
-    # The first made what both use; the second has it from then on.
+    # The first created the shared parts; now the second owns them.
     assert wrong(destroy(aws, setup)) == []
     assert wrong(check(there, other)) == []
     assert INSTANCE_ROLE in everything(aws)["roles"]
@@ -256,7 +258,7 @@ def test_nothing_is_removed_while_machines_run(aws: AccountAws, setup: Setup) ->
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )
-    with pytest.raises(DcpError, match="1 machines"):
+    with pytest.raises(DcpError, match="machines or fleets in"):
         destroy(aws, setup)
     assert wrong(check(aws, setup)) == []
     assert wrong(destroy(aws, setup, force=True)) == []

@@ -1,4 +1,4 @@
-"""Each policy has the rights that the code needs, and no other."""
+"""Each policy has exactly the permissions that the code needs."""
 
 import json
 from pathlib import Path
@@ -20,9 +20,9 @@ from tasks.permissions.flow_permissions import RIGHTS
 ROOT = Path(__file__).parents[3]
 ACCOUNT = ROOT / "tasks" / "account"
 NET = ACCOUNT / "safety_net.py"
-# What the worker does by others' hands: watchtower sends the log; ECS's agent protects the task;
-# an upload has `acl` and `tagging`, and parts when it breaks off; tags of an alarm
-# ("PutMetricAlarm", CloudWatch API).
+# Indirect calls of the worker: watchtower sends the log; ECS's agent protects the task; an upload
+# has `acl` and `tagging`, and aborts its parts if it fails; tags of an alarm ("PutMetricAlarm",
+# CloudWatch API).
 WORKER_BESIDES = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -32,11 +32,11 @@ WORKER_BESIDES = {
     "s3:AbortMultipartUpload",
     "cloudwatch:TagResource",
 }
-# What Lambda itself does with the function's role; and with it S3 tells what is missing from what
-# is forbidden.
+# Lambda's own calls with the function's role; and the listing that lets S3 answer 404 instead of
+# 403 for missing objects.
 NET_BESIDES = {"s3:ListBucket", "logs:CreateLogStream", "logs:PutLogEvents"}
-# Actions that creating with tags or handing on a role needs besides, and what deleting a schedule
-# group deletes ("dependent actions", Service Authorization Reference).
+# Further actions for creating with tags, passing a role, and deleting a schedule group with its
+# schedules ("dependent actions", Service Authorization Reference).
 ADMINISTRATOR_BESIDES = {
     "iam:PassRole",
     "iam:TagPolicy",
@@ -145,7 +145,7 @@ def test_another_accounts_bucket_is_read_and_not_written() -> None:
 def test_what_is_written_to_another_accounts_bucket_is_its_owners() -> None:
     policy = for_other_account("theirs", (ROLE,), write=True, prefix="ours/")
     owned = ("StringEquals", "s3:x-amz-acl", frozenset({"bucket-owner-full-control"}))
-    (put,) = [one for one in grants(policy) if one[3] == "s3:putobject"]
+    (put,) = [grant for grant in grants(policy) if grant[3] == "s3:putobject"]
     assert put[4] == "arn:aws:s3:::theirs/ours/*"
     assert owned in put[5]
 
@@ -166,20 +166,20 @@ statements = st.lists(
 def test_policies_are_the_same_however_they_are_written(found: list[dict], random: object) -> None:
     split = [
         {"Sid": "X", "Effect": "Allow", "Action": action.upper(), "Resource": resource}
-        for one in found
-        for action in one["Action"]
-        for resource in one["Resource"]
+        for statement in found
+        for action in statement["Action"]
+        for resource in statement["Resource"]
     ]
     random.shuffle(split)
     assert same({"Statement": found}, {"Statement": split})
 
 
 @given(statements, statements)
-def test_policies_are_not_the_same_when_one_grants_more(one: list[dict], more: list[dict]) -> None:
+def test_policies_are_not_the_same_when_one_grants_more(less: list[dict], more: list[dict]) -> None:
     def single(policy: list[dict]) -> set[tuple[str, str]]:
         return {(a, r) for s in policy for a in s["Action"] for r in s["Resource"]}
 
-    assert same({"Statement": one}, {"Statement": more}) == (single(one) == single(more))
+    assert same({"Statement": less}, {"Statement": more}) == (single(less) == single(more))
 
 
 def test_the_page_has_the_policies() -> None:

@@ -1,4 +1,4 @@
-"""The safety net ends what nobody watches and has no work, and nothing else."""
+"""The safety net stops only runs without a flow and jobs."""
 
 import json
 from collections.abc import Callable
@@ -68,7 +68,7 @@ runs = st.builds(
 
 @given(runs)
 def test_a_run_within_its_time_is_not_ended_while_watched_or_at_work(seen: Seen) -> None:
-    within = any(one.valid_until is None or one.valid_until > NOW for one in seen.fleets)
+    within = any(fleet.valid_until is None or fleet.valid_until > NOW for fleet in seen.fleets)
     if within and (seen.watched or seen.messages or not seen.known):
         assert not decide(seen, NOW).end
 
@@ -84,7 +84,7 @@ def test_a_run_all_of_whose_fleets_are_past_their_time_is_ended(seen: Seen, past
 def test_it_takes_three_empty_looks_in_a_row_over_half_an_hour(
     seen: Seen, messages: list[int]
 ) -> None:
-    """Whatever was found before the last message does not count."""
+    """Checks before the last message do not count."""
     memory, at = Memory(), NOW
     alone = replace(
         seen, known=True, watched=False, fleets=(Fleet("fleet-1", None),), memory=memory
@@ -122,13 +122,13 @@ def test_what_the_net_cannot_import_is_as_the_flows_have_it() -> None:
 
 @pytest.fixture
 def emulator(own_emulator: Emulator) -> Emulator:
-    """The net ends runs of other tests, too: those of this process are over."""
+    """The net also stops runs of other tests; those of this process have ended."""
     return own_emulator
 
 
 @pytest.fixture
 def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
-    """Begins a run that has its service, its queue and two machines, and no flow."""
+    """Starts a run with a service, a queue and two machines, but no flow."""
 
     def start(app: str) -> Run:
         run = make_run(app)
@@ -153,7 +153,7 @@ def clients(run: Run) -> Clients:
 
 
 def calls(run: Run, times: int, start: datetime | None = None) -> list[str]:
-    """Let the net look so often, every 15 minutes; what it said of the run."""
+    """Call the net repeatedly, every 15 minutes; returns its report about the run."""
     said: list[str] = []
     start = start or datetime.now(UTC)
     for number in range(times):
@@ -195,18 +195,18 @@ def test_a_run_without_work_that_nobody_watches_is_ended(started: Callable[..., 
     service = find_service(run)
     assert service is not None
     assert service["desiredCount"] == 0
-    assert not [one for one in left_running(run) if one.startswith("alarm")]
+    assert not [name for name in left_running(run) if name.startswith("alarm")]
     clean_up(run, abandon=True)
 
 
 def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., Run]) -> None:
-    """Of three runs, one has work and one is watched; the fourth machine has no tag."""
+    """Of three runs, one has jobs and one has a flow; the fourth machine has no tag."""
     working, watched_run, idle = started("NetWork"), started("NetWatched"), started("NetLeft")
     urls = ensure_queues(working)
     working.aws.sqs.send_message(QueueUrl=urls.jobs, MessageBody="{}")
     ec2 = idle.aws.ec2
     other = ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
-    (other_id,) = [one["InstanceId"] for one in other["Instances"]]
+    (other_id,) = [instance["InstanceId"] for instance in other["Instances"]]
     start = datetime.now(UTC)
     with heartbeat.kept(watched_run):
         for number in range(3):
@@ -233,7 +233,7 @@ def test_a_run_past_its_time_is_ended_though_watched(started: Callable[..., Run]
 
 def test_a_run_whose_queue_is_gone_is_ended(started: Callable[..., Run]) -> None:
     run = started("NetNoQueue")
-    # Whatever else lies there is no beat of a flow, and remembers nothing.
+    # Any other content is neither a flow's heartbeat nor a state of the net.
     record.put(run, "watch.json", "[1]")
     record.put(run, "safety_net.json", "{}")
     run.aws.sqs.delete_queue(QueueUrl=ensure_queues(run).jobs)
@@ -262,7 +262,7 @@ def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
 
 @pytest.fixture
 def as_lambda(endpoint_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Sets the environment that Lambda gives the net of a run's bucket."""
+    """Sets the net's environment for a run's bucket."""
 
     def give(run: Run) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url)
@@ -277,13 +277,13 @@ def as_lambda(endpoint_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[R
 def test_lambda_calls_it_with_nothing_but_its_environment(
     started: Callable[..., Run], as_lambda: Callable[[Run], None]
 ) -> None:
-    """Called by whatever but its schedule, it takes the time that it is."""
+    """Without its schedule, it uses the current time."""
     run = started("NetLambda")
     as_lambda(run)
     before = datetime.now(UTC)
     others: tuple[Any, ...] = ({}, [], {"time": "<aws.scheduler.scheduled-time>"})
     for looks, event in enumerate(others, start=1):
-        assert f"NetLambda {run.run_id}: left alone" in handler(event, None)
+        assert f"NetLambda {run.run_id}: not stopped" in handler(event, None)
         kept: Any = json.loads(str(record.read(run, "safety_net.json")))
         assert kept["looks"] == looks
         assert before <= datetime.fromisoformat(kept["empty_since"]) <= datetime.now(UTC)
@@ -296,10 +296,14 @@ def test_it_counts_in_the_time_of_its_schedule(
     run = started("NetTime")
     as_lambda(run)
     begun = datetime.now(UTC)
-    for minutes, says in ((0, "left alone"), (15, "left alone"), (30, "ended, since nobody")):
+    for minutes, says in (
+        (0, "not stopped"),
+        (15, "not stopped"),
+        (30, "stopped, because no flow"),
+    ):
         due = f"{begun + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
         assert [
-            one for one in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in one
+            line for line in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in line
         ]
     await_end(run)
     clean_up(run, abandon=True)

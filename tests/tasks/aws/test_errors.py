@@ -1,4 +1,4 @@
-"""Which answers of AWS are asked again, and which fail at once."""
+"""Which AWS requests are retried, and which fail at once."""
 
 import json
 from typing import Any
@@ -77,7 +77,7 @@ def test_a_public_bucket_is_asked_without_credentials() -> None:
 
 
 def test_a_queues_redrive_policy_is_json() -> None:
-    """SQS takes the policy as a JSON text within the attributes."""
+    """SQS expects the policy as JSON text within the attributes."""
     from tasks.jobs.queues import redrive_policy
 
     policy = json.loads(redrive_policy("arn:aws:sqs:us-east-1:1:Dead", 3))

@@ -1,4 +1,4 @@
-"""What the machines of a run have cost, each as it ran."""
+"""The cost of a run's machines."""
 
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from tasks.runs.run import Run
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -43,10 +43,10 @@ def test_an_interruption_in_the_first_hour_is_free() -> None:
 def test_what_has_no_price_is_named_and_none_is_made_up() -> None:
     late = cost([machine(2)], steps((1, 0.06)), {"gp3": 100})
     assert late.usd is None
-    assert any("at the time they ran" in one for one in late.unknown)
-    nothing = cost([machine(2)], Prices(unknown=("spot prices (AWS told none)",)), {"gp3": 100})
+    assert any("while they ran" in text for text in late.unknown)
+    nothing = cost([machine(2)], Prices(unknown=("spot prices (AWS returned none)",)), {"gp3": 100})
     assert (nothing.usd, nothing.on_demand_usd, nothing.machine_hours) == (None, None, 2)
-    assert "spot prices (AWS told none)" in nothing.unknown
+    assert "spot prices (AWS returned none)" in nothing.unknown
     bought = cost([machine(2, spot=False)], steps(), {})
     assert bought.usd == pytest.approx(0.4)
 
@@ -77,8 +77,8 @@ def test_the_cost_of_a_run_is_of_all_its_machines(emulator: Emulator) -> None:
     assert volumes is not None
     assert found.on_demand_usd == pytest.approx(720 * found.machine_hours + volumes.high)
     assert machines.low == pytest.approx(360 * found.machine_hours)
-    assert all(one.ended for one in noted(run).values())
-    # What is over costs no more, however late one asks.
+    assert all(machine.ended for machine in noted(run).values())
+    # A terminated machine costs nothing more, however late the request.
     assert settled_cost(run) == found
 
 

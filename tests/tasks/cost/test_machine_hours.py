@@ -1,4 +1,4 @@
-"""The machines of a run, remembered between looks."""
+"""The machines of a run, recorded between polls."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ NAMES = [f"i-{number}" for number in range(4)]
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -32,7 +32,7 @@ def emulator(switched: Emulator) -> Emulator:
 def test_a_machine_is_paid_from_its_start_to_when_it_was_last_seen(
     looks: list[tuple[set[str], int]],
 ) -> None:
-    """Whatever comes and goes, with an AWS that forgets what has ended at once."""
+    """For any launches and terminations, while AWS forgets terminated machines at once."""
     known: Machines = {}
     gone: set[str] = set()
     time = START
@@ -49,10 +49,10 @@ def test_a_machine_is_paid_from_its_start_to_when_it_was_last_seen(
         last |= dict.fromkeys(now, time)
         gone |= known.keys() - now
     assert known.keys() == first.keys()
-    for name, one in known.items():
-        assert (one.launched, one.seen) == (first[name], last[name])
-        assert one.ended == (last[name] if name in gone else None)
-        assert one.hours == (last[name] - first[name]).total_seconds() / 3600
+    for name, state in known.items():
+        assert (state.launched, state.seen) == (first[name], last[name])
+        assert state.ended == (last[name] if name in gone else None)
+        assert state.hours == (last[name] - first[name]).total_seconds() / 3600
 
 
 def test_what_aws_says_of_the_end_counts() -> None:
@@ -72,13 +72,13 @@ def test_a_machine_that_its_fleet_does_not_list_runs_as_long_as_aws_says_so() ->
 
 
 def lower(run: Run, machines: int) -> None:
-    """Let the fleet replace no machine that ends: its replacement would be one more that came."""
+    """Keep the fleet from replacing a machine, which would launch another one."""
     for fleet in find_fleets(run):
         fleet.resize(machines)
 
 
 def poll(run: Run, machines: list[str], at: datetime) -> None:
-    """What the monitor does about the machines of a run at each poll."""
+    """The monitor's handling of a run's machines at each poll."""
     known = know(run, machines, at)
     note(run, known, at, cleared=clear_alarms(run, known.now))
 
@@ -91,14 +91,14 @@ def test_machines_are_noted_when_they_come_and_go(emulator: Emulator) -> None:
     text = record.read(run, "machines.json")
     with counted(run) as calls:
         poll(run, machines, now + timedelta(minutes=5))
-    assert calls == {"GetObject": 1}, "when nothing changed, nothing else is asked"
+    assert calls == {"GetObject": 1}, "without a change, there are no other requests"
     assert record.read(run, "machines.json") == text
     poll(run, machines, now + timedelta(minutes=11))
-    assert {one.seen for one in noted(run).values()} == {now + timedelta(minutes=11)}
+    assert {machine.seen for machine in noted(run).values()} == {now + timedelta(minutes=11)}
     lower(run, 1)
     run.aws.ec2.terminate_instances(InstanceIds=machines[:1])
     poll(run, machines[1:], now + timedelta(minutes=12))
-    ended = {name for name, one in noted(run).items() if one.ended}
+    ended = {name for name, machine in noted(run).items() if machine.ended}
     assert ended == {machines[0]}
 
 
@@ -133,14 +133,14 @@ def test_the_alarms_of_machines_go_with_them_also_when_it_takes_a_second_look(
 ) -> None:
     run, machines = run_with_machines(emulator, "Alarmed", 2)
     now = datetime.now(UTC)
-    for one in machines:
-        alarm(run, one)
+    for name in machines:
+        alarm(run, name)
     poll(run, machines, now)
     lower(run, 1)
     run.aws.ec2.terminate_instances(InstanceIds=machines[:1])
     emulator.set_account(refused=["cloudwatch:DeleteAlarms"])
     poll(run, machines[1:], now + timedelta(minutes=1))
-    assert noted(run)[machines[0]].ended, "an alarm that stays is in the way of nothing"
+    assert noted(run)[machines[0]].ended, "a remaining alarm does no harm"
     assert len(alarm_names(run)) == 2
     emulator.set_account(refused=[])
     poll(run, machines[1:], now + timedelta(minutes=2))

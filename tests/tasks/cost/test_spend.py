@@ -1,4 +1,4 @@
-"""What a run has cost so far: never less than it was, and cheap to ask."""
+"""The cost of a run so far: never too low, and cheap to fetch."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +20,12 @@ GP3 = {"gp3": 100}
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
 def spend_on(*machines: Machine, paid: Prices, volumes: dict[str, int] = GP3) -> Spend:
-    known = Known({}, {f"i-{number}": one for number, one in enumerate(machines)})
+    known = Known({}, {f"i-{number}": machine for number, machine in enumerate(machines)})
     return spend(known, paid, volumes, machine_price=0.15)
 
 
@@ -34,7 +34,7 @@ def test_what_is_known_is_told_by_type_zone_and_way_of_buying() -> None:
     bought = machine(1, spot=False)
     elsewhere = machine(1, zone="us-east-1b")
     found = spend_on(runs, machine(1), bought, elsewhere, paid=steps((0, 0.06), (1, 0.1)))
-    rows = {(one.zone, one.spot): one for one in found.bought}
+    rows = {(group.zone, group.spot): group for group in found.bought}
     spot = rows[ZONE, True]
     assert (spot.machines, spot.running, spot.hours) == (2, 1, 3)
     assert spot.usd == pytest.approx(0.06 + 0.1 + 0.06)
@@ -42,7 +42,7 @@ def test_what_is_known_is_told_by_type_zone_and_way_of_buying() -> None:
     assert rows[ZONE, False].usd == pytest.approx(0.2)
     assert rows[ZONE, False].bound == ""
     assert rows["us-east-1b", True].usd == pytest.approx(0.2), "at the on-demand price"
-    assert found.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD an hour",)
+    assert found.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD per hour",)
     disk = 100 * 0.072 / 720
     assert found.volumes_usd == pytest.approx(5 * disk)
     assert found.usd == pytest.approx(0.22 + 0.4 + 5 * disk)
@@ -54,7 +54,10 @@ def test_without_any_price_the_most_that_may_be_paid_is_taken() -> None:
     disk = 100 * DEAREST_VOLUME / 720
     assert found.usd == pytest.approx(2 * (0.15 + disk))
     assert found.usd_an_hour == pytest.approx(0.15 + disk)
-    assert [one.partition(":")[0] for one in found.bounds] == ["m5.xlarge in us-east-1a", "volumes"]
+    assert [bound.partition(":")[0] for bound in found.bounds] == [
+        "m5.xlarge in us-east-1a",
+        "volumes",
+    ]
 
 
 machines = st.builds(
@@ -77,7 +80,7 @@ def test_no_less_than_the_run_costs_in_the_end_and_as_much_where_all_is_known(
     in_the_end = cost(ran, paid, GP3)
     if in_the_end.usd is not None:
         assert so_far.usd == pytest.approx(in_the_end.usd)
-    # A price that is missing is never taken for less than one that is there.
+    # The bound for a missing price is never below a known price.
     everything = steps((0, 0.01), *points)
     known = cost(ran, everything, GP3).usd
     assert known is not None

@@ -1,4 +1,4 @@
-"""What is made of AWS's words: real texts, and any text."""
+"""Diagnoses from AWS's messages: real texts, and any text."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -219,8 +219,8 @@ def with_event(subtype: str, text: str, *machines: Machine) -> Symptoms:
 
 
 def only(found: tuple[Diagnosis, ...]) -> Diagnosis:
-    (one,) = found
-    return one
+    (diagnosis,) = found
+    return diagnosis
 
 
 @pytest.mark.parametrize(("code", "subtype", "text"), FLEET_TEXTS)
@@ -251,7 +251,7 @@ def test_what_ecs_says_of_containers(code: str, text: str) -> None:
     assert text in found.detail
     # Too few to be sure, or others run.
     fewer = findings(replace(seen, stopped=(task,) * (cause.times - 1)))
-    assert all(one.level != "configuration" for one in fewer)
+    assert all(diagnosis.level != "configuration" for diagnosis in fewer)
     assert only(findings(replace(seen, running=1))).level == "notice"
 
 
@@ -281,7 +281,7 @@ def test_usual_work_of_a_service_is_nothing_to_tell(text: str) -> None:
 
 
 def test_that_a_container_finds_no_place_is_usual_while_another_is_about_to_run() -> None:
-    """It holds its memory while its image is fetched, and does not run yet."""
+    """It reserves memory while its image is pulled, but does not run yet."""
     size = next(text for code, text in SERVICE_TEXTS if code == "container_size")
     seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(size,), placed=1)
     assert findings(seen) == ()
@@ -373,7 +373,7 @@ def test_machines_that_came_before_prove_the_configuration() -> None:
     assert only(findings(replace(seen, events=(*seen.events, launched)))).level == "notice"
     failed = Machine("i-2", NOW, False, "Client.InternalError: Client error on launch")
     with_dead = replace(seen, events=(*seen.events, launched), machines=(failed,))
-    assert "configuration" in {one.level for one in findings(with_dead)}
+    assert "configuration" in {diagnosis.level for diagnosis in findings(with_dead)}
 
 
 def test_what_is_told_again_with_other_numbers_has_the_same_key() -> None:
@@ -411,8 +411,8 @@ symptoms = st.builds(
 @given(symptoms)
 def test_whatever_aws_says_there_is_an_answer_each_thing_once(seen: Symptoms) -> None:
     found = findings(seen)
-    assert len({one.key for one in found}) == len(found)
-    assert not seen.running or all(one.level != "configuration" for one in found)
+    assert len({diagnosis.key for diagnosis in found}) == len(found)
+    assert not seen.running or all(diagnosis.level != "configuration" for diagnosis in found)
 
 
 @given(texts.filter(lambda text: cause_of(text, (*FLEET, *CONTAINER)).code == "unknown"))
@@ -422,7 +422,7 @@ def test_what_nobody_knows_is_told_word_for_word(text: str) -> None:
         events=(event("", text),),
         stopped=(StoppedTask("InfrastructureHealth", f"stop {text}"),),
     )
-    told = " ".join(one.detail for one in findings(seen))
+    told = " ".join(diagnosis.detail for diagnosis in findings(seen))
     assert text.strip() in told
     assert f"stop {text}".strip() in told
 
@@ -430,4 +430,6 @@ def test_what_nobody_knows_is_told_word_for_word(text: str) -> None:
 @given(symptoms, texts)
 def test_the_order_of_events_does_not_matter(seen: Symptoms, text: str) -> None:
     turned = replace(seen, events=seen.events[::-1])
-    assert {one.level for one in findings(seen)} == {one.level for one in findings(turned)}
+    assert {diagnosis.level for diagnosis in findings(seen)} == {
+        diagnosis.level for diagnosis in findings(turned)
+    }

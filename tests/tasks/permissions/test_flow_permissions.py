@@ -1,4 +1,4 @@
-"""The table of rights holds every call that the modules of tasks/ make, and no other."""
+"""The table of permissions has exactly the calls that the modules of tasks/ make."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from tasks.docs_pages.aws_page import PAGE, page
 from tasks.permissions.flow_permissions import RIGHTS
 
 TASKS = Path(__file__).parents[3] / "tasks"
-# What a call needs besides its own action (Service Authorization Reference, "dependent actions"),
-# and what boto3 does when a transfer in parts breaks off.
+# Further actions that a call needs (Service Authorization Reference, "dependent actions"), and
+# boto3's call after a failed multipart transfer.
 BESIDES = {
     "s3:AbortMultipartUpload",
     "ec2:CreateTags",
@@ -23,7 +23,7 @@ BESIDES = {
 
 
 def actions_in_code() -> set[str]:
-    # What sets an account up has a table of its own: tasks/account/admin_permissions.py.
+    # The set-up of an account has a table of its own: tasks/account/admin_permissions.py.
     return actions_in(path for path in TASKS.rglob("*.py") if TASKS / "account" not in path.parents)
 
 
