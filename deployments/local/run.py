@@ -207,24 +207,24 @@ def _run(request: Request, inputs: Inputs) -> int:
         say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']}")
     if len(report.problems) > LISTED:
         say(f"... and {len(report.problems) - LISTED} more (--report FILE.json has them all)")
-    leftovers = left_running(run)
+    remaining = left_running(run)
     try:
-        _hand_over(request, inputs, run, report, leftovers)
+        _hand_over(request, inputs, run, report, remaining)
     except OSError as error:
         failure = error
         say(f"Could not write the outputs: {error}")
     ending = f"left: {', '.join(remaining)}" if remaining else "nothing left running"
     print(f"{report.summary}; {ending}")
-    ok = failure is None and report.complete and not leftovers
+    ok = failure is None and report.complete and not remaining
     return ExitStatus.OK if ok else ExitStatus.PROBLEM
 
 
 def _hand_over(
-    request: Request, inputs: Inputs, run: Run, report: Report, leftovers: list[str]
+    request: Request, inputs: Inputs, run: Run, report: Report, remaining: list[str]
 ) -> None:
     """Write the report and the outputs to the requested paths."""
     if request.report:
-        content = report.as_json() | {"left_running": leftovers}
+        content = report.as_json() | {"left_running": remaining}
         request.report.parent.mkdir(parents=True, exist_ok=True)
         request.report.write_text(json.dumps(content, indent=1) + "\n")
     prefixes = {joined(jobs.output) + "/" for jobs in inputs.sets}
