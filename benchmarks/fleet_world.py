@@ -244,11 +244,11 @@ class World:
             machine = Machine(number, self.now + self.trace.comes_after(number))
             self.machines.append(machine)
             self.at(
-                machine.launched + self.trace.lives[number], lambda one=machine: self._gone(one)
+                machine.launched + self.trace.lives[number], lambda live=machine: self._gone(live)
             )
             if self.trace.bad(number):
                 continue
-            self.at(machine.launched + JOIN_SECONDS, lambda one=machine: self._join(one))
+            self.at(machine.launched + JOIN_SECONDS, lambda join_second=machine: self._join(join_second))
             if self.worker.heeds_notice and self.trace.lives[number] < math.inf:
                 notice = machine.launched + self.trace.lives[number] - NOTICE_SECONDS
                 self.at(max(notice, machine.launched), lambda one=machine: self._notice(one))

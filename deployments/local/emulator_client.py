@@ -16,7 +16,7 @@ from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator.core.settings import (
     DEFAULT_CONTAINER_COMMAND,
     REQUESTS_NAME,
-    Settings,
+    EmulatorSettings,
 )
 from tasks import interrupt
 
@@ -92,8 +92,8 @@ class Emulator:
         """Set permissions, quotas and prices of the account.
 
         Args:
-            values: Attributes of `deployments.local.emulator.core.account_limits.Account`, such as
-                `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
+            values: Attributes of `AccountLimits` (`deployments.local.emulator.core.account_limits`),
+                such as `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
                 `on_demand={"m5.xlarge": 0.192}`; others stay unchanged.
 
         Raises:
@@ -179,17 +179,17 @@ def start_emulator(
     *,
     port: int = 0,
     container_command: Sequence[str] = DEFAULT_CONTAINER_COMMAND,
-    boot_seconds: float = Settings.boot_seconds,
-    tick_seconds: float = Settings.tick_seconds,
-    notice_seconds: float = Settings.notice_seconds,
-    metric_seconds: float = Settings.metric_seconds,
-    shutdown_seconds: float = Settings.shutdown_seconds,
-    retry_seconds: float = Settings.retry_seconds,
-    terminated_seconds: float = Settings.terminated_seconds,
-    export_seconds: float = Settings.export_seconds,
-    deleted_seconds: float = Settings.deleted_seconds,
-    speed: float = Settings.speed,
-    access_key: str = Settings.access_key,
+    boot_seconds: float = EmulatorSettings.boot_seconds,
+    tick_seconds: float = EmulatorSettings.tick_seconds,
+    notice_seconds: float = EmulatorSettings.notice_seconds,
+    metric_seconds: float = EmulatorSettings.metric_seconds,
+    shutdown_seconds: float = EmulatorSettings.shutdown_seconds,
+    retry_seconds: float = EmulatorSettings.retry_seconds,
+    terminated_seconds: float = EmulatorSettings.terminated_seconds,
+    export_seconds: float = EmulatorSettings.export_seconds,
+    deleted_seconds: float = EmulatorSettings.deleted_seconds,
+    speed: float = EmulatorSettings.speed,
+    access_key: str = EmulatorSettings.access_key,
     chaos: Chaos | None = None,
 ) -> Iterator[Emulator]:
     """Run an emulator for the duration of the `with` block.

@@ -20,7 +20,7 @@ from prefect_site import prefect_server, prefect_worker
 from shared import shared
 from stand_in_worker import STAND_IN
 
-from deployments.local.emulator.core.account_limits import Account
+from deployments.local.emulator.core.account_limits import AccountLimits
 from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator_client import LOG_NAME, Emulator, start_emulator
 
@@ -78,7 +78,7 @@ def switched(own_emulator: Emulator) -> Iterator[Emulator]:
     """An account in which a test may switch what it likes; all is switched back after it."""
     yield own_emulator
     own_emulator.set_chaos(**Chaos().model_dump())
-    own_emulator.set_account(**asdict(Account()))
+    own_emulator.set_account(**asdict(AccountLimits()))
     own_emulator.record(False)
 
 

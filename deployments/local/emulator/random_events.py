@@ -27,9 +27,9 @@ def disturb(cloud: Cloud, region: Region) -> None:
         if machine.alive:
             _interrupt(cloud, machine)
             machine.hung = machine.hung or _due(cloud, machine, "hangs")
-    for one in region.container_instances.values():
-        if one.connected and one.instance_id in region.machines:
-            _disconnect(cloud, region.machines[one.instance_id], one)
+    for container_instance in region.container_instances.values():
+        if container_instance.connected and container_instance.instance_id in region.machines:
+            _disconnect(cloud, region.machines[container_instance.instance_id], container_instance)
     for task in region.tasks():
         if task.container is not None and task.last_status != "STOPPED":
             _stand_still(region, task)
@@ -51,9 +51,9 @@ def _interrupt(cloud: Cloud, machine: Machine) -> None:
         interrupt(cloud, machine)
 
 
-def _disconnect(cloud: Cloud, machine: Machine, one: ContainerInstance) -> None:
+def _disconnect(cloud: Cloud, machine: Machine, container_instance: ContainerInstance) -> None:
     if _due(cloud, machine, "disconnects"):
-        disconnect(cloud, one)
+        disconnect(cloud, container_instance)
 
 
 def _stand_still(region: Region, task: Task) -> None:

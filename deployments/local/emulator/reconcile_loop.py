@@ -6,7 +6,7 @@ import time
 
 from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.ec2.cpu_alarms import watch_idle
-from deployments.local.emulator.ec2.fleet_reconciler import keep_fleets
+from deployments.local.emulator.ec2.fleet_reconciler import reconcile_fleets
 from deployments.local.emulator.ec2.instances import (
     adopt_all,
     end_interrupted,
@@ -30,7 +30,7 @@ def tick(cloud: Cloud, region: Region) -> None:
     end_interrupted(cloud, region)
     watch_idle(cloud, region)
     fail_launches(cloud, region)
-    keep_fleets(cloud, region)
+    reconcile_fleets(cloud, region)
     boot(cloud, region)
     watch_machines(cloud, region)
     failed = watch_tasks(cloud, region)
@@ -41,7 +41,7 @@ def tick(cloud: Cloud, region: Region) -> None:
     run_schedules(cloud, region)
 
 
-def keep(cloud: Cloud, end: threading.Event) -> None:
+def reconcile(cloud: Cloud, end: threading.Event) -> None:
     """Tick until the end is set, and soon after every request that changes something.
 
     A failed tick is logged, and ticks continue: one bad record must not stop the machines.

@@ -15,7 +15,7 @@ DEFAULT_QUOTA = 1_000_000.0
 
 
 @dataclass(frozen=True)
-class Account:
+class AccountLimits:
     """The settable part of the account.
 
     Attributes:
@@ -39,7 +39,7 @@ class Account:
     gb_month: Mapping[str, float] = field(default_factory=dict)
     requests: Mapping[str, float] = field(default_factory=dict)
 
-    def changed(self, values: Mapping[str, Any]) -> "Account":
+    def changed(self, values: Mapping[str, Any]) -> "AccountLimits":
         """A copy with some attributes changed.
 
         Raises:

@@ -180,7 +180,7 @@ class Chaos(BaseModel):
             return math.inf
         return -math.log(1.0 - self.roll(switch, number)) * DAY_SECONDS / per_day
 
-    def chosen(self, switch: str, number: int) -> str:
+    def fault_name(self, switch: str, number: int) -> str:
         """The name that hits the n-th object, for a switch with shares by name; "" for none."""
         shares: Mapping[Any, float] = getattr(self, switch)
         rolled = self.roll(switch, number)

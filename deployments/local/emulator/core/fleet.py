@@ -91,9 +91,9 @@ class LaunchSpec:
             return f"InvalidInstanceType: The instance type '{self.instance_type}' does not exist"
         for name, (form, code) in ID_FORMS.items():
             value = getattr(self, name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if one is not None and not form.fullmatch(one):
-                    return f'{code}: Invalid id: "{one}"'
+            for part in value if isinstance(value, tuple) else (value,):
+                if part is not None and not form.fullmatch(part):
+                    return f'{code}: Invalid id: "{part}"'
         return ""
 
 
@@ -154,12 +154,14 @@ class Fleet:
     @property
     def staying(self) -> float:
         """Capacity of the live instances that are not being replaced."""
-        return sum(self.instances[one] for one in self.instances if one not in self.leaving)
+        return sum(
+            self.instances[instance] for instance in self.instances if instance not in self.leaving
+        )
 
     @property
     def fulfilled_on_demand(self) -> float:
         """Capacity of the live on-demand instances."""
-        return sum(self.instances[one] for one in self.on_demand)
+        return sum(self.instances[instance] for instance in self.on_demand)
 
     @property
     def open(self) -> bool:
@@ -218,16 +220,18 @@ class Fleet:
 
     def excess(self) -> list[str]:
         """Return the excess instances to terminate, newest first."""
-        chosen: list[str] = []
+        excess_ids: list[str] = []
         over = self.staying - self.target
         if self.state != "active" or not self.terminates_excess or not self.keeps:
-            return chosen
-        for instance_id in reversed([one for one in self.instances if one not in self.leaving]):
+            return excess_ids
+        for instance_id in reversed(
+            [instance for instance in self.instances if instance not in self.leaving]
+        ):
             weight = self.instances[instance_id]
             if weight <= over:
-                chosen.append(instance_id)
+                excess_ids.append(instance_id)
                 over -= weight
-        return chosen
+        return excess_ids
 
 
 def new_fleet_id() -> str:

@@ -21,7 +21,7 @@ def replace(response: Any, service: str, actions: Mapping[str, Action], cloud: C
         service: Name of the service in botocore.
         actions: Action by API name (`CreateFleet`). It runs under the lock; parameters and result
             have their botocore names.
-        cloud: The cloud of the actions; its keeper wakes up after each.
+        cloud: The cloud of the actions; its reconcile loop runs after each.
     """
     paged = get_pagination_model(service)
     for name, action in actions.items():

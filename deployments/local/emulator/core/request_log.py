@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from deployments.local.emulator.core.settings import REQUESTS_NAME
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 
 
 class Recorder:
@@ -42,7 +42,7 @@ class Recorder:
 
     def add(
         self,
-        asked: Asked,
+        api_request: ApiRequest,
         who: Mapping[str, str],
         status: int,
         code: str,
@@ -51,25 +51,25 @@ class Recorder:
         """Record a request and its response.
 
         Args:
-            asked: The request.
+            api_request: The request.
             who: The caller.
             status: The HTTP status; 0 without a response.
             code: The error code; "" without an error.
             carried_out: Whether the request was carried out, even if it has an error response.
         """
         with self._lock:
-            self._counts[f"{asked.botocore_service}:{asked.operation}"] += 1
+            self._counts[f"{api_request.botocore_service}:{api_request.operation}"] += 1
             if self._file is None:
                 return
             line = {
                 "time": time.time(),
-                "service": asked.botocore_service,
-                "operation": asked.operation,
-                "action": asked.action,
-                "region": asked.region,
-                "parameters": asked.parameters,
-                "unknown": asked.unknown,
-                "key": asked.key,
+                "service": api_request.botocore_service,
+                "operation": api_request.operation,
+                "action": api_request.action,
+                "region": api_request.region,
+                "parameters": api_request.parameters,
+                "unknown": api_request.unknown,
+                "key": api_request.key,
                 **who,
                 "status": status,
                 "code": code,

@@ -11,8 +11,8 @@ DEFAULT_CONTAINER_COMMAND = ("-m", "dcp_worker")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of one emulator; they do not change while it runs.
+class EmulatorSettings:
+    """EmulatorSettings of one emulator; they do not change while it runs.
 
     Attributes:
         root: Folder in which every container gets its own folder.

@@ -12,12 +12,12 @@ from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 
-from deployments.local.emulator.core.account_limits import Account
+from deployments.local.emulator.core.account_limits import AccountLimits
 from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator.core.container_process import Container
 from deployments.local.emulator.core.fleet import Fleet
 from deployments.local.emulator.core.request_log import Recorder
-from deployments.local.emulator.core.settings import ACCOUNT_ID, Settings
+from deployments.local.emulator.core.settings import ACCOUNT_ID, EmulatorSettings
 
 
 def now() -> datetime:
@@ -177,7 +177,7 @@ class Service:
         """The task group of its tasks."""
         return f"service:{self.name}"
 
-    def tell(self, text: str) -> None:
+    def add_event(self, text: str) -> None:
         """Record a service event, newest first, as in DescribeServices."""
         message = f"(service {self.name}) {text}"
         self.events.appendleft({"id": str(uuid.uuid4()), "createdAt": now(), "message": message})
@@ -216,7 +216,7 @@ class Region:
     def services(self, cluster: str) -> list[Service]:
         """Return the services of a cluster, including deleted ones."""
         prefix = f"{cluster}:"
-        return [one for key, one in self.ecs.services.items() if key.startswith(prefix)]
+        return [service for key, service in self.ecs.services.items() if key.startswith(prefix)]
 
     def tasks(self, cluster: str | None = None) -> list[Task]:
         """Return the tasks of one or all clusters, including stopped ones."""
@@ -237,7 +237,7 @@ class Region:
 class Cloud:
     """The emulated account."""
 
-    def __init__(self, settings: Settings, endpoint_url: str) -> None:
+    def __init__(self, settings: EmulatorSettings, endpoint_url: str) -> None:
         self.settings = settings
         self.endpoint_url = endpoint_url
         self.lock = threading.RLock()
@@ -245,13 +245,13 @@ class Cloud:
         self.regions: dict[str, Region] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=10_000)
         self.credentials: dict[str, dict[str, str]] = {}
-        self.account = Account()
+        self.account = AccountLimits()
         self.recorder = Recorder(settings.root)
         # The next due time of each: by the monotonic clock, and in the schedule's own time.
         self.schedules: dict[str, tuple[float, float]] = {}
         self.chaos: Chaos = settings.chaos
         self.chaos_at = now()
-        # A separate lock, because receives of messages must not wait for the keeper.
+        # A separate lock, because receives of messages must not wait for the reconcile loop.
         self._numbers_lock = threading.Lock()
         self._numbers: Counter[str] = Counter()
 
@@ -270,7 +270,7 @@ class Cloud:
                 return owner, credentials["RoleArn"]
         return None
 
-    def tell(self, kind: str, **details: Any) -> None:
+    def record_event(self, kind: str, **details: Any) -> None:
         """Record an event of a machine or task for the control address."""
         self.events.append({"time": time.time(), "kind": kind, **details})
 
@@ -285,9 +285,9 @@ class Cloud:
         """Whether the fault of a switch with a share happens this time."""
         return bool(getattr(self.chaos, switch)) and self.chaos.happens(switch, self.number(switch))
 
-    def chosen(self, switch: str) -> str:
+    def fault_name(self, switch: str) -> str:
         """The name that a switch with shares by name selects this time; "" for none."""
-        return self.chaos.chosen(switch, self.number(switch))
+        return self.chaos.fault_name(switch, self.number(switch))
 
     def find_task(self, task_id: str) -> tuple[Region, Task] | None:
         """Return the region and the task with this id."""

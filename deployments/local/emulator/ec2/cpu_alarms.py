@@ -19,7 +19,7 @@ from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Machine, Region, Task
 
 MEASURE_SECONDS = 300.0
-KEPT = 288  # datapoints: a day
+MAX_DATAPOINTS = 288  # datapoints: a day
 ACTION = re.compile(r"arn:aws[a-z-]*:automate:[a-z0-9-]+:ec2:(?P<what>terminate|stop|reboot)")
 COMPARED = {
     "LessThanThreshold": operator.lt,
@@ -37,12 +37,14 @@ STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
 def watch_idle(cloud: Cloud, region: Region) -> None:
     """Measure the machines when due, and evaluate the alarms."""
     measured = [
-        one for one in region.machines.values() if one.alive and _measure(cloud, region, one)
+        machine
+        for machine in region.machines.values()
+        if machine.alive and _measure(cloud, region, machine)
     ]
     if not measured:
         return
     for alarm in list(_backend(region).alarms.values()):
-        names = {one.name: one.value for one in alarm.dimensions}
+        names = {dimension.name: dimension.value for dimension in alarm.dimensions}
         machine = region.machines.get(names.get("InstanceId", ""))
         if alarm.metric_name == "CPUUtilization" and machine is not None and machine.alive:
             _evaluate(cloud, region, alarm, machine)
@@ -65,7 +67,7 @@ def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
     vcpus = INSTANCE_TYPES[machine.instance.instance_type]["VCpuInfo"]["DefaultVCpus"]
     # This computer may have fewer cores than the emulated machine.
     cores = min(vcpus, os.cpu_count() or 1)
-    machine.cpu = [*machine.cpu, 100 * used / (now - since) / cores][-KEPT:]
+    machine.cpu = [*machine.cpu, 100 * used / (now - since) / cores][-MAX_DATAPOINTS:]
     datum = {
         "MetricName": "CPUUtilization",
         "Dimensions": [{"Name": "InstanceId", "Value": machine.instance.id}],
@@ -111,23 +113,25 @@ def breached(alarm: Any, datapoints: Sequence[float]) -> bool | None:
         return None
     last = datapoints[-needed:]
     periods = [last[start : start + a_period] for start in range(0, needed, a_period)]
-    values = [STATISTICS[alarm.statistic](one) for one in periods]
-    breaching = sum(COMPARED[alarm.comparison_operator](one, alarm.threshold) for one in values)
+    values = [STATISTICS[alarm.statistic](period) for period in periods]
+    breaching = sum(COMPARED[alarm.comparison_operator](value, alarm.threshold) for value in values)
     return bool(breaching >= (alarm.datapoints_to_alarm or alarm.evaluation_periods))
 
 
 def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: Machine) -> None:
-    found = breached(alarm, machine.cpu)
-    state = {None: "INSUFFICIENT_DATA", True: "ALARM", False: "OK"}[found]
+    is_breached = breached(alarm, machine.cpu)
+    state = {None: "INSUFFICIENT_DATA", True: "ALARM", False: "OK"}[is_breached]
     if state == alarm.state_value:
         return
-    shown = ", ".join(f"{one:.2f}" for one in machine.cpu[-alarm.evaluation_periods :])
-    alarm.update_state(f"Threshold: {alarm.threshold}; last datapoints: [{shown}]", "{}", state)
+    latest = ", ".join(f"{datapoint:.2f}" for datapoint in machine.cpu[-alarm.evaluation_periods :])
+    alarm.update_state(f"Threshold: {alarm.threshold}; last datapoints: [{latest}]", "{}", state)
     if state != "ALARM" or not alarm.actions_enabled:
         return
     for name in alarm.alarm_actions:
         if action := ACTION.fullmatch(name):
-            cloud.tell("alarm-action", instance_id=machine.instance.id, action=action["what"])
+            cloud.record_event(
+                "alarm-action", instance_id=machine.instance.id, action=action["what"]
+            )
             _act(region, machine, action["what"])
 
 

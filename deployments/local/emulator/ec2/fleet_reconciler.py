@@ -13,12 +13,17 @@ from deployments.local.emulator.core.fleet import (
     LaunchSpec,
 )
 from deployments.local.emulator.core.state import Cloud, Region, now
-from deployments.local.emulator.ec2.capacity import Lack, lack, tell_halt, tell_lack
+from deployments.local.emulator.ec2.capacity import (
+    LaunchError,
+    launch_error,
+    record_halt,
+    record_launch_error,
+)
 from deployments.local.emulator.ec2.instances import KNOWN_TYPES, launch
 from deployments.local.emulator.ec2.subnets import zone_of
 
 
-def keep_fleets(cloud: Cloud, region: Region) -> None:
+def reconcile_fleets(cloud: Cloud, region: Region) -> None:
     """Bring every fleet of a region one step closer to its target."""
     for fleet in region.fleets.values():
         _forget_lost(region, fleet)
@@ -89,24 +94,24 @@ def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None
     start = time.monotonic()
     usable = fleet.usable(KNOWN_TYPES)
     tried = [spec for spec in usable if start >= fleet.retry_at.get((*spec.pool, spot), 0.0)]
-    reasons: list[Lack] = []
+    reasons: list[LaunchError] = []
     while fleet.missing(spot) and tried and not fleet.failed:
         spec = tried[fleet.launches % len(tried)] if fleet.diversified else tried[0]
         reason = _launch_one(cloud, region, fleet, spec, spot)
         if reason is not None:
             reasons.append(reason)
-            tried = [one for one in tried if one.pool != spec.pool]
+            tried = [candidate for candidate in tried if candidate.pool != spec.pool]
             fleet.retry_at[*spec.pool, spot] = start + cloud.settings.retry_seconds
-            tell_lack(fleet, spec, zone_of(region, spec), spot, reason)
+            record_launch_error(fleet, spec, zone_of(region, spec), spot, reason)
     if reasons and not tried:
-        tell_halt(fleet, reasons)
+        record_halt(fleet, reasons)
 
 
 def _launch_one(
     cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
-) -> Lack | None:
+) -> LaunchError | None:
     """Launch a machine; return the reason if that fails."""
-    reason = lack(cloud, region, fleet, spec, spot)
+    reason = launch_error(cloud, region, fleet, spec, spot)
     if reason is not None:
         return reason
     try:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from deployments.local.emulator.core.state import Cloud, Region, now
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 ID = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 ROOT_GB = {"al2023-ami-ecs": 30}  # by prefix of the name; moto has 15 for all
@@ -15,17 +15,17 @@ def describe_images(cloud: Cloud, region: Region, params: dict[str, Any]) -> dic
     """DescribeImages, by ids or all.
 
     Raises:
-        Refused: An id is malformed.
+        ApiError: An id is malformed.
     """
     ids = params.get("ImageIds")
     if not ids:
-        return {"Images": [_description(one) for one in region.ec2.amis.values()]}
-    return {"Images": [_description(_image(region, one)) for one in ids]}
+        return {"Images": [_description(ami) for ami in region.ec2.amis.values()]}
+    return {"Images": [_description(_image(region, image_id)) for image_id in ids]}
 
 
 def _image(region: Region, image_id: str) -> Any:
     if not ID.fullmatch(image_id):
-        raise Refused("InvalidAMIID.Malformed", f'Invalid id: "{image_id}"')
+        raise ApiError("InvalidAMIID.Malformed", f'Invalid id: "{image_id}"')
     own = SimpleNamespace(
         id=image_id, name="own", architecture="x86_64", root_device_name="/dev/xvda"
     )

@@ -27,8 +27,8 @@ def stamp(time: datetime) -> str:
 
 def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Response:
     """Answer like the instance metadata service, version 2 only."""
-    found = cloud.find_machine(instance_id)
-    if found is None or not found[1].alive:
+    located = cloud.find_machine(instance_id)
+    if located is None or not located[1].alive:
         return Response("", 404)
     if path == "latest/api/token":
         if request.method != "PUT":
@@ -39,7 +39,7 @@ def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Respons
         return Response(token, headers={"X-aws-ec2-metadata-token-ttl-seconds": ttl})
     if request.headers.get("X-aws-ec2-metadata-token") not in TOKENS:
         return Response("", 401)
-    text = metadata(cloud, *found, path.removeprefix("latest/").rstrip("/"))
+    text = metadata(cloud, *located, path.removeprefix("latest/").rstrip("/"))
     return Response("", 404) if text is None else Response(text, content_type="text/plain")
 
 

@@ -52,7 +52,7 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
         request = f"sir-{uuid.uuid4().hex[:8]}"
         instance.spot_instance_request_id = fleet.spot_requests[instance.id] = request
     adopt(cloud, region, instance)
-    cloud.tell("instance-launched", instance_id=instance.id, fleet_id=fleet.id)
+    cloud.record_event("instance-launched", instance_id=instance.id, fleet_id=fleet.id)
     return str(instance.id)
 
 
@@ -71,9 +71,9 @@ def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
     if instance.id not in region.machines and instance.state in ("pending", "running"):
         boots_at = time.monotonic() + cloud.settings.boot_seconds
         number = cloud.number("machine")
-        fails = cloud.chaos.chosen("launch_errors", number)
-        one = Machine(instance, boots_at, number=number, fails=fails)
-        region.machines[instance.id] = one
+        fails = cloud.chaos.fault_name("launch_errors", number)
+        machine = Machine(instance, boots_at, number=number, fails=fails)
+        region.machines[instance.id] = machine
 
 
 def adopt_all(cloud: Cloud, region: Region) -> None:
@@ -98,7 +98,7 @@ def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = Non
     seconds = cloud.settings.notice_seconds if notice_seconds is None else notice_seconds
     machine.ends_at = time.monotonic() + seconds
     machine.interruption_at = now() + timedelta(seconds=seconds)
-    cloud.tell("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
+    cloud.record_event("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
 
 
 def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
@@ -108,7 +108,7 @@ def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
     """
     if machine.recommended_at is None:
         machine.recommended_at = now()
-        cloud.tell("rebalance-recommendation", instance_id=machine.instance.id)
+        cloud.record_event("rebalance-recommendation", instance_id=machine.instance.id)
 
 
 def end_interrupted(cloud: Cloud, region: Region) -> None:
@@ -116,7 +116,7 @@ def end_interrupted(cloud: Cloud, region: Region) -> None:
     for machine in region.machines.values():
         if machine.alive and machine.ends_at is not None and time.monotonic() >= machine.ends_at:
             _end(region, machine, "Server.SpotInstanceTermination", "Spot instance termination")
-            cloud.tell("interrupted", instance_id=machine.instance.id)
+            cloud.record_event("interrupted", instance_id=machine.instance.id)
 
 
 def fail_launches(cloud: Cloud, region: Region) -> None:
@@ -128,7 +128,7 @@ def fail_launches(cloud: Cloud, region: Region) -> None:
     for machine in region.machines.values():
         if machine.fails and machine.alive and not machine.booted:
             _end(region, machine, machine.fails, LAUNCH_ERRORS.get(machine.fails, "Launch failed"))
-            cloud.tell("launch-failed", instance_id=machine.instance.id, code=machine.fails)
+            cloud.record_event("launch-failed", instance_id=machine.instance.id, code=machine.fails)
 
 
 def _end(region: Region, machine: Machine, code: str, text: str) -> None:

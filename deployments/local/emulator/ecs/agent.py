@@ -78,16 +78,18 @@ def _start(cloud: Cloud, region: Region, task: Task) -> None:
     _pull(cloud, definition["image"])
     task.number = cloud.number("task")
     command = [str(settings.worker_python), *settings.container_command]
-    if code := cloud.chaos.chosen("exits", task.number):
+    if code := cloud.chaos.fault_name("exits", task.number):
         command = ["/bin/sh", "-c", f"exit {code}"]
     environment = {
         **image_environment(settings.worker_python, folder),
-        **{one["name"]: one["value"] for one in definition.get("environment", [])},
+        **{variable["name"]: variable["value"] for variable in definition.get("environment", [])},
         **agent_environment(cloud, task, instance_id),
     }
     task.container = Container(command, environment, folder, log_driver(region, task))
     task.last_status, task.started_at = "RUNNING", now()
-    cloud.tell("task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid)
+    cloud.record_event(
+        "task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid
+    )
 
 
 def _pull(cloud: Cloud, image: str) -> None:
@@ -95,7 +97,7 @@ def _pull(cloud: Cloud, image: str) -> None:
 
     Source: "CannotPullContainer task errors in Amazon ECS" in the Amazon ECS Developer Guide.
     """
-    if any(fnmatchcase(image, one) for one in cloud.chaos.unpullable):
+    if any(fnmatchcase(image, pattern) for pattern in cloud.chaos.unpullable):
         name = image.rpartition(":")[0] or image
         raise ContainerError(
             "CannotPullContainerError: Error response from daemon: pull access denied for "
@@ -183,7 +185,7 @@ def _stopped(cloud: Cloud, task: Task, code: int | None) -> None:
     task.last_status, task.stopped_at, task.exit_code = "STOPPED", now(), code
     task.protected_until = None
     cloud.credentials.pop(task.id, None)
-    cloud.tell("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
+    cloud.record_event("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
 
 
 def _digest(image: str) -> str:
@@ -207,7 +209,7 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
         "reason": task.container_reason or None,
         "runtimeId": task.id,
     }
-    shown = {
+    description = {
         "taskArn": task.arn,
         "clusterArn": task.cluster_arn,
         "taskDefinitionArn": task.definition.arn,
@@ -229,7 +231,7 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
         "connectivity": "CONNECTED" if task.host.connected else "DISCONNECTED",
         "tags": task.tags,
     }
-    return _without_none(shown)
+    return _without_none(description)
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -45,9 +45,9 @@ def resources(instance_type: str) -> tuple[int, int]:
 
     The minimum of a real instance: what fits here also fits on AWS (`tasks.fleet.instance_types`).
     """
-    known = INSTANCE_TYPES[instance_type]
-    memory: int = known["MemoryInfo"]["SizeInMiB"]
-    machine = MachineType(instance_type, known["VCpuInfo"]["DefaultVCpus"], memory)
+    description = INSTANCE_TYPES[instance_type]
+    memory: int = description["MemoryInfo"]["SizeInMiB"]
+    machine = MachineType(instance_type, description["VCpuInfo"]["DefaultVCpus"], memory)
     return machine.cpu_units, machine.registered_memory[0]
 
 
@@ -78,7 +78,7 @@ def _register(
     instance = machine.instance
     machine.drains_on_notice = config.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
     cpu, memory = resources(instance.instance_type)
-    one = ContainerInstance(
+    container_instance = ContainerInstance(
         arn=region.arn("container-instance", cluster, uuid.uuid4().hex),
         cluster=cluster,
         instance_id=instance.id,
@@ -92,8 +92,8 @@ def _register(
             **json.loads(config.get("ECS_INSTANCE_ATTRIBUTES", "{}")),
         },
     )
-    region.container_instances[one.arn] = one
-    cloud.tell("registered", instance_id=instance.id, cluster=cluster)
+    region.container_instances[container_instance.arn] = container_instance
+    cloud.record_event("registered", instance_id=instance.id, cluster=cluster)
 
 
 def watch_machines(cloud: Cloud, region: Region) -> None:
@@ -103,40 +103,51 @@ def watch_machines(cloud: Cloud, region: Region) -> None:
     connected agent deregisters its terminated instance. A stopped instance, or one whose agent is
     disconnected, stays registered, with the last known state of its tasks.
     """
-    for one in list(region.container_instances.values()):
-        machine = region.machines.get(one.instance_id)
+    for container_instance in list(region.container_instances.values()):
+        machine = region.machines.get(container_instance.instance_id)
         if machine is None or not machine.alive:
-            _gone(cloud, region, one, machine is not None and machine.instance.state == "stopped")
-        elif one.connected and one.status == "ACTIVE" and _drains(machine):
-            one.status = "DRAINING"
-            cloud.tell("draining", instance_id=one.instance_id)
+            _gone(
+                cloud,
+                region,
+                container_instance,
+                machine is not None and machine.instance.state == "stopped",
+            )
+        elif (
+            container_instance.connected
+            and container_instance.status == "ACTIVE"
+            and _drains(machine)
+        ):
+            container_instance.status = "DRAINING"
+            cloud.record_event("draining", instance_id=container_instance.instance_id)
 
 
 def _drains(machine: Machine) -> bool:
     return machine.ends_at is not None and machine.drains_on_notice
 
 
-def _gone(cloud: Cloud, region: Region, one: ContainerInstance, stopped: bool) -> None:
-    one.connected = one.connected and not stopped
-    for task in region.tasks_on(one.arn):
-        if one.connected:
-            lose(task, one.instance_id)
+def _gone(
+    cloud: Cloud, region: Region, container_instance: ContainerInstance, stopped: bool
+) -> None:
+    container_instance.connected = container_instance.connected and not stopped
+    for task in region.tasks_on(container_instance.arn):
+        if container_instance.connected:
+            lose(task, container_instance.instance_id)
         elif task.container is not None:
             task.container.end()
-    if one.connected:
-        del region.container_instances[one.arn]
-        cloud.tell("deregistered", instance_id=one.instance_id)
+    if container_instance.connected:
+        del region.container_instances[container_instance.arn]
+        cloud.record_event("deregistered", instance_id=container_instance.instance_id)
 
 
-def connect(one: ContainerInstance, tasks: Sequence[Task]) -> None:
+def connect(container_instance: ContainerInstance, tasks: Sequence[Task]) -> None:
     """Reconnect an agent to ECS; it then learns which tasks were stopped in the meantime."""
-    one.connected = True
+    container_instance.connected = True
     for task in tasks:
         if task.desired_status == "STOPPED":
             signal(task)
 
 
-def disconnect(cloud: Cloud, one: ContainerInstance) -> None:
+def disconnect(cloud: Cloud, container_instance: ContainerInstance) -> None:
     """Disconnect an agent: its containers keep running, but ECS loses sight of them."""
-    one.connected = False
-    cloud.tell("agent-disconnected", instance_id=one.instance_id)
+    container_instance.connected = False
+    cloud.record_event("agent-disconnected", instance_id=container_instance.instance_id)

@@ -27,7 +27,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Wish:
+class PlacementRequest:
     """The requirements of a task: CPU units, memory in MiB, constraints, strategy."""
 
     cpu: int
@@ -45,7 +45,9 @@ def allows(expression: str, attributes: Mapping[str, str]) -> bool:
     Raises:
         ValueError: The expression is not supported.
     """
-    return all(_term(one)(attributes) for one in re.split(r"\s+(?:and|&&)\s+", expression.strip()))
+    return all(
+        _term(part)(attributes) for part in re.split(r"\s+(?:and|&&)\s+", expression.strip())
+    )
 
 
 def _term(text: str) -> Callable[[Mapping[str, str]], bool]:
@@ -56,17 +58,17 @@ def _term(text: str) -> Callable[[Mapping[str, str]], bool]:
     if match["exists"]:
         return lambda attributes: name in attributes
     if match["values"] is not None:
-        values = [_unquoted(one) for one in match["values"].split(",")]
+        values = [_unquoted(part) for part in match["values"].split(",")]
         return lambda attributes: attributes.get(name) in values
-    value, wanted = _unquoted(match["value"]), match["test"] in ("==", "equals")
-    return lambda attributes: (attributes.get(name) == value) is wanted
+    value, equal = _unquoted(match["value"]), match["test"] in ("==", "equals")
+    return lambda attributes: (attributes.get(name) == value) is equal
 
 
 def _unquoted(text: str) -> str:
     return text.strip().strip("'\"")
 
 
-def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
+def place(placement_request: PlacementRequest, hosts: Sequence[Host]) -> tuple[str, str]:
     """Choose the host for a task.
 
     Without a strategy, tasks are spread as by default in ECS: on the host with the fewest tasks.
@@ -80,22 +82,26 @@ def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
     eligible = [
         host
         for host in hosts
-        if all(allows(one, host.attributes) for one in wish.constraints)
-        and not (wish.distinct and host.tasks)
+        if all(allows(constraint, host.attributes) for constraint in placement_request.constraints)
+        and not (placement_request.distinct and host.tasks)
     ]
     if not eligible:
         arn = hosts[0].arn.rpartition("/")[2]
         text = "encountered error MemberOf placement constraint unsatisfied."
         return "", f"The closest matching (container-instance {arn}) {text}"
-    fitting = [host for host in eligible if host.cpu >= wish.cpu and host.memory >= wish.memory]
+    fitting = [
+        host
+        for host in eligible
+        if host.cpu >= placement_request.cpu and host.memory >= placement_request.memory
+    ]
     if not fitting:
-        closest = max(eligible, key=lambda host: (host.cpu >= wish.cpu, host.memory))
-        what = "memory" if closest.cpu >= wish.cpu else "CPU units"
+        closest = max(eligible, key=lambda host: (host.cpu >= placement_request.cpu, host.memory))
+        what = "memory" if closest.cpu >= placement_request.cpu else "CPU units"
         arn = closest.arn.rpartition("/")[2]
         return (
             "",
             f"The closest matching (container-instance {arn}) has insufficient {what} available.",
         )
-    if wish.binpack:
-        return min(fitting, key=lambda host: getattr(host, wish.binpack)).arn, ""
+    if placement_request.binpack:
+        return min(fitting, key=lambda host: getattr(host, placement_request.binpack)).arn, ""
     return min(fitting, key=lambda host: host.tasks).arn, ""

@@ -19,10 +19,15 @@ def refusal(cloud: Cloud, request: Request) -> Response | None:
     API"), `InvalidAccessKeyId` of S3 ("Error responses" of the Amazon S3 API),
     `UnrecognizedClientException` and `InvalidClientTokenId` of the rest ("Common Errors").
     """
-    wanted = cloud.settings.access_key
+    accepted_key = cloud.settings.access_key
     signature = request.headers.get("Authorization", "")
     match = CREDENTIAL.search(signature) or CREDENTIAL.search(f"Credential={_presigned(request)}")
-    if not wanted or match is None or match["key"] == wanted or match["key"] in _issued(cloud):
+    if (
+        not accepted_key
+        or match is None
+        or match["key"] == accepted_key
+        or match["key"] in _issued(cloud)
+    ):
         return None
     service = match["service"]
     if service == "ec2":
@@ -43,7 +48,7 @@ def _presigned(request: Request) -> str:
 
 
 def _issued(cloud: Cloud) -> set[str]:
-    return {one["AccessKeyId"] for one in list(cloud.credentials.values())}
+    return {credential["AccessKeyId"] for credential in list(cloud.credentials.values())}
 
 
 def _xml(status: int, code: str, message: str) -> Response:

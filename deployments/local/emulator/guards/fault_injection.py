@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.chaos_switches import Chaos
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 from deployments.local.emulator.protocol.responses import error
 
 # Shares of all faults: throttling, then 5xx; the rest are connection resets.
@@ -77,10 +77,10 @@ def fault(chaos: Chaos, number: int, service: str) -> Fault | None:
     return Fault(*failed, carried_out) if kind < FAILED else Fault(RESET, 0, carried_out)
 
 
-def answer(fault: Fault, asked: Asked) -> Response:
+def answer(fault: Fault, api_request: ApiRequest) -> Response:
     """The response of a fault that has one."""
     text = "Rate exceeded" if fault.status < 500 else "An internal error occurred. Try again."
-    return error(asked, fault.code, text, fault.status)
+    return error(api_request, fault.code, text, fault.status)
 
 
 def reset(environ: dict[str, Any]) -> Iterable[bytes]:

@@ -68,21 +68,21 @@ def like(name: str, pattern: str) -> bool:
 
 
 def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
-    return lambda value, wanted: compare(float(value), float(wanted))
+    return lambda value, expected: compare(float(value), float(expected))
 
 
 OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda value, wanted: value == wanted,
-    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringEquals": lambda value, expected: value == expected,
+    "StringEqualsIgnoreCase": lambda value, expected: value.lower() == expected.lower(),
     "StringLike": like,
     "ArnEquals": like,
     "ArnLike": like,
-    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
-    "NumericEquals": _number(lambda value, wanted: value == wanted),
-    "NumericLessThan": _number(lambda value, wanted: value < wanted),
-    "NumericLessThanEquals": _number(lambda value, wanted: value <= wanted),
-    "NumericGreaterThan": _number(lambda value, wanted: value > wanted),
-    "NumericGreaterThanEquals": _number(lambda value, wanted: value >= wanted),
+    "Bool": lambda value, expected: value.lower() == expected.lower(),
+    "NumericEquals": _number(lambda value, expected: value == expected),
+    "NumericLessThan": _number(lambda value, expected: value < expected),
+    "NumericLessThanEquals": _number(lambda value, expected: value <= expected),
+    "NumericGreaterThan": _number(lambda value, expected: value > expected),
+    "NumericGreaterThanEquals": _number(lambda value, expected: value >= expected),
 }
 NEGATED = {
     "StringNotEquals": "StringEquals",
@@ -94,9 +94,11 @@ NEGATED = {
 }
 
 
-def _holds(operator: str, key: str, wanted: Any, context: Context) -> bool:
+def _holds(operator: str, key: str, expected: Any, context: Context) -> bool:
     values = _values(key, context)
-    texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in listed(wanted)]
+    texts = [
+        str(item).lower() if isinstance(item, bool) else str(item) for item in listed(expected)
+    ]
     if operator == "Null":
         return (values is None) == (texts[0].lower() == "true")
     quantifier, _, name = operator.rpartition(":")
@@ -106,12 +108,12 @@ def _holds(operator: str, key: str, wanted: Any, context: Context) -> bool:
         raise ValueError(f"the condition operator {operator} is not emulated")
     if values is None:
         return if_exists or negated or quantifier == "ForAllValues"
-    found = [any(OPERATORS[name](one, text) for text in texts) for one in values]
+    matches = [any(OPERATORS[name](value, text) for text in texts) for value in values]
     if quantifier == "ForAllValues":
-        return all(one != negated for one in found)
+        return all(match != negated for match in matches)
     if quantifier == "ForAnyValue":
-        return any(one != negated for one in found)
-    return any(found) != negated
+        return any(match != negated for match in matches)
+    return any(matches) != negated
 
 
 def _values(key: str, context: Context) -> list[str] | None:

@@ -17,9 +17,9 @@ from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud
 from deployments.local.emulator.guards.forced_denials import refused
 from deployments.local.emulator.guards.iam_policies import Document, allows
-from deployments.local.emulator.guards.iam_requirements import needs
+from deployments.local.emulator.guards.iam_requirements import required_permissions
 from deployments.local.emulator.guards.sts_sessions import assumed_role
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 
 # Actions without required permissions ("GetCallerIdentity": no permissions are required).
 FREE = {"sts:GetCallerIdentity"}
@@ -43,15 +43,15 @@ def iam() -> Any:
     return iam_backends[ACCOUNT_ID]["aws"]
 
 
-def forbidden(cloud: Cloud, asked: Asked) -> Response | None:
+def forbidden(cloud: Cloud, api_request: ApiRequest) -> Response | None:
     """The response to a request without the required permissions; None for any other."""
-    who = principal(cloud, asked.key)
-    if who is None or not asked.action or asked.action in FREE:
+    who = principal(cloud, api_request.key)
+    if who is None or not api_request.action or api_request.action in FREE:
         return None
     with cloud.lock:
-        for need in needs(cloud, asked):
+        for need in required_permissions(cloud, api_request):
             if not allows(who.policies, need.action, need.resource, need.context):
-                return refused(asked, who.arn, need.action, need.resource)
+                return refused(api_request, who.arn, need.action, need.resource)
     return None
 
 
@@ -64,7 +64,7 @@ def principal(cloud: Cloud, key: str) -> Principal | None:
     if assumed is not None:
         return _with_role(cloud, assumed.session_name, assumed.role_arn)
     for user in iam().users.values():
-        if any(one.access_key_id == key for one in user.access_keys):
+        if any(access_key.access_key_id == key for access_key in user.access_keys):
             return Principal(user.arn, policies_of(user))
     return None
 
@@ -80,7 +80,7 @@ def _with_role(cloud: Cloud, session: str, role_arn: str) -> Principal | None:
 
 def role_named(name: str) -> Any:
     """moto's record of a role, None if there is none."""
-    return next((one for one in iam().roles.values() if one.name == name), None)
+    return next((role for role in iam().roles.values() if role.name == name), None)
 
 
 def policies_of(owner: Any) -> tuple[Document, ...]:
@@ -88,11 +88,11 @@ def policies_of(owner: Any) -> tuple[Document, ...]:
     inline = owner.policies.values()
     managed = [
         version.document
-        for one in owner.managed_policies.values()
-        for version in one.versions
+        for managed_policy in owner.managed_policies.values()
+        for version in managed_policy.versions
         if version.is_default
     ]
-    return tuple(_document(one) for one in (*inline, *managed))
+    return tuple(_document(text) for text in (*inline, *managed))
 
 
 def _document(text: Any) -> Document:

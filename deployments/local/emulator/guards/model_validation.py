@@ -34,7 +34,7 @@ CLASSES = {
 
 
 @dataclass(frozen=True)
-class Violation:
+class ModelViolation:
     """One violation of the model.
 
     Attributes:
@@ -61,7 +61,7 @@ class Violation:
         return self.path.rpartition(".")[2]
 
 
-def violations(parameters: Mapping[str, Any], shape: Any) -> Iterator[Violation]:
+def violations(parameters: Mapping[str, Any], shape: Any) -> Iterator[ModelViolation]:
     """All violations in an operation's parameters.
 
     Members that the model does not have are ignored, as by the JSON services.
@@ -74,11 +74,11 @@ def violations(parameters: Mapping[str, Any], shape: Any) -> Iterator[Violation]
         yield from _of(parameters, shape, "")
 
 
-def _of(value: Any, shape: Any, path: str) -> Iterator[Violation]:
+def _of(value: Any, shape: Any, path: str) -> Iterator[ModelViolation]:
     kind = shape.type_name
     allowed: Any = TYPES.get(kind, object)
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "boolean"):
-        yield Violation("type", path, value, f"Member must be of type {kind}")
+        yield ModelViolation("type", path, value, f"Member must be of type {kind}")
         return
     match kind:
         case "structure":
@@ -86,50 +86,54 @@ def _of(value: Any, shape: Any, path: str) -> Iterator[Violation]:
         case "list":
             yield from _within("length", len(value), shape, path, value)
             member = shape.member
-            for number, one in enumerate(value, 1):
-                yield from _of(one, member, f"{path}.{number}.member")
+            for number, item in enumerate(value, 1):
+                yield from _of(item, member, f"{path}.{number}.member")
         case "map":
             yield from _within("length", len(value), shape, path, value)
-            for key, one in value.items():
+            for key, item in value.items():
                 yield from _of(key, shape.key, f"{path}.key")
-                yield from _of(one, shape.value, f"{path}.{key}.member")
+                yield from _of(item, shape.value, f"{path}.{key}.member")
         case "string":
             yield from _of_string(value, shape, path)
         case "integer" | "long" | "float" | "double":
             yield from _within("range", value, shape, path, value)
 
 
-def _of_structure(value: Any, shape: Any, path: str) -> Iterator[Violation]:
+def _of_structure(value: Any, shape: Any, path: str) -> Iterator[ModelViolation]:
     prefix = f"{path}." if path else ""
     for name in shape.metadata.get("required", ()):
         if value.get(name) is None:
-            yield Violation("missing", prefix + name, None, "Member must not be null")
+            yield ModelViolation("missing", prefix + name, None, "Member must not be null")
     members = shape.members
-    for name, one in value.items():
-        if one is not None and name in members:
-            yield from _of(one, members[name], prefix + name)
+    for name, member in value.items():
+        if member is not None and name in members:
+            yield from _of(member, members[name], prefix + name)
 
 
-def _of_string(value: str, shape: Any, path: str) -> Iterator[Violation]:
+def _of_string(value: str, shape: Any, path: str) -> Iterator[ModelViolation]:
     metadata = shape.metadata
     if metadata.get("enum") and value not in metadata["enum"]:
         allowed = ", ".join(metadata["enum"])
-        yield Violation("enum", path, value, f"Member must satisfy enum value set: [{allowed}]")
+        yield ModelViolation(
+            "enum", path, value, f"Member must satisfy enum value set: [{allowed}]"
+        )
     yield from _within("length", len(value), shape, path, value)
     pattern = metadata.get("pattern")
     if pattern and not _matches(pattern, value):
         text = f"Member must satisfy regular expression pattern: {pattern}"
-        yield Violation("pattern", path, value, text)
+        yield ModelViolation("pattern", path, value, text)
 
 
-def _within(kind: str, size: float, shape: Any, path: str, value: Any) -> Iterator[Violation]:
+def _within(kind: str, size: float, shape: Any, path: str, value: Any) -> Iterator[ModelViolation]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     what = "length" if kind == "length" else "value"
     if least is not None and size < least:
         text = f"Member must have {what} greater than or equal to {least}"
-        yield Violation(kind, path, value, text)
+        yield ModelViolation(kind, path, value, text)
     if most is not None and size > most:
-        yield Violation(kind, path, value, f"Member must have {what} less than or equal to {most}")
+        yield ModelViolation(
+            kind, path, value, f"Member must have {what} less than or equal to {most}"
+        )
 
 
 def _matches(pattern: str, value: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 CODE = re.compile(rb"<Code>([^<]+)</Code>")
 
 
-class Answered:
+class CapturedResponse:
     """Calls an application and holds its response back until it is sent or dropped."""
 
     def __init__(

@@ -35,7 +35,7 @@ COMMON = {"Action", "Version", "AUTHPARAMS", "SignatureVersion", "SignatureMetho
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ProtocolRequest:
     """A request parsed by its protocol.
 
     Attributes:
@@ -70,7 +70,7 @@ def operation_model(service: str, operation: str) -> Any:
     return model.operation_model(operation)
 
 
-def listen(service: str, environ: dict[str, Any], request: Request) -> Spoken:
+def parse_protocol(service: str, environ: dict[str, Any], request: Request) -> ProtocolRequest:
     """Parse a request to a service that botocore knows; bodies are restored afterwards.
 
     Args:
@@ -88,7 +88,7 @@ def listen(service: str, environ: dict[str, Any], request: Request) -> Spoken:
     if target := request.headers.get("X-Amz-Target", ""):
         return _json(protocol, target.rpartition(".")[2], _body(environ, request))
     if match := OPERATION.search(request.path):
-        return Spoken(protocol, match["name"])
+        return ProtocolRequest(protocol, match["name"])
     return _query(service, protocol, environ, request)
 
 
@@ -99,33 +99,33 @@ def _body(environ: dict[str, Any], request: Request) -> bytes:
     return body
 
 
-def _json(protocol: str, operation: str, body: bytes) -> Spoken:
+def _json(protocol: str, operation: str, body: bytes) -> ProtocolRequest:
     # Members of the JSON services have the same names on the wire as in botocore.
     try:
         # A member that is null counts as missing.
         hook = _without_nulls if b"null" in body else None
         parameters = json.loads(body or b"{}", object_hook=hook)
     except ValueError as error:
-        return Spoken(protocol, operation, unreadable=str(error))
+        return ProtocolRequest(protocol, operation, unreadable=str(error))
     if not isinstance(parameters, dict):
-        return Spoken(protocol, operation, unreadable="the body is not a JSON object")
-    return Spoken(protocol, operation, parameters)
+        return ProtocolRequest(protocol, operation, unreadable="the body is not a JSON object")
+    return ProtocolRequest(protocol, operation, parameters)
 
 
 def _without_nulls(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-class _Seen(dict[str, str]):
+class _TrackedForm(dict[str, str]):
     """A form that records which of its keys were read."""
 
     def __init__(self, form: Mapping[str, str]) -> None:
         super().__init__(form)
-        self.seen: set[str] = set()
+        self.read_keys: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key."""
-        self.seen.add(key)
+        self.read_keys.add(key)
         return super().get(key, default)
 
 
@@ -164,25 +164,29 @@ class _Ec2Query(_Plain, EC2QueryParser):
     pass
 
 
-def _query(service: str, protocol: str, environ: dict[str, Any], request: Request) -> Spoken:
-    given = request.args.to_dict()
-    given |= dict(parse_qsl(_body(environ, request).decode(errors="replace"), True))
-    form = _Seen(given)
+def _query(
+    service: str, protocol: str, environ: dict[str, Any], request: Request
+) -> ProtocolRequest:
+    form_data = request.args.to_dict()
+    form_data |= dict(parse_qsl(_body(environ, request).decode(errors="replace"), True))
+    form = _TrackedForm(form_data)
     operation = form.get("Action", "")
     model = operation_model(service, operation)
     if model is None:
-        return Spoken(protocol, operation)
+        return ProtocolRequest(protocol, operation)
     parser: Any = (_Ec2Query if protocol == "ec2" else _Query)(model)
     parameters = parser.parse({"values": form})
-    extra = {one for one in given if not one.startswith("X-Amz-")} - form.seen - COMMON
-    return Spoken(protocol, operation, parameters, tuple(sorted(extra)))
+    extra = {key for key in form_data if not key.startswith("X-Amz-")} - form.read_keys - COMMON
+    return ProtocolRequest(protocol, operation, parameters, tuple(sorted(extra)))
 
 
-def _rest(service: str, protocol: str, environ: dict[str, Any], request: Request) -> Spoken:
+def _rest(
+    service: str, protocol: str, environ: dict[str, Any], request: Request
+) -> ProtocolRequest:
     try:
         model, uri = get_service_router(service).match(MotoRequest(environ, populate_request=False))
     except HTTPException:
-        return Spoken(protocol)
+        return ProtocolRequest(protocol)
     shape: Any = model.input_shape
     payload = shape.serialization.get("payload") if shape is not None else None
     data = payload is not None and shape.members[payload].type_name == "blob"
@@ -199,5 +203,7 @@ def _rest(service: str, protocol: str, environ: dict[str, Any], request: Request
             }
         )
     except (RequestParserError, ValueError) as error:
-        return Spoken(protocol, model.name, uri, unreadable=str(error))
-    return Spoken(protocol, model.name, {k: v for k, v in parameters.items() if v is not None})
+        return ProtocolRequest(protocol, model.name, uri, unreadable=str(error))
+    return ProtocolRequest(
+        protocol, model.name, {k: v for k, v in parameters.items() if v is not None}
+    )

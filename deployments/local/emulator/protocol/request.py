@@ -8,7 +8,7 @@ from typing import Any
 from werkzeug.wrappers import Request
 
 from deployments.local.emulator.protocol.iam_actions import action_of
-from deployments.local.emulator.protocol.parse import listen, operation_model, service_model
+from deployments.local.emulator.protocol.parse import operation_model, parse_protocol, service_model
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 # The names in IAM and botocore by signing name, where they differ.
@@ -21,7 +21,7 @@ BOTOCORE_NAMES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiRequest:
     """A parsed request.
 
     Attributes:
@@ -62,7 +62,7 @@ class Asked:
         return self.service == "ec2" and self.parameters.get("DryRun") is True
 
 
-def asked(environ: dict[str, Any], request: Request) -> Asked | None:
+def parse_request(environ: dict[str, Any], request: Request) -> ApiRequest | None:
     """Parse a request; None if it is not signed.
 
     Bodies are read and restored, except for the data of objects.
@@ -75,10 +75,10 @@ def asked(environ: dict[str, Any], request: Request) -> Asked | None:
     service, key, region = signed["service"], signed["key"], signed["region"]
     name = BOTOCORE_NAMES.get(service, service)
     if service_model(name) is None:
-        return Asked(service, "", key, region)
-    spoken = listen(name, environ, request)
+        return ApiRequest(service, "", key, region)
+    spoken = parse_protocol(name, environ, request)
     iam_name = IAM_NAMES.get(service, service)
-    return Asked(
+    return ApiRequest(
         service=service,
         action=action_of(iam_name, spoken.operation) if spoken.operation else "",
         key=key,

@@ -7,23 +7,23 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 
 # Services that used the query protocol earlier; a header has their old codes (AWS JSON protocol,
 # `awsQueryCompatible`).
 SPOKE_QUERY = ("sqs", "monitoring")
 
 
-def error(asked: Asked, code: str, text: str, status: int = 400) -> Response:
+def error(api_request: ApiRequest, code: str, text: str, status: int = 400) -> Response:
     """An error response.
 
     Args:
-        asked: The request.
+        api_request: The request.
         code: The error code in the service's API reference.
         text: The message.
         status: The HTTP status.
     """
-    match asked.protocol:
+    match api_request.protocol:
         case "ec2":
             element = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
             body = f"<Response><Errors>{element}</Errors><RequestID>{_id()}</RequestID></Response>"
@@ -37,7 +37,7 @@ def error(asked: Asked, code: str, text: str, status: int = 400) -> Response:
             body = f"<ErrorResponse>{start}</Message></Error></ErrorResponse>"
             return Response(body, status, content_type="text/xml")
     headers = {"x-amzn-ErrorType": code, "x-amzn-RequestId": _id()}
-    if asked.service in SPOKE_QUERY:
+    if api_request.service in SPOKE_QUERY:
         headers["x-amzn-query-error"] = f"{code};{'Sender' if status < 500 else 'Receiver'}"
     body = json.dumps({"__type": code, "message": text})
     return Response(body, status, headers, content_type="application/x-amz-json-1.0")

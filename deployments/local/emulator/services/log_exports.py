@@ -14,7 +14,7 @@ from moto.s3.models import s3_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.guards.iam_policies import Document, allows, listed
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 create = LogsBackend.create_export_task
 describe = LogsBackend.describe_export_tasks
@@ -29,12 +29,14 @@ def replace(export_seconds: float) -> None:
             running = time.monotonic() < ends.get(task_id, 0.0)
             task.status["code"] = "RUNNING" if running else "COMPLETED"
 
-    def create_export_task(self: Any, **given: Any) -> str:
+    def create_export_task(self: Any, **parameters: Any) -> str:
         settle(self)
-        if any(one.status["code"] == "RUNNING" for one in self.export_tasks.values()):
-            raise Refused("LimitExceededException", "Resource limit exceeded.")
-        _check_bucket(self.region_name, given)
-        task_id: str = create(self, **given)
+        if any(
+            export_task.status["code"] == "RUNNING" for export_task in self.export_tasks.values()
+        ):
+            raise ApiError("LimitExceededException", "Resource limit exceeded.")
+        _check_bucket(self.region_name, parameters)
+        task_id: str = create(self, **parameters)
         ends[task_id] = time.monotonic() + export_seconds
         return task_id
 
@@ -47,16 +49,16 @@ def replace(export_seconds: float) -> None:
     setattr(LogsBackend, "describe_export_tasks", describe_export_tasks)  # noqa: B010
 
 
-def _check_bucket(region: str, given: dict[str, Any]) -> None:
-    name = given["destination"]
+def _check_bucket(region: str, parameters: dict[str, Any]) -> None:
+    name = parameters["destination"]
     bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(name)
     if bucket is None:
         return  # moto refuses the request
     policy = json.loads(bucket.policy) if bucket.policy else {}
-    group = f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{given['logGroupName']}"
+    group = f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{parameters['logGroupName']}"
     for action, resource in (
         ("s3:GetBucketAcl", f"arn:aws:s3:::{name}"),
-        ("s3:PutObject", f"arn:aws:s3:::{name}/{given['destinationPrefix']}/a"),
+        ("s3:PutObject", f"arn:aws:s3:::{name}/{parameters['destinationPrefix']}/a"),
     ):
         if not lets_export(policy, region, group, action, resource):
             call = action.partition(":")[2]
@@ -69,13 +71,17 @@ def _check_bucket(region: str, given: dict[str, Any]) -> None:
 def lets_export(policy: Document, region: str, group: str, action: str, resource: str) -> bool:
     """Whether a bucket's policy allows CloudWatch Logs an action of a log group's export."""
     exporter = f"logs.{region}.amazonaws.com"
-    mine = [one for one in listed(policy.get("Statement", [])) if _is_for(one, exporter)]
+    statements = [
+        statement
+        for statement in listed(policy.get("Statement", []))
+        if _is_for(statement, exporter)
+    ]
     context = {
         "aws:SourceAccount": ACCOUNT_ID,
         "aws:SourceArn": f"{group}:*",
         "s3:x-amz-acl": "bucket-owner-full-control",
     }
-    return allows([{"Statement": mine}], action, resource, context)
+    return allows([{"Statement": statements}], action, resource, context)
 
 
 def _is_for(statement: Document, service: str) -> bool:

@@ -33,7 +33,7 @@ class InvisibilityError(Exception):
 
 
 @dataclass(eq=False)
-class Stored:
+class StoredMessage:
     """A message in a queue with its own key, as a copy has the same message id.
 
     Attributes:
@@ -53,11 +53,11 @@ class MessageStore:
     """Messages that are visible, in flight, or delayed; times are those of `clock`."""
 
     clock: Callable[[], float] = time.monotonic
-    visible: dict[str, Stored] = field(default_factory=dict)
-    in_flight: dict[str, Stored] = field(default_factory=dict)
-    delayed: dict[str, Stored] = field(default_factory=dict)
+    visible: dict[str, StoredMessage] = field(default_factory=dict)
+    in_flight: dict[str, StoredMessage] = field(default_factory=dict)
+    delayed: dict[str, StoredMessage] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
-    _waking: list[tuple[float, int, Stored]] = field(default_factory=list)
+    _waking: list[tuple[float, int, StoredMessage]] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
 
     def wake(self) -> None:
@@ -78,8 +78,10 @@ class MessageStore:
     def add(self, message: Any, delay_seconds: float = 0.0) -> None:
         """Add a message; if its copy is already here, it becomes a second copy."""
         here = (self.visible, self.in_flight, self.delayed)
-        known = any(message.id in place for place in here)
-        stored = Stored(message, f"{message.id} {uuid.uuid4().hex}" if known else message.id)
+        duplicate = any(message.id in place for place in here)
+        stored = StoredMessage(
+            message, f"{message.id} {uuid.uuid4().hex}" if duplicate else message.id
+        )
         if delay_seconds > 0:
             self._sleep(stored, self.delayed, delay_seconds)
         else:
@@ -123,7 +125,7 @@ class MessageStore:
             received.append(message)
             if not stored.copied and twice():
                 stored.copied = True
-                other = Stored(copy.copy(message), f"{key} {stored.handle}", copied=True)
+                other = StoredMessage(copy.copy(message), f"{key} {stored.handle}", copied=True)
                 self.visible[other.key] = other
         return received, dead
 
@@ -167,7 +169,7 @@ class MessageStore:
             place.clear()
         self._waking.clear()
 
-    def _stored(self, handle: str) -> Stored | None:
+    def _stored(self, handle: str) -> StoredMessage | None:
         if handle not in self.handles:
             raise HandleError
         key = self.handles[handle]
@@ -176,7 +178,9 @@ class MessageStore:
                 return place[key]
         return None
 
-    def _sleep(self, stored: Stored, place: dict[str, Stored], seconds: float) -> None:
+    def _sleep(
+        self, stored: StoredMessage, place: dict[str, StoredMessage], seconds: float
+    ) -> None:
         stored.wakes_at = self.clock() + seconds
         place[stored.key] = stored
         heapq.heappush(self._waking, (stored.wakes_at, next(self._numbers), stored))

@@ -11,7 +11,7 @@ from moto.sqs.models import sqs_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
-from deployments.local.emulator.sqs.queue import KeptQueue
+from deployments.local.emulator.sqs.queue import EmulatedQueue
 
 METRICS = {
     "ApproximateNumberOfMessagesVisible": "approximate_number_of_messages",
@@ -23,7 +23,7 @@ METRICS = {
 def note_counts(region: Region) -> None:
     """Make every queue of a region record its counts, so that they can be reported late."""
     for queue in list(sqs_backends[ACCOUNT_ID][region.name].queues.values()):
-        if isinstance(queue, KeptQueue):
+        if isinstance(queue, EmulatedQueue):
             queue.note_counts()
 
 

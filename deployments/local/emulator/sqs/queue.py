@@ -26,7 +26,7 @@ from deployments.local.emulator.sqs.message_store import (
 LONGEST_WAIT = 1.0
 
 
-class KeptQueue(sqs.Queue):
+class EmulatedQueue(sqs.Queue):
     """moto's queue, with its attributes and policies, on top of a `MessageStore`.
 
     Switches make its counts late or too low, and deliver messages twice.
@@ -239,10 +239,10 @@ def keep_names(seconds: float) -> None:
 
 
 def replace(cloud: Cloud) -> None:
-    """Make moto's SQS use `KeptQueue`."""
+    """Make moto's SQS use `EmulatedQueue`."""
     keep_names(cloud.settings.deleted_seconds)
-    KeptQueue.cloud = cloud
-    setattr(sqs, "Queue", KeptQueue)  # noqa: B010 - mypy rejects a plain assignment
+    EmulatedQueue.cloud = cloud
+    setattr(sqs, "Queue", EmulatedQueue)  # noqa: B010 - mypy rejects a plain assignment
     for method in (
         receive_message,
         change_message_visibility,

@@ -18,7 +18,7 @@ from deployments.local.emulator.guards.parameter_rules import (
     task_definitions,
 )
 from deployments.local.emulator.guards.parameter_rules.rule import Rule
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 from deployments.local.emulator.protocol.responses import error
 
 RULES: dict[tuple[str, str], Rule] = {
@@ -37,11 +37,11 @@ RULES: dict[tuple[str, str], Rule] = {
 }
 
 
-def broken(asked: Asked) -> Response | None:
+def rule_violation(api_request: ApiRequest) -> Response | None:
     """The response to a request that breaks a rule of its service; None for any other."""
-    rule = RULES.get((asked.service, asked.operation))
+    rule = RULES.get((api_request.service, api_request.operation))
     if rule is None:
         return None
-    for found in rule(asked.parameters):
-        return error(asked, found.code, found.text)
+    for violation in rule(api_request.parameters):
+        return error(api_request, violation.code, violation.text)
     return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deployments.local.emulator.guards.parameter_rules.fleets import combination, value
-from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Rule, RuleViolation
 
 # Minimum and maximum in GiB by volume type.
 SIZES = {
@@ -32,7 +32,7 @@ USER_DATA_BYTES = 16_384
 MOST_TAGS = 50
 
 
-def create(params: Mapping[str, Any]) -> Iterator[Broken]:
+def create(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """The data of a launch template or one of its versions."""
     data = params.get("LaunchTemplateData", {})
     interfaces = data.get("NetworkInterfaces", [])
@@ -41,7 +41,7 @@ def create(params: Mapping[str, Any]) -> Iterator[Broken]:
             "Network interfaces and an instance-level security groups may not be specified on the "
             "same request"
         )
-    if len({one.get("DeviceIndex") for one in interfaces}) < len(interfaces):
+    if len({interface.get("DeviceIndex") for interface in interfaces}) < len(interfaces):
         yield value("Each network interface requires a unique device index")
     if "InstanceType" in data and "InstanceRequirements" in data:
         yield combination("InstanceType and InstanceRequirements exclude each other")
@@ -55,13 +55,13 @@ def create(params: Mapping[str, Any]) -> Iterator[Broken]:
     yield from tags(data.get("TagSpecifications", []))
 
 
-def within(name: str, given: float, limits: tuple[float, float]) -> Iterator[Broken]:
+def within(name: str, number: float, limits: tuple[float, float]) -> Iterator[RuleViolation]:
     """A number within limits."""
-    if not limits[0] <= given <= limits[1]:
-        yield value(f"{name} {given} must be from {limits[0]} to {limits[1]}")
+    if not limits[0] <= number <= limits[1]:
+        yield value(f"{name} {number} must be from {limits[0]} to {limits[1]}")
 
 
-def _volume(ebs: Mapping[str, Any]) -> Iterator[Broken]:
+def _volume(ebs: Mapping[str, Any]) -> Iterator[RuleViolation]:
     kind = ebs.get("VolumeType", "gp2")
     if "VolumeSize" in ebs:
         yield from within(f"VolumeSize of {kind}", ebs["VolumeSize"], SIZES[kind])
@@ -70,33 +70,33 @@ def _volume(ebs: Mapping[str, Any]) -> Iterator[Broken]:
     elif "Iops" in ebs:
         yield from within(f"Iops of {kind}", ebs["Iops"], IOPS[kind])
     elif kind in ("io1", "io2"):
-        yield Broken("MissingParameter", f"Iops is required for {kind} volumes")
+        yield RuleViolation("MissingParameter", f"Iops is required for {kind} volumes")
     if "Throughput" in ebs and kind != "gp3":
         yield combination(f"Throughput is not supported for {kind} volumes")
     elif "Throughput" in ebs:
         yield from within("Throughput", ebs["Throughput"], THROUGHPUT)
 
 
-def _user_data(given: str | None) -> Iterator[Broken]:
+def _user_data(encoded: str | None) -> Iterator[RuleViolation]:
     try:
-        size = len(base64.b64decode(given or "", validate=True))
+        size = len(base64.b64decode(encoded or "", validate=True))
     except (binascii.Error, ValueError):
-        yield Broken("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data")
+        yield RuleViolation("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data")
         return
     if size > USER_DATA_BYTES:
         yield value(f"User data is limited to {USER_DATA_BYTES} bytes")
 
 
-def tags(specifications: list[Mapping[str, Any]]) -> Iterator[Broken]:
+def tags(specifications: list[Mapping[str, Any]]) -> Iterator[RuleViolation]:
     """Tags of EC2 resources."""
-    for one in specifications:
-        given = one.get("Tags", [])
-        keys = [tag.get("Key", "") for tag in given]
-        if len(given) > MOST_TAGS:
-            yield Broken("TagLimitExceeded", f"A resource has at most {MOST_TAGS} tags")
+    for specification in specifications:
+        tag_list = specification.get("Tags", [])
+        keys = [tag.get("Key", "") for tag in tag_list]
+        if len(tag_list) > MOST_TAGS:
+            yield RuleViolation("TagLimitExceeded", f"A resource has at most {MOST_TAGS} tags")
         if len(set(keys)) < len(keys):
             yield value(f"Duplicate tag key in {sorted(keys)}")
-        for tag in given:
+        for tag in tag_list:
             key, text = tag.get("Key", ""), tag.get("Value", "")
             if not 1 <= len(key) <= 127 or len(text) > 255:
                 yield value(f"Tag {key!r}: at most 127 characters of key and 255 of value")

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Broken:
+class RuleViolation:
     """A broken rule.
 
     Attributes:
@@ -18,4 +18,4 @@ class Broken:
     text: str
 
 
-Rule = Callable[[Mapping[str, Any]], Iterator[Broken]]
+Rule = Callable[[Mapping[str, Any]], Iterator[RuleViolation]]

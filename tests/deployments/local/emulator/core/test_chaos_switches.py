@@ -89,9 +89,9 @@ def test_shares_and_rates_are_kept() -> None:
     waits = [chaos.seconds_until("kills", one) for one in numbers]
     assert sum(waits) / len(waits) == pytest.approx(DAY_SECONDS / 10, rel=0.1)
     assert chaos.seconds_until("oom", 1) == math.inf
-    chosen = [chaos.chosen("exits", one) for one in numbers]
-    assert chosen.count("1") == pytest.approx(1200, rel=0.1)
-    assert chosen.count("2") == pytest.approx(400, rel=0.2)
+    fault_name = [chaos.fault_name("exits", one) for one in numbers]
+    assert fault_name.count("1") == pytest.approx(1200, rel=0.1)
+    assert fault_name.count("2") == pytest.approx(400, rel=0.2)
     assert not any(Chaos().happens("errors", one) for one in numbers)
     assert all(Chaos(errors=1).happens("errors", one) for one in numbers)
 
