@@ -244,14 +244,14 @@ class World:
             machine = Machine(number, self.now + self.trace.comes_after(number))
             self.machines.append(machine)
             self.at(
-                machine.launched + self.trace.lives[number], lambda live=machine: self._gone(live)
+                machine.launched + self.trace.lives[number], lambda gone=machine: self._gone(gone)
             )
             if self.trace.bad(number):
                 continue
-            self.at(machine.launched + JOIN_SECONDS, lambda join_second=machine: self._join(join_second))
+            self.at(machine.launched + JOIN_SECONDS, lambda joining=machine: self._join(joining))
             if self.worker.heeds_notice and self.trace.lives[number] < math.inf:
                 notice = machine.launched + self.trace.lives[number] - NOTICE_SECONDS
-                self.at(max(notice, machine.launched), lambda one=machine: self._notice(one))
+                self.at(max(notice, machine.launched), lambda warned=machine: self._notice(warned))
 
     def _join(self, machine: Machine) -> None:
         if machine.alive:
@@ -294,7 +294,7 @@ class World:
             since = begun if self.worker.from_receipt else self.now
             back = max(since + self.worker.hidden_seconds, self.now)
             self.hidden.add(job)
-            self.at(back, lambda one=job: self._back(one))
+            self.at(back, lambda returned=job: self._back(returned))
 
     def _back(self, job: int) -> None:
         self.hidden.discard(job)

@@ -78,14 +78,14 @@ def form_title(key: str, field: FieldInfo | ComputedFieldInfo) -> str:
     return f"{GROUPS[group]}: {key}" if group else key
 
 
-def unset(value: Any) -> Any:
+def none_if_unset(value: Any) -> Any:
     """None for an empty text and for DCP's 'False', which mean that a text is not set."""
     if value is False or (isinstance(value, str) and value.strip().lower() in {"", "false"}):
         return None
     return value
 
 
-def listed(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A single text as a list."""
     return [value] if isinstance(value, str) else value
 
@@ -126,9 +126,9 @@ class PlainField:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        shown: JsonSchemaValue = handler(schema)
-        (kind,) = (option for option in shown.pop("anyOf") if option != {"type": "null"})
-        return {**shown, **kind}
+        field_schema: JsonSchemaValue = handler(schema)
+        (kind,) = (option for option in field_schema.pop("anyOf") if option != {"type": "null"})
+        return {**field_schema, **kind}
 
 
 AppName = Annotated[
@@ -194,7 +194,7 @@ MachineType = Annotated[
         "names such as m5.xlarge",
     ),
 ]
-MachineTypes = Annotated[list[MachineType], BeforeValidator(listed)]
+MachineTypes = Annotated[list[MachineType], BeforeValidator(as_list)]
 Bucket = Annotated[
     str,
     # Amazon S3 User Guide, "General purpose bucket naming rules".
@@ -206,9 +206,9 @@ Bucket = Annotated[
         "Write only the bucket's name, without s3:// or a folder.",
     ),
 ]
-OptionalBucket = Annotated[Bucket | None, BeforeValidator(unset), PlainField()]
-OptionalText = Annotated[str | None, BeforeValidator(unset), PlainField()]
-OptionalQueue = Annotated[QueueName | None, BeforeValidator(unset), PlainField()]
-OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(unset), PlainField()]
+OptionalBucket = Annotated[Bucket | None, BeforeValidator(none_if_unset), PlainField()]
+OptionalText = Annotated[str | None, BeforeValidator(none_if_unset), PlainField()]
+OptionalQueue = Annotated[QueueName | None, BeforeValidator(none_if_unset), PlainField()]
+OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(none_if_unset), PlainField()]
 OptionalNumber = Annotated[int | None, PlainField()]
 OptionalAmount = Annotated[float | None, PlainField()]

@@ -139,7 +139,7 @@ class ProfileBlock(Block, Profile):
         ```python
         from blocks import ProfileBlock
 
-        for step in ProfileBlock.load("batch1").planned():
+        for step in ProfileBlock.load("batch1").plan():
             print(step.app, step.job.text)
         ```
     """

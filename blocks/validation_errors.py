@@ -73,7 +73,7 @@ def key_text(location: Iterable[int | str]) -> str:
     return text
 
 
-def shown(value: Any) -> str:
+def display_text(value: Any) -> str:
     """A wrong value as a message shows it."""
     if isinstance(value, dict):
         return "a mapping"
@@ -133,7 +133,7 @@ def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterab
     owner, inner = _owner(model, location)
     field = owner.model_fields.get(str(inner[0])) if inner else None
     secret = _is_secret(model, location)
-    got = "" if secret or not location else shown(entry["input"])
+    got = "" if secret or not location else display_text(entry["input"])
     cause = entry.get("ctx", {}).get("error")
     if isinstance(cause, Refusals):
         return [refusal.at(where, key) for refusal in cause.refusals]

@@ -19,11 +19,11 @@ MOST_REPEATED = 100
 anybody writes. An alias that names itself soon exceeds it."""
 
 
-class _Twice(Exception):
+class _RepeatedKey(Exception):
     """A key occurs twice in one mapping."""
 
 
-class _Endless(Exception):
+class _UnboundedAliases(Exception):
     """Aliases name themselves, or each other so often that the values would fill the memory."""
 
 
@@ -65,11 +65,11 @@ def parse_mapping(
         raise error(Problem(place, "", what)) from wrong
     except yaml.YAMLError as wrong:
         raise error(Problem(where, "", f"is not valid YAML: {wrong}")) from wrong
-    except _Twice as twice:
+    except _RepeatedKey as twice:
         raise error(
             Problem(where, str(twice), "occurs twice", remedy="Keep one of them.")
         ) from twice
-    except _Endless as endless:
+    except _UnboundedAliases as endless:
         what = "has aliases (*name) that refer to themselves or expand without limit"
         raise error(Problem(where, "", what, remedy="Write the values out.")) from endless
     except RecursionError as deep:
@@ -110,7 +110,7 @@ def _refuse_repeats(keys: list[Hashable]) -> None:
     earlier: set[Hashable] = set()
     for key in keys:
         if key in earlier and not str(key).startswith("_comment"):
-            raise _Twice(str(key))
+            raise _RepeatedKey(str(key))
         earlier.add(key)
 
 
@@ -131,7 +131,7 @@ def _check_repeats(node: Any, most: int) -> None:
         node = waiting.pop()
         count += 1
         if count > most:
-            raise _Endless
+            raise _UnboundedAliases
         if isinstance(node, yaml.MappingNode):
             _refuse_repeats([k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)])
             waiting.extend(value for _, value in node.value)

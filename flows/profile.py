@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.job_file.profile import PlannedStep, goes_on
+from blocks.job_file.profile import PlannedStep, may_continue
 from blocks.prefect_blocks import JobFileBlock, block_of
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled, name_after
@@ -60,7 +60,7 @@ def run_profile(
     """
     asking = open_new(config, "", credentials, settings)
     chosen = open_profile(profile, asking.config.credentials)
-    steps = chosen.planned(profile)
+    steps = chosen.plan(profile)
     name_after(asking, subject="profile")
     # What is wrong with a later step is reported before the first one has cost hours.
     for step in steps:
@@ -146,7 +146,7 @@ def _stop(app: Run, before: str | None, failed_share: float) -> str:
     kept = record.load(step)
     if kept is None or kept.state != "ended":
         return "its run has not ended: something of it could not be cleaned up"
-    if goes_on(submitted, failed, lost, failed_share):
+    if may_continue(submitted, failed, lost, failed_share):
         return ""
     return (
         f"{failed} of {submitted} jobs failed ({failed / submitted:.1%}), more than the "

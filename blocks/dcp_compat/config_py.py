@@ -10,10 +10,10 @@ from typing import Any
 
 from blocks.dcp_compat.config_translation import translate
 from blocks.dcp_compat.config_values import DcpSettings
-from blocks.dcp_compat.python_literals import Assigned, read_assignments
+from blocks.dcp_compat.python_literals import Assignment, read_assignments
 from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.errors import ConfigError, Problem
-from blocks.fields import unset
+from blocks.fields import none_if_unset
 from blocks.run_config.fields import RETIRED
 from blocks.run_config.model import RunConfig
 
@@ -54,7 +54,7 @@ def read_dcp_config(text: str, where: str) -> DcpSettings:
     return settings
 
 
-def _take(settings: DcpSettings, assigned: Mapping[str, Assigned]) -> list[Problem]:
+def _take(settings: DcpSettings, assigned: Mapping[str, Assignment]) -> list[Problem]:
     """Apply every assignment; returns the problems."""
     problems: list[Problem] = []
     for name, assignment in assigned.items():
@@ -71,14 +71,14 @@ def _take(settings: DcpSettings, assigned: Mapping[str, Assigned]) -> list[Probl
             if assignment.earlier:
                 lines = ", ".join(str(line) for line in assignment.earlier)
                 text = f"is also assigned in line {lines}; the last assignment counts."
-                settings.tell(Kind.DIFFERS, key, text)
+                settings.add_remark(Kind.DIFFERS, key, text)
     return problems
 
 
 def _set(settings: DcpSettings, key: str, name: str, value: Any) -> list[Problem]:
     """Set one of our keys, unless its value means that it is not set."""
     field = RunConfig.model_fields[key]
-    if field.default in (None, "") and unset(value) is None:
+    if field.default in (None, "") and none_if_unset(value) is None:
         return []
     if field.annotation is bool and not isinstance(value, bool):
         word = value.strip().lower() if isinstance(value, str) else None
@@ -90,7 +90,7 @@ def _set(settings: DcpSettings, key: str, name: str, value: Any) -> list[Problem
     return []
 
 
-def _unknown(settings: DcpSettings, name: str, assignment: Assigned, place: str) -> list[Problem]:
+def _unknown(settings: DcpSettings, name: str, assignment: Assignment, place: str) -> list[Problem]:
     """Handle a name that is not a key: misspelt, a secret, a helper variable, or unused."""
     if name.upper() in SECRETS:
         settings.remarks.append(
@@ -103,7 +103,7 @@ def _unknown(settings: DcpSettings, name: str, assignment: Assigned, place: str)
             )
         )
         return []
-    if assignment.used or (name in UNUSED and unset(assignment.value) is None):
+    if assignment.used or (name in UNUSED and none_if_unset(assignment.value) is None):
         return []
     if name in UNUSED:
         text = f"is not used. {UNUSED[name]}"

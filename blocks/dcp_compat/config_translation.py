@@ -52,21 +52,21 @@ def _image(settings: DcpSettings) -> None:
     remedy = "Name an image built with worker/Dockerfile."
     if isinstance(image, str) and _DCPS_IMAGE.fullmatch(image):
         what = "is the worker of Distributed-CellProfiler, which cannot run these jobs"
-        settings.left_out["dockerhub_tag"] = Problem(
+        settings.rejected["dockerhub_tag"] = Problem(
             settings.place("dockerhub_tag"), "DOCKERHUB_TAG", what, repr(image), remedy=remedy
         )
-        settings.tell(Kind.FILL_IN, "dockerhub_tag", f"{image} {what}. {remedy}")
+        settings.add_remark(Kind.FILL_IN, "dockerhub_tag", f"{image} {what}. {remedy}")
         del settings.values["dockerhub_tag"]
     elif image is not None:
         text = f"{image} must contain dcp's worker, not that of DCP. {remedy}"
-        settings.tell(Kind.FILL_IN, "dockerhub_tag", text)
+        settings.add_remark(Kind.FILL_IN, "dockerhub_tag", text)
 
 
 def _buckets(settings: DcpSettings) -> None:
     for key in _BUCKETS:
         if settings.values.get(key) in _EXAMPLE_BUCKETS:
             text = f"{settings.values[key]} is an example. Write the name of your bucket."
-            settings.tell(Kind.FILL_IN, key, text)
+            settings.add_remark(Kind.FILL_IN, key, text)
 
 
 def _defaults(settings: DcpSettings) -> None:
@@ -78,11 +78,11 @@ def _defaults(settings: DcpSettings) -> None:
                 f"is not in the file, so it is {_yaml(value)} as in DCP; dcp's default is "
                 f"{_yaml(ours)}."
             )
-            settings.tell(Kind.DIFFERS, key, text)
+            settings.add_remark(Kind.DIFFERS, key, text)
     for key in NEEDED:
         if key not in settings.lines:
             ours = RunConfig.model_fields[key].default
-            settings.tell(Kind.FILL_IN, key, f"is not in the file (default: {_yaml(ours)}).")
+            settings.add_remark(Kind.FILL_IN, key, f"is not in the file (default: {_yaml(ours)}).")
 
 
 def _yaml(value: Any) -> str:
@@ -91,7 +91,7 @@ def _yaml(value: Any) -> str:
 
 def _download(settings: DcpSettings) -> None:
     if settings.values["download_files"] is False and "download_files" in settings.lines:
-        settings.tell(
+        settings.add_remark(
             Kind.DIFFERS,
             "download_files",
             "false mounts the bucket of the images, as DCP does. true, the default here, downloads "
@@ -124,15 +124,15 @@ def _dead_letters(settings: DcpSettings) -> None:
             f"is the queue {name} in the region and account of the run; it is created if it does "
             "not exist. The region and account of an ARN are not used."
         )
-        settings.tell(Kind.DIFFERS, key, text)
+        settings.add_remark(Kind.DIFFERS, key, text)
     if _EXAMPLE_QUEUE.fullmatch(queue):
         text = f"{name} is an example. Write your own name, or remove it."
-        settings.tell(Kind.FILL_IN, key, text)
+        settings.add_remark(Kind.FILL_IN, key, text)
 
 
 def _retries(settings: DcpSettings) -> None:
     if "job_retries" in settings.lines:
-        settings.tell(
+        settings.add_remark(
             Kind.DIFFERS,
             "job_retries",
             "counts only failed attempts. Here, an interruption of the machine does not count.",
@@ -140,7 +140,7 @@ def _retries(settings: DcpSettings) -> None:
 
 
 def _visibility(settings: DcpSettings) -> None:
-    settings.tell(
+    settings.add_remark(
         Kind.DIFFERS,
         "sqs_message_visibility",
         "need not be as long as a job: workers extend it while they run a job. It is how soon the "
@@ -152,7 +152,7 @@ def _account(settings: DcpSettings) -> None:
     profile = settings.values.get("aws_profile")
     if profile is None:
         return
-    settings.tell(
+    settings.add_remark(
         Kind.DIFFERS,
         "aws_profile",
         "is used only where the flow runs. The machines get none of its keys: they use the role of "
@@ -164,7 +164,7 @@ def _account(settings: DcpSettings) -> None:
 
 def _skipping(settings: DcpSettings) -> None:
     if settings.values.get("check_if_done_bool"):
-        settings.tell(
+        settings.add_remark(
             Kind.DIFFERS,
             "check_if_done_bool",
             "checks only the names of the outputs. check_if_done_exact: true also checks whether "
@@ -181,7 +181,7 @@ def _plugins(settings: DcpSettings) -> None:
     for key in dict.fromkeys(useless):
         if values.pop(key, False):
             text = "is not used, because its switch is 'False'."
-            settings.tell(Kind.NO_COUNTERPART, key, text)
+            settings.add_remark(Kind.NO_COUNTERPART, key, text)
 
 
 _RULES: tuple[Callable[[DcpSettings], None], ...] = (

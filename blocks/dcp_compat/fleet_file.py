@@ -68,7 +68,7 @@ class DcpFleet:
     remarks: list[Remark] = field(default_factory=list)
     assign_ip: bool | None = None
 
-    def tell(self, kind: Kind, key: str, text: str) -> None:
+    def add_remark(self, kind: Kind, key: str, text: str) -> None:
         """Add a remark about a key of the file."""
         self.remarks.append(Remark(kind, self.where, key, text))
 
@@ -89,7 +89,7 @@ def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
         _translate(request, fleet)
     except _Unlike as unlike:
         fleet = DcpFleet(where, {"spot_fleet_request": dict(request)})
-        fleet.tell(
+        fleet.add_remark(
             Kind.DIFFERS,
             "LaunchSpecifications",
             f"stays an unchanged Spot Fleet, because it has {unlike}. A fleet template requests an "
@@ -97,7 +97,7 @@ def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
         )
         for refusal in refusals_of(request):
             text = str(refusal.at("")).removeprefix(f"{refusal.key}: ")
-            fleet.tell(Kind.FILL_IN, refusal.key, text)
+            fleet.add_remark(Kind.FILL_IN, refusal.key, text)
     return fleet
 
 
@@ -115,7 +115,7 @@ def _translate(request: Mapping[str, Any], fleet: DcpFleet) -> None:
     _key(fleet, _same(specifications, "KeyName"))
     _image(fleet, _same(specifications, "ImageId"))
     fleet.assign_ip = _same(interfaces, "AssociatePublicIpAddress")
-    _tell_of_the_request(fleet, request)
+    _add_request_remarks(fleet, request)
 
 
 def _only(values: Any, keys: set[str], place: str) -> None:
@@ -171,7 +171,7 @@ def _networks(fleet: DcpFleet, interfaces: list[Mapping[str, Any]]) -> None:
             fleet.examples[key] = ids
             spelled = "SubnetId" if key == "subnets" else "Groups"
             text = f"is not filled in. Write {key} (default: those of the default VPC)."
-            fleet.tell(Kind.FILL_IN, f"NetworkInterfaces.{spelled}", text)
+            fleet.add_remark(Kind.FILL_IN, f"NetworkInterfaces.{spelled}", text)
 
 
 def _profile(fleet: DcpFleet, profile: Any) -> None:
@@ -179,13 +179,13 @@ def _profile(fleet: DcpFleet, profile: Any) -> None:
     match profile:
         case {"Name": str(name)}:
             fleet.values["instance_profile"] = name
-        case {"Arn": str(arn)} if named := _PROFILE_ARN.fullmatch(arn):
-            filled_in = re.fullmatch(r"\d{12}", named["account"])
-            fleet.values["instance_profile"] = arn if filled_in else named["name"]
+        case {"Arn": str(arn)} if match := _PROFILE_ARN.fullmatch(arn):
+            filled_in = re.fullmatch(r"\d{12}", match["account"])
+            fleet.values["instance_profile"] = arn if filled_in else match["name"]
         case _:
             fleet.values["instance_profile"] = default
             text = f"is missing. Machines get the instance profile {default}."
-            fleet.tell(Kind.FILL_IN, "IamInstanceProfile.Arn", text)
+            fleet.add_remark(Kind.FILL_IN, "IamInstanceProfile.Arn", text)
 
 
 def _key(fleet: DcpFleet, name: Any) -> None:
@@ -194,7 +194,7 @@ def _key(fleet: DcpFleet, name: Any) -> None:
     if _EXAMPLE_KEY.fullmatch(str(name)):
         fleet.examples["key_name"] = name
         text = "is not filled in. Write key_name if you want to log in to the machines."
-        fleet.tell(Kind.FILL_IN, "KeyName", text)
+        fleet.add_remark(Kind.FILL_IN, "KeyName", text)
     else:
         fleet.values["key_name"] = name
 
@@ -202,7 +202,7 @@ def _key(fleet: DcpFleet, name: Any) -> None:
 def _image(fleet: DcpFleet, image: Any) -> None:
     if image:
         fleet.examples["image_id"] = image
-        fleet.tell(
+        fleet.add_remark(
             Kind.DIFFERS,
             "ImageId",
             f"{image} is not used: machines launch from AWS's newest Amazon Linux 2023 for ECS. To "
@@ -210,21 +210,21 @@ def _image(fleet: DcpFleet, image: Any) -> None:
         )
 
 
-def _tell_of_the_request(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
-    fleet.tell(
+def _add_request_remarks(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
+    fleet.add_remark(
         Kind.NO_COUNTERPART,
         "IamFleetRole",
         "is not used: an EC2 Fleet uses AWSServiceRoleForEC2Fleet, created once in an account with "
         "aws iam create-service-linked-role --aws-service-name ec2fleet.amazonaws.com",
     )
     strategy = request.get("AllocationStrategy", "lowestPrice")
-    fleet.tell(
+    fleet.add_remark(
         Kind.DIFFERS,
         "AllocationStrategy",
         f"{strategy} becomes price-capacity-optimized: the cheapest of the machine types with the "
         "most spare capacity, which are interrupted less often.",
     )
-    fleet.tell(
+    fleet.add_remark(
         Kind.DIFFERS,
         "BlockDeviceMappings",
         "become one encrypted disk of ebs_vol_size GB, which is deleted with its machine.",

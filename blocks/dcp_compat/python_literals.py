@@ -64,7 +64,7 @@ _CALLED: Mapping[type[ast.AST], str] = {
 
 
 @dataclass(frozen=True)
-class Assigned:
+class Assignment:
     """The value of a name at the end of the file.
 
     Attributes:
@@ -80,7 +80,7 @@ class Assigned:
     used: bool = False
 
 
-class _Refused(Exception):
+class _UnsupportedExpression(Exception):
     """An unsupported expression; the text never repeats the value, which may be a secret."""
 
     def __init__(self, node: ast.AST, what: str, allowed: str = ALLOWED) -> None:
@@ -88,7 +88,7 @@ class _Refused(Exception):
         self.line, self.what, self.allowed = getattr(node, "lineno", 1), what, allowed
 
 
-def read_assignments(text: str, where: str) -> dict[str, Assigned]:
+def read_assignments(text: str, where: str) -> dict[str, Assignment]:
     """Every name that the file assigns, in the order of the last assignments.
 
     Raises:
@@ -100,11 +100,11 @@ def read_assignments(text: str, where: str) -> dict[str, Assigned]:
     for statement in _parse(text, where).body:
         try:
             reader.read(statement)
-        except _Refused as refused:
-            named = reader.give_up(statement)
+        except _UnsupportedExpression as refused:
+            names = reader.give_up(statement)
             if refused.what:
                 place = f"{where}:{refused.line}"
-                problems.append(Problem(place, named, refused.what, allowed=refused.allowed))
+                problems.append(Problem(place, names, refused.what, allowed=refused.allowed))
     if problems:
         raise ConfigError(*problems)
     return {
@@ -135,7 +135,7 @@ class _Reader:
     """
 
     def __init__(self) -> None:
-        self.names: dict[str, Assigned] = {}
+        self.names: dict[str, Assignment] = {}
         self.used: set[str] = set()
         self.refused: set[str] = set()
 
@@ -143,7 +143,7 @@ class _Reader:
         """Process a statement.
 
         Raises:
-            _Refused: It is not the assignment of a simple value.
+            _UnsupportedExpression: It is not the assignment of a simple value.
         """
         targets, expression = _assignment(statement)
         if expression is None:
@@ -152,7 +152,7 @@ class _Reader:
         for name in targets:
             before = self.names.pop(name, None)
             earlier = (*before.earlier, before.line) if before else ()
-            self.names[name] = Assigned(value, statement.lineno, earlier)
+            self.names[name] = Assignment(value, statement.lineno, earlier)
             self.refused.discard(name)
 
     def give_up(self, statement: ast.stmt) -> str:
@@ -164,18 +164,18 @@ class _Reader:
 
     def _value(self, node: ast.expr, depth: int) -> Any:
         if depth > DEEPEST:
-            raise _Refused(node, "is nested too deeply", f"at most {DEEPEST} terms")
+            raise _UnsupportedExpression(node, "is nested too deeply", f"at most {DEEPEST} terms")
         below = depth + 1
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 return _bounded(node, value)
             case ast.Name(id=name) if name in self.refused:
-                raise _Refused(node, "")
+                raise _UnsupportedExpression(node, "")
             case ast.Name(id=name) if name in self.names:
                 self.used.add(name)
                 return self.names[name].value
             case ast.Name(id=name):
-                raise _Refused(node, f"uses {name}, which is not assigned above")
+                raise _UnsupportedExpression(node, f"uses {name}, which is not assigned above")
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return _bounded(node, [self._value(item, below) for item in items])
             case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _SIGNS:
@@ -189,17 +189,17 @@ class _Reader:
                     text = _bounded(node, text + self._part(part, below))
                 return text
             case _:
-                raise _Refused(node, f"has {_called(node)}")
+                raise _UnsupportedExpression(node, f"has {_called(node)}")
 
     def _part(self, node: ast.expr, depth: int) -> str:
         """A part of an f-string: a text, or a value in braces without a format."""
         if not isinstance(node, ast.FormattedValue):
             return str(self._value(node, depth))
         if node.format_spec is not None or node.conversion != -1:
-            raise _Refused(node, "has a value with a format in an f-string")
+            raise _UnsupportedExpression(node, "has a value with a format in an f-string")
         value = self._value(node.value, depth)
         if isinstance(value, list):
-            raise _Refused(node, "has a list in an f-string")
+            raise _UnsupportedExpression(node, "has a list in an f-string")
         return str(value)
 
 
@@ -210,15 +210,15 @@ def _assignment(statement: ast.stmt) -> tuple[list[str], ast.expr | None]:
             names = [target.id for target in targets if isinstance(target, ast.Name)]
             if len(names) == len(targets):
                 return names, value
-            raise _Refused(statement, "assigns to something other than a name")
+            raise _UnsupportedExpression(statement, "assigns to something other than a name")
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             return [name], value
         case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
             return [], None
         case ast.Expr(value=expression):
-            raise _Refused(statement, f"has {_called(expression)}")
+            raise _UnsupportedExpression(statement, f"has {_called(expression)}")
         case _:
-            raise _Refused(statement, f"has {_called(statement)}")
+            raise _UnsupportedExpression(statement, f"has {_called(statement)}")
 
 
 def _called(node: ast.AST) -> str:
@@ -231,34 +231,42 @@ def _combined(node: ast.expr, sign: type[ast.operator], left: Any, right: Any) -
     first, second = _number(node, left), _number(node, right)
     # Powers that would exceed the bounds are not computed.
     if sign is ast.Pow and not 0 <= second <= LONGEST_POWER:
-        raise _Refused(node, "has too large a power", f"powers from 0 to {LONGEST_POWER}")
+        raise _UnsupportedExpression(
+            node, "has too large a power", f"powers from 0 to {LONGEST_POWER}"
+        )
     try:
         return _bounded(node, _ARITHMETIC[sign](first, second))
     except ZeroDivisionError as error:
-        raise _Refused(node, "divides by zero", "other divisors") from error
+        raise _UnsupportedExpression(node, "divides by zero", "other divisors") from error
     except OverflowError as error:
-        raise _Refused(node, "is too large a number", f"numbers up to {LARGEST}") from error
+        raise _UnsupportedExpression(
+            node, "is too large a number", f"numbers up to {LARGEST}"
+        ) from error
 
 
 def _number(node: ast.expr, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Refused(node, "calculates with a value that is not a number")
+        raise _UnsupportedExpression(node, "calculates with a value that is not a number")
     return value
 
 
 def _bounded(node: ast.expr, value: Any) -> Any:
     if isinstance(value, list) and any(isinstance(entry, list) for entry in value):
-        raise _Refused(node, "has a list in a list")
+        raise _UnsupportedExpression(node, "has a list in a list")
     if isinstance(value, (str, list)) and len(value) > LONGEST:
-        raise _Refused(node, "is too long", f"at most {LONGEST} characters or entries")
+        raise _UnsupportedExpression(
+            node, "is too long", f"at most {LONGEST} characters or entries"
+        )
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise _Refused(node, "has half of a character", "whole characters") from error
+            raise _UnsupportedExpression(
+                node, "has half of a character", "whole characters"
+            ) from error
     # A root of a negative number is complex; not-a-number compares false with everything.
     if isinstance(value, (int, float, complex)) and not abs(value) <= LARGEST:
-        raise _Refused(node, "is too large a number", f"numbers up to {LARGEST}")
+        raise _UnsupportedExpression(node, "is too large a number", f"numbers up to {LARGEST}")
     if isinstance(value, complex):
-        raise _Refused(node, "is not a real number", "other powers")
+        raise _UnsupportedExpression(node, "is not a real number", "other powers")
     return value

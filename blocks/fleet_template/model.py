@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from blocks.errors import Refusal, Refusals
-from blocks.fields import OptionalText, TextRule, listed
+from blocks.fields import OptionalText, TextRule, as_list
 from blocks.fleet_template.spot_fleet_request import refusals_of
 
 
@@ -40,11 +40,11 @@ class FleetTemplate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    subnets: Annotated[list[Subnet], BeforeValidator(listed)] = Field(
+    subnets: Annotated[list[Subnet], BeforeValidator(as_list)] = Field(
         default=[],
         description="Subnets of the machines. Default: those of the default VPC.",
     )
-    security_groups: Annotated[list[SecurityGroup], BeforeValidator(listed)] = Field(
+    security_groups: Annotated[list[SecurityGroup], BeforeValidator(as_list)] = Field(
         default=[],
         description="Security groups of the machines. Default: the VPC's default group.",
     )
@@ -87,7 +87,7 @@ class FleetTemplate(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _sound_spot_fleet(self) -> Self:
+    def _check_spot_fleet(self) -> Self:
         if self.spot_fleet_request is None:
             return self
         refusals = refusals_of(self.spot_fleet_request)

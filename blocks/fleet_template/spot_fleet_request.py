@@ -69,12 +69,12 @@ def _unfilled(value: str, place: str) -> Iterator[Refusal]:
     # SubnetId may hold several subnets, separated by commas (RequestSpotFleet, SubnetId).
     for part in value.split(","):
         part = part.strip()
-        if (named := _ID.fullmatch(part)) and not re.fullmatch(r"[0-9a-f]+", named[2]):
+        if (match := _ID.fullmatch(part)) and not re.fullmatch(r"[0-9a-f]+", match[2]):
             yield Refusal(
                 "is not filled in",
                 key=place,
                 got=repr(value),
-                allowed=f"{named[1]}- and hexadecimal digits",
+                allowed=f"{match[1]}- and hexadecimal digits",
                 remedy="Write the id from your account.",
             )
         elif (arn := _ARN.match(part)) and not re.fullmatch(r"\d{12}|aws", arn[1]):

@@ -59,7 +59,7 @@ def rule_of(job: JobFileFields) -> GroupRule | None:
     return rule if rule.by else rule.with_defaults(STEPS[job.step].keys, ROWS, COLUMNS, SITES)
 
 
-def listed(job: JobFileFields) -> list[Pairs]:
+def listed_groups(job: JobFileFields) -> list[Pairs]:
     """The groups that a job file lists."""
     groups = job.groups if isinstance(job.groups, list) else []
     return [parse_metadata(group.get("Metadata", group)) for group in groups]
@@ -97,18 +97,20 @@ def _sets(job: JobFileFields, plates: tuple[str, ...]) -> list[JobSet]:
     if one_a_plate:
         # A plate's own CSV need not have a column for the plate.
         alone = rule.by and PLATE not in rule.by
-        return [_set(shared, _made(rule, () if alone else (plate,)), plate) for plate in plates]
-    return [_set(shared, _made(rule, plates), plates[0] if len(plates) == 1 else "")]
+        return [
+            _set(shared, _generated(rule, () if alone else (plate,)), plate) for plate in plates
+        ]
+    return [_set(shared, _generated(rule, plates), plates[0] if len(plates) == 1 else "")]
 
 
-def _made(rule: GroupRule, plates: tuple[str, ...]) -> Layout | FromCsv:
+def _generated(rule: GroupRule, plates: tuple[str, ...]) -> Layout | FromCsv:
     return rule.from_csv(plates) if rule.by else rule.layout(plates)
 
 
 def _listed_sets(
     job: JobFileFields, shared: dict[str, str], plates: tuple[str, ...], one_a_plate: bool
 ) -> list[JobSet]:
-    groups = listed(job)
+    groups = listed_groups(job)
     if not (one_a_plate or plates or job.plates):
         return [_set(shared, groups)]
     by_plate: dict[str, list[Pairs]] = defaultdict(list)
@@ -127,8 +129,8 @@ def _listed_sets(
             )
     if one_a_plate:
         return [_set(shared, by_plate[plate], plate) for plate in chosen_plates]
-    chosen = set(chosen_plates)
-    return [_set(shared, [pairs for pairs in groups if dict(pairs)[PLATE] in chosen])]
+    selected = set(chosen_plates)
+    return [_set(shared, [pairs for pairs in groups if dict(pairs)[PLATE] in selected])]
 
 
 def _set(shared: dict[str, str], groups: Sequence[Pairs] | FromCsv, plate: str = "") -> JobSet:

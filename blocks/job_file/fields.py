@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from blocks.errors import Refusal, Refusals
-from blocks.fields import PlainField, form_title, unset
+from blocks.fields import PlainField, form_title, none_if_unset
 from blocks.job_file.group_selector import GroupRule, check_plates
 from blocks.job_file.print_groups import FILES, without_image_numbers
 from blocks.job_file.s3_keys import check_data_file, check_object_key, check_printable, ending
@@ -112,7 +112,7 @@ class JobFileFields(BaseModel):
     plates: Names = Field(
         default=[], description="The plates; required with a step or with {plate} in a key."
     )
-    step: Annotated[StepName | None, BeforeValidator(unset), PlainField()] = Field(
+    step: Annotated[StepName | None, BeforeValidator(none_if_unset), PlainField()] = Field(
         default=None, description="A standard step of Cell Painting; sets all paths."
     )
     identifier: str = Field(default="", description="Steps only: the project, part of every path.")
@@ -155,7 +155,7 @@ class JobFileFields(BaseModel):
 
     @field_validator("plates")
     @classmethod
-    def _sound_plates(cls, plates: list[str]) -> list[str]:
+    def _check_plates(cls, plates: list[str]) -> list[str]:
         check_plates(plates)
         return plates
 

@@ -107,15 +107,15 @@ class GroupRule(BaseModel):
         return [str(int(column)) for column in columns]
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
-        refusals = [*self._twice(), *self._wrong_values(), *self._together()]
+    def _check(self) -> Self:
+        refusals = [*self._repeated_values(), *self._wrong_values(), *self._together()]
         if refusals:
             raise Refusals(refusals)
         return self
 
-    def _twice(self) -> list[Refusal]:
+    def _repeated_values(self) -> list[Refusal]:
         keys = ("by", "plates", "wells", "sites", "rows", "columns")
-        refusals = (named_twice(getattr(self, key), f"groups.{key}") for key in keys)
+        refusals = (repeated_value(getattr(self, key), f"groups.{key}") for key in keys)
         return [refusal for refusal in refusals if refusal]
 
     def _wrong_values(self) -> list[Refusal]:
@@ -245,11 +245,11 @@ def check_plates(plates: Sequence[str]) -> None:
     """
     for plate in plates:
         check_value(PLATE, plate)
-    if twice := named_twice(list(plates), ""):
+    if twice := repeated_value(list(plates), ""):
         raise twice
 
 
-def named_twice(values: list[str], key: str) -> Refusal | None:
+def repeated_value(values: list[str], key: str) -> Refusal | None:
     """The refusal of a list with a repeated value."""
     earlier: set[str] = set()
     for value in values:

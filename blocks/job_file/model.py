@@ -27,7 +27,7 @@ class JobFile(JobFileFields):
     """
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check(self) -> Self:
         if refusals := list(broken_rules(self)):
             raise Refusals(refusals)
         return self

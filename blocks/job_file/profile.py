@@ -70,7 +70,7 @@ class Profile(BaseModel):
             raise Refusal("has no identifier", remedy="Add it: it is part of every path.")
         return job
 
-    def planned(self, where: str = "profile") -> tuple[PlannedStep, ...]:
+    def plan(self, where: str = "profile") -> tuple[PlannedStep, ...]:
         """The steps with their job files.
 
         Args:
@@ -111,7 +111,7 @@ def parse_profile(text: str, where: str) -> Profile:
         raise ConfigError(*problems_of(error, where, Profile)) from error
 
 
-def goes_on(submitted: int, failed: int, lost: int, failed_share: float) -> bool:
+def may_continue(submitted: int, failed: int, lost: int, failed_share: float) -> bool:
     """Whether the next step may start after a step with these counts. Pure.
 
     With even one lost job, the step is incomplete.

@@ -167,9 +167,9 @@ def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) ->
     expected: set[str] = set()
     for number, group in enumerate(groups, 1):
         place = f"groups[{number}]"
-        named = "Metadata" in group
+        has_metadata = "Metadata" in group
         value = group.get("Metadata", group)
-        if named and len(group) > 1:
+        if has_metadata and len(group) > 1:
             extra = next(key for key in group if key != "Metadata")
             yield unknown_key(extra, ["Metadata"]).at_key(f"{place}.{extra}")
             continue
@@ -177,7 +177,7 @@ def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) ->
             pairs = parse_metadata(value)
         except Refusal as refusal:
             got = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
-            yield refusal.at_key(f"{place}.Metadata" if named else place, got)
+            yield refusal.at_key(f"{place}.Metadata" if has_metadata else place, got)
             continue
         sound[number] = pairs
         if (twin := first.setdefault(frozenset(pairs), number)) != number:

@@ -155,7 +155,7 @@ def parse_config(
     try:
         return config(settings.values)
     except ConfigError as error:
-        raise ConfigError(*settings.in_its_words(error.problems)) from error
+        raise ConfigError(*settings.in_dcp_terms(error.problems)) from error
 
 
 def _config(values: dict[str, Any], where: str) -> RunConfig:

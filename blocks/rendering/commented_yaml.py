@@ -15,7 +15,7 @@ SCHEMAS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
-class Written:
+class YamlFields:
     """The parts of a model to write.
 
     Attributes:
@@ -33,7 +33,7 @@ class Written:
         return key in self.values or key in self.examples
 
 
-def config_text(config: Written, heading: str, schema: str = "") -> str:
+def config_text(config: YamlFields, heading: str, schema: str = "") -> str:
     """A run config as YAML, in sections.
 
     Args:
@@ -56,7 +56,7 @@ def config_text(config: Written, heading: str, schema: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def model_text(model: type[BaseModel], values: Written, heading: str, schema: str = "") -> str:
+def model_text(model: type[BaseModel], values: YamlFields, heading: str, schema: str = "") -> str:
     """A fleet template or a job file as YAML.
 
     Args:
@@ -78,7 +78,7 @@ def _head(heading: str, schema: str) -> Iterator[str]:
     yield from comment(heading)
 
 
-def _field(model: type[BaseModel], key: str, written: Written) -> Iterator[str]:
+def _field(model: type[BaseModel], key: str, written: YamlFields) -> Iterator[str]:
     field = model.model_fields[key]
     yield from comment(field.description or "")
     for note in written.notes.get(key, ()):

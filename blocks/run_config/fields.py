@@ -371,8 +371,8 @@ class RunConfigFields(BaseModel):
     ) -> Any:
         """prefect-aws keeps the session token as plain text: mask it like the secret key."""
         data = handler(value)
-        shown = isinstance(info.context, dict) and info.context.get("include_secrets")
-        if isinstance(data, dict) and data.get("aws_session_token") and not shown:
+        include_secrets = isinstance(info.context, dict) and info.context.get("include_secrets")
+        if isinstance(data, dict) and data.get("aws_session_token") and not include_secrets:
             data["aws_session_token"] = "**********"
         return data
 

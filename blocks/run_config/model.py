@@ -19,7 +19,7 @@ class RunConfig(RunConfigFields):
     """
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check(self) -> Self:
         if refusals := broken_rules(self):
             raise Refusals(refusals)
         return self

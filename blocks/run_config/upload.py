@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from blocks.errors import Refusal
-from blocks.fields import PlainField, TextRule, unset
+from blocks.fields import PlainField, TextRule, none_if_unset
 
 # Amazon S3 User Guide, "Categorizing your objects using tags".
 MAX_TAGS = 10
@@ -18,7 +18,7 @@ MAX_METADATA_BYTES = 2048
 _METADATA_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
 _METADATA_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
-_Optional = (BeforeValidator(unset), PlainField())
+_Optional = (BeforeValidator(none_if_unset), PlainField())
 
 Acl = Annotated[
     Literal[
@@ -90,7 +90,7 @@ class UploadOptions(BaseModel):
 
     @field_validator("tags")
     @classmethod
-    def _sound_tags(cls, tags: dict[str, str]) -> dict[str, str]:
+    def _check_tags(cls, tags: dict[str, str]) -> dict[str, str]:
         if len(tags) > MAX_TAGS:
             raise Refusal(f"has {len(tags)} tags", allowed=f"at most {MAX_TAGS} (Amazon S3)")
         for key, value in tags.items():
@@ -104,7 +104,7 @@ class UploadOptions(BaseModel):
 
     @field_validator("metadata")
     @classmethod
-    def _sound_metadata(cls, metadata: dict[str, str]) -> dict[str, str]:
+    def _check_metadata(cls, metadata: dict[str, str]) -> dict[str, str]:
         for key, value in metadata.items():
             if not _METADATA_KEY.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
                 raise Refusal(

@@ -92,7 +92,7 @@ class Emulator:
         """Set permissions, quotas and prices of the account.
 
         Args:
-            values: Attributes of `AccountLimits` (`deployments.local.emulator.core.account_limits`),
+            values: Attributes of `deployments.local.emulator.core.account_limits.AccountLimits`,
                 such as `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
                 `on_demand={"m5.xlarge": 0.192}`; others stay unchanged.
 

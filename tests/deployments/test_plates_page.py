@@ -39,7 +39,7 @@ def test_an_example_is_read(example: str) -> None:
     if "deployments" in values:
         deployed(values)
     elif "steps" in values:
-        steps = parse_profile(example, "profile.yaml").planned("profile.yaml")
+        steps = parse_profile(example, "profile.yaml").plan("profile.yaml")
         assert [len(step.job.sets()) for step in steps] == [2, 2, 2]
     else:
         (jobs,) = parse_job_file(example, "job.yaml").sets(["BR00117035"])

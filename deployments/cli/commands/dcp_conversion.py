@@ -19,7 +19,7 @@ from blocks.fleet_template.spot_fleet_request import is_spot_fleet
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job, parse_config, parse_fleet
 from blocks.loading.sources import read_text
-from blocks.rendering.commented_yaml import SCHEMAS, Written, config_text, model_text
+from blocks.rendering.commented_yaml import SCHEMAS, YamlFields, config_text, model_text
 from blocks.yaml_json import parse_mapping
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"
@@ -109,7 +109,7 @@ def _settle_address(config: DcpSettings, fleet: DcpFleet) -> None:
     if fleet.assign_ip is False and config.values.get("assign_ip", True):
         config.values["assign_ip"] = False
         text = f"is false, as AssociatePublicIpAddress is in {fleet.where}."
-        config.tell(Kind.DIFFERS, "assign_ip", text)
+        config.add_remark(Kind.DIFFERS, "assign_ip", text)
 
 
 def texts_of(dcp_files: DcpFiles, folder: Path) -> dict[str, str]:
@@ -139,7 +139,7 @@ def _config_text(config: DcpSettings, schema: str) -> str:
             notes[remark.key.lower()].append(f"TO FILL IN: {remark.text}")
     examples = {} if "dockerhub_tag" in config.values else {"dockerhub_tag": IMAGE}
     return config_text(
-        Written(config.values, examples, notes),
+        YamlFields(config.values, examples, notes),
         f"The run config of {config.values.get('app_name', 'DistributedCP')}, converted from "
         f"{Path(config.where).name}. Other settings have their defaults: docs/configuration.md.",
         schema,
@@ -149,7 +149,7 @@ def _config_text(config: DcpSettings, schema: str) -> str:
 def _fleet_text(fleet: DcpFleet, schema: str) -> str:
     return model_text(
         FleetTemplate,
-        Written(fleet.values, fleet.examples),
+        YamlFields(fleet.values, fleet.examples),
         f"The fleet template, converted from {Path(fleet.where).name}. All fields are optional.",
         schema,
     )
@@ -157,7 +157,7 @@ def _fleet_text(fleet: DcpFleet, schema: str) -> str:
 
 def _job_text(job: JobFile, schema: str) -> str:
     values = parse_mapping(job.text, "", InputError)
-    return model_text(JobFile, Written(values), "The job file. Each group is a job.", schema)
+    return model_text(JobFile, YamlFields(values), "The job file. Each group is a job.", schema)
 
 
 def write_files(texts: Mapping[str, str], folder: Path, force: bool) -> list[Path]:

@@ -167,7 +167,7 @@ def _yaml(text: str, option: str) -> Any:
     import yaml
 
     from blocks.errors import InputError, Problem
-    from blocks.validation_errors import shown
+    from blocks.validation_errors import display_text
 
     try:
         return yaml.safe_load(text)
@@ -175,7 +175,7 @@ def _yaml(text: str, option: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, IndexError) as error:
         remedy = "Write the value as in the run config: 24, true, m5.xlarge, [a, b]."
         raise InputError(
-            Problem(option, "", "is not a YAML value", shown(text), remedy=remedy)
+            Problem(option, "", "is not a YAML value", display_text(text), remedy=remedy)
         ) from error
 
 

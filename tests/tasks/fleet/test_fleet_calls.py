@@ -93,16 +93,17 @@ def test_the_machines_of_a_fleet_are_read_to_the_last_page(ec2: Any, stub: Stubb
 
 
 @pytest.mark.parametrize(
-    ("code", "goes_on"), [("FleetNotInModifiableState", True), ("UnauthorizedOperation", False)]
+    ("code", "may_continue"),
+    [("FleetNotInModifiableState", True), ("UnauthorizedOperation", False)],
 )
 def test_a_fleet_that_is_being_modified_is_asked_again_later(
-    ec2: Any, stub: Stubber, code: str, goes_on: bool
+    ec2: Any, stub: Stubber, code: str, may_continue: bool
 ) -> None:
     expect_fleet(stub)
     stub.add_client_error("modify_fleet", code)
     fleet = Ec2Fleet(ec2, "fleet-1")
     run: Any = SimpleNamespace(aws=SimpleNamespace(ec2=ec2))
-    if goes_on:
+    if may_continue:
         act(run, [fleet], Decision(target=1))
     else:
         with pytest.raises(ec2.exceptions.ClientError):

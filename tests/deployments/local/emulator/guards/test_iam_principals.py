@@ -128,7 +128,7 @@ def test_a_container_has_the_rights_of_its_role(app: App, emulator: Emulator) ->
 
 
 def container_credentials(emulator: Emulator, task_id: str) -> dict[str, str]:
-    found: dict[str, str] = emulator._ask(f"task/{task_id}/credentials")
+    found: dict[str, str] = emulator._call(f"task/{task_id}/credentials")
     return found
 
 
