@@ -109,7 +109,7 @@ def test_yaml_names_a_credentials_block() -> None:
     assert parse_config(text, "c.yaml").aws_credentials.aws_access_key_id == "AKIA4"
 
 
-def test_a_block_that_is_not_there() -> None:
+def test_a_missing_block() -> None:
     with pytest.raises(NotFound, match="dcp-run-config/nothing"):
         load_config("nothing")
     with pytest.raises(NotFound, match="aws-credentials/nobody"):

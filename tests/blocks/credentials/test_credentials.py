@@ -147,7 +147,7 @@ def test_the_other_parameters_of_the_role_are_passed_on(
     assert request["parameters"] == parameters | {"RoleArn": ROLE}
 
 
-def test_nobody_is_asked_to_type_the_code_of_an_mfa_device(endpoint_url: str) -> None:
+def test_nobody_must_type_an_mfa_code(endpoint_url: str) -> None:
     device = AssumeRoleParameters(SerialNumber="arn:aws:iam::123456789012:mfa/analyst")
     with pytest.raises(ParamValidationError, match="TokenCode"):
         who(keys_block(endpoint_url, assume_role_arn=ROLE, assume_role_kwargs=device))

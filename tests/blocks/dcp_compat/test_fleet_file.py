@@ -126,7 +126,7 @@ def test_a_spot_fleet_that_stays_says_what_is_not_filled_in() -> None:
 
 
 @pytest.mark.parametrize("broken", [None, [], "none", [3], [{"NetworkInterfaces": [3]}]])
-def test_files_of_another_shape_are_told(broken: Any) -> None:
+def test_files_of_another_shape_are_reported(broken: Any) -> None:
     fleet = read_dcp_fleet(DCP_FLEET | {"LaunchSpecifications": broken}, "f.json")
     assert "spot_fleet_request" in fleet.values
     assert to_fill_in(fleet)

@@ -1,4 +1,4 @@
-"""A settings file is read as Python would run it, or refused with its line; it never runs."""
+"""Values of a settings file are those that Python would compute, without running the file."""
 
 from pathlib import Path
 

@@ -81,7 +81,7 @@ def test_wells_without_padding() -> None:
     assert groups[8:10] == ["A9", "A10"]
 
 
-def test_wells_left_out_and_the_first_alone() -> None:
+def test_excluded_wells_and_only_the_first() -> None:
     groups = {"format": 96, "sites": "1-2", "exclude": {"Metadata_Well": ["A01", "H12"]}}
     (joined,) = values(parse(groups=groups))
     assert len(joined) == 94 * 2

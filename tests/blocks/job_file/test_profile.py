@@ -46,7 +46,7 @@ def test_an_app_name_of_the_step_counts() -> None:
     assert step.app == step.settings["app_name"] == "Mine"
 
 
-def test_all_mistakes_are_told_with_their_step() -> None:
+def test_all_mistakes_are_reported_with_their_step() -> None:
     steps = [
         {"step": "illum", "job": {"path_style": "other"}},
         {"step": "analysis", "job": {"colour": "red"}},
@@ -69,7 +69,7 @@ def test_all_mistakes_are_told_with_their_step() -> None:
         ({"stepps": []}, "stepps"),
     ],
 )
-def test_a_bad_profile_is_told_by_key(keys: dict[str, Any], named: str) -> None:
+def test_mistakes_in_a_profile_are_reported_by_key(keys: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError) as caught:
         profile(**keys)
     assert "profile.yaml" in str(caught.value)

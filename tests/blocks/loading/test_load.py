@@ -46,7 +46,7 @@ fleet:
     assert parse_config(sections, "c.yaml") == parse_config(flat, "c.yaml")
 
 
-def test_json_is_taken_too() -> None:
+def test_json_is_accepted_too() -> None:
     text = json.dumps({"aws_bucket": "my-bucket", "dockerhub_tag": "x", "memory": 4000})
     assert parse_config(text, "c.json").memory == 4000
     assert parse_config(text, "block or so").memory == 4000
@@ -141,7 +141,7 @@ def test_files(tmp_path: Path) -> None:
         load_config(str(tmp_path / "e.yaml"))
 
 
-def test_no_fleet_source_leaves_everything_out() -> None:
+def test_without_a_source_the_fleet_has_defaults() -> None:
     assert load_fleet(None) == load_fleet("")
     assert load_fleet(None).spot_fleet_request is None
 
@@ -185,7 +185,7 @@ def test_a_config_of_dcp_in_s3(aws: AwsCredentials, monkeypatch: pytest.MonkeyPa
     assert load_config("s3://dcp-configs/lab/config.py").seconds_to_start == 180
 
 
-def test_keys_left_aside_and_keys_filled_in() -> None:
+def test_ignored_keys_and_defaults() -> None:
     text = "aws: {aws_profile: lab, aws_credentials: nobody}\naws_bucket: my-bucket\nmemory: 4000\n"
     here = {"dockerhub_tag": "here", "memory": 9000}
     config = parse_config(text, "c.yaml", without={"aws_profile", "aws_credentials"}, defaults=here)
@@ -217,7 +217,7 @@ class Overloaded(BaseHTTPRequestHandler):
 
 
 def test_s3_that_is_overloaded() -> None:
-    """Asked again later, it may answer: nobody is refused."""
+    """A later attempt may succeed, so this is not a refusal."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Overloaded) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         busy = AwsCredentials(

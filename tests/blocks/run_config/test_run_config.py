@@ -216,11 +216,11 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], key: str)
         {"sqs_queue_name": "", "log_group_name": ""},
     ],
 )
-def test_settings_at_the_edge_are_taken(settings: dict[str, Any]) -> None:
+def test_settings_at_the_limit_are_accepted(settings: dict[str, Any]) -> None:
     config(**settings)
 
 
-def test_every_broken_rule_is_told_at_once() -> None:
+def test_every_broken_rule_is_reported_at_once() -> None:
     text = refusal(memory=500, requirements="x", ebs_vol_size=30, tasks_per_machine=20)
     assert [line.split(": ")[1] for line in text.splitlines()] == [
         "ebs_vol_size",

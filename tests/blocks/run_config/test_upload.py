@@ -52,7 +52,7 @@ def test_every_option_becomes_an_argument_of_boto3() -> None:
     }
 
 
-def test_nothing_given_is_nothing_asked_of_s3() -> None:
+def test_no_options_are_no_arguments() -> None:
     assert RunConfig(**BASE).upload_arguments == {}
 
 

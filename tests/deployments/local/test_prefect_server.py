@@ -1,4 +1,4 @@
-"""A new Prefect server: its database is a copy of the first one's, its port can be had again."""
+"""A new Prefect server: its database is copied from the first one, its port can be reused."""
 
 import socket
 import sqlite3

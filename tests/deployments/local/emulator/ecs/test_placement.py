@@ -1,4 +1,4 @@
-"""Placement decisions alone."""
+"""Placement decisions, without an emulator."""
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +31,7 @@ def test_constraints(expression: str, allowed: bool) -> None:
 hosts = st.lists(
     st.builds(
         Host,
-        arn=st.uuids().map(lambda one: f"arn:aws:ecs:us-east-1:1:container-instance/c/{one}"),
+        arn=st.uuids().map(lambda uuid: f"arn:aws:ecs:us-east-1:1:container-instance/c/{uuid}"),
         cpu=st.integers(0, 4096),
         memory=st.integers(0, 8000),
         attributes=st.sampled_from([APP, {"dcp.app": "B"}, {}]),
