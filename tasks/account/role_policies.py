@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from blocks.resource_names import Names
 from tasks.account.policy_statements import Condition, Statement
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 ANY = ("*",)
 APP_TAGGED: Condition = {"Null": {f"aws:ResourceTag/{Names.app_tag}": ("false",)}}
@@ -183,7 +183,7 @@ def flows() -> tuple[Statement, ...]:
     characters (IAM User Guide, "IAM and AWS STS quotas").
     """
     by_action: dict[tuple[str, str], dict[str, None]] = {}
-    for action, condition, resource in _single_rights():
+    for action, condition, resource in _single_permissions():
         by_action.setdefault((action, condition), {})[resource] = None
     by_resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (action, condition), resources in by_action.items():
@@ -202,10 +202,10 @@ CONDITIONS: dict[str, Condition] = {
 }
 
 
-def _single_rights() -> Iterator[tuple[str, str, str]]:
-    for right in RIGHTS:
-        resource = right.resource.format(**FLOW_PLACES)
-        for action in right.actions:
+def _single_permissions() -> Iterator[tuple[str, str, str]]:
+    for permission in PERMISSIONS:
+        resource = permission.resource.format(**FLOW_PLACES)
+        for action in permission.actions:
             if action in ONLY_TAGGED:
                 yield action, "tagged", resource
             elif action == "iam:PassRole":

@@ -16,7 +16,7 @@ from blocks.validation_errors import problems_of
 from tasks.account.policy_statements import Places
 from tasks.account.resource import TAG
 from tasks.aws.clients import client_maker
-from tasks.aws.errors import AwsError, error_code, refusal
+from tasks.aws.errors import AwsError, access_error, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -259,7 +259,7 @@ def open_setup(
         tags = _tags_of_task_role(aws, f"{name}-task-{region}", f"{name}-{region}")
     except AwsError as error:
         needs = "The credentials need iam:GetRole."
-        if refused := refusal(error, "account", "could not be read", needs):
+        if refused := access_error(error, "account", "could not be read", needs):
             raise refused from error
         raise
     stored = Wanted.noted(tags).model_dump() if tags else {}

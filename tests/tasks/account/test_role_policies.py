@@ -15,7 +15,7 @@ from tasks.account.policy_statements import Statement, document, grants, same
 from tasks.account.provision import policy_of
 from tasks.account.setup_config import Setup, Wanted
 from tasks.docs_pages.account_page import PAGE, page
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 ROOT = Path(__file__).parents[3]
 ACCOUNT = ROOT / "tasks" / "account"
@@ -71,7 +71,7 @@ def test_the_administrators_policy_has_what_the_set_up_calls_and_no_more() -> No
 
 def test_the_flows_policy_has_every_right_of_the_table_and_no_more() -> None:
     assert actions(role_policies.flows()) == {
-        action for right in RIGHTS for action in right.actions
+        action for permission in PERMISSIONS for action in permission.actions
     }
 
 
