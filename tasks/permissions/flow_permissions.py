@@ -262,7 +262,7 @@ def permissions_of(config: RunConfig, template: FleetTemplate) -> Iterator[Permi
             yield permission
 
 
-def places(
+def placeholder_values(
     config: RunConfig, template: FleetTemplate, partition: str, account: str
 ) -> dict[str, str]:
     """The values of a resource's placeholders, for one run."""

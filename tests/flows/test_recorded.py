@@ -69,7 +69,7 @@ def make_strict_lab(make_lab: Callable[..., Lab], strict: Emulator) -> Callable[
         # A set-up for each app, since it is for the app's bucket.
         name = f"lab-{len(account.iam.list_users()['Users'])}"
         setup = open_setup(account, region, name, {"bucket": bucket, "safety_net": False})
-        assert [str(line) for line in create(account, setup) if line.wrong] == []
+        assert [str(line) for line in create(account, setup) if line.needs_attention] == []
         account.iam.create_user(UserName=bucket)
         account.iam.attach_user_policy(UserName=bucket, PolicyArn=setup.flows_policy)
         key = account.iam.create_access_key(UserName=bucket)["AccessKey"]

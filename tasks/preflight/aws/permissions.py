@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.permissions.flow_permissions import Permission, permissions_of, places
+from tasks.permissions.flow_permissions import Permission, permissions_of, placeholder_values
 from tasks.preflight.aws.dry_runs import dry_runs
 from tasks.preflight.aws.iam_roles import Roles, look
 from tasks.preflight.aws.permission_answers import Proof, Refusal
@@ -66,7 +66,7 @@ def simulate(
     if who.endswith(":root"):
         return Proof()  # is allowed everything, and cannot be simulated
     partition, account = who.split(":")[1], who.split(":")[4]
-    names = places(run.config, template, partition, account)
+    names = placeholder_values(run.config, template, partition, account)
     by_resource: dict[str, dict[str, Permission]] = {}
     for permission in permissions:
         if not permission.not_simulated:
