@@ -22,7 +22,7 @@ from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
 from tasks import interrupt
 from tasks.aws.errors import AwsError, error_code, is_transient
-from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
+from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, retrying
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.plates import plates_to_run
 from tasks.jobs.queues import ensure_queues, find_queue
@@ -234,20 +234,20 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         OutOfTime: The run has used up its max_hours.
         FleetError: AWS refuses the request.
     """
-    run_record, machines, containers = patient(STEP_OUTAGE)(_size, run)
+    run_record, machines, containers = retrying(STEP_OUTAGE)(_size, run)
     template = template or FleetTemplate(**run_record.fleet)
     if not machines:
         log("Every job has its result: no machine is started")
         return ""
     # Before the machines, which would otherwise be there for nothing if this fails.
-    patient(STEP_OUTAGE)(launch.start_containers, run, containers)
-    fleet = patient(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
+    retrying(STEP_OUTAGE)(launch.start_containers, run, containers)
+    fleet = retrying(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
     log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
     try:
-        patient(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
-        requested = patient(RUN_OUTAGE)(record.load, run)
+        retrying(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
+        requested = retrying(RUN_OUTAGE)(record.load, run)
         since = (requested and requested.fleet_at) or run_record.started_at
-        launched = patient(RUN_OUTAGE)(
+        launched = retrying(RUN_OUTAGE)(
             launch.wait_for_machines,
             run,
             fleet,
@@ -281,7 +281,7 @@ def monitor(run: Run) -> Decision:
     said, findings = "", set[str]()
     with kept(run), told(run) as tell:
         while True:
-            seen, decision = patient(RUN_OUTAGE)(tick, run, jobs)
+            seen, decision = retrying(RUN_OUTAGE)(tick, run, jobs)
             tell(seen)
             if seen.counts() != last:
                 last = seen.counts()
