@@ -12,8 +12,8 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.emulator_client import Emulator
-from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
-from tasks.diagnosis.evidence import symptoms
+from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, diagnose
+from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.lifecycle import launch
@@ -60,7 +60,7 @@ def seen(
     """What AWS tells once it tells enough, as if so much time had gone by since."""
 
     def look() -> Symptoms | None:
-        found = symptoms(run, [fleet], since())
+        found = collect_symptoms(run, [fleet], since())
         shown = replace(found, at=found.at + later)
         return shown if enough(shown) else None
 
@@ -69,7 +69,7 @@ def seen(
 
 
 def told(found: Symptoms, code: str) -> Diagnosis | None:
-    return next((one for one in findings(found) if one.code == code), None)
+    return next((one for one in diagnose(found) if one.code == code), None)
 
 
 def started(run: Run) -> tuple[Fleet, list[str], int]:
@@ -154,7 +154,7 @@ def test_machines_that_end_while_they_start_are_told_by_their_reason(
 def test_what_works_is_nothing_to_tell_and_the_image_is_known(run: Run) -> None:
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: now.running)
-    assert findings(found) == ()
+    assert diagnose(found) == ()
     digest = ecs.image_digest(run)
     assert digest.startswith("sha256:")
     assert record.update(run, image_digest=digest).image_digest == digest
