@@ -12,8 +12,8 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.emulator_client import Emulator
-from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
-from tasks.diagnosis.evidence import symptoms
+from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, diagnose
+from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.lifecycle import launch
@@ -60,7 +60,7 @@ def seen(
     """AWS's answers once they suffice, as if this time had passed."""
 
     def look() -> Symptoms | None:
-        found = symptoms(run, [fleet], since())
+        found = collect_symptoms(run, [fleet], since())
         shown = replace(found, at=found.at + later)
         return shown if enough(shown) else None
 
@@ -68,8 +68,8 @@ def seen(
     return found
 
 
-def finding_of(found: Symptoms, code: str) -> Diagnosis | None:
-    return next((finding for finding in findings(found) if finding.code == code), None)
+def diagnosis_of(symptoms: Symptoms, code: str) -> Diagnosis | None:
+    return next((diagnosis for diagnosis in diagnose(symptoms) if diagnosis.code == code), None)
 
 
 def started(run: Run) -> tuple[Fleet, list[str], int]:
@@ -99,7 +99,7 @@ def test_a_wrong_image_name_is_reported(run: Run, chaos: Callable[..., None]) ->
     chaos(unpullable=["lab/*"])
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: now.stopped)
-    wrong = finding_of(found, "image_missing")
+    wrong = diagnosis_of(found, "image_missing")
     assert wrong is not None
     assert wrong.level == "configuration"
     assert "lab/worker" in wrong.detail
@@ -112,8 +112,8 @@ def test_machines_that_never_join_are_reported_when_they_are_late(
     chaos(unregistered=1)
     fleet, _, _ = started(run)
     early = seen(run, fleet, lambda now: now.alive)
-    assert finding_of(early, "never_registers") is None
-    late = finding_of(replace(early, at=early.at + REGISTER_WITHIN), "never_registers")
+    assert diagnosis_of(early, "never_registers") is None
+    late = diagnosis_of(replace(early, at=early.at + REGISTER_WITHIN), "never_registers")
     assert late is not None
     assert late.level == "configuration"
     assert late.machines == tuple(fleet.machines())
@@ -125,7 +125,7 @@ def test_containers_that_exit_at_once_are_reported_by_their_code(
     chaos(exits={"78": 1})
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: len(now.stopped) >= 3 and not now.running)
-    exits = finding_of(found, "container_exit")
+    exits = diagnosis_of(found, "container_exit")
     assert exits is not None
     assert exits.level == "configuration"
     assert "78" in exits.summary
@@ -134,8 +134,8 @@ def test_containers_that_exit_at_once_are_reported_by_their_code(
 @pytest.mark.parametrize("run", [{"memory": 16_300}], indirect=True)
 def test_a_container_that_is_too_large_for_the_machine_is_reported(run: Run) -> None:
     fleet, _, _ = started(run)
-    found = seen(run, fleet, lambda now: now.joined and finding_of(now, "container_size"))
-    size = finding_of(found, "container_size")
+    found = seen(run, fleet, lambda now: now.joined and diagnosis_of(now, "container_size"))
+    size = diagnosis_of(found, "container_size")
     assert size is not None
     assert size.level == "configuration"
 
@@ -146,7 +146,7 @@ def test_machines_that_end_while_they_start_are_reported_by_their_reason(
     chaos(launch_errors={"Client.VolumeLimitExceeded": 1})
     fleet: Fleet = request_fleet(run, FleetTemplate(), 1)
     found = seen(run, fleet, lambda now: any(machine.ended for machine in now.machines))
-    quota = finding_of(found, "quota")
+    quota = diagnosis_of(found, "quota")
     assert quota is not None
     assert quota.level == "capacity"
 
@@ -154,7 +154,7 @@ def test_machines_that_end_while_they_start_are_reported_by_their_reason(
 def test_a_working_run_has_no_diagnosis_and_a_known_image(run: Run) -> None:
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: now.running)
-    assert findings(found) == ()
+    assert diagnose(found) == ()
     digest = ecs.image_digest(run)
     assert digest.startswith("sha256:")
     assert record.update(run, image_digest=digest).image_digest == digest

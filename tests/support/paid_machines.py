@@ -11,7 +11,7 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.emulator_client import Emulator
-from tasks.cost.machine_hours import Machine
+from tasks.cost.machine_hours import MachineUsage
 from tasks.cost.prices import Prices, SpotPrice
 from tasks.lifecycle.launch import request_fleet
 from tasks.runs.run import Run
@@ -24,11 +24,11 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def machine(hours: float, begin: float = 0, **fields: Any) -> Machine:
+def machine(hours: float, begin: float = 0, **fields: Any) -> MachineUsage:
     """A terminated machine that ran for some hours."""
     values = {"machine_type": "m5.xlarge", "zone": ZONE, "spot": True}
     times = {"launched": at(begin), "seen": at(begin + hours), "ended": at(begin + hours)}
-    return Machine(**(values | times | fields))
+    return MachineUsage(**(values | times | fields))
 
 
 def steps(*points: tuple[float, float]) -> Prices:
