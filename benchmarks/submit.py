@@ -54,7 +54,7 @@ ROW = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class SubmissionPlan:
     """The measurements.
 
     Attributes:
@@ -68,12 +68,14 @@ class Plan:
     singles: int
 
 
-WHOLE = Plan({10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200)
-QUICK = Plan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
+WHOLE = SubmissionPlan(
+    {10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200
+)
+QUICK = SubmissionPlan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
 
 
 @dataclass(frozen=True)
-class Results:
+class SubmissionResults:
     """The measured rates, and the submissions by number of jobs."""
 
     rates: dict[str, Any]
@@ -141,7 +143,7 @@ def run(measurement: str, address: str, csv: str, *options: object) -> dict[str,
     return measured
 
 
-def measure(plan: Plan, folder: Path) -> Results:
+def measure(plan: SubmissionPlan, folder: Path) -> SubmissionResults:
     """Measure everything."""
     objects = folder / "objects"
     objects.mkdir()
@@ -157,10 +159,10 @@ def measure(plan: Plan, folder: Path) -> Results:
             jobs: run("memory", address, f"{jobs}.csv", "--from", jobs - sent)
             for jobs, sent in plan.sent.items()
         }
-    return Results(rates, submissions)
+    return SubmissionResults(rates, submissions)
 
 
-def by_goal(results: Results) -> Table:
+def by_goal(results: SubmissionResults) -> Table:
     """A table of the figures and their goals."""
     rates = results.rates
     stands_on = {
@@ -178,7 +180,7 @@ def by_goal(results: Results) -> Table:
     return table
 
 
-def by_size(results: Results) -> Table:
+def by_size(results: SubmissionResults) -> Table:
     """A table of the submissions."""
     table = Table(box=box.MARKDOWN)
     names = ("jobs", "CSV to plan, s", "jobs sent", "plan to queue, s", "jobs a second", "RSS, MB")

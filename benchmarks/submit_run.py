@@ -37,7 +37,7 @@ groups: {{by: [Metadata_Plate, Metadata_Well, Metadata_Site]}}
 
 
 @dataclass(frozen=True)
-class Memory:
+class SubmissionFigures:
     """Measurements of a submission.
 
     Attributes:
@@ -92,7 +92,7 @@ def plan(run: Run, csv: str) -> int:
         return write_plan(run, messages(sets, run.run_id, csvs))
 
 
-def memory(endpoint: str, csv: str, first: int) -> Memory:
+def memory(endpoint: str, csv: str, first: int) -> SubmissionFigures:
     """Submit the jobs of a CSV, from number `first` on."""
     run = begun(endpoint)
     queue = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
@@ -103,7 +103,7 @@ def memory(endpoint: str, csv: str, first: int) -> Memory:
         record.note_submitted(run, first)
     send_jobs(run, queue)
     ended = time.perf_counter()
-    return Memory(jobs, jobs - first, peak_mb(), planned - started, ended - planned)
+    return SubmissionFigures(jobs, jobs - first, peak_mb(), planned - started, ended - planned)
 
 
 def peak_mb() -> float:
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--singles", type=int, default=100)
     options = parser.parse_args()
-    measured: Memory | Rates
+    measured: SubmissionFigures | Rates
     if options.what == "memory":
         measured = memory(options.endpoint, options.csv, options.first)
     else:

@@ -95,7 +95,7 @@ def read_assignments(text: str, where: str) -> dict[str, Assignment]:
         ConfigError: The file is not Python, or has other statements than assignments of simple
             values; lists all such lines.
     """
-    reader = _Reader()
+    reader = _AssignmentReader()
     problems: list[Problem] = []
     for statement in _parse(text, where).body:
         try:
@@ -125,7 +125,7 @@ def _parse(text: str, where: str) -> ast.Module:
         raise ConfigError(Problem(where, "", what)) from error
 
 
-class _Reader:
+class _AssignmentReader:
     """The names assigned so far, in order.
 
     Attributes:

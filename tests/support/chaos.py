@@ -19,7 +19,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from chaos_plate import OUTPUT, Plate, make_image
 from left import left_in_account
-from prefect_site import ENDED, Site
+from prefect_site import ENDED, PrefectSite
 
 from blocks.loading.load import load_config
 from deployments.local.bucket_folders import make_bucket
@@ -109,7 +109,7 @@ class Strikes:
         config: File of the run config.
     """
 
-    site: Site
+    site: PrefectSite
     emulator: Emulator
     flow_run: str
     rng: random.Random
@@ -180,7 +180,7 @@ class Strikes:
             return  # it has just been terminated
 
 
-def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> ChaosResult:
+def chaos_run(site: PrefectSite, seed: int, folder: Path, jobs: int = 300) -> ChaosResult:
     """Run with every possible fault.
 
     Args:
@@ -228,14 +228,14 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> ChaosResu
     return outcome
 
 
-def _ended_by(site: Site, flow_run: str) -> str:
+def _ended_by(site: PrefectSite, flow_run: str) -> str:
     """The cause of the run's end: its flow, or the reaper if the flow died."""
     outcome = site.outcome(flow_run)
     reaped = site.state(flow_run) not in ENDED and site.has(REAPER)
     return f"{REAPER} (the flow: {outcome})" if reaped else outcome
 
 
-def reap(site: Site, run: Run) -> None:
+def reap(site: PrefectSite, run: Run) -> None:
     """Schedule the reaper as often as jobs of a second require."""
     if site.has(REAPER):
         site.save("chaos", run.config.credentials)

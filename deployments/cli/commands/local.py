@@ -63,11 +63,11 @@ def run(
 
     with own_prefect() as (home, port):
         with interrupt.allowed():
-            from deployments.local.run import Request
+            from deployments.local.run import LocalRunRequest
             from deployments.local.run import run as run_here
 
         return run_here(
-            Request(
+            LocalRunRequest(
                 config=config,
                 job=job,
                 data=data,
