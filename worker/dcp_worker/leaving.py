@@ -1,8 +1,8 @@
-"""When the work is over, and how a machine ends itself.
+"""When the queue is done, and how the machine then terminates itself.
 
-ECS would restart the containers and a fleet of type maintain would replace the machine, so both
-are told first to keep none. A step that is refused is one warning and keeps no other from being
-tried: the fleet's `ValidUntil` ends what is left.
+ECS would restart the containers and a fleet of type maintain would replace the machine, so the
+targets of both are first set to 0. A step that fails logs a warning and does not stop the next:
+the fleet's `ValidUntil` terminates whatever remains.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one look proves nothing.
+# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one poll proves nothing.
 LEAST_LOOKS = 5
 _LONGEST_PAUSE = 60.0
 _SHORTEST_PAUSE = 0.2
@@ -41,11 +41,11 @@ _NO_SERVICE = (
 
 @dataclass(frozen=True)
 class Look:
-    """What a queue held at one moment.
+    """One poll of the queue.
 
     Attributes:
-        at: The moment, as of `time.monotonic`, in seconds.
-        counts: Its messages.
+        at: Time of the poll (`time.monotonic`), in seconds.
+        counts: Messages in the queue.
     """
 
     at: float
@@ -53,19 +53,19 @@ class Look:
 
     @property
     def at_work(self) -> Look:
-        """The same without what waits, of which a run that finishes begins nothing more."""
+        """The messages in flight alone: a run that drains does not start the others."""
         return replace(self, counts=Counts(0, self.counts.in_flight, 0))
 
 
 @dataclass(frozen=True)
 class QueueDone:
-    """Whether the queue is done, as far as it was looked at. A value: `seen` makes the next one.
+    """Whether the queue is done, from the polls so far. Immutable: `seen` returns the next value.
 
     Attributes:
-        idle_seconds: How long it must have been empty.
-        since: When the first of the empty looks in a row was.
-        until: When the last of them was.
-        looks: How many they are.
+        idle_seconds: How long the queue must stay empty.
+        since: Time of the first of the consecutive empty polls.
+        until: Time of the last of them.
+        looks: Number of them.
     """
 
     idle_seconds: float
@@ -74,7 +74,7 @@ class QueueDone:
     looks: int = 0
 
     def seen(self, look: Look | None) -> QueueDone:
-        """What is known after one more look; None: the queue could not be looked at."""
+        """The value after one more poll; None: the poll failed."""
         if look is None or not look.counts.none:
             return QueueDone(self.idle_seconds)
         since = self.since if self.looks else look.at
@@ -82,62 +82,62 @@ class QueueDone:
 
     @property
     def done(self) -> bool:
-        """Whether it held nothing at every look of the last `idle_seconds`, five or more."""
+        """Whether every poll of the last `idle_seconds`, at least five, found the queue empty."""
         return self.looks >= LEAST_LOOKS and self.until - self.since >= self.idle_seconds
 
     @property
     def pause(self) -> float:
-        """Seconds to the next look."""
+        """Seconds until the next poll."""
         return min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, self.idle_seconds / 10))
 
 
 def look(sqs: SQSClient, queue_url: str, now: float) -> Look | None:
-    """Look at the queue; None when SQS does not say. A queue that is deleted holds nothing."""
+    """Poll the queue; None if that fails. A deleted queue counts as empty."""
     try:
         return Look(now, counts(sqs, queue_url))
     except ClientError as error:
         if error.response["Error"]["Code"] in NO_QUEUE:
             return Look(now, Counts(0, 0, 0))
-        log.warning("The queue cannot be looked at: %s", error)
+        log.warning("Could not count the queue's messages: %s", error)
         return None
     except BotoCoreError as error:
-        log.warning("The queue cannot be looked at: %s", error)
+        log.warning("Could not count the queue's messages: %s", error)
         return None
 
 
 def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:
-    """Let the service keep no container and the fleet no machine, then terminate this one.
+    """Set the targets of the service and the fleet to 0, then terminate this machine.
 
-    Every machine of the run may do so at once: each call says the same again. With the service's
-    count the container gets its SIGTERM, so the caller must not leave before this returns.
+    All machines of a run may do so at the same time: the calls are idempotent. The new desired
+    count brings this container its SIGTERM, so the caller must not exit before this returns.
 
     Args:
-        ecs: Client of ECS.
-        ec2: Client of EC2.
+        ecs: ECS client.
+        ec2: EC2 client.
         settings: Name the cluster and the service.
-        instance_id: This machine; empty when it is not known, then it only leaves the service.
+        instance_id: This machine; if empty (unknown), only the service is set to 0.
     """
-    log.info("There is no more to do: this machine ends itself.")
-    _tried("set the service to no containers", lambda: _empty_service(ecs, settings))
+    log.info("Queue empty for %d s: terminating this instance.", settings.idle_seconds)
+    _try("set the service's desired count to 0", lambda: _empty_service(ecs, settings))
     if instance_id:
-        _tried("set the fleet to no machines", lambda: _empty_fleet(ec2, instance_id))
+        _try("set the fleet's target capacity to 0", lambda: _empty_fleet(ec2, instance_id))
         replace_machine(ec2, instance_id)
 
 
 def replace_machine(ec2: EC2Client, instance_id: str) -> None:
-    """Terminate this machine alone: a fleet that keeps its machines starts another."""
+    """Terminate this machine alone: a fleet of type maintain launches a replacement."""
     if instance_id:
-        _tried(
+        _try(
             f"terminate {instance_id}",
             lambda: ec2.terminate_instances(InstanceIds=[instance_id]),
         )
 
 
-def _tried(what: str, call: Callable[[], object]) -> None:
+def _try(action: str, call: Callable[[], object]) -> None:
     try:
         call()
     except (BotoCoreError, ClientError) as error:
-        log.warning("Could not %s: %s", what, error)
+        log.warning("Could not %s: %s", action, error)
 
 
 def _empty_service(ecs: ECSClient, settings: Settings) -> None:
@@ -151,9 +151,9 @@ def _empty_service(ecs: ECSClient, settings: Settings) -> None:
 
 
 def _empty_fleet(ec2: EC2Client, instance_id: str) -> None:
-    """Lower the target of the fleet that this machine belongs to, and let it end its machines.
+    """Set the target of this machine's fleet to 0 and let the fleet terminate its machines.
 
-    Nothing is in flight, nor will be: whatever machine is still there does nothing.
+    No message is or will be in flight, so the other machines are idle too.
     """
     tags = ec2.describe_tags(
         Filters=[
