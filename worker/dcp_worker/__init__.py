@@ -1,9 +1,9 @@
 """The dcp worker: takes jobs from an SQS queue and runs CellProfiler for each of them.
 
-`python -m dcp_worker` is what the container runs. It reads its settings from the environment,
-starts one process a slot (`DOCKER_CORES` of them), and keeps them running until SIGTERM.
+The container runs `python -m dcp_worker`. It reads its settings from the environment, starts one
+process per slot (`DOCKER_CORES` slots), and keeps them running until SIGTERM.
 
-Where things are:
+Modules:
 
 * processes: `__main__`, `supervisor`, `slot_process`, `slot`, `workplace`, `logs`;
 * a message, from its receipt to its end: `queue`, `intake`, `pace`, `message`, `handling`,
@@ -17,7 +17,7 @@ Where things are:
   `child`, `fresh`, `numbering`;
 * why a job failed: `reasons`, `symptoms`, `diagnosis`;
 * the machine: `instance`, `imds`, `metrics`, `spot`, `leaving`, `protection`, `mount`, `plugins`;
-* what it is told: `settings`, `aws`.
+* configuration and AWS clients: `settings`, `aws`.
 """
 
 __version__ = "0.1.0"

@@ -1,12 +1,14 @@
-"""A slot: one process that brings one job after another to its end, for ever, until SIGTERM.
+"""A slot: one process that runs one job after another, until SIGTERM.
 
-On SIGUSR1 (`FINISH`) it begins nothing new and ends when its jobs have, however long they take.
+On SIGUSR1 (`FINISH`) it starts no new jobs, and exits when its jobs have finished, however long
+they take.
 
-While one job computes, the next is fetched and the last is published, each on a thread of its own.
+While one job computes, the next is prefetched and the previous one is published, each on its own
+thread.
 
 The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
-standard input: the socket's end tells the slot that the supervisor is gone, and through it the
-slot says which messages it holds, as a line of JSON whenever that changes.
+standard input. The slot writes the messages that it holds to the socket, as a line of JSON whenever
+they change. When the socket closes, the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -42,20 +44,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcp_worker.slot")
 
-# The signal to begin nothing new.
+# The signal to start no new jobs.
 FINISH = signal.SIGUSR1
-# The exit status of a slot whose machine is unfit: it is not replaced.
+# Exit status of a slot on an unfit machine; the supervisor does not replace it.
 UNFIT = 3
-# Beside the slots' folders: what all of them use.
+# Folder beside the slots' folders, shared by all slots.
 CACHE = "cache"
 _LOG_SECONDS = 3
-# In a container nothing outlives the first process; elsewhere there is no reason to stay.
+# Outside a container, a slot outlives its supervisor by this long.
 _ORPHAN_SECONDS = 10
 FAILED = 1
 
 
 class Receipts:
-    """The messages at hand, as the supervisor is told of them."""
+    """Reports the messages that the slot holds to the supervisor."""
 
     def __init__(self, supervisor: socket.socket) -> None:
         self._supervisor = supervisor
@@ -63,15 +65,15 @@ class Receipts:
         self._receipts: list[str] = []
 
     def changed(self, held: Held, at_hand: bool) -> None:
-        """Tell that a message is at hand, or has been dealt with."""
+        """Report that a message was received, or is settled."""
         with self._lock:
             (self._receipts.append if at_hand else self._receipts.remove)(held.received.receipt)
-            with contextlib.suppress(OSError):  # it is gone: _leave_with ends the slot
+            with contextlib.suppress(OSError):  # supervisor gone: _leave_with ends the slot
                 self._supervisor.sendall(json.dumps(self._receipts).encode() + b"\n")
 
 
 class Slot:
-    """Computes what its intake brings, and has the outputs published."""
+    """Computes the jobs of its intake, and publishes their outputs on a thread."""
 
     def __init__(self, work: Workplace, receipts: Receipts) -> None:
         self._work = work
@@ -80,7 +82,7 @@ class Slot:
         self._publishing: Future[None] | None = None
 
     def run(self) -> int:
-        """Work until stopped; the exit status. An empty queue is no reason to leave."""
+        """Run jobs until stopped, even if the queue is empty; returns the exit status."""
         work = self._work
         intake = self._threads.submit(self._intake.run)
         try:
@@ -89,7 +91,7 @@ class Slot:
                 if held is not None and held.compute():
                     self._publish(held)
         except Exception:
-            # The other jobs at hand end as on SIGTERM, so that it does not cost them an attempt.
+            # The slot's other jobs end as on SIGTERM, so that this costs them no attempt.
             work.stop.order(work.settings.stop_seconds)
             raise
         finally:
@@ -98,22 +100,22 @@ class Slot:
         if self._publishing is not None:
             self._publishing.result()
         if work.fitness.reason:
-            log.error("The slot takes no more work: %s", work.fitness.reason)
+            log.error("This slot takes no more jobs: %s", work.fitness.reason)
             return UNFIT
         return 0
 
     def _publish(self, held: Held) -> None:
-        """Once the outputs of the job before are published: no more than two jobs' are here."""
+        """Publish after the previous job, so that the disk holds outputs of at most two jobs."""
         before = self._publishing
         if before is not None:
             wait([before])
         self._publishing = self._threads.submit(held.publish)
         if before is not None:
-            before.result()  # its error, if any, does not cost this job its outputs
+            before.result()  # raised only now: an error there must not cost this job its outputs
 
 
 def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
-    """Stop when the supervisor's end of the socket closes, however it died."""
+    """Stop the slot when the supervisor dies and its end of the socket closes."""
     with contextlib.suppress(OSError):
         supervisor.recv(1)
     work.stop.order(_ORPHAN_SECONDS)
@@ -140,19 +142,19 @@ def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the slot that the supervisor asks for; the exit status."""
+    """Run a slot with the supervisor's arguments; returns the exit status."""
     number, instance_id, plugins = arguments
     logs.to_stdout(f"slot {number}")
     work = _workplace(int(number), instance_id, plugins)
-    remove(work.folder)  # of a slot that died in mid-job
+    remove(work.folder)  # left by a slot that died during a job
     work.folder.mkdir()
-    # A CellProfiler that is killed while it starts leaves nothing elsewhere.
+    # If CellProfiler is killed during its start, it leaves files only in this folder.
     os.environ["TMPDIR"] = str(work.folder)
     supervisor = socket.socket(fileno=0)
 
     def stop(number: int, frame: FrameType | None) -> None:
         work.stop.order(work.settings.stop_seconds)
-        # Who has not ended by then is ended by the kernel; the supervisor returns its messages.
+        # At the deadline the kernel ends the slot, and the supervisor returns its messages.
         signal.setitimer(signal.ITIMER_REAL, max(0.1, work.stop.left(ALIVE)))
 
     for order in (signal.SIGTERM, signal.SIGINT):
@@ -169,7 +171,7 @@ def main(arguments: list[str]) -> int:
     try:
         return Slot(work, Receipts(supervisor)).run()
     except Exception:
-        log.exception("The slot has failed; its messages are returned and it is replaced.")
+        log.exception("The slot failed; the supervisor returns its messages and replaces it.")
         return FAILED
     finally:
         work.engine.close()
@@ -181,7 +183,7 @@ def _end(status: int) -> None:
         if thread.name == "job log":
             thread.join(max(0.0, end - time.monotonic()))
     sys.stdout.flush()
-    # Not through the interpreter's end, which would wait for a log service that does not answer.
+    # A normal exit of the interpreter would wait for a log service that does not answer.
     os._exit(status)
 
 
