@@ -180,8 +180,8 @@ def test_an_image_that_is_replaced_after_the_look_is_not_taken(
     ("content", "problem"),
     [
         (b"", "has no bytes"),
-        (plate.image(7)[:5_000], "is cut off"),
-        (b"<Error>AccessDenied</Error>", "is no image"),
+        (plate.image(7)[:5_000], "is truncated"),
+        (b"<Error>AccessDenied</Error>", "is not an image"),
     ],
 )
 def test_a_broken_image_is_found_before_cellprofiler_reads_it(

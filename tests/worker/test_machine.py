@@ -23,7 +23,7 @@ def test_local_files_that_cannot_be_removed_do_not_keep_the_container(container:
     container.folder.mkdir()
     (container.folder / "slot0").write_text("a file where the slot wants its folder")
     container.start()
-    wait_for(lambda: "has ended with status 1" in container.log.read_text(), "the slot to fail")
+    wait_for(lambda: "exited with status 1" in container.log.read_text(), "the slot to fail")
     assert container.stop() == 0
 
 

@@ -91,7 +91,7 @@ def test_a_refusal_of_mountpoint_is_told_with_what_it_needs(programs: Path, tmp_
 def test_a_program_that_does_not_run_is_told(programs: Path, tmp_path: Path) -> None:
     (programs / "mount-s3").write_bytes(b"\x7fELF broken")
     (programs / "mount-s3").chmod(0o755)
-    with pytest.raises(MountError, match="cannot be run"):
+    with pytest.raises(MountError, match="could not be run"):
         mount.prepare(settings(), tmp_path / "bucket")
 
 

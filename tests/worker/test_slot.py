@@ -358,7 +358,7 @@ def test_a_job_that_failed_without_its_lease_is_another_workers(
     stage.engine.interruptible = False
     stage.engine.log = ["Killed"]
     stage.lose_the_lease()
-    wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
+    wait_for(lambda: "Lost the lease" in caplog.text, "the loss to be noticed")
     stage.engine.may_end.update(WELLS)
     assert stage.told() == []
     assert cloud.records() == []
@@ -376,7 +376,7 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
     uploads = []
 
     def late(held: handling.Held) -> None:
-        wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
+        wait_for(lambda: "Lost the lease" in caplog.text, "the loss to be noticed")
         publish(held)
 
     monkeypatch.setattr(handling.Held, "publish", late)

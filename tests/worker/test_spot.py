@@ -51,4 +51,4 @@ def test_a_metadata_service_that_fails_for_a_while_hides_no_notice(agent: Agent)
 
 @given(st.text())
 def test_a_notice_of_any_form_is_a_notice(notice: str) -> None:
-    assert spot.describe(notice).startswith("EC2 interrupts this Spot machine")
+    assert spot.describe(notice).startswith("Spot interruption: EC2 will")

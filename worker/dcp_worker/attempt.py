@@ -48,10 +48,10 @@ class Attempt:
             self.folder.mkdir(parents=True)
             return inputs.fetch(self.job, self.work.sources, origin, self.folder, check, self.say)
 
-    def compute(self, inputs: Inputs, check: Check) -> Path:
+    def compute(self, job_inputs: Inputs, check: Check) -> Path:
         """Run CellProfiler and diagnose its run; returns the folder of its outputs."""
         with _disk(self.folder):
-            call = self._call(inputs)
+            call = self._call(job_inputs)
             call.output_folder.mkdir()
             temporary = self.folder / "tmp"
             temporary.mkdir()
@@ -83,19 +83,19 @@ class Attempt:
         self.figures.files, self.figures.bytes = written.files, written.bytes
         return written
 
-    def _call(self, inputs: Inputs) -> cellprofiler.Call:
+    def _call(self, job_inputs: Inputs) -> cellprofiler.Call:
         return cellprofiler.Call(
-            pipeline=inputs.pipeline,
-            data_file=inputs.data_file,
+            pipeline=job_inputs.pipeline,
+            data_file=job_inputs.data_file,
             group="" if self.job.data_file.endswith(".txt") else self.job.metadata,
-            input_folder=inputs.folder,
+            input_folder=job_inputs.folder,
             output_folder=self.folder / "output",
             # In this attempt's folder: the file of an earlier attempt must not count for this one.
             done_file=self.folder / "done",
             plugins=self.work.plugins,
             always_continue=self.work.settings.always_continue,
-            numbering=inputs.numbering,
-            whole_csv=inputs.whole_csv,
+            numbering=job_inputs.numbering,
+            whole_csv=job_inputs.whole_csv,
         )
 
     @contextmanager

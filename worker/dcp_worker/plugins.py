@@ -104,7 +104,7 @@ def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=folder,
-            # A remote that asks for a password must fail, not wait for one.
+            # A remote that requires a password must fail, not wait for one.
             env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
