@@ -41,16 +41,16 @@ class Finish:
         self._s3 = s3
         self._bucket = settings.aws_bucket
         self._key = key(settings.app_name, settings.run_id)
-        self._next_look = -math.inf
+        self._next_poll = -math.inf
         self._answered = True
         self.ordered = False
 
     def look(self) -> None:
         """Poll for the order, unless the last poll was less than `LOOK_SECONDS` ago."""
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_poll:
             return
-        self._next_look = now + LOOK_SECONDS
+        self._next_poll = now + LOOK_SECONDS
         try:
             self.ordered = exists(self._s3, self._bucket, self._key)
             self._answered = True

@@ -117,7 +117,7 @@ def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id:
         settings: Name the cluster and the service.
         instance_id: This machine; if empty (unknown), only the service is set to 0.
     """
-    log.info("Queue empty for %d s: terminating this instance.", settings.idle_seconds)
+    log.info("No jobs for %d s: terminating this instance.", settings.idle_seconds)
     _try("set the service's desired count to 0", lambda: _empty_service(ecs, settings))
     if instance_id:
         _try("set the fleet's target capacity to 0", lambda: _empty_fleet(ec2, instance_id))

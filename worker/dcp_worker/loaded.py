@@ -127,7 +127,7 @@ class Loaded:
     def _answer(self, end: float, check: Check) -> Any:
         data, timed_out = b"", False
         while True:
-            # First of all: an answer counts even if it arrived while nobody was waiting.
+            # Before the timeout check: an answer counts even if it arrived while nobody waited.
             if select.select([self._socket], [], [], _POLL_SECONDS)[0]:
                 with contextlib.suppress(ConnectionError):
                     data += self._socket.recv(1 << 16)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 # Between two attempts to have the machine replaced, because AWS may refuse one.
 _REPLACE_SECONDS = 300.0
 # Slots exit a little earlier (interruption.ALIVE); ECS kills the container a little later.
@@ -79,7 +79,7 @@ class Supervisor:
         self._replace_machine = replace_machine
         self._arguments = [instance_id, str(plugins or "")]
         self._queue_done = QueueDone(settings.idle_seconds)
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._notice = ""
         self._retiring = False
         self._finishing = False
@@ -178,9 +178,9 @@ class Supervisor:
     def _listen(self) -> None:
         sockets = {slot.socket: slot for slot in self._slots if slot.socket is not None}
         if not sockets:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
             return
-        readable, _, _ = select.select(list(sockets), [], [], _LOOK_SECONDS)
+        readable, _, _ = select.select(list(sockets), [], [], _POLL_SECONDS)
         for ready in readable:
             sockets[ready].listen()
 
@@ -194,12 +194,12 @@ class Supervisor:
             self._replace_machine()
         if self._holds_jobs:
             self._queue_done = self._queue_done.seen(None)
-        elif now >= self._next_look:
-            look = leaving.look(self._sqs, self._settings.sqs_queue_url, now)
-            if look is not None and self._finishing:
-                look = look.at_work
-            self._queue_done = self._queue_done.seen(look)
-            self._next_look = now + self._queue_done.pause
+        elif now >= self._next_poll:
+            poll = leaving.look(self._sqs, self._settings.sqs_queue_url, now)
+            if poll is not None and self._finishing:
+                poll = poll.at_work
+            self._queue_done = self._queue_done.seen(poll)
+            self._next_poll = now + self._queue_done.pause
             if self._queue_done.done:
                 self._queue_done = self._queue_done.seen(None)
                 # If AWS refuses, the next attempt follows after the same time; slots keep polling.

@@ -97,12 +97,12 @@ class _Reader:
     def pages(self) -> Iterator[_Directory]:
         """All directories, including those that others point to (SubIFDs)."""
         (first,) = self._values(self._word, 8 if self._big else 4, 1, "its header")
-        ahead, seen = [first], {0}
+        ahead, visited = [first], {0}
         while ahead:
             offset = ahead.pop()
-            if offset in seen:
+            if offset in visited:
                 continue
-            seen.add(offset)
+            visited.add(offset)
             directory = self._directory(offset)
             if directory is not None:
                 yield directory
