@@ -23,11 +23,11 @@ def cleanup(
     """Stop an app's run and delete its resources in AWS.
 
     Stop an app's newest run and delete its resources in AWS. Results, report, record, dead-letter
-    queue and logs stay. Only needs AWS credentials; resources with the app's tag are deleted even
-    if the record is gone. Safe to repeat.
+    queue and logs are kept. Only needs AWS credentials; resources with the app's tag are deleted
+    even if the record is gone. Safe to repeat.
 
-    Exit status: 0 nothing is left running, 1 something is left, 2 the app has nothing in AWS, a
-    flow monitors the run, or AWS refuses.
+    Exit status: 0 all resources are deleted, 1 a step failed or a queue with jobs is kept, 2 the
+    app has no resources in AWS, a flow monitors the run, or AWS refuses.
 
     Args:
         abandon: give up the jobs that have no result, and delete the queue
@@ -70,13 +70,13 @@ def _end(run: "Run", recorded: bool, abandon: bool) -> int:
         print(what_stays(run))
     if outcome.kept:
         print(
-            f"{outcome.kept}. Nothing of it costs by the hour. "
+            f"{outcome.kept}. It costs nothing by the hour. "
             + (f"{how_to_continue(run)} " if recorded else "")
-            + f"Or give its jobs up: dcp cleanup {run.names.app} --abandon",
+            + f"Or give up its jobs: dcp cleanup {run.names.app} --abandon",
             file=sys.stderr,
         )
     for failure in outcome.failures:
-        print(f"not ended: {failure}", file=sys.stderr)
+        print(f"could not clean up {failure}", file=sys.stderr)
     if outcome.failures:
         print(f"Fix this, then run `dcp cleanup {run.names.app}` again.", file=sys.stderr)
     return ExitStatus.PROBLEM if outcome.failures or outcome.kept else ExitStatus.OK
@@ -94,6 +94,6 @@ def _report(run: "Run") -> None:
         report, _ = draw_up(run, NOTE)
         print(f"{report.summary}: s3://{run.config.aws_bucket}/{run.key(record.REPORT)}")
         print("exporting the logs ...")
-        print("logs in " + (", ".join(export_logs(run)) or "no place: there are none"))
+        print("logs in " + (", ".join(export_logs(run)) or "no place: no log was found"))
     except (*AwsError, DcpError) as error:
         print(f"Could not write the report or export the logs: {error}", file=sys.stderr)

@@ -26,7 +26,7 @@ def status(
     """Show all runs of the account and any orphaned resources.
 
     Show the newest run of every app and any other active run: state, age, jobs, machines, cost, and
-    what is left of runs that have ended or have no record. Changes nothing. Only needs AWS
+    orphaned resources, whose run has ended or has no record. Changes nothing. Only needs AWS
     credentials.
 
     Exit status: 0 nothing is orphaned, 1 something is, 2 AWS refuses.
