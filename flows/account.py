@@ -10,7 +10,7 @@ from blocks.loading.load import load_credentials
 from flows.support.dcp_flow import dcp_flow
 from flows.support.parameters import Credentials
 from tasks.account import provision
-from tasks.account.ecs_work_pool import Pool, make_pool
+from tasks.account.ecs_work_pool import WorkPoolSettings, ensure_work_pool
 from tasks.account.setup_config import AccountAws, open_setup
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.prefect_output.run_log import log
@@ -87,13 +87,13 @@ def account(
         "destroy": lambda: provision.destroy(aws, setup, force),
     }[action]()
     if action == "create" and work_pool and image:
-        state = make_pool(setup, Pool(work_pool, image, vpc=vpc))
-        lines.append(provision.Line(f"work pool {work_pool}", state))
+        state = ensure_work_pool(setup, WorkPoolSettings(work_pool, image, vpc=vpc))
+        lines.append(provision.ResourceResult(f"work pool {work_pool}", state))
     for line in lines:
         log(str(line))
     with prefect_may_be_away():
-        rows = [{"part": line.what, "state": line.state} for line in lines]
+        rows = [{"resource": line.resource, "state": line.state} for line in lines]
         create_table_artifact(rows, key="dcp-account", description=f"{setup.account} {place}")
-    if wrong := [str(line) for line in lines if line.wrong]:
+    if wrong := [str(line) for line in lines if line.needs_attention]:
         raise DcpError("the account needs attention:\n" + "\n".join(wrong))
-    return {} if action == "destroy" else provision.settings(setup)
+    return {} if action == "destroy" else provision.config_values(setup)

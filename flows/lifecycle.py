@@ -23,7 +23,7 @@ from flows.support.dcp_flow import APP_TAG, stem
 from flows.support.flow_run import label
 from tasks import interrupt, steps
 from tasks.aws.errors import is_refused
-from tasks.aws.retries import patient
+from tasks.aws.retries import retrying
 from tasks.jobs.job_ids import JobIds
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import JobMessage, messages
@@ -302,7 +302,7 @@ def _run_to_end(flow_run: FlowRun) -> Run | None:
         kept = record.load(run) if run else None
         return run if kept and kept.state != "ended" else None
 
-    with_aws = patient(HOOK_OUTAGE_SECONDS)
+    with_aws = retrying(HOOK_OUTAGE_SECONDS)
     run: Run | None = patient_with_prefect(HOOK_OUTAGE_SECONDS)(with_aws, read)
     return run
 

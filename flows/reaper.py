@@ -22,7 +22,7 @@ from flows.support.dcp_flow import dcp_flow
 from flows.support.parameters import Credentials, Regions
 from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, plan
 from tasks.aws.errors import AwsError
-from tasks.aws.retries import REAPER_OUTAGE, patient
+from tasks.aws.retries import REAPER_OUTAGE, retrying
 from tasks.jobs.results import job_ids
 from tasks.lifecycle.cleanup import clean_up
 from tasks.monitor.observe import Followed
@@ -145,7 +145,7 @@ def _ticked_on(run: Run, until: float) -> str:
     kept = record.load(run)
     # A run that was set up but never planned has no jobs, so its machines have nothing to do.
     jobs = Followed(job_ids(run) if kept is not None and kept.jobs is not None else frozenset())
-    step: Callable[..., Any] = patient(REAPER_OUTAGE).wraps(tick)
+    step: Callable[..., Any] = retrying(REAPER_OUTAGE).wraps(tick)
     with heartbeat.kept(run):
         while True:
             seen, decision = step(run, jobs)

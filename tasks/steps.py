@@ -23,7 +23,7 @@ from blocks.job_file.job_set import JobSet
 from blocks.plurals import plural
 from tasks import interrupt
 from tasks.aws.errors import AwsError, error_code, is_transient
-from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
+from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, retrying
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.plates import plates_to_run
 from tasks.jobs.queues import ensure_queues, find_queue
@@ -235,21 +235,21 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
         OutOfTime: The run has used up its max_hours.
         FleetError: AWS refuses the request.
     """
-    run_record, machines, containers = patient(STEP_OUTAGE)(_size, run)
+    run_record, machines, containers = retrying(STEP_OUTAGE)(_size, run)
     template = template or FleetTemplate(**run_record.fleet)
     if not machines:
         log("Every job has a result: no machine is launched")
         return ""
     # Before the machines, so that none are launched for nothing if this fails.
-    patient(STEP_OUTAGE)(launch.start_containers, run, containers)
-    fleet = patient(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
+    retrying(STEP_OUTAGE)(launch.start_containers, run, containers)
+    fleet = retrying(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
     size = f"{plural(machines, 'machine')}, {plural(containers, 'container')}"
     log(f"Requested fleet {fleet.id}: {size}")
     try:
-        patient(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
-        requested = patient(RUN_OUTAGE)(record.load, run)
+        retrying(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
+        requested = retrying(RUN_OUTAGE)(record.load, run)
         since = (requested and requested.fleet_at) or run_record.started_at
-        launched = patient(RUN_OUTAGE)(
+        launched = retrying(RUN_OUTAGE)(
             launch.wait_for_machines,
             run,
             fleet,
@@ -283,7 +283,7 @@ def monitor(run: Run) -> Decision:
     said, findings = "", set[str]()
     with kept(run), told(run) as tell:
         while True:
-            seen, decision = patient(RUN_OUTAGE)(tick, run, jobs)
+            seen, decision = retrying(RUN_OUTAGE)(tick, run, jobs)
             tell(seen)
             if seen.counts() != last:
                 last = seen.counts()

@@ -73,11 +73,11 @@ def _report(error: Exception) -> int:
     from blocks.errors import DcpError, InputError
 
     if "botocore" in sys.modules:
-        from tasks.aws.errors import AwsError, refusal
+        from tasks.aws.errors import AwsError, access_error
 
         if isinstance(error, AwsError):
             # An answer that does not refuse the caller is shown as it is.
-            error = refusal(error, "", "Could not call AWS") or DcpError(
+            error = access_error(error, "", "Could not call AWS") or DcpError(
                 f"Could not call AWS: {error}"
             )
     if isinstance(error, DcpError):

@@ -15,14 +15,14 @@ ROLES = (
 PROFILES = (f"arn:{{partition}}:iam::{{account}}:instance-profile/{INSTANCE_ROLE}",)
 POLICIES = ("arn:{partition}:iam::{account}:policy/{name}-flows-{region}",)
 BUCKET = ("arn:{partition}:s3:::{bucket}",)
-FUNCTION = ("arn:{partition}:lambda:{region}:{account}:function:{net}",)
+FUNCTION = ("arn:{partition}:lambda:{region}:{account}:function:{safety_net}",)
 SCHEDULES = (
-    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{net}",
-    "arn:{partition}:scheduler:{region}:{account}:schedule/{net}/{net}",
+    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{safety_net}",
+    "arn:{partition}:scheduler:{region}:{account}:schedule/{safety_net}/{safety_net}",
 )
-NET_LOGS = (
-    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}",
-    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}:*",
+SAFETY_NET_LOGS = (
+    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{safety_net}",
+    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{safety_net}:*",
 )
 
 ADMINISTRATOR: tuple[Statement, ...] = (
@@ -81,7 +81,7 @@ ADMINISTRATOR: tuple[Statement, ...] = (
     Statement(
         ("iam:GetRole",),
         ("arn:{partition}:iam::{account}:role/*-task-*",),
-        "other set-ups, which may use shared parts",
+        "other set-ups, which may use shared resources",
     ),
     Statement(
         ("iam:CreateServiceLinkedRole",),
@@ -154,7 +154,7 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             "logs:PutRetentionPolicy",
             "logs:DeleteLogGroup",
         ),
-        NET_LOGS,
+        SAFETY_NET_LOGS,
         "its log group",
     ),
     Statement(

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import ConfigError, Problem
-from tasks.account.policy_statements import Document, Places, Statement, document, same
-from tasks.account.resource import AS_MADE, DIFFERS, MISSING, Look
+from tasks.account.policy_statements import (
+    Document,
+    Placeholders,
+    Statement,
+    document,
+    have_same_grants,
+)
+from tasks.account.resource import MISSING, POLICY_DIFFERS, UP_TO_DATE, ResourceState
 from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:
@@ -105,8 +111,13 @@ def for_other_account(
     if problems:
         raise ConfigError(*problems)
     partition = roles[0].split(":")[1]
-    places = {"partition": (partition,), "bucket": (bucket,), "prefix": (prefix,), "roles": roles}
-    return document(READ + (WRITE if write else ()), places)
+    placeholders = {
+        "partition": (partition,),
+        "bucket": (bucket,),
+        "prefix": (prefix,),
+        "roles": roles,
+    }
+    return document(READ + (WRITE if write else ()), placeholders)
 
 
 @dataclass(frozen=True)
@@ -118,24 +129,24 @@ class ExportPolicy:
 
     s3: "S3Client"
     bucket: str
-    places: Places
+    placeholders: Placeholders
 
     @property
     def what(self) -> str:
         """Description for people."""
         return f"log export in the policy of bucket {self.bucket}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Whether our statements exist and are correct."""
-        wanted = document(EXPORTS, self.places)
+        wanted = document(EXPORTS, self.placeholders)
         ours, _ = self._split(self._current(), wanted)
         if not ours:
             return MISSING
-        return AS_MADE if same({"Statement": ours}, wanted) else DIFFERS
+        return UP_TO_DATE if have_same_grants({"Statement": ours}, wanted) else POLICY_DIFFERS
 
-    def make(self, before: Look) -> None:
+    def ensure(self, before: ResourceState) -> None:
         """Add our statements to the policy; replaces older ones."""
-        wanted = document(EXPORTS, self.places)
+        wanted = document(EXPORTS, self.placeholders)
         current = self._current()
         _, others = self._split(current, wanted)
         self._put(wanted | current | {"Statement": others + wanted["Statement"]})
@@ -143,7 +154,7 @@ class ExportPolicy:
     def remove(self) -> None:
         """Remove our statements from the policy."""
         current = self._current()
-        ours, others = self._split(current, document(EXPORTS, self.places))
+        ours, others = self._split(current, document(EXPORTS, self.placeholders))
         if not ours:
             return
         if others:

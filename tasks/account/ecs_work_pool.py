@@ -16,7 +16,7 @@ CPU, MEMORY = 1024, 4096  # planning a million jobs takes 205 MB; Prefect needs 
 
 
 @dataclass(frozen=True)
-class Pool:
+class WorkPoolSettings:
     """Settings of flows that run in AWS.
 
     Attributes:
@@ -32,7 +32,7 @@ class Pool:
     vpc: str | None = None
 
 
-def job_template(setup: Setup, pool: Pool) -> dict[str, Any]:
+def job_template(setup: Setup, pool: WorkPoolSettings) -> dict[str, Any]:
     """The base job template of prefect-aws, with this account's values as its defaults (pure)."""
     template: dict[str, Any] = copy.deepcopy(ECSWorker.get_default_base_job_template())
     values: dict[str, Any] = {
@@ -48,9 +48,9 @@ def job_template(setup: Setup, pool: Pool) -> dict[str, Any]:
         # Each flow run has its own task definition, which is useless afterwards.
         "auto_deregister_task_definition": True,
     }
-    if setup.wanted.api_key_secret:
+    if setup.options.api_key_secret:
         # Keeps the key itself out of the task's environment.
-        values["prefect_api_key_secret_arn"] = setup.wanted.api_key_secret
+        values["prefect_api_key_secret_arn"] = setup.options.api_key_secret
     if pool.vpc:
         values["vpc_id"] = pool.vpc
     for name, value in values.items():
@@ -58,7 +58,7 @@ def job_template(setup: Setup, pool: Pool) -> dict[str, Any]:
     return template
 
 
-def make_pool(setup: Setup, pool: Pool) -> str:
+def ensure_work_pool(setup: Setup, pool: WorkPoolSettings) -> str:
     """Create the work pool, or update its template; returns the result in words.
 
     Raises:

@@ -8,8 +8,15 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from tasks.account.policy_statements import Document, same
-from tasks.account.resource import AS_MADE, IN_THE_WAY, MISSING, TAG, USED, Look
+from tasks.account.policy_statements import Document, have_same_grants
+from tasks.account.resource import (
+    MISSING,
+    NAME_TAKEN,
+    TAG,
+    UP_TO_DATE,
+    USED_UNCHANGED,
+    ResourceState,
+)
 from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:
@@ -17,9 +24,9 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import TagTypeDef
 
 POLICY = "dcp"  # name of our roles' inline policy
-ABSENT = frozenset({"NoSuchEntity"})
-TAKEN = frozenset({"InvalidInput", "EntityAlreadyExists"})
-VERSIONS = 5  # IAM's limit for a managed policy
+NOT_FOUND = frozenset({"NoSuchEntity"})
+ALREADY_EXISTS = frozenset({"InvalidInput", "EntityAlreadyExists"})
+MAX_VERSIONS = 5  # IAM's limit for a managed policy
 
 
 def _tags(owner: str) -> "list[TagTypeDef]":
@@ -48,7 +55,7 @@ class Role:
         policy: Its inline policy, or None.
         managed: ARNs of its managed policies.
         shared: Whether the name is AWS's or DCP's own: then an existing role is used.
-        note: Tags that store the options of the set-up.
+        option_tags: Tags that store the options of the set-up.
     """
 
     iam: "IAMClient"
@@ -58,48 +65,48 @@ class Role:
     policy: Document | None = None
     managed: tuple[str, ...] = ()
     shared: bool = False
-    note: Mapping[str, str] = field(default_factory=dict)
+    option_tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def what(self) -> str:
         """Description for people."""
         return f"role {self.name}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         role = self._role()
         if role is None:
             return MISSING
         if not _ours(role, self.owner):
-            return USED if self.shared else IN_THE_WAY
+            return USED_UNCHANGED if self.shared else NAME_TAKEN
         wrong = []
-        if not same(_decoded(role["AssumeRolePolicyDocument"]), self.trust):
+        if not have_same_grants(_decoded(role["AssumeRolePolicyDocument"]), self.trust):
             wrong.append("its trust policy")
         if self.policy is not None and not self._has_policy(self.policy):
             wrong.append("its policy")
         wrong += [f"{arn} is not attached" for arn in self.managed if arn not in self._attached()]
         tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
-        if any(tags.get(key) != value for key, value in self.note.items()):
+        if any(tags.get(key) != value for key, value in self.option_tags.items()):
             wrong.append("its tags")
-        return Look("differs", ", ".join(wrong)) if wrong else AS_MADE
+        return ResourceState("differs", ", ".join(wrong)) if wrong else UP_TO_DATE
 
-    def make(self, before: Look) -> None:
+    def ensure(self, before: ResourceState) -> None:
         """Create the role, or restore its policies."""
         trust = json.dumps(self.trust)
-        note: list[TagTypeDef] = [
-            {"Key": key, "Value": value} for key, value in sorted(self.note.items())
+        option_tags: list[TagTypeDef] = [
+            {"Key": key, "Value": value} for key, value in sorted(self.option_tags.items())
         ]
         if before == MISSING:
             self.iam.create_role(
                 RoleName=self.name,
                 AssumeRolePolicyDocument=trust,
                 Description="Created by dcp account create",
-                Tags=[*_tags(self.owner), *note],
+                Tags=[*_tags(self.owner), *option_tags],
             )
         else:
             self.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=trust)
-            if note:
-                self.iam.tag_role(RoleName=self.name, Tags=note)
+            if option_tags:
+                self.iam.tag_role(RoleName=self.name, Tags=option_tags)
         if self.policy is not None:
             self.iam.put_role_policy(
                 RoleName=self.name, PolicyName=POLICY, PolicyDocument=json.dumps(self.policy)
@@ -127,7 +134,7 @@ class Role:
         try:
             return self.iam.get_role(RoleName=self.name)["Role"]
         except ClientError as error:
-            if error_code(error) in ABSENT:
+            if error_code(error) in NOT_FOUND:
                 return None
             raise
 
@@ -135,10 +142,10 @@ class Role:
         try:
             response = self.iam.get_role_policy(RoleName=self.name, PolicyName=POLICY)
         except ClientError as error:
-            if error_code(error) in ABSENT:
+            if error_code(error) in NOT_FOUND:
                 return False
             raise
-        return same(_decoded(response["PolicyDocument"]), wanted)
+        return have_same_grants(_decoded(response["PolicyDocument"]), wanted)
 
     def _attached(self) -> list[str]:
         pages = self.iam.get_paginator("list_attached_role_policies").paginate(RoleName=self.name)
@@ -164,17 +171,17 @@ class InstanceProfile:
         """Description for people."""
         return f"instance profile {self.name}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         profile = self._profile()
         if profile is None:
             return MISSING
         ours = _ours(profile, self.owner)
         if not profile["Roles"]:
-            return Look("differs" if ours else "not ours", "it has no role")
-        return AS_MADE if ours else USED
+            return ResourceState("differs" if ours else "not ours", "it has no role")
+        return UP_TO_DATE if ours else USED_UNCHANGED
 
-    def make(self, before: Look) -> None:
+    def ensure(self, before: ResourceState) -> None:
         """Create it and add its role."""
         if before == MISSING:
             self.iam.create_instance_profile(InstanceProfileName=self.name, Tags=_tags(self.owner))
@@ -199,7 +206,7 @@ class InstanceProfile:
         try:
             return self.iam.get_instance_profile(InstanceProfileName=self.name)["InstanceProfile"]
         except ClientError as error:
-            if error_code(error) in ABSENT:
+            if error_code(error) in NOT_FOUND:
                 return None
             raise
 
@@ -225,18 +232,18 @@ class ServiceLinkedRole:
         """Description for people."""
         return f"service-linked role of {self.service} ({self.why})"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         path = f"/aws-service-role/{self.service}/"
         pages = self.iam.get_paginator("list_roles").paginate(PathPrefix=path)
-        return USED if any(page["Roles"] for page in pages) else MISSING
+        return USED_UNCHANGED if any(page["Roles"] for page in pages) else MISSING
 
-    def make(self, before: Look) -> None:
+    def ensure(self, before: ResourceState) -> None:
         """Have AWS create it; another client may already have done so."""
         try:
             self.iam.create_service_linked_role(AWSServiceName=self.service)
         except ClientError as error:
-            if error_code(error) not in TAKEN:
+            if error_code(error) not in ALREADY_EXISTS:
                 raise
 
     def remove(self) -> None:
@@ -269,21 +276,21 @@ class ManagedPolicy:
         """Description for people."""
         return f"policy {self.name}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         policy = self._policy()
         if policy is None:
             return MISSING
         if not _ours(policy, self.owner):
-            return IN_THE_WAY
+            return NAME_TAKEN
         version = self.iam.get_policy_version(
             PolicyArn=self.arn, VersionId=policy["DefaultVersionId"]
         )["PolicyVersion"]
-        if same(_decoded(version["Document"]), self.policy):
-            return AS_MADE
-        return Look("differs", "its default version")
+        if have_same_grants(_decoded(version["Document"]), self.policy):
+            return UP_TO_DATE
+        return ResourceState("differs", "its default version")
 
-    def make(self, before: Look) -> None:
+    def ensure(self, before: ResourceState) -> None:
         """Create the policy, or a new version of it."""
         document = json.dumps(self.policy, separators=(",", ":"))
         if before == MISSING:
@@ -292,7 +299,7 @@ class ManagedPolicy:
             )
             return
         versions = self._older_versions()
-        if len(versions) == VERSIONS - 1:
+        if len(versions) == MAX_VERSIONS - 1:
             self.iam.delete_policy_version(PolicyArn=self.arn, VersionId=versions[0])
         self.iam.create_policy_version(
             PolicyArn=self.arn, PolicyDocument=document, SetAsDefault=True
@@ -311,7 +318,7 @@ class ManagedPolicy:
         try:
             return self.iam.get_policy(PolicyArn=self.arn)["Policy"]
         except ClientError as error:
-            if error_code(error) in ABSENT:
+            if error_code(error) in NOT_FOUND:
                 return None
             raise
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from tasks.account.resource import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
+from tasks.account.resource import MISSING, NAME_TAKEN, TAG, UP_TO_DATE, ResourceState
 from tasks.aws.errors import error_code
 from tasks.resources.log_groups import RETENTION_DAYS
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_name("safety_net.py")
 RUNTIME = "python3.13"
-SECONDS = 300
-MEGABYTES = 256
-EVERY = "rate(15 minutes)"
+TIMEOUT_SECONDS = 300
+MEMORY_MB = 256
+SCHEDULE_RATE = "rate(15 minutes)"
 # The net uses the scheduled time, in which calls are exactly 15 minutes apart even if one is
 # delivered late (EventBridge Scheduler User Guide, "Adding context attributes").
 EVENT = json.dumps({"time": "<aws.scheduler.scheduled-time>"})
-ROLE_SETTLES_SECONDS = 60
+ROLE_READY_SECONDS = 60
 # Errors of Lambda and Scheduler for a new role that IAM has not propagated yet (IAM User Guide,
 # "Changes that I make are not always immediately visible").
-ROLE_NOT_YET = frozenset({"InvalidParameterValueException", "ValidationException"})
+ROLE_NOT_READY = frozenset({"InvalidParameterValueException", "ValidationException"})
 
 
-def _role_not_yet(error: BaseException) -> bool:
-    return error_code(error) in ROLE_NOT_YET and "role" in str(error).lower()
+def _is_role_not_ready(error: BaseException) -> bool:
+    return error_code(error) in ROLE_NOT_READY and "role" in str(error).lower()
 
 
-when_role_is_known = retry(
-    retry=retry_if_exception(_role_not_yet),
+retry_until_role_is_ready = retry(
+    retry=retry_if_exception(_is_role_not_ready),
     wait=wait_fixed(3),
-    stop=stop_after_delay(ROLE_SETTLES_SECONDS),
+    stop=stop_after_delay(ROLE_READY_SECONDS),
     reraise=True,
 )
 
@@ -58,7 +58,7 @@ def archive() -> bytes:
 
 
 @dataclass(frozen=True)
-class Function:
+class LambdaFunction:
     """The Lambda function.
 
     Attributes:
@@ -80,33 +80,33 @@ class Function:
         """Description for people."""
         return f"Lambda function {self.name}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         function = self._function()
         if function is None:
             return MISSING
         if function.get("Tags", {}).get(TAG) != self.owner:
-            return IN_THE_WAY
+            return NAME_TAKEN
         current = function["Configuration"]
-        wrong = [key for key, value in self._settings().items() if current.get(key) != value]
+        wrong = [key for key, value in self._configuration().items() if current.get(key) != value]
         if current["CodeSha256"] != base64.b64encode(hashlib.sha256(archive()).digest()).decode():
             wrong.append("its code")
-        return Look("differs", ", ".join(wrong)) if wrong else AS_MADE
+        return ResourceState("differs", ", ".join(wrong)) if wrong else UP_TO_DATE
 
-    @when_role_is_known
-    def make(self, before: Look) -> None:
+    @retry_until_role_is_ready
+    def ensure(self, before: ResourceState) -> None:
         """Create the function, or update its code and settings."""
-        settings = self._settings()
+        configuration = self._configuration()
         if before == MISSING:
             self.lambda_.create_function(
                 FunctionName=self.name,
                 Code={"ZipFile": archive()},
                 Description="Terminates machines of dcp runs that have no flow and no jobs",
                 Tags={TAG: self.owner},
-                **settings,
+                **configuration,
             )
             return
-        self.lambda_.update_function_configuration(FunctionName=self.name, **settings)
+        self.lambda_.update_function_configuration(FunctionName=self.name, **configuration)
         # Lambda accepts one update of a function at a time (AWS Lambda Developer Guide, "Lambda
         # function states").
         self.lambda_.get_waiter("function_updated_v2").wait(FunctionName=self.name)
@@ -118,13 +118,13 @@ class Function:
         if function is not None and function.get("Tags", {}).get(TAG) == self.owner:
             self.lambda_.delete_function(FunctionName=self.name)
 
-    def _settings(self) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         return {
             "Runtime": RUNTIME,
             "Role": self.role,
             "Handler": f"{SOURCE.stem}.handler",
-            "Timeout": SECONDS,
-            "MemorySize": MEGABYTES,
+            "Timeout": TIMEOUT_SECONDS,
+            "MemorySize": MEMORY_MB,
             "Environment": {"Variables": dict(self.environment)},
         }
 
@@ -150,19 +150,19 @@ class LogGroup:
         """Description for people."""
         return f"log group {self.name}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         group = self._group()
         if group is None:
             return MISSING
         if not self._ours(group):
-            return IN_THE_WAY
+            return NAME_TAKEN
         days = group.get("retentionInDays")
         if days == RETENTION_DAYS:
-            return AS_MADE
-        return Look("differs", f"retention: {f'{days} days' if days else 'forever'}")
+            return UP_TO_DATE
+        return ResourceState("differs", f"retention: {f'{days} days' if days else 'forever'}")
 
-    def make(self, before: Look) -> None:
+    def ensure(self, before: ResourceState) -> None:
         """Create it, or reset its retention."""
         if before == MISSING:
             self.logs.create_log_group(logGroupName=self.name, tags={TAG: self.owner})
@@ -214,21 +214,23 @@ class Schedule:
         """Description for people."""
         return f"schedule {self.name}"
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state."""
         ours = self._group_is_ours()
         if ours is False:
-            return IN_THE_WAY
+            return NAME_TAKEN
         schedule = self._schedule() if ours else None
         if schedule is None:
             return MISSING
         wrong = [
-            key for key, value in self._settings().items() if not _holds(schedule.get(key), value)
+            key
+            for key, value in self._configuration().items()
+            if not _contains(schedule.get(key), value)
         ]
-        return Look("differs", ", ".join(wrong)) if wrong else AS_MADE
+        return ResourceState("differs", ", ".join(wrong)) if wrong else UP_TO_DATE
 
-    @when_role_is_known
-    def make(self, before: Look) -> None:
+    @retry_until_role_is_ready
+    def ensure(self, before: ResourceState) -> None:
         """Create group and schedule, or update the schedule."""
         if self._group_is_ours() is None:
             self.scheduler.create_schedule_group(
@@ -239,16 +241,16 @@ class Schedule:
             if self._schedule() is None
             else self.scheduler.update_schedule
         )
-        save(Name=self.name, GroupName=self.name, **self._settings())
+        save(Name=self.name, GroupName=self.name, **self._configuration())
 
     def remove(self) -> None:
         """Remove both if dcp created them."""
         if self._group_is_ours():
             self.scheduler.delete_schedule_group(Name=self.name)
 
-    def _settings(self) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         return {
-            "ScheduleExpression": EVERY,
+            "ScheduleExpression": SCHEDULE_RATE,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "State": "ENABLED",
             # No retries: the next call is only 15 minutes away.
@@ -280,10 +282,10 @@ class Schedule:
             raise
 
 
-def _holds(current: Any, wanted: Any) -> bool:
+def _contains(current: Any, wanted: Any) -> bool:
     """Whether a response has the wanted values; AWS may add others."""
     if isinstance(wanted, dict):
         return isinstance(current, dict) and all(
-            _holds(current.get(key), value) for key, value in wanted.items()
+            _contains(current.get(key), value) for key, value in wanted.items()
         )
     return bool(current == wanted)

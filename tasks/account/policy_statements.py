@@ -9,10 +9,10 @@ from typing import Any
 VERSION = (
     "2012-10-17"  # version of the policy language (IAM User Guide, "IAM JSON policy elements")
 )
-NAMED = re.compile(r"\{(\w+)\}")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
-Places = Mapping[str, tuple[str, ...]]
-"""Values of the names in braces; a name may have several values."""
+Placeholders = Mapping[str, tuple[str, ...]]
+"""Values of the placeholders, which are names in braces; a name may have several values."""
 
 Document = dict[str, Any]
 Condition = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -20,7 +20,7 @@ Condition = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a policy. `Places` has the values of the names in braces.
+    """One statement of a policy. `Placeholders` has the values of names in braces.
 
     Attributes:
         actions: IAM actions.
@@ -39,52 +39,55 @@ class Statement:
     sid: str = ""
 
 
-def filled(text: str, places: Places) -> Iterator[str]:
-    """The text with each combination of its names' values.
+def fill(text: str, placeholders: Placeholders) -> Iterator[str]:
+    """The text with each combination of its placeholders' values.
 
     Raises:
-        KeyError: A name has no value.
+        KeyError: A placeholder has no value.
     """
-    names = list(dict.fromkeys(NAMED.findall(text)))
-    for values in itertools.product(*(places[name] for name in names)):
+    names = list(dict.fromkeys(PLACEHOLDER.findall(text)))
+    for values in itertools.product(*(placeholders[name] for name in names)):
         yield re.sub(r"\*\*+", "*", text.format(**dict(zip(names, values, strict=True))))
 
 
-def _all(texts: Iterable[str], places: Places) -> list[str]:
-    return list(dict.fromkeys(value for text in texts for value in filled(text, places)))
+def _fill_all(texts: Iterable[str], placeholders: Placeholders) -> list[str]:
+    return list(dict.fromkeys(value for text in texts for value in fill(text, placeholders)))
 
 
-def _maybe_one(values: list[str]) -> str | list[str]:
+def _unwrap_single(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
 
-def rendered(statement: Statement, places: Places) -> dict[str, Any]:
+def render_statement(statement: Statement, placeholders: Placeholders) -> dict[str, Any]:
     """A statement in IAM's format."""
     result: dict[str, Any] = {"Effect": "Allow"}
     if statement.sid:
-        result["Sid"] = next(filled(statement.sid, places))
+        result["Sid"] = next(fill(statement.sid, placeholders))
     if statement.principal:
         result["Principal"] = {
-            kind: _maybe_one(_all(who, places)) for kind, who in statement.principal.items()
+            kind: _unwrap_single(_fill_all(who, placeholders))
+            for kind, who in statement.principal.items()
         }
-    result["Action"] = _maybe_one(list(statement.actions))
+    result["Action"] = _unwrap_single(list(statement.actions))
     if statement.resources:
-        result["Resource"] = _maybe_one(_all(statement.resources, places))
+        result["Resource"] = _unwrap_single(_fill_all(statement.resources, placeholders))
     if statement.condition:
         result["Condition"] = {
-            operator: {key: _maybe_one(_all(values, places)) for key, values in keys.items()}
+            operator: {
+                key: _unwrap_single(_fill_all(values, placeholders)) for key, values in keys.items()
+            }
             for operator, keys in statement.condition.items()
         }
     return result
 
 
-def document(statements: Iterable[Statement], places: Places) -> Document:
+def document(statements: Iterable[Statement], placeholders: Placeholders) -> Document:
     """A policy document; skips statements whose resources have no values."""
-    items = [rendered(statement, places) for statement in statements]
+    items = [render_statement(statement, placeholders) for statement in statements]
     return {"Version": VERSION, "Statement": [item for item in items if item.get("Resource") != []]}
 
 
-def same(policy: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def have_same_grants(policy: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two policy documents mean the same.
 
     Ignores order, ids, single values instead of lists, the case of actions, and the grouping of

@@ -10,9 +10,9 @@ from tasks.account import role_policies
 from tasks.account.admin_permissions import ADMINISTRATOR
 from tasks.account.bucket_policies import ExportPolicy
 from tasks.account.iam_resources import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
-from tasks.account.lambda_resources import Function, LogGroup, Schedule
+from tasks.account.lambda_resources import LambdaFunction, LogGroup, Schedule
 from tasks.account.policy_statements import Document, Statement, document
-from tasks.account.resource import AS_MADE, MISSING, Look, Part
+from tasks.account.resource import MISSING, UP_TO_DATE, Resource, ResourceState
 from tasks.account.setup_config import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.aws.errors import AwsError
 from tasks.fleet.ec2_fleet import ENDED_STATES as ENDED_FLEETS
@@ -34,30 +34,33 @@ FOR_FLEETS = "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTag
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part, and whether this set-up includes it.
+class PlannedResource:
+    """A resource, and whether this set-up includes it.
 
     Attributes:
-        part: The part.
-        wanted: Whether the set-up includes it.
+        resource: The resource.
+        included: Whether the set-up includes it.
     """
 
-    part: Part
-    wanted: bool = True
+    resource: Resource
+    included: bool = True
 
 
-def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
-    """All possible parts of a set-up, each after the parts that it needs."""
-    wanted = setup.wanted
-    net = {"DCP_BUCKET": wanted.bucket}
+def planned_resources(aws: AccountAws, setup: Setup) -> list[PlannedResource]:
+    """All possible resources of a set-up, each after those that it needs."""
+    options = setup.options
+    net = {"DCP_BUCKET": options.bucket}
     task_role = _role(
         aws, setup, setup.task_role, role_policies.TRUST_CONTAINERS, role_policies.WORKER
     )
     return [
         # First, so that it is removed last: its tags store the set-up.
-        Piece(replace(task_role, note=wanted.note())),
-        *(Piece(ServiceLinkedRole(aws.iam, service, why)) for service, why in SERVICES.items()),
-        Piece(
+        PlannedResource(replace(task_role, option_tags=options.as_tags())),
+        *(
+            PlannedResource(ServiceLinkedRole(aws.iam, service, why))
+            for service, why in SERVICES.items()
+        ),
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -67,8 +70,8 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 shared=True,
             )
         ),
-        Piece(InstanceProfile(aws.iam, setup.owner, INSTANCE_ROLE)),
-        Piece(
+        PlannedResource(InstanceProfile(aws.iam, setup.owner, INSTANCE_ROLE)),
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -78,27 +81,27 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 shared=True,
             )
         ),
-        Piece(
+        PlannedResource(
             _role(
                 aws,
                 setup,
                 setup.execution_role,
                 role_policies.TRUST_CONTAINERS,
-                role_policies.EXECUTION if wanted.api_key_secret else (),
+                role_policies.EXECUTION if options.api_key_secret else (),
                 managed=(FOR_EXECUTION,),
             ),
-            wanted.execution_role or wanted.flow_role,
+            options.execution_role or options.flow_role,
         ),
-        Piece(ExportPolicy(aws.s3, wanted.bucket, setup.places)),
-        Piece(
+        PlannedResource(ExportPolicy(aws.s3, options.bucket, setup.placeholders)),
+        PlannedResource(
             ManagedPolicy(
                 aws.iam,
                 setup.owner,
                 setup.flows_policy,
-                document(role_policies.flows(), setup.places),
+                document(role_policies.flows(), setup.placeholders),
             )
         ),
-        Piece(
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -106,18 +109,33 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 role_policies.TRUST_CONTAINERS,
                 managed=(setup.flows_policy,),
             ),
-            wanted.flow_role,
+            options.flow_role,
         ),
-        Piece(
-            _role(aws, setup, setup.net, role_policies.TRUST_LAMBDA, role_policies.SAFETY_NET),
-            wanted.safety_net,
+        PlannedResource(
+            _role(
+                aws,
+                setup,
+                setup.safety_net_name,
+                role_policies.TRUST_LAMBDA,
+                role_policies.SAFETY_NET,
+            ),
+            options.safety_net,
         ),
-        Piece(LogGroup(aws.logs, setup.owner, f"/aws/lambda/{setup.net}"), wanted.safety_net),
-        Piece(
-            Function(aws.lambda_, setup.owner, setup.net, setup.role_arn(setup.net), net),
-            wanted.safety_net,
+        PlannedResource(
+            LogGroup(aws.logs, setup.owner, f"/aws/lambda/{setup.safety_net_name}"),
+            options.safety_net,
         ),
-        Piece(
+        PlannedResource(
+            LambdaFunction(
+                aws.lambda_,
+                setup.owner,
+                setup.safety_net_name,
+                setup.role_arn(setup.safety_net_name),
+                net,
+            ),
+            options.safety_net,
+        ),
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -125,18 +143,18 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 role_policies.TRUST_SCHEDULER,
                 role_policies.SCHEDULE,
             ),
-            wanted.safety_net,
+            options.safety_net,
         ),
-        Piece(
+        PlannedResource(
             Schedule(
                 aws.scheduler,
                 setup.owner,
-                setup.net,
+                setup.safety_net_name,
                 setup.schedule_group_arn,
                 setup.function_arn,
                 setup.role_arn(setup.schedule_role),
             ),
-            wanted.safety_net,
+            options.safety_net,
         ),
     ]
 
@@ -154,55 +172,59 @@ def _role(
         aws.iam,
         setup.owner,
         name,
-        document(trust, setup.places),
-        document(policy, setup.places) if policy else None,
+        document(trust, setup.placeholders),
+        document(policy, setup.placeholders) if policy else None,
         tuple(arn.format(partition=setup.partition) for arn in managed),
         shared,
     )
 
 
 @dataclass(frozen=True)
-class Line:
-    """The result for one part.
+class ResourceResult:
+    """The result for one resource.
 
     Attributes:
-        what: The part.
-        state: Its state or the result, in words.
-        wrong: Whether it needs attention.
+        resource: Its description.
+        state: Its state or the result, for people.
+        needs_attention: Whether a person must act.
     """
 
-    what: str
+    resource: str
     state: str
-    wrong: bool = False
+    needs_attention: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.state}"
+        return f"{self.resource}: {self.state}"
 
 
-def create(aws: AccountAws, setup: Setup) -> list[Line]:
-    """Create missing parts, repair changed ones, remove those that are no longer requested.
+def create(aws: AccountAws, setup: Setup) -> list[ResourceResult]:
+    """Create missing resources, repair changed ones, remove those that are no longer requested.
 
-    A failed part does not stop the others. Safe to repeat.
+    A failure does not stop the others. Safe to repeat.
     """
-    return [_each(piece.part, _made if piece.wanted else _unwanted) for piece in pieces(aws, setup)]
-
-
-def check(aws: AccountAws, setup: Setup) -> list[Line]:
-    """The state of all parts; changes nothing."""
     return [
-        _each(piece.part, _checked if piece.wanted else _leftover) for piece in pieces(aws, setup)
+        _result_of(planned.resource, _ensure if planned.included else _remove_unrequested)
+        for planned in planned_resources(aws, setup)
     ]
 
 
-def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
+def check(aws: AccountAws, setup: Setup) -> list[ResourceResult]:
+    """The state of all resources; changes nothing."""
+    return [
+        _result_of(planned.resource, _check if planned.included else _check_unrequested)
+        for planned in planned_resources(aws, setup)
+    ]
+
+
+def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[ResourceResult]:
     """Remove only what `create` created. Safe to repeat.
 
-    Shared parts that another set-up of the account uses are handed over to it.
+    Hands shared resources over to another set-up of the account that uses them.
 
     Args:
         aws: The clients.
         setup: The set-up.
-        force: Remove the parts even while dcp has machines or fleets.
+        force: Remove them even while dcp has machines or fleets.
 
     Raises:
         DcpError: dcp still has machines or fleets in the region.
@@ -217,10 +239,12 @@ def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
         )
     heirs = other_owners(aws, setup)
 
-    def remove(part: Part) -> Line:
-        return _removed(part, heirs[0] if heirs else None)
+    def remove(resource: Resource) -> ResourceResult:
+        return _remove(resource, heirs[0] if heirs else None)
 
-    return [_each(piece.part, remove) for piece in reversed(pieces(aws, setup))]
+    return [
+        _result_of(planned.resource, remove) for planned in reversed(planned_resources(aws, setup))
+    ]
 
 
 def active(ec2: Any) -> list[str]:
@@ -256,63 +280,71 @@ def _is_apps(fleet: Any) -> bool:
     return any(tag["Key"] == Names.app_tag for tag in fleet.get("Tags", []))
 
 
-def _each(part: Part, step: Callable[[Part], Line]) -> Line:
+def _result_of(resource: Resource, step: Callable[[Resource], ResourceResult]) -> ResourceResult:
     try:
-        return step(part)
+        return step(resource)
     except (DcpError, *AwsError) as error:
-        return Line(part.what, f"failed: {error}", wrong=True)
+        return ResourceResult(resource.what, f"failed: {error}", needs_attention=True)
 
 
-def _made(part: Part) -> Line:
-    look = part.look()
-    if look.state == "not ours":
-        return _checked(part, look)
-    if look == AS_MADE:
-        return Line(part.what, "unchanged")
-    part.make(look)
-    return Line(part.what, "created" if look == MISSING else f"repaired: {look.detail}")
+def _ensure(resource: Resource) -> ResourceResult:
+    state = resource.check()
+    if state.state == "not ours":
+        return _check(resource, state)
+    if state == UP_TO_DATE:
+        return ResourceResult(resource.what, "unchanged")
+    resource.ensure(state)
+    return ResourceResult(
+        resource.what, "created" if state == MISSING else f"repaired: {state.detail}"
+    )
 
 
-def _unwanted(part: Part) -> Line:
-    if part.look().state in ("missing", "not ours"):
-        return Line(part.what, "not requested")
-    part.remove()
-    return Line(part.what, "removed: no longer requested")
+def _remove_unrequested(resource: Resource) -> ResourceResult:
+    if resource.check().state in ("missing", "not ours"):
+        return ResourceResult(resource.what, "not requested")
+    resource.remove()
+    return ResourceResult(resource.what, "removed: no longer requested")
 
 
-def _checked(part: Part, look: Look | None = None) -> Line:
-    look = look or part.look()
-    if look.state == "not ours" and look.usable:
-        return Line(part.what, "ok (not created by this set-up, used unchanged)")
-    return Line(part.what, str(look), wrong=not look.usable)
+def _check(resource: Resource, state: ResourceState | None = None) -> ResourceResult:
+    state = state or resource.check()
+    if state.state == "not ours" and state.usable:
+        return ResourceResult(resource.what, "ok (not created by this set-up, used unchanged)")
+    return ResourceResult(resource.what, str(state), needs_attention=not state.usable)
 
 
-def _leftover(part: Part) -> Line:
-    exists = part.look().state in ("ok", "differs")
-    return Line(part.what, "exists, but not requested" if exists else "not requested", wrong=exists)
+def _check_unrequested(resource: Resource) -> ResourceResult:
+    exists = resource.check().state in ("ok", "differs")
+    return ResourceResult(
+        resource.what,
+        "exists, but not requested" if exists else "not requested",
+        needs_attention=exists,
+    )
 
 
-def _removed(part: Part, heir: str | None) -> Line:
-    look = part.look()
-    if look.state == "missing":
-        return Line(part.what, "not found")
-    if look.state == "not ours":
-        return Line(part.what, "kept: not created by this set-up")
-    if heir and (isinstance(part, InstanceProfile) or (isinstance(part, Role) and part.shared)):
-        part.hand_over(heir)
-        return Line(part.what, f"kept: the set-up {heir} uses it")
-    part.remove()
-    return Line(part.what, "removed")
+def _remove(resource: Resource, heir: str | None) -> ResourceResult:
+    state = resource.check()
+    if state.state == "missing":
+        return ResourceResult(resource.what, "not found")
+    if state.state == "not ours":
+        return ResourceResult(resource.what, "kept: not created by this set-up")
+    if heir and (
+        isinstance(resource, InstanceProfile) or (isinstance(resource, Role) and resource.shared)
+    ):
+        resource.hand_over(heir)
+        return ResourceResult(resource.what, f"kept: the set-up {heir} uses it")
+    resource.remove()
+    return ResourceResult(resource.what, "removed")
 
 
-def settings(setup: Setup) -> dict[str, str]:
+def config_values(setup: Setup) -> dict[str, str]:
     """The values for the run config."""
     values = {
-        "aws_bucket": setup.wanted.bucket,
+        "aws_bucket": setup.options.bucket,
         "aws_region": setup.region,
         "task_role": setup.role_arn(setup.task_role),
     }
-    if setup.wanted.execution_role:
+    if setup.options.execution_role:
         values["execution_role"] = setup.role_arn(setup.execution_role)
     return values
 
@@ -325,4 +357,4 @@ def policy_of(setup: Setup, whose: str) -> Document:
         "safety-net": role_policies.SAFETY_NET,
         "admin": ADMINISTRATOR,
     }
-    return document(statements[whose], setup.places)
+    return document(statements[whose], setup.placeholders)

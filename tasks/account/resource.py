@@ -1,4 +1,4 @@
-"""A part of dcp's set-up in an account: it can be checked, created, repaired and removed."""
+"""The interface of an account's resources: check, create, repair and remove."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,8 +8,8 @@ TAG = "dcp:account"  # on all resources that support tags; the value is the set-
 
 
 @dataclass(frozen=True)
-class Look:
-    """The state of a part.
+class ResourceState:
+    """The state of a resource.
 
     Attributes:
         state: `ok`, `missing`, `differs`, or `not ours`: dcp did not create it, and neither
@@ -30,26 +30,26 @@ class Look:
         return f"{self.state} ({self.detail})" if self.detail else self.state
 
 
-AS_MADE = Look("ok")
-MISSING = Look("missing")
-DIFFERS = Look("differs", "its policy")
-USED = Look("not ours")
+UP_TO_DATE = ResourceState("ok")
+MISSING = ResourceState("missing")
+POLICY_DIFFERS = ResourceState("differs", "its policy")
+USED_UNCHANGED = ResourceState("not ours")
 """Created by AWS or somebody else, and used unchanged."""
-IN_THE_WAY = Look("not ours", "dcp did not create the resource with this name")
+NAME_TAKEN = ResourceState("not ours", "dcp did not create the resource with this name")
 
 
-class Part(Protocol):
-    """One resource, or a few that belong together."""
+class Resource(Protocol):
+    """One resource in AWS, or a few that belong together."""
 
     @property
     def what(self) -> str:
         """Description for people."""
 
-    def look(self) -> Look:
+    def check(self) -> ResourceState:
         """Its current state; changes nothing."""
 
-    def make(self, before: Look) -> None:
-        """Create or repair it. Not called if it is not ours."""
+    def ensure(self, before: ResourceState) -> None:
+        """Create or repair it, given its current state. Not called if it is not ours."""
 
     def remove(self) -> None:
         """Remove it if dcp created it; otherwise does nothing."""

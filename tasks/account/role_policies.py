@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from blocks.resource_names import Names
 from tasks.account.policy_statements import Condition, Statement
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 ANY = ("*",)
 APP_TAGGED: Condition = {"Null": {f"aws:ResourceTag/{Names.app_tag}": ("false",)}}
@@ -24,8 +24,8 @@ SPOT_FLEETS = ("arn:{partition}:ec2:{region}:{account}:spot-fleet-request/*",)
 LOG_GROUPS = ("arn:{partition}:logs:{region}:{account}:log-group:{apps}:*",)
 ALARMS = ("arn:{partition}:cloudwatch:{region}:{account}:alarm:{apps}_i-*",)
 RECORDS = ("arn:{partition}:s3:::{bucket}/dcp/*",)
-NET_FUNCTION = "arn:{partition}:lambda:{region}:{account}:function:{net}"
-NET_LOGS = ("arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}:*",)
+SAFETY_NET_FUNCTION = "arn:{partition}:lambda:{region}:{account}:function:{safety_net}"
+SAFETY_NET_LOGS = ("arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{safety_net}:*",)
 
 WORKER: tuple[Statement, ...] = (
     Statement(
@@ -123,11 +123,15 @@ SAFETY_NET: tuple[Statement, ...] = (
     ),
     Statement(("ecs:UpdateService",), SERVICES, "stops containers from starting", APP_TAGGED),
     Statement(("cloudwatch:DeleteAlarms",), ALARMS, "alarms of terminated machines"),
-    Statement(("logs:CreateLogStream", "logs:PutLogEvents"), NET_LOGS, "its log"),
+    Statement(("logs:CreateLogStream", "logs:PutLogEvents"), SAFETY_NET_LOGS, "its log"),
 )
 
 SCHEDULE: tuple[Statement, ...] = (
-    Statement(("lambda:InvokeFunction",), (NET_FUNCTION,), "EventBridge Scheduler calls the net"),
+    Statement(
+        ("lambda:InvokeFunction",),
+        (SAFETY_NET_FUNCTION,),
+        "EventBridge Scheduler calls the safety net",
+    ),
 )
 
 EXECUTION: tuple[Statement, ...] = (
@@ -151,8 +155,8 @@ ONLY_TAGGED = frozenset(
         "ec2:TerminateInstances",
     }
 )
-# Values of the names in braces in `tasks.permissions.flow_permissions`, for all runs of an account.
-FLOW_PLACES = {
+# Placeholder values for `tasks.permissions.flow_permissions`, for all runs of an account.
+FLOW_PLACEHOLDERS = {
     "queue": "{apps}",
     "dead_letter_queue": "{apps}",
     "cluster": "*",
@@ -183,7 +187,7 @@ def flows() -> tuple[Statement, ...]:
     characters (IAM User Guide, "IAM and AWS STS quotas").
     """
     by_action: dict[tuple[str, str], dict[str, None]] = {}
-    for action, condition, resource in _single_rights():
+    for action, condition, resource in _single_permissions():
         by_action.setdefault((action, condition), {})[resource] = None
     by_resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (action, condition), resources in by_action.items():
@@ -202,10 +206,10 @@ CONDITIONS: dict[str, Condition] = {
 }
 
 
-def _single_rights() -> Iterator[tuple[str, str, str]]:
-    for right in RIGHTS:
-        resource = right.resource.format(**FLOW_PLACES)
-        for action in right.actions:
+def _single_permissions() -> Iterator[tuple[str, str, str]]:
+    for permission in PERMISSIONS:
+        resource = permission.resource.format(**FLOW_PLACEHOLDERS)
+        for action in permission.actions:
             if action in ONLY_TAGGED:
                 yield action, "tagged", resource
             elif action == "iam:PassRole":
@@ -237,5 +241,6 @@ TRUST_MACHINES = trust("ec2.amazonaws.com")
 TRUST_SPOT_FLEET = trust("spotfleet.amazonaws.com")
 TRUST_LAMBDA = trust("lambda.amazonaws.com")
 TRUST_SCHEDULER = trust(
-    "scheduler.amazonaws.com", "arn:{partition}:scheduler:{region}:{account}:schedule-group/{net}"
+    "scheduler.amazonaws.com",
+    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{safety_net}",
 )

@@ -1,4 +1,4 @@
-"""The options of an account's set-up, and the names of its parts."""
+"""The options of an account's set-up, and the names of its resources."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem, Refusal
 from blocks.fields import AppName, Bucket, TextRule
 from blocks.validation_errors import problems_of
-from tasks.account.policy_statements import Places
+from tasks.account.policy_statements import Placeholders
 from tasks.account.resource import TAG
 from tasks.aws.clients import client_maker
-from tasks.aws.errors import AwsError, error_code, refusal
+from tasks.aws.errors import AwsError, access_error, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -30,9 +30,9 @@ FLEET_ROLE = "aws-ec2-spot-fleet-tagging-role"  # AWS's console and DCP use this
 NAME = re.compile("[a-z][a-z0-9-]{0,15}")  # keeps role names below IAM's 64 characters
 TASK_ROLE = re.compile(r"(?P<name>.+)-task-(?P<region>[a-z]{2}-[a-z-]+-\d+)")
 PREFIX = "dcp"  # prefix of the tags that store the options of a set-up
-LONGEST_NOTE = 256  # characters in a tag's value (IAM User Guide, "Tagging IAM resources")
-FLAGS = ("safety_net", "execution_role", "flow_role")
-SEVERAL = ("inputs", "outputs", "apps")
+MAX_TAG_VALUE = 256  # characters in a tag's value (IAM User Guide, "Tagging IAM resources")
+FLAG_OPTIONS = ("safety_net", "execution_role", "flow_role")
+LIST_OPTIONS = ("inputs", "outputs", "apps")
 
 
 Secret = Annotated[
@@ -69,7 +69,7 @@ class AccountAws:
         return cls(**{name: make(name.strip("_"), region) for name in cls.__dataclass_fields__})
 
 
-class Wanted(BaseModel):
+class AccountOptions(BaseModel):
     """The options of a set-up.
 
     Attributes:
@@ -96,16 +96,16 @@ class Wanted(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        long = [key for key, value in self.note().items() if len(value) > LONGEST_NOTE]
+        long = [key for key, value in self.as_tags().items() if len(value) > MAX_TAG_VALUE]
         if long:
             raise Refusal(
-                f"do not fit into a tag of {LONGEST_NOTE} characters",
+                f"do not fit into a tag of {MAX_TAG_VALUE} characters",
                 key=long[0].removeprefix(f"{PREFIX}:"),
                 remedy="Move some of them to another set-up (--name).",
             )
         return self
 
-    def note(self) -> dict[str, str]:
+    def as_tags(self) -> dict[str, str]:
         """The options as tags of a role, which store them."""
         return {
             f"{PREFIX}:bucket": self.bucket,
@@ -113,58 +113,60 @@ class Wanted(BaseModel):
             f"{PREFIX}:outputs": " ".join(self.outputs),
             f"{PREFIX}:apps": " ".join(self.apps),
             f"{PREFIX}:secret": self.api_key_secret,
-            f"{PREFIX}:parts": " ".join(flag for flag in FLAGS if getattr(self, flag)),
+            f"{PREFIX}:parts": " ".join(flag for flag in FLAG_OPTIONS if getattr(self, flag)),
         }
 
     @classmethod
-    def noted(cls, tags: Mapping[str, str]) -> "Wanted":
+    def from_tags(cls, tags: Mapping[str, str]) -> "AccountOptions":
         """The options stored in a role's tags."""
-        lists: dict[str, Any] = {key: tags.get(f"{PREFIX}:{key}", "").split() for key in SEVERAL}
+        lists: dict[str, Any] = {
+            key: tags.get(f"{PREFIX}:{key}", "").split() for key in LIST_OPTIONS
+        }
         flags = tags.get(f"{PREFIX}:parts", "").split()
         return cls(
             bucket=tags[f"{PREFIX}:bucket"],
             api_key_secret=tags.get(f"{PREFIX}:secret", ""),
-            **lists | {flag: flag in flags for flag in FLAGS},
+            **lists | {flag: flag in flags for flag in FLAG_OPTIONS},
         )
 
 
-def wanted_of(**options: Any) -> Wanted:
+def account_options(**options: Any) -> AccountOptions:
     """The options of a set-up, validated.
 
     Raises:
         ConfigError: Options are invalid; it names all of them.
     """
     try:
-        return Wanted(**options)
+        return AccountOptions(**options)
     except ValidationError as error:
-        raise ConfigError(*problems_of(error, "account", Wanted)) from error
+        raise ConfigError(*problems_of(error, "account", AccountOptions)) from error
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A set-up of dcp in a region of an account: its options, and the names of its parts.
+    """A set-up of dcp in a region of an account: its options, and the names of its resources.
 
     Attributes:
         name: The name of the set-up; an account may have several.
         partition: `aws`, `aws-cn`, ...
         account: The account's id.
         region: The region.
-        wanted: Its options.
+        options: Its options.
     """
 
     name: str
     partition: str
     account: str
     region: str
-    wanted: Wanted
+    options: AccountOptions
 
     @property
     def owner(self) -> str:
-        """The value of the tag that identifies its parts."""
+        """The value of the tag that identifies its resources."""
         return f"{self.name}-{self.region}"
 
     def named(self, part: str) -> str:
-        """The name of a part. It has the region, because IAM's names are global in an account."""
+        """The name of a resource; includes the region, because IAM's names are global."""
         return f"{self.name}-{part}-{self.region}"
 
     def role_arn(self, name: str) -> str:
@@ -187,7 +189,7 @@ class Setup:
         return self.named("flows")
 
     @property
-    def net(self) -> str:
+    def safety_net_name(self) -> str:
         """The name of the safety net's function, role and schedule."""
         return self.named("safety-net")
 
@@ -199,14 +201,14 @@ class Setup:
     @property
     def function_arn(self) -> str:
         """The ARN of the safety net's function."""
-        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.net}"
+        name = self.safety_net_name
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{name}"
 
     @property
     def schedule_group_arn(self) -> str:
         """The ARN of the safety net's schedule group."""
-        return (
-            f"arn:{self.partition}:scheduler:{self.region}:{self.account}:schedule-group/{self.net}"
-        )
+        name = self.safety_net_name
+        return f"arn:{self.partition}:scheduler:{self.region}:{self.account}:schedule-group/{name}"
 
     @property
     def flows_policy(self) -> str:
@@ -214,36 +216,36 @@ class Setup:
         return f"arn:{self.partition}:iam::{self.account}:policy/{self.named('flows')}"
 
     @cached_property
-    def places(self) -> Places:
-        """Values of the names in braces in policies."""
-        wanted = self.wanted
+    def placeholders(self) -> Placeholders:
+        """Values of the placeholders in policies."""
+        options = self.options
         label = "".join(word.title() for word in self.owner.split("-"))
         return {
             "name": (self.name,),
             "partition": (self.partition,),
             "region": (self.region,),
             "account": (self.account,),
-            "apps": tuple(f"{app}*" for app in wanted.apps) or ("*",),
-            "bucket": (wanted.bucket,),
-            "inputs": wanted.inputs or (wanted.bucket,),
-            "outputs": wanted.outputs or (wanted.bucket,),
-            "secret": (wanted.api_key_secret,) if wanted.api_key_secret else (),
-            "net": (self.net,),
+            "apps": tuple(f"{app}*" for app in options.apps) or ("*",),
+            "bucket": (options.bucket,),
+            "inputs": options.inputs or (options.bucket,),
+            "outputs": options.outputs or (options.bucket,),
+            "secret": (options.api_key_secret,) if options.api_key_secret else (),
+            "safety_net": (self.safety_net_name,),
             "label": ("".join(filter(str.isalnum, label)),),
             "roles": (self.task_role, self.execution_role, INSTANCE_ROLE, FLEET_ROLE),
         }
 
 
 def open_setup(
-    aws: AccountAws, region: str, name: str = "dcp", given: Mapping[str, Any] | None = None
+    aws: AccountAws, region: str, name: str = "dcp", overrides: Mapping[str, Any] | None = None
 ) -> Setup:
-    """The set-up of this name with its stored options, overridden by `given`.
+    """The set-up of this name with its stored options, overridden by `overrides`.
 
     Args:
         aws: The clients.
         region: The region.
         name: The name of the set-up.
-        given: Fields of `Wanted` that override the stored options.
+        overrides: Fields of `AccountOptions` that override the stored options.
 
     Raises:
         ConfigError: The set-up does not exist and no bucket is given, or an option is invalid.
@@ -259,11 +261,11 @@ def open_setup(
         tags = _tags_of_task_role(aws, f"{name}-task-{region}", f"{name}-{region}")
     except AwsError as error:
         needs = "The credentials need iam:GetRole."
-        if refused := refusal(error, "account", "could not be read", needs):
+        if refused := access_error(error, "account", "could not be read", needs):
             raise refused from error
         raise
-    stored = Wanted.noted(tags).model_dump() if tags else {}
-    options = stored | dict(given or {})
+    stored = AccountOptions.from_tags(tags).model_dump() if tags else {}
+    options = stored | dict(overrides or {})
     if not options.get("bucket"):
         raise ConfigError(
             Problem(
@@ -273,11 +275,11 @@ def open_setup(
                 remedy="Name the bucket of records and logs: dcp account create --bucket BUCKET.",
             )
         )
-    return Setup(name, partition, account, region, wanted_of(**options))
+    return Setup(name, partition, account, region, account_options(**options))
 
 
 def other_owners(aws: AccountAws, setup: Setup) -> list[str]:
-    """The other set-ups of the account in any region, which use shared parts too."""
+    """The other set-ups of the account in any region, which also use shared resources."""
     owners = []
     for page in aws.iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:

@@ -75,7 +75,7 @@ def is_denied(error: BaseException) -> bool:
     return error_code(error) in DENIED_CODES
 
 
-def refusal(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
+def access_error(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
     """An error with a remedy, if the caller or the connection is at fault; otherwise None.
 
     Args:

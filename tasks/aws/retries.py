@@ -25,7 +25,7 @@ REAPER_OUTAGE = 300
 """For one run in the reaper: other runs wait, and the reaper returns within 15 minutes."""
 
 
-def patient(seconds: float) -> Retrying:
+def retrying(seconds: float) -> Retrying:
     """Retries a call for up to `seconds` while AWS is out of reach; raises other errors at once."""
     return Retrying(
         retry=retry_if_exception(is_transient),

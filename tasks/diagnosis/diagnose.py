@@ -209,7 +209,7 @@ def _level(cause: Cause, works: bool, times: int) -> Level:
 
 def _fleet(symptoms: Symptoms) -> Iterator[Diagnosis]:
     messages = [
-        event.words
+        event.message
         for event in sorted(symptoms.events, key=lambda event: event.at)
         if (event.error or event.subtype in TROUBLE) and symptoms.at - event.at <= RECENT
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from blocks.rendering.markdown_pages import code, render, with_parts
 from tasks.diagnosis.causes import ALL
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "aws.md"
 
@@ -18,7 +18,7 @@ def short(resource: str) -> str:
 
 def page(text: str) -> str:
     """docs/aws.md with up-to-date tables."""
-    tables = render(__file__, {"code": code, "short": short}, rights=RIGHTS, causes=ALL)
+    tables = render(__file__, {"code": code, "short": short}, permissions=PERMISSIONS, causes=ALL)
     return with_parts(text, tables)
 
 

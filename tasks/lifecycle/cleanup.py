@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixe
 from blocks.errors import DcpError
 from blocks.plurals import plural
 from tasks.aws.errors import AwsError, error_code
-from tasks.aws.retries import STEP_OUTAGE, patient
+from tasks.aws.retries import STEP_OUTAGE, retrying
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
 from tasks.fleet.launch_template import delete_launch_template
@@ -252,7 +252,7 @@ def _all_of(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...]
     give_up = time.monotonic() + STEP_OUTAGE
     for name, step in steps:
         try:
-            done.append(patient(max(give_up - time.monotonic(), 0))(_looking_again, step))
+            done.append(retrying(max(give_up - time.monotonic(), 0))(_looking_again, step))
         except Exception as error:  # noqa: BLE001 (the next step must still run)
             failures.append(f"{name}: {error}")
     return tuple(done), tuple(failures)

@@ -170,7 +170,7 @@ def wait_for_machines(
         found = findings(seen)
         # AWS retries and repeats its messages.
         meaning = (f"{one.level}: {one.summary}. {one.remedy}" for one in found)
-        for line in (*(event.words for event in events), *meaning):
+        for line in (*(event.message for event in events), *meaning):
             if line not in told:
                 told.add(line)
                 tell(f"fleet: {line}")

@@ -13,7 +13,7 @@ from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from blocks.errors import Problem
-    from tasks.account.provision import Line
+    from tasks.account.provision import ResourceResult
     from tasks.account.setup_config import AccountAws, Setup
 
 Buckets = Annotated[tuple[str, ...], Parameter(metavar="BUCKET", consume_multiple=(1, None))]
@@ -118,16 +118,16 @@ def create(
         remedy = "Name the flows' image, built with deployments/Dockerfile."
         raise ConfigError(Problem("--work-pool", "", "needs --image", remedy=remedy))
 
-    def act(aws: "AccountAws", made: "Setup") -> "list[Line]":
+    def act(aws: "AccountAws", made: "Setup") -> "list[ResourceResult]":
         lines = whole.create(aws, made)
         if work_pool and image:
-            from tasks.account.ecs_work_pool import Pool, make_pool
+            from tasks.account.ecs_work_pool import WorkPoolSettings, ensure_work_pool
 
-            state = make_pool(made, Pool(work_pool, image, vpc=vpc))
-            lines.append(whole.Line(f"work pool {work_pool}", state))
-        if not any(line.wrong for line in lines):
+            state = ensure_work_pool(made, WorkPoolSettings(work_pool, image, vpc=vpc))
+            lines.append(whole.ResourceResult(f"work pool {work_pool}", state))
+        if not any(line.needs_attention for line in lines):
             print("# for the run config")
-            for key, value in whole.settings(made).items():
+            for key, value in whole.config_values(made).items():
                 print(f"{key}: {value}")
         return lines
 
@@ -226,7 +226,9 @@ def bucket_policy(
 
 
 def _report(
-    act: "Callable[[AccountAws, Setup], Sequence[Line]]", setup: SetupOptions, **chosen: Any
+    act: "Callable[[AccountAws, Setup], Sequence[ResourceResult]]",
+    setup: SetupOptions,
+    **chosen: Any,
 ) -> int:
     """Act on the set-up and print each resource; returns the exit status."""
     from blocks.errors import DcpError
@@ -238,7 +240,7 @@ def _report(
     except AwsError as error:
         raise DcpError(str(error)) from error  # not bad input: the credentials were accepted
     for line in lines:
-        print(line, file=sys.stderr if line.wrong else sys.stdout)
-    wrong = [line for line in lines if line.wrong]
+        print(line, file=sys.stderr if line.needs_attention else sys.stdout)
+    wrong = [line for line in lines if line.needs_attention]
     print(f"{len(lines)} resources: {len(lines) - len(wrong)} ok, {len(wrong)} need attention")
     return ExitStatus.PROBLEM if wrong else ExitStatus.OK

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.permissions.flow_permissions import Right, places, rights_of
+from tasks.permissions.flow_permissions import Permission, permissions_of, placeholder_values
 from tasks.preflight.aws.dry_runs import dry_runs
 from tasks.preflight.aws.iam_roles import Roles, look
 from tasks.preflight.aws.permission_answers import Proof, Refusal
@@ -31,11 +31,11 @@ def prove(run: Run, template: FleetTemplate) -> Proof:
     """Test all calls of the run; change nothing."""
     identity = run.aws.sts.get_caller_identity()
     roles = look(run, template)
-    rights = list(rights_of(run.config, template))
+    permissions = list(permissions_of(run.config, template))
     who = principal(run, identity["Arn"])
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="rights") as pool:
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="permissions") as pool:
         dry = pool.submit(dry_runs, run, template)
-        simulated = simulate(run, template, rights, who, roles, pool)
+        simulated = simulate(run, template, permissions, who, roles, pool)
         return Proof(notes=roles.findings).also(simulated).also(dry.result())
 
 
@@ -57,7 +57,7 @@ def principal(run: Run, arn: str) -> str:
 def simulate(
     run: Run,
     template: FleetTemplate,
-    rights: Sequence[Right],
+    permissions: Sequence[Permission],
     who: str,
     roles: Roles,
     pool: ThreadPoolExecutor,
@@ -66,13 +66,15 @@ def simulate(
     if who.endswith(":root"):
         return Proof()  # is allowed everything, and cannot be simulated
     partition, account = who.split(":")[1], who.split(":")[4]
-    names = places(run.config, template, partition, account)
-    by_resource: dict[str, dict[str, Right]] = {}
-    for right in rights:
-        if not right.unproven:
-            for resource in roles.passed if right.resource == "{roles}" else [right.resource]:
+    names = placeholder_values(run.config, template, partition, account)
+    by_resource: dict[str, dict[str, Permission]] = {}
+    for permission in permissions:
+        if not permission.not_simulated:
+            for resource in (
+                roles.passed if permission.resource == "{roles}" else [permission.resource]
+            ):
                 by_action = by_resource.setdefault(resource.format(**names), {})
-                by_action.update({action: right for action in right.actions})
+                by_action.update({action: permission for action in permission.actions})
     context = _context(run)
 
     def ask(resource: str) -> list[Refusal] | ClientError | BotoCoreError:
@@ -115,16 +117,16 @@ def _not_simulated(error: Exception, who: str) -> Finding:
     )
 
 
-def _refusal(answer: Mapping[str, Any], right: Right, resource: str) -> Refusal:
+def _refusal(answer: Mapping[str, Any], permission: Permission, resource: str) -> Refusal:
     action = answer["EvalActionName"]
     explicit = answer["EvalDecision"] == "explicitDeny"
     unknown = bool(answer.get("MissingContextValues"))
     return Refusal(
         action,
         resource,
-        right.step,
+        permission.step,
         sure=explicit or not (action.startswith("s3:") or unknown),
-        needed=right.needed,
+        needed=permission.needed,
         why="a policy denies it" if explicit else "",
     )
 

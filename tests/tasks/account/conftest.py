@@ -46,4 +46,4 @@ def aws(clients: AccountAws, bucket: str) -> AccountAws:
 
 @pytest.fixture
 def setup(aws: AccountAws, bucket: str) -> Setup:
-    return open_setup(aws, REGION, given={"bucket": bucket})
+    return open_setup(aws, REGION, overrides={"bucket": bucket})

@@ -14,16 +14,16 @@ EXAMPLES = [example for example in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOT
 
 
 def loaded(example: str, folder: Path) -> RunConfig:
-    written = yaml.safe_load(example)
+    values = yaml.safe_load(example)
     run = {"app_name": "Lab", "dockerhub_tag": "lab/worker:1"}
-    buckets = {"aws_bucket": "lab-bucket"} | written.get("buckets", {})
+    buckets = {"aws_bucket": "lab-bucket"} | values.get("buckets", {})
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(written | {"run": run, "buckets": buckets}))
+    path.write_text(yaml.safe_dump(values | {"run": run, "buckets": buckets}))
     return load_config(str(path))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_a_config_of_the_page_is_one(example: str, tmp_path: Path) -> None:
+def test_each_example_is_a_valid_config(example: str, tmp_path: Path) -> None:
     assert loaded(example, tmp_path).aws_bucket == "lab-bucket"
 
 
@@ -35,7 +35,7 @@ def test_a_public_bucket_is_read_without_credentials(tmp_path: Path) -> None:
     assert config.workspace == config.outputs_bucket == "lab-bucket"
 
 
-def test_outputs_in_a_collaborators_bucket_are_given_to_its_owner(tmp_path: Path) -> None:
+def test_outputs_in_a_collaborators_bucket_belong_to_its_owner(tmp_path: Path) -> None:
     (theirs,) = [example for example in EXAMPLES if "bucket-owner-full-control" in example]
     config = loaded(theirs, tmp_path)
     assert config.workspace == config.outputs_bucket == "their-bucket"

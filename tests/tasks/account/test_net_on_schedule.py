@@ -49,12 +49,12 @@ def new(emulator: Emulator) -> Callable[[str], Run]:
 def set_up(run: Run) -> Setup:
     """The account's set-up, with the safety net."""
     aws = AccountAws.connect(run.config.credentials, REGION)
-    setup = open_setup(aws, REGION, given={"bucket": BUCKET})
-    assert [str(line) for line in create(aws, setup) if line.wrong] == []
+    setup = open_setup(aws, REGION, overrides={"bucket": BUCKET})
+    assert [str(line) for line in create(aws, setup) if line.needs_attention] == []
     return setup
 
 
-def looks(emulator: Emulator, run: Run) -> list[str]:
+def reports(emulator: Emulator, run: Run) -> list[str]:
     """The net's report about a run, for each of its checks; no check failed."""
     events = emulator.events()
     calls = [call for call in events if call["kind"].startswith(("function-", "schedule-"))]
@@ -68,16 +68,16 @@ def machines(run: Run) -> list[str]:
     return list(live_machines(run.aws.ec2, run.names.app))
 
 
-def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
+def test_the_scheduled_net_stops_only_the_idle_run_without_a_flow(
     emulator: Emulator, new: Callable[[str], Run]
 ) -> None:
     idle, watched = new("NetIdle"), new("NetWatched")
     setup = set_up(idle)
     ec2 = idle.aws.ec2
-    made = ec2.run_instances(
+    response = ec2.run_instances(
         ImageId="ami-0123456789abcdef0", InstanceType="m5.large", MinCount=1, MaxCount=1
     )
-    untagged = made["Instances"][0]["InstanceId"]
+    untagged = response["Instances"][0]["InstanceId"]
     with heartbeat.kept(watched):
         begin(watched, 1, {"MODE": "wait"})
         begin(idle, 2, {"MODE": "wait"})
@@ -85,23 +85,26 @@ def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
         assert len(machines(idle)) == 2
         emulator.record()
         wait_for(
-            lambda: "stopped, because" in "".join(looks(emulator, idle)), "the stop of the run"
+            lambda: "stopped, because" in "".join(reports(emulator, idle)), "the stop of the run"
         )
         wait_for(lambda: not find_fleets(idle) and not machines(idle), "the end of the idle run")
         wait_for(lambda: len(emulator.containers()) == 1, "the end of its containers")
-        count = len(looks(emulator, watched))
-        wait_for(lambda: len(looks(emulator, watched)) > count, "one more check")
+        count = len(reports(emulator, watched))
+        wait_for(lambda: len(reports(emulator, watched)) > count, "one more check")
         assert len(machines(watched)) == len(find_fleets(watched)) == 1
 
-    lines = looks(emulator, idle)
+    lines = reports(emulator, idle)
     first = next(number for number, line in enumerate(lines) if line != "not stopped")
     assert first >= 2
     assert lines[first].startswith("stopped, because no flow monitors it, and its queue has been")
-    assert set(looks(emulator, watched)) == {"not stopped"}
+    assert set(reports(emulator, watched)) == {"not stopped"}
     state = ec2.describe_instances(InstanceIds=[untagged])["Reservations"][0]["Instances"][0]
     assert state["State"]["Name"] == "running"
-    ended = [request for request in emulator.requests() if request["operation"] in ENDINGS]
-    assert {request["operation"] for request in ended} >= {"DeleteFleets", "TerminateInstances"}
-    assert {(request["who"], request["role"], request["code"]) for request in ended} == {
-        ("function", setup.role_arn(setup.net), "")
+    terminations = [request for request in emulator.requests() if request["operation"] in ENDINGS]
+    assert {request["operation"] for request in terminations} >= {
+        "DeleteFleets",
+        "TerminateInstances",
+    }
+    assert {(request["who"], request["role"], request["code"]) for request in terminations} == {
+        ("function", setup.role_arn(setup.safety_net_name), "")
     }

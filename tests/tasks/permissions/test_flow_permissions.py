@@ -6,7 +6,7 @@ from aws_calls import actions_in
 
 from tasks.docs_pages import aws_page
 from tasks.docs_pages.aws_page import PAGE, page
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 TASKS = Path(__file__).parents[3] / "tasks"
 # Further actions that a call needs (Service Authorization Reference, "dependent actions"), and
@@ -28,11 +28,12 @@ def actions_in_code() -> set[str]:
 
 
 def test_the_table_has_every_call_of_the_code() -> None:
-    assert actions_in_code() - {action for right in RIGHTS for action in right.actions} == set()
+    table = {action for permission in PERMISSIONS for action in permission.actions}
+    assert actions_in_code() - table == set()
 
 
 def test_the_table_has_no_call_that_nobody_makes() -> None:
-    table = {action for right in RIGHTS for action in right.actions}
+    table = {action for permission in PERMISSIONS for action in permission.actions}
     assert table - actions_in_code() - BESIDES == set()
 
 
