@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.job_file.profile import PlannedStep, goes_on
+from blocks.job_file.profile import PlannedStep, may_continue
 from blocks.plurals import plural
 from blocks.prefect_blocks import JobFileBlock, block_of
 from flows.full_run import dcp
@@ -61,7 +61,7 @@ def run_profile(
     """
     asking = open_new(config, "", credentials, settings)
     chosen = open_profile(profile, asking.config.credentials)
-    steps = chosen.planned(profile)
+    steps = chosen.plan(profile)
     name_after(asking, subject="profile")
     # Reports mistakes in a later step before the first one has run for hours.
     for step in steps:
@@ -146,7 +146,7 @@ def _stop(app: Run, before: str | None, failed_share: float) -> str:
     kept = record.load(step)
     if kept is None or kept.state != "ended":
         return "its run has not ended: the clean-up is not complete"
-    if goes_on(submitted, failed, lost, failed_share):
+    if may_continue(submitted, failed, lost, failed_share):
         return ""
     return (
         f"{failed} of {plural(submitted, 'job')} failed ({failed / submitted:.1%}), more than the "

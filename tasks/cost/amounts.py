@@ -28,11 +28,11 @@ NOTHING = Range(0, 0)
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a cost.
+class CostItem:
+    """One item of a cost.
 
     Attributes:
-        name: The cost item, such as "machines".
+        name: Such as "machines".
         usd: Its cost; None if it has no price.
     """
 
@@ -56,7 +56,7 @@ class Estimate:
     usd: Range | None = None
     hours: Range | None = None
     on_demand_usd: Range | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[CostItem, ...] = ()
     sources: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class Estimate:
         if self.on_demand_usd is not None:
             lines[0] += f" (on demand: {span(self.on_demand_usd)} USD)"
         if self.parts:
-            lines.append("; ".join(_part(part) for part in self.parts))
+            lines.append("; ".join(_item_text(item) for item in self.parts))
         lines += [f"unknown: {item}" for item in self.unknown]
         if self.sources:
             lines.append(f"from {'; '.join(self.sources)}")
@@ -92,7 +92,7 @@ class Cost:
     usd: float | None
     machine_hours: float
     on_demand_usd: float | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[CostItem, ...] = ()
     sources: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -106,12 +106,12 @@ class Cost:
         return "; ".join([text, *(f"unknown: {item}" for item in self.unknown)])
 
 
-def total(parts: Iterable[Part]) -> Range:
+def total(parts: Iterable[CostItem]) -> Range:
     """The sum of the parts with a price."""
     usd = NOTHING
-    for part in parts:
-        if part.usd is not None:
-            usd += part.usd
+    for item in parts:
+        if item.usd is not None:
+            usd += item.usd
     return usd
 
 
@@ -128,5 +128,5 @@ def span(values: Range) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _part(part: Part) -> str:
-    return f"{part.name}: " + ("unknown" if part.usd is None else f"{span(part.usd)} USD")
+def _item_text(item: CostItem) -> str:
+    return f"{item.name}: " + ("unknown" if item.usd is None else f"{span(item.usd)} USD")

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from blocks import FleetTemplate
-from tasks.cost.amounts import Cost, Part, Range, total
-from tasks.cost.machine_hours import Machine
+from tasks.cost.amounts import Cost, CostItem, Range, total
+from tasks.cost.machine_hours import MachineUsage
 from tasks.cost.prices import Prices, prices
-from tasks.fleet.ebs_volumes import usd_of, volumes_of
+from tasks.fleet.ebs_volumes import volumes_of, volumes_usd_per_hour
 from tasks.runs import record
 from tasks.runs.run import Run
 
 NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (not counted)"
 
 
-def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
+def cost_of(run: Run, machines: Sequence[MachineUsage]) -> Cost | None:
     """The cost of the run so far.
 
     Args:
@@ -39,7 +39,7 @@ def volumes_in(run: Run) -> dict[str, int]:
     return volumes_of(run.config, FleetTemplate(**(loaded.fleet if loaded else {})))
 
 
-def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int]) -> Prices:
+def prices_of(run: Run, machines: Sequence[MachineUsage], volumes: Mapping[str, int]) -> Prices:
     """The prices of machines and their volumes while they ran."""
     return prices(
         run,
@@ -51,7 +51,7 @@ def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int])
     )
 
 
-def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) -> Cost:
+def cost(machines: Sequence[MachineUsage], paid: Prices, volumes: Mapping[str, int]) -> Cost:
     """The cost of machines (pure).
 
     Args:
@@ -62,9 +62,9 @@ def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) 
     hours = sum(machine.hours for machine in machines)
     each = [machine_usd(machine, paid) for machine in machines]
     priced = sum(usd for usd in each if usd is not None) if None not in each else None
-    disk = usd_of(volumes, paid.gb_month)
-    volume = Part("volumes", _exactly(None if disk is None else disk * hours))
-    parts = (Part("machines", _exactly(priced)), volume)
+    disk = volumes_usd_per_hour(volumes, paid.gb_month)
+    volume = CostItem("volumes", _exactly(None if disk is None else disk * hours))
+    parts = (CostItem("machines", _exactly(priced)), volume)
     unknown = list(paid.unknown)
     if priced is None and paid.spot:
         unknown.append("the price of some machines while they ran")
@@ -84,7 +84,7 @@ def _exactly(usd: float | None) -> Range | None:
     return None if usd is None else Range(usd, usd)
 
 
-def machine_usd(machine: Machine, paid: Prices) -> float | None:
+def machine_usd(machine: MachineUsage, paid: Prices) -> float | None:
     """The cost of a machine in USD; None if its price is unknown for part of its time."""
     if machine.free:
         return 0.0
@@ -96,7 +96,7 @@ def machine_usd(machine: Machine, paid: Prices) -> float | None:
     return sum(hours * usd for hours, usd in paid_hours(machine, steps))
 
 
-def _on_demand_usd(machine: Machine, paid: Prices) -> float | None:
+def _on_demand_usd(machine: MachineUsage, paid: Prices) -> float | None:
     usd = paid.on_demand.get(machine.machine_type)
     return None if usd is None else usd * machine.hours
 
@@ -104,7 +104,7 @@ def _on_demand_usd(machine: Machine, paid: Prices) -> float | None:
 Steps = Sequence[tuple[datetime, float]]
 
 
-def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
+def paid_hours(machine: MachineUsage, steps: Steps) -> Iterator[tuple[float, float]]:
     """Hours of a machine at each price, with that price per hour."""
     end = machine.ended or machine.seen
     ends = [since for since, _ in steps[1:]] + [end]
@@ -114,7 +114,7 @@ def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
             yield seconds / 3600, usd
 
 
-def hours_before(machine: Machine, steps: Steps) -> float:
+def hours_before(machine: MachineUsage, steps: Steps) -> float:
     """Hours of a machine before the first price."""
     if not steps:
         return machine.hours

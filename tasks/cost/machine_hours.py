@@ -23,7 +23,7 @@ INTERRUPTED = "Server.SpotInstanceTermination"
 TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
-class Machine(BaseModel):
+class MachineUsage(BaseModel):
     """A machine of the run.
 
     Attributes:
@@ -64,25 +64,25 @@ class Machine(BaseModel):
         return self.interrupted and self.hours < FREE_WHEN_INTERRUPTED.total_seconds() / 3600
 
 
-Machines = dict[str, Machine]
+Machines = dict[str, MachineUsage]
 _MACHINES = TypeAdapter(Machines)
 
 
 @dataclass(frozen=True)
-class Known:
-    """The known machines before and after a poll.
+class MachineUpdate:
+    """The recorded machines before and after a poll.
 
     Attributes:
-        before: The machines in the record.
-        now: The same, updated by this poll.
+        before: As in the record.
+        now: As updated by this poll.
     """
 
     before: Machines
     now: Machines
 
 
-def know(run: Run, machines: Collection[str], at: datetime) -> Known:
-    """The known machines of the run; writes nothing.
+def observe_machines(run: Run, machines: Collection[str], at: datetime) -> MachineUpdate:
+    """The recorded machines of the run, updated by a poll; writes nothing.
 
     Makes one S3 request. If a machine launched or terminated, it also makes one EC2 request per
     1000 machines.
@@ -92,10 +92,13 @@ def know(run: Run, machines: Collection[str], at: datetime) -> Known:
         machines: The ids of its current machines.
         at: Time of the poll.
     """
-    recorded = noted(run)
+    recorded = recorded_machines(run)
     now = frozenset(machines)
     alive = {name for name, machine in recorded.items() if machine.ended is None}
-    return Known(recorded, looked(recorded, described(run, at) if now != alive else {}, now, at))
+    return MachineUpdate(
+        recorded,
+        merge_machines(recorded, describe_machines(run, at) if now != alive else {}, now, at),
+    )
 
 
 def with_alarms(machines: Machines) -> frozenset[str]:
@@ -103,34 +106,36 @@ def with_alarms(machines: Machines) -> frozenset[str]:
     return frozenset(name for name, machine in machines.items() if machine.ended and machine.alarm)
 
 
-def note(run: Run, known: Known, at: datetime, cleared: Collection[str] = ()) -> None:
+def record_machines(
+    run: Run, update: MachineUpdate, at: datetime, cleared: Collection[str] = ()
+) -> None:
     """Record the run's machines when one launches or terminates, otherwise every ten minutes.
 
     Args:
         run: The run.
-        known: The machines, from `know`.
+        update: The machines, from `observe_machines`.
         at: Time of the poll.
         cleared: Ids of machines whose alarms have been deleted.
     """
-    gone = {name: known.now[name].model_copy(update={"alarm": False}) for name in cleared}
-    now = known.now | gone
-    newest = max((machine.seen for machine in known.before.values()), default=at)
+    gone = {name: update.now[name].model_copy(update={"alarm": False}) for name in cleared}
+    now = update.now | gone
+    newest = max((machine.seen for machine in update.before.values()), default=at)
     late = at - newest >= SEEN_EVERY and any(machine.ended is None for machine in now.values())
-    if late or _states(now) != _states(known.before):
-        write(run, now)
+    if late or _states(now) != _states(update.before):
+        write_machines(run, now)
 
 
-def settle(run: Run, at: datetime) -> Machines:
+def record_final_machines(run: Run, at: datetime) -> Machines:
     """Record the final state of the machines of a run that has ended.
 
     Args:
         run: The run.
         at: The current time.
     """
-    recorded = noted(run)
-    now = looked(recorded, described(run, at), (), at)
+    recorded = recorded_machines(run)
+    now = merge_machines(recorded, describe_machines(run, at), (), at)
     if now != recorded:
-        write(run, now)
+        write_machines(run, now)
     return now
 
 
@@ -141,14 +146,16 @@ def _states(machines: Machines) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def noted(run: Run) -> Machines:
+def recorded_machines(run: Run) -> Machines:
     """The machines in the run's record, by instance id."""
     text = record.read(run, record.MACHINES)
     return _MACHINES.validate_json(text) if text else {}
 
 
-def looked(recorded: Machines, described: Machines, now: Collection[str], at: datetime) -> Machines:
-    """The known machines after a poll (pure).
+def merge_machines(
+    recorded: Machines, described: Machines, now: Collection[str], at: datetime
+) -> Machines:
+    """The recorded machines after a poll (pure).
 
     Args:
         recorded: The machines before the poll.
@@ -173,19 +180,19 @@ def looked(recorded: Machines, described: Machines, now: Collection[str], at: da
     return updated
 
 
-def _newer(before: Machine, machine: Machine) -> Machine:
+def _newer(before: MachineUsage, machine: MachineUsage) -> MachineUsage:
     changes = {"ended": machine.ended, "interrupted": machine.interrupted}
     if machine.ended is None:
         changes["seen"] = max(before.seen, machine.seen)
     return before.model_copy(update=changes)
 
 
-def write(run: Run, machines: Machines) -> None:
+def write_machines(run: Run, machines: Machines) -> None:
     """Write the machines into the run's record."""
     record.put(run, record.MACHINES, _MACHINES.dump_json(machines, indent=1).decode())
 
 
-def described(run: Run, at: datetime) -> Machines:
+def describe_machines(run: Run, at: datetime) -> Machines:
     """AWS's description of the run's machines; it drops them an hour after they terminate."""
     pages = run.aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[
@@ -201,12 +208,12 @@ def described(run: Run, at: datetime) -> Machines:
     }
 
 
-def _machine(instance: Mapping[str, Any], at: datetime) -> Machine:
+def _machine(instance: Mapping[str, Any], at: datetime) -> MachineUsage:
     launched = instance["LaunchTime"]
     gone = instance["State"]["Name"] in ("shutting-down", "terminated")
     transition = TRANSITION.search(instance.get("StateTransitionReason", ""))
     ended = datetime.fromisoformat(f"{transition[1]}+00:00") if transition else at
-    return Machine(
+    return MachineUsage(
         machine_type=instance["InstanceType"],
         zone=instance["Placement"]["AvailabilityZone"],
         spot=instance.get("InstanceLifecycle") == "spot",

@@ -120,7 +120,7 @@ def spot_history(
     ]
 
 
-def usd_of(product: Mapping[str, Any]) -> float | None:
+def product_usd(product: Mapping[str, Any]) -> float | None:
     """The on-demand price of a product in the price list; with several tiers, the highest.
 
     Source: "Reading a price list file" in the AWS Billing User Guide (`terms`,
@@ -150,7 +150,7 @@ def _by(products: Iterable[Mapping[str, Any]], attribute: str) -> dict[str, floa
     highest: dict[str, float] = {}
     for product in products:
         name = product["product"]["attributes"].get(attribute, "")
-        usd = usd_of(product)
+        usd = product_usd(product)
         if name and usd:
             highest[name] = max(usd, highest.get(name, 0))
     return highest

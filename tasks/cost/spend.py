@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from tasks.aws.errors import AwsError
 from tasks.cost.machine_cost import hours_before, paid_hours, prices_of, volumes_in
-from tasks.cost.machine_hours import Known, Machine, know
+from tasks.cost.machine_hours import MachineUpdate, MachineUsage, observe_machines
 from tasks.cost.prices import Prices
-from tasks.fleet.ebs_volumes import usd_of
+from tasks.fleet.ebs_volumes import volumes_usd_per_hour
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DEAREST_VOLUME = 0.2
 
 
 @dataclass(frozen=True)
-class Bought:
+class MachineGroup:
     """The spot or on-demand machines of one type in one zone.
 
     Attributes:
@@ -66,19 +66,19 @@ class Spend:
             unknown.
         machine_hours: Hours of all machines together.
         usd_an_hour: Cost of the running machines and their volumes per hour.
-        bought: The machines by type, zone, and spot or on demand.
+        groups: The machines by type, zone, and spot or on demand.
         volumes_usd: The volumes' part of the cost.
-        bounds: The upper bounds used for unknown prices, in words.
-        known: The machines; for `machine_time.note` after the same poll.
+        bounds: The upper bounds used for unknown prices, for people.
+        machines: The run's machines; for `machine_hours.record_machines` after the same poll.
     """
 
     usd: float | None = None
     machine_hours: float = 0.0
     usd_an_hour: float = 0.0
-    bought: tuple[Bought, ...] = ()
+    groups: tuple[MachineGroup, ...] = ()
     volumes_usd: float = 0.0
     bounds: tuple[str, ...] = ()
-    known: Known | None = field(default=None, repr=False, compare=False)
+    machines: MachineUpdate | None = field(default=None, repr=False, compare=False)
 
 
 UNKNOWN = Spend()
@@ -98,7 +98,7 @@ class _Tariff:
 _TARIFFS: "WeakKeyDictionary[EC2Client, dict[str, _Tariff]]" = WeakKeyDictionary()
 
 
-def spent(run: Run, machines: Collection[str], at: datetime) -> Spend:
+def spend_so_far(run: Run, machines: Collection[str], at: datetime) -> Spend:
     """The cost of the run so far.
 
     Makes one S3 request per poll. Every 15 minutes, and for a new machine type, it makes another
@@ -111,19 +111,19 @@ def spent(run: Run, machines: Collection[str], at: datetime) -> Spend:
         at: Time of the poll.
     """
     try:
-        known = know(run, machines, at)
-        tariff = _tariff(run, list(known.now.values()), at) if known.now else None
+        update = observe_machines(run, machines, at)
+        tariff = _tariff(run, list(update.now.values()), at) if update.now else None
     except (*AwsError, ValidationError) as error:
         # An unknown cost must not keep the monitor from terminating machines. After that it calls
-        # `machine_time.know` again, which raises the same.
+        # `machine_hours.observe_machines` again, which raises the same.
         logger.warning("Could not determine the cost so far: %s", error)
         return UNKNOWN
     if tariff is None:
-        return Spend(usd=0.0, known=known)
-    return spend(known, tariff.paid, tariff.volumes, run.config.machine_price)
+        return Spend(usd=0.0, machines=update)
+    return spend(update, tariff.paid, tariff.volumes, run.config.machine_price)
 
 
-def _tariff(run: Run, machines: Sequence[Machine], at: datetime) -> _Tariff:
+def _tariff(run: Run, machines: Sequence[MachineUsage], at: datetime) -> _Tariff:
     cache = _TARIFFS.setdefault(run.aws.ec2, {})
     place = f"{run.config.aws_bucket}/{run.key('')}"
     types = frozenset(machine.machine_type for machine in machines)
@@ -134,43 +134,46 @@ def _tariff(run: Run, machines: Sequence[Machine], at: datetime) -> _Tariff:
     return tariff
 
 
-def spend(known: Known, paid: Prices, volumes: Mapping[str, int], machine_price: float) -> Spend:
+def spend(
+    update: MachineUpdate, paid: Prices, volumes: Mapping[str, int], machine_price: float
+) -> Spend:
     """The cost of machines so far, never too low (pure).
 
     A spot machine without a price counts at the on-demand price of its type. Without that price
     too, a machine counts at `machine_price`, which no spot price exceeds.
 
     Args:
-        known: The machines.
+        update: The machines.
         paid: Prices while they ran.
         volumes: GB of each machine's volumes, by volume type.
         machine_price: The highest spot price to pay, in USD per hour.
     """
-    groups: dict[tuple[str, str, bool], list[Machine]] = {}
-    for machine in known.now.values():
+    by_kind: dict[tuple[str, str, bool], list[MachineUsage]] = {}
+    for machine in update.now.values():
         key = (machine.machine_type, machine.zone, machine.spot)
-        groups.setdefault(key, []).append(machine)
-    bought = tuple(_bought(groups[key], paid, machine_price) for key in sorted(groups))
-    hours = sum(group.hours for group in bought)
-    disk = usd_of(volumes, {name: DEAREST_VOLUME for name in volumes} | dict(paid.gb_month)) or 0.0
-    running = sum(group.running for group in bought)
+        by_kind.setdefault(key, []).append(machine)
+    groups = tuple(_group(by_kind[key], paid, machine_price) for key in sorted(by_kind))
+    hours = sum(group.hours for group in groups)
+    gb_month = {name: DEAREST_VOLUME for name in volumes} | dict(paid.gb_month)
+    disk = volumes_usd_per_hour(volumes, gb_month) or 0.0
+    running = sum(group.running for group in groups)
     bounds = [
-        f"{group.machine_type} in {group.zone}: {group.bound}" for group in bought if group.bound
+        f"{group.machine_type} in {group.zone}: {group.bound}" for group in groups if group.bound
     ]
     if not volumes.keys() <= paid.gb_month.keys():
         bounds.append(f"volumes: {DEAREST_VOLUME} USD per GB and month")
     return Spend(
-        usd=sum(group.usd for group in bought) + disk * hours,
+        usd=sum(group.usd for group in groups) + disk * hours,
         machine_hours=hours,
-        usd_an_hour=sum(group.usd_an_hour * group.running for group in bought) + disk * running,
-        bought=bought,
+        usd_an_hour=sum(group.usd_an_hour * group.running for group in groups) + disk * running,
+        groups=groups,
         volumes_usd=disk * hours,
         bounds=tuple(bounds),
-        known=known,
+        machines=update,
     )
 
 
-def _bought(machines: Sequence[Machine], paid: Prices, machine_price: float) -> Bought:
+def _group(machines: Sequence[MachineUsage], paid: Prices, machine_price: float) -> MachineGroup:
     first = machines[0]
     listed = paid.on_demand.get(first.machine_type)
     most, name = (
@@ -184,7 +187,7 @@ def _bought(machines: Sequence[Machine], paid: Prices, machine_price: float) -> 
         if not machine.free:
             usd += sum(hours * price for hours, price in paid_hours(machine, steps))
             unpriced += hours_before(machine, steps)
-    return Bought(
+    return MachineGroup(
         machine_type=first.machine_type,
         zone=first.zone,
         spot=first.spot,

@@ -25,26 +25,26 @@ class Cause:
         level: Level while nothing works; once something works, it is only a notice.
         summary: What is wrong.
         remedy: What to do.
-        words: Regular expression that matches AWS's message, ignoring case.
+        pattern: Regular expression that matches AWS's message, ignoring case.
         times: Number of occurrences before it is reported.
-        of_place: Whether another machine type or subnet may not be affected.
+        depends_on_place: Whether another machine type or subnet may not be affected.
     """
 
     code: str
     level: Level
     summary: str
     remedy: str
-    words: str
+    pattern: str
     times: int = 1
-    of_place: bool = False
+    depends_on_place: bool = False
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(self.words, re.IGNORECASE | re.DOTALL)
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile(self.pattern, re.IGNORECASE | re.DOTALL)
 
-    def tells(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Whether a message has this cause."""
-        return self._pattern.search(text) is not None
+        return self._regex.search(text) is not None
 
 
 UNKNOWN = Cause(
@@ -108,7 +108,7 @@ FLEET: Sequence[Cause] = (
         "Check subnets in the fleet template; without subnets, the account needs a default VPC.",
         r"InvalidSubnet|subnet.*does not exist|No default (VPC|subnet)|VPCIdNotSpecified"
         r"|Subnet.*cannot be used",
-        of_place=True,
+        depends_on_place=True,
     ),
     Cause(
         "key_pair",
@@ -175,7 +175,7 @@ FLEET: Sequence[Cause] = (
         "a zone does not offer a machine type, or not in this configuration",
         "Name other machine types, or subnets in other zones.",
         r"Unsupported|not supported in your requested|currently not supported",
-        of_place=True,
+        depends_on_place=True,
     ),
     Cause(
         "no_capacity",
@@ -196,7 +196,7 @@ FLEET: Sequence[Cause] = (
         r"|bad parameters|MissingParameter",
     ),
     Cause(
-        "no_luck_yet",
+        "launches_failing",
         "capacity",
         "AWS failed several times to launch a machine, and keeps trying",
         "Name more machine types and subnets in more zones.",
@@ -248,7 +248,7 @@ CONTAINER: Sequence[Cause] = (
         r"|invalid reference|requested access to the resource is denied)",
     ),
     Cause(
-        "image_rights",
+        "image_access",
         "configuration",
         "access to the worker's image is denied",
         "Attach AmazonEC2ContainerRegistryReadOnly to the machines' role or to execution_role; "

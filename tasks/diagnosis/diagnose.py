@@ -1,10 +1,10 @@
 """Diagnoses why machines do not launch, or run no containers. Pure.
 
-    findings(symptoms: Symptoms) -> tuple[Diagnosis, ...]
+    diagnose(symptoms: Symptoms) -> tuple[Diagnosis, ...]
 
-`tasks.diagnosis.evidence.symptoms(run, fleets, since)` gathers the input from AWS. Each `Diagnosis`
-has a `level`: a "configuration" stops the run, with `str(diagnosis)` as the reason; "capacity" and
-"notice" are reported once for each `key`. `machines` are the affected instances.
+`tasks.diagnosis.evidence.collect_symptoms(run, fleets, since)` gathers the input from AWS. Each
+`Diagnosis` has a `level`: a "configuration" stops the run, with `str(diagnosis)` as the reason;
+"capacity" and "notice" are reported once for each `key`. `machines` are the affected instances.
 
 While something works, other failures are notices: a launched machine, a container that ran well or
 a finished job proves that the run can continue. An unknown message of AWS is reported verbatim.
@@ -55,7 +55,7 @@ CHANGING = re.compile(r"\b(?:[a-z]+-)?[0-9a-f]{8,}\b|\d+")
 
 
 @dataclass(frozen=True)
-class Machine:
+class FleetMachine:
     """An instance of the run.
 
     Attributes:
@@ -111,7 +111,7 @@ class Symptoms:
     types: tuple[str, ...] = ()
     subnets: int = 0
     events: tuple[FleetEvent, ...] = ()
-    machines: tuple[Machine, ...] = ()
+    machines: tuple[FleetMachine, ...] = ()
     joined: Mapping[str, str] = field(default_factory=dict)
     service: tuple[str, ...] = ()
     stopped: tuple[StoppedTask, ...] = ()
@@ -120,7 +120,7 @@ class Symptoms:
     worked: bool = False
 
     @property
-    def alive(self) -> list[Machine]:
+    def alive(self) -> list[FleetMachine]:
         """The machines that are pending or running."""
         return [machine for machine in self.machines if machine.alive]
 
@@ -155,7 +155,7 @@ class Diagnosis:
         return f"{self.summary}. AWS says: {self.detail or 'nothing'}. {self.remedy}"
 
 
-def findings(symptoms: Symptoms) -> tuple[Diagnosis, ...]:
+def diagnose(symptoms: Symptoms) -> tuple[Diagnosis, ...]:
     """What is wrong (pure): configurations first, each diagnosis once.
 
     Args:
@@ -175,7 +175,7 @@ def findings(symptoms: Symptoms) -> tuple[Diagnosis, ...]:
 
 def cause_of(text: str, causes: Iterable[Cause]) -> Cause:
     """The first cause that matches the text; else UNKNOWN."""
-    return next((cause for cause in causes if cause.tells(text)), UNKNOWN)
+    return next((cause for cause in causes if cause.matches(text)), UNKNOWN)
 
 
 def _by_cause(texts: Iterable[str], causes: Sequence[Cause]) -> Iterator[tuple[Cause, list[str]]]:
@@ -224,11 +224,11 @@ def _fleet(symptoms: Symptoms) -> Iterator[Diagnosis]:
     works = bool(symptoms.joined or symptoms.alive or symptoms.running) or launched > len(dead)
     for cause, texts in _by_cause(messages, FLEET):
         level = _level(cause, works, len(texts))
-        if level == "configuration" and cause.of_place and not _everywhere(symptoms, texts):
+        if level == "configuration" and cause.depends_on_place and not _everywhere(symptoms, texts):
             level = "notice"
         types = _types(texts) or sorted(symptoms.types)
         diagnosis = _diagnosis(cause, level, texts)
-        if cause.level == "capacity" or cause.of_place:
+        if cause.level == "capacity" or cause.depends_on_place:
             summary = f"{diagnosis.summary}: {', '.join(types)}".rstrip(": ")
             diagnosis = replace(diagnosis, summary=summary)
         yield diagnosis

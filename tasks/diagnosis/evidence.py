@@ -1,6 +1,6 @@
-"""Collects the state of a run's machines and containers for `tasks.diagnosis.diagnose.findings`.
+"""Collects the state of a run's machines and containers for `tasks.diagnosis.diagnose`.
 
-    symptoms(run, fleets, since) -> Symptoms
+    collect_symptoms(run, fleets, since) -> Symptoms
 
 Makes six calls plus one per fleet, whatever the number of jobs; more only for paged responses, and
 one for each hundred machines.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tasks.diagnosis.diagnose import RECENT, Machine, StoppedTask, Symptoms
+from tasks.diagnosis.diagnose import RECENT, FleetMachine, StoppedTask, Symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import app_instances, container_instances
 from tasks.resources.ecs import find_service
@@ -20,7 +20,7 @@ MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)
 ALIVE = ("pending", "running")
 
 
-def symptoms(
+def collect_symptoms(
     run: Run,
     fleets: Sequence[Fleet],
     since: datetime,
@@ -65,7 +65,7 @@ def symptoms(
     )
 
 
-def _machines(run: Run, since: datetime) -> Iterator[Machine]:
+def _machines(run: Run, since: datetime) -> Iterator[FleetMachine]:
     for instance in app_instances(run.aws.ec2, run.names.app):
         alive = instance["State"]["Name"] in ALIVE
         # EC2 lists a terminated instance for an hour, so instances of an earlier fleet may appear.
@@ -73,7 +73,7 @@ def _machines(run: Run, since: datetime) -> Iterator[Machine]:
             reason = instance.get("StateReason", {})
             code, text = reason.get("Code", ""), reason.get("Message", "")
             ended = text if text.startswith(code) else f"{code}: {text}"
-            yield Machine(
+            yield FleetMachine(
                 instance["InstanceId"], instance["LaunchTime"], alive, "" if alive else ended
             )
 

@@ -30,7 +30,7 @@ def volumes_of(config: RunConfig, template: FleetTemplate) -> dict[str, int]:
     return dict(sizes)
 
 
-def usd_of(sizes: Mapping[str, int], gb_month: Mapping[str, float]) -> float | None:
+def volumes_usd_per_hour(sizes: Mapping[str, int], gb_month: Mapping[str, float]) -> float | None:
     """Hourly cost of a machine's volumes; None if a price is unknown."""
     if not sizes.keys() <= gb_month.keys():
         return None

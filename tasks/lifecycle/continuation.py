@@ -10,7 +10,7 @@ from typing import Any
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
-from tasks.cost.spend import spent
+from tasks.cost.spend import spend_so_far
 from tasks.fleet.find import find_fleets
 from tasks.jobs.queues import count, find_queue
 from tasks.jobs.results import account
@@ -54,7 +54,7 @@ def continued(
     changes: dict[str, Any] = {
         "continued_at": datetime.now(UTC),
         "continued_by": by,
-        "spent_before": spent(run, (), datetime.now(UTC)).usd or 0.0,
+        "spent_before": spend_so_far(run, (), datetime.now(UTC)).usd or 0.0,
         "ended_before": account(run).ended,
         "config": config.model_dump(mode="json", exclude=record.NOT_RECORDED),
         "note": "",

@@ -13,7 +13,7 @@ from blocks.errors import FleetError
 from tasks import interrupt
 from tasks.aws.errors import error_code, is_transient
 from tasks.diagnosis.causes import FLEET, UNKNOWN
-from tasks.diagnosis.diagnose import Machine, Symptoms, cause_of, findings
+from tasks.diagnosis.diagnose import FleetMachine, Symptoms, cause_of, diagnose
 from tasks.fleet.base import Fleet
 from tasks.fleet.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
 from tasks.fleet.find import find_fleets
@@ -165,9 +165,9 @@ def wait_for_machines(
             types=tuple(run.config.machine_type),
             subnets=subnets,
             events=events,
-            machines=tuple(Machine(one, datetime.now(UTC)) for one in machines),
+            machines=tuple(FleetMachine(one, datetime.now(UTC)) for one in machines),
         )
-        found = findings(seen)
+        found = diagnose(seen)
         # AWS retries and repeats its messages.
         meaning = (f"{one.level}: {one.summary}. {one.remedy}" for one in found)
         for line in (*(event.message for event in events), *meaning):

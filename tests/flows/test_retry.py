@@ -19,7 +19,7 @@ from tasks.report.job_table import planned
 from tasks.runs import record
 
 pytestmark = pytest.mark.e2e
-MENDED = "p/mended.cppipe"
+MENDED = "p/fixed.cppipe"
 
 
 def artifact(lab: Lab, what: str) -> Any:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
-from tasks.cost.amounts import Estimate, Part, Range, span, total
+from tasks.cost.amounts import CostItem, Estimate, Range, span, total
 from tasks.cost.prices import Prices
-from tasks.fleet.ebs_volumes import usd_of, volumes_of
+from tasks.fleet.ebs_volumes import volumes_of, volumes_usd_per_hour
 from tasks.jobs.past_durations import JobSeconds
 from tasks.preflight.aws.quotas import Demand
 from tasks.preflight.finding import Finding
@@ -115,10 +115,10 @@ def estimate(work: Work, prices: Prices, source: str = "") -> Estimate:
         reason = "the seconds per job (set seconds_per_job, or run a few jobs first)"
         return Estimate(unknown=(reason if work.jobs else "the number of jobs",))
     machines = _machines(work, prices, machine_hours)
-    disk = usd_of(work.volumes, prices.gb_month)
+    disk = volumes_usd_per_hour(work.volumes, prices.gb_month)
     parts = (
-        Part("machines", machines),
-        Part("volumes", None if disk is None else machine_hours.times(disk)),
+        CostItem("machines", machines),
+        CostItem("volumes", None if disk is None else machine_hours.times(disk)),
         *_requests(work, prices),
     )
     on_demand = prices.on_demand_range()
@@ -151,7 +151,7 @@ def _machines(work: Work, prices: Prices, hours: Range) -> Range | None:
     return usd
 
 
-def _requests(work: Work, prices: Prices) -> Iterator[Part]:
+def _requests(work: Work, prices: Prices) -> Iterator[CostItem]:
     assert work.seconds is not None
     renewals = work.seconds.times(1 / work.renewal)
     # Sent in tens; received and deleted one by one.
@@ -162,12 +162,12 @@ def _requests(work: Work, prices: Prices) -> Iterator[Part]:
         "sqs": queue,
     }
     if not prices.requests.keys() >= numbers.keys():
-        yield Part("S3 and SQS requests", None)
+        yield CostItem("S3 and SQS requests", None)
         return
     each = Range(0, 0)
     for name, number in numbers.items():
         each += number.times(prices.requests[name])
-    yield Part("S3 and SQS requests", each.times(work.jobs))
+    yield CostItem("S3 and SQS requests", each.times(work.jobs))
 
 
 def findings(

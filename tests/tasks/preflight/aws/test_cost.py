@@ -123,7 +123,7 @@ def test_a_spot_machine_never_costs_more_than_machine_price(
     found = estimate(sample, prices)
     bounded = sample.machine_hours
     assert bounded is not None
-    machines = next((part.usd for part in found.parts if part.name == "machines"), None)
+    machines = next((item.usd for item in found.parts if item.name == "machines"), None)
     now = prices.current().values()
     assert (machines is None) == all(price > sample.max_price for price in now)
     if machines is not None:
