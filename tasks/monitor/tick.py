@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from tasks.aws.errors import error_code, is_transient
 from tasks.cost import machine_hours
 from tasks.cost.machine_hours import Machines
-from tasks.cost.spend import spent
-from tasks.diagnosis.diagnose import Diagnosis, findings
-from tasks.diagnosis.evidence import symptoms
+from tasks.cost.spend import spend_so_far
+from tasks.diagnosis.diagnose import Diagnosis, diagnose
+from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import terminate
@@ -58,13 +58,13 @@ def _resize(fleet: Fleet, machines: int) -> None:
             raise
 
 
-def diagnose(
+def diagnose_run(
     run: Run, fleets: list[Fleet], kept: record.RunRecord, worked: bool
 ) -> tuple[Diagnosis, ...]:
     """What is wrong, as far as AWS lets it be known: a run goes on without."""
     since, subnets = kept.fleet_at or kept.started_at, len(kept.fleet.get("subnets", ()))
     try:
-        return findings(symptoms(run, fleets, since, subnets, worked))
+        return diagnose(collect_symptoms(run, fleets, since, subnets, worked))
     except ClientError as error:
         if is_transient(error):
             raise
@@ -99,7 +99,7 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     before = state.recall(run)
     seen = observe(run, fleets, followed, limits, before)
     if seen.running < seen.desired or not seen.machines:
-        seen = replace(seen, findings=diagnose(run, fleets, kept, seen.account.ended > 0))
+        seen = replace(seen, findings=diagnose_run(run, fleets, kept, seen.account.ended > 0))
     known = before.after(seen, limits)
     decision = decide(seen, limits, known)
     known = known.draining(decision.finish)
@@ -113,9 +113,11 @@ def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
     for one in news(seen, limits, known, decision, before.at):
         emit(run, one.event, one.text, **one.payload)
         known = known.having_told(one.event)
-    seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
+    seen = replace(seen, spend=spend_so_far(run, seen.machines.keys(), seen.at))
     state.keep(run, known.paid(seen.spend, kept.spent_before))
-    machines = seen.spend.known or machine_hours.know(run, seen.machines.keys(), seen.at)
-    machine_hours.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
+    machines = seen.spend.machines or machine_hours.observe_machines(
+        run, seen.machines.keys(), seen.at
+    )
+    machine_hours.record_machines(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
     publish(run, seen, known.progress.seconds_per_job(seen, limits))
     return seen, decision

@@ -13,7 +13,7 @@ from blocks.resource_names import Names
 from blocks.validation_errors import problems_of
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
-from tasks.aws.errors import AwsError, error_code, is_missing, refusal
+from tasks.aws.errors import AwsError, access_error, error_code, is_missing
 from tasks.runs import record
 from tasks.runs.run import Run
 
@@ -54,7 +54,7 @@ def locate(
             if bucket
             else "The credentials need s3:ListAllMyBuckets, or name the bucket (--bucket)."
         )
-        if refused := refusal(error, f"app {app}", "could not be found", needs):
+        if refused := access_error(error, f"app {app}", "could not be found", needs):
             raise refused from error
         raise
     return Run(run.config, run.run_id, Aws.connect(run.config.credentials, run.config.aws_region))

@@ -1,4 +1,4 @@
-"""The fleet in virtual time: every policy comes to the end of the work, ours soon after it."""
+"""The fleet in virtual time: every policy completes the jobs, and ours ends soon after."""
 
 from collections.abc import Callable
 

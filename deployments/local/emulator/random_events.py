@@ -1,6 +1,7 @@
-"""What happens to machines and containers in the course of time, by the rates that are switched on.
+"""Injects faults with a rate into machines and containers.
 
-When it happens to the n-th machine or container is drawn from the seed, and counted from its start.
+The time of a fault of the n-th machine or container is drawn from the seed and counts from its
+start.
 """
 
 import time
@@ -21,14 +22,14 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def disturb(cloud: Cloud, region: Region) -> None:
-    """Let happen what is due."""
+    """Inject the faults that are due."""
     for machine in region.machines.values():
         if machine.alive:
             _interrupt(cloud, machine)
             machine.hung = machine.hung or _due(cloud, machine, "hangs")
-    for one in region.container_instances.values():
-        if one.connected and one.instance_id in region.machines:
-            _disconnect(cloud, region.machines[one.instance_id], one)
+    for container_instance in region.container_instances.values():
+        if container_instance.connected and container_instance.instance_id in region.machines:
+            _disconnect(cloud, region.machines[container_instance.instance_id], container_instance)
     for task in region.tasks():
         if task.container is not None and task.last_status != "STOPPED":
             _stand_still(region, task)
@@ -50,9 +51,9 @@ def _interrupt(cloud: Cloud, machine: Machine) -> None:
         interrupt(cloud, machine)
 
 
-def _disconnect(cloud: Cloud, machine: Machine, one: ContainerInstance) -> None:
+def _disconnect(cloud: Cloud, machine: Machine, container_instance: ContainerInstance) -> None:
     if _due(cloud, machine, "disconnects"):
-        disconnect(cloud, one)
+        disconnect(cloud, container_instance)
 
 
 def _stand_still(region: Region, task: Task) -> None:

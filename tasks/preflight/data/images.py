@@ -1,8 +1,8 @@
-"""Whether the images that a CSV names are in their buckets, and are not empty.
+"""Checks that the images that a CSV names are in their buckets and not empty.
 
-The sorted keys of the CSV are merged with sorted listings, a page of a thousand keys a request. A
-listing jumps over what is not asked for, so that a few images in a large folder take a few requests
-and a plate takes one for each thousand images.
+The sorted keys of the CSV are merged with sorted listings of a thousand keys per request. A listing
+skips other keys, so a few images in a large folder take a few requests, and a plate takes one for
+each thousand images.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 NAMED = 5
-"""Images that a finding names."""
+"""Number of images that a finding names."""
 
 PART = 10_000
-"""Keys of a folder that one thread looks for."""
+"""Keys of a folder that one thread checks."""
 
 PARALLEL = 16
-"""Parts that are looked for at a time."""
+"""Parts that are checked at a time."""
 
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects cannot be read until they are restored."""
@@ -49,12 +49,12 @@ Page = Callable[[str], tuple[Sequence[Stored], bool]]
 
 @dataclass
 class Tally:
-    """Images with a flaw: how many, and the first of them.
+    """Counts images with a flaw and keeps the first ones.
 
     Attributes:
-        looked_for: Images looked for.
-        size: Of those that are there, all together, in bytes.
-        flaws: Code -> how many and the first ones.
+        looked_for: Number of images checked.
+        size: Total size of the existing images, in bytes.
+        flaws: Code -> count and the first images.
     """
 
     looked_for: int = 0
@@ -67,19 +67,19 @@ class Tally:
         self.flaws[code] = (count + 1, first if len(first) >= NAMED else [*first, image])
 
     def add(self, other: "Tally") -> None:
-        """Count what another has counted."""
+        """Add another tally to this one."""
         self.looked_for += other.looked_for
         self.size += other.size
         for code, (count, first) in other.flaws.items():
-            mine, named = self.flaws.get(code, (0, []))
-            self.flaws[code] = (mine + count, [*named, *first][:NAMED])
+            own_count, own_first = self.flaws.get(code, (0, []))
+            self.flaws[code] = (own_count + count, [*own_first, *first][:NAMED])
 
 
 def compare(wanted: Sequence[Wanted], page: Page) -> Tally:
-    """Look for objects in a sorted listing. Pure but for the pages that it asks for.
+    """Search a sorted listing for objects. Pure but for the pages that it requests.
 
     Args:
-        wanted: Sorted by their keys in UTF-8.
+        wanted: The objects, sorted by the UTF-8 bytes of their keys.
         page: The listing.
     """
     tally = Tally(looked_for=len(wanted))
@@ -89,17 +89,17 @@ def compare(wanted: Sequence[Wanted], page: Page) -> Tally:
             tally.note("image_missing", wanted[at])
             at += 1
             continue
-        # Nothing before the next key asked for is of interest.
+        # Skip all keys before the next wanted one.
         jump = wanted[at].key[:-1]
         after = jump if _bytes(jump) > _bytes(after) else after
         stored, more = page(after)
         more = more and bool(stored)
-        there = {one.key: one for one in stored}
+        by_key = {item.key: item for item in stored}
         last = stored[-1].key if stored else ""
         while at < len(wanted) and (not more or _bytes(wanted[at].key) <= _bytes(last)):
-            found = there.get(wanted[at].key)
-            tally.size += found.size if found else 0
-            if flaw := _flaw(found):
+            item = by_key.get(wanted[at].key)
+            tally.size += item.size if item else 0
+            if flaw := _flaw(item):
                 tally.note(flaw, wanted[at])
             at += 1
         after = last
@@ -131,14 +131,14 @@ def _folder(key: str) -> str:
 
 
 def look(wanted: Iterable[Wanted], client: Callable[[str], "S3Client"]) -> Tally:
-    """Look for images, several folders at a time.
+    """Check images, several folders at a time.
 
     Args:
-        wanted: Sorted by bucket and key.
+        wanted: The images, sorted by bucket and key.
         client: The client for a bucket.
 
     Raises:
-        ClientError: AWS answers with an error that says nothing of the images.
+        ClientError: AWS returns an error that is not about the images.
     """
     tally = Tally()
     waiting: list[Future[Tally]] = []
@@ -146,7 +146,7 @@ def look(wanted: Iterable[Wanted], client: Callable[[str], "S3Client"]) -> Tally
         for part in parts(wanted):
             page = _pages(client(part[0].bucket), part[0].bucket, _folder(part[0].key))
             waiting.append(pool.submit(_compare, part, page))
-            # Only so many parts are in memory.
+            # Limits the number of parts in memory.
             if len(waiting) >= 2 * PARALLEL:
                 tally.add(waiting.pop(0).result())
         for future in waiting:
@@ -174,11 +174,11 @@ def _pages(s3: "S3Client", bucket: str, prefix: str) -> Page:
     def page(after: str) -> tuple[Sequence[Stored], bool]:
         start: Any = {"StartAfter": after} if after else {}
         answer = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, **start)
-        found = [
+        stored = [
             Stored(item["Key"], item["Size"], item.get("StorageClass", "STANDARD"))
             for item in answer.get("Contents", [])
         ]
-        return found, answer["IsTruncated"]
+        return stored, answer["IsTruncated"]
 
     return page
 
@@ -203,13 +203,14 @@ def findings(tally: Tally, data_file: str) -> Iterator[Finding]:
 _WORDS = {
     "image_missing": (
         "are not in the bucket",
-        "Compare folder, name, case and ending with the bucket; correct the CSV or copy the images "
-        "there.",
+        "Compare folder, name, case and extension with the bucket; correct the CSV, or upload the "
+        "images.",
     ),
     "bucket_missing": ("are in a bucket that does not exist", "Correct the paths."),
     "not_looked_at": (
-        "could not be looked for: these credentials may not list the bucket (s3:ListBucket)",
-        "Ask for the right, or see to it that the images are there.",
+        "could not be checked: these credentials are not allowed to list the bucket "
+        "(s3:ListBucket)",
+        "Request the permission, or check yourself that the images exist.",
     ),
     "image_empty": ("are empty", "Copy them again from the microscope."),
     "image_archived": (

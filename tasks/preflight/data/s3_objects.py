@@ -1,4 +1,4 @@
-"""Buckets and objects: whether they are there, and what they hold. Only reads."""
+"""Checks that buckets and objects exist, and reads them. Only reads."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MOST_TEXT = 50_000_000
-"""Bytes of a pipeline or list of files that are read; more is none."""
+"""Bytes to read of a pipeline or list of files; a larger file is neither."""
 
 
 def client(run: Run, bucket: str) -> "S3Client":
-    """The client for a bucket, as the workers read it: a public one without credentials."""
+    """The client for a bucket; like workers, it reads a public bucket without credentials."""
     return unsigned(run.aws.s3) if _public(run, bucket) else run.aws.s3
 
 
@@ -30,23 +30,23 @@ def _public(run: Run, bucket: str) -> bool:
 
 
 def buckets(run: Run) -> Iterator[Finding]:
-    """Buckets that are not there or may not be looked into."""
+    """Buckets that do not exist or cannot be accessed."""
     for bucket in run.config.buckets():
         keys = ("aws_bucket", "source_bucket", "workspace_bucket", "destination_bucket")
         key = next(key for key in keys if getattr(run.config, key) == bucket)
-        refused = "these credentials may not look into the bucket"
+        refused = "these credentials have no access to the bucket"
         if _public(run, bucket):
-            refused = "the bucket may not be looked into without credentials (no_sign_request)"
+            refused = "the bucket is not accessible without credentials (no_sign_request)"
         yield from _missing(
             partial(client(run, bucket).head_bucket, Bucket=bucket),
             "bucket",
-            Problem("run config", key, "there is no such bucket", got=bucket),
+            Problem("run config", key, "the bucket does not exist", got=bucket),
             Problem("run config", key, refused, bucket),
         )
 
 
 def object_of(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
-    """An object of the workspace that is not there, may not be read, or is empty.
+    """An object of the workspace that does not exist, cannot be read, or is empty.
 
     Args:
         run: The run.
@@ -68,11 +68,11 @@ def object_of(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
         Problem(
             where,
             key,
-            "there is no such object",
+            "the object does not exist",
             got=address,
-            remedy="Keys are paths from the top of the bucket, without a leading slash.",
+            remedy="A key is a path from the top of the bucket, without a leading slash.",
         ),
-        Problem(where, key, "these credentials may not read the object", got=address),
+        Problem(where, key, "these credentials are not allowed to read the object", got=address),
     )
     if sizes == [0]:
         yield Finding("error", "object_empty", Problem(where, key, "the object is empty", address))
@@ -93,15 +93,15 @@ def _missing(
 
 
 def refused(error: ClientError, action: str, resource: str) -> Finding:
-    """A look that AWS refuses: the run itself may do without it.
+    """A check that AWS denies; the run itself may not need the permission.
 
     Raises:
-        ClientError: It is no refusal.
+        ClientError: The error is not a denial.
     """
     if not is_refused(error):
         raise error
-    what = "it could not be looked at: these credentials lack"
-    return Finding("warning", "not_looked_at", Problem(f"s3://{resource}", "", what, got=action))
+    what = f"could not be checked: these credentials lack {action}"
+    return Finding("warning", "not_looked_at", Problem(f"s3://{resource}", "", what))
 
 
 def content(run: Run, key: str, most: int = MOST_TEXT) -> bytes:
@@ -119,7 +119,7 @@ def listed(s3: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, int]
 
 
 def input_folder(run: Run, prefix: str) -> InputFolder:
-    """What lies below a job's `input`, in the first bucket that has any, as the workers look."""
+    """The files below a job's `input`, in the first bucket with any, in the workers' order."""
     prefix = "".join(f"{part}/" for part in prefix.split("/") if part)
     if not prefix:
         return InputFolder((), 0)

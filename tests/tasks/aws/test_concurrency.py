@@ -1,4 +1,4 @@
-"""Calls at a time: their order, and how far ahead of the taker they are."""
+"""Concurrent calls: their order, and how far they run ahead of the consumer."""
 
 import threading
 from collections.abc import Iterator

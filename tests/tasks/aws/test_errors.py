@@ -1,4 +1,4 @@
-"""Which answers of AWS are asked again, and which fail at once."""
+"""Which AWS requests are retried, and which fail at once."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from blocks.errors import AwsRefused, AwsUnreachable
 from tasks.aws.clients import unsigned
-from tasks.aws.errors import is_refused, is_transient, refusal
+from tasks.aws.errors import access_error, is_refused, is_transient
 
 
 def answer(code: str, status: int = 400) -> ClientError:
@@ -77,7 +77,7 @@ def test_a_public_bucket_is_asked_without_credentials() -> None:
 
 
 def test_a_queues_redrive_policy_is_json() -> None:
-    """SQS takes the policy as a JSON text within the attributes."""
+    """SQS expects the policy as JSON text within the attributes."""
     from tasks.jobs.queues import redrive_policy
 
     policy = json.loads(redrive_policy("arn:aws:sqs:us-east-1:1:Dead", 3))
@@ -88,14 +88,14 @@ def test_permissions_are_named_only_where_one_is_missing() -> None:
     needs = "The credentials need s3:GetObject."
 
     def said(error: Exception) -> str:
-        return str(refusal(error, "app A", "could not be found", needs))
+        return str(access_error(error, "app A", "could not be found", needs))
 
     assert needs in said(answer("AccessDenied"))
     assert needs in said(answer("403"))
     for other in (answer("ExpiredToken"), answer("InvalidAccessKeyId"), NoCredentialsError()):
-        assert isinstance(refusal(other, "app A", "could not be found", needs), AwsRefused)
+        assert isinstance(access_error(other, "app A", "could not be found", needs), AwsRefused)
         assert needs not in said(other)
-    away = refusal(EndpointConnectionError(endpoint_url="http://x"), "app A", "", needs)
+    away = access_error(EndpointConnectionError(endpoint_url="http://x"), "app A", "", needs)
     assert isinstance(away, AwsUnreachable)
     assert str(away).startswith("Could not reach AWS: ")
-    assert refusal(answer("InternalFailure", 500), "app A", "", needs) is None
+    assert access_error(answer("InternalFailure", 500), "app A", "", needs) is None

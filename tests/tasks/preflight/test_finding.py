@@ -1,4 +1,4 @@
-"""Findings as people read them."""
+"""Findings as tables for people."""
 
 from rich.console import Console
 

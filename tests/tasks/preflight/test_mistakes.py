@@ -1,4 +1,4 @@
-"""Mistakes planted one at a time in a good project: each is named, and nothing else is."""
+"""Single mistakes in a good project: each is reported, and nothing else is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CHECKED = (("A01", 1), ("A01", 2), ("A02", 1))
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -41,7 +41,7 @@ def aws(emulator: Emulator) -> Aws:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake: how it is planted, and level, code and place of the finding that names it."""
+    """A mistake: how it is made, and level, code and place of the finding that reports it."""
 
     name: str
     plant: Callable[[Project], object]
@@ -51,7 +51,7 @@ class Mistake:
 
 
 def column(old: str, new: str) -> Callable[[Project], None]:
-    """Give a column of the CSV another name."""
+    """Rename a column of the CSV."""
 
     def plant(project: Project) -> None:
         project.rows = [{(new if k == old else k): v for k, v in r.items()} for r in project.rows]
@@ -60,7 +60,7 @@ def column(old: str, new: str) -> Callable[[Project], None]:
 
 
 def cell(name: str, value: str, row: int = 0) -> Callable[[Project], None]:
-    """Give a cell of the CSV another value."""
+    """Change a cell of the CSV."""
     return lambda project: project.rows[row].update({name: value})
 
 
@@ -105,7 +105,7 @@ def config(**values: object) -> Callable[[Project], None]:
 
 
 def account(**values: object) -> Callable[[Project], None]:
-    """Let the account refuse, miss or have something else."""
+    """Change permissions, resources or quotas of the account."""
     return lambda project: project.account.update(values)
 
 
@@ -113,8 +113,8 @@ def both(*plants: Callable[[Project], object]) -> Callable[[Project], None]:
     """Several changes that make one mistake."""
 
     def plant(project: Project) -> None:
-        for one in plants:
-            one(project)
+        for change in plants:
+            change(project)
 
     return plant
 
@@ -433,7 +433,7 @@ MISTAKES = [
         LOAD_DATA,
     ),
     Mistake(
-        "a module asks for a channel that is not loaded",
+        "a module needs a channel that is not loaded",
         pipeline("Select the input image:DNA", "Select the input image:Hoechst"),
         "error channel_missing",
         PIPELINE,
@@ -568,7 +568,7 @@ MISTAKES = [
         "groups",
     ),
     Mistake(
-        "outputs are there, and nothing is skipped",
+        "outputs exist, and nothing is skipped",
         both(config(check_if_done_bool=False), lambda project: project.write_outputs(2, *CHECKED)),
         "note outputs_there",
         "job.yaml",
@@ -651,7 +651,7 @@ MISTAKES = [
 def found_in(
     project: Project, emulator: Emulator, aws: Aws, at: Path
 ) -> list[tuple[str, str, str]]:
-    """Level, code and place of all that is found, but for the estimate of the cost."""
+    """Level, code and place of all findings but the cost estimate."""
     emulator.set_account(**project.account)
     found = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
     return [

@@ -1,4 +1,4 @@
-"""What preflight asks the account: over HTTP, with what the account may, has and pays as set."""
+"""Preflight's checks of the account: over HTTP, with the permissions, quotas and prices as set."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ PRICES: dict[str, Any] = {
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -56,8 +56,8 @@ def asked(
 ) -> tuple[dict[str, list[Finding]], Estimate]:
     found, estimate = look(run, template or FleetTemplate(), jobs)
     by_code: dict[str, list[Finding]] = {}
-    for one in found:
-        by_code.setdefault(one.code, []).append(one)
+    for finding in found:
+        by_code.setdefault(finding.code, []).append(finding)
     return by_code, estimate
 
 
@@ -93,7 +93,7 @@ def test_each_refusal_names_action_and_resource(
             "s3:PutObject",
         ]
     )
-    refusals = {(one.problem.key, one.level) for one in asked(run)[0]["permission"]}
+    refusals = {(finding.problem.key, finding.level) for finding in asked(run)[0]["permission"]}
     queues = (run.names.queue, run.names.dead_letter_queue)
     account = "123456789012"
     groups = (run.names.log_group, run.names.instance_log_group)
@@ -103,7 +103,7 @@ def test_each_refusal_names_action_and_resource(
             for queue in queues
         ),
         (f"iam:PassRole on arn:aws:iam::{account}:role/worker", "error"),
-        # A run ends without its logs exported, and a bucket policy may allow what IAM does not.
+        # A run can end without exported logs, and a bucket policy may allow what IAM denies.
         *(
             (
                 f"logs:CreateExportTask on arn:aws:logs:us-east-1:{account}:log-group:{group}:*",
@@ -122,7 +122,7 @@ def started(run: Run) -> set[str]:
     """The fleets and machines of the whole account."""
     fleets = run.aws.ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"]
     groups = run.aws.ec2.describe_instances()["Reservations"]
-    machines = {one["InstanceId"] for group in groups for one in group["Instances"]}
+    machines = {machine["InstanceId"] for group in groups for machine in group["Instances"]}
     return machines | {fleet["SpotFleetRequestId"] for fleet in fleets}
 
 
@@ -137,7 +137,7 @@ def test_what_starts_machines_is_asked_of_ec2_itself(
     fleet_file = FleetTemplate(spot_fleet_request=DCP_FLEET)
     (refused,) = asked(make(), fleet_file)[0]["permission"]
     assert refused.problem.key == "ec2:RequestSpotFleet on *"
-    assert started(make()) == before, "other tests have theirs; asking starts nothing"
+    assert started(make()) == before, "other tests have machines; checks launch none"
 
 
 def test_when_nothing_may_be_asked_each_question_is_told_once(
@@ -147,21 +147,21 @@ def test_when_nothing_may_be_asked_each_question_is_told_once(
     asking = ("iam:*", "pricing:*", "servicequotas:*", "ec2:Describe*", "s3:GetBucketLocation")
     emulator.set_account(refused=list(asking))
     found, estimate = asked(run)
-    assert not any(one.level == "error" for several in found.values() for one in several)
+    assert not any(finding.level == "error" for several in found.values() for finding in several)
     (note,) = found["permissions_unknown"]
     assert note.level == "note"
     assert note.problem.key.startswith("iam:SimulatePrincipalPolicy on arn:aws:")
     assert found["machine_types_unknown"][0].problem.key == "ec2:DescribeInstanceTypes on *"
     assert found["role"][0].problem.key == "iam:GetInstanceProfile on ecsInstanceRole"
     assert found["bucket_region_unknown"][0].level == "note"
-    assert any("ec2:DescribeSpotPriceHistory" in one for one in estimate.unknown)
-    assert any("pricing:GetProducts" in one for one in estimate.unknown)
+    assert any("ec2:DescribeSpotPriceHistory" in text for text in estimate.unknown)
+    assert any("pricing:GetProducts" in text for text in estimate.unknown)
 
 
 def test_roles_that_are_missing_are_errors(emulator: Emulator, make: Callable[..., Run]) -> None:
     emulator.set_account(missing=["ecsInstanceRole", "worker"])
     found, _ = asked(make(task_role="worker"))
-    assert {(one.level, one.problem.key) for one in found["role"]} == {
+    assert {(finding.level, finding.problem.key) for finding in found["role"]} == {
         ("error", "instance_profile"),
         ("error", "task_role"),
     }
@@ -184,7 +184,7 @@ def test_the_accounts_quota_counts(emulator: Emulator, make: Callable[..., Run])
 
 def test_machine_types_as_aws_describes_them(make: Callable[..., Run]) -> None:
     types = describe(make().aws.ec2, ["m5.xlarge", "m6g.large", "m5.xlrge"])
-    assert [(one.name, one.vcpus, one.memory) for one in types.known] == [
+    assert [(kind.name, kind.vcpus, kind.memory) for kind in types.known] == [
         ("m5.xlarge", 4, 16_384),
         ("m6g.large", 2, 8192),
     ]
@@ -241,7 +241,7 @@ def test_a_pipeline_that_is_new_to_the_app_is_known_from_others_of_its_workspace
     record.put(own, "report.json", json.dumps({"seconds": seconds}))
     found = expected(run, {PIPELINE})
     assert found is not None
-    assert found.mean == Range(60, 60), "the app's own come first"
+    assert found.mean == Range(60, 60), "the app's own runs come first"
 
 
 def test_earlier_runs_that_may_not_be_read_are_no_history(
@@ -264,7 +264,7 @@ def test_what_iam_says_of_some_resources_stands_when_it_fails_for_others(
 
     run.aws.iam.meta.events.register("provide-client-params.iam.SimulatePrincipalPolicy", throttled)
     found, _ = asked(run)
-    keys = {one.problem.key.partition(" ")[0] for one in found["permission"]}
+    keys = {finding.problem.key.partition(" ")[0] for finding in found["permission"]}
     assert keys == {"sqs:CreateQueue", "iam:PassRole"}
     assert len(found["permissions_unknown"]) == 1
 

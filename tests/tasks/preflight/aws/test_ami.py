@@ -1,4 +1,4 @@
-"""Whether the machine image is there, and fits machine types and volume."""
+"""The machine image exists, and fits machine types and volume."""
 
 import copy
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ROOT = {"": 22}
 
 
 def found(run: Run, wanted: Wanted, image: MachineImage) -> dict[str, Finding]:
-    return {one.code: one for one in findings(run.config, wanted, image, XLARGE)}
+    return {finding.code: finding for finding in findings(run.config, wanted, image, XLARGE)}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_newest_image_is_asked_for_by_processor(make_run: Callable[..., Run]
     assert look(run, FleetTemplate(), XLARGE) == []
     assert look(run, FleetTemplate(architecture="arm64"), ARM) == []
     other = FleetTemplate(architecture="arm64")
-    assert look(run, other, XLARGE) == [], "machine_architecture tells it"
+    assert look(run, other, XLARGE) == [], "machine_architecture reports it"
     (small,) = look(make_run(ebs_vol_size=22), FleetTemplate(), XLARGE)
     assert (small.code, small.problem.key) == ("volume_below_image", "ebs_vol_size")
 
@@ -60,7 +60,7 @@ def test_an_image_that_is_none_is_told_before_anything_is_made(run: Run) -> None
 def test_a_fleet_file_gives_its_last_volume_the_size_of_the_run(
     make_run: Callable[..., Run],
 ) -> None:
-    """Its root has a snapshot of its own and is not the image's; alone, it is."""
+    """With its own snapshot, the root volume is not the image's; without one, it is."""
     run = make_run(ebs_vol_size=22)
     assert look(run, FleetTemplate(spot_fleet_request=DCP_FLEET), XLARGE) == []
     alone = copy.deepcopy(DCP_FLEET)

@@ -1,4 +1,4 @@
-"""What fits on a machine, and how many machines a run may and can use."""
+"""What fits on a machine, and how many machines a run is allowed to and can use."""
 
 from datetime import datetime
 
@@ -59,7 +59,7 @@ def test_containers_that_are_never_placed_are_an_error() -> None:
     assert (by_memory.level, by_memory.problem.key) == ("error", "cpu_shares")
     assert "m5.large" in by_memory.problem.got
     assert "m5.xlarge" not in by_memory.problem.got
-    # All of the machine's memory is never there.
+    # A machine's memory is never fully available.
     whole = found(config(memory=16_384), XLARGE)["container_too_large"]
     assert (whole.level, whole.problem.key) == ("error", "memory")
 
@@ -78,7 +78,7 @@ def test_fewer_and_more_containers_than_planned() -> None:
     more = found(config(tasks_per_machine=2, ebs_vol_size=60), HUGE)
     assert more["more_containers_than_planned"].level == "warning"
     assert "ECS may place 4" in more["more_containers_than_planned"].problem.what
-    # One a machine is kept by ECS, and one machine gets no more containers than there are.
+    # ECS enforces one container per machine, and one machine gets no more containers than exist.
     for settings in (config(), config(cluster_machines=1, tasks_per_machine=2, ebs_vol_size=60)):
         (told,) = found(settings, HUGE).values()
         assert (told.level, told.code) == ("note", "machine_larger_than_planned")
@@ -129,10 +129,10 @@ def test_times_are_held_against_expected_seconds() -> None:
     st.integers(500, 2_000_000),
 )
 def test_no_machine_holds_more_than_it_has(vcpus: int, memory: int, cpu: int, wanted: int) -> None:
-    one = MachineType("x", vcpus, memory)
-    least, most = one.holds(cpu, wanted)
+    kind = MachineType("x", vcpus, memory)
+    least, most = kind.holds(cpu, wanted)
     assert 0 <= least <= most
-    assert most * cpu <= one.cpu_units
+    assert most * cpu <= kind.cpu_units
     assert most * wanted <= memory
 
 
@@ -152,7 +152,10 @@ def test_never_more_slots_than_jobs_need(size: Limits, jobs: int, base: int) -> 
     assert 1 <= asked.machines <= size.machines
     assert (asked.machines - 1) * per_machine < jobs
     assert asked.on_demand <= base
-    told = [one.code for one in quotas.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)]
+    told = [
+        finding.code
+        for finding in quotas.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)
+    ]
     assert ("more_slots_than_jobs" in told) == (asked.machines < size.machines)
 
 
@@ -183,9 +186,9 @@ def above(vcpus: float, count: int, base: int = 0, *types: MachineType) -> Findi
     asked = FleetTemplate(on_demand_base=base)
     known = MachineTypes(types or (XLARGE,))
     tables = [*quotas.SPOT.values(), *quotas.ON_DEMAND.values()]
-    limits = [quotas.Limit(one, vcpus) for one in tables]
+    limits = [quotas.Limit(table, vcpus) for table in tables]
     every = quotas.findings(size, asked, known, limits, 10_000)
-    return next((one for one in every if one.code == "above_quota"), None)
+    return next((finding for finding in every if finding.code == "above_quota"), None)
 
 
 def test_machines_above_the_quota_are_told_with_how_many_there_may_be() -> None:

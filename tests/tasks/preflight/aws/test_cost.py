@@ -1,4 +1,4 @@
-"""What a run is expected to cost: for any work and any prices."""
+"""The estimated cost of a run, for any work and any prices."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ spans = st.tuples(amounts, amounts).map(lambda two: Range(min(two), max(two)))
 def works(draw: st.DrawFn) -> tuple[Work, Limits, int]:
     size = Limits(draw(st.integers(1, 50)), draw(st.integers(1, 3)), draw(st.integers(1, 4)), NOW)
     jobs, base = draw(st.integers(1, 5000)), draw(st.integers(0, 20))
-    one = Work(
+    sample = Work(
         jobs=jobs,
         asked=demand(size, FleetTemplate(on_demand_base=base), jobs),
         slots_per_machine=size.tasks_per_machine * size.cores,
@@ -62,7 +62,7 @@ def works(draw: st.DrawFn) -> tuple[Work, Limits, int]:
         reads=draw(st.integers(0, 100)),
         renewal=draw(st.integers(5, 1000)),
     )
-    return one, size, base
+    return sample, size, base
 
 
 @st.composite
@@ -78,37 +78,37 @@ def tables(draw: st.DrawFn) -> Prices:
     )
 
 
-def usd(one: Work, prices: Prices) -> Range | None:
-    return estimate(one, prices).usd
+def usd(sample: Work, prices: Prices) -> Range | None:
+    return estimate(sample, prices).usd
 
 
 @given(works(), tables())
 def test_more_jobs_take_and_cost_no_less(drawn: tuple[Work, Limits, int], prices: Prices) -> None:
-    one, size, base = drawn
+    sample, size, base = drawn
     more = replace(
-        one,
-        jobs=one.jobs + 1,
-        asked=demand(size, FleetTemplate(on_demand_base=base), one.jobs + 1),
+        sample,
+        jobs=sample.jobs + 1,
+        asked=demand(size, FleetTemplate(on_demand_base=base), sample.jobs + 1),
     )
-    few, many = estimate(one, prices), estimate(more, prices)
+    few, many = estimate(sample, prices), estimate(more, prices)
     assert few.hours is not None
     assert many.hours is not None
     assert few.hours.low <= many.hours.low * (1 + 1e-9)
     assert few.hours.high <= many.hours.high * (1 + 1e-9)
-    if few.usd and many.usd and one.asked.on_demand == more.asked.on_demand:
+    if few.usd and many.usd and sample.asked.on_demand == more.asked.on_demand:
         assert few.usd.high <= many.usd.high * (1 + 1e-9)
 
 
 @given(works(), tables(), st.floats(1, 3))
 def test_dearer_is_dearer(drawn: tuple[Work, Limits, int], prices: Prices, factor: float) -> None:
-    one = replace(drawn[0], max_price=1000.0)
+    sample = replace(drawn[0], max_price=1000.0)
     dear = replace(
         prices,
         spot=tuple(replace(price, usd=price.usd * factor) for price in prices.spot),
         on_demand={name: price * factor for name, price in prices.on_demand.items()},
         gb_month={name: price * factor for name, price in prices.gb_month.items()},
     )
-    cheap_usd, dear_usd = usd(one, prices), usd(one, dear)
+    cheap_usd, dear_usd = usd(sample, prices), usd(sample, dear)
     assert cheap_usd is not None
     assert dear_usd is not None
     assert cheap_usd.low <= dear_usd.low * (1 + 1e-9)
@@ -119,15 +119,15 @@ def test_dearer_is_dearer(drawn: tuple[Work, Limits, int], prices: Prices, facto
 def test_a_spot_machine_never_costs_more_than_machine_price(
     drawn: tuple[Work, Limits, int], prices: Prices
 ) -> None:
-    one = replace(drawn[0], asked=Demand(drawn[0].asked.machines))
-    found = estimate(one, prices)
-    bounded = one.machine_hours
+    sample = replace(drawn[0], asked=Demand(drawn[0].asked.machines))
+    found = estimate(sample, prices)
+    bounded = sample.machine_hours
     assert bounded is not None
-    machines = next((part.usd for part in found.parts if part.name == "machines"), None)
+    machines = next((item.usd for item in found.parts if item.name == "machines"), None)
     now = prices.current().values()
-    assert (machines is None) == all(price > one.max_price for price in now)
+    assert (machines is None) == all(price > sample.max_price for price in now)
     if machines is not None:
-        assert machines.high <= bounded.high * one.max_price * (1 + 1e-9)
+        assert machines.high <= bounded.high * sample.max_price * (1 + 1e-9)
 
 
 def test_the_figures_of_a_plain_run() -> None:
@@ -147,11 +147,11 @@ def test_the_figures_of_a_plain_run() -> None:
 
 
 def test_no_price_is_made_up() -> None:
-    found = estimate(PLAIN, Prices(unknown=("spot prices (AWS told none)",)))
+    found = estimate(PLAIN, Prices(unknown=("spot prices (AWS returned none)",)))
     assert found.usd is None
     assert found.on_demand_usd is None
     assert found.hours is not None
-    assert "spot prices (AWS told none)" in found.unknown
+    assert "spot prices (AWS returned none)" in found.unknown
     no_time = estimate(replace(PLAIN, seconds=None), TABLE)
     assert (no_time.usd, no_time.hours) == (None, None)
     assert "seconds_per_job" in no_time.text
@@ -162,7 +162,7 @@ def config(**settings: object) -> RunConfig:
 
 
 def codes(found: Estimate, settings: RunConfig, prices: Prices = TABLE) -> dict[str, Finding]:
-    return {one.code: one for one in findings(found, settings, prices)}
+    return {finding.code: finding for finding in findings(found, settings, prices)}
 
 
 def test_the_limit_is_held_against_the_most_that_it_may_cost() -> None:

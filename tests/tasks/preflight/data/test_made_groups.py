@@ -1,4 +1,4 @@
-"""Groups that are made, before a run: the same jobs as listed ones, and their output folders."""
+"""Groups from a CSV, before a run: the same jobs as listed groups, and their output folders."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def aws(emulator: Emulator) -> Aws:
 def found(project: Project, aws: Aws, at: Path, **job: Any) -> list[tuple[str, str]]:
     project.job.update(job)
     findings = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
-    return [(one.code, str(one.problem)) for one in findings if one.code != "cost"]
+    return [(finding.code, str(finding.problem)) for finding in findings if finding.code != "cost"]
 
 
 @pytest.mark.parametrize(

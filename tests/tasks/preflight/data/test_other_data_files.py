@@ -21,7 +21,7 @@ INPUT_MODULES = Path(__file__).parents[3] / "support" / "file_list.cppipe"
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -124,8 +124,8 @@ def as_json(pipeline: Pipeline) -> str:
                 "variable_revision_number": module.revision,
             },
             "settings": [
-                {"name": "x.Setting", "text": one.label, "value": one.value}
-                for one in module.settings
+                {"name": "x.Setting", "text": setting.label, "value": setting.value}
+                for setting in module.settings
             ],
         }
         for module in pipeline.modules

@@ -1,4 +1,4 @@
-"""The decisions behind the look before a run, for any images, folders, groups and pipelines."""
+"""The decisions of the checks before a run, for any images, folders, groups and pipelines."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def in_order(keys: Sequence[str]) -> list[str]:
 
 
 class Bucket:
-    """A listing as S3 gives it, in pages of a few keys."""
+    """A listing like S3's, in pages of a few keys."""
 
     def __init__(self, sizes: dict[str, int], page: int) -> None:
         self.keys, self.sizes, self.page = in_order(list(sizes)), sizes, page
@@ -46,13 +46,13 @@ def test_each_image_that_is_missing_or_empty_is_counted(
     wanted = [Wanted("b", key, line) for line, key in enumerate(in_order(asked))]
     bucket = Bucket(there, page)
     tally = compare(wanted, bucket)
-    missing = [one for one in wanted if one.key not in there]
-    empty = [one for one in wanted if there.get(one.key) == 0]
+    missing = [image for image in wanted if image.key not in there]
+    empty = [image for image in wanted if there.get(image.key) == 0]
     flaws = {"image_missing": missing, "image_empty": empty}
     assert tally.flaws == {
         code: (len(ones), ones[: images.NAMED]) for code, ones in flaws.items() if ones
     }
-    assert tally.size == sum(there.get(one.key, 0) for one in wanted)
+    assert tally.size == sum(there.get(image.key, 0) for image in wanted)
     assert bucket.requests <= len(there) // page + len(wanted) + 1
 
 
@@ -74,9 +74,9 @@ def test_a_plate_takes_a_request_for_each_thousand_images() -> None:
 def test_parts_are_of_one_folder_and_leave_none_out(keys: list[str]) -> None:
     wanted = [Wanted("b", key, 1) for key in in_order(keys)]
     found = list(parts(wanted))
-    assert sorted((one for part in found for one in part), key=wanted.index) == wanted
+    assert sorted((image for part in found for image in part), key=wanted.index) == wanted
     for part in found:
-        assert len({one.key.rpartition("/")[0] for one in part}) == 1
+        assert len({image.key.rpartition("/")[0] for image in part}) == 1
 
 
 FOLDER = st.lists(st.sampled_from(["A01-1", "A01-10", "A1", "B", "B-2"]), min_size=1, max_size=2)
@@ -88,9 +88,11 @@ def test_what_folders_hold_is_counted(
 ) -> None:
     rule = Rule(files=1, size=1, text="x")
     prefixes = {f"out/{'/'.join(parts)}/" for parts in jobs}
-    # A job's folder within another's is no plate that is made; skipping looks at prefixes, too.
+    # No plate has a job's folder within another's, and skipping checks prefixes, too.
     prefixes = {
-        one for one in prefixes if not any(o != one and one.startswith(o) for o in prefixes)
+        prefix
+        for prefix in prefixes
+        if not any(o != prefix and prefix.startswith(o) for o in prefixes)
     }
     objects = {f"out/{'/'.join(parts)}/{name}": size for parts, name, size in files}
     with outputs_of(rule) as folders:
@@ -129,7 +131,7 @@ def test_the_right_number_of_files_is_proposed(
     folders = Folders(jobs=9, started=len(held))
     folders.held.update(held)
     found = outputs.findings(folders, CONFIG, "job.yaml", expected)
-    codes = [one.code for one in found if one.code != "outputs_skipped"]
+    codes = [finding.code for finding in found if finding.code != "outputs_skipped"]
     assert codes == ([code] if code else [])
 
 
@@ -188,15 +190,17 @@ def test_where_an_image_lies(path: str, place: tuple[str, str] | str | None) -> 
 
 GOOD = parse_pipeline(PIPELINE_TEXT)
 CHANNELS = {
-    f"{kind}{one}" for kind in ("Orig", "Illum") for one in ("DNA", "ER", "RNA", "AGP", "Mito")
+    f"{kind}{channel}"
+    for kind in ("Orig", "Illum")
+    for channel in ("DNA", "ER", "RNA", "AGP", "Mito")
 }
 
 
 @pytest.mark.parametrize("sign", [";", "\t"])
 def test_a_csv_of_other_signs_than_commas_is_told_as_that_alone(sign: str) -> None:
     header = sign.join(["Metadata_Plate", "FileName_DNA", "PathName_DNA"])
-    found = list(csv_structure.of_header([header], [], "load_data.csv", KEYS))
-    assert [one.code for one in found] == ["csv_unreadable"]
+    found = list(csv_structure.of_header([header], [], "load_data_csv.csv", KEYS))
+    assert [finding.code for finding in found] == ["csv_unreadable"]
     assert repr(sign) in found[0].problem.got
 
 
@@ -221,7 +225,9 @@ def test_a_pipeline_that_cellprofiler_does_not_load_is_none(text: str) -> None:
 
 def found_in(text: str, use_plugins: bool = False) -> list[str]:
     read = parse_pipeline(text)
-    return [one.code for one in pipeline_checks.findings(read, "p", KEYS, ".csv", use_plugins)]
+    return [
+        finding.code for finding in pipeline_checks.findings(read, "p", KEYS, ".csv", use_plugins)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +270,7 @@ def test_load_data_before_its_fourth_revision() -> None:
     ("name", "code"), [("NoSuchModule", "unknown_module"), ("RunCellpose", "plugin_module")]
 )
 def test_a_module_that_is_switched_off_must_be_known_too(name: str, code: str) -> None:
-    # CellProfiler stops reading the pipeline at it.
+    # CellProfiler stops loading the pipeline there.
     module = PIPELINE_TEXT[PIPELINE_TEXT.index("GrayToColor:[") :].partition("\n\n")[0]
     off = module.replace("GrayToColor:[", f"{name}:[").replace("enabled:True", "enabled:False")
     assert code in found_in(PIPELINE_TEXT.replace(module, off))
@@ -277,7 +283,7 @@ def test_no_text_but_a_whole_pipeline_passes(text: str) -> None:
     except PipelineError:
         return
     found = list(pipeline_checks.findings(read, "p", KEYS, ".csv", False))
-    # Where the last answer should have ended, nobody can tell.
+    # The end of the last value is unknown.
     assert found or len(read.modules[-1].settings) == len(GOOD.modules[-1].settings)
 
 
@@ -305,4 +311,6 @@ def test_a_plugin_that_is_used_may_make_any_image() -> None:
     read = parse_pipeline(text)
     assert not channels.missing(read, CHANNELS)
     assert [cellprofiler_modules.kind(module) for module in read.active()].count("plugin") == 1
-    assert [one.code for one in pipeline_checks.findings(read, "p", KEYS, ".csv", True)] == []
+    assert [
+        finding.code for finding in pipeline_checks.findings(read, "p", KEYS, ".csv", True)
+    ] == []
