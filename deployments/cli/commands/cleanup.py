@@ -26,8 +26,8 @@ def cleanup(
     queue and logs are kept. Needs only AWS credentials; resources with the app's tag are deleted
     even if the record is missing. Safe to repeat.
 
-    Exit status: 0 nothing is left running, 1 something is left, 2 the app has nothing in AWS, a
-    flow monitors the run, or AWS refuses the credentials.
+    Exit status: 0 all resources are deleted, 1 a step failed or a queue with jobs is kept, 2 the
+    app has no resources in AWS, a flow monitors the run, or AWS refuses the credentials.
 
     Args:
         abandon: abandon jobs without a result, and delete the queue

@@ -26,7 +26,7 @@ def status(
     """Show all runs of the account and any orphaned resources.
 
     Show the newest run of every app and any other active run: state, age, jobs, machines, cost, and
-    resources left by runs that have ended or have no record. Changes nothing. Needs only AWS
+    orphaned resources, whose run has ended or has no record. Changes nothing. Needs only AWS
     credentials.
 
     Exit status: 0 nothing is orphaned, 1 resources are orphaned, 2 AWS refuses the credentials.
