@@ -340,7 +340,7 @@ MISTAKES = [
     Mistake(
         "the file is no pipeline",
         lambda project: setattr(project, "pipeline", "<html>Access denied</html>"),
-        "error pipeline_no_pipeline",
+        "error pipeline_format",
         PIPELINE,
         "",
     ),
@@ -570,7 +570,7 @@ MISTAKES = [
     Mistake(
         "outputs exist, and nothing is skipped",
         both(config(check_if_done_bool=False), lambda project: project.write_outputs(2, *CHECKED)),
-        "note outputs_there",
+        "note outputs_exist",
         "job.yaml",
         "output",
     ),

@@ -15,12 +15,12 @@ from deployments.local.emulator_client import Emulator
 from tasks.cost.amounts import Estimate, Range
 from tasks.fleet.instance_types import describe
 from tasks.jobs.past_durations import expected
-from tasks.preflight.aws.account_checks import Jobs, look
+from tasks.preflight.aws.account_checks import JobStats, check_account
 from tasks.preflight.finding import Finding
 from tasks.runs import record
 from tasks.runs.run import Run
 
-JOBS = Jobs(number=100, pipelines={PIPELINE})
+JOBS = JobStats(number=100, pipelines={PIPELINE})
 FITTING = {"cluster_machines": 2, "seconds_per_job": 60}
 PRICES: dict[str, Any] = {
     "spot": [
@@ -52,9 +52,9 @@ def make(emulator: Emulator, app_name: str) -> Callable[..., Run]:
 
 
 def asked(
-    run: Run, template: FleetTemplate | None = None, jobs: Jobs = JOBS
+    run: Run, template: FleetTemplate | None = None, jobs: JobStats = JOBS
 ) -> tuple[dict[str, list[Finding]], Estimate]:
-    found, estimate = look(run, template or FleetTemplate(), jobs)
+    found, estimate = check_account(run, template or FleetTemplate(), jobs)
     by_code: dict[str, list[Finding]] = {}
     for finding in found:
         by_code.setdefault(finding.code, []).append(finding)

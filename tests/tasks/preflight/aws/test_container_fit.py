@@ -186,7 +186,7 @@ def above(vcpus: float, count: int, base: int = 0, *types: MachineType) -> Findi
     asked = FleetTemplate(on_demand_base=base)
     known = MachineTypes(types or (XLARGE,))
     tables = [*quotas.SPOT.values(), *quotas.ON_DEMAND.values()]
-    limits = [quotas.Limit(table, vcpus) for table in tables]
+    limits = [quotas.QuotaLimit(table, vcpus) for table in tables]
     every = quotas.findings(size, asked, known, limits, 10_000)
     return next((finding for finding in every if finding.code == "above_quota"), None)
 

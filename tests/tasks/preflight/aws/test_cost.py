@@ -11,7 +11,7 @@ from blocks import FleetTemplate, RunConfig
 from tasks.cost.amounts import Estimate, Range
 from tasks.cost.prices import Prices, SpotPrice
 from tasks.jobs.past_durations import JobSeconds
-from tasks.preflight.aws.cost import Work, estimate, findings, work
+from tasks.preflight.aws.cost import Workload, estimate, findings, workload
 from tasks.preflight.aws.quotas import Demand, demand
 from tasks.preflight.finding import Finding
 from tasks.runs.limits import Limits
@@ -31,9 +31,9 @@ TABLE = Prices(
     requests={"s3_write": 5e-6, "s3_read": 4e-7, "sqs": 4e-7},
     sources=("a table",),
 )
-PLAIN = Work(
+PLAIN = Workload(
     jobs=1000,
-    asked=Demand(10),
+    demand=Demand(10),
     slots_per_machine=4,
     seconds=Range(90, 110),
     stagger=540,
@@ -47,12 +47,12 @@ spans = st.tuples(amounts, amounts).map(lambda two: Range(min(two), max(two)))
 
 
 @st.composite
-def works(draw: st.DrawFn) -> tuple[Work, Limits, int]:
+def workloads(draw: st.DrawFn) -> tuple[Workload, Limits, int]:
     size = Limits(draw(st.integers(1, 50)), draw(st.integers(1, 3)), draw(st.integers(1, 4)), NOW)
     jobs, base = draw(st.integers(1, 5000)), draw(st.integers(0, 20))
-    sample = Work(
+    sample = Workload(
         jobs=jobs,
-        asked=demand(size, FleetTemplate(on_demand_base=base), jobs),
+        demand=demand(size, FleetTemplate(on_demand_base=base), jobs),
         slots_per_machine=size.tasks_per_machine * size.cores,
         seconds=draw(spans).times(1000),
         stagger=draw(st.integers(0, 600)),
@@ -78,29 +78,33 @@ def tables(draw: st.DrawFn) -> Prices:
     )
 
 
-def usd(sample: Work, prices: Prices) -> Range | None:
+def usd(sample: Workload, prices: Prices) -> Range | None:
     return estimate(sample, prices).usd
 
 
-@given(works(), tables())
-def test_more_jobs_take_and_cost_no_less(drawn: tuple[Work, Limits, int], prices: Prices) -> None:
+@given(workloads(), tables())
+def test_more_jobs_take_and_cost_no_less(
+    drawn: tuple[Workload, Limits, int], prices: Prices
+) -> None:
     sample, size, base = drawn
     more = replace(
         sample,
         jobs=sample.jobs + 1,
-        asked=demand(size, FleetTemplate(on_demand_base=base), sample.jobs + 1),
+        demand=demand(size, FleetTemplate(on_demand_base=base), sample.jobs + 1),
     )
     few, many = estimate(sample, prices), estimate(more, prices)
     assert few.hours is not None
     assert many.hours is not None
     assert few.hours.low <= many.hours.low * (1 + 1e-9)
     assert few.hours.high <= many.hours.high * (1 + 1e-9)
-    if few.usd and many.usd and sample.asked.on_demand == more.asked.on_demand:
+    if few.usd and many.usd and sample.demand.on_demand == more.demand.on_demand:
         assert few.usd.high <= many.usd.high * (1 + 1e-9)
 
 
-@given(works(), tables(), st.floats(1, 3))
-def test_dearer_is_dearer(drawn: tuple[Work, Limits, int], prices: Prices, factor: float) -> None:
+@given(workloads(), tables(), st.floats(1, 3))
+def test_dearer_is_dearer(
+    drawn: tuple[Workload, Limits, int], prices: Prices, factor: float
+) -> None:
     sample = replace(drawn[0], max_price=1000.0)
     dear = replace(
         prices,
@@ -115,11 +119,11 @@ def test_dearer_is_dearer(drawn: tuple[Work, Limits, int], prices: Prices, facto
     assert cheap_usd.high <= dear_usd.high * (1 + 1e-9)
 
 
-@given(works(), tables())
+@given(workloads(), tables())
 def test_a_spot_machine_never_costs_more_than_machine_price(
-    drawn: tuple[Work, Limits, int], prices: Prices
+    drawn: tuple[Workload, Limits, int], prices: Prices
 ) -> None:
-    sample = replace(drawn[0], asked=Demand(drawn[0].asked.machines))
+    sample = replace(drawn[0], demand=Demand(drawn[0].demand.machines))
     found = estimate(sample, prices)
     bounded = sample.machine_hours
     assert bounded is not None
@@ -189,7 +193,7 @@ def test_max_hours_and_machine_price_are_held_against_the_estimate() -> None:
 def test_the_volumes_of_a_fleet_file_are_its_own() -> None:
     fleet = FleetTemplate(spot_fleet_request=DCP_FLEET)
     seconds = JobSeconds(Range(1, 1), 1, "")
-    made = work(config(ebs_vol_size=40), fleet, Demand(1), 1, seconds)
+    made = workload(config(ebs_vol_size=40), fleet, Demand(1), 1, seconds)
     assert made.volumes == {"gp2": 48}
-    usual = work(config(ebs_vol_size=40), FleetTemplate(), Demand(1), 1, seconds)
+    usual = workload(config(ebs_vol_size=40), FleetTemplate(), Demand(1), 1, seconds)
     assert usual.volumes == {"gp3": 40}

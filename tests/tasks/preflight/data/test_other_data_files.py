@@ -11,7 +11,7 @@ from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELL
 
 from deployments.local.emulator_client import Emulator
 from tasks.preflight.data import images
-from tasks.preflight.data.csv_index import Wanted
+from tasks.preflight.data.csv_index import ImageReference
 from tasks.preflight.pipeline.parser import Pipeline, parse_pipeline
 
 LIST = f"{BATCH}/files.txt"
@@ -105,11 +105,11 @@ def test_images_in_a_bucket_that_is_not_there(find: Callable[[Project], Any]) ->
 def test_images_that_may_not_be_listed(emulator: Emulator) -> None:
     emulator.set_account(refused=["s3:ListBucket"])
     s3 = connect(emulator.endpoint_url).s3
-    tally = images.look([Wanted("lab", "images/a.tif", 2)], lambda _: s3)
+    tally = images.check_images([ImageReference("lab", "images/a.tif", 2)], lambda _: s3)
     (finding,) = images.findings(tally, CSV)
     assert (finding.level, finding.code, finding.problem.key) == (
         "warning",
-        "not_looked_at",
+        "not_checked",
         "line 2",
     )
 

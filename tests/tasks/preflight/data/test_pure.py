@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from blocks import RunConfig
 from tasks.preflight.data import csv_structure, groups, images, outputs
-from tasks.preflight.data.csv_index import Wanted, index_of
-from tasks.preflight.data.image_locations import NoPlace, Places
-from tasks.preflight.data.images import Stored, Tally, compare, parts
-from tasks.preflight.data.outputs import Folders, Rule, outputs_of
+from tasks.preflight.data.csv_index import ImageReference, new_index
+from tasks.preflight.data.image_locations import ImageLocator, NotInS3
+from tasks.preflight.data.images import ListedObject, Tally, compare, folder_batches
+from tasks.preflight.data.outputs import FolderCounts, SkipRule, output_folders
 from tasks.preflight.pipeline import cellprofiler_modules, channels, pipeline_checks
 from tasks.preflight.pipeline.expected_outputs import files_of_a_job
 from tasks.preflight.pipeline.parser import PipelineError, parse_pipeline
@@ -32,10 +32,10 @@ class Bucket:
         self.keys, self.sizes, self.page = in_order(list(sizes)), sizes, page
         self.requests = 0
 
-    def __call__(self, after: str) -> tuple[list[Stored], bool]:
+    def __call__(self, after: str) -> tuple[list[ListedObject], bool]:
         self.requests += 1
         rest = [key for key in self.keys if key.encode() > after.encode()]
-        found = [Stored(key, self.sizes[key]) for key in rest[: self.page]]
+        found = [ListedObject(key, self.sizes[key]) for key in rest[: self.page]]
         return found, len(rest) > self.page
 
 
@@ -43,7 +43,7 @@ class Bucket:
 def test_each_image_that_is_missing_or_empty_is_counted(
     there: dict[str, int], asked: list[str], page: int
 ) -> None:
-    wanted = [Wanted("b", key, line) for line, key in enumerate(in_order(asked))]
+    wanted = [ImageReference("b", key, line) for line, key in enumerate(in_order(asked))]
     bucket = Bucket(there, page)
     tally = compare(wanted, bucket)
     missing = [image for image in wanted if image.key not in there]
@@ -58,22 +58,24 @@ def test_each_image_that_is_missing_or_empty_is_counted(
 
 def test_a_few_images_of_a_large_folder_take_a_few_requests() -> None:
     bucket = Bucket({f"p/{number:05}.tif": 1 for number in range(20_000)}, 1000)
-    tally = compare([Wanted("b", f"p/{number:05}.tif", 2) for number in (3, 9_999, 19_999)], bucket)
-    assert tally == Tally(looked_for=3, size=3)
+    tally = compare(
+        [ImageReference("b", f"p/{number:05}.tif", 2) for number in (3, 9_999, 19_999)], bucket
+    )
+    assert tally == Tally(checked=3, size=3)
     assert bucket.requests == 3
 
 
 def test_a_plate_takes_a_request_for_each_thousand_images() -> None:
     keys = [f"p/{number:05}.tif" for number in range(17_280)]
     bucket = Bucket(dict.fromkeys(keys, 1), 1000)
-    assert not compare([Wanted("b", key, 2) for key in keys], bucket).flaws
+    assert not compare([ImageReference("b", key, 2) for key in keys], bucket).flaws
     assert bucket.requests == 18
 
 
 @given(st.lists(NAMES))
 def test_parts_are_of_one_folder_and_leave_none_out(keys: list[str]) -> None:
-    wanted = [Wanted("b", key, 1) for key in in_order(keys)]
-    found = list(parts(wanted))
+    wanted = [ImageReference("b", key, 1) for key in in_order(keys)]
+    found = list(folder_batches(wanted))
     assert sorted((image for part in found for image in part), key=wanted.index) == wanted
     for part in found:
         assert len({image.key.rpartition("/")[0] for image in part}) == 1
@@ -86,7 +88,7 @@ FOLDER = st.lists(st.sampled_from(["A01-1", "A01-10", "A1", "B", "B-2"]), min_si
 def test_what_folders_hold_is_counted(
     jobs: list[list[str]], files: list[tuple[list[str], str, int]]
 ) -> None:
-    rule = Rule(files=1, size=1, text="x")
+    rule = SkipRule(files=1, size=1, text="x")
     prefixes = {f"out/{'/'.join(parts)}/" for parts in jobs}
     # No plate has a job's folder within another's, and skipping checks prefixes, too.
     prefixes = {
@@ -95,11 +97,11 @@ def test_what_folders_hold_is_counted(
         if not any(o != prefix and prefix.startswith(o) for o in prefixes)
     }
     objects = {f"out/{'/'.join(parts)}/{name}": size for parts, name, size in files}
-    with outputs_of(rule) as folders:
+    with output_folders(rule) as folders:
         for prefix in prefixes:
             folders.add("out/", prefix)
         keys = in_order(list(objects))
-        seen = folders.look(lambda top: ((k, objects[k]) for k in keys if k.startswith(top)))
+        seen = folders.count_files(lambda top: ((k, objects[k]) for k in keys if k.startswith(top)))
     held = {p: [key for key in objects if key.startswith(p)] for p in prefixes}
     counted = [
         sum(rule.counts(key, objects[key]) for key in keys) for keys in held.values() if keys
@@ -128,7 +130,7 @@ CONFIG = RunConfig(
 def test_the_right_number_of_files_is_proposed(
     held: list[int], expected: int | None, code: str
 ) -> None:
-    folders = Folders(jobs=9, started=len(held))
+    folders = FolderCounts(jobs=9, started=len(held))
     folders.held.update(held)
     found = outputs.findings(folders, CONFIG, "job.yaml", expected)
     codes = [finding.code for finding in found if finding.code != "outputs_skipped"]
@@ -139,7 +141,7 @@ def test_the_right_number_of_files_is_proposed(
 def test_jobs_without_rows_and_groups_without_jobs(
     jobs: set[tuple[str, str]], found: set[tuple[str, str]]
 ) -> None:
-    with index_of(["P", "W"]) as index:
+    with new_index(["P", "W"]) as index:
         assert index.add_jobs((("P", p), ("W", w)) for p, w in jobs) == len(jobs)
         index.add_rows([*found, *found])
         count, some = index.jobs_without_rows(100)
@@ -180,12 +182,12 @@ def test_the_nearest_value_is_told(given: str, values: list[str], near: list[str
     ],
 )
 def test_where_an_image_lies(path: str, place: tuple[str, str] | str | None) -> None:
-    places = Places(("PathName_DNA", "FileName_DNA"), "images")
+    locator = ImageLocator(("PathName_DNA", "FileName_DNA"), "images")
     if place is None:
-        with pytest.raises(NoPlace):
-            list(places.of([path, "x.tif"]))
+        with pytest.raises(NotInS3):
+            list(locator.locate_row([path, "x.tif"]))
     else:
-        assert list(places.of([path, "x.tif"])) == [place]
+        assert list(locator.locate_row([path, "x.tif"])) == [place]
 
 
 GOOD = parse_pipeline(PIPELINE_TEXT)
@@ -199,7 +201,7 @@ CHANNELS = {
 @pytest.mark.parametrize("sign", [";", "\t"])
 def test_a_csv_of_other_signs_than_commas_is_told_as_that_alone(sign: str) -> None:
     header = sign.join(["Metadata_Plate", "FileName_DNA", "PathName_DNA"])
-    found = list(csv_structure.of_header([header], [], "load_data_csv.csv", KEYS))
+    found = list(csv_structure.header_findings([header], [], "load_data_csv.csv", KEYS))
     assert [finding.code for finding in found] == ["csv_unreadable"]
     assert repr(sign) in found[0].problem.got
 
