@@ -28,7 +28,7 @@ BATCH = 10_000
 """Keys of a folder that one thread checks."""
 
 PARALLEL = 16
-"""Parts that are checked at a time."""
+"""Batches that are checked at a time."""
 
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects cannot be read until they are restored."""
@@ -119,7 +119,7 @@ def _bytes(key: str) -> bytes:
 
 
 def folder_batches(wanted: Iterable[ImageReference]) -> Iterator[list[ImageReference]]:
-    """Sorted keys in parts of one folder each."""
+    """Sorted keys in batches of one folder each."""
     folders = groupby(wanted, lambda image: (image.bucket, _folder(image.key)))
     for _, images in folders:
         while batch := list(islice(images, BATCH)):
@@ -146,7 +146,7 @@ def check_images(wanted: Iterable[ImageReference], client: Callable[[str], "S3Cl
         for batch in folder_batches(wanted):
             page = _pages(client(batch[0].bucket), batch[0].bucket, _folder(batch[0].key))
             waiting.append(pool.submit(_compare, batch, page))
-            # Limits the number of parts in memory.
+            # Limits the number of batches in memory.
             if len(waiting) >= 2 * PARALLEL:
                 tally.add(waiting.pop(0).result())
         for future in waiting:
