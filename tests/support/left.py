@@ -1,4 +1,4 @@
-"""What is left in an account that runs or costs, of any app."""
+"""The resources in an account that run or cost money, of any app."""
 
 from deployments.local.emulator_client import Emulator
 from tasks.aws.clients import Aws
@@ -9,30 +9,35 @@ GONE = {"deleted", "deleted_terminating", "cancelled", "cancelled_terminating", 
 def left_in_account(aws: Aws, emulator: Emulator) -> list[str]:
     """Each in words: machines, fleets, services, queues but for the dead letters', alarms, and
     processes of containers."""
-    left = [f"machine {one}" for one in machines(aws)]
+    left = [f"machine {machine}" for machine in machines(aws)]
     left += [
-        f"fleet {one['FleetId']}"
-        for one in aws.ec2.describe_fleets()["Fleets"]
-        if one["FleetState"] not in GONE
+        f"fleet {fleet['FleetId']}"
+        for fleet in aws.ec2.describe_fleets()["Fleets"]
+        if fleet["FleetState"] not in GONE
     ]
     left += [
-        f"fleet {one['SpotFleetRequestId']}"
-        for one in aws.ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"]
-        if one["SpotFleetRequestState"] not in GONE
+        f"fleet {spot_fleet_request_config['SpotFleetRequestId']}"
+        for spot_fleet_request_config in aws.ec2.describe_spot_fleet_requests()[
+            "SpotFleetRequestConfigs"
+        ]
+        if spot_fleet_request_config["SpotFleetRequestState"] not in GONE
     ]
     for cluster in aws.ecs.list_clusters()["clusterArns"]:
-        left += [f"service {one}" for one in aws.ecs.list_services(cluster=cluster)["serviceArns"]]
+        left += [
+            f"service {service_arn}"
+            for service_arn in aws.ecs.list_services(cluster=cluster)["serviceArns"]
+        ]
     urls = aws.sqs.list_queues().get("QueueUrls", [])
-    left += [f"queue {one}" for one in urls if not one.endswith("DeadMessages")]
+    left += [f"queue {url}" for url in urls if not url.endswith("DeadMessages")]
     left += [
-        f"alarm {one.get('AlarmName', one)}"
-        for one in aws.cloudwatch.describe_alarms()["MetricAlarms"]
+        f"alarm {metric_alarm.get('AlarmName', metric_alarm)}"
+        for metric_alarm in aws.cloudwatch.describe_alarms()["MetricAlarms"]
     ]
-    return left + [f"container {one['task_id']}" for one in emulator.containers()]
+    return left + [f"container {container['task_id']}" for container in emulator.containers()]
 
 
 def machines(aws: Aws) -> list[str]:
-    """The ids of all machines that are not gone."""
+    """The ids of all machines that are not terminated."""
     pages = aws.ec2.get_paginator("describe_instances").paginate()
     return [
         instance["InstanceId"]

@@ -1,4 +1,4 @@
-"""`dcp continue APP`: a run that was stopped with jobs left over goes on."""
+"""`dcp continue APP`: continues a run that was stopped with jobs left over."""
 
 from deployments.cli.commands.options import AccessOptions, AppName, ChangeOptions, RunOptions
 from deployments.exit_status import ExitStatus
@@ -19,8 +19,8 @@ def continue_(
     Continue an app's newest run where it was stopped, such as by max_hours or max_cost, as a flow
     run of dcp-continue/continue. Both limits start again from zero.
 
-    Exit status: 0 it was started, 1 Prefect could not start it, 2 the run cannot be continued or an
-    option is wrong.
+    Exit status: 0 the flow run was started, 1 Prefect could not start it, 2 the run cannot be
+    continued or an option is wrong.
     """
     from deployments.cli.commands.start_flow_run import start
     from tasks.lifecycle.continuation import check

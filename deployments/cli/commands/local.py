@@ -1,4 +1,4 @@
-"""`dcp local run` and `dcp local up`: this computer as AWS."""
+"""`dcp local run` and `dcp local up`: runs against an emulator of AWS on this computer."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from deployments.cli.commands.options import Plates, Source
 from deployments.exit_status import ExitStatus
 from tasks import interrupt
 
-UI_PORT = 4200  # where Prefect's own server listens
+UI_PORT = 4200  # the default port of Prefect's server
 
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 Fleet = Annotated[
@@ -63,11 +63,11 @@ def run(
 
     with own_prefect() as (home, port):
         with interrupt.allowed():
-            from deployments.local.run import Request
+            from deployments.local.run import LocalRunRequest
             from deployments.local.run import run as run_here
 
         return run_here(
-            Request(
+            LocalRunRequest(
                 config=config,
                 job=job,
                 data=data,
@@ -93,7 +93,7 @@ def up(
 ) -> int:
     """Start Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C.
 
-    Exit status: 0 ended by Ctrl-C, 1 something failed to start, 2 bad input.
+    Exit status: 0 stopped with Ctrl-C, 1 a part failed to start, 2 bad input.
 
     Args:
         config: run config (default: the demo's)

@@ -1,4 +1,4 @@
-"""`dcp retry APP`: the jobs that did not succeed once more, as a run of their own."""
+"""`dcp retry APP`: runs the jobs that did not succeed again, as a new run."""
 
 from typing import Annotated
 
@@ -34,11 +34,11 @@ def retry(
 ) -> int:
     """Run the failed and lost jobs of a run again.
 
-    Start a run of exactly the jobs that failed or were lost in an app's newest run, with its
+    Start a run with exactly the jobs that failed or were lost in an app's newest run, with its
     settings, as a flow run of dcp-retry-failed/retry-failed.
 
-    Exit status: 0 it was started, 1 Prefect could not start it, 2 no job can be retried or an
-    option is wrong.
+    Exit status: 0 the flow run was started, 1 Prefect could not start it, 2 no job can be retried
+    or an option is wrong.
 
     Args:
         reason: reason of failure, such as out_of_memory; repeat the option for several

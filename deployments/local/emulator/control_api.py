@@ -1,18 +1,15 @@
-"""The control address: what tests and the command line need and no AWS API offers.
+"""The control address: functions for tests and the command line that no AWS API offers.
 
 - `GET containers`: the running containers (task, instance, process id).
 - `POST containers/TASK_ID/kill`: SIGKILL to the container's command.
 - `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
-- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: its containers
-  stand still for good; `.../disconnect`, `.../connect`: its ECS agent loses its connection, has it
-  again.
-- `POST account`: what the account refuses, misses, has and pays, as JSON (see
-  `account_limits.Account`); what is not named stays as it is.
-- `GET chaos`, `POST chaos`: the switches (see `chaos_switches.Chaos`), and other values of some, as
-  JSON; what is not named stays as it is.
-- `POST recording?on=true`: begin a new record of requests, or end it; `GET recording`: requests by
-  service and operation since it began.
-- `GET events`: what happened to machines and tasks, oldest first.
+- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: freezes its
+  containers permanently; `.../disconnect`, `.../connect`: disconnects and reconnects its ECS agent.
+- `POST account`: changes permissions, quotas and prices, as JSON (see `AccountLimits`).
+- `GET chaos`, `POST chaos`: returns or changes switches, as JSON (see `Chaos`).
+- `POST recording?on=true`: starts a new record of requests, or stops it; `GET recording`: requests
+  by service and operation since its start.
+- `GET events`: events of machines and tasks, oldest first.
 """
 
 from typing import Any
@@ -20,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.state import Cloud, EmulatedMachine, Region, now
 from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
 from deployments.local.emulator.ecs.container_instances import connect, disconnect
 from deployments.local.emulator.protocol.responses import answer_json
@@ -48,11 +45,11 @@ def control(cloud: Cloud, request: Request, path: str) -> Response:
         case "POST", ["chaos"]:
             return _change_chaos(cloud, request.get_json())
         case "POST", ["containers", task_id, "kill"]:
-            found = cloud.find_task(task_id)
-            if found is None or found[1].container is None:
+            located = cloud.find_task(task_id)
+            if located is None or located[1].container is None:
                 return answer_json({"error": f"No container of a task {task_id}"}, 404)
-            found[1].container.kill_command()
-            return answer_json({"killed": found[1].arn})
+            located[1].container.kill_command()
+            return answer_json({"killed": located[1].arn})
         case "POST", ["instances", instance_id, "interrupt"]:
             return _interrupt(cloud, instance_id, request.args.get("seconds", type=float))
         case "POST", ["instances", instance_id, what] if what in DEEDS:
@@ -71,50 +68,50 @@ def _change_chaos(cloud: Cloud, values: dict[str, Any]) -> Response:
 
 
 def _interrupt(cloud: Cloud, instance_id: str, seconds: float | None) -> Response:
-    found = cloud.find_machine(instance_id)
-    if found is None or not found[1].alive:
+    located = cloud.find_machine(instance_id)
+    if located is None or not located[1].alive:
         return answer_json({"error": f"No running instance {instance_id}"}, 404)
-    if found[1].instance.lifecycle != "spot":
+    if located[1].instance.lifecycle != "spot":
         return answer_json({"error": f"{instance_id} is not a Spot instance"}, 409)
-    interrupt(cloud, found[1], seconds)
+    interrupt(cloud, located[1], seconds)
     cloud.wake.set()
     return answer_json({"interrupted": instance_id})
 
 
-def _do(cloud: Cloud, instance_id: str, what: str) -> Response:
-    found = cloud.find_machine(instance_id)
-    if found is None or not found[1].alive:
+def _do(cloud: Cloud, instance_id: str, action: str) -> Response:
+    located = cloud.find_machine(instance_id)
+    if located is None or not located[1].alive:
         return answer_json({"error": f"No running instance {instance_id}"}, 404)
-    DEEDS[what](cloud, *found)
+    DEEDS[action](cloud, *located)
     cloud.wake.set()
-    return answer_json({what: instance_id})
+    return answer_json({action: instance_id})
 
 
-def _rebalance(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _rebalance(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
     recommend_rebalance(cloud, machine)
 
 
-def _hang(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _hang(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
     machine.hung = True
 
 
-def _disconnect(cloud: Cloud, region: Region, machine: Machine) -> None:
-    for one in region.container_instances.values():
-        if one.instance_id == machine.instance.id:
-            disconnect(cloud, one)
+def _disconnect(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
+    for container_instance in region.container_instances.values():
+        if container_instance.instance_id == machine.instance.id:
+            disconnect(cloud, container_instance)
 
 
-def _connect(cloud: Cloud, region: Region, machine: Machine) -> None:
-    for one in region.container_instances.values():
-        if one.instance_id == machine.instance.id:
-            connect(one, region.tasks_on(one.arn))
+def _connect(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
+    for container_instance in region.container_instances.values():
+        if container_instance.instance_id == machine.instance.id:
+            connect(container_instance, region.tasks_on(container_instance.arn))
 
 
 DEEDS = {"rebalance": _rebalance, "hang": _hang, "disconnect": _disconnect, "connect": _connect}
 
 
 def containers(cloud: Cloud) -> list[dict[str, Any]]:
-    """Return the containers that run."""
+    """Return the running containers."""
     return [
         {
             "task_arn": task.arn,

@@ -1,6 +1,7 @@
-"""What happens to machines and containers in the course of time, by the rates that are switched on.
+"""Injects faults with a rate into machines and containers.
 
-When it happens to the n-th machine or container is drawn from the seed, and counted from its start.
+The time of a fault of the n-th machine or container is drawn from the seed and counts from its
+start.
 """
 
 import time
@@ -8,7 +9,7 @@ import time
 from deployments.local.emulator.core.state import (
     Cloud,
     ContainerInstance,
-    Machine,
+    EmulatedMachine,
     Region,
     Task,
     now,
@@ -21,26 +22,26 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def disturb(cloud: Cloud, region: Region) -> None:
-    """Let happen what is due."""
+    """Inject the faults that are due."""
     for machine in region.machines.values():
         if machine.alive:
             _interrupt(cloud, machine)
             machine.hung = machine.hung or _due(cloud, machine, "hangs")
-    for one in region.container_instances.values():
-        if one.connected and one.instance_id in region.machines:
-            _disconnect(cloud, region.machines[one.instance_id], one)
+    for container_instance in region.container_instances.values():
+        if container_instance.connected and container_instance.instance_id in region.machines:
+            _disconnect(cloud, region.machines[container_instance.instance_id], container_instance)
     for task in region.tasks():
         if task.container is not None and task.last_status != "STOPPED":
             _stand_still(region, task)
             _kill(cloud, task)
 
 
-def _due(cloud: Cloud, machine: Machine, switch: str, ahead: float = 0.0) -> bool:
+def _due(cloud: Cloud, machine: EmulatedMachine, switch: str, ahead: float = 0.0) -> bool:
     age = time.monotonic() - machine.launched_at
     return age >= cloud.chaos.seconds_until(switch, machine.number) - ahead
 
 
-def _interrupt(cloud: Cloud, machine: Machine) -> None:
+def _interrupt(cloud: Cloud, machine: EmulatedMachine) -> None:
     if machine.instance.lifecycle != "spot" or machine.ends_at is not None:
         return
     ahead = cloud.chaos.rebalance
@@ -50,9 +51,11 @@ def _interrupt(cloud: Cloud, machine: Machine) -> None:
         interrupt(cloud, machine)
 
 
-def _disconnect(cloud: Cloud, machine: Machine, one: ContainerInstance) -> None:
+def _disconnect(
+    cloud: Cloud, machine: EmulatedMachine, container_instance: ContainerInstance
+) -> None:
     if _due(cloud, machine, "disconnects"):
-        disconnect(cloud, one)
+        disconnect(cloud, container_instance)
 
 
 def _stand_still(region: Region, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""The emulator's one thread of its own: it makes what should be out of what is."""
+"""The emulator's background thread: reconciles the actual state with the desired state."""
 
 import logging
 import threading
@@ -6,7 +6,7 @@ import time
 
 from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.ec2.cpu_alarms import watch_idle
-from deployments.local.emulator.ec2.fleet_reconciler import keep_fleets
+from deployments.local.emulator.ec2.fleet_reconciler import reconcile_fleets
 from deployments.local.emulator.ec2.instances import (
     adopt_all,
     end_interrupted,
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 
 def tick(cloud: Cloud, region: Region) -> None:
-    """Look once at everything of a region, from the machines to the services."""
+    """Reconcile everything in a region once, from the machines to the services."""
     adopt_all(cloud, region)
     disturb(cloud, region)
     end_interrupted(cloud, region)
     watch_idle(cloud, region)
     fail_launches(cloud, region)
-    keep_fleets(cloud, region)
+    reconcile_fleets(cloud, region)
     boot(cloud, region)
     watch_machines(cloud, region)
     failed = watch_tasks(cloud, region)
@@ -41,12 +41,12 @@ def tick(cloud: Cloud, region: Region) -> None:
     run_schedules(cloud, region)
 
 
-def keep(cloud: Cloud, end: threading.Event) -> None:
-    """Tick until the end, soon after every request that changed something.
+def reconcile(cloud: Cloud, end: threading.Event) -> None:
+    """Tick until the end is set, and soon after every request that changes something.
 
-    A tick that fails is logged and the next one comes: one bad record must not stop the machines.
+    A failed tick is logged, and ticks continue: one bad record must not stop the machines.
     """
-    told = ""
+    logged = ""
     while not end.is_set():
         cloud.wake.wait(cloud.settings.tick_seconds)
         cloud.wake.clear()
@@ -55,13 +55,13 @@ def keep(cloud: Cloud, end: threading.Event) -> None:
                 with cloud.lock:
                     tick(cloud, region)
             except Exception as error:
-                if repr(error) != told:
+                if repr(error) != logged:
                     log.exception("A tick of region %s failed", region.name)
-                told = repr(error)
+                logged = repr(error)
 
 
 def stop_containers(cloud: Cloud) -> None:
-    """End every container: SIGTERM, what the settings give them to stop, SIGKILL."""
+    """Stop every container: SIGTERM, then SIGKILL after the time in the settings."""
     with cloud.lock:
         tasks = [task for region in cloud.regions.values() for task in region.tasks()]
     running = [task.container for task in tasks if task.container and task.last_status != "STOPPED"]

@@ -1,4 +1,4 @@
-"""`dcp local run` as a newcomer types it: the real CellProfiler, from a folder to a folder."""
+"""`dcp local run` as a new user types it: the real CellProfiler, from one folder to another."""
 
 import csv
 import json

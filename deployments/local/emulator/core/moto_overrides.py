@@ -1,4 +1,4 @@
-"""Puts the emulator's actions in the place of moto's."""
+"""Replaces moto's actions by the emulator's."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ Action = Callable[[Cloud, Region, dict[str, Any]], dict[str, Any]]
 
 
 def replace(response: Any, service: str, actions: Mapping[str, Action], cloud: Cloud) -> None:
-    """Let a response class of moto answer with the given actions.
+    """Make a response class of moto use the given actions.
 
     Args:
         response: moto's response class of the service.
         service: Name of the service in botocore.
-        actions: Action by API name (`CreateFleet`); it takes the request's parameters under their
-            botocore names and returns the response under its botocore names, under the lock.
-        cloud: What the actions work on; its keeper looks again after each.
+        actions: Action by API name (`CreateFleet`). It runs under the lock; parameters and result
+            have their botocore names.
+        cloud: The cloud of the actions; its reconcile loop runs after each.
     """
     paged = get_pagination_model(service)
     for name, action in actions.items():
@@ -40,7 +40,7 @@ def _method(action: Action, result_class: Any, cloud: Cloud) -> Callable[[Any], 
 
 
 def _method_name(action: str) -> str:
-    return "".join(f"_{one.lower()}" if one.isupper() else one for one in action).lstrip("_")
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in action).lstrip("_")
 
 
 def plain(value: Any) -> Any:
@@ -48,9 +48,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, XFormedDict):
         value = value.original_dict()
     if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plain(one) for one in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).replace(tzinfo=None)
     return value

@@ -1,4 +1,4 @@
-"""Credentials of the roles of machines, tasks and functions, as the emulator issues them."""
+"""Credentials for the roles of machines, tasks and functions."""
 
 import uuid
 from typing import Any
@@ -8,7 +8,7 @@ from deployments.local.emulator.core.state import Cloud
 
 
 def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:
-    """Return a task's or machine's credentials for its role, the same while it lives."""
+    """Return a task's or machine's credentials for its role, which never change."""
     if owner not in cloud.credentials:
         cloud.credentials[owner] = {
             "AccessKeyId": f"ASIA{uuid.uuid4().hex[:16].upper()}",
@@ -20,6 +20,6 @@ def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:
 
 
 def role_arn_of(profile: Any) -> str:
-    """Return a name for the role behind an instance profile, whatever form the profile came in."""
+    """Return an ARN for the role of an instance profile, given by name or ARN."""
     name = str((profile or {}).get("Name") or (profile or {}).get("Arn", "")).rpartition("/")[2]
     return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}" if name else ""

@@ -1,4 +1,4 @@
-"""SQS with kept counts, in the place of moto's list of messages that is counted at every call."""
+"""SQS with stored counts, instead of moto's list of messages that is counted at every call."""
 
 import copy
 import time
@@ -26,10 +26,10 @@ from deployments.local.emulator.sqs.message_store import (
 LONGEST_WAIT = 1.0
 
 
-class KeptQueue(sqs.Queue):
-    """moto's queue, its attributes and policies, over a `MessageStore`.
+class EmulatedQueue(sqs.Queue):
+    """moto's queue, with its attributes and policies, on top of a `MessageStore`.
 
-    With switches of the cloud its counts lag behind or are too low, and messages come twice.
+    Switches make its counts late or too low, and deliver messages twice.
     Sources: GetQueueAttributes in the Amazon SQS API Reference (the counts may take a minute and
     more to be consistent), "Amazon SQS at-least-once delivery" and "Amazon SQS short and long
     polling" in the Amazon SQS Developer Guide.
@@ -50,7 +50,7 @@ class KeptQueue(sqs.Queue):
         return len(self.store.visible), len(self.store.in_flight), len(self.store.delayed)
 
     def note_counts(self) -> None:
-        """Remember the counts, if they are to be seen late."""
+        """Record the counts, if they are reported late."""
         if not self.cloud.chaos.count_lag:
             self.noted.clear()
             return
@@ -66,27 +66,27 @@ class KeptQueue(sqs.Queue):
                 counts = self.noted.as_of(time.monotonic() - lag)
         if not self.cloud.happens("low_counts"):
             return counts[which]
-        # What the servers that did not answer hold is missing.
+        # The messages of servers that did not answer are missing.
         share = self.cloud.chaos.roll("low_counts of", self.cloud.number("low_counts of"))
         return int(share * counts[which])
 
     @property
     def approximate_number_of_messages(self) -> int:
-        """Messages that can be received."""
+        """Number of visible messages."""
         return self._count(0)
 
     @property
     def approximate_number_of_messages_not_visible(self) -> int:
-        """Messages in flight."""
+        """Number of messages in flight."""
         return self._count(1)
 
     @property
     def approximate_number_of_messages_delayed(self) -> int:
-        """Messages whose delay is not over."""
+        """Number of delayed messages."""
         return self._count(2)
 
     def add_message(self, message: Any) -> None:
-        """Take a message in and tell those who wait."""
+        """Add a message and notify waiting receivers."""
         delay = (message.delayed_until - unix_time_millis()) / 1000
         with self._messages_lock:
             self.store.add(message, delay)
@@ -96,7 +96,7 @@ class KeptQueue(sqs.Queue):
         """Delete the message of a receipt handle.
 
         Raises:
-            ReceiptHandleIsInvalid: For no handle of this queue.
+            ReceiptHandleIsInvalid: The handle is not from this queue.
         """
         with self._messages_lock:
             try:
@@ -105,7 +105,7 @@ class KeptQueue(sqs.Queue):
                 raise ReceiptHandleIsInvalid from None
 
     def receive(self, count: int, invisible_seconds: float) -> list[Any]:
-        """Receive without waiting; move what was received too often to the dead-letter queue."""
+        """Receive without waiting; move messages received too often to the dead-letter queue."""
         policy = self.redrive_policy if self.dead_letter_queue else None
         most = policy["maxReceiveCount"] if policy else None
         with self._messages_lock:
@@ -123,17 +123,17 @@ class KeptQueue(sqs.Queue):
         return copies
 
     def wait(self, seconds: float) -> None:
-        """Wait until a message may have come."""
+        """Wait until a message may have become visible."""
         with self._messages_lock:
             if not self.store.visible:
                 until = min(seconds, self.store.seconds_to_wake(), LONGEST_WAIT)
                 self._messages_lock.wait(until)
 
     def change_visibility(self, receipt_handle: str, seconds: int) -> None:
-        """Let a message in flight stay invisible for this long from now.
+        """Keep a message in flight invisible for this long from now.
 
         Raises:
-            SQSException: As ChangeMessageVisibility of the Amazon SQS API reference says.
+            SQSException: As in ChangeMessageVisibility of the Amazon SQS API reference.
         """
         reason = ""
         with self._messages_lock:
@@ -170,7 +170,7 @@ def receive_message(
         queue = self.queues.get(queue_name)
         if queue is None:
             raise QueueDoesNotExist
-        # A short poll asks only some of the servers.
+        # A short poll queries only some of the servers.
         missed = not wait_seconds_timeout and queue.cloud.happens("empty_receives")
         messages: list[Any] = [] if missed else queue.receive(count, visibility_timeout)
         left = end - time.monotonic()
@@ -214,7 +214,7 @@ def purge_queue(self: Any, queue_name: str) -> None:
 
 
 def keep_names(seconds: float) -> None:
-    """Let nobody use the name of a deleted queue again for so many seconds.
+    """Block the name of a deleted queue for this many seconds.
 
     Source: CreateQueue in the Amazon SQS API Reference, `QueueDeletedRecently`.
     """
@@ -239,10 +239,10 @@ def keep_names(seconds: float) -> None:
 
 
 def replace(cloud: Cloud) -> None:
-    """Let moto's SQS make and serve kept queues."""
+    """Make moto's SQS use `EmulatedQueue`."""
     keep_names(cloud.settings.deleted_seconds)
-    KeptQueue.cloud = cloud
-    setattr(sqs, "Queue", KeptQueue)  # noqa: B010 - a plain assignment to a class is no type
+    EmulatedQueue.cloud = cloud
+    setattr(sqs, "Queue", EmulatedQueue)  # noqa: B010 - mypy rejects a plain assignment
     for method in (
         receive_message,
         change_message_visibility,

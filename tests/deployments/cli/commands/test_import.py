@@ -1,4 +1,4 @@
-"""Files of Distributed-CellProfiler, brought and as they are: import, check, a local run."""
+"""Files of Distributed-CellProfiler, imported and unchanged, in `dcp check` and a local run."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from deployments.local.bucket_folders import fill_bucket, make_bucket
 from deployments.local.emulator_client import Emulator, start_emulator
 from deployments.local.environment import credentials_of, worker_python
 
-# One process: what its tests stand on is made once.
+# One process: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
 DCP = Path(__file__).parents[3] / "support" / "dcp_files"
@@ -29,7 +29,7 @@ REGIONS["your-bucket-name"] = "us-west-2"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's plate; for the example project also by wells, at the place of its job file."""
+    """The demo's plate; for the example project also by well, at the path in its job file."""
     folder = tmp_path_factory.mktemp("data")
     make_plate(folder)
     pipeline = (folder / PIPELINE).read_text()
@@ -54,8 +54,8 @@ def account(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Em
 
 @pytest.fixture
 def environment(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What leads AWS's tools to the account."""
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    """The settings that direct AWS tools to the account."""
+    for name in [variable for variable in os.environ if variable.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.endpoint_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
@@ -76,7 +76,7 @@ def options(**files: Path) -> list[str]:
 
 
 def run(data: Path, output: Path, **files: Path) -> set[str]:
-    """Run on this computer; returns the folders of outputs."""
+    """Run on this computer; returns the output folders."""
     places = options(data=data, output=output, **files)
     command = [sys.executable, "-m", "deployments.cli", "local", "run", *places]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -87,7 +87,7 @@ def run(data: Path, output: Path, **files: Path) -> set[str]:
 
 @pytest.mark.usefixtures("environment")
 def test_imported_files(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """config.py and files/: imported with a fleet file that nobody filled in."""
+    """config.py and files/: imported with a fleet file that is not filled in."""
     sources = [DCP / "config.py", EAST, DCP / "files" / "exampleJob.json"]
     assert main(["import", *map(str, sources), "--output", str(tmp_path)]) == 0
     files = {name: tmp_path / f"{name}.yaml" for name in ("config", "fleet", "job")}
@@ -103,7 +103,7 @@ def test_imported_files(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("environment")
 def test_files_as_they_are(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """example_project/ and a fleet file that is filled in, without an import."""
+    """example_project/ and a filled-in fleet file, without an import."""
     files = {"job": EXAMPLE / "files" / "exampleJob.json", "fleet": WEST}
     text = (EXAMPLE / "config.py").read_text()
     config = tmp_path / "config.py"
