@@ -340,7 +340,7 @@ MISTAKES = [
     Mistake(
         "the file is no pipeline",
         lambda project: setattr(project, "pipeline", "<html>Access denied</html>"),
-        "error pipeline_no_pipeline",
+        "error pipeline_format",
         PIPELINE,
         "",
     ),
@@ -570,7 +570,7 @@ MISTAKES = [
     Mistake(
         "outputs exist, and nothing is skipped",
         both(config(check_if_done_bool=False), lambda project: project.write_outputs(2, *CHECKED)),
-        "note outputs_there",
+        "note outputs_exist",
         "job.yaml",
         "output",
     ),
@@ -648,30 +648,28 @@ MISTAKES = [
 ]
 
 
-def found_in(
-    project: Project, emulator: Emulator, aws: Aws, at: Path
-) -> list[tuple[str, str, str]]:
+def check(project: Project, emulator: Emulator, aws: Aws, at: Path) -> list[tuple[str, str, str]]:
     """Level, code and place of all findings but the cost estimate."""
     emulator.set_account(**project.account)
-    found = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
+    findings = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
     return [
         (f"{finding.level} {finding.code}", finding.problem.where, finding.problem.key)
-        for finding in found
+        for finding in findings
         if finding.code != "cost"
     ]
 
 
-def test_nothing_is_found_in_a_good_project(emulator: Emulator, aws: Aws, tmp_path: Path) -> None:
-    assert found_in(Project(), emulator, aws, tmp_path) == []
+def test_a_good_project_has_no_findings(emulator: Emulator, aws: Aws, tmp_path: Path) -> None:
+    assert check(Project(), emulator, aws, tmp_path) == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_a_mistake_is_named_and_nothing_else(
+def test_a_mistake_is_reported_and_nothing_else(
     mistake: Mistake, emulator: Emulator, aws: Aws, tmp_path: Path
 ) -> None:
     project = Project()
     mistake.plant(project)
-    assert found_in(project, emulator, aws, tmp_path) == [
+    assert check(project, emulator, aws, tmp_path) == [
         (mistake.finding, mistake.where, mistake.key)
     ]
 
