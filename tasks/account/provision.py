@@ -284,39 +284,41 @@ def _result_of(resource: Resource, step: Callable[[Resource], ResourceResult]) -
     try:
         return step(resource)
     except (DcpError, *AwsError) as error:
-        return ResourceResult(resource.what, f"failed: {error}", needs_attention=True)
+        return ResourceResult(resource.description, f"failed: {error}", needs_attention=True)
 
 
 def _ensure(resource: Resource) -> ResourceResult:
     state = resource.check()
-    if state.state == "not ours":
+    if state.status == "not ours":
         return _check(resource, state)
     if state == UP_TO_DATE:
-        return ResourceResult(resource.what, "unchanged")
+        return ResourceResult(resource.description, "unchanged")
     resource.ensure(state)
     return ResourceResult(
-        resource.what, "created" if state == MISSING else f"repaired: {state.detail}"
+        resource.description, "created" if state == MISSING else f"repaired: {state.detail}"
     )
 
 
 def _remove_unrequested(resource: Resource) -> ResourceResult:
-    if resource.check().state in ("missing", "not ours"):
-        return ResourceResult(resource.what, "not requested")
+    if resource.check().status in ("missing", "not ours"):
+        return ResourceResult(resource.description, "not requested")
     resource.remove()
-    return ResourceResult(resource.what, "removed: no longer requested")
+    return ResourceResult(resource.description, "removed: no longer requested")
 
 
 def _check(resource: Resource, state: ResourceState | None = None) -> ResourceResult:
     state = state or resource.check()
-    if state.state == "not ours" and state.usable:
-        return ResourceResult(resource.what, "ok (not created by this set-up, used unchanged)")
-    return ResourceResult(resource.what, str(state), needs_attention=not state.usable)
+    if state.status == "not ours" and state.usable:
+        return ResourceResult(
+            resource.description, "ok (not created by this set-up, used unchanged)"
+        )
+    return ResourceResult(resource.description, str(state), needs_attention=not state.usable)
 
 
 def _check_unrequested(resource: Resource) -> ResourceResult:
-    exists = resource.check().state in ("ok", "differs")
+    exists = resource.check().status in ("ok", "differs")
     return ResourceResult(
-        resource.what,
+        resource.description,
         "exists, but not requested" if exists else "not requested",
         needs_attention=exists,
     )
@@ -324,17 +326,17 @@ def _check_unrequested(resource: Resource) -> ResourceResult:
 
 def _remove(resource: Resource, heir: str | None) -> ResourceResult:
     state = resource.check()
-    if state.state == "missing":
-        return ResourceResult(resource.what, "not found")
-    if state.state == "not ours":
-        return ResourceResult(resource.what, "kept: not created by this set-up")
+    if state.status == "missing":
+        return ResourceResult(resource.description, "not found")
+    if state.status == "not ours":
+        return ResourceResult(resource.description, "kept: not created by this set-up")
     if heir and (
         isinstance(resource, InstanceProfile) or (isinstance(resource, Role) and resource.shared)
     ):
         resource.hand_over(heir)
-        return ResourceResult(resource.what, f"kept: the set-up {heir} uses it")
+        return ResourceResult(resource.description, f"kept: the set-up {heir} uses it")
     resource.remove()
-    return ResourceResult(resource.what, "removed")
+    return ResourceResult(resource.description, "removed")
 
 
 def config_values(setup: Setup) -> dict[str, str]:

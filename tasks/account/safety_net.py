@@ -164,14 +164,16 @@ def check_runs(clients: Clients, bucket: str, now: datetime) -> tuple[list[str],
     results: list[str] = []
     failed: list[str] = []
     runs = _find_runs(clients.ec2)
-    for found in runs:
-        name = f"{found.app} {found.run_id}"
+    for observed in runs:
+        name = f"{observed.app} {observed.run_id}"
         try:
-            run = _add_record(clients, bucket, found)
+            run = _add_record(clients, bucket, observed)
             verdict = decide(run, now)
             if verdict.stop_reason:
                 results.append(f"{name}: stopped, because {verdict.stop_reason}")
-                others = {machine for other in runs if other != found for machine in other.machines}
+                others = {
+                    machine for other in runs if other != observed for machine in other.machines
+                }
                 failed += [f"{name}: {text}" for text in _stop(clients, run, others)]
             else:
                 results.append(f"{name}: not stopped")
@@ -352,9 +354,9 @@ def _delete_alarms(cloudwatch: Any, app: str, others: set[str]) -> None:
     """Delete the idle alarms of an app, except those of machines that keep running."""
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{app}_i-")
     names = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
-    mine = [name for name in names if name.removeprefix(f"{app}_") not in others]
-    for first in range(0, len(mine), 100):
-        cloudwatch.delete_alarms(AlarmNames=mine[first : first + 100])
+    own = [name for name in names if name.removeprefix(f"{app}_") not in others]
+    for first in range(0, len(own), 100):
+        cloudwatch.delete_alarms(AlarmNames=own[first : first + 100])
 
 
 def _scheduled(event: Any) -> datetime:
