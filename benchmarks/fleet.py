@@ -110,7 +110,7 @@ def table(scenario: Scenario, results: dict[str, PolicyFigures]) -> Table:
     """A table of a scenario's figures."""
     title = TITLES.get(scenario.name, f"{scenario.interruptions:g} interruptions")
     report = Table(title=f"{title} per machine and day", box=box.MARKDOWN, title_justify="left")
-    for column in ("policy", "USD", "of DCP's", "hours", "utilisation", "again", "after, min"):
+    for column in ("policy", "USD", "of DCP", "hours", "utilisation", "repeated", "min after"):
         report.add_column(column, justify="left" if column == "policy" else "right")
     report.add_column("machine min after", justify="right")
     for name, policy_figures in results.items():

@@ -20,7 +20,7 @@ from tasks.runs.limits import Limits
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 OUR_WORKER = Worker(
-    # "wall a job" less "CellProfiler a job" is 0.4 s at 9 s (benchmarks/worker.py).
+    # "wall per job" minus "CellProfiler per job" is 0.4 s at 9 s (benchmarks/worker.py).
     job_seconds=0.4,
     slot_seconds=float(RunConfig.model_fields["seconds_to_start"].default),
     hidden_seconds=0.0,

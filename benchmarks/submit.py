@@ -165,25 +165,32 @@ def measure(plan: SubmissionPlan, folder: Path) -> SubmissionResults:
 def by_goal(results: SubmissionResults) -> Table:
     """A table of the figures and their goals."""
     rates = results.rates
-    stands_on = {
+    bases = {
         "jobs_per_second_vs_single": (
-            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs a second; "
-            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} of them, "
-            f"in {rates['rounds']} turns"
+            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs per second; "
+            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} jobs, "
+            f"in {rates['rounds']} rounds"
         )
     }
     table = Table(box=box.MARKDOWN)
-    for name in ("figure", "measured", "goal", "stands on"):
+    for name in ("figure", "measured", "goal", "based on"):
         table.add_column(name)
     for name, value in results.figures().items():
-        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), stands_on.get(name, ""))
+        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), bases.get(name, ""))
     return table
 
 
 def by_size(results: SubmissionResults) -> Table:
     """A table of the submissions."""
     table = Table(box=box.MARKDOWN)
-    names = ("jobs", "CSV to plan, s", "jobs sent", "plan to queue, s", "jobs a second", "RSS, MB")
+    names = (
+        "jobs",
+        "CSV to plan, s",
+        "jobs sent",
+        "plan to queue, s",
+        "jobs per second",
+        "RSS, MB",
+    )
     for name in names:
         table.add_column(name, justify="right")
     for jobs, took in results.submissions.items():

@@ -71,7 +71,7 @@ class Rates:
     rounds: int
 
 
-def begun(endpoint: str) -> Run:
+def started_run(endpoint: str) -> Run:
     """A new run of a new app."""
     parameters = {"endpoint_url": endpoint}
     config = RunConfig(
@@ -94,7 +94,7 @@ def plan(run: Run, csv: str) -> int:
 
 def memory(endpoint: str, csv: str, first: int) -> SubmissionFigures:
     """Submit the jobs of a CSV, from number `first` on."""
-    run = begun(endpoint)
+    run = started_run(endpoint)
     queue = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
     started = time.perf_counter()
     jobs = plan(run, csv)
@@ -115,7 +115,7 @@ def peak_mb() -> float:
 
 def rate(endpoint: str, csv: str, rounds: int, singles: int) -> Rates:
     """Send the jobs alternately like dcp and one at a time."""
-    run = begun(endpoint)
+    run = started_run(endpoint)
     jobs = plan(run, csv)
     bodies = [body for body, _ in zip(record.job_lines(run), range(singles), strict=False)]
     sqs = boto3.resource("sqs", endpoint_url=endpoint, region_name="us-east-1", **KEY)

@@ -162,7 +162,7 @@ class Benchmark:
     def batch(self, running: WorkerContainer, name: str, seconds: int, jobs: int) -> Batch:
         """Run jobs that take about this number of seconds."""
         batch = running.run(self.put(name, seconds, jobs, FEW_ROWS))
-        self.say(name, f"{jobs} jobs in {batch.wall:.1f} s, {batch.arithmetic:.1f} s arithmetic")
+        self.say(name, f"{jobs} jobs in {batch.wall:.1f} s, {batch.arithmetic:.1f} s computation")
         return batch
 
     def by_rows(self, running: WorkerContainer) -> Batch:
@@ -190,7 +190,7 @@ class Benchmark:
             self.folder / name,
             jobs,
         )
-        self.say(name, f"{jobs} jobs, {per_hour:.0f} an hour")
+        self.say(name, f"{jobs} jobs, {per_hour:.0f} per hour")
         return per_hour
 
     def say(self, topic: str, text: str) -> None:
@@ -201,7 +201,7 @@ class Benchmark:
 def by_length(results: WorkerResults, plan: WorkerPlan) -> Table:
     """A table of the worker and the reference by length of the jobs."""
     table = Table(box=box.MARKDOWN)
-    columns = ("CellProfiler a job", "wall a job", "utilisation", "jobs an hour", "(jobs)")
+    columns = ("CellProfiler per job", "wall per job", "utilisation", "jobs per hour", "(jobs)")
     for name in (*columns, "reference", "(jobs)", "ratio"):
         table.add_column(name, justify="right")
     for seconds, batch in sorted(results.one_slot.items()):
@@ -225,7 +225,7 @@ def by_goal(results: WorkerResults, plan: WorkerPlan) -> Table:
     ten, two = results.one_slot[10], results.two_slots
     many, few = results.steady(MANY_ROWS), results.steady(FEW_ROWS)
     slower = two.arithmetic / len(two.jobs) / (ten.arithmetic / len(ten.jobs))
-    stands_on = {
+    bases = {
         "utilisation_10s": f"{len(ten.jobs)} jobs",
         "jobs_per_hour_vs_reference": f"{len(ten.jobs)} jobs, reference {plan.reference[10]}",
         "time_ratio_100k_rows": (
@@ -233,15 +233,15 @@ def by_goal(results: WorkerResults, plan: WorkerPlan) -> Table:
             f"{statistics.median(few[1:]):.2f} s; the first {many[0]:.2f} s"
         ),
         "two_slots_speedup": (
-            f"{len(two.jobs)} jobs; the arithmetic itself takes {slower:.3f} times as long"
+            f"{len(two.jobs)} jobs; the computation itself takes {slower:.3f} times as long"
         ),
         "rss_mb_per_slot": f"and {ten.supervisor_mb:.0f} MB for the supervisor",
     }
     table = Table(box=box.MARKDOWN)
-    for name in ("figure", "measured", "goal", "stands on"):
+    for name in ("figure", "measured", "goal", "based on"):
         table.add_column(name)
     for name, value in results.figures().items():
-        table.add_row(name, f"{value:.3f}", GOALS[name], stands_on[name])
+        table.add_row(name, f"{value:.3f}", GOALS[name], bases[name])
     return table
 
 
@@ -256,7 +256,7 @@ def phases(batch: Batch) -> str:
     arithmetic = batch.arithmetic / len(jobs)
     return (
         f"A 10 s job on one slot: {', '.join(parts)}; within cellprofiler {arithmetic:.2f} s of "
-        f"arithmetic; {batch.wall / len(jobs):.2f} s from end to end."
+        f"computation; {batch.wall / len(jobs):.2f} s from end to end."
     )
 
 

@@ -19,6 +19,7 @@ from blocks.job_file.metadata import joined
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job, parse_config, parse_fleet
 from blocks.loading.sources import read_text
+from blocks.plurals import plural
 from blocks.prefect_blocks import block_of
 from deployments.exit_status import ExitStatus
 from deployments.local.bucket_folders import empty_into, files_of, fill_bucket, make_bucket
@@ -181,7 +182,7 @@ def fill_buckets(config: RunConfig, data: Path) -> None:
     s3 = Aws.connect(config.credentials, config.aws_region).s3
     for bucket in config.buckets():
         make_bucket(s3, bucket, config.aws_region)
-        say(f"bucket {bucket}: {fill_bucket(s3, bucket, data)} files from {data}")
+        say(f"bucket {bucket}: {plural(fill_bucket(s3, bucket, data), 'file')} from {data}")
 
 
 def save_blocks(inputs: LocalInputs) -> None:
@@ -229,7 +230,7 @@ def _hand_over(
         request.report.write_text(json.dumps(content, indent=1) + "\n")
     prefixes = {joined(jobs.output) + "/" for jobs in inputs.sets}
     files = empty_into(run.aws.s3, run.config.outputs_bucket, prefixes, request.output)
-    say(f"{files} output file{'' if files == 1 else 's'} in {request.output}")
+    say(f"{plural(files, 'output file')} in {request.output}")
 
 
 def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:

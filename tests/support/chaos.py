@@ -18,8 +18,8 @@ from urllib.error import HTTPError
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from chaos_plate import OUTPUT, Plate, make_image
-from left import left_in_account
 from prefect_site import ENDED, PrefectSite
+from remaining_resources import remaining_in_account
 
 from blocks.loading.load import load_config
 from deployments.local.bucket_folders import make_bucket
@@ -222,7 +222,7 @@ def chaos_run(site: PrefectSite, seed: int, folder: Path, jobs: int = 300) -> Ch
         outcome.after_last = outcome.seconds - last
         outcome.errors = sum(request["code"] in FAULTS for request in emulator.requests())
         emulator.set_chaos(**{name: type(value)() for name, value in SWITCHES.items()})
-        outcome.wrong += left_in_account(run().aws, emulator)
+        outcome.wrong += remaining_in_account(run().aws, emulator)
         outcome.wrong += wrong_in(run(), plate)
         outcome.again = received_again(run())
     return outcome
@@ -285,7 +285,7 @@ def _until_over(run: Callable[[], Run], strikes: Strikes, started: float) -> flo
             if strikes.over and not ended and not heartbeat.watched(now):
                 strikes.take_over()
             # Prefect reports a flow run whose process was killed as running forever.
-            if ended and strikes.over and not left_in_account(now.aws, strikes.emulator):
+            if ended and strikes.over and not remaining_in_account(now.aws, strikes.emulator):
                 return last
     strikes.outcome.wrong.append(f"not finished after {MOST_LOOKS} polls")
     return last

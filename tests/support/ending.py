@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from browser import click_cancel
 from chaos import SHORT_BOOT, prepare, reap, result_keys
 from chaos_plate import Plate, make_image
-from left import left_in_account
 from prefect_site import PrefectSite
+from remaining_resources import remaining_in_account
 from waiting import wait_for
 
 from deployments.local.emulator_client import Emulator, start_emulator
@@ -135,7 +135,7 @@ def _watch(
     while (now := time.monotonic() - started) < limit:
         with suppress(ClientError, BotoCoreError):
             kinds = Counter(
-                resource.split()[0] for resource in left_in_account(run().aws, emulator)
+                resource.split()[0] for resource in remaining_in_account(run().aws, emulator)
             )
             result.trace.append((now, kinds))
             result.stays = kinds

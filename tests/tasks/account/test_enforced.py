@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from begun_run import begin
 from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 from recorded_run import config_at, new_run
+from started_run import start_run
 
 from deployments.local.emulator_client import Emulator, start_emulator
 from tasks.account.provision import check, create, destroy
@@ -83,13 +83,13 @@ def net(run: Run, account_setup: tuple[AccountAws, Setup]) -> Clients:
 
 
 def test_the_flows_role_starts_and_ends_a_run(with_flows_role: Run) -> None:
-    begin(with_flows_role)
+    start_run(with_flows_role)
     outcome = clean_up(with_flows_role, abandon=True)
     assert outcome.failures == ()
 
 
 def test_the_safety_net_ends_a_run(with_flows_role: Run, net: Clients) -> None:
-    begin(with_flows_role)
+    start_run(with_flows_role)
     for number in range(3):
         at = datetime.now(UTC) + timedelta(minutes=15 * number)
         assert check_runs(net, with_flows_role.config.aws_bucket, at)[1] == []

@@ -125,9 +125,9 @@ def test_the_nets_copies_of_constants_match_the_flows() -> None:
 
 
 @pytest.fixture
-def emulator(own_emulator: Emulator) -> Emulator:
+def emulator(process_emulator: Emulator) -> Emulator:
     """The net also stops runs of other tests; those of this process have ended."""
-    return own_emulator
+    return process_emulator
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def watch_machines(cloud: Cloud, region: Region) -> None:
     for container_instance in list(region.container_instances.values()):
         machine = region.machines.get(container_instance.instance_id)
         if machine is None or not machine.alive:
-            _gone(
+            _remove_terminated(
                 cloud,
                 region,
                 container_instance,
@@ -131,7 +131,7 @@ def _drains(machine: EmulatedMachine) -> bool:
     return machine.ends_at is not None and machine.drains_on_notice
 
 
-def _gone(
+def _remove_terminated(
     cloud: Cloud, region: Region, container_instance: ContainerInstance, stopped: bool
 ) -> None:
     container_instance.connected = container_instance.connected and not stopped

@@ -165,7 +165,7 @@ def test_missing_roles_are_errors(emulator: Emulator, make: Callable[..., Run]) 
     }
     emulator.set_account(missing=["role of ecsInstanceRole"])
     (empty,) = check(make())[0]["role"]
-    assert "without a role" in empty.problem.what
+    assert "without a role" in empty.problem.mistake
 
 
 def test_the_quota_of_the_account_is_checked(emulator: Emulator, make: Callable[..., Run]) -> None:

@@ -79,7 +79,7 @@ def test_fewer_and_more_containers_than_planned() -> None:
     )
     more = findings_of(config(tasks_per_machine=2, ebs_vol_size=60), HUGE)
     assert more["more_containers_than_planned"].level == "warning"
-    assert "ECS may place 4" in more["more_containers_than_planned"].problem.what
+    assert "ECS may place 4" in more["more_containers_than_planned"].problem.mistake
     # ECS enforces one container per machine, and one machine gets no more containers than exist.
     for settings in (config(), config(cluster_machines=1, tasks_per_machine=2, ebs_vol_size=60)):
         (finding,) = findings_of(settings, HUGE).values()

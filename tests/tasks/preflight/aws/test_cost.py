@@ -173,7 +173,7 @@ def test_cost_limit_applies_to_the_upper_end_of_the_estimate() -> None:
     assert codes(result, config(cost_limit=12)).keys() == {"cost"}
     over = codes(result, config(cost_limit=11))["cost_limit"]
     assert over.level == "error"
-    assert "8.00 to 12.00 USD" in over.problem.what
+    assert "8.00 to 12.00 USD" in over.problem.mistake
     unknown = codes(Estimate(hours=Range(1, 2)), config(cost_limit=11))
     assert unknown["cost_unknown"].level == "warning"
 
