@@ -38,7 +38,7 @@ USED_UNCHANGED = ResourceState("not ours")
 NAME_TAKEN = ResourceState("not ours", "dcp did not create the resource with this name")
 
 
-class Resource(Protocol):
+class AccountResource(Protocol):
     """One resource in AWS, or a few that belong together."""
 
     @property

@@ -48,7 +48,7 @@ COUNTS = [
 
 
 @dataclass(frozen=True)
-class Clients:
+class SafetyNetClients:
     """The AWS clients."""
 
     ec2: Any
@@ -155,7 +155,9 @@ def _is_expired(run: ObservedRun, now: datetime) -> bool:
     return all(now - launched > longest for launched in run.machines.values())
 
 
-def check_runs(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[str]]:
+def check_runs(
+    clients: SafetyNetClients, bucket: str, now: datetime
+) -> tuple[list[str], list[str]]:
     """Check every run, and stop it if necessary.
 
     Returns:
@@ -188,17 +190,17 @@ def _find_runs(ec2: Any) -> list[ObservedRun]:
     """Every run with machines or fleets."""
     runs: dict[tuple[str, str], ObservedRun] = {}
 
-    def of(tagged: Any) -> tuple[str, str] | None:
+    def key_of(tagged: Any) -> tuple[str, str] | None:
         tags = {tag["Key"]: tag["Value"] for tag in tagged.get("Tags", [])}
         app = tags.get("dcp:app")
         return (app, tags.get("dcp:run", "")) if app else None
 
     for machine in _machines(ec2):
-        if key := of(machine):
+        if key := key_of(machine):
             run = runs.setdefault(key, ObservedRun(*key))
             run.machines[machine["InstanceId"]] = machine["LaunchTime"]
     for tagged, fleet in _fleets(ec2):
-        if key := of(tagged):
+        if key := key_of(tagged):
             run = runs.setdefault(key, ObservedRun(*key))
             runs[key] = replace(run, fleets=(*run.fleets, fleet))
     return list(runs.values())
@@ -228,7 +230,7 @@ def _fleets(ec2: Any) -> Iterator[tuple[Any, LiveFleet]]:
                 yield request, LiveFleet(request["SpotFleetRequestId"], until)
 
 
-def _add_record(clients: Clients, bucket: str, run: ObservedRun) -> ObservedRun:
+def _add_record(clients: SafetyNetClients, bucket: str, run: ObservedRun) -> ObservedRun:
     """The run, with the data of its record and its queue."""
     record = _read(clients.s3, bucket, run, "run.json") if run.run_id else None
     if record is None:
@@ -304,7 +306,7 @@ def _messages(sqs: Any, queue: str) -> int:
     return sum(int(counts[name]) for name in COUNTS)
 
 
-def _stop(clients: Clients, run: ObservedRun, others: set[str]) -> list[str]:
+def _stop(clients: SafetyNetClients, run: ObservedRun, others: set[str]) -> list[str]:
     """Stop everything that costs money in a run; tries each step. Returns the failures."""
     steps: list[Callable[[], None]] = [
         lambda: _stop_containers(clients.ecs, run),
@@ -379,8 +381,8 @@ def handler(event: object, context: object) -> list[str]:
     """
     config = Config(retries={"mode": "standard", "total_max_attempts": 8})
     client: Any = boto3.client
-    clients = Clients(
-        **{name: client(name, config=config) for name in Clients.__dataclass_fields__}
+    clients = SafetyNetClients(
+        **{name: client(name, config=config) for name in SafetyNetClients.__dataclass_fields__}
     )
     results, failed = check_runs(clients, os.environ["DCP_BUCKET"], _scheduled(event))
     for line in results:
