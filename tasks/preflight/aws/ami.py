@@ -63,7 +63,7 @@ def _of_template(template: FleetTemplate, types: MachineTypes) -> MachineTypes:
 def findings(
     config: RunConfig, use: ImageUse, image: MachineImage, types: MachineTypes
 ) -> Iterator[Finding]:
-    """What does not fit in an image (pure).
+    """How an image does not fit the run (pure).
 
     Args:
         config: The run config.
@@ -94,13 +94,13 @@ def findings(
 def _too_small(
     config: RunConfig, use: ImageUse, image: MachineImage, device: str, size: int, least: int
 ) -> Finding:
-    ours = size == config.ebs_vol_size
+    has_run_size = size == config.ebs_vol_size
     return Finding(
         "error",
         "volume_below_image",
         Problem(
-            "run config" if ours else use.where,
-            "ebs_vol_size" if ours else f"BlockDeviceMappings of {device}",
+            "run config" if has_run_size else use.where,
+            "ebs_vol_size" if has_run_size else f"BlockDeviceMappings of {device}",
             f"is smaller than the snapshot of machine image {image.id}: no machine can launch",
             got=f"{size} GB",
             allowed=f"at least {least} GB",

@@ -84,8 +84,10 @@ class ImageLocator:
         if not name.strip():
             raise ValueError
         if name.startswith("/") or not folder or "/" in name or "\\" in name:
-            whole = name if name.startswith("/") or not folder else f"{folder.rstrip('/')}/{name}"
-            return self._locate(whole)
+            full_path = (
+                name if name.startswith("/") or not folder else f"{folder.rstrip('/')}/{name}"
+            )
+            return self._locate(full_path)
         place = self._folder(folder.rstrip("/") + "/")
         if isinstance(place, str):
             return place + name
@@ -107,8 +109,8 @@ class ImageLocator:
             return path
         if _WINDOWS.match(path):
             raise NotInS3(path)
-        whole = posixpath.normpath(posixpath.join(MOUNT, path))
-        if whole != MOUNT and not whole.startswith(f"{MOUNT}/"):
+        full_path = posixpath.normpath(posixpath.join(MOUNT, path))
+        if full_path != MOUNT and not full_path.startswith(f"{MOUNT}/"):
             raise NotInS3(path)
-        key = whole[len(MOUNT) + 1 :]
+        key = full_path[len(MOUNT) + 1 :]
         return self._bucket, f"{key}{end}" if key else ""

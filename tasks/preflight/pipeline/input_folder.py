@@ -127,5 +127,5 @@ def default_input_files(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
             choice, _, path = file.folder.partition("|")
             if choice.startswith("Default Input Folder"):
                 sub = "" if path in _NO_FOLDERS or not choice.endswith("sub-folder") else path
-                whole = f"{sub.strip('/')}/{file.name}" if sub else file.name
-                yield str(module), file.label, whole
+                full_path = f"{sub.strip('/')}/{file.name}" if sub else file.name
+                yield str(module), file.label, full_path

@@ -59,8 +59,8 @@ def test_expired_keys_are_refused(code: str) -> None:
 
 
 def test_unsigned_requests_have_no_credentials() -> None:
-    given = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "x"}
-    s3 = boto3.client("s3", region_name="eu-west-1", endpoint_url="http://127.0.0.1:1", **given)
+    keys = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "x"}
+    s3 = boto3.client("s3", region_name="eu-west-1", endpoint_url="http://127.0.0.1:1", **keys)
     headers: dict[str, Any] = {}
 
     def note(request: Any, **_: Any) -> None:
@@ -87,14 +87,14 @@ def test_a_queues_redrive_policy_is_json() -> None:
 def test_permissions_are_named_only_if_one_is_missing() -> None:
     needs = "The credentials need s3:GetObject."
 
-    def said(error: Exception) -> str:
+    def text_of(error: Exception) -> str:
         return str(access_error(error, "app A", "could not be found", needs))
 
-    assert needs in said(answer("AccessDenied"))
-    assert needs in said(answer("403"))
+    assert needs in text_of(answer("AccessDenied"))
+    assert needs in text_of(answer("403"))
     for other in (answer("ExpiredToken"), answer("InvalidAccessKeyId"), NoCredentialsError()):
         assert isinstance(access_error(other, "app A", "could not be found", needs), AwsRefused)
-        assert needs not in said(other)
+        assert needs not in text_of(other)
     away = access_error(EndpointConnectionError(endpoint_url="http://x"), "app A", "", needs)
     assert isinstance(away, AwsUnreachable)
     assert str(away).startswith("Could not reach AWS: ")

@@ -191,7 +191,7 @@ def test_max_hours_and_machine_price_are_compared_with_the_estimate() -> None:
 def test_a_fleet_file_has_its_own_volumes() -> None:
     fleet = FleetTemplate(spot_fleet_request=DCP_FLEET)
     seconds = JobSeconds(Range(1, 1), 1, "")
-    made = workload(config(ebs_vol_size=40), fleet, Demand(1), 1, seconds)
-    assert made.volumes == {"gp2": 48}
+    from_file = workload(config(ebs_vol_size=40), fleet, Demand(1), 1, seconds)
+    assert from_file.volumes == {"gp2": 48}
     usual = workload(config(ebs_vol_size=40), FleetTemplate(), Demand(1), 1, seconds)
     assert usual.volumes == {"gp3": 40}
