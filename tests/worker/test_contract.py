@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from dcp_worker.common.settings import Settings, SettingsError
+from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.inputs import input_folder
 from dcp_worker.jobs import finish_order, message, result_record
 from dcp_worker.jobs.result_record import Figures, Result
@@ -114,6 +115,10 @@ def test_a_number_has_the_bounds_of_the_contract(key: str) -> None:
         else:
             with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
                 Settings.from_environment(variables)
+
+
+def test_the_reasons_are_those_of_the_contract() -> None:
+    assert {code: asdict(reason) for code, reason in REASONS.items()} == SHARED["reasons"]
 
 
 NAMES = {"app_name": "App", "run_id": "r1", "status": "failed", "name": "j1", "job_id": "j1"}

@@ -189,7 +189,7 @@ def test_a_group_that_is_not_there_is_explained(standing: Container) -> None:
     )
     for column in ("Metadata_Plate", "Metadata_Well", "Metadata_Site"):
         assert column in unknown["reason_text"]
-    assert "write 4" in padded["reason_text"]
+    assert "as the number 4, which" in padded["reason_text"]
     for value in plate.WELLS:
         assert value in lower["reason_text"]
 

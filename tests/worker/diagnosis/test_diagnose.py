@@ -459,9 +459,9 @@ def test_every_symptom_is_one_of_the_reasons() -> None:
 
 
 def test_the_documentation_lists_every_reason() -> None:
-    classes = re.findall(r"^\| `(\w+)` \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
-    listed = {code: text for code, text in classes if code in REASONS}
-    assert listed == {code: reason.meaning for code, reason in REASONS.items()}
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
+    listed = {code: texts for code, *texts in rows if code in REASONS}
+    assert listed == {code: [reason.meaning, reason.remedy] for code, reason in REASONS.items()}
 
 
 @pytest.mark.parametrize(

@@ -296,8 +296,8 @@ def missing(tmp_path: Path, rows: Rows, group: Mapping[str, str]) -> str:
 @pytest.mark.parametrize(
     ("values", "value", "hint"),
     [
-        (["1", "2", "03"], "03", "as the number 3: write 3"),
-        (["1.5", "2"], "2", "as the number 2.0: write 2.0"),
+        (["1", "2", "03"], "03", "as the number 3, which"),
+        (["1.5", "2"], "2", "as the number 2.0, which"),
         (["x", "04"], "4", "nearest to '4': '04'"),
         (["A01", "B02"], "b02", "nearest to 'b02': 'B02'"),
         (["A 01", "B 02"], "B02", "nearest to 'B02': 'B 02'"),

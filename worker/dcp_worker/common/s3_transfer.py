@@ -247,7 +247,6 @@ def _check_space(folder: str, needed: int) -> None:
                 f"The machine's disk has {free / 2**20:.0f} MB free, but the job's files need "
                 f"{needed / 2**20:.0f} MB and CellProfiler another {RESERVE / 2**20:.0f} MB.",
                 folder,
-                "Raise ebs_vol_size or run fewer slots per machine.",
             )
         )
 
@@ -257,6 +256,4 @@ def replaced(where: str) -> Diagnosis:
     return Diagnosis(
         "input_replaced",
         f"{where} was replaced while the worker read it.",
-        "",
-        "The job is retried with the new version.",
     )

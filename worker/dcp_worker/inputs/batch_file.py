@@ -73,8 +73,7 @@ def _place(url: str, places: Places) -> S3Object | None:
     if place is None and url.startswith("file:"):
         raise CsvError(
             "image_missing",
-            f"The image {url} of the batch file is not in S3: CreateBatchFiles must write paths "
-            f"below {MOUNT}/.",
+            f"The image {url} of the batch file is not in S3: its path is not below {MOUNT}/.",
         )
     return place
 

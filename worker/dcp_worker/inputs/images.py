@@ -63,8 +63,6 @@ def check_mount() -> None:
                 Diagnosis(
                     "machine_error",
                     f"The mount at {MOUNT} has disappeared.",
-                    "",
-                    "The job is retried, on another machine if possible.",
                 )
             )
 
@@ -77,8 +75,6 @@ def _check_mounted(images: Mapping[str, S3Object]) -> None:
             Diagnosis(
                 "image_missing",
                 f"{len(missing)} of {len(images)} images missing; the first is {missing[0]}.",
-                "",
-                "Correct the CSV, or copy the image there.",
             )
         )
 
@@ -101,7 +97,5 @@ def _check_sound(broken: Sequence[tuple[S3Object, str]]) -> None:
             Diagnosis(
                 "image_broken",
                 f"The image {place} {problem}{more}.",
-                "",
-                "Copy it again from the microscope.",
             )
         )

@@ -196,7 +196,5 @@ def _check_whole(pipeline: Path, key: str) -> None:
             Diagnosis(
                 "pipeline_broken",
                 f"The pipeline {key} has only {modules} of its {count.group(1)} modules.",
-                "",
-                "The file is truncated: save it again from CellProfiler.",
             )
         )

@@ -163,8 +163,8 @@ def localize_list(source: TextIO, local: TextIO, places: Places) -> dict[str, S3
 
 def _not_in_s3(path: str) -> str:
     return (
-        f"The image {path} is not in S3: write a path below {MOUNT}/, a path relative to the "
-        "bucket, or s3://bucket/key."
+        f"The image {path} is not in S3: its path is neither below {MOUNT}/, nor relative to the "
+        "bucket, nor s3://bucket/key."
     )
 
 

@@ -83,8 +83,6 @@ def publish(
                 Diagnosis(
                     "upload_incomplete",
                     f"{output} has {output.size} bytes after the upload of {size}.",
-                    "",
-                    "The job is retried.",
                 )
             )
     return Written(sizes)

@@ -55,7 +55,7 @@ class Fitness:
         self._faults += 1
         self._rested = time.monotonic() + rest(self._faults)
         if unfit(diagnosis, self._faults, self._succeeded):
-            self.reason = f"{diagnosis.code}: {diagnosis.text}"
+            self.reason = f"{diagnosis.code}: {diagnosis.text} {diagnosis.remedy}"
 
     @property
     def resting(self) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dcp_worker.common.cancellation import Interruption
+from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import RETURN_SECONDS, Message
 from dcp_worker.jobs.result_record import Figures, Result
@@ -150,6 +151,8 @@ class Ending:
         attempts.info("%s", json.dumps(result.document()))
         code = f" ({result.reason})" if result.reason else ""
         self.say(f"End: {result.status}{code}. {result.reason_text}")
+        if result.status == "failed":
+            self.say(f"What to do: {REASONS[result.reason].remedy}")
 
     def _result(
         self, status: str, reason: str, text: str, job_id: str = "", run_id: str = ""
