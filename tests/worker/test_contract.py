@@ -12,7 +12,7 @@ import pytest
 from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.inputs import input_folder
-from dcp_worker.jobs import finish_order, message, result_record
+from dcp_worker.jobs import drain_order, message, result_record
 from dcp_worker.jobs.result_record import Figures, Result
 from dcp_worker.load_data import local_paths
 from dcp_worker.machine import instance
@@ -134,7 +134,7 @@ def test_the_inputs_are_found_where_the_flows_have_checked_them() -> None:
 def test_the_record_is_written_where_the_flows_read_it() -> None:
     keys = {
         "result": result_record.key("App", "r1", "failed", "j1"),
-        "finish": finish_order.key("App", "r1"),
+        "finish": drain_order.key("App", "r1"),
         "done": completed_jobs.key("App", "j1"),
     }
     assert keys == {kind: key.format(**NAMES) for kind, key in SHARED["keys"].items()}

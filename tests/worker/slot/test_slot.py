@@ -236,7 +236,7 @@ def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) ->
     assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
 
 
-def test_a_finishing_slot_ends_its_job_however_long_it_takes_and_returns_the_rest(
+def test_a_draining_slot_finishes_its_job_however_long_and_returns_the_rest(
     stage: Stage,
 ) -> None:
     stage.work.pace.computing.append(36_000.0)
@@ -245,7 +245,7 @@ def test_a_finishing_slot_ends_its_job_however_long_it_takes_and_returns_the_res
     stage.start()
     stage.held(2)
     (begun,) = stage.engine.begun
-    stage.work.stop.finish()
+    stage.work.stop.drain()
     wait_for(
         lambda: stage.cloud.counts() == {"visible": 3, "in flight": 1}, "the held one to return"
     )
@@ -260,11 +260,11 @@ def test_a_finishing_slot_ends_its_job_however_long_it_takes_and_returns_the_res
     assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
 
 
-def test_a_finishing_slot_that_is_stopped_returns_its_job(stage: Stage) -> None:
+def test_a_draining_slot_that_is_stopped_returns_its_job(stage: Stage) -> None:
     stage.send(WELLS[0])
     stage.start()
     stage.begun(WELLS[0])
-    stage.work.stop.finish()
+    stage.work.stop.drain()
     stage.work.stop.order(1)
     assert stage.ended() == 0
     assert stage.succeeded() == []

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from dcp_worker.common.settings import Settings
-from dcp_worker.jobs import finish_order
-from dcp_worker.jobs.finish_order import Finish
+from dcp_worker.jobs import drain_order
+from dcp_worker.jobs.drain_order import DrainOrder
 from dcp_worker.machine.scale_in_protection import Protection
 from dcp_worker.slot.slot import UNFIT
 from dcp_worker.supervisor import slot_process, supervisor
@@ -84,7 +84,7 @@ class Stage:
             settings,
             self.cloud.sqs,
             self.rounds,
-            Finish(self.cloud.s3, settings),
+            DrainOrder(self.cloud.s3, settings),
             None,
             "",
             lambda: self.call("end"),
@@ -222,18 +222,18 @@ def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor that polls for the drain order all the time."""
-    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)
 
 
 def order_drain(stage: Stage) -> None:
-    stage.cloud.put({finish_order.key(stage.cloud.name, RUN): b"{}"})
+    stage.cloud.put({drain_order.key(stage.cloud.name, RUN): b"{}"})
 
 
-def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: None) -> None:
+def test_a_draining_run_finishes_its_jobs_and_starts_none(stage: Stage, hasty: None) -> None:
     stage.start(["a receipt"], DOCKER_CORES="2")
     wait_for(lambda: stage.rounds.wanted, "the container to be protected")
     order_drain(stage)
-    wait_for(lambda: stage.supervisor._finishing, "the order to take effect")
+    wait_for(lambda: stage.supervisor._draining, "the order to take effect")
     # Both keep running: a job has all the time that it needs.
     wait_for_rounds(stage)
     assert all(slot.alive for slot in stage.supervisor._slots)
@@ -251,7 +251,7 @@ def wait_for_rounds(stage: Stage, number: int = 3) -> None:
     wait_for(lambda: stage.rounds.number > last, "rounds of the supervisor")
 
 
-def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
+def test_a_slot_that_dies_while_the_run_drains_is_not_replaced(
     stage: Stage, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
@@ -259,7 +259,7 @@ def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
     received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
     order_drain(stage)
     stage.start([message["ReceiptHandle"] for message in received["Messages"]])
-    wait_for(lambda: stage.supervisor._finishing, "the order to take effect")
+    wait_for(lambda: stage.supervisor._draining, "the order to take effect")
     stage.do(str(UNFIT))
     wait_for(lambda: stage.cloud.counts()["visible"] == 1, "its message to be returned")
     wait_for_rounds(stage)
@@ -268,7 +268,7 @@ def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
     assert stage.calls == []
 
 
-def test_a_machine_that_has_finished_ends_itself_though_messages_wait(
+def test_a_drained_machine_terminates_itself_though_messages_wait(
     stage: Stage, hasty: None
 ) -> None:
     stage.cloud.send("a job that waits for the run to be continued")
@@ -279,12 +279,12 @@ def test_a_machine_that_has_finished_ends_itself_though_messages_wait(
     assert stage.thread.is_alive()
 
 
-def test_a_machine_that_has_finished_leaves_others_their_jobs(stage: Stage, hasty: None) -> None:
+def test_a_drained_machine_leaves_others_their_jobs(stage: Stage, hasty: None) -> None:
     stage.cloud.send("a job that runs on another machine")
     received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
     order_drain(stage)
     stage.start(["a receipt"], "end", IDLE_SECONDS="1")
-    wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slots to end")
+    wait_for(lambda: stage.supervisor._draining and not stage.working, "the slots to end")
     # Alone it ends within half as many rounds: see the test above.
     wait_for_rounds(stage, 10)
     assert stage.calls == []
@@ -300,19 +300,19 @@ def test_a_run_that_is_continued_is_worked_on_by_the_containers_there_are(
 ) -> None:
     order_drain(stage)
     stage.start(["a receipt"], "end")
-    wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slot to end")
+    wait_for(lambda: stage.supervisor._draining and not stage.working, "the slot to end")
     stage.do("wait")
     stage.cloud.s3.delete_object(
-        Bucket=stage.cloud.bucket, Key=finish_order.key(stage.cloud.name, RUN)
+        Bucket=stage.cloud.bucket, Key=drain_order.key(stage.cloud.name, RUN)
     )
     wait_for(lambda: stage.starts == 2, "the slot to be restarted")
     wait_for_rounds(stage)
     assert stage.working
 
 
-def test_without_a_job_nobody_asks_whether_to_finish(stage: Stage, hasty: None) -> None:
+def test_without_a_job_no_poll_for_the_drain_order(stage: Stage, hasty: None) -> None:
     order_drain(stage)
     stage.start([])
     wait_for_rounds(stage)
     assert stage.working
-    assert not stage.supervisor._finishing
+    assert not stage.supervisor._draining

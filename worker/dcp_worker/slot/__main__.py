@@ -1,6 +1,6 @@
 """The process of a slot, which runs jobs until SIGTERM.
 
-On SIGUSR1 (`FINISH`) it starts no new jobs, and exits when its jobs have finished, however long
+On SIGUSR1 (`DRAIN`) it starts no new jobs, and exits when its jobs have finished, however long
 they take.
 
 The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
@@ -30,7 +30,7 @@ from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.slot.attempt import remove
 from dcp_worker.slot.context import Workplace
-from dcp_worker.slot.slot import CACHE, FINISH, Receipts, Slot
+from dcp_worker.slot.slot import CACHE, DRAIN, Receipts, Slot
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
 
     for order in (signal.SIGTERM, signal.SIGINT):
         signal.signal(order, stop)
-    signal.signal(FINISH, lambda number, frame: work.stop.finish())
+    signal.signal(DRAIN, lambda number, frame: work.stop.drain())
     threading.Thread(target=_leave_with, args=(supervisor, work), daemon=True).start()
 
     def check() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcp_worker.slot")
 
 # The signal to start no new jobs.
-FINISH = signal.SIGUSR1
+DRAIN = signal.SIGUSR1
 # Exit status of a slot on an unfit machine; the supervisor does not replace it.
 UNFIT = 3
 # Folder beside the slots' folders, shared by all slots.
