@@ -132,12 +132,12 @@ class Supervisor:
             self._drain_order.poll()
         if self._drain_order.ordered and not self._draining:
             log.info("The run is draining: no new jobs will start.")
-            self._draining, self._queue_done = True, self._queue_done.seen(None)
+            self._draining, self._queue_done = True, self._queue_done.after(None)
             self._start_slots(math.inf)
             self._signal_slots(DRAIN)
         elif self._draining and not self._drain_order.ordered and not self._any_slot:
             log.info("The run continues.")
-            self._draining, self._queue_done = False, self._queue_done.seen(None)
+            self._draining, self._queue_done = False, self._queue_done.after(None)
             self._start_slots(time.monotonic())
 
     def _start_slots(self, moment: float) -> None:
@@ -193,15 +193,15 @@ class Supervisor:
             self._next_replacement = now + _REPLACE_SECONDS
             self._replace_machine()
         if self._holds_jobs:
-            self._queue_done = self._queue_done.seen(None)
+            self._queue_done = self._queue_done.after(None)
         elif now >= self._next_poll:
-            poll = queue_done.look(self._sqs, self._settings.sqs_queue_url, now)
+            poll = queue_done.poll(self._sqs, self._settings.sqs_queue_url, now)
             if poll is not None and self._draining:
-                poll = poll.at_work
-            self._queue_done = self._queue_done.seen(poll)
+                poll = poll.in_flight_only
+            self._queue_done = self._queue_done.after(poll)
             self._next_poll = now + self._queue_done.pause
             if self._queue_done.done:
-                self._queue_done = self._queue_done.seen(None)
+                self._queue_done = self._queue_done.after(None)
                 # If AWS refuses, the next attempt follows after the same time; slots keep polling.
                 self._end_machine()
 
