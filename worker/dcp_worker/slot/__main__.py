@@ -25,10 +25,10 @@ from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interruption
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
-from dcp_worker.slot.attempt import remove
 from dcp_worker.slot.context import Workplace
 from dcp_worker.slot.slot import CACHE, DRAIN, Receipts, Slot
 
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     number, instance_id, plugins = arguments
     container_log.to_stdout(f"slot {number}")
     work = _workplace(int(number), instance_id, plugins)
-    remove(work.folder)  # left by a slot that died during a job
+    remove_folder(work.folder)  # left by a slot that died during a job
     work.folder.mkdir()
     # If CellProfiler is killed during its start, it leaves files only in this folder.
     os.environ["TMPDIR"] = str(work.folder)

@@ -5,7 +5,6 @@ Each part may run on a different thread, while another job is in another part. N
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker.cellprofiler import command_line
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, diagnose_os
 from dcp_worker.inputs import images, job_inputs
 from dcp_worker.outputs import upload
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from dcp_worker.jobs.result_record import Figures
     from dcp_worker.outputs.upload import Written
     from dcp_worker.slot.context import Workplace
-
-_REMOVAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Attempt:
     def prepare(self, origin: Origin, check: Check) -> Inputs:
         """Fetch the inputs into an emptied folder."""
         with self._timed("download"), _disk(self.folder):
-            remove(self.folder)
+            remove_folder(self.folder)
             self.folder.mkdir(parents=True)
             return job_inputs.fetch(
                 self.job, self.work.sources, origin, self.folder, check, self.say
@@ -135,21 +133,3 @@ def _disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise JobFailedError(diagnose_os(error, f"working in {folder}")) from error
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder and its content, if it exists.
-
-    It retries for a moment, because an aborted transfer may remove its own file at the same time.
-
-    Raises:
-        OSError: The folder could not be removed.
-    """
-    end = time.monotonic() + _REMOVAL_SECONDS
-    while folder.exists():
-        try:
-            shutil.rmtree(folder)
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)

@@ -23,13 +23,14 @@ from dcp_worker.common.cancellation import (
     InterruptedJobError,
     Interruption,
 )
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
 from dcp_worker.inputs import job_inputs
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import Lease, Message
 from dcp_worker.jobs.result_record import Figures
 from dcp_worker.outputs import completed_jobs, upload
-from dcp_worker.slot.attempt import Attempt, remove
+from dcp_worker.slot.attempt import Attempt
 from dcp_worker.slot.job_log import JobLog, stream_name
 from dcp_worker.slot.job_timing import can_end
 from dcp_worker.slot.outcome import Ending
@@ -219,7 +220,7 @@ class Held:
     def _close(self) -> None:
         self._lease.end()
         try:
-            remove(self.folder)
+            remove_folder(self.folder)
         except OSError as error:
             log.warning("Could not remove the files of a job: %s", error)
         self._log.close()

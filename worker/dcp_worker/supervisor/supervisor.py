@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.jobs import queue_done
 from dcp_worker.jobs.queue_done import QueueDone
-from dcp_worker.slot.attempt import remove
 from dcp_worker.slot.slot import CACHE, DRAIN
 from dcp_worker.supervisor.slot_process import SlotProcess
 
@@ -221,6 +221,6 @@ class Supervisor:
 def _clear(folder: Path) -> None:
     """Remove files of slots that have exited."""
     try:
-        remove(folder)
+        remove_folder(folder)
     except OSError as error:
         log.warning("Could not remove %s: %s", folder, error)
