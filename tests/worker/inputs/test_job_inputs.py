@@ -35,7 +35,7 @@ from dcp_worker.jobs.queue import Queue
 from dcp_worker.jobs.result_record import Figures
 from dcp_worker.load_data import local_paths
 from dcp_worker.slot.attempt import Attempt
-from dcp_worker.slot.context import Workplace
+from dcp_worker.slot.context import SlotContext
 from PIL import Image
 
 import plate
@@ -410,7 +410,7 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows(root=f"{mount}/")).encode()})
     cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
     clients = Clients.of(REGION)
-    work = Workplace(
+    context = SlotContext(
         settings=Settings.from_environment(cloud.environment(ALWAYS_CONTINUE=always_continue)),
         clients=clients,
         queue=Queue(clients.sqs, cloud.queue_url, cloud.dead_letter_url),
@@ -421,8 +421,8 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
         instance_id="",
     )
     lines: list[str] = []
-    attempt = Attempt(work, job(), tmp_path / "job", Figures(), lines.append)
-    fetched = attempt.prepare(job_inputs.origin(attempt.job, work.sources), go_on)
+    attempt = Attempt(context, job(), tmp_path / "job", Figures(), lines.append)
+    fetched = attempt.prepare(job_inputs.origin(attempt.job, context.sources), go_on)
     shutil.rmtree(mount)
     mount.mkdir()
     with pytest.raises(JobFailedError) as error:

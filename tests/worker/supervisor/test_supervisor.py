@@ -15,7 +15,7 @@ from dcp_worker.common.settings import Settings
 from dcp_worker.jobs import drain_order
 from dcp_worker.jobs.drain_order import DrainOrder
 from dcp_worker.machine.scale_in_protection import Protection
-from dcp_worker.slot.slot import UNFIT
+from dcp_worker.slot.slot import EXIT_UNFIT
 from dcp_worker.supervisor import slot_process, supervisor
 from dcp_worker.supervisor.slot_process import backoff
 from dcp_worker.supervisor.supervisor import Supervisor
@@ -190,12 +190,12 @@ def test_a_replacement_that_was_refused_is_tried_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_REPLACE_SECONDS", 0.0)
-    stage.start([], str(UNFIT))
+    stage.start([], str(EXIT_UNFIT))
     wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two attempts")
 
 
 def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:
-    stage.start([], str(UNFIT), DOCKER_CORES="2")
+    stage.start([], str(EXIT_UNFIT), DOCKER_CORES="2")
     wait_for(lambda: stage.calls, "the machine to be replaced")
     stage.stop()
     assert stage.calls == ["replace"]
@@ -260,7 +260,7 @@ def test_a_slot_that_dies_while_the_run_drains_is_not_replaced(
     order_drain(stage)
     stage.start([message["ReceiptHandle"] for message in received["Messages"]])
     wait_for(lambda: stage.supervisor._draining, "the order to take effect")
-    stage.do(str(UNFIT))
+    stage.do(str(EXIT_UNFIT))
     wait_for(lambda: stage.cloud.counts()["visible"] == 1, "its message to be returned")
     wait_for_rounds(stage)
     assert stage.starts == 1

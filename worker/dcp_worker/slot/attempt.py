@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dcp_worker.jobs.message import Job
     from dcp_worker.jobs.result_record import Figures
     from dcp_worker.outputs.upload import Written
-    from dcp_worker.slot.context import Workplace
+    from dcp_worker.slot.context import SlotContext
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Attempt:
     each part raises the exception of `check`.
     """
 
-    work: Workplace
+    context: SlotContext
     job: Job
     folder: Path
     figures: Figures
@@ -47,7 +47,7 @@ class Attempt:
             remove_folder(self.folder)
             self.folder.mkdir(parents=True)
             return job_inputs.fetch(
-                self.job, self.work.sources, origin, self.folder, check, self.say
+                self.job, self.context.sources, origin, self.folder, check, self.say
             )
 
     def compute(self, job_inputs: Inputs, check: Check) -> Path:
@@ -57,14 +57,14 @@ class Attempt:
             call.output_folder.mkdir()
             temporary = self.folder / "tmp"
             temporary.mkdir()
-            timeout = self.work.settings.job_timeout
+            timeout = self.context.settings.job_timeout
             with self._timed("cellprofiler"):
-                ended = self.work.engine.run(call, temporary, timeout, check, self.say)
+                ended = self.context.engine.run(call, temporary, timeout, check, self.say)
             self.figures.peak_memory_mb = ended.peak_memory_mb
             diagnosis = diagnose(_evidence(ended, call))
             # With always_continue, a missing image does not show in the diagnosis.
             doubtful = diagnosis is not None or call.always_continue
-            if doubtful and self.work.sources.mounted:
+            if doubtful and self.context.sources.mounted:
                 images.check_mount()
         if diagnosis is not None:
             raise JobFailedError(diagnosis)
@@ -72,10 +72,10 @@ class Attempt:
 
     def publish(self, output: Path, check: Check) -> Written:
         """Upload the outputs to their final keys and confirm them."""
-        settings = self.work.settings
+        settings = self.context.settings
         with self._timed("upload"), _disk(self.folder):
             written = upload.publish(
-                self.work.clients.s3,
+                self.context.clients.s3,
                 output,
                 settings.destination_bucket,
                 self.job.output,
@@ -94,8 +94,8 @@ class Attempt:
             output_folder=self.folder / "output",
             # In this attempt's folder: the file of an earlier attempt must not count for this one.
             done_file=self.folder / "done",
-            plugins=self.work.plugins,
-            always_continue=self.work.settings.always_continue,
+            plugins=self.context.plugins,
+            always_continue=self.context.settings.always_continue,
             numbering=job_inputs.numbering,
             whole_csv=job_inputs.whole_csv,
         )

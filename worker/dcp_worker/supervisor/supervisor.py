@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dcp_worker.common.folders import remove_folder
 from dcp_worker.jobs import queue_done
 from dcp_worker.jobs.queue_done import QueueDone
-from dcp_worker.slot.slot import CACHE, DRAIN
+from dcp_worker.slot.slot import CACHE_FOLDER, DRAIN
 from dcp_worker.supervisor.slot_process import SlotProcess
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Supervisor:
             if time.monotonic() >= slot.not_before:
                 slot.start(self._arguments)
         elif not slot.alive:
-            slot.bury(bool(self._notice) or self._draining)
+            slot.record_exit(bool(self._notice) or self._draining)
             self._return(slot)
 
     def _return(self, slot: SlotProcess) -> None:
@@ -214,7 +214,7 @@ class Supervisor:
             slot.kill()
             slot.listen()
             self._return(slot)
-        for folder in (CACHE, *(f"slot{slot.number}" for slot in self._slots)):
+        for folder in (CACHE_FOLDER, *(f"slot{slot.number}" for slot in self._slots)):
             _clear(Path.cwd() / folder)
 
 
