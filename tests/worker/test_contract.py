@@ -13,7 +13,7 @@ from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.inputs import input_folder
 from dcp_worker.jobs import drain_order, message, result_record
-from dcp_worker.jobs.result_record import Figures, Result
+from dcp_worker.jobs.result_record import Measurements, ResultRecord
 from dcp_worker.load_data import local_paths
 from dcp_worker.machine import instance
 from dcp_worker.outputs import completed_jobs
@@ -54,7 +54,7 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
     body = json.dumps(CONTRACT["examples"][0]["message"])
     job = message.parse(body, "own-run") if readable else None
     now = datetime.now(timezone.utc)
-    result = Result(
+    result = ResultRecord(
         job=job,
         job_id=job.job_id if job else "",
         run_id="own-run",
@@ -67,7 +67,7 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
         started_at=now,
         ended_at=now,
         log_stream="P1-A01",
-        figures=Figures(wait=0.5),
+        measurements=Measurements(wait=0.5),
     )
     validator("result_record").validate(json.loads(json.dumps(result.document())))
 

@@ -32,7 +32,7 @@ from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.jobs.queue import Queue
-from dcp_worker.jobs.result_record import Figures
+from dcp_worker.jobs.result_record import Measurements
 from dcp_worker.load_data import local_paths
 from dcp_worker.slot.attempt import Attempt
 from dcp_worker.slot.context import SlotContext
@@ -421,7 +421,7 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
         instance_id="",
     )
     lines: list[str] = []
-    attempt = Attempt(context, job(), tmp_path / "job", Figures(), lines.append)
+    attempt = Attempt(context, job(), tmp_path / "job", Measurements(), lines.append)
     fetched = attempt.prepare(job_inputs.origin(attempt.job, context.sources), go_on)
     shutil.rmtree(mount)
     mount.mkdir()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
     from dcp_worker.inputs.job_inputs import Inputs, Origin
     from dcp_worker.jobs.message import Job
-    from dcp_worker.jobs.result_record import Figures
+    from dcp_worker.jobs.result_record import Measurements
     from dcp_worker.outputs.upload import Written
     from dcp_worker.slot.context import SlotContext
 
@@ -38,7 +38,7 @@ class Attempt:
     context: SlotContext
     job: Job
     folder: Path
-    figures: Figures
+    measurements: Measurements
     say: Callable[[str], None]
 
     def prepare(self, origin: Origin, check: Check) -> Inputs:
@@ -60,7 +60,7 @@ class Attempt:
             timeout = self.context.settings.job_timeout
             with self._timed("cellprofiler"):
                 ended = self.context.engine.run(call, temporary, timeout, check, self.say)
-            self.figures.peak_memory_mb = ended.peak_memory_mb
+            self.measurements.peak_memory_mb = ended.peak_memory_mb
             diagnosis = diagnose(_evidence(ended, call))
             # With always_continue, a missing image does not show in the diagnosis.
             doubtful = diagnosis is not None or call.always_continue
@@ -82,7 +82,7 @@ class Attempt:
                 settings.upload_arguments,
                 check,
             )
-        self.figures.files, self.figures.bytes = written.files, written.bytes
+        self.measurements.files, self.measurements.bytes = written.files, written.bytes
         return written
 
     def _call(self, job_inputs: Inputs) -> command_line.Call:
@@ -106,7 +106,7 @@ class Attempt:
         try:
             yield
         finally:
-            setattr(self.figures, phase, time.monotonic() - started)
+            setattr(self.measurements, phase, time.monotonic() - started)
 
 
 def _evidence(ended: command_line.Ended, call: command_line.Call) -> Evidence:

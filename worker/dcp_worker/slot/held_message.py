@@ -28,7 +28,7 @@ from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
 from dcp_worker.inputs import job_inputs
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import Lease, Message
-from dcp_worker.jobs.result_record import Figures
+from dcp_worker.jobs.result_record import Measurements
 from dcp_worker.outputs import completed_jobs, upload
 from dcp_worker.slot.attempt import Attempt
 from dcp_worker.slot.job_log import JobLog, stream_name
@@ -77,24 +77,24 @@ class HeldMessage:
             job = message.parse(self.received.body, settings.run_id)
         except message.BadMessageError as error:
             log.warning("Rejected message %s: %s", self.received.message_id, error)
-            Outcome(self.context, self.received, None, started, Figures()).refuse(error)
+            Outcome(self.context, self.received, None, started, Measurements()).refuse(error)
             self.over(self)
             return False
         stream = stream_name(job.metadata_id)
         self._log = JobLog(self.context.clients.logs, settings.log_group_name, stream)
         say = self._log.say
         say(f"Start of job {job.job_id}, {job.metadata}, attempt {self.received.attempt}.")
-        figures = Figures()
+        measurements = Measurements()
         self._lease = Lease(self.context.queue, self.received, settings.sqs_message_visibility)
         self._outcome = Outcome(
-            self.context, self.received, job, started, figures, say, self._lease.end
+            self.context, self.received, job, started, measurements, say, self._lease.end
         )
-        self._attempt = Attempt(self.context, job, self.folder, figures, say)
+        self._attempt = Attempt(self.context, job, self.folder, measurements, say)
         self._lease.start()
         with self._step() as step:
             if not self._done_before(job):
                 self._inputs = self._attempt.prepare(self._origin, self._not_stopping)
-                self.context.job_times.fetching.append(figures.download)
+                self.context.job_times.fetching.append(measurements.download)
                 step.complete = True
         return step.complete
 
@@ -114,7 +114,7 @@ class HeldMessage:
             check()
             self._begun = True
             self._output = self._attempt.compute(self._inputs, check)
-            self.context.job_times.computing.append(self._attempt.figures.cellprofiler)
+            self.context.job_times.computing.append(self._attempt.measurements.cellprofiler)
             step.complete = True
         return step.complete
 

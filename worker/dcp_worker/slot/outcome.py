@@ -21,7 +21,7 @@ from dcp_worker.common.cancellation import Interruption
 from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import RETURN_SECONDS, Message
-from dcp_worker.jobs.result_record import Figures, Result
+from dcp_worker.jobs.result_record import Measurements, ResultRecord
 from dcp_worker.slot.job_log import stream_name
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Outcome:
         received: The message.
         job: The job of the message; None if the message is unreadable.
         started: Time of receipt.
-        figures: Measurements of the attempt so far.
+        measurements: Measurements of the attempt so far.
         say: Writes a line to the job's log.
         release: Stops extending the message's lease; called before the message is settled.
     """
@@ -58,7 +58,7 @@ class Outcome:
     received: Message
     job: Job | None
     started: datetime
-    figures: Figures
+    measurements: Measurements
     say: Callable[[str], None] = lambda line: None
     release: Callable[[], None] = lambda: None
 
@@ -112,7 +112,7 @@ class Outcome:
             self._log(result)
             self._queue("delete", lambda: self.context.queue.delete(self.received))
 
-    def _dead_letter(self, result: Result) -> None:
+    def _dead_letter(self, result: ResultRecord) -> None:
         attributes = {
             "dcp_app": result.app_name,
             "dcp_run": result.run_id,
@@ -126,7 +126,7 @@ class Outcome:
                 "dead-letter", lambda: self.context.queue.dead_letter(self.received, attributes)
             )
 
-    def _write(self, result: Result) -> bool:
+    def _write(self, result: ResultRecord) -> bool:
         """Write the record; if that fails, return the message: a job ends only with its record."""
         name = result.job_id or f"message-{self.received.message_id}"
         try:
@@ -151,7 +151,7 @@ class Outcome:
         except (BotoCoreError, ClientError) as error:
             log.warning("Could not %s message %s: %s", action, self.received.message_id, error)
 
-    def _log(self, result: Result) -> None:
+    def _log(self, result: ResultRecord) -> None:
         attempts.info("%s", json.dumps(result.document()))
         code = f" ({result.reason})" if result.reason else ""
         self.say(f"End: {result.status}{code}. {result.reason_text}")
@@ -160,10 +160,10 @@ class Outcome:
 
     def _result(
         self, status: str, reason: str, text: str, job_id: str = "", run_id: str = ""
-    ) -> Result:
+    ) -> ResultRecord:
         settings = self.context.settings
-        self.figures.wait = self.received.waited
-        return Result(
+        self.measurements.wait = self.received.waited
+        return ResultRecord(
             job=self.job,
             job_id=self.job.job_id if self.job else job_id,
             run_id=self.job.run_id if self.job else run_id or settings.run_id,
@@ -176,5 +176,5 @@ class Outcome:
             started_at=self.started,
             ended_at=datetime.now(timezone.utc),
             log_stream=stream_name(self.job.metadata_id) if self.job else "",
-            figures=self.figures,
+            measurements=self.measurements,
         )

@@ -48,7 +48,7 @@ class HeldReceipts:
 
 
 class Slot:
-    """Computes the jobs of its intake, and publishes their outputs on a thread."""
+    """Computes the jobs of its prefetching, and publishes their outputs on a thread."""
 
     def __init__(self, context: SlotContext, receipts: HeldReceipts) -> None:
         self._context = context
@@ -59,9 +59,9 @@ class Slot:
     def run(self) -> int:
         """Run jobs until stopped, even if the queue is empty; returns the exit status."""
         context = self._context
-        intake = self._threads.submit(self._prefetcher.run)
+        prefetching = self._threads.submit(self._prefetcher.run)
         try:
-            while not context.stop.ordered and not context.health.reason and not intake.done():
+            while not context.stop.ordered and not context.health.reason and not prefetching.done():
                 held = self._prefetcher.take()
                 if held is not None and held.compute():
                     self._publish(held)
@@ -70,8 +70,8 @@ class Slot:
             context.stop.order(context.settings.stop_seconds)
             raise
         finally:
-            wait([intake, *([self._publishing] if self._publishing else [])])
-        intake.result()
+            wait([prefetching, *([self._publishing] if self._publishing else [])])
+        prefetching.result()
         if self._publishing is not None:
             self._publishing.result()
         if context.health.reason:
