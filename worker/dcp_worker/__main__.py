@@ -20,7 +20,7 @@ from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.inputs import bucket_mount
 from dcp_worker.jobs.drain_order import DrainOrder
 from dcp_worker.machine import instance, metrics, self_termination, spot_notice
-from dcp_worker.machine.scale_in_protection import Protection
+from dcp_worker.machine.scale_in_protection import ScaleInProtection
 from dcp_worker.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def main() -> int:
     supervisor = Supervisor(
         settings,
         session.client("sqs", config=PROMPTLY),
-        Protection(os.environ),
+        ScaleInProtection(os.environ),
         DrainOrder(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,

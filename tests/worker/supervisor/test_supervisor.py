@@ -14,7 +14,7 @@ import pytest
 from dcp_worker.common.settings import Settings
 from dcp_worker.jobs import drain_order
 from dcp_worker.jobs.drain_order import DrainOrder
-from dcp_worker.machine.scale_in_protection import Protection
+from dcp_worker.machine.scale_in_protection import ScaleInProtection
 from dcp_worker.slot.slot import EXIT_UNFIT
 from dcp_worker.supervisor import slot_process, supervisor
 from dcp_worker.supervisor.slot_process import backoff
@@ -46,7 +46,7 @@ while True:
 """
 
 
-class Rounds(Protection):
+class Rounds(ScaleInProtection):
     """Counts the supervisor's rounds."""
 
     number = 0

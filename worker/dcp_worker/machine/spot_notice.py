@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, InstanceMetadata
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def watch(
 
     Args:
         environment: Contains the address of the instance metadata service (see
-            `instance_metadata.Metadata`).
+            `instance_metadata.InstanceMetadata`).
         notified: Called once, from the thread, with a text for the log; the thread then ends.
         poll_seconds: Interval between polls.
 
@@ -37,7 +37,7 @@ def watch(
     """
     thread = threading.Thread(
         target=_watch,
-        args=(Metadata(environment), notified, poll_seconds),
+        args=(InstanceMetadata(environment), notified, poll_seconds),
         name="spot notice",
         daemon=True,
     )
@@ -45,7 +45,9 @@ def watch(
     return thread
 
 
-def _watch(metadata: Metadata, notified: Callable[[str], None], poll_seconds: float) -> None:
+def _watch(
+    metadata: InstanceMetadata, notified: Callable[[str], None], poll_seconds: float
+) -> None:
     pause = threading.Event()
     answered = True
     while True:

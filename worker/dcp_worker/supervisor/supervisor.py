@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dcp_worker.common.settings import Settings
     from dcp_worker.jobs.drain_order import DrainOrder
-    from dcp_worker.machine.scale_in_protection import Protection
+    from dcp_worker.machine.scale_in_protection import ScaleInProtection
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Supervisor:
         self,
         settings: Settings,
         sqs: SQSClient,
-        protection: Protection,
+        protection: ScaleInProtection,
         drain_order: DrainOrder,
         plugins: Path | None,
         instance_id: str,
