@@ -203,8 +203,8 @@ def test_a_job_with_a_batch_file(cloud: Cloud, tmp_path: Path) -> None:
     for number in "12":  # the second from the cache, which the first job must not change
         folder = tmp_path / f"job{number}"
         folder.mkdir()
-        origin = job_inputs.origin(job, sources)
-        fetched = job_inputs.fetch(job, sources, origin, folder, lambda: None, print)
+        versions = job_inputs.current_versions(job, sources)
+        fetched = job_inputs.fetch(job, sources, versions, folder, lambda: None, print)
         assert (fetched.data_file, fetched.numbering) == (None, None)
         images = [Path(url[len("file:") :]) for url in values(fetched.pipeline, "URL_DNA")[:2]]
         assert [path.read_bytes() for path in images] == [

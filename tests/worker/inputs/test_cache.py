@@ -39,7 +39,7 @@ def use(cache: Cache, name: str, text: str) -> str:
         return (entry / "content" / "file").read_text()
 
 
-def kept(folder: Path) -> set[str]:
+def cached(folder: Path) -> set[str]:
     """The texts of all complete entries."""
     return {path.read_text() for path in folder.glob("*/content/file")}
 
@@ -151,7 +151,7 @@ def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=35)
     used_in_turn(cache, tmp_path, "a", "b", "c", "a")
     use(cache, "d", "d" * 10)
-    assert kept(tmp_path) == {"a" * 10, "c" * 10, "d" * 10}
+    assert cached(tmp_path) == {"a" * 10, "c" * 10, "d" * 10}
 
 
 def test_what_is_made_of_a_content_counts_and_goes_with_it(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_is_made_of_a_content_counts_and_goes_with_it(tmp_path: Path) -> No
         (entry / "index" / "rows").write_bytes(b"\0" * 20)
     os.utime(entry, (0, 0))
     use(cache, "b", "b" * 10)
-    assert kept(tmp_path) == {"b" * 10}
+    assert cached(tmp_path) == {"b" * 10}
     assert list(tmp_path.rglob("rows")) == []
 
 
@@ -170,9 +170,9 @@ def test_what_is_in_use_stays_and_a_linked_file_outlives_its_entry(tmp_path: Pat
     linked = tmp_path / "linked"
     with cache.entry(["a"], writing("a" * 10), go_on) as entry:
         use(cache, "b", "b" * 10)
-        assert kept(tmp_path / "cache") == {"a" * 10}
+        assert cached(tmp_path / "cache") == {"a" * 10}
         os.link(entry / "content" / "file", linked)
-    assert kept(tmp_path / "cache") == set()
+    assert cached(tmp_path / "cache") == set()
     assert linked.read_text() == "a" * 10
 
 

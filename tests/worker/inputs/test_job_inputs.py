@@ -27,7 +27,7 @@ from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.inputs import images, input_folder, job_inputs
 from dcp_worker.inputs.cache import Cache
-from dcp_worker.inputs.job_inputs import Inputs
+from dcp_worker.inputs.job_inputs import JobInputs
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
@@ -58,11 +58,11 @@ def sources_of(cloud: Cloud, tmp_path: Path, workspace: str = "", mounted: bool 
     return Sources(source, other, mounted, Cache(tmp_path / "cache"))
 
 
-def fetch(sources: Sources, folder: Path, **changes: Any) -> Inputs:
+def fetch(sources: Sources, folder: Path, **changes: Any) -> JobInputs:
     parsed = job(**changes)
-    origin = job_inputs.origin(parsed, sources)
+    versions = job_inputs.current_versions(parsed, sources)
     folder.mkdir()
-    return job_inputs.fetch(parsed, sources, origin, folder, go_on, print)
+    return job_inputs.fetch(parsed, sources, versions, folder, go_on, print)
 
 
 def refused(sources: Sources, folder: Path, **changes: Any) -> Diagnosis:
@@ -100,7 +100,7 @@ def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> No
         cloud.s3.head_object(Bucket=cloud.bucket, Key=key)["ETag"]
         for key in (plate.PIPELINE_KEY, plate.CSV_KEY)
     ]
-    assert fetched.origin == job_inputs.Origin(*etags)
+    assert fetched.versions == job_inputs.InputVersions(*etags)
 
 
 def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
@@ -149,11 +149,11 @@ def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
 ) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
-    origin = job_inputs.origin(job(), sources)
+    versions = job_inputs.current_versions(job(), sources)
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows()[:1]).encode()})
     (tmp_path / "job").mkdir()
     with pytest.raises(JobFailedError) as error:
-        job_inputs.fetch(job(), sources, origin, tmp_path / "job", go_on, print)
+        job_inputs.fetch(job(), sources, versions, tmp_path / "job", go_on, print)
     assert (error.value.diagnosis.code, error.value.diagnosis.permanent) == (
         "input_replaced",
         False,
@@ -422,7 +422,7 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
     )
     lines: list[str] = []
     attempt = Attempt(context, job(), tmp_path / "job", Measurements(), lines.append)
-    fetched = attempt.prepare(job_inputs.origin(attempt.job, context.sources), go_on)
+    fetched = attempt.prepare(job_inputs.current_versions(attempt.job, context.sources), go_on)
     shutil.rmtree(mount)
     mount.mkdir()
     with pytest.raises(JobFailedError) as error:
@@ -474,10 +474,10 @@ def interrupted_at_third_check() -> Callable[[], None]:
 def test_an_s3_that_does_not_answer_holds_up_no_interruption(tmp_path: Path, silent: Any) -> None:
     """The pending requests would end only after a minute."""
     bucket = Bucket("b", silent)
-    stored = {str(tmp_path / "a.tif"): s3_transfer.Stored(bucket, "a.tif", 9, "etag")}
+    stored = {str(tmp_path / "a.tif"): s3_transfer.StoredObject(bucket, "a.tif", 9, "etag")}
     ends: list[Callable[[], object]] = [
         lambda: s3_transfer.download("image", stored, interrupted_at_third_check()),
-        lambda: s3_transfer.each(
+        lambda: s3_transfer.in_parallel(
             lambda key: s3_transfer.head(bucket, key, "image"), "ab", interrupted_at_third_check()
         ),
     ]

@@ -20,10 +20,10 @@ from dcp_worker.outputs import upload
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.inputs.job_inputs import Inputs, Origin
+    from dcp_worker.inputs.job_inputs import InputVersions, JobInputs
     from dcp_worker.jobs.message import Job
     from dcp_worker.jobs.result_record import Measurements
-    from dcp_worker.outputs.upload import Written
+    from dcp_worker.outputs.upload import UploadedFiles
     from dcp_worker.slot.context import SlotContext
 
 
@@ -41,16 +41,16 @@ class Attempt:
     measurements: Measurements
     say: Callable[[str], None]
 
-    def prepare(self, origin: Origin, check: Check) -> Inputs:
+    def prepare(self, versions: InputVersions, check: Check) -> JobInputs:
         """Fetch the inputs into an emptied folder."""
         with self._timed("download"), _disk(self.folder):
             remove_folder(self.folder)
             self.folder.mkdir(parents=True)
             return job_inputs.fetch(
-                self.job, self.context.sources, origin, self.folder, check, self.say
+                self.job, self.context.sources, versions, self.folder, check, self.say
             )
 
-    def compute(self, job_inputs: Inputs, check: Check) -> Path:
+    def compute(self, job_inputs: JobInputs, check: Check) -> Path:
         """Run CellProfiler and diagnose its run; returns the folder of its outputs."""
         with _disk(self.folder):
             call = self._call(job_inputs)
@@ -70,7 +70,7 @@ class Attempt:
             raise JobFailedError(diagnosis)
         return call.output_folder
 
-    def publish(self, output: Path, check: Check) -> Written:
+    def publish(self, output: Path, check: Check) -> UploadedFiles:
         """Upload the outputs to their final keys and confirm them."""
         settings = self.context.settings
         with self._timed("upload"), _disk(self.folder):
@@ -85,7 +85,7 @@ class Attempt:
         self.measurements.files, self.measurements.bytes = written.files, written.bytes
         return written
 
-    def _call(self, job_inputs: Inputs) -> command_line.Call:
+    def _call(self, job_inputs: JobInputs) -> command_line.Call:
         return command_line.Call(
             pipeline=job_inputs.pipeline,
             data_file=job_inputs.data_file,

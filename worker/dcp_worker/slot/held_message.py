@@ -38,7 +38,7 @@ from dcp_worker.slot.outcome import Outcome
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcp_worker.inputs.job_inputs import Inputs, Origin
+    from dcp_worker.inputs.job_inputs import InputVersions, JobInputs
     from dcp_worker.jobs.message import Job
     from dcp_worker.slot.context import SlotContext
 
@@ -64,8 +64,8 @@ class HeldMessage:
     _outcome: Outcome = field(init=False, repr=False)
     _lease: Lease = field(init=False, repr=False)
     _log: JobLog = field(init=False, repr=False)
-    _origin: Origin = field(init=False, repr=False)
-    _inputs: Inputs = field(init=False, repr=False)
+    _versions: InputVersions = field(init=False, repr=False)
+    _inputs: JobInputs = field(init=False, repr=False)
     _output: Path = field(init=False, repr=False)
     _begun: bool = field(init=False, repr=False, default=False)
 
@@ -93,7 +93,7 @@ class HeldMessage:
         self._lease.start()
         with self._step() as step:
             if not self._done_before(job):
-                self._inputs = self._attempt.prepare(self._origin, self._not_stopping)
+                self._inputs = self._attempt.prepare(self._versions, self._not_stopping)
                 self.context.job_times.fetching.append(measurements.download)
                 step.complete = True
         return step.complete
@@ -130,7 +130,7 @@ class HeldMessage:
             check()  # the job may have waited for long: upload only with a lease
             written = self._attempt.publish(self._output, check)
             check()
-            self._note(written)
+            self._write_note(written)
             self._outcome.succeed()
             self.context.health.record(None)
 
@@ -147,11 +147,13 @@ class HeldMessage:
             return True
         # An earlier attempt at the job may have left only a part of its outputs.
         by_outputs = settings.check_if_done_bool and self.received.fresh
-        if by_outputs and upload.already_there(s3, settings, job.output):
+        if by_outputs and upload.has_outputs(s3, settings, job.output):
             self._outcome.skip("The output folder already holds the files.")
             return True
-        self._origin = job_inputs.origin(job, self.context.sources)
-        if settings.check_if_done_exact and completed_jobs.is_done(s3, settings, job, self._origin):
+        self._versions = job_inputs.current_versions(job, self.context.sources)
+        if settings.check_if_done_exact and completed_jobs.is_done(
+            s3, settings, job, self._versions
+        ):
             self._outcome.skip("An earlier run completed it with the same pipeline and data file.")
             return True
         return False
@@ -167,11 +169,11 @@ class HeldMessage:
                 diagnose_s3(error, "record", settings.aws_bucket, job.job_id)
             ) from error
 
-    def _note(self, written: upload.Written) -> None:
+    def _write_note(self, written: upload.UploadedFiles) -> None:
         settings = self.context.settings
         try:
-            completed_jobs.note(
-                self.context.clients.s3, settings, self._attempt.job, self._origin, written
+            completed_jobs.write_note(
+                self.context.clients.s3, settings, self._attempt.job, self._versions, written
             )
         except JobFailedError as error:
             # The only consequence: a later run repeats the job.
