@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from dcp_worker.diagnosis.diagnose import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
-from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import LOG_PATTERNS
 from dcp_worker.diagnosis.reasons import REASONS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -455,7 +455,7 @@ def test_what_is_not_in_s3(what: str, code: str, permanent: bool) -> None:
 
 
 def test_every_symptom_is_one_of_the_reasons() -> None:
-    assert {symptom.code for symptom in SYMPTOMS} <= REASONS.keys()
+    assert {symptom.code for symptom in LOG_PATTERNS} <= REASONS.keys()
 
 
 def test_the_documentation_lists_every_reason() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import LOG_PATTERNS
 from dcp_worker.diagnosis.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _spoils_all(symptom: Diagnosis, log: Sequence[str]) -> bool:
 
 
 def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
-    for symptom in SYMPTOMS:
+    for symptom in LOG_PATTERNS:
         for line in log:
             if symptom.pattern.search(line):
                 return Diagnosis(symptom.code, symptom.summary, _cause(log, line))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Reason:
+class FailureReason:
     """A class of failures.
 
     Attributes:
@@ -28,8 +28,8 @@ class Reason:
     of_machine: bool = False
 
 
-def _transient(meaning: str, remedy: str, of_machine: bool = False) -> Reason:
-    return Reason(meaning, remedy, permanent=False, of_machine=of_machine)
+def _transient(meaning: str, remedy: str, of_machine: bool = False) -> FailureReason:
+    return FailureReason(meaning, remedy, permanent=False, of_machine=of_machine)
 
 
 _CSV = "Correct the LoadData CSV, then retry."
@@ -39,86 +39,86 @@ _MEMORY = "Retry with more `memory`, or fewer slots per container (`docker_cores
 _ANOTHER_TIME = "Retry: another attempt may succeed."
 
 REASONS = {
-    "bad_message": Reason(
+    "bad_message": FailureReason(
         "the message is not a job: it is not JSON, lacks a key or has an invalid value",
         "Create the messages with dcp: another program has written to the queue.",
     ),
-    "access_denied": Reason(
+    "access_denied": FailureReason(
         "S3 denies the task role access to an object",
         "Give the task role (or the machines' role) access; docs/aws.md lists the permissions. "
         "Without permission to list the bucket, S3 gives the same answer for a missing object.",
     ),
-    "bucket_missing": Reason(
+    "bucket_missing": FailureReason(
         "a bucket does not exist",
         "Correct the bucket in the run config.",
     ),
-    "s3_refused": Reason(
+    "s3_refused": FailureReason(
         "S3 rejects a request for another reason",
         "Correct the bucket, the key or the upload options; the text says what S3 rejected.",
     ),
-    "pipeline_missing": Reason(
+    "pipeline_missing": FailureReason(
         "the pipeline is not in S3",
         "Upload the pipeline to the workspace bucket, or retry with another key.",
     ),
-    "pipeline_broken": Reason("the pipeline is truncated or loads only in part", _PIPELINE),
-    "pipeline_unreadable": Reason("the pipeline file is empty or not a pipeline", _PIPELINE),
-    "unknown_module": Reason(
+    "pipeline_broken": FailureReason("the pipeline is truncated or loads only in part", _PIPELINE),
+    "pipeline_unreadable": FailureReason("the pipeline file is empty or not a pipeline", _PIPELINE),
+    "unknown_module": FailureReason(
         "the pipeline uses a module that this CellProfiler does not have",
         "Set `use_plugins` if the module is a plugin; otherwise save the pipeline with "
         "CellProfiler 4.2.",
     ),
-    "data_file_missing": Reason(
+    "data_file_missing": FailureReason(
         "the LoadData CSV or file list is not in S3",
         "Upload the file to the workspace bucket, or correct `data_file` in the job file.",
     ),
-    "csv_empty": Reason("the LoadData CSV has no rows", _CSV),
-    "csv_malformed": Reason("the LoadData CSV is not a CSV, or a row is too short", _CSV),
-    "csv_unreadable": Reason("LoadData cannot read the CSV", _CSV),
-    "channel_missing": Reason(
+    "csv_empty": FailureReason("the LoadData CSV has no rows", _CSV),
+    "csv_malformed": FailureReason("the LoadData CSV is not a CSV, or a row is too short", _CSV),
+    "csv_unreadable": FailureReason("LoadData cannot read the CSV", _CSV),
+    "channel_missing": FailureReason(
         "the pipeline uses an image that the CSV does not name",
         "Add the FileName_ and PathName_ columns of the image to the CSV, or remove the image from "
         "the pipeline.",
     ),
-    "group_not_found": Reason(
+    "group_not_found": FailureReason(
         "no row of the CSV matches the job's metadata",
         "Compare the group with the CSV's Metadata_ columns: often a zero, a space or a capital "
         "letter differs. `dcp check` shows the nearest values.",
     ),
-    "group_empty": Reason(
+    "group_empty": FailureReason(
         "CellProfiler finds no image sets in the group",
         "Compare the group with the CSV's Metadata_ columns, and check LoadData's range of rows.",
     ),
-    "group_keys": Reason(
+    "group_keys": FailureReason(
         "the pipeline groups by different metadata keys than the job",
         "Use the same keys in the job file's groups and in the pipeline's grouping.",
     ),
-    "group_malformed": Reason(
+    "group_malformed": FailureReason(
         "CellProfiler cannot read the group",
         "Write Metadata as K=V,K=V.",
     ),
-    "image_missing": Reason(
+    "image_missing": FailureReason(
         "an image is not in S3",
         "Upload the image, or correct its path or remove its row in the CSV, then retry.",
     ),
-    "image_broken": Reason(
+    "image_broken": FailureReason(
         "an image is empty, truncated or not an image (found by the worker)", _IMAGE
     ),
-    "image_unreadable": Reason("CellProfiler cannot read an image", _IMAGE),
-    "input_missing": Reason(
+    "image_unreadable": FailureReason("CellProfiler cannot read an image", _IMAGE),
+    "input_missing": FailureReason(
         "a file of the default input folder is no longer in S3",
         "Put the file back into the job file's input folder, then retry.",
     ),
-    "file_missing": Reason(
+    "file_missing": FailureReason(
         "CellProfiler does not find a file that the pipeline reads",
         "Upload the file to the job file's input folder, or correct its path in the CSV or the "
         "pipeline, then retry.",
     ),
-    "module_failed": Reason(
+    "module_failed": FailureReason(
         "a module of the pipeline failed",
         "Read the log: it names the module and the image set. Run the group in CellProfiler's test "
         "mode. With `always_continue`, CellProfiler still processes the other image sets.",
     ),
-    "no_outputs": Reason(
+    "no_outputs": FailureReason(
         "CellProfiler completed but wrote no files",
         "Add an export or save module to the pipeline that writes to the Default Output Folder, or "
         "enable it.",
