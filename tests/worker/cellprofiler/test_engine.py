@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from dcp_worker.cellprofiler import command_line
-from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
 from dcp_worker.cellprofiler.engine import Engine
 
 import plate
@@ -34,7 +34,7 @@ def engine(desk: Desk) -> Iterator[Engine]:
     engine.close()
 
 
-def warm(engine: Engine, desk: Desk, call: Call) -> Ended:
+def warm(engine: Engine, desk: Desk, call: CellProfilerCall) -> CellProfilerEnd:
     """Run a job in the process that stays loaded, and make sure that it was this process."""
     pid = engine.pid
     ended = engine.run(call, desk.temporary, 120, never, lambda line: None)
@@ -42,7 +42,7 @@ def warm(engine: Engine, desk: Desk, call: Call) -> Ended:
     return ended
 
 
-def cold(desk: Desk, call: Call) -> Ended:
+def cold(desk: Desk, call: CellProfilerCall) -> CellProfilerEnd:
     return command_line.run(call, desk.temporary, 120, never, lambda line: None)
 
 
@@ -205,7 +205,7 @@ def test_every_row_of_the_failure_table_is_told_as_by_the_command_line(
     assert desk.code(ended) is None, ended.log
 
 
-def last_error(ended: Ended) -> str:
+def last_error(ended: CellProfilerEnd) -> str:
     """The last line that names an error."""
     errors = [line for line in ended.log if re.match(r"[\w.]*(Error|Exception):", line)]
     return errors[-1]
@@ -280,7 +280,7 @@ raise ZeroDivisionError("left in the middle")
 """
 
 
-def state(ended: Ended) -> list[str]:
+def state(ended: CellProfilerEnd) -> list[str]:
     return [line for line in ended.log if "STATE" in line and "warnings.warn" not in line]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from dcp_worker.cellprofiler import warm_process
-from dcp_worker.cellprofiler.command_line import Ended
+from dcp_worker.cellprofiler.command_line import CellProfilerEnd
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common.cancellation import InterruptedJobError, Interruption
 from dcp_worker.diagnosis.reasons import REASONS
@@ -64,7 +64,7 @@ def good(engine: Engine, desk: Desk) -> None:
     assert engine.pid is not None
 
 
-def run(engine: Engine, desk: Desk, code: str | None = None, **changes: object) -> Ended:
+def run(engine: Engine, desk: Desk, code: str | None = None, **changes: object) -> CellProfilerEnd:
     call = desk.call() if code is None else desk.python(code)
     values: dict[str, Any] = {"timeout": 120, "check": never, "line": lambda line: None, **changes}
     return engine.run(call, desk.temporary, **values)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker.cellprofiler.command_line import Call
+from dcp_worker.cellprofiler.command_line import CellProfilerCall
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.load_data.job_csv import select, write_whole
 from dcp_worker.load_data.local_paths import Places
@@ -125,7 +125,7 @@ def both(
     return outputs(engine, alone), outputs(Engine(False, 0, logging.getLogger("test")), alone)
 
 
-def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> Call:
+def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfilerCall:
     original, text = folder / "given.csv", folder / "p.cppipe"
     original.write_text(plate.load_data(rows))
     text.write_text(pipeline)
@@ -136,7 +136,7 @@ def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> Call:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(plate.image(1 + number % 5))
     (folder / "input").mkdir()
-    return Call(
+    return CellProfilerCall(
         pipeline=text,
         data_file=selection.data_file,
         group=",".join(f"{key}={value}" for key, value in group),
@@ -153,7 +153,7 @@ def whole(original: Path, target: Path, places: Places) -> Path:
     return target
 
 
-def outputs(engine: Engine, call: Call) -> dict[str, Any]:
+def outputs(engine: Engine, call: CellProfilerCall) -> dict[str, Any]:
     """The comparable outputs of a run in empty folders."""
     temporary = call.output_folder.parent / "tmp"
     for folder in (call.output_folder, temporary):

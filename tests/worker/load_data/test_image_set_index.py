@@ -114,7 +114,7 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> N
         selection = select(csv_file, "e", index, pipeline, group, places, target, lambda: None)
         assert selection.numbering is not None
         with (
-            row_numbering.applied(selection.numbering),
+            row_numbering.as_in_whole_csv(selection.numbering),
             given_to_cellprofiler(selection.data_file, tags) as (columns, workspace),
         ):
             numbers = workspace.measurements.get_image_numbers()

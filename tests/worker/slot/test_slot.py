@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs import job_inputs
@@ -44,7 +44,9 @@ class StandIn:
     interruptible: bool = True
     fault: str = ""
 
-    def run(self, call: Call, temporary: Path, timeout: float, check: Any, line: Any) -> Ended:
+    def run(
+        self, call: CellProfilerCall, temporary: Path, timeout: float, check: Any, line: Any
+    ) -> CellProfilerEnd:
         well = call.group[-3:]
         self.begun.append(well)
         started = time.monotonic()
@@ -57,7 +59,7 @@ class StandIn:
         if not self.log:
             (call.output_folder / "Image.csv").write_text(well)
             call.done_file.write_text("Complete\n")
-        return Ended(
+        return CellProfilerEnd(
             exit_status=1 if self.log else 0,
             signal=None,
             timed_out=False,

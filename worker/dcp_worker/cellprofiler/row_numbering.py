@@ -40,7 +40,7 @@ _OWN = ("cellprofiler.", "cellprofiler_core.")
 
 
 @contextlib.contextmanager
-def applied(path: Path) -> Iterator[None]:
+def as_in_whole_csv(path: Path) -> Iterator[None]:
     """Number the image sets of the run in this context.
 
     Args:

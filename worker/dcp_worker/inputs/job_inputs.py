@@ -48,7 +48,7 @@ class JobInputs:
     Attributes:
         pipeline: The pipeline or batch file.
         data_file: The CSV or file list, with local paths; None with a batch file.
-        numbering: Set if the CSV holds only the group's rows (see `row_numbering.applied`).
+        numbering: Set if the CSV holds only the group's rows (see `row_numbering.as_in_whole_csv`).
         whole_csv: Writes the whole CSV with local paths; set with `numbering`.
         folder: The default input folder.
         versions: The versions of the inputs.

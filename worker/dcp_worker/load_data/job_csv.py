@@ -31,7 +31,7 @@ class Selection:
         rows: Number of rows (image sets) of the group.
         images: Local path -> object, for every image of these rows.
         data_file: The local CSV. With `numbering` it holds only the group's rows.
-        numbering: Input of `row_numbering.applied`, which runs these rows as part of the whole CSV;
+        numbering: Input of `row_numbering.as_in_whole_csv`, which runs these rows as part of the whole CSV;
             None if the pipeline must see the whole CSV.
     """
 

@@ -85,8 +85,8 @@ class Attempt:
         self.measurements.files, self.measurements.bytes = written.files, written.bytes
         return written
 
-    def _call(self, job_inputs: JobInputs) -> command_line.Call:
-        return command_line.Call(
+    def _call(self, job_inputs: JobInputs) -> command_line.CellProfilerCall:
+        return command_line.CellProfilerCall(
             pipeline=job_inputs.pipeline,
             data_file=job_inputs.data_file,
             group="" if self.job.data_file.endswith(".txt") else self.job.metadata,
@@ -109,7 +109,7 @@ class Attempt:
             setattr(self.measurements, phase, time.monotonic() - started)
 
 
-def _evidence(ended: command_line.Ended, call: command_line.Call) -> Evidence:
+def _evidence(ended: command_line.CellProfilerEnd, call: command_line.CellProfilerCall) -> Evidence:
     return Evidence(
         exit_status=ended.exit_status,
         signal=ended.signal,
