@@ -18,7 +18,7 @@ import pytest
 from dcp_worker.cellprofiler.command_line import CellProfilerCall
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.load_data.job_csv import select, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 
 import plate
 
@@ -129,7 +129,7 @@ def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfi
     original, text = folder / "given.csv", folder / "p.cppipe"
     original.write_text(plate.load_data(rows))
     text.write_text(pipeline)
-    places = Places(BUCKET, str(folder / "images"))
+    places = PathMapping(BUCKET, str(folder / "images"))
     index, target = folder / "index", folder / "load_data.csv"
     selection = select(original, "etag", index, text, group, places, target, lambda: None)
     for number, path in enumerate(selection.images):
@@ -148,7 +148,7 @@ def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfi
     )
 
 
-def whole(original: Path, target: Path, places: Places) -> Path:
+def whole(original: Path, target: Path, places: PathMapping) -> Path:
     write_whole(original, target, places)
     return target
 

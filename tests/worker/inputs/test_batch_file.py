@@ -18,12 +18,12 @@ from dcp_worker.inputs.cache import Cache
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.load_data.group_match import CsvError
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 import plate
 from cloud import RUN, Cloud, job_message
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 B02 = (("Metadata_Plate", "P1"), ("Metadata_Well", "B02"))
 # Instead of LoadData, which would read its CSV again from its original path.
 INPUT_MODULES = """\
@@ -254,7 +254,7 @@ def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Pat
 
     well = (("Metadata_Well", "B02"),)
     images = batch_file.localize(
-        made / "Batch_data.h5", well, Places("b", str(tmp_path / "images"))
+        made / "Batch_data.h5", well, PathMapping("b", str(tmp_path / "images"))
     )
     for local, place in images.items():
         Path(local).parent.mkdir(parents=True, exist_ok=True)

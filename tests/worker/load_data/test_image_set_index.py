@@ -16,13 +16,13 @@ from dcp_worker.common.cancellation import Check, InterruptedJobError, Interrupt
 from dcp_worker.load_data import image_set_index
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import select, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 # A well with images that are not in S3: no job can process it, but LoadData reads its rows.
 UNFIT = "C03"
 Rows = list[dict[str, str]]
@@ -96,10 +96,10 @@ def check_against_cellprofiler(
         csv_file.write_text(plate.load_data(rows))
         pipeline.write_text(load_data(tags))
         for folder in folders:
-            check_groups(csv_file, pipeline, tags, Places("images.bucket", folder))
+            check_groups(csv_file, pipeline, tags, PathMapping("images.bucket", folder))
 
 
-def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> None:
+def check_groups(csv_file: Path, pipeline: Path, tags: str, places: PathMapping) -> None:
     from dcp_worker.cellprofiler import row_numbering
 
     target, index = csv_file.with_name("load_data.csv"), csv_file.with_name("index")

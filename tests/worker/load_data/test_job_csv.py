@@ -11,13 +11,13 @@ from typing import Callable
 import pytest
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import Selection, localize_list, select
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 A01 = (("Metadata_Plate", "P1"), ("Metadata_Well", "A01"))
 
 
@@ -100,12 +100,12 @@ def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
 
 
 def test_what_is_mounted_is_read_there_and_the_rest_downloaded() -> None:
-    places = Places("images.bucket", "/slot/images", mounted=True)
+    places = PathMapping("images.bucket", "/slot/images", mounted=True)
     mounted, other = S3Object("images.bucket", "a//b/../c.tif"), S3Object("other", "d.tif")
     assert places.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
     assert places.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
     assert places.local(other) == "/slot/images/other/d.tif"
-    assert Places(**places.arguments).local(mounted) == places.local(mounted)
+    assert PathMapping(**places.arguments).local(mounted) == places.local(mounted)
 
 
 @given(st.text(alphabet="ab./", min_size=1))

@@ -17,7 +17,7 @@ from dcp_worker.inputs.sources import cached
 from dcp_worker.load_data import job_csv
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import Selection
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,7 +143,7 @@ def _select(
     versions: InputVersions,
     pipeline: Path,
     original: Path,
-    places: Places,
+    places: PathMapping,
     check: Check,
 ) -> Selection:
     """Find the group's images; write the data file with local paths one folder above `original`."""
@@ -163,7 +163,7 @@ def _select(
     return Selection(0, files, local, None)
 
 
-def _whole_csv(original: Path, places: Places, folder: Path) -> Path:
+def _whole_csv(original: Path, places: PathMapping, folder: Path) -> Path:
     target = folder / "whole" / original.name
     target.parent.mkdir(exist_ok=True)
     job_csv.write_whole(original, target, places)
@@ -178,8 +178,8 @@ def _csv_errors_diagnosed() -> Iterator[None]:
         raise JobFailedError(Diagnosis(error.code, str(error))) from error
 
 
-def _places(sources: Sources, folder: Path) -> Places:
-    return Places(sources.source.name, str(folder), sources.mounted)
+def _places(sources: Sources, folder: Path) -> PathMapping:
+    return PathMapping(sources.source.name, str(folder), sources.mounted)
 
 
 _MODULE_COUNT = re.compile(r"^ModuleCount:(\d+)", re.MULTILINE)
