@@ -55,12 +55,12 @@ class Engine:
         self._plugins = plugins
         self._jobs = jobs
         self._failed_starts = 0
-        self._warm: WarmProcess | None = None
+        self._warm_process: WarmProcess | None = None
 
     @property
     def pid(self) -> int | None:
         """Id of the process with CellProfiler loaded, if any."""
-        return self._warm.pid if self._warm is not None else None
+        return self._warm_process.pid if self._warm_process is not None else None
 
     def start(self, check: Check = lambda: None) -> None:
         """Load CellProfiler and wait until it can take a job.
@@ -72,7 +72,7 @@ class Engine:
 
     def close(self) -> None:
         """Kill CellProfiler and all processes that it started."""
-        loaded, self._warm = self._warm, None
+        loaded, self._warm_process = self._warm_process, None
         if loaded is not None:
             loaded.kill()
 
@@ -98,21 +98,21 @@ class Engine:
         """A process that can take a job; None if the command line must run it."""
         if not self._warm:
             return None
-        loaded = self._warm
+        loaded = self._warm_process
         if loaded is not None and (loaded.plugins != plugins or not loaded.alive):
             self.close()
-        if self._warm is None:
-            self._warm = WarmProcess(plugins)
+        if self._warm_process is None:
+            self._warm_process = WarmProcess(plugins)
         try:
-            self._warm.wait_until_ready(check)
+            self._warm_process.wait_until_ready(check)
         except InterruptedJobError:
             self.close()
             raise
         except ProcessGoneError as gone:
-            self._give_up(self._warm, gone)
+            self._give_up(self._warm_process, gone)
             return None
         self._failed_starts = 0
-        return self._warm
+        return self._warm_process
 
     def _give_up(self, loaded: WarmProcess, gone: ProcessGoneError) -> None:
         output = loaded.last_lines()
@@ -133,7 +133,7 @@ class Engine:
             self._log.info("CellProfiler holds %.0f MB: restarting it.", loaded.memory_mb)
         if grown or loaded.jobs >= self._jobs or not loaded.fit:
             self.close()
-            self._warm = WarmProcess(loaded.plugins)
+            self._warm_process = WarmProcess(loaded.plugins)
 
 
 def _run(

@@ -31,8 +31,8 @@ class Selection:
         rows: Number of rows (image sets) of the group.
         images: Local path -> object, for every image of these rows.
         data_file: The local CSV. With `numbering` it holds only the group's rows.
-        numbering: Input of `row_numbering.as_in_whole_csv`, which runs these rows as part of the whole CSV;
-            None if the pipeline must see the whole CSV.
+        numbering: Input of `row_numbering.as_in_whole_csv`, which runs these rows as part of the
+            whole CSV; None if the pipeline must see the whole CSV.
     """
 
     rows: int
@@ -50,7 +50,7 @@ class Numbering:
         group_number: Number of the group.
         witnesses: CSV with a few rows that give LoadData's columns the same types as all rows.
         csv_file: The whole CSV, as in S3.
-        places: Arguments of its Places.
+        places: Arguments of its PathMapping.
     """
 
     first: int
