@@ -55,7 +55,7 @@ def test_other_files_beside_the_outputs_change_nothing(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [InputVersions('"new"', '"csv"'), InputVersions('"pipeline"', '"new"')]
+    "versions", [InputVersions('"new"', '"csv"'), InputVersions('"pipeline"', '"new"')]
 )
 def test_what_was_made_from_other_files_is_not_done(cloud: Cloud, versions: InputVersions) -> None:
     note(cloud)
