@@ -92,7 +92,7 @@ def test_settings_are_read_as_the_flows_write_them() -> None:
     assert read == {key: setting["examples"][0] for key, setting in SETTINGS.items()}
 
 
-def test_what_the_flows_may_leave_out_has_the_default_of_the_contract() -> None:
+def test_optional_settings_have_the_defaults_of_the_contract() -> None:
     read = vars(Settings.from_environment(environment(REQUIRED)))
     fallbacks = {"source_bucket": "lab", "workspace_bucket": "lab", "destination_bucket": "lab"}
     optional = {key: SETTINGS[key]["default"] for key in SETTINGS if key not in REQUIRED}
@@ -100,7 +100,7 @@ def test_what_the_flows_may_leave_out_has_the_default_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("key", REQUIRED)
-def test_what_is_required_must_be_there(key: str) -> None:
+def test_a_missing_required_setting_is_an_error(key: str) -> None:
     with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
         Settings.from_environment(environment(other for other in REQUIRED if other != key))
 
@@ -124,7 +124,7 @@ def test_the_reasons_are_those_of_the_contract() -> None:
 NAMES = {"app_name": "App", "run_id": "r1", "status": "failed", "name": "j1", "job_id": "j1"}
 
 
-def test_the_inputs_are_found_where_the_flows_have_checked_them() -> None:
+def test_the_worker_and_preflight_agree_on_the_inputs() -> None:
     assert SHARED["mount"] == local_paths.MOUNT
     assert list(message.DATA_FILES) == SHARED["data_files"]
     folder = {"objects": input_folder.INPUT_OBJECTS, "bytes": input_folder.INPUT_BYTES}
@@ -140,7 +140,7 @@ def test_the_record_is_written_where_the_flows_read_it() -> None:
     assert keys == {kind: key.format(**NAMES) for kind, key in SHARED["keys"].items()}
 
 
-def test_the_alarm_is_named_and_tagged_as_the_flows_look_for_it() -> None:
+def test_the_alarm_has_the_name_and_tags_of_the_contract() -> None:
     assert SHARED["tags"] == {"app": instance.APP_TAG, "run": instance.RUN_TAG}
     alarm = instance.alarm_name("App", "i-1")
     assert alarm == SHARED["alarm"].format(app_name="App", instance_id="i-1")

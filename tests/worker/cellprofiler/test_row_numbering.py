@@ -209,7 +209,7 @@ def test_image_numbers_and_groups(tmp_path: Path, engine: Engine) -> None:
     assert {row[at["Group_Length"]] for row in images} == {"3"}
 
 
-def test_modules_that_look_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
+def test_modules_that_read_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
     rows = rows_of(96, 3)
     # Only other wells make these columns float, text, and wide.
     notes = {

@@ -41,7 +41,7 @@ def succeeded(cloud: Cloud, attempt: int) -> list[dict[str, Any]]:
 
 
 @both
-def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -> None:
+def test_a_job_may_finish_after_sigterm(cloud: Cloud, container: Container, warm: str) -> None:
     start_a_job(cloud, container, WARM=warm, DOCKER_CORES="2")
     assert container.stop(120) == 0
     assert container.processes() == {}
@@ -51,7 +51,7 @@ def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -
 
 
 @both
-def test_sigterm_returns_what_cannot_end_in_time(
+def test_sigterm_returns_jobs_that_cannot_finish_in_time(
     cloud: Cloud, container: Container, warm: str
 ) -> None:
     start_a_job(cloud, container, 600, WARM=warm, DOCKER_CORES="2", STOP_SECONDS=SHORT)

@@ -158,7 +158,7 @@ def test_a_number_is_compared_as_its_text(tmp_path: Path) -> None:
     assert error.value.code == "group_not_found"
 
 
-def test_an_unknown_key_says_which_there_are(tmp_path: Path) -> None:
+def test_an_unknown_key_lists_the_existing_ones(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5")
     with pytest.raises(CsvError, match=r"Metadata_Dose.*Metadata_Plate, Metadata_Site") as error:
         batch_file.localize(path, (("Metadata_Dose", "1"),), PLACES)

@@ -103,7 +103,7 @@ def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> No
     assert fetched.versions == job_inputs.InputVersions(*etags)
 
 
-def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
+def test_no_object_is_requested_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
     cloud.put_plate()
     calls.clear()
     sources = sources_of(cloud, tmp_path)
@@ -119,7 +119,7 @@ def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter
     assert calls[f"GetObject {plate.image_key('B02', '1')}"] == 1
 
 
-def test_a_pipeline_that_was_replaced_is_read_anew(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_replaced_pipeline_is_downloaded_again(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
     fetch(sources, tmp_path / "one")
@@ -144,9 +144,7 @@ def test_slots_fetch_at_the_same_time(cloud: Cloud, tmp_path: Path, calls: Count
     assert calls[f"GetObject {plate.CSV_KEY}"] == 1
 
 
-def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
-    cloud: Cloud, tmp_path: Path
-) -> None:
+def test_a_data_file_replaced_during_the_job_is_not_used(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
     versions = job_inputs.current_versions(job(), sources)
@@ -161,7 +159,7 @@ def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
 
 
 @pytest.mark.parametrize("more", [0, 9])
-def test_an_image_that_is_replaced_after_the_look_is_not_taken(
+def test_an_image_replaced_during_the_job_is_not_used(
     cloud: Cloud, tmp_path: Path, more: int
 ) -> None:
     """With an image of the same or a different size."""
@@ -187,7 +185,7 @@ def test_an_image_that_is_replaced_after_the_look_is_not_taken(
         (b"<Error>AccessDenied</Error>", "is not an image"),
     ],
 )
-def test_a_broken_image_is_found_before_cellprofiler_reads_it(
+def test_a_broken_image_is_detected_before_cellprofiler_reads_it(
     cloud: Cloud, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     cloud.put_plate()
@@ -346,7 +344,7 @@ def test_a_public_source_is_read_without_credentials(cloud: Cloud, tmp_path: Pat
     assert len(images_below(tmp_path / "job")) == len(plate.SITES)
 
 
-def test_a_bucket_with_dots_is_asked_for_by_path_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_with_dots_uses_path_style_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -471,7 +469,7 @@ def interrupted_at_third_check() -> Callable[[], None]:
     return check
 
 
-def test_an_s3_that_does_not_answer_holds_up_no_interruption(tmp_path: Path, silent: Any) -> None:
+def test_a_silent_s3_does_not_delay_an_interruption(tmp_path: Path, silent: Any) -> None:
     """The pending requests would end only after a minute."""
     bucket = Bucket("b", silent)
     stored = {str(tmp_path / "a.tif"): s3_transfer.StoredObject(bucket, "a.tif", 9, "etag")}

@@ -60,7 +60,7 @@ def test_the_order_of_this_run_is_noticed_and_its_withdrawal(
     assert not watcher.ordered
 
 
-def test_s3_is_asked_no_more_than_every_thirty_seconds(
+def test_s3_is_polled_at_most_every_thirty_seconds(
     cloud: Cloud, polls: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -73,7 +73,7 @@ def test_s3_is_asked_no_more_than_every_thirty_seconds(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_an_order_that_is_not_there_or_may_not_be_seen_is_none(
+def test_a_missing_or_inaccessible_order_does_not_count(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     order(cloud)
@@ -85,7 +85,7 @@ def test_an_order_that_is_not_there_or_may_not_be_seen_is_none(
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_what_s3_does_not_answer_changes_nothing_and_is_told_once(
+def test_a_failed_poll_changes_nothing_and_is_logged_once(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)

@@ -272,7 +272,7 @@ def test_only_one_slot_reads_a_csv_and_the_others_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"", b"garbage", None])
-def test_a_broken_file_is_made_anew(tmp_path: Path, broken: bytes | None) -> None:
+def test_a_damaged_index_is_built_again(tmp_path: Path, broken: bytes | None) -> None:
     csv_file = well_csv(tmp_path)
     sets = find(csv_file, W7)
     (index,) = (tmp_path / "index").glob("*.sqlite")
@@ -314,7 +314,7 @@ def test_the_value_that_was_meant_is_named(
     assert "Metadata_V has the values" in text
 
 
-def test_values_that_are_there_but_not_together_are_named(tmp_path: Path) -> None:
+def test_values_that_occur_but_not_together_are_named(tmp_path: Path) -> None:
     rows = rows_of(Metadata_Plate=["P1", "P1", "P2"], Metadata_Well=["A01", "B02", "C03"])
     text = missing(tmp_path, rows, {"Metadata_Plate": "P1", "Metadata_Well": "C03"})
     assert "where Metadata_Plate=P1, Metadata_Well has the values A01, B02" in text

@@ -37,7 +37,7 @@ def test_each_figure_is_warned_of_once_until_it_recovers() -> None:
     assert counts == [0, 1, 0, 0, 0, 0, 0, 1]
 
 
-def test_a_warning_says_the_figure_and_what_it_means() -> None:
+def test_a_warning_has_the_value_and_its_consequence() -> None:
     texts, _ = new_warnings(sample(memory=91, disk=97, steal=30), frozenset())
     assert len(texts) == 3
     assert all(figure in " ".join(texts) for figure in ("91", "97", "30"))
@@ -106,7 +106,7 @@ def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path, limit: str) -
     assert memory(tmp_path)[1] == psutil.virtual_memory().total
 
 
-def test_each_look_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_sample_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "dcp_worker.machine")
     over = metrics.watch(tmp_path, seconds=0.01)
     wait_for(lambda: len(caplog.messages) > 2, "three samples")
@@ -115,7 +115,7 @@ def test_each_look_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCapture
     assert figures.keys() == {field.name for field in fields(Sample)}
 
 
-def test_a_machine_that_cannot_be_measured_for_a_while_is_one_warning(
+def test_failing_measurements_log_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = tmp_path / "gone"

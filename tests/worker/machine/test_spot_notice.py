@@ -14,7 +14,7 @@ from agent import Agent
 NOTICE = json.dumps({"action": "terminate", "time": "2026-01-31T12:00:00Z"})
 
 
-def test_a_notice_is_told_once_and_ends_the_watch(agent: Agent) -> None:
+def test_a_notice_is_reported_once_and_ends_the_thread(agent: Agent) -> None:
     notices: list[str] = []
     thread = spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
     wait_for(lambda: agent.asked.count("spot/instance-action") > 3, "polls without a notice")

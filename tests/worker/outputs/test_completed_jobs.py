@@ -86,7 +86,9 @@ def rubbish(body: bytes) -> Callable[[Cloud], None]:
         rubbish(b'{"files": {"Image.csv": 5}}'),
     ],
 )
-def test_what_is_not_there_whole_is_not_done(cloud: Cloud, change: Callable[[Cloud], None]) -> None:
+def test_a_job_with_a_missing_output_is_not_done(
+    cloud: Cloud, change: Callable[[Cloud], None]
+) -> None:
     note(cloud)
     change(cloud)
     assert not is_done(cloud)
@@ -97,7 +99,7 @@ def test_a_note_without_files_proves_nothing(cloud: Cloud) -> None:
     assert not is_done(cloud)
 
 
-def test_outputs_in_another_place_are_another_matter(cloud: Cloud) -> None:
+def test_outputs_with_another_prefix_do_not_count(cloud: Cloud) -> None:
     note(cloud)
     # With the same id, as in a message written by hand.
     moved = dataclasses.replace(job(), output="elsewhere/")

@@ -51,7 +51,7 @@ def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_pat
     assert (head["ContentType"], head["Metadata"]) == ("text/plain", {"plate": "P1"})
 
 
-def test_a_bucket_that_is_not_there_is_a_permanent_failure(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_missing_bucket_is_a_permanent_failure(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "Image.csv").write_text("1\n")
     with pytest.raises(JobFailedError) as error:
         upload.publish(cloud.s3, tmp_path, f"{cloud.bucket}.gone", "out/", {}, go_on)
@@ -59,7 +59,7 @@ def test_a_bucket_that_is_not_there_is_a_permanent_failure(cloud: Cloud, tmp_pat
     assert error.value.diagnosis.permanent
 
 
-def test_an_interrupted_upload_is_given_up(cloud: Cloud, tmp_path: Path) -> None:
+def test_an_interrupted_upload_is_aborted(cloud: Cloud, tmp_path: Path) -> None:
     def interrupted() -> None:
         raise InterruptedJobError(Interruption.LEASE_LOST)
 

@@ -13,7 +13,7 @@ SOME = st.lists(SECONDS, max_size=5)
 
 
 @given(SOME, SOME)
-def test_the_next_job_is_fetched_before_the_end_and_not_long_before(
+def test_the_next_job_is_prefetched_shortly_before_the_end(
     computing: list[float], fetching: list[float]
 ) -> None:
     at = prefetch_after(computing, fetching)
@@ -24,7 +24,7 @@ def test_the_next_job_is_fetched_before_the_end_and_not_long_before(
         assert left <= max(5, 3 * max(fetching, default=0)) + 1e-6
 
 
-def test_without_experience_the_next_job_is_fetched_at_once() -> None:
+def test_without_earlier_jobs_the_next_job_is_prefetched_at_once() -> None:
     assert prefetch_after([], []) == 0
     assert prefetch_after([3], [1]) == 0
     assert prefetch_after([60, 70], [1]) == 55
@@ -39,7 +39,7 @@ def test_a_working_slot_leaves_a_message_for_every_slot_that_works(
 
 
 @given(SECONDS, SOME, st.floats(-10, 200, allow_nan=False))
-def test_no_job_is_given_time_that_is_not_there(
+def test_no_job_gets_more_time_than_remains(
     elapsed: float, computing: list[float], left: float
 ) -> None:
     may = can_finish(elapsed, computing, left)
@@ -56,21 +56,21 @@ def fault(code: str) -> Diagnosis:
 
 
 @given(st.integers(1, 100))
-def test_a_slot_rests_longer_after_each_fault_of_its_machine(faults: int) -> None:
+def test_a_slot_pauses_longer_after_each_fault_of_its_machine(faults: int) -> None:
     assert 15 <= pause_seconds(faults) <= pause_seconds(faults + 1) <= 300
     assert pause_seconds(0) == 0
 
 
-def test_a_full_disk_is_the_end_of_a_slot() -> None:
+def test_a_full_disk_stops_a_slot() -> None:
     assert is_unfit(fault("disk_full"), 1, succeeded=True)
 
 
 @given(st.integers(1, 100), st.booleans())
-def test_a_network_that_fails_is_no_reason_to_end_a_slot(faults: int, succeeded: bool) -> None:
+def test_a_failing_network_does_not_stop_a_slot(faults: int, succeeded: bool) -> None:
     assert not is_unfit(fault("s3_unreachable"), faults, succeeded)
 
 
-def test_a_slot_whose_first_jobs_fail_by_its_machine_takes_no_more() -> None:
+def test_a_slot_stops_if_its_first_jobs_fail_through_the_machine() -> None:
     health = MachineHealth()
     for _ in range(3):
         assert not health.reason
@@ -79,7 +79,7 @@ def test_a_slot_whose_first_jobs_fail_by_its_machine_takes_no_more() -> None:
     assert health.pausing
 
 
-def test_a_slot_that_has_done_a_job_only_rests() -> None:
+def test_a_slot_with_a_success_only_pauses() -> None:
     health = MachineHealth()
     health.record(None)
     for _ in range(10):
@@ -88,7 +88,7 @@ def test_a_slot_that_has_done_a_job_only_rests() -> None:
     assert health.pausing
 
 
-def test_a_fault_of_the_job_says_nothing_of_the_machine() -> None:
+def test_a_fault_of_the_job_does_not_count_against_the_machine() -> None:
     health = MachineHealth()
     for _ in range(10):
         health.record(fault("timeout"))

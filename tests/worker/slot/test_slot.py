@@ -161,7 +161,7 @@ def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
     stage.thread.join(600)
 
 
-def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
+def test_a_dead_letter_names_its_run_and_reason(stage: Stage) -> None:
     stage.cloud.send(json.dumps({"job_id": "0" * 32}))
     stage.start()
     (letter,) = wait_for(stage.cloud.dead_letters, "the message to be rejected")
@@ -171,7 +171,7 @@ def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
     assert attributes["reason"]["StringValue"] == "bad_message"
 
 
-def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:
+def test_the_next_job_is_prefetched_while_one_computes(stage: Stage) -> None:
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
@@ -181,7 +181,7 @@ def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:
     assert stage.succeeded() == WELLS[:4]
 
 
-def test_near_the_end_of_the_queue_nothing_is_held(stage: Stage) -> None:
+def test_near_the_end_of_the_queue_no_job_is_prefetched(stage: Stage) -> None:
     stage.send(*WELLS[:2])
     stage.start()
     wait_for(lambda: stage.engine.begun, "the first job to start")
@@ -191,7 +191,7 @@ def test_near_the_end_of_the_queue_nothing_is_held(stage: Stage) -> None:
     assert stage.cloud.counts() == {"visible": 0, "in flight": 2}
 
 
-def test_what_is_held_is_given_back_when_the_queue_runs_out(stage: Stage) -> None:
+def test_a_prefetched_job_is_returned_when_the_queue_runs_out(stage: Stage) -> None:
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
@@ -223,7 +223,7 @@ def test_outputs_are_published_while_the_next_job_computes(
     assert stage.succeeded() == WELLS[:3]
 
 
-def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) -> None:
+def test_a_stopping_slot_finishes_jobs_in_time_and_returns_the_rest(stage: Stage) -> None:
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
@@ -294,7 +294,7 @@ def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
     assert message.attempt == 1
 
 
-def test_a_stopping_slot_returns_at_once_what_cannot_end(stage: Stage) -> None:
+def test_a_stopping_slot_returns_a_long_job_at_once(stage: Stage) -> None:
     stage.context.job_times.computing.append(1000.0)
     stage.send(WELLS[0])
     stage.start()
@@ -305,7 +305,7 @@ def test_a_stopping_slot_returns_at_once_what_cannot_end(stage: Stage) -> None:
     assert wait_for(lambda: stage.context.queue.receive(60), "the message to come back")
 
 
-def test_a_stopping_slot_returns_what_has_not_ended_in_time(stage: Stage) -> None:
+def test_a_stopping_slot_returns_an_unfinished_job(stage: Stage) -> None:
     stage.send(WELLS[0])
     stage.start()
     stage.begun(WELLS[0])
@@ -450,7 +450,7 @@ def test_a_full_disk_takes_the_slot_out_of_service(stage: Stage) -> None:
     assert not any(stage.context.folder.iterdir())
 
 
-def test_a_job_known_as_done_is_not_computed(stage: Stage) -> None:
+def test_a_job_with_a_success_record_is_not_computed(stage: Stage) -> None:
     stage.engine.may_end.update(WELLS)
     stage.send(WELLS[0])
     stage.start()

@@ -144,7 +144,7 @@ def test_all_messages_of_a_slot_that_dies_are_returned(stage: Stage) -> None:
     wait_for(lambda: stage.starts == 2, "the slot to be replaced")
 
 
-def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
+def test_after_a_notice_the_slots_exit_and_the_container_stays(stage: Stage) -> None:
     stage.start([], DOCKER_CORES="2")
     wait_for(lambda: stage.starts == 2, "the slots to start")
     stage.supervisor.retire("The machine is taken away.")
@@ -155,7 +155,7 @@ def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("notice", [True, False])
-def test_slots_are_told_to_end_while_aws_does_not_answer(stage: Stage, notice: bool) -> None:
+def test_slots_are_signalled_while_aws_does_not_answer(stage: Stage, notice: bool) -> None:
     stage.aws_answers.clear()
     stage.start([], IDLE_SECONDS="1")
     wait_for(lambda: stage.calls, "the machine to be terminated")
@@ -179,16 +179,16 @@ def test_a_slot_that_cannot_be_started_is_started_later(stage: Stage) -> None:
     wait_for(lambda: stage.starts == 1, "the slot to start")
 
 
-def test_a_slot_that_always_dies_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_that_always_dies_is_no_longer_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
     stage.start([], "1")
     wait_for(lambda: stage.calls == ["replace"], "the machine to be replaced")
     assert 1 < stage.starts < 20
 
 
-def test_a_replacement_that_was_refused_is_tried_again(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_replacement_is_retried(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_REPLACE_SECONDS", 0.0)
     stage.start([], str(EXIT_UNFIT))
     wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two attempts")
@@ -202,7 +202,7 @@ def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:
     assert stage.starts == 2
 
 
-def test_a_machine_ends_itself_when_the_queue_is_done(stage: Stage) -> None:
+def test_a_machine_terminates_itself_when_the_queue_is_done(stage: Stage) -> None:
     stage.start([], IDLE_SECONDS="1")
     wait_for(lambda: stage.calls, "the machine to be terminated")
     assert set(stage.calls) == {"end"}
@@ -210,7 +210,7 @@ def test_a_machine_ends_itself_when_the_queue_is_done(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> None:
+def test_a_machine_stays_while_a_job_runs(stage: Stage, held: bool) -> None:
     if not held:
         stage.cloud.send("a job that nobody has yet")
     stage.start(["a receipt"] if held else [], IDLE_SECONDS="1")
@@ -295,9 +295,7 @@ def test_a_drained_machine_leaves_others_their_jobs(stage: Stage, hasty: None) -
     wait_for(lambda: stage.calls, "the machine to be terminated")
 
 
-def test_a_run_that_is_continued_is_worked_on_by_the_containers_there_are(
-    stage: Stage, hasty: None
-) -> None:
+def test_a_continued_run_uses_the_existing_containers(stage: Stage, hasty: None) -> None:
     order_drain(stage)
     stage.start(["a receipt"], "end")
     wait_for(lambda: stage.supervisor._draining and not stage.working, "the slot to end")

@@ -51,13 +51,13 @@ def never() -> None:
 
 
 @dataclass(frozen=True)
-class Desk:
+class LocalPlate:
     """The plate is in `root`; all jobs use the same folder, emptied for each, as in a slot."""
 
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> Desk:
+    def make(cls, root: Path) -> LocalPlate:
         """Write the plate, and the plugin RunPython."""
         plate.write_below(root)
         (root / "plugins").mkdir()
