@@ -16,9 +16,9 @@ import forked_run
 import pytest
 import yaml
 from botocore.exceptions import ClientError
-from foundation import start
-from left import left_in_account
 from prefect.settings import get_current_settings
+from remaining_resources import remaining_in_account
+from shared_fixtures import start
 from waiting import wait_for
 
 from blocks import RunConfig
@@ -238,7 +238,7 @@ def test_a_run_that_is_interrupted_at_any_moment_leaves_nothing(runs: Runs, turn
     # A run that writes fewer lines than the first one did ends before a late moment comes.
     assert sum(one.interrupted for one in ended) >= MOMENTS * 3 // 4
     aws = Aws.connect(credentials_of(runs.emulator, "us-east-1"), "us-east-1")
-    assert left_in_account(aws, runs.emulator) == []
+    assert remaining_in_account(aws, runs.emulator) == []
 
 
 def left_of(config: RunConfig, emulator: Emulator) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.state import Cloud, EmulatedMachine, Region, now
 from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
 from deployments.local.emulator.ecs.container_instances import connect, disconnect
 from deployments.local.emulator.protocol.responses import answer_json
@@ -87,21 +87,21 @@ def _do(cloud: Cloud, instance_id: str, action: str) -> Response:
     return answer_json({action: instance_id})
 
 
-def _rebalance(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _rebalance(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
     recommend_rebalance(cloud, machine)
 
 
-def _hang(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _hang(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
     machine.hung = True
 
 
-def _disconnect(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _disconnect(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
     for container_instance in region.container_instances.values():
         if container_instance.instance_id == machine.instance.id:
             disconnect(cloud, container_instance)
 
 
-def _connect(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _connect(cloud: Cloud, region: Region, machine: EmulatedMachine) -> None:
     for container_instance in region.container_instances.values():
         if container_instance.instance_id == machine.instance.id:
             connect(container_instance, region.tasks_on(container_instance.arn))

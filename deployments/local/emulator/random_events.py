@@ -9,7 +9,7 @@ import time
 from deployments.local.emulator.core.state import (
     Cloud,
     ContainerInstance,
-    Machine,
+    EmulatedMachine,
     Region,
     Task,
     now,
@@ -36,12 +36,12 @@ def disturb(cloud: Cloud, region: Region) -> None:
             _kill(cloud, task)
 
 
-def _due(cloud: Cloud, machine: Machine, switch: str, ahead: float = 0.0) -> bool:
+def _due(cloud: Cloud, machine: EmulatedMachine, switch: str, ahead: float = 0.0) -> bool:
     age = time.monotonic() - machine.launched_at
     return age >= cloud.chaos.seconds_until(switch, machine.number) - ahead
 
 
-def _interrupt(cloud: Cloud, machine: Machine) -> None:
+def _interrupt(cloud: Cloud, machine: EmulatedMachine) -> None:
     if machine.instance.lifecycle != "spot" or machine.ends_at is not None:
         return
     ahead = cloud.chaos.rebalance
@@ -51,7 +51,9 @@ def _interrupt(cloud: Cloud, machine: Machine) -> None:
         interrupt(cloud, machine)
 
 
-def _disconnect(cloud: Cloud, machine: Machine, container_instance: ContainerInstance) -> None:
+def _disconnect(
+    cloud: Cloud, machine: EmulatedMachine, container_instance: ContainerInstance
+) -> None:
     if _due(cloud, machine, "disconnects"):
         disconnect(cloud, container_instance)
 

@@ -11,7 +11,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA
 from deployments.local.emulator.core.chaos_switches import in_pool
-from deployments.local.emulator.core.fleet import ERROR, INFORMATION, Fleet, LaunchSpec
+from deployments.local.emulator.core.fleet import ERROR, INFORMATION, EmulatedFleet, LaunchSpec
 from deployments.local.emulator.core.state import Cloud, Region, now
 from deployments.local.emulator.ec2.price_and_quota_api import spot_price
 from deployments.local.emulator.ec2.subnets import zone_of
@@ -31,7 +31,7 @@ class LaunchError:
 
 
 def launch_error(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
+    cloud: Cloud, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
 ) -> LaunchError | None:
     """Why a fleet cannot launch a machine from a specification now; None if it can."""
     zone = zone_of(region, spec)
@@ -84,7 +84,7 @@ def _vcpus(machine_type: str) -> int:
 
 
 def _no_capacity(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool
+    cloud: Cloud, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, zone: str, spot: bool
 ) -> LaunchError | None:
     chaos, machine_type = cloud.chaos, spec.instance_type
     age = (now() - fleet.created_at).total_seconds()
@@ -116,7 +116,7 @@ def _running(region: Region, pool: str, machine_type: str) -> int:
 
 
 def record_launch_error(
-    fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: LaunchError
+    fleet: EmulatedFleet, spec: LaunchSpec, zone: str, spot: bool, reason: LaunchError
 ) -> None:
     """Record in a fleet's history why a pool gave no machine, as an informational event."""
     what = f"{spec.instance_type}, {spec.image_id}, Linux/UNIX, {zone}"
@@ -133,7 +133,7 @@ def record_launch_error(
     fleet.record(now(), INFORMATION, "launchSpecTemporarilyBlacklisted", text)
 
 
-def record_halt(fleet: Fleet, reasons: list[LaunchError]) -> None:
+def record_halt(fleet: EmulatedFleet, reasons: list[LaunchError]) -> None:
     """Record in a fleet's history that no pool is left to try, with their errors."""
     codes = {reason.code for reason in reasons}
     if codes == {TOO_LOW}:

@@ -16,7 +16,7 @@ from moto.cloudwatch.models import Alarm, cloudwatch_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Machine, Region, Task
+from deployments.local.emulator.core.state import Cloud, EmulatedMachine, Region, Task
 
 MEASURE_SECONDS = 300.0
 MAX_DATAPOINTS = 288  # datapoints: a day
@@ -54,7 +54,7 @@ def _backend(region: Region) -> Any:
     return cloudwatch_backends[ACCOUNT_ID][region.name]
 
 
-def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
+def _measure(cloud: Cloud, region: Region, machine: EmulatedMachine) -> bool:
     """Add a datapoint of a machine's CPU if one is due and the CPU time is known."""
     now = time.monotonic()
     since = machine.measured_at or machine.boots_at
@@ -78,7 +78,7 @@ def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
     return True
 
 
-def _used(machine: Machine, region: Region) -> float | None:
+def _used(machine: EmulatedMachine, region: Region) -> float | None:
     """CPU seconds of the machine's containers since the last measurement."""
     total = 0.0
     for task in _tasks(machine, region):
@@ -91,7 +91,7 @@ def _used(machine: Machine, region: Region) -> float | None:
     return total
 
 
-def _tasks(machine: Machine, region: Region) -> list[Task]:
+def _tasks(machine: EmulatedMachine, region: Region) -> list[Task]:
     return [
         task
         for task in region.tasks()
@@ -118,7 +118,7 @@ def breached(alarm: Any, datapoints: Sequence[float]) -> bool | None:
     return bool(breaching >= (alarm.datapoints_to_alarm or alarm.evaluation_periods))
 
 
-def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: Machine) -> None:
+def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: EmulatedMachine) -> None:
     is_breached = breached(alarm, machine.cpu)
     state = {None: "INSUFFICIENT_DATA", True: "ALARM", False: "OK"}[is_breached]
     if state == alarm.state_value:
@@ -146,7 +146,7 @@ def replace() -> None:
     setattr(Alarm, "__init__", begin)  # noqa: B010 - mypy rejects a plain assignment
 
 
-def _act(region: Region, machine: Machine, what: str) -> None:
+def _act(region: Region, machine: EmulatedMachine, what: str) -> None:
     if what == "terminate":
         region.ec2.terminate_instances([machine.instance.id])
     elif what == "stop":

@@ -9,7 +9,7 @@ from deployments.local.emulator.core.fleet import (
     ERROR,
     INSTANCE_CHANGE,
     REQUEST_CHANGE,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
     new_fleet_id,
 )
@@ -63,7 +63,7 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
         raise ApiError("InvalidParameterValue", text)
     capacity = params["TargetCapacitySpecification"]
     options = params.get("SpotOptions", {})
-    fleet = Fleet(
+    fleet = EmulatedFleet(
         id=new_fleet_id(),
         flavour=EC2_FLEET,
         config={key: params[key] for key in KEPT if key in params} | {"Type": kind},
@@ -146,7 +146,7 @@ def _template_spec(data: dict[str, Any]) -> LaunchSpec:
     )
 
 
-def find(region: Region, fleet_id: str) -> Fleet:
+def find(region: Region, fleet_id: str) -> EmulatedFleet:
     """Return a fleet.
 
     Raises:
@@ -174,7 +174,7 @@ def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dic
     return {"Fleets": fleets}
 
 
-def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: EmulatedFleet) -> dict[str, Any]:
     return {
         **fleet.config,
         "FleetId": fleet.id,
@@ -187,7 +187,7 @@ def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def tags_of(region: Region, fleet: Fleet) -> list[dict[str, str]]:
+def tags_of(region: Region, fleet: EmulatedFleet) -> list[dict[str, str]]:
     """Return a fleet's current tags, after CreateTags and DeleteTags."""
     tags = region.ec2.tags.get(fleet.id, {})
     return [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -201,7 +201,7 @@ def describe_fleet_instances(
     return {"FleetId": fleet.id, "ActiveInstances": active_instances(region, fleet)}
 
 
-def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
+def active_instances(region: Region, fleet: EmulatedFleet) -> list[dict[str, Any]]:
     """Return the live instances of a fleet as in the API of both fleet types."""
     instances = []
     for instance_id in fleet.instances:
@@ -281,7 +281,7 @@ def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any])
     return {"FleetId": fleet.id, **history(fleet, {**params, "EventType": kind})}
 
 
-def history(fleet: Fleet, params: dict[str, Any]) -> dict[str, Any]:
+def history(fleet: EmulatedFleet, params: dict[str, Any]) -> dict[str, Any]:
     """Return the requested part of a fleet's history as in the API of both fleet types."""
     records = [
         event

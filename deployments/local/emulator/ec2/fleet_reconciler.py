@@ -9,7 +9,7 @@ from deployments.local.emulator.core.fleet import (
     ERROR,
     INSTANCE_CHANGE,
     REQUEST_CHANGE,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
 )
 from deployments.local.emulator.core.state import Cloud, Region, now
@@ -42,7 +42,7 @@ def reconcile_fleets(cloud: Cloud, region: Region) -> None:
             fleet.state = fleet.flavour.gone
 
 
-def close(region: Region, fleet: Fleet, terminate: bool) -> None:
+def close(region: Region, fleet: EmulatedFleet, terminate: bool) -> None:
     """Delete or cancel a fleet, with or without its instances."""
     fleet.state = fleet.flavour.gone_terminating if terminate else fleet.flavour.gone_running
     fleet.record(now(), REQUEST_CHANGE, fleet.state)
@@ -51,7 +51,7 @@ def close(region: Region, fleet: Fleet, terminate: bool) -> None:
         _forget_lost(region, fleet)
 
 
-def _forget_lost(region: Region, fleet: Fleet) -> None:
+def _forget_lost(region: Region, fleet: EmulatedFleet) -> None:
     for instance_id in list(fleet.instances):
         machine = region.machines.get(instance_id)
         if machine is not None and machine.alive:
@@ -62,13 +62,13 @@ def _forget_lost(region: Region, fleet: Fleet) -> None:
         fleet.record(now(), INSTANCE_CHANGE, "terminated", instance=instance_id)
 
 
-def _expire(region: Region, fleet: Fleet) -> None:
+def _expire(region: Region, fleet: EmulatedFleet) -> None:
     if fleet.open and fleet.valid_until is not None and now() >= fleet.valid_until:
         fleet.record(now(), REQUEST_CHANGE, "expired")
         close(region, fleet, fleet.terminates_at_expiry)
 
 
-def _end_excess(region: Region, fleet: Fleet) -> None:
+def _end_excess(region: Region, fleet: EmulatedFleet) -> None:
     excess = fleet.excess()
     for instance_id in excess:
         fleet.record(now(), INSTANCE_CHANGE, "termination_notified", instance=instance_id)
@@ -77,7 +77,7 @@ def _end_excess(region: Region, fleet: Fleet) -> None:
         _forget_lost(region, fleet)
 
 
-def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
+def _launch_missing(cloud: Cloud, region: Region, fleet: EmulatedFleet) -> None:
     if not fleet.shortfall() or fleet.failed:
         return
     sub_type, text = fleet.configuration_error(KNOWN_TYPES)
@@ -89,7 +89,7 @@ def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
         _launch_part(cloud, region, fleet, spot)
 
 
-def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None:
+def _launch_part(cloud: Cloud, region: Region, fleet: EmulatedFleet, spot: bool) -> None:
     """Launch missing Spot or on-demand machines; skips empty pools for a time."""
     start = time.monotonic()
     usable = fleet.usable(KNOWN_TYPES)
@@ -108,7 +108,7 @@ def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None
 
 
 def _launch_one(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
+    cloud: Cloud, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
 ) -> LaunchError | None:
     """Launch a machine; return the reason if that fails."""
     reason = launch_error(cloud, region, fleet, spec, spot)
@@ -140,7 +140,7 @@ def _launch_one(
     return None
 
 
-def _rebalance(region: Region, fleet: Fleet) -> None:
+def _rebalance(region: Region, fleet: EmulatedFleet) -> None:
     """Mark machines with a rebalance recommendation for replacement.
 
     Source: "Capacity Rebalancing" in the Amazon EC2 User Guide: the replacement is launched before
@@ -153,7 +153,7 @@ def _rebalance(region: Region, fleet: Fleet) -> None:
             fleet.leaving.setdefault(instance_id, None)
 
 
-def _end_replaced(cloud: Cloud, region: Region, fleet: Fleet) -> None:
+def _end_replaced(cloud: Cloud, region: Region, fleet: EmulatedFleet) -> None:
     """Terminate replaced machines after the termination delay (`launch-before-terminate`)."""
     if fleet.termination_delay is None or fleet.shortfall():
         return

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.emulator.core.role_credentials import role_arn_of, role_credentials
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.state import Cloud, EmulatedMachine, Region, now
 from deployments.local.emulator.ec2.instances import user_data
 
 # IMDSv2 tokens, valid for every emulated instance of this process.
@@ -43,7 +43,7 @@ def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Respons
     return Response("", 404) if text is None else Response(text, content_type="text/plain")
 
 
-def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str | None:
+def metadata(cloud: Cloud, region: Region, machine: EmulatedMachine, path: str) -> str | None:
     """Return the metadata at a path below `latest/`, None if there is none."""
     instance = machine.instance
     zone = instance.availability_zone
@@ -83,7 +83,7 @@ def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str |
     return instance_role(cloud, machine, path)
 
 
-def instance_role(cloud: Cloud, machine: Machine, path: str) -> str | None:
+def instance_role(cloud: Cloud, machine: EmulatedMachine, path: str) -> str | None:
     """Return the name or the credentials of the instance's role."""
     role = role_arn_of(machine.instance.iam_instance_profile)
     base, name = "meta-data/iam/security-credentials", role.rpartition("/")[2]

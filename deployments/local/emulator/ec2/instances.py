@@ -9,8 +9,8 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
 
-from deployments.local.emulator.core.fleet import Fleet, LaunchSpec
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.fleet import EmulatedFleet, LaunchSpec
+from deployments.local.emulator.core.state import Cloud, EmulatedMachine, Region, now
 from deployments.local.emulator.ec2.subnets import subnet_of
 
 KNOWN_TYPES = frozenset(INSTANCE_TYPES)
@@ -25,7 +25,7 @@ LAUNCH_ERRORS = {
 }
 
 
-def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> str:
+def launch(cloud: Cloud, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool) -> str:
     """Launch one instance for a fleet; return its id."""
     reservation = region.ec2.run_instances(
         image_id=spec.image_id,
@@ -72,7 +72,7 @@ def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
         boots_at = time.monotonic() + cloud.settings.boot_seconds
         number = cloud.number("machine")
         fails = cloud.chaos.fault_name("launch_errors", number)
-        machine = Machine(instance, boots_at, number=number, fails=fails)
+        machine = EmulatedMachine(instance, boots_at, number=number, fails=fails)
         region.machines[instance.id] = machine
 
 
@@ -83,13 +83,13 @@ def adopt_all(cloud: Cloud, region: Region) -> None:
             adopt(cloud, region, instance)
 
 
-def user_data(machine: Machine) -> str:
+def user_data(machine: EmulatedMachine) -> str:
     """Return an instance's user data as text."""
     data = machine.instance.user_data
     return data.decode() if data else ""
 
 
-def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = None) -> None:
+def interrupt(cloud: Cloud, machine: EmulatedMachine, notice_seconds: float | None = None) -> None:
     """Give a Spot instance an interruption notice.
 
     Source: "Spot Instance interruption notices" in the Amazon EC2 User Guide: the notice comes two
@@ -101,7 +101,7 @@ def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = Non
     cloud.record_event("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
 
 
-def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
+def recommend_rebalance(cloud: Cloud, machine: EmulatedMachine) -> None:
     """Send a Spot instance a rebalance recommendation: its risk of interruption is elevated.
 
     Source: "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide.
@@ -131,7 +131,7 @@ def fail_launches(cloud: Cloud, region: Region) -> None:
             cloud.record_event("launch-failed", instance_id=machine.instance.id, code=machine.fails)
 
 
-def _end(region: Region, machine: Machine, code: str, text: str) -> None:
+def _end(region: Region, machine: EmulatedMachine, code: str, text: str) -> None:
     """Terminate an instance without a user's request, so that its state transition has no time."""
     region.ec2.terminate_instances([machine.instance.id])
     machine.instance.state_reason.code = code

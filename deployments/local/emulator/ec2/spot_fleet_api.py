@@ -7,7 +7,7 @@ from moto.ec2.utils import convert_tag_spec, parse_user_data
 from deployments.local.emulator.core.fleet import (
     REQUEST_CHANGE,
     SPOT_FLEET,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
     new_spot_fleet_id,
 )
@@ -39,7 +39,7 @@ def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> 
         for launch_specification in config.get("LaunchSpecifications", [])
     ]
     specs += template_specs(region, config.get("LaunchTemplateConfigs", []))
-    fleet = Fleet(
+    fleet = EmulatedFleet(
         id=new_spot_fleet_id(),
         flavour=SPOT_FLEET,
         config={"Type": "maintain", "AllocationStrategy": "lowestPrice", **config},
@@ -92,7 +92,7 @@ def _launch_spec(spec: dict[str, Any], config: dict[str, Any]) -> LaunchSpec:
     )
 
 
-def find(region: Region, request_id: str) -> Fleet:
+def find(region: Region, request_id: str) -> EmulatedFleet:
     """Return a Spot Fleet.
 
     Raises:
@@ -119,7 +119,7 @@ def describe_spot_fleet_requests(
     }
 
 
-def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: EmulatedFleet) -> dict[str, Any]:
     config = {
         **fleet.config,
         "FulfilledCapacity": fleet.fulfilled,

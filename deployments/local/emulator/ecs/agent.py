@@ -9,8 +9,8 @@ from typing import Any
 from moto.logs.exceptions import ResourceNotFoundException
 
 from deployments.local.emulator.core.container_process import (
-    Container,
     ContainerError,
+    ContainerProcess,
     image_environment,
 )
 from deployments.local.emulator.core.state import Cloud, Region, Task, now
@@ -85,7 +85,7 @@ def _start(cloud: Cloud, region: Region, task: Task) -> None:
         **{variable["name"]: variable["value"] for variable in definition.get("environment", [])},
         **agent_environment(cloud, task, instance_id),
     }
-    task.container = Container(command, environment, folder, log_driver(region, task))
+    task.container = ContainerProcess(command, environment, folder, log_driver(region, task))
     task.last_status, task.started_at = "RUNNING", now()
     cloud.record_event(
         "task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid

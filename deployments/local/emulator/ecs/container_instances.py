@@ -9,7 +9,13 @@ from email import message_from_string
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.emulator.core.state import Cloud, ContainerInstance, Machine, Region, Task
+from deployments.local.emulator.core.state import (
+    Cloud,
+    ContainerInstance,
+    EmulatedMachine,
+    Region,
+    Task,
+)
 from deployments.local.emulator.ec2.instances import user_data
 from deployments.local.emulator.ecs.agent import lose, signal
 from tasks.fleet.instance_types import MachineType
@@ -73,7 +79,7 @@ def boot(cloud: Cloud, region: Region) -> None:
 
 
 def _register(
-    cloud: Cloud, region: Region, machine: Machine, cluster: str, config: dict[str, str]
+    cloud: Cloud, region: Region, machine: EmulatedMachine, cluster: str, config: dict[str, str]
 ) -> None:
     instance = machine.instance
     machine.drains_on_notice = config.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
@@ -106,7 +112,7 @@ def watch_machines(cloud: Cloud, region: Region) -> None:
     for container_instance in list(region.container_instances.values()):
         machine = region.machines.get(container_instance.instance_id)
         if machine is None or not machine.alive:
-            _gone(
+            _remove_terminated(
                 cloud,
                 region,
                 container_instance,
@@ -121,11 +127,11 @@ def watch_machines(cloud: Cloud, region: Region) -> None:
             cloud.record_event("draining", instance_id=container_instance.instance_id)
 
 
-def _drains(machine: Machine) -> bool:
+def _drains(machine: EmulatedMachine) -> bool:
     return machine.ends_at is not None and machine.drains_on_notice
 
 
-def _gone(
+def _remove_terminated(
     cloud: Cloud, region: Region, container_instance: ContainerInstance, stopped: bool
 ) -> None:
     container_instance.connected = container_instance.connected and not stopped

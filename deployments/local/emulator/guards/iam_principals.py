@@ -72,13 +72,13 @@ def principal(cloud: Cloud, key: str) -> Principal | None:
 def _with_role(cloud: Cloud, session: str, role_arn: str) -> Principal | None:
     name = role_arn.rpartition("/")[2]
     arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/{session}"
-    role = role_named(name)
+    role = find_role(name)
     if role is None:
         return Principal(arn, ()) if cloud.account.enforce else None
     return Principal(arn, policies_of(role))
 
 
-def role_named(name: str) -> Any:
+def find_role(name: str) -> Any:
     """moto's record of a role, None if there is none."""
     return next((role for role in iam().roles.values() if role.name == name), None)
 

@@ -10,7 +10,7 @@ from typing import Any
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.guards.iam_policies import allows
-from deployments.local.emulator.guards.iam_principals import iam, policies_of, role_named
+from deployments.local.emulator.guards.iam_principals import find_role, iam, policies_of
 from deployments.local.emulator.protocol.exceptions import ApiError
 
 CREATED = datetime(2020, 1, 1)
@@ -38,7 +38,7 @@ def get_role(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, 
     Raises:
         ApiError: The role does not exist.
     """
-    if (role := role_named(params["RoleName"])) is not None:
+    if (role := find_role(params["RoleName"])) is not None:
         return {"Role": role}
     _check_exists(cloud, "role", params["RoleName"])
     return {"Role": _role(params["RoleName"])}
@@ -81,7 +81,7 @@ def simulate_principal_policy(
 
     Source: "IAM policy testing with the IAM policy simulator" in the IAM User Guide.
     """
-    role = role_named(params["PolicySourceArn"].rpartition("/")[2])
+    role = find_role(params["PolicySourceArn"].rpartition("/")[2])
     context = {
         context_entry["ContextKeyName"]: context_entry["ContextKeyValues"]
         for context_entry in params.get("ContextEntries", [])

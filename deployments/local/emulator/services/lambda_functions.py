@@ -30,7 +30,7 @@ from deployments.local.emulator.core.role_credentials import role_credentials
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.core.state import Cloud, Region
 from deployments.local.emulator.guards.iam_policies import allows
-from deployments.local.emulator.guards.iam_principals import policies_of, role_named
+from deployments.local.emulator.guards.iam_principals import find_role, policies_of
 from deployments.local.emulator.protocol.request import ApiRequest
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
@@ -168,7 +168,7 @@ def run_schedules(cloud: Cloud, region: Region) -> None:
 def _start(cloud: Cloud, region: Region, schedule: Any, scheduled_at: float) -> None:
     target = schedule.target
     function = _function(region, target["Arn"])
-    role = role_named(str(target["RoleArn"]).rpartition("/")[2])
+    role = find_role(str(target["RoleArn"]).rpartition("/")[2])
     if role is None:
         may = not cloud.account.enforce
     else:

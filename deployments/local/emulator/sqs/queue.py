@@ -213,7 +213,7 @@ def purge_queue(self: Any, queue_name: str) -> None:
         queue.store.clear()
 
 
-def keep_names(seconds: float) -> None:
+def block_deleted_names(seconds: float) -> None:
     """Block the name of a deleted queue for this many seconds.
 
     Source: CreateQueue in the Amazon SQS API Reference, `QueueDeletedRecently`.
@@ -240,7 +240,7 @@ def keep_names(seconds: float) -> None:
 
 def replace(cloud: Cloud) -> None:
     """Make moto's SQS use `EmulatedQueue`."""
-    keep_names(cloud.settings.deleted_seconds)
+    block_deleted_names(cloud.settings.deleted_seconds)
     EmulatedQueue.cloud = cloud
     setattr(sqs, "Queue", EmulatedQueue)  # noqa: B010 - mypy rejects a plain assignment
     for method in (
