@@ -93,26 +93,26 @@ class Runs:
         seen = [0]
 
         def ended() -> bool:
-            if (now := lines(own / "output")) != seen[-1]:
+            if (now := lines(own / "log")) != seen[-1]:
                 seen.append(now)
             return not process.is_alive()
 
         wait_for(ended, "the end of a whole run")
-        assert process.exitcode == 0, (own / "output").read_text()
+        assert process.exitcode == 0, (own / "log").read_text()
         return seen
 
     def interrupted(self, moment: Moment) -> Ended:
         """Do a run, and interrupt it."""
         name = f"Moment{moment.number}"
         process, own = self._start(name, None if moment.own_servers else self.emulator)
-        interrupted = self._interrupt(process, own / "output", moment)
+        interrupted = self._interrupt(process, own / "log", moment)
         wait_for(lambda: not process.is_alive(), f"the end of {moment}")
         return Ended(
             moment,
             parse_config((own / "config.yaml").read_text(), "config.yaml"),
             interrupted,
             process.exitcode,
-            (own / "output").read_text(),
+            (own / "log").read_text(),
             [str(path) for path in (own / "scratch").iterdir()] + processes_of(own),
         )
 

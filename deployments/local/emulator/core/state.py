@@ -234,7 +234,7 @@ class Region:
         ]
 
 
-class Cloud:
+class EmulatorState:
     """The emulated account."""
 
     def __init__(self, settings: EmulatorSettings, endpoint_url: str) -> None:

@@ -13,7 +13,7 @@ from deployments.local.emulator.core.fleet import (
     LaunchSpec,
     new_fleet_id,
 )
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.fleet_reconciler import close
 from deployments.local.emulator.protocol.exceptions import ApiError
 
@@ -47,7 +47,7 @@ FILTERS = {
 }
 
 
-def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def create_fleet(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """CreateFleet, types `maintain` and `request`.
 
     Raises:
@@ -159,7 +159,9 @@ def find(region: Region, fleet_id: str) -> EmulatedFleet:
     return fleet
 
 
-def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_fleets(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeFleets."""
     ids = params.get("FleetIds") or [
         fleet.id for fleet in region.fleets.values() if fleet.flavour is EC2_FLEET
@@ -194,7 +196,7 @@ def tags_of(region: Region, fleet: EmulatedFleet) -> list[dict[str, str]]:
 
 
 def describe_fleet_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeFleetInstances."""
     fleet = find(region, params["FleetId"])
@@ -219,7 +221,7 @@ def active_instances(region: Region, fleet: EmulatedFleet) -> list[dict[str, Any
     return instances
 
 
-def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def modify_fleet(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """ModifyFleet.
 
     Raises:
@@ -248,7 +250,9 @@ def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     return {"Return": True}
 
 
-def delete_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_fleets(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteFleets: unknown and already deleted fleets are reported, not raised."""
     deleted, failed = [], []
     for fleet_id in params["FleetIds"]:
@@ -274,7 +278,9 @@ def _deletion_error(fleet_id: str, code: str) -> dict[str, Any]:
     return {"FleetId": fleet_id, "Error": {"Code": code, "Message": f"{fleet_id}: {code}"}}
 
 
-def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_fleet_history(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeFleetHistory."""
     fleet = find(region, params["FleetId"])
     kind = EVENT_FILTERS.get(params.get("EventType", ""))
