@@ -113,7 +113,7 @@ class JobFileBlock(Block, JobFile):
 
 
 class FleetTemplateBlock(Block, FleetTemplate):
-    """What the machines use of the account: network, role, machine image, key pair.
+    """The machines' settings in the account: network, role, machine image, key pair.
 
     All fields are optional. `spot_fleet_request` holds a fleet file of Distributed-CellProfiler,
     which requests a Spot Fleet; the other fields are then unused.

@@ -1,4 +1,4 @@
-"""The fleet template: what the machines use of the account (network, role, image, key pair)."""
+"""The fleet template: the machines' settings in the account."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -32,7 +32,7 @@ def on_demand_of(machines: int, base: int, share: int) -> int:
 
 
 class FleetTemplate(BaseModel):
-    """What the machines use of the account: network, role, machine image, key pair.
+    """The machines' settings in the account: network, role, machine image, key pair.
 
     All fields are optional. `spot_fleet_request` holds a fleet file of Distributed-CellProfiler,
     which requests a Spot Fleet; the other fields are then unused.

@@ -54,7 +54,7 @@ def _missing(request: Mapping[str, Any]) -> Iterator[Refusal]:
 
 
 def _placeholders(value: Any, place: str) -> Iterator[Refusal]:
-    """Ids and account numbers that nobody has filled in yet."""
+    """Ids and account numbers that are still placeholders."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _placeholders(inner, f"{place}.{key}" if place else str(key))

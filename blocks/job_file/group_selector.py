@@ -184,7 +184,7 @@ class GroupRule(BaseModel):
         return FromCsv(tuple(self.by), tuple(include.items()), exclude, self.first)
 
     def with_defaults(self, keys: tuple[str, ...], rows: str, columns: str, sites: str) -> Self:
-        """The same layout with only these keys, and with defaults for what it does not set."""
+        """The same layout with only these keys, and with defaults for missing values."""
         update: dict[str, Any] = {}
         if WELL not in keys:
             update = {"wells": [], "rows": [], "columns": [], "format": None}

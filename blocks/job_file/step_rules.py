@@ -65,7 +65,7 @@ def step_refusals(job: JobFileFields) -> Iterator[Refusal]:
 
 
 def _unused_keys(job: JobFileFields) -> Iterator[Refusal]:
-    """Keys without effect beside others: whoever wrote them expects them to be used."""
+    """Keys without effect beside others, which their author expects to be used."""
     unused: dict[str, str] = {}
     if job.data_file:
         parts = ("csv_name", "data_file_path", "batch_file", "batch_path")

@@ -18,7 +18,7 @@ def test_an_entrypoint_is_a_flow_that_takes_the_parameters(deployment: dict[str,
     properties = flow.parameters.properties
     assert set(values) <= set(properties)
     if deployment.get("schedules"):
-        assert set(flow.parameters.required) <= set(values), "a schedule asks nobody"
+        assert set(flow.parameters.required) <= set(values), "a schedule has no form to fill in"
         flow.validate_parameters(values)
 
 

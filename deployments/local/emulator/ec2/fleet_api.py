@@ -38,7 +38,7 @@ EVENT_FILTERS = {
     "service-error": ERROR,
 }
 
-# The filters of DescribeFleets, which has none for tags.
+# The filters of DescribeFleets; it has no filter for tags.
 FILTERS = {
     "activity-status": "ActivityStatus",
     "excess-capacity-termination-policy": "ExcessCapacityTerminationPolicy",

@@ -1,4 +1,4 @@
-"""Refuses requests that violate the service's model, whatever the client has checked.
+"""Refuses requests that violate the service's model, like AWS itself.
 
 botocore's service models have the parameters of an operation, and which are required and allowed.
 The error codes are in "Common errors" of each service's API reference, and for EC2 in "Error codes
