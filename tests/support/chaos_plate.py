@@ -91,7 +91,7 @@ class Plate:
     def fill(self, aws: Aws, bucket: str) -> None:
         """Upload pipeline, CSV and images to a bucket."""
         names = ["FileName_OrigDNA", "PathName_OrigDNA"]
-        names += [f"Metadata_{name}" for name in ("Plate", "Well", "ChaosSite", "Fate")]
+        names += [f"Metadata_{name}" for name in ("Plate", "Well", "Site", "Fate")]
         rows = [
             f"{Path(site.key).name},{MOUNT}/{IMAGES},Chaos,{site.well},{site.site},{site.fate}"
             for site in self.sites
