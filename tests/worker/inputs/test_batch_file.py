@@ -256,9 +256,9 @@ def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Pat
     images = batch_file.localize(
         made / "Batch_data.h5", well, PathMapping("b", str(tmp_path / "images"))
     )
-    for local, place in images.items():
+    for local, s3_object in images.items():
         Path(local).parent.mkdir(parents=True, exist_ok=True)
-        (bucket / place.key).rename(local)
+        (bucket / s3_object.key).rename(local)
     file = str(made / "Batch_data.h5")
     assert run_cellprofiler("-p", file, "-g", "Metadata_Well=B02", "-o", str(outputs)) == 0
     with (outputs / "Image.csv").open() as table:
