@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InputVersions:
-    """The versions of a job's inputs: two runs of a job with the same origin give the same results.
+    """The versions of a job's inputs: two runs of a job with the same versions give equal results.
 
     Attributes:
         pipeline_etag: ETag of the pipeline or batch file.
