@@ -22,7 +22,7 @@ _BOM = "\ufeff"
 def reading(
     csv_file: Path, check: Check
 ) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Read a CSV: its columns, by LoadData's names for them, then the offset and fields of each row.
+    """Read a CSV: its columns by LoadData's names, then the offset and fields of each row.
 
     Blank lines and surplus fields are skipped. The offset, in bytes, is the argument of `row_at`.
 

@@ -241,16 +241,16 @@ def _read(
     """Read the byte offset and keys of every row into the table `read`."""
     with csv_rows.reading(csv_file, check) as (header, records):
         columns = [Key.of(header, name) for name in keys]
-        type_rows = TypeSamples(header, paths)
+        samples = TypeSamples(header, paths)
 
         def values() -> Iterator[list[object]]:
             for offset, row in records:
-                type_rows.add(row, offset)
+                samples.add(row, offset)
                 yield [offset, *[key.read(row) for key in columns]]
 
         marks = ", ?" * (len(keys) + 1)
         read = database.executemany(f"INSERT INTO temp.read VALUES (NULL{marks})", values())
     if read.rowcount < 1:
         raise CsvError("csv_empty", "The LoadData CSV has a header but no rows.")
-    kinds = [type_rows.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
-    return _About(header, kinds, type_rows.offsets())
+    kinds = [samples.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
+    return _About(header, kinds, samples.offsets())
