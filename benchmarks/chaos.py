@@ -26,7 +26,7 @@ COLUMNS = (
     ("interrupted", 12),
     ("killed", 7),
     ("errors", 7),
-    ("again", 6),
+    ("repeated", 9),
     ("ended by", 36),
     ("Prefect", 48),
     ("wrong", 0),

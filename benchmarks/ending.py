@@ -22,7 +22,7 @@ from prefect_site import prefect_site
 
 def seconds(value: float | None) -> str:
     """A time in the table."""
-    return "they stay" if value is None else f"{value:.0f}"
+    return "-" if value is None else f"{value:.0f}"
 
 
 def row(result: EndingResult) -> str:
@@ -31,7 +31,7 @@ def row(result: EndingResult) -> str:
     cells = [
         result.case,
         seconds(result.machines),
-        seconds(result.everything).replace("they stay", "-"),
+        seconds(result.everything),
         stays or "nothing",
         f"{result.results} of {JOBS}",
         "ended" if result.ended else "active",
@@ -54,7 +54,7 @@ def main() -> int:
         chosen.remove(CLICK)
     idle = SETTINGS["idle_seconds"]
     print(f"Scaled: idle_seconds {idle} (600), jobs of 0.1 to 1 s, monitor_seconds 1 (60).\n")
-    print("| what ended it | machines gone, s | all gone, s | what stays | results | record |")
+    print("| cause | machines gone, s | all gone, s | left | results | record |")
     print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="dcp-ending-") as scratch:
         for number, case in enumerate(chosen):

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from fleet_world import Outcome, Scenario, Trace, draw
+from fleet_world import Scenario, SimulationResult, Trace, draw
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -47,7 +47,7 @@ NOISE = 0.2
 SEEDS = 8
 TABLE_WIDTH = 120
 OURS, FIRST, DCP, RECEIPT = "ours", "ours, first run", "DCP", "DCP, from receipt"
-POLICIES: dict[str, Callable[[Trace], Outcome]] = {
+POLICIES: dict[str, Callable[[Trace], SimulationResult]] = {
     OURS: lambda trace: ours(trace, earlier=True),
     FIRST: lambda trace: ours(trace, earlier=False),
     "plain": plain,
@@ -68,7 +68,7 @@ GOALS = {"0": (0.88, 0.95), "2": (0.71, 0.93), "5": (0.58, 0.92)}
 
 
 @dataclass(frozen=True)
-class Figures:
+class PolicyFigures:
     """Results of a policy over all seeds.
 
     Attributes:
@@ -88,9 +88,9 @@ class Figures:
     machine_minutes_after: float
 
 
-def figures(outcomes: Sequence[Outcome]) -> Figures:
+def figures(outcomes: Sequence[SimulationResult]) -> PolicyFigures:
     """The figures of a policy."""
-    return Figures(
+    return PolicyFigures(
         usd=fmean(outcome.machine_seconds for outcome in outcomes) / 3600 * USD_AN_HOUR,
         hours=fmean(outcome.makespan for outcome in outcomes) / 3600,
         utilisation=fmean(outcome.utilisation for outcome in outcomes),
@@ -100,17 +100,17 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
     )
 
 
-def simulate(scenario: Scenario, seeds: int) -> dict[str, Figures]:
+def simulate(scenario: Scenario, seeds: int) -> dict[str, PolicyFigures]:
     """The figures of all policies in a scenario."""
     traces = [draw(scenario, seed, NOISE) for seed in range(seeds)]
     return {name: figures([policy(trace) for trace in traces]) for name, policy in POLICIES.items()}
 
 
-def table(scenario: Scenario, results: dict[str, Figures]) -> Table:
+def table(scenario: Scenario, results: dict[str, PolicyFigures]) -> Table:
     """A table of a scenario's figures."""
     title = TITLES.get(scenario.name, f"{scenario.interruptions:g} interruptions")
     report = Table(title=f"{title} per machine and day", box=box.MARKDOWN, title_justify="left")
-    for column in ("policy", "USD", "of DCP's", "hours", "utilisation", "again", "after, min"):
+    for column in ("policy", "USD", "of DCP", "hours", "utilisation", "repeated", "min after"):
         report.add_column(column, justify="left" if column == "policy" else "right")
     report.add_column("machine min after", justify="right")
     for name, policy_figures in results.items():
@@ -127,7 +127,7 @@ def table(scenario: Scenario, results: dict[str, Figures]) -> Table:
     return report
 
 
-def as_json(results: dict[str, dict[str, Figures]]) -> dict[str, float]:
+def as_json(results: dict[str, dict[str, PolicyFigures]]) -> dict[str, float]:
     """The figures of all scenarios by name."""
     values: dict[str, float] = {}
     for name, policies in results.items():
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     console = Console(width=TABLE_WIDTH)
-    results: dict[str, dict[str, Figures]] = {}
+    results: dict[str, dict[str, PolicyFigures]] = {}
     for scenario in SCENARIOS:
         results[scenario.name] = simulate(scenario, options.seeds)
         console.print(table(scenario, results[scenario.name]))

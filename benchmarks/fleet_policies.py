@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dcp_policy
-from fleet_world import Outcome, Trace, Worker, World
+from fleet_world import Simulation, SimulationResult, Trace, Worker
 
 from blocks import RunConfig
 from tasks.jobs.queues import QueueCounts
@@ -20,7 +20,7 @@ from tasks.runs.limits import Limits
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 OUR_WORKER = Worker(
-    # "wall a job" less "CellProfiler a job" is 0.4 s at 9 s (benchmarks/worker.py).
+    # "wall per job" minus "CellProfiler per job" is 0.4 s at 9 s (benchmarks/worker.py).
     job_seconds=0.4,
     slot_seconds=float(RunConfig.model_fields["seconds_to_start"].default),
     hidden_seconds=0.0,
@@ -35,7 +35,7 @@ DCP_WORKER = Worker(
 PLAIN_SECONDS = 60.0
 
 
-def ours(trace: Trace, earlier: bool) -> Outcome:
+def ours(trace: Trace, earlier: bool) -> SimulationResult:
     """Our policy.
 
     Args:
@@ -46,7 +46,7 @@ def ours(trace: Trace, earlier: bool) -> Outcome:
     if earlier:
         order.sort(key=lambda job: trace.earlier[job])  # the last is taken first
     size = trace.scenario
-    world = World(trace, OUR_WORKER, order, size.machines)
+    world = Simulation(trace, OUR_WORKER, order, size.machines)
     limits = Limits(
         machines=size.machines,
         tasks_per_machine=1,
@@ -78,7 +78,7 @@ def ours(trace: Trace, earlier: bool) -> Outcome:
     return world.run()
 
 
-def _observation(world: World, submitted: frozenset[str]) -> Observation:
+def _observation(world: Simulation, submitted: frozenset[str]) -> Observation:
     machines = [machine for machine in world.alive() if machine.launched <= world.now]
     return Observation(
         at=EPOCH + timedelta(seconds=world.now),
@@ -92,9 +92,9 @@ def _observation(world: World, submitted: frozenset[str]) -> Observation:
     )
 
 
-def plain(trace: Trace) -> Outcome:
+def plain(trace: Trace) -> SimulationResult:
     """Our worker; idle machines are terminated every minute."""
-    world = World(trace, OUR_WORKER, list(range(len(trace.seconds))), trace.scenario.machines)
+    world = Simulation(trace, OUR_WORKER, list(range(len(trace.seconds))), trace.scenario.machines)
 
     def look() -> None:
         world.over = not world.waiting and not world.in_flight
@@ -109,7 +109,7 @@ def plain(trace: Trace) -> Outcome:
     return world.run()
 
 
-def dcp(trace: Trace, from_receipt: bool) -> Outcome:
+def dcp(trace: Trace, from_receipt: bool) -> SimulationResult:
     """Distributed-CellProfiler's worker and policy (dcp_policy.py).
 
     Args:
@@ -118,7 +118,7 @@ def dcp(trace: Trace, from_receipt: bool) -> Outcome:
             from the loss of its machine.
     """
     worker = replace(DCP_WORKER, from_receipt=from_receipt)
-    world = World(trace, worker, list(range(len(trace.seconds))), trace.scenario.machines)
+    world = Simulation(trace, worker, list(range(len(trace.seconds))), trace.scenario.machines)
 
     def look() -> None:
         waiting, in_flight = len(world.waiting), world.in_flight

@@ -92,7 +92,7 @@ def draw(scenario: Scenario, seed: int, noise: float) -> Trace:
 
 
 @dataclass
-class Machine:
+class SimulatedMachine:
     """A machine of the fleet.
 
     Attributes:
@@ -149,7 +149,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulationResult:
     """Results of a plate.
 
     Attributes:
@@ -176,7 +176,7 @@ class Outcome:
         return self.job_seconds / (self.machine_seconds * self.slots)
 
 
-class World:
+class Simulation:
     """The fleet, its queue and its jobs in virtual time."""
 
     def __init__(self, trace: Trace, worker: Worker, order: list[int], target: int) -> None:
@@ -184,7 +184,7 @@ class World:
         self.now = 0.0
         self.target = target
         self.desired = target
-        self.machines: list[Machine] = []
+        self.machines: list[SimulatedMachine] = []
         self.waiting = order
         self.hidden: set[int] = set()
         self.done: set[int] = set()
@@ -201,7 +201,7 @@ class World:
         """Schedule an action."""
         heapq.heappush(self._events, (time, next(self._count), action))
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulationResult:
         """Advance the time until the policy has ended the run."""
         self.keep()
         while not self.over:
@@ -210,7 +210,7 @@ class World:
         assert len(self.done) == len(self.trace.seconds)
         for machine in self.alive():
             self.end(machine)
-        return Outcome(
+        return SimulationResult(
             machine_seconds=sum(machine.seconds for machine in self.machines),
             job_seconds=sum(self.trace.seconds),
             slots=self.scenario.slots,
@@ -225,7 +225,7 @@ class World:
 
     # The fleet
 
-    def alive(self) -> list[Machine]:
+    def alive(self) -> list[SimulatedMachine]:
         """The machines that cost money."""
         return [machine for machine in self.machines if machine.alive]
 
@@ -241,7 +241,7 @@ class World:
             self.end(machine)  # capacity that has not launched is no longer requested
         for _ in range(self.target - len(self.alive())):
             number = len(self.machines)
-            machine = Machine(number, self.now + self.trace.comes_after(number))
+            machine = SimulatedMachine(number, self.now + self.trace.comes_after(number))
             self.machines.append(machine)
             self.at(
                 machine.launched + self.trace.lives[number], lambda gone=machine: self._gone(gone)
@@ -253,7 +253,7 @@ class World:
                 notice = machine.launched + self.trace.lives[number] - NOTICE_SECONDS
                 self.at(max(notice, machine.launched), lambda warned=machine: self._notice(warned))
 
-    def _join(self, machine: Machine) -> None:
+    def _join(self, machine: SimulatedMachine) -> None:
         if machine.alive:
             machine.joined = True
             machine.idle_since = self.now
@@ -273,7 +273,7 @@ class World:
             ):
                 machine.container = False
 
-    def _start(self, machine: Machine) -> None:
+    def _start(self, machine: SimulatedMachine) -> None:
         machine.container = True
         ready = max(self.now, machine.launched + START_SECONDS)
         for slot in range(self.scenario.slots):
@@ -281,13 +281,13 @@ class World:
             self.at(at, lambda number=slot: self._take(machine, number))
         machine.ready_at = ready
 
-    def end(self, machine: Machine) -> None:
+    def end(self, machine: SimulatedMachine) -> None:
         """Terminate a machine; the jobs on it are lost."""
         machine.launched = min(machine.launched, self.now)
         machine.ended = self.now
         self._lose(machine)
 
-    def _lose(self, machine: Machine) -> None:
+    def _lose(self, machine: SimulatedMachine) -> None:
         lost, machine.busy = machine.busy, {}
         for job, begun in lost.values():
             self.again += 1
@@ -301,17 +301,17 @@ class World:
         self.waiting.append(job)
         self._feed()
 
-    def _notice(self, machine: Machine) -> None:
+    def _notice(self, machine: SimulatedMachine) -> None:
         machine.leaving = True
 
-    def _gone(self, machine: Machine) -> None:
+    def _gone(self, machine: SimulatedMachine) -> None:
         if machine.alive:
             self.end(machine)
             self.keep()
 
     # The queue: the next message is the last of the list, or one near it
 
-    def _take(self, machine: Machine, slot: int) -> None:
+    def _take(self, machine: SimulatedMachine, slot: int) -> None:
         ready = machine.container and not machine.leaving and machine.alive
         if not ready or slot in machine.busy or self.now < machine.ready_at:
             return
@@ -324,7 +324,7 @@ class World:
         ends = self.now + self.trace.seconds[job] + self.worker.job_seconds
         self.at(ends, lambda: self._done(machine, slot, job))
 
-    def _done(self, machine: Machine, slot: int, job: int) -> None:
+    def _done(self, machine: SimulatedMachine, slot: int, job: int) -> None:
         if not machine.alive or machine.busy.get(slot, (None,))[0] != job:
             return
         del machine.busy[slot]

@@ -62,7 +62,7 @@ SIZES = {10: 3, 10_000: 12, 1_000_000: 24}
 
 
 @dataclass(frozen=True)
-class Results:
+class ResultListing:
     """The results of a run that is half done, in the format of S3's listing.
 
     Attributes:
@@ -74,7 +74,7 @@ class Results:
     done: tuple[str, ...]
 
     @classmethod
-    def of(cls, jobs: int) -> "Results":
+    def of(cls, jobs: int) -> "ResultListing":
         """The results of a run with this number of jobs."""
         texts = (str(number).encode() for number in range(jobs))
         ids = [md5(text, usedforsecurity=False).hexdigest() for text in texts]
@@ -106,7 +106,7 @@ class _Body:
 
 
 @contextmanager
-def counted(run: Run, results: Results) -> Iterator[Counter[str]]:
+def counted(run: Run, results: ResultListing) -> Iterator[Counter[str]]:
     """Count the calls, and answer the listing of results."""
     calls: Counter[str] = Counter()
 
@@ -163,7 +163,7 @@ def measure(endpoint_url: str, jobs: int, machines: int) -> tuple[Counter[str], 
     url = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
     for number in range(min(jobs - jobs // 2, 50)):
         run.aws.sqs.send_message(QueueUrl=url, MessageBody=str(number))
-    results = Results.of(jobs)
+    results = ResultListing.of(jobs)
     followed = Followed(JobIds(results.ids))
     clock = [datetime.now(UTC)]
     assert limits_of(run, clock[0]).look_seconds == 60

@@ -54,7 +54,7 @@ ROW = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class SubmissionPlan:
     """The measurements.
 
     Attributes:
@@ -68,12 +68,14 @@ class Plan:
     singles: int
 
 
-WHOLE = Plan({10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200)
-QUICK = Plan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
+WHOLE = SubmissionPlan(
+    {10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200
+)
+QUICK = SubmissionPlan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
 
 
 @dataclass(frozen=True)
-class Results:
+class SubmissionResults:
     """The measured rates, and the submissions by number of jobs."""
 
     rates: dict[str, Any]
@@ -141,7 +143,7 @@ def run(measurement: str, address: str, csv: str, *options: object) -> dict[str,
     return measured
 
 
-def measure(plan: Plan, folder: Path) -> Results:
+def measure(plan: SubmissionPlan, folder: Path) -> SubmissionResults:
     """Measure everything."""
     objects = folder / "objects"
     objects.mkdir()
@@ -157,31 +159,38 @@ def measure(plan: Plan, folder: Path) -> Results:
             jobs: run("memory", address, f"{jobs}.csv", "--from", jobs - sent)
             for jobs, sent in plan.sent.items()
         }
-    return Results(rates, submissions)
+    return SubmissionResults(rates, submissions)
 
 
-def by_goal(results: Results) -> Table:
+def by_goal(results: SubmissionResults) -> Table:
     """A table of the figures and their goals."""
     rates = results.rates
-    stands_on = {
+    bases = {
         "jobs_per_second_vs_single": (
-            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs a second; "
-            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} of them, "
-            f"in {rates['rounds']} turns"
+            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs per second; "
+            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} jobs, "
+            f"in {rates['rounds']} rounds"
         )
     }
     table = Table(box=box.MARKDOWN)
-    for name in ("figure", "measured", "goal", "stands on"):
+    for name in ("figure", "measured", "goal", "based on"):
         table.add_column(name)
     for name, value in results.figures().items():
-        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), stands_on.get(name, ""))
+        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), bases.get(name, ""))
     return table
 
 
-def by_size(results: Results) -> Table:
+def by_size(results: SubmissionResults) -> Table:
     """A table of the submissions."""
     table = Table(box=box.MARKDOWN)
-    names = ("jobs", "CSV to plan, s", "jobs sent", "plan to queue, s", "jobs a second", "RSS, MB")
+    names = (
+        "jobs",
+        "CSV to plan, s",
+        "jobs sent",
+        "plan to queue, s",
+        "jobs per second",
+        "RSS, MB",
+    )
     for name in names:
         table.add_column(name, justify="right")
     for jobs, took in results.submissions.items():

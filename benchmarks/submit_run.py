@@ -37,7 +37,7 @@ groups: {{by: [Metadata_Plate, Metadata_Well, Metadata_Site]}}
 
 
 @dataclass(frozen=True)
-class Memory:
+class SubmissionFigures:
     """Measurements of a submission.
 
     Attributes:
@@ -71,7 +71,7 @@ class Rates:
     rounds: int
 
 
-def begun(endpoint: str) -> Run:
+def started_run(endpoint: str) -> Run:
     """A new run of a new app."""
     parameters = {"endpoint_url": endpoint}
     config = RunConfig(
@@ -92,9 +92,9 @@ def plan(run: Run, csv: str) -> int:
         return write_plan(run, messages(sets, run.run_id, csvs))
 
 
-def memory(endpoint: str, csv: str, first: int) -> Memory:
+def memory(endpoint: str, csv: str, first: int) -> SubmissionFigures:
     """Submit the jobs of a CSV, from number `first` on."""
-    run = begun(endpoint)
+    run = started_run(endpoint)
     queue = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
     started = time.perf_counter()
     jobs = plan(run, csv)
@@ -103,7 +103,7 @@ def memory(endpoint: str, csv: str, first: int) -> Memory:
         record.note_submitted(run, first)
     send_jobs(run, queue)
     ended = time.perf_counter()
-    return Memory(jobs, jobs - first, peak_mb(), planned - started, ended - planned)
+    return SubmissionFigures(jobs, jobs - first, peak_mb(), planned - started, ended - planned)
 
 
 def peak_mb() -> float:
@@ -115,7 +115,7 @@ def peak_mb() -> float:
 
 def rate(endpoint: str, csv: str, rounds: int, singles: int) -> Rates:
     """Send the jobs alternately like dcp and one at a time."""
-    run = begun(endpoint)
+    run = started_run(endpoint)
     jobs = plan(run, csv)
     bodies = [body for body, _ in zip(record.job_lines(run), range(singles), strict=False)]
     sqs = boto3.resource("sqs", endpoint_url=endpoint, region_name="us-east-1", **KEY)
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--singles", type=int, default=100)
     options = parser.parse_args()
-    measured: Memory | Rates
+    measured: SubmissionFigures | Rates
     if options.what == "memory":
         measured = memory(options.endpoint, options.csv, options.first)
     else:

@@ -38,7 +38,7 @@ import worker_reference
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from worker_runs import WORKER_PYTHON, Aws, Batch, Container, aws, container
+from worker_runs import WORKER_PYTHON, Batch, BenchmarkAws, WorkerContainer, aws, container
 
 CALIBRATION_SIZES = (320, 800)
 BEYOND = 2.3  # time of a large field goes with this power of its side
@@ -54,7 +54,7 @@ GOALS = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkerPlan:
     """The number of jobs of each kind, by approximate seconds of CellProfiler.
 
     Attributes:
@@ -71,12 +71,12 @@ class Plan:
 
 
 # 10 s with one slot is measured just before 10 s with two, because the machine's speed drifts.
-WHOLE = Plan({2: 15, 60: 2, 10: 20}, {10: 2, 2: 1, 60: 1}, two_slots=16, rows=10)
-QUICK = Plan({10: 3}, {10: 1}, two_slots=4, rows=3)
+WHOLE = WorkerPlan({2: 15, 60: 2, 10: 20}, {10: 2, 2: 1, 60: 1}, two_slots=16, rows=10)
+QUICK = WorkerPlan({10: 3}, {10: 1}, two_slots=4, rows=3)
 
 
 @dataclass(frozen=True)
-class Results:
+class WorkerResults:
     """The measurements, by approximate seconds of CellProfiler per job."""
 
     one_slot: dict[int, Batch]
@@ -103,14 +103,16 @@ class Results:
 class Benchmark:
     """Uploads batches and runs them."""
 
-    def __init__(self, cloud: Aws, folder: Path, plan: Plan, console: Console) -> None:
+    def __init__(
+        self, cloud: BenchmarkAws, folder: Path, plan: WorkerPlan, console: Console
+    ) -> None:
         self.cloud = cloud
         self.folder = folder
         self.plan = plan
         self.console = console
         self.sizes: dict[int, int] = {}
 
-    def measure(self) -> Results:
+    def measure(self) -> WorkerResults:
         """Measure everything."""
         with container(self.cloud, self.folder / "one", slots=1) as one_slot_container:
             self.sizes = self.calibrate(one_slot_container)
@@ -126,9 +128,9 @@ class Benchmark:
         reference = {
             seconds: self.reference(seconds, jobs) for seconds, jobs in self.plan.reference.items()
         }
-        return Results(one_slot, reference, two_slots, rows)
+        return WorkerResults(one_slot, reference, two_slots, rows)
 
-    def calibrate(self, running: Container) -> dict[int, int]:
+    def calibrate(self, running: WorkerContainer) -> dict[int, int]:
         """Sizes (pixels) of fields that take 2, 10 and 60 s: a x + b x² through two measurements.
 
         A field that is much larger than both takes more than in proportion to its pixels.
@@ -146,24 +148,24 @@ class Benchmark:
         self.say("calibrated", ", ".join(f"{size} px: {s} s" for s, size in sizes.items()))
         return sizes
 
-    def sized(self, running: Container, name: str, size: int) -> float:
+    def sized(self, running: WorkerContainer, name: str, size: int) -> float:
         """Seconds of computation in a field of this size."""
         worker_plate.put(self.cloud.s3, self.cloud.bucket, name, worker_plate.field(size), 1, 1)
         return running.run(worker_plate.jobs_of(name, 1, 1)).arithmetic
 
-    def put(self, name: str, seconds: int, jobs: int, rows: int) -> list[worker_plate.Job]:
+    def put(self, name: str, seconds: int, jobs: int, rows: int) -> list[worker_plate.BenchmarkJob]:
         """Upload a batch; returns its jobs."""
         images = worker_plate.field(self.sizes[seconds])
         worker_plate.put(self.cloud.s3, self.cloud.bucket, name, images, jobs, rows)
         return worker_plate.jobs_of(name, jobs, rows)
 
-    def batch(self, running: Container, name: str, seconds: int, jobs: int) -> Batch:
+    def batch(self, running: WorkerContainer, name: str, seconds: int, jobs: int) -> Batch:
         """Run jobs that take about this number of seconds."""
         batch = running.run(self.put(name, seconds, jobs, FEW_ROWS))
-        self.say(name, f"{jobs} jobs in {batch.wall:.1f} s, {batch.arithmetic:.1f} s arithmetic")
+        self.say(name, f"{jobs} jobs in {batch.wall:.1f} s, {batch.arithmetic:.1f} s computation")
         return batch
 
-    def by_rows(self, running: Container) -> Batch:
+    def by_rows(self, running: WorkerContainer) -> Batch:
         """Run jobs of the large and the small CSV alternately, the large one first."""
         many, few = (
             self.put(f"rows-{rows}", 2, self.plan.rows, rows) for rows in (MANY_ROWS, FEW_ROWS)
@@ -188,7 +190,7 @@ class Benchmark:
             self.folder / name,
             jobs,
         )
-        self.say(name, f"{jobs} jobs, {per_hour:.0f} an hour")
+        self.say(name, f"{jobs} jobs, {per_hour:.0f} per hour")
         return per_hour
 
     def say(self, topic: str, text: str) -> None:
@@ -196,10 +198,10 @@ class Benchmark:
         self.console.print(f"{time.strftime('%H:%M:%S')} {topic}: {text}")
 
 
-def by_length(results: Results, plan: Plan) -> Table:
+def by_length(results: WorkerResults, plan: WorkerPlan) -> Table:
     """A table of the worker and the reference by length of the jobs."""
     table = Table(box=box.MARKDOWN)
-    columns = ("CellProfiler a job", "wall a job", "utilisation", "jobs an hour", "(jobs)")
+    columns = ("CellProfiler per job", "wall per job", "utilisation", "jobs per hour", "(jobs)")
     for name in (*columns, "reference", "(jobs)", "ratio"):
         table.add_column(name, justify="right")
     for seconds, batch in sorted(results.one_slot.items()):
@@ -218,12 +220,12 @@ def by_length(results: Results, plan: Plan) -> Table:
     return table
 
 
-def by_goal(results: Results, plan: Plan) -> Table:
+def by_goal(results: WorkerResults, plan: WorkerPlan) -> Table:
     """A table of the figures and their goals."""
     ten, two = results.one_slot[10], results.two_slots
     many, few = results.steady(MANY_ROWS), results.steady(FEW_ROWS)
     slower = two.arithmetic / len(two.jobs) / (ten.arithmetic / len(ten.jobs))
-    stands_on = {
+    bases = {
         "utilisation_10s": f"{len(ten.jobs)} jobs",
         "jobs_per_hour_vs_reference": f"{len(ten.jobs)} jobs, reference {plan.reference[10]}",
         "time_ratio_100k_rows": (
@@ -231,15 +233,15 @@ def by_goal(results: Results, plan: Plan) -> Table:
             f"{statistics.median(few[1:]):.2f} s; the first {many[0]:.2f} s"
         ),
         "two_slots_speedup": (
-            f"{len(two.jobs)} jobs; the arithmetic itself takes {slower:.3f} times as long"
+            f"{len(two.jobs)} jobs; the computation itself takes {slower:.3f} times as long"
         ),
         "rss_mb_per_slot": f"and {ten.supervisor_mb:.0f} MB for the supervisor",
     }
     table = Table(box=box.MARKDOWN)
-    for name in ("figure", "measured", "goal", "stands on"):
+    for name in ("figure", "measured", "goal", "based on"):
         table.add_column(name)
     for name, value in results.figures().items():
-        table.add_row(name, f"{value:.3f}", GOALS[name], stands_on[name])
+        table.add_row(name, f"{value:.3f}", GOALS[name], bases[name])
     return table
 
 
@@ -254,7 +256,7 @@ def phases(batch: Batch) -> str:
     arithmetic = batch.arithmetic / len(jobs)
     return (
         f"A 10 s job on one slot: {', '.join(parts)}; within cellprofiler {arithmetic:.2f} s of "
-        f"arithmetic; {batch.wall / len(jobs):.2f} s from end to end."
+        f"computation; {batch.wall / len(jobs):.2f} s from end to end."
     )
 
 

@@ -11,7 +11,7 @@ _SAMPLE_SECONDS = 1.0
 
 
 @dataclass
-class Memory:
+class PeakMemory:
     """Peak resident sets in MB: the sum over the processes of a slot, and the supervisor."""
 
     slot_mb: float = 0.0
@@ -31,9 +31,9 @@ class Memory:
 
 
 @contextlib.contextmanager
-def sampled(supervisor: int) -> Iterator[Memory]:
+def sampled(supervisor: int) -> Iterator[PeakMemory]:
     """The memory of a container's processes during the block."""
-    memory = Memory()
+    memory = PeakMemory()
     thread = threading.Thread(target=memory.watch, args=(supervisor,))
     thread.start()
     try:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from blocks.job_file.s3_keys import MOUNT
 from deployments.examples.demo.make_plate import (
-    BUCKET_MOUNT,
     CHANNELS,
     SIZE,
     light,
@@ -31,7 +31,7 @@ _SEED = 2006
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchmarkJob:
     """A job for one image set.
 
     Attributes:
@@ -94,7 +94,7 @@ def put(s3: Any, bucket: str, name: str, images: dict[str, bytes], jobs: int, ro
             s3.put_object(Bucket=bucket, Key=f"{folder}/{_file(row, channel)}", Body=content)
 
 
-def jobs_of(name: str, jobs: int, rows: int) -> list[Job]:
+def jobs_of(name: str, jobs: int, rows: int) -> list[BenchmarkJob]:
     """The jobs of an uploaded batch."""
     jobs_made = []
     for row in _measured(jobs, rows):
@@ -110,7 +110,7 @@ def jobs_of(name: str, jobs: int, rows: int) -> list[Job]:
             "job_id": job_id,
         }
         prefix = f"{output}/{'-'.join(group.values())}/"
-        jobs_made.append(Job(job_id, _csv(name), json.dumps(message), prefix))
+        jobs_made.append(BenchmarkJob(job_id, _csv(name), json.dumps(message), prefix))
     return jobs_made
 
 
@@ -124,7 +124,7 @@ def _csv(name: str) -> str:
 
 
 def _mounted(folder: str) -> str:
-    return f"{BUCKET_MOUNT}/{folder}"
+    return f"{MOUNT}/{folder}"
 
 
 def _file(row: int, channel: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 import boto3
 
-from deployments.examples.demo.make_plate import BUCKET_MOUNT
+from blocks.job_file.s3_keys import MOUNT
 
 SLEEP_SECONDS = 30
 POLL_SECONDS = 20
@@ -92,7 +92,7 @@ def localize(s3: Any, bucket: str, message: dict[str, str], folder: Path) -> Pat
     for row in rows:
         wanted = group.items() <= row.items()
         for name in [name for name in row if name.startswith("PathName_")]:
-            key_folder = row[name].removeprefix(f"{BUCKET_MOUNT}/")
+            key_folder = row[name].removeprefix(f"{MOUNT}/")
             file = row[name.replace("PathName_", "FileName_")]
             row[name] = str(folder / key_folder)
             if wanted:

@@ -22,7 +22,7 @@ import boto3
 import worker_plate
 from moto.server import ThreadedMotoServer
 from worker_memory import sampled
-from worker_plate import Job
+from worker_plate import BenchmarkJob
 
 from blocks import RunConfig
 from tasks.aws.clients import Aws as Clients
@@ -40,7 +40,7 @@ _SHOWN = 3000
 
 
 @dataclass(frozen=True)
-class Done:
+class SucceededJob:
     """A succeeded job. Durations in seconds, times in seconds since the epoch.
 
     Attributes:
@@ -64,7 +64,7 @@ class Done:
 class Batch:
     """Jobs that were sent together and succeeded, in the order of completion."""
 
-    jobs: Sequence[Done]
+    jobs: Sequence[SucceededJob]
     slot_mb: float
     supervisor_mb: float
 
@@ -93,7 +93,7 @@ class Batch:
 
 
 @dataclass
-class Aws:
+class BenchmarkAws:
     """The AWS resources of an app."""
 
     bucket: str
@@ -103,7 +103,7 @@ class Aws:
     sqs: Any
 
     @classmethod
-    def make(cls) -> "Aws":
+    def make(cls) -> "BenchmarkAws":
         """Create them."""
         s3, sqs = boto3.client("s3"), boto3.client("sqs")
         s3.create_bucket(Bucket=f"{APP}-bucket")
@@ -134,7 +134,7 @@ class Aws:
         text: str = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
         return text
 
-    def send(self, jobs: Sequence[Job]) -> float:
+    def send(self, jobs: Sequence[BenchmarkJob]) -> float:
         """Send messages; returns the time (epoch) before the first one."""
         started = time.time()
         for job in jobs:
@@ -148,12 +148,12 @@ class Aws:
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key.removeprefix(prefix).removesuffix(".json") for key in keys}
 
-    def done(self, job: Job, sent: float) -> Done:
+    def done(self, job: BenchmarkJob, sent: float) -> SucceededJob:
         """The measurements of a job, from its record and outputs."""
         record = json.loads(self.text(f"dcp/{APP}/{RUN}/results/succeeded/{job.job_id}.json"))
         rows = csv.DictReader(io.StringIO(self.text(f"{job.output}Image.csv")))
         times = (row[name] for row in rows for name in row if name.startswith("ExecutionTime_"))
-        return Done(
+        return SucceededJob(
             data_file=job.data_file,
             arithmetic=sum(map(float, times)),
             received=sent + record["seconds"]["wait"],
@@ -163,7 +163,7 @@ class Aws:
 
 
 @contextlib.contextmanager
-def aws() -> Iterator[Aws]:
+def aws() -> Iterator[BenchmarkAws]:
     """AWS on this computer; sets this process's environment variables."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -178,20 +178,20 @@ def aws() -> Iterator[Aws]:
         AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:1/",
     )
     try:
-        yield Aws.make()
+        yield BenchmarkAws.make()
     finally:
         server.stop()
 
 
 @dataclass
-class Container:
+class WorkerContainer:
     """A running container of the worker."""
 
-    aws: Aws
+    aws: BenchmarkAws
     process: subprocess.Popen[bytes]
     log: Path
 
-    def run(self, jobs: Sequence[Job], limit: float = 600) -> Batch:
+    def run(self, jobs: Sequence[BenchmarkJob], limit: float = 600) -> Batch:
         """Send jobs and wait until all have succeeded, at most `limit` seconds.
 
         Raises:
@@ -214,7 +214,7 @@ class Container:
 
 
 @contextlib.contextmanager
-def container(cloud: Aws, folder: Path, slots: int) -> Iterator[Container]:
+def container(cloud: BenchmarkAws, folder: Path, slots: int) -> Iterator[WorkerContainer]:
     """Start a container; at the end, stop it like ECS."""
     folder.mkdir()
     log = folder.with_suffix(".log")
@@ -227,7 +227,7 @@ def container(cloud: Aws, folder: Path, slots: int) -> Iterator[Container]:
             stderr=subprocess.STDOUT,
         )
     try:
-        yield Container(cloud, process, log)
+        yield WorkerContainer(cloud, process, log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

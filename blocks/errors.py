@@ -29,7 +29,7 @@ class Problem:
     Attributes:
         where: The file, address or block with the mistake.
         key: The dotted key, with numbers in brackets counted from 1; may be empty.
-        what: What is wrong, without the value.
+        mistake: What is wrong, without the value.
         got: The value as shown to the user; empty for secrets and for missing keys.
         allowed: The allowed values.
         remedy: What to do, as a sentence.
@@ -37,14 +37,14 @@ class Problem:
 
     where: str
     key: str
-    what: str
+    mistake: str
     got: str = ""
     allowed: str = ""
     remedy: str = ""
 
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.where, self.key) if part)
-        text = f"{place}: {self.what}" if place else self.what
+        text = f"{place}: {self.mistake}" if place else self.mistake
         if self.got:
             text += f", got {self.got}"
         if self.allowed:
@@ -120,28 +120,34 @@ class Refusal(ValueError):
 
     Attributes:
         key: The key with the mistake, if the rule covers several keys.
-        what: What is wrong.
+        mistake: What is wrong.
         got: The value as shown to the user, if it is not the key's own.
         allowed: The allowed values.
         remedy: What to do, as a sentence.
     """
 
     def __init__(
-        self, what: str, *, key: str = "", got: str = "", allowed: str = "", remedy: str = ""
+        self, mistake: str, *, key: str = "", got: str = "", allowed: str = "", remedy: str = ""
     ) -> None:
-        super().__init__(what)
-        self.what, self.key, self.got, self.allowed, self.remedy = what, key, got, allowed, remedy
+        super().__init__(mistake)
+        self.mistake, self.key, self.got, self.allowed, self.remedy = (
+            mistake,
+            key,
+            got,
+            allowed,
+            remedy,
+        )
 
     def at(self, where: str, key: str = "", got: str = "") -> Problem:
         """This refusal as a problem at a place in a file."""
         return Problem(
-            where, self.key or key, self.what, self.got or got, self.allowed, self.remedy
+            where, self.key or key, self.mistake, self.got or got, self.allowed, self.remedy
         )
 
     def at_key(self, key: str, got: str = "") -> "Refusal":
         """The same refusal for a key of an enclosing document."""
         return Refusal(
-            self.what,
+            self.mistake,
             key=self.key or key,
             got=self.got or got,
             allowed=self.allowed,

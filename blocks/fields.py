@@ -95,7 +95,7 @@ class TextRule:
     """The form of a text, used by validation, by messages and by the form in the UI."""
 
     pattern: str
-    what: str
+    mistake: str
     allowed: str
     remedy: str = ""
 
@@ -106,7 +106,7 @@ class TextRule:
             Refusal: It does not match.
         """
         if not re.fullmatch(self.pattern, value):
-            raise Refusal(self.what, allowed=self.allowed, remedy=self.remedy)
+            raise Refusal(self.mistake, allowed=self.allowed, remedy=self.remedy)
         return value
 
     def __get_pydantic_core_schema__(

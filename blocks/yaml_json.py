@@ -61,8 +61,8 @@ def parse_mapping(
     except yaml.MarkedYAMLError as wrong:
         mark = wrong.problem_mark or wrong.context_mark
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        what = f"is not valid YAML: {wrong.problem or wrong.context}"
-        raise error(Problem(place, "", what)) from wrong
+        mistake = f"is not valid YAML: {wrong.problem or wrong.context}"
+        raise error(Problem(place, "", mistake)) from wrong
     except yaml.YAMLError as wrong:
         raise error(Problem(where, "", f"is not valid YAML: {wrong}")) from wrong
     except _RepeatedKey as twice:
@@ -70,8 +70,8 @@ def parse_mapping(
             Problem(where, str(twice), "occurs twice", remedy="Keep one of them.")
         ) from twice
     except _UnboundedAliases as endless:
-        what = "has aliases (*name) that refer to themselves or expand without limit"
-        raise error(Problem(where, "", what, remedy="Write the values out.")) from endless
+        mistake = "has aliases (*name) that refer to themselves or expand without limit"
+        raise error(Problem(where, "", mistake, remedy="Write the values out.")) from endless
     except RecursionError as deep:
         raise error(Problem(where, "", "is nested too deeply")) from deep
     except ValueError as wrong:  # an impossible date or number

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.cli.main import main
-from deployments.examples.demo.make_plate import DOSES, PLATE, Site, make_plate
+from deployments.examples.demo.make_plate import DOSES, PLATE, DemoSite, make_plate
 
 EXAMPLE = Path(__file__).parent / "examples" / "demo"
 TOLERANCE = 0.05
@@ -28,7 +28,7 @@ BAR = 10  # characters of the fullest well's bar
 
 
 @dataclass(frozen=True)
-class Well:
+class DemoWell:
     """A well's nuclei over all its sites; `counted` is None if a site has no measurements."""
 
     name: str
@@ -66,16 +66,16 @@ def read_counts(folder: Path) -> dict[tuple[str, int], int]:
     return counts
 
 
-def compare(sites: Iterable[Site], counts: dict[tuple[str, int], int]) -> list[Well]:
+def compare(sites: Iterable[DemoSite], counts: dict[tuple[str, int], int]) -> list[DemoWell]:
     """The wells of the plate, each with its count and the truth."""
-    by_well: dict[str, list[Site]] = defaultdict(list)
+    by_well: dict[str, list[DemoSite]] = defaultdict(list)
     for site in sites:
         by_well[site.well].append(site)
     wells = []
     for name, members in by_well.items():
         counted = [counts.get((name, site.site)) for site in members]
         wells.append(
-            Well(
+            DemoWell(
                 name,
                 members[0].dose,
                 sum(len(site.nuclei) for site in members),
@@ -87,7 +87,7 @@ def compare(sites: Iterable[Site], counts: dict[tuple[str, int], int]) -> list[W
     return wells
 
 
-def plate_map(wells: list[Well]) -> Table:
+def plate_map(wells: list[DemoWell]) -> Table:
     """The wells in the layout of the plate: dose, counted and true nuclei, a bar."""
     fullest = max(well.truth for well in wells)
     at = {well.name: well for well in wells}
@@ -104,7 +104,7 @@ def plate_map(wells: list[Well]) -> Table:
     return table
 
 
-def _cell(well: Well, fullest: int) -> str:
+def _cell(well: DemoWell, fullest: int) -> str:
     counted = "none" if well.counted is None else str(well.counted)
     bar = "█" * round(BAR * (well.counted or 0) / fullest)
     verdict = "" if well.right else " OFF"  # a word, not a colour

@@ -51,11 +51,11 @@ def _image(settings: DcpSettings) -> None:
     image = settings.values.get("dockerhub_tag")
     remedy = "Name an image built with worker/Dockerfile."
     if isinstance(image, str) and _DCPS_IMAGE.fullmatch(image):
-        what = "is the worker of Distributed-CellProfiler, which cannot run these jobs"
+        mistake = "is the worker of Distributed-CellProfiler, which cannot run these jobs"
         settings.rejected["dockerhub_tag"] = Problem(
-            settings.place("dockerhub_tag"), "DOCKERHUB_TAG", what, repr(image), remedy=remedy
+            settings.place("dockerhub_tag"), "DOCKERHUB_TAG", mistake, repr(image), remedy=remedy
         )
-        settings.add_remark(Kind.FILL_IN, "dockerhub_tag", f"{image} {what}. {remedy}")
+        settings.add_remark(Kind.FILL_IN, "dockerhub_tag", f"{image} {mistake}. {remedy}")
         del settings.values["dockerhub_tag"]
     elif image is not None:
         text = f"{image} must contain dcp's worker, not that of DCP. {remedy}"

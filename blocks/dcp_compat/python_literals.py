@@ -83,9 +83,9 @@ class Assignment:
 class _UnsupportedExpression(Exception):
     """An unsupported expression; the text never repeats the value, which may be a secret."""
 
-    def __init__(self, node: ast.AST, what: str, allowed: str = ALLOWED) -> None:
-        super().__init__(what)
-        self.line, self.what, self.allowed = getattr(node, "lineno", 1), what, allowed
+    def __init__(self, node: ast.AST, mistake: str, allowed: str = ALLOWED) -> None:
+        super().__init__(mistake)
+        self.line, self.mistake, self.allowed = getattr(node, "lineno", 1), mistake, allowed
 
 
 def read_assignments(text: str, where: str) -> dict[str, Assignment]:
@@ -95,16 +95,16 @@ def read_assignments(text: str, where: str) -> dict[str, Assignment]:
         ConfigError: The file is not Python, or has other statements than assignments of simple
             values; lists all such lines.
     """
-    reader = _Reader()
+    reader = _AssignmentReader()
     problems: list[Problem] = []
     for statement in _parse(text, where).body:
         try:
             reader.read(statement)
         except _UnsupportedExpression as refused:
             names = reader.give_up(statement)
-            if refused.what:
+            if refused.mistake:
                 place = f"{where}:{refused.line}"
-                problems.append(Problem(place, names, refused.what, allowed=refused.allowed))
+                problems.append(Problem(place, names, refused.mistake, allowed=refused.allowed))
     if problems:
         raise ConfigError(*problems)
     return {
@@ -121,11 +121,11 @@ def _parse(text: str, where: str) -> ast.Module:
         place = f"{where}:{error.lineno}" if error.lineno else where
         raise ConfigError(Problem(place, "", f"is not Python: {error.msg}")) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        what = "is not Python" if isinstance(error, ValueError) else "is nested too deeply"
-        raise ConfigError(Problem(where, "", what)) from error
+        mistake = "is not Python" if isinstance(error, ValueError) else "is nested too deeply"
+        raise ConfigError(Problem(where, "", mistake)) from error
 
 
-class _Reader:
+class _AssignmentReader:
     """The names assigned so far, in order.
 
     Attributes:

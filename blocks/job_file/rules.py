@@ -51,9 +51,9 @@ def broken_rules(job: JobFileFields) -> Iterator[Refusal]:
 def _plain_refusals(job: JobFileFields) -> Iterator[Refusal]:
     for key in ("pipeline", "data_file", "output", "groups"):
         if not getattr(job, key):
-            what = "is empty" if key in job.model_fields_set else "is missing"
+            mistake = "is empty" if key in job.model_fields_set else "is missing"
             description = type(job).model_fields[key].description
-            yield Refusal(what, key=key, remedy=f"Add it: {description}")
+            yield Refusal(mistake, key=key, remedy=f"Add it: {description}")
     for key in STEP_KEYS:
         # A saved block has every key, most of them with their default.
         if getattr(job, key) != type(job).model_fields[key].default:

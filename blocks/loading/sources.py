@@ -60,12 +60,12 @@ def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
     where = f"block {kind.get_block_type_slug()}/{name}"
     if not prefect_server():
         # Otherwise Prefect would start an empty server of its own.
-        what = "no Prefect server is configured to load a block with that name"
+        mistake = "no Prefect server is configured to load a block with that name"
         remedy = "Set PREFECT_API_URL."
         if or_file:
-            what = f"no such file, and {what}"
+            mistake = f"no such file, and {mistake}"
             remedy = "Write the file's path, or set PREFECT_API_URL."
-        raise NotFound(Problem(name, "", what, remedy=remedy))
+        raise NotFound(Problem(name, "", mistake, remedy=remedy))
     # Prefect's dispatcher consumes `_sync`, which is not in load's own signature. Without it,
     # load() in an event loop is a coroutine.
     load: Callable[..., Any] = kind.load
@@ -150,14 +150,14 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in _MISSING:
-            what = "names an unknown bucket" if code == "NoSuchBucket" else "does not exist"
-            raise NotFound(Problem(source, "", what)) from error
+            mistake = "names an unknown bucket" if code == "NoSuchBucket" else "does not exist"
+            raise NotFound(Problem(source, "", mistake)) from error
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise AwsUnreachable(f"Could not read {source}: AWS says {code}") from error
         denied = code in {"AccessDenied", "403"}
         remedy = f"Allow s3:GetObject on {bucket}, or use other credentials." if denied else ""
-        what = f"cannot be read: AWS answers {code}"
-        raise AwsRefused(Problem(source, "", what, remedy=remedy)) from error
+        mistake = f"cannot be read: AWS answers {code}"
+        raise AwsRefused(Problem(source, "", mistake, remedy=remedy)) from error
     except NoCredentialsError as error:
         raise no_credentials() from error
     except (ConnectionError, HTTPClientError) as error:

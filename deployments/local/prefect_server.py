@@ -40,7 +40,7 @@ class PrefectError(DcpError):
 
 
 @contextmanager
-def own_prefect(preferred_port: int = 0) -> Iterator[tuple[Path, int]]:
+def temporary_prefect(preferred_port: int = 0) -> Iterator[tuple[Path, int]]:
     """Use a separate Prefect server for the duration of the `with` block.
 
     Signals are held, so that none arrives between the start of a process and the code that stops

@@ -19,6 +19,7 @@ from blocks.job_file.metadata import joined
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job, parse_config, parse_fleet
 from blocks.loading.sources import read_text
+from blocks.plurals import plural
 from blocks.prefect_blocks import block_of
 from deployments.exit_status import ExitStatus
 from deployments.local.bucket_folders import empty_into, files_of, fill_bucket, make_bucket
@@ -47,7 +48,7 @@ MONITOR_SECONDS = 2  # a minute would be long for jobs of seconds
 
 
 @dataclass(frozen=True)
-class Request:
+class LocalRunRequest:
     """The options of `dcp local run`.
 
     Attributes:
@@ -76,7 +77,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class LocalInputs:
     """The parsed and valid files of a request.
 
     Attributes:
@@ -97,7 +98,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def read_inputs(request: Request) -> Inputs:
+def read_inputs(request: LocalRunRequest) -> LocalInputs:
     """Read and check all input files.
 
     Raises:
@@ -116,7 +117,7 @@ def read_inputs(request: Request) -> Inputs:
             raise ConfigError(Problem(str(request.report), "--report", "is a folder"))
         _check_writable(request.report.parent, "--report")
     plates = request.plates or _plates_in(request.data, jobs)
-    return Inputs(config, jobs.sets(plates, request.job), plates, fleet or FleetTemplate())
+    return LocalInputs(config, jobs.sets(plates, request.job), plates, fleet or FleetTemplate())
 
 
 def _plates_in(data: Path, jobs: JobFile) -> tuple[str, ...]:
@@ -151,7 +152,7 @@ def emulator_config(config: RunConfig, emulator: Emulator) -> RunConfig:
     )
 
 
-def run(request: Request) -> int:
+def run(request: LocalRunRequest) -> int:
     """Run `dcp local run`; returns the exit status.
 
     Called with signals held, so that none arrives between the start of a server and the code that
@@ -181,10 +182,10 @@ def fill_buckets(config: RunConfig, data: Path) -> None:
     s3 = Aws.connect(config.credentials, config.aws_region).s3
     for bucket in config.buckets():
         make_bucket(s3, bucket, config.aws_region)
-        say(f"bucket {bucket}: {fill_bucket(s3, bucket, data)} files from {data}")
+        say(f"bucket {bucket}: {plural(fill_bucket(s3, bucket, data), 'file')} from {data}")
 
 
-def save_blocks(inputs: Inputs) -> None:
+def save_blocks(inputs: LocalInputs) -> None:
     """Save credentials, run config and fleet template as blocks in the Prefect server."""
     config = block_of(RunConfigBlock, inputs.config)
     config.aws_credentials.save(CREDENTIALS, overwrite=True)
@@ -192,7 +193,7 @@ def save_blocks(inputs: Inputs) -> None:
     block_of(FleetTemplateBlock, inputs.fleet).save(BLOCK, overwrite=True)
 
 
-def _run(request: Request, inputs: Inputs) -> int:
+def _run(request: LocalRunRequest, inputs: LocalInputs) -> int:
     save_blocks(inputs)
     failure = _flow(request.job, inputs.plates)
     aws = Aws.connect(inputs.config.credentials, inputs.config.aws_region)
@@ -220,7 +221,7 @@ def _run(request: Request, inputs: Inputs) -> int:
 
 
 def _hand_over(
-    request: Request, inputs: Inputs, run: Run, report: Report, remaining: list[str]
+    request: LocalRunRequest, inputs: LocalInputs, run: Run, report: Report, remaining: list[str]
 ) -> None:
     """Write the report and the outputs to the requested paths."""
     if request.report:
@@ -229,7 +230,7 @@ def _hand_over(
         request.report.write_text(json.dumps(content, indent=1) + "\n")
     prefixes = {joined(jobs.output) + "/" for jobs in inputs.sets}
     files = empty_into(run.aws.s3, run.config.outputs_bucket, prefixes, request.output)
-    say(f"{files} output file{'' if files == 1 else 's'} in {request.output}")
+    say(f"{plural(files, 'output file')} in {request.output}")
 
 
 def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:

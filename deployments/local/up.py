@@ -19,7 +19,7 @@ from deployments.local.prefect_server import (
     start_server,
 )
 from deployments.local.run import (
-    Request,
+    LocalRunRequest,
     emulator_config,
     fill_buckets,
     read_inputs,
@@ -64,7 +64,7 @@ def up(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
         job_file = job or str(DEMO / "job.json")
         with interrupt.allowed():
-            request = Request(
+            request = LocalRunRequest(
                 config=config or str(DEMO / "config.yaml"),
                 job=job_file,
                 data=data or _demo_plate(scratch / "data"),

@@ -132,7 +132,7 @@ class ExportPolicy:
     placeholders: Placeholders
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"log export in the policy of bucket {self.bucket}"
 

@@ -68,7 +68,7 @@ class Role:
     option_tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"role {self.name}"
 
@@ -167,7 +167,7 @@ class InstanceProfile:
     name: str
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"instance profile {self.name}"
 
@@ -228,7 +228,7 @@ class ServiceLinkedRole:
     why: str
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"service-linked role of {self.service} ({self.why})"
 
@@ -272,7 +272,7 @@ class ManagedPolicy:
         return self.arn.rsplit("/", 1)[-1]
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"policy {self.name}"
 

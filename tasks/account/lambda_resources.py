@@ -76,7 +76,7 @@ class LambdaFunction:
     environment: Mapping[str, str]
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"Lambda function {self.name}"
 
@@ -146,7 +146,7 @@ class LogGroup:
     name: str
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"log group {self.name}"
 
@@ -210,7 +210,7 @@ class Schedule:
     role: str
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
         return f"schedule {self.name}"
 

@@ -12,7 +12,7 @@ from tasks.account.bucket_policies import ExportPolicy
 from tasks.account.iam_resources import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
 from tasks.account.lambda_resources import LambdaFunction, LogGroup, Schedule
 from tasks.account.policy_statements import Document, Statement, document
-from tasks.account.resource import MISSING, UP_TO_DATE, Resource, ResourceState
+from tasks.account.resource import MISSING, UP_TO_DATE, AccountResource, ResourceState
 from tasks.account.setup_config import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.aws.errors import AwsError
 from tasks.fleet.ec2_fleet import ENDED_STATES as ENDED_FLEETS
@@ -42,7 +42,7 @@ class PlannedResource:
         included: Whether the set-up includes it.
     """
 
-    resource: Resource
+    resource: AccountResource
     included: bool = True
 
 
@@ -229,7 +229,7 @@ def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Resource
     Raises:
         DcpError: dcp still has machines or fleets in the region.
     """
-    running = active(aws.ec2)
+    running = machines_and_fleets(aws.ec2)
     if running and not force:
         raise DcpError(
             f"dcp still has machines or fleets in {setup.region} ({len(running)}): "
@@ -239,7 +239,7 @@ def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Resource
         )
     heirs = other_owners(aws, setup)
 
-    def remove(resource: Resource) -> ResourceResult:
+    def remove(resource: AccountResource) -> ResourceResult:
         return _remove(resource, heirs[0] if heirs else None)
 
     return [
@@ -247,7 +247,7 @@ def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Resource
     ]
 
 
-def active(ec2: Any) -> list[str]:
+def machines_and_fleets(ec2: Any) -> list[str]:
     """The machines and fleets of all apps in the region."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
@@ -265,76 +265,80 @@ def active(ec2: Any) -> list[str]:
         ids += [
             fleet["FleetId"]
             for fleet in page["Fleets"]
-            if _is_apps(fleet) and fleet["FleetState"] not in ENDED_FLEETS
+            if _has_app_tag(fleet) and fleet["FleetState"] not in ENDED_FLEETS
         ]
     for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
         ids += [
             fleet["SpotFleetRequestId"]
             for fleet in page["SpotFleetRequestConfigs"]
-            if _is_apps(fleet) and fleet["SpotFleetRequestState"] not in ENDED_SPOT_FLEETS
+            if _has_app_tag(fleet) and fleet["SpotFleetRequestState"] not in ENDED_SPOT_FLEETS
         ]
     return ids
 
 
-def _is_apps(fleet: Any) -> bool:
+def _has_app_tag(fleet: Any) -> bool:
     return any(tag["Key"] == Names.app_tag for tag in fleet.get("Tags", []))
 
 
-def _result_of(resource: Resource, step: Callable[[Resource], ResourceResult]) -> ResourceResult:
+def _result_of(
+    resource: AccountResource, step: Callable[[AccountResource], ResourceResult]
+) -> ResourceResult:
     try:
         return step(resource)
     except (DcpError, *AwsError) as error:
-        return ResourceResult(resource.what, f"failed: {error}", needs_attention=True)
+        return ResourceResult(resource.description, f"failed: {error}", needs_attention=True)
 
 
-def _ensure(resource: Resource) -> ResourceResult:
+def _ensure(resource: AccountResource) -> ResourceResult:
     state = resource.check()
-    if state.state == "not ours":
+    if state.status == "not ours":
         return _check(resource, state)
     if state == UP_TO_DATE:
-        return ResourceResult(resource.what, "unchanged")
+        return ResourceResult(resource.description, "unchanged")
     resource.ensure(state)
     return ResourceResult(
-        resource.what, "created" if state == MISSING else f"repaired: {state.detail}"
+        resource.description, "created" if state == MISSING else f"repaired: {state.detail}"
     )
 
 
-def _remove_unrequested(resource: Resource) -> ResourceResult:
-    if resource.check().state in ("missing", "not ours"):
-        return ResourceResult(resource.what, "not requested")
+def _remove_unrequested(resource: AccountResource) -> ResourceResult:
+    if resource.check().status in ("missing", "not ours"):
+        return ResourceResult(resource.description, "not requested")
     resource.remove()
-    return ResourceResult(resource.what, "removed: no longer requested")
+    return ResourceResult(resource.description, "removed: no longer requested")
 
 
-def _check(resource: Resource, state: ResourceState | None = None) -> ResourceResult:
+def _check(resource: AccountResource, state: ResourceState | None = None) -> ResourceResult:
     state = state or resource.check()
-    if state.state == "not ours" and state.usable:
-        return ResourceResult(resource.what, "ok (not created by this set-up, used unchanged)")
-    return ResourceResult(resource.what, str(state), needs_attention=not state.usable)
+    if state.status == "not ours" and state.usable:
+        return ResourceResult(
+            resource.description, "ok (not created by this set-up, used unchanged)"
+        )
+    return ResourceResult(resource.description, str(state), needs_attention=not state.usable)
 
 
-def _check_unrequested(resource: Resource) -> ResourceResult:
-    exists = resource.check().state in ("ok", "differs")
+def _check_unrequested(resource: AccountResource) -> ResourceResult:
+    exists = resource.check().status in ("ok", "differs")
     return ResourceResult(
-        resource.what,
+        resource.description,
         "exists, but not requested" if exists else "not requested",
         needs_attention=exists,
     )
 
 
-def _remove(resource: Resource, heir: str | None) -> ResourceResult:
+def _remove(resource: AccountResource, heir: str | None) -> ResourceResult:
     state = resource.check()
-    if state.state == "missing":
-        return ResourceResult(resource.what, "not found")
-    if state.state == "not ours":
-        return ResourceResult(resource.what, "kept: not created by this set-up")
+    if state.status == "missing":
+        return ResourceResult(resource.description, "not found")
+    if state.status == "not ours":
+        return ResourceResult(resource.description, "kept: not created by this set-up")
     if heir and (
         isinstance(resource, InstanceProfile) or (isinstance(resource, Role) and resource.shared)
     ):
         resource.hand_over(heir)
-        return ResourceResult(resource.what, f"kept: the set-up {heir} uses it")
+        return ResourceResult(resource.description, f"kept: the set-up {heir} uses it")
     resource.remove()
-    return ResourceResult(resource.what, "removed")
+    return ResourceResult(resource.description, "removed")
 
 
 def config_values(setup: Setup) -> dict[str, str]:

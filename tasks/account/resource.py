@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-State = Literal["ok", "missing", "differs", "not ours"]
+Status = Literal["ok", "missing", "differs", "not ours"]
 TAG = "dcp:account"  # on all resources that support tags; the value is the set-up's name
 
 
@@ -12,22 +12,22 @@ class ResourceState:
     """The state of a resource.
 
     Attributes:
-        state: `ok`, `missing`, `differs`, or `not ours`: dcp did not create it, and neither
+        status: `ok`, `missing`, `differs`, or `not ours`: dcp did not create it, and neither
             changes nor removes it.
         detail: What differs.
         usable: Whether runs can use it as it is.
     """
 
-    state: State
+    status: Status
     detail: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether runs can use it as it is."""
-        return self.state == "ok" or (self.state == "not ours" and not self.detail)
+        return self.status == "ok" or (self.status == "not ours" and not self.detail)
 
     def __str__(self) -> str:
-        return f"{self.state} ({self.detail})" if self.detail else self.state
+        return f"{self.status} ({self.detail})" if self.detail else self.status
 
 
 UP_TO_DATE = ResourceState("ok")
@@ -38,11 +38,11 @@ USED_UNCHANGED = ResourceState("not ours")
 NAME_TAKEN = ResourceState("not ours", "dcp did not create the resource with this name")
 
 
-class Resource(Protocol):
+class AccountResource(Protocol):
     """One resource in AWS, or a few that belong together."""
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Description for people."""
 
     def check(self) -> ResourceState:

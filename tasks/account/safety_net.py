@@ -48,7 +48,7 @@ COUNTS = [
 
 
 @dataclass(frozen=True)
-class Clients:
+class SafetyNetClients:
     """The AWS clients."""
 
     ec2: Any
@@ -155,7 +155,9 @@ def _is_expired(run: ObservedRun, now: datetime) -> bool:
     return all(now - launched > longest for launched in run.machines.values())
 
 
-def check_runs(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[str]]:
+def check_runs(
+    clients: SafetyNetClients, bucket: str, now: datetime
+) -> tuple[list[str], list[str]]:
     """Check every run, and stop it if necessary.
 
     Returns:
@@ -164,14 +166,16 @@ def check_runs(clients: Clients, bucket: str, now: datetime) -> tuple[list[str],
     results: list[str] = []
     failed: list[str] = []
     runs = _find_runs(clients.ec2)
-    for found in runs:
-        name = f"{found.app} {found.run_id}"
+    for observed in runs:
+        name = f"{observed.app} {observed.run_id}"
         try:
-            run = _add_record(clients, bucket, found)
+            run = _add_record(clients, bucket, observed)
             verdict = decide(run, now)
             if verdict.stop_reason:
                 results.append(f"{name}: stopped, because {verdict.stop_reason}")
-                others = {machine for other in runs if other != found for machine in other.machines}
+                others = {
+                    machine for other in runs if other != observed for machine in other.machines
+                }
                 failed += [f"{name}: {text}" for text in _stop(clients, run, others)]
             else:
                 results.append(f"{name}: not stopped")
@@ -186,17 +190,17 @@ def _find_runs(ec2: Any) -> list[ObservedRun]:
     """Every run with machines or fleets."""
     runs: dict[tuple[str, str], ObservedRun] = {}
 
-    def of(tagged: Any) -> tuple[str, str] | None:
+    def key_of(tagged: Any) -> tuple[str, str] | None:
         tags = {tag["Key"]: tag["Value"] for tag in tagged.get("Tags", [])}
         app = tags.get("dcp:app")
         return (app, tags.get("dcp:run", "")) if app else None
 
     for machine in _machines(ec2):
-        if key := of(machine):
+        if key := key_of(machine):
             run = runs.setdefault(key, ObservedRun(*key))
             run.machines[machine["InstanceId"]] = machine["LaunchTime"]
     for tagged, fleet in _fleets(ec2):
-        if key := of(tagged):
+        if key := key_of(tagged):
             run = runs.setdefault(key, ObservedRun(*key))
             runs[key] = replace(run, fleets=(*run.fleets, fleet))
     return list(runs.values())
@@ -226,7 +230,7 @@ def _fleets(ec2: Any) -> Iterator[tuple[Any, LiveFleet]]:
                 yield request, LiveFleet(request["SpotFleetRequestId"], until)
 
 
-def _add_record(clients: Clients, bucket: str, run: ObservedRun) -> ObservedRun:
+def _add_record(clients: SafetyNetClients, bucket: str, run: ObservedRun) -> ObservedRun:
     """The run, with the data of its record and its queue."""
     record = _read(clients.s3, bucket, run, "run.json") if run.run_id else None
     if record is None:
@@ -302,7 +306,7 @@ def _messages(sqs: Any, queue: str) -> int:
     return sum(int(counts[name]) for name in COUNTS)
 
 
-def _stop(clients: Clients, run: ObservedRun, others: set[str]) -> list[str]:
+def _stop(clients: SafetyNetClients, run: ObservedRun, others: set[str]) -> list[str]:
     """Stop everything that costs money in a run; tries each step. Returns the failures."""
     steps: list[Callable[[], None]] = [
         lambda: _stop_containers(clients.ecs, run),
@@ -352,9 +356,9 @@ def _delete_alarms(cloudwatch: Any, app: str, others: set[str]) -> None:
     """Delete the idle alarms of an app, except those of machines that keep running."""
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{app}_i-")
     names = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
-    mine = [name for name in names if name.removeprefix(f"{app}_") not in others]
-    for first in range(0, len(mine), 100):
-        cloudwatch.delete_alarms(AlarmNames=mine[first : first + 100])
+    own = [name for name in names if name.removeprefix(f"{app}_") not in others]
+    for first in range(0, len(own), 100):
+        cloudwatch.delete_alarms(AlarmNames=own[first : first + 100])
 
 
 def _scheduled(event: Any) -> datetime:
@@ -377,8 +381,8 @@ def handler(event: object, context: object) -> list[str]:
     """
     config = Config(retries={"mode": "standard", "total_max_attempts": 8})
     client: Any = boto3.client
-    clients = Clients(
-        **{name: client(name, config=config) for name in Clients.__dataclass_fields__}
+    clients = SafetyNetClients(
+        **{name: client(name, config=config) for name in SafetyNetClients.__dataclass_fields__}
     )
     results, failed = check_runs(clients, os.environ["DCP_BUCKET"], _scheduled(event))
     for line in results:

@@ -261,7 +261,7 @@ def open_setup(
         tags = _tags_of_task_role(aws, f"{name}-task-{region}", f"{name}-{region}")
     except AwsError as error:
         needs = "The credentials need iam:GetRole."
-        if refused := access_error(error, "account", "could not be read", needs):
+        if refused := access_error(error, "", "Could not read the account's set-up", needs):
             raise refused from error
         raise
     stored = AccountOptions.from_tags(tags).model_dump() if tags else {}

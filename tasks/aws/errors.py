@@ -61,8 +61,8 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in THROTTLING_CODES or status >= 500
-    gone = HTTPClientError | ConnectionError | IncompleteReadError | AwsUnreachable
-    return isinstance(error, gone)
+    connection_errors = HTTPClientError | ConnectionError | IncompleteReadError | AwsUnreachable
+    return isinstance(error, connection_errors)
 
 
 def is_refused(error: BaseException) -> bool:
@@ -81,7 +81,7 @@ def access_error(error: BaseException, where: str, what: str, needs: str = "") -
     Args:
         error: The exception of a boto3 call.
         where: The subject of the call.
-        what: The failed action, as in `could not be found`.
+        what: The failed action, such as `Could not call AWS`.
         needs: The permissions of the call, and any alternative without them; a sentence.
     """
     if isinstance(error, NoCredentialsError):

@@ -117,8 +117,8 @@ def record_machines(
         at: Time of the poll.
         cleared: Ids of machines whose alarms have been deleted.
     """
-    gone = {name: update.now[name].model_copy(update={"alarm": False}) for name in cleared}
-    now = update.now | gone
+    without_alarm = {name: update.now[name].model_copy(update={"alarm": False}) for name in cleared}
+    now = update.now | without_alarm
     newest = max((machine.seen for machine in update.before.values()), default=at)
     late = at - newest >= SEEN_EVERY and any(machine.ended is None for machine in now.values())
     if late or _states(now) != _states(update.before):
@@ -210,7 +210,7 @@ def describe_machines(run: Run, at: datetime) -> Machines:
 
 def _machine(instance: Mapping[str, Any], at: datetime) -> MachineUsage:
     launched = instance["LaunchTime"]
-    gone = instance["State"]["Name"] in ("shutting-down", "terminated")
+    terminated = instance["State"]["Name"] in ("shutting-down", "terminated")
     transition = TRANSITION.search(instance.get("StateTransitionReason", ""))
     ended = datetime.fromisoformat(f"{transition[1]}+00:00") if transition else at
     return MachineUsage(
@@ -218,7 +218,7 @@ def _machine(instance: Mapping[str, Any], at: datetime) -> MachineUsage:
         zone=instance["Placement"]["AvailabilityZone"],
         spot=instance.get("InstanceLifecycle") == "spot",
         launched=launched,
-        seen=max(launched, min(ended, at) if gone else at),
-        ended=max(launched, ended) if gone else None,
+        seen=max(launched, min(ended, at) if terminated else at),
+        ended=max(launched, ended) if terminated else None,
         interrupted=instance.get("StateReason", {}).get("Code") == INTERRUPTED,
     )

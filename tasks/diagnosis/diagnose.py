@@ -1,10 +1,11 @@
 """Diagnoses why machines do not launch, or run no containers. Pure.
 
-    diagnose(symptoms: Symptoms) -> tuple[Diagnosis, ...]
+    diagnose(symptoms: Symptoms) -> tuple[FleetDiagnosis, ...]
 
 `tasks.diagnosis.evidence.collect_symptoms(run, fleets, since)` gathers the input from AWS. Each
-`Diagnosis` has a `level`: a "configuration" stops the run, with `str(diagnosis)` as the reason;
-"capacity" and "notice" are reported once for each `key`. `machines` are the affected instances.
+`FleetDiagnosis` has a `level`: a "configuration" stops the run, with `str(diagnosis)` as the
+reason; "capacity" and "notice" are reported once for each `key`. `machines` are the affected
+instances.
 
 While something works, other failures are notices: a launched machine, a container that ran well or
 a finished job proves that the run can continue. An unknown message of AWS is reported verbatim.
@@ -126,7 +127,7 @@ class Symptoms:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class FleetDiagnosis:
     """What is wrong, and what to do.
 
     Attributes:
@@ -155,7 +156,7 @@ class Diagnosis:
         return f"{self.summary}. AWS says: {self.detail or 'nothing'}. {self.remedy}"
 
 
-def diagnose(symptoms: Symptoms) -> tuple[Diagnosis, ...]:
+def diagnose(symptoms: Symptoms) -> tuple[FleetDiagnosis, ...]:
     """What is wrong (pure): configurations first, each diagnosis once.
 
     Args:
@@ -192,12 +193,12 @@ def _by_cause(texts: Iterable[str], causes: Sequence[Cause]) -> Iterator[tuple[C
 
 def _diagnosis(
     cause: Cause, level: Level, texts: Sequence[str], machines: Iterable[str] = ()
-) -> Diagnosis:
+) -> FleetDiagnosis:
     """The longest texts represent all of them."""
     shorter = texts if cause is UNKNOWN else [REPEATED.sub(r"\g<spec>: ", text) for text in texts]
     distinct = {CHANGING.sub("#", text): text.strip() for text in shorter}
     detail = "; ".join(sorted(distinct.values(), key=len, reverse=True)[:MOST_TEXTS])
-    return Diagnosis(level, cause.code, cause.summary, detail, cause.remedy, tuple(machines))
+    return FleetDiagnosis(level, cause.code, cause.summary, detail, cause.remedy, tuple(machines))
 
 
 def _level(cause: Cause, works: bool, times: int) -> Level:
@@ -207,7 +208,7 @@ def _level(cause: Cause, works: bool, times: int) -> Level:
     return cause.level
 
 
-def _fleet(symptoms: Symptoms) -> Iterator[Diagnosis]:
+def _fleet(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
     messages = [
         event.message
         for event in sorted(symptoms.events, key=lambda event: event.at)
@@ -251,7 +252,7 @@ def _everywhere(symptoms: Symptoms, texts: Sequence[str]) -> bool:
     return symptoms.subnets > 0 and len(pairs) >= types * symptoms.subnets
 
 
-def _registration(symptoms: Symptoms) -> Iterator[Diagnosis]:
+def _registration(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
     joined = set(symptoms.joined.values())
     late = [
         machine.id
@@ -266,7 +267,7 @@ def _registration(symptoms: Symptoms) -> Iterator[Diagnosis]:
         yield replace(_diagnosis(NEVER_REGISTERS, level, [detail]), machines=tuple(late))
 
 
-def _containers(symptoms: Symptoms) -> Iterator[Diagnosis]:
+def _containers(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
     failed = [task for task in symptoms.stopped if _failed(task) and task.ran < AT_ONCE]
     texts = [
         f"{task.code}: {task.reason}" + (f" (exit code {task.exit_code})" if task.exit_code else "")
@@ -299,7 +300,7 @@ def _exit_codes(failed: Sequence[StoppedTask]) -> str:
     return f", with exit code {codes.most_common(1)[0][0]}" if codes else ""
 
 
-def _service(symptoms: Symptoms) -> Iterator[Diagnosis]:
+def _service(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
     messages = [text for text in symptoms.service if _is_unusual(text, symptoms)]
     for cause, texts in _by_cause(messages, SERVICE):
         yield _diagnosis(cause, _level(cause, _works(symptoms), len(texts)), texts)

@@ -15,7 +15,7 @@ from tasks.aws.errors import error_code, is_transient
 from tasks.cost import machine_hours
 from tasks.cost.machine_hours import Machines
 from tasks.cost.spend import spend_so_far
-from tasks.diagnosis.diagnose import Diagnosis, diagnose
+from tasks.diagnosis.diagnose import FleetDiagnosis, diagnose
 from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
@@ -60,7 +60,7 @@ def _resize(fleet: Fleet, machines: int) -> None:
 
 def diagnose_run(
     run: Run, fleets: list[Fleet], kept: record.RunRecord, worked: bool
-) -> tuple[Diagnosis, ...]:
+) -> tuple[FleetDiagnosis, ...]:
     """Diagnose missing machines and containers; nothing if AWS refuses to answer."""
     since, subnets = kept.fleet_at or kept.started_at, len(kept.fleet.get("subnets", ()))
     try:

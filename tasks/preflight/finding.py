@@ -80,7 +80,7 @@ def table(findings: Iterable[Finding]) -> Table:
 
 
 def _what(problem: Problem) -> str:
-    text = problem.what
+    text = problem.mistake
     if problem.got:
         text += f", got {problem.got}"
     if problem.allowed:

@@ -41,15 +41,15 @@ def preflight(
         AwsUnreachable: AWS does not respond.
     """
     check_credentials(run)
-    run_data = data_checks.look(run, sets, where, csvs)
-    jobs = account_checks.Jobs(
+    run_data = data_checks.check_data(run, sets, where, csvs)
+    jobs = account_checks.JobStats(
         # If the number of jobs is unknown, assume one per slot.
         run_data.jobs or run.config.containers * run.config.docker_cores,
         {jobs.pipeline for jobs in sets},
         run_data.largest_job,
         run_data.images,
     )
-    account_findings, _ = account_checks.look(run, template, jobs)
+    account_findings, _ = account_checks.check_account(run, template, jobs)
     return by_level([*run_data.findings, *account_findings])
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 from fleet_policies import dcp, ours, plain
-from fleet_world import Outcome, Scenario, Trace, draw
+from fleet_world import Scenario, SimulationResult, Trace, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-POLICIES: dict[str, Callable[[Trace], Outcome]] = {
+POLICIES: dict[str, Callable[[Trace], SimulationResult]] = {
     "ours": lambda trace: ours(trace, earlier=True),
     "first run": lambda trace: ours(trace, earlier=False),
     "plain": plain,

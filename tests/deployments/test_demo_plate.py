@@ -16,7 +16,7 @@ from rich.console import Console
 
 from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config
-from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
+from deployments.demo import EXAMPLE, DemoWell, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
 from tasks.jobs.load_data_csv import Csvs, LoadData
 from tasks.jobs.messages import messages
@@ -182,16 +182,16 @@ def test_wells_are_right_only_when_every_site_was_counted():
 
 @given(truth=st.integers(1, 1000), counted=st.integers(0, 2000))
 def test_five_per_cent_are_tolerated(truth, counted):
-    well = Well("A01", 0.0, truth, counted)
+    well = DemoWell("A01", 0.0, truth, counted)
     assert well.right == (20 * abs(counted - truth) <= truth)
 
 
 def test_plate_map_says_in_words_what_is_off():
     wells = [
-        Well("A01", 0.0, 100, 96),
-        Well("A02", 1.0, 100, 94),
-        Well("B01", 3.0, 50, None),
-        Well("B02", 10.0, 40, 40),
+        DemoWell("A01", 0.0, 100, 96),
+        DemoWell("A02", 1.0, 100, 94),
+        DemoWell("B01", 3.0, 50, None),
+        DemoWell("B02", 10.0, 40, 40),
     ]
     text = io.StringIO()
     Console(file=text, width=100).print(plate_map(wells))

@@ -12,7 +12,7 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.emulator_client import Emulator
-from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, diagnose
+from tasks.diagnosis.diagnose import REGISTER_WITHIN, FleetDiagnosis, Symptoms, diagnose
 from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
@@ -68,7 +68,7 @@ def seen(
     return found
 
 
-def diagnosis_of(symptoms: Symptoms, code: str) -> Diagnosis | None:
+def diagnosis_of(symptoms: Symptoms, code: str) -> FleetDiagnosis | None:
     return next((diagnosis for diagnosis in diagnose(symptoms) if diagnosis.code == code), None)
 
 

@@ -56,11 +56,11 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.Attribute):
             yield client_name(node.value), node.attr
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            made_for = (
+            operation = (
                 node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
             )
             if node.func.attr in ("get_paginator", "get_waiter"):
-                yield client_name(node.func.value), WAITERS.get(str(made_for), str(made_for))
+                yield client_name(node.func.value), WAITERS.get(str(operation), str(operation))
 
 
 def _operations() -> dict[str, dict[str, str]]:
@@ -68,9 +68,9 @@ def _operations() -> dict[str, dict[str, str]]:
     session = botocore.session.get_session()
     operations: dict[str, dict[str, str]] = {}
     for name, (service, _) in CLIENTS.items():
-        known = session.get_service_model(service).operation_names
-        operations[name] = {xform_name(operation): operation for operation in known} | {
-            operation: operation for operation in known
+        names = session.get_service_model(service).operation_names
+        operations[name] = {xform_name(operation): operation for operation in names} | {
+            operation: operation for operation in names
         }
     operations["s3"] |= TRANSFERS
     return operations
@@ -79,12 +79,12 @@ def _operations() -> dict[str, dict[str, str]]:
 def actions_in(files: Iterable[Path]) -> set[str]:
     """The actions called on clients with the names in `CLIENTS`."""
     operations = _operations()
-    found = set()
+    actions = set()
     for path in files:
         for client, method in calls(ast.parse(path.read_text(encoding="utf-8"))):
             if method in operations.get(client, {}):
-                found.add(action_of(CLIENTS[client][1], operations[client][method]))
-    return found
+                actions.add(action_of(CLIENTS[client][1], operations[client][method]))
+    return actions
 
 
 def actions_by_stubs(files: Iterable[Path]) -> set[str]:
@@ -93,12 +93,12 @@ def actions_by_stubs(files: Iterable[Path]) -> set[str]:
     The client types that such a module imports determine its services.
     """
     operations = _operations()
-    found = set()
+    actions = set()
     for path in files:
         text = path.read_text(encoding="utf-8")
         services = set(STUBS.findall(text)) & CLIENTS.keys()
         for _, method in calls(ast.parse(text)):
             for service in services:
                 if method in operations[service]:
-                    found.add(action_of(CLIENTS[service][1], operations[service][method]))
-    return found
+                    actions.add(action_of(CLIENTS[service][1], operations[service][method]))
+    return actions

@@ -18,8 +18,8 @@ from urllib.error import HTTPError
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from chaos_plate import OUTPUT, Plate, make_image
-from left import left_in_account
-from prefect_site import ENDED, Site
+from prefect_site import ENDED, PrefectSite
+from remaining_resources import remaining_in_account
 
 from blocks.loading.load import load_config
 from deployments.local.bucket_folders import make_bucket
@@ -109,7 +109,7 @@ class Strikes:
         config: File of the run config.
     """
 
-    site: Site
+    site: PrefectSite
     emulator: Emulator
     flow_run: str
     rng: random.Random
@@ -180,7 +180,7 @@ class Strikes:
             return  # it has just been terminated
 
 
-def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> ChaosResult:
+def chaos_run(site: PrefectSite, seed: int, folder: Path, jobs: int = 300) -> ChaosResult:
     """Run with every possible fault.
 
     Args:
@@ -222,20 +222,20 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> ChaosResu
         outcome.after_last = outcome.seconds - last
         outcome.errors = sum(request["code"] in FAULTS for request in emulator.requests())
         emulator.set_chaos(**{name: type(value)() for name, value in SWITCHES.items()})
-        outcome.wrong += left_in_account(run().aws, emulator)
+        outcome.wrong += remaining_in_account(run().aws, emulator)
         outcome.wrong += wrong_in(run(), plate)
         outcome.again = received_again(run())
     return outcome
 
 
-def _ended_by(site: Site, flow_run: str) -> str:
+def _ended_by(site: PrefectSite, flow_run: str) -> str:
     """The cause of the run's end: its flow, or the reaper if the flow died."""
     outcome = site.outcome(flow_run)
     reaped = site.state(flow_run) not in ENDED and site.has(REAPER)
     return f"{REAPER} (the flow: {outcome})" if reaped else outcome
 
 
-def reap(site: Site, run: Run) -> None:
+def reap(site: PrefectSite, run: Run) -> None:
     """Schedule the reaper as often as jobs of a second require."""
     if site.has(REAPER):
         site.save("chaos", run.config.credentials)
@@ -285,7 +285,7 @@ def _until_over(run: Callable[[], Run], strikes: Strikes, started: float) -> flo
             if strikes.over and not ended and not heartbeat.watched(now):
                 strikes.take_over()
             # Prefect reports a flow run whose process was killed as running forever.
-            if ended and strikes.over and not left_in_account(now.aws, strikes.emulator):
+            if ended and strikes.over and not remaining_in_account(now.aws, strikes.emulator):
                 return last
     strikes.outcome.wrong.append(f"not finished after {MOST_LOOKS} polls")
     return last

@@ -28,7 +28,7 @@ REASONS = {"missing": "image_missing", "fails": "module_failed", "dies": "killed
 
 
 @dataclass(frozen=True)
-class Site:
+class ChaosSite:
     """A site of a well, which is a job.
 
     Attributes:
@@ -59,21 +59,21 @@ class Site:
         return f"{OUTPUT}/Chaos-{self.well}-{self.site}/"
 
 
-def _sites(jobs: int, fates: list[str], rng: random.Random) -> Iterator[Site]:
+def _sites(jobs: int, fates: list[str], rng: random.Random) -> Iterator[ChaosSite]:
     for number in range(jobs):
         well = f"{'ABCDEFGHIJKLMNOP'[number // 24 % 16]}{number % 24 + 1:02}"
         pixels = Image.new("I;16", (8, 8))
         pixels.putdata([rng.randrange(1 << 16) for _ in range(64)])
         file = io.BytesIO()
         pixels.save(file, "TIFF")
-        yield Site(well, 1 + number // 384, fates[number], file.getvalue())
+        yield ChaosSite(well, 1 + number // 384, fates[number], file.getvalue())
 
 
 @dataclass(frozen=True)
 class Plate:
     """All sites of a plate."""
 
-    sites: tuple[Site, ...]
+    sites: tuple[ChaosSite, ...]
 
     @classmethod
     def drawn(cls, jobs: int, rng: random.Random) -> "Plate":
@@ -84,14 +84,14 @@ class Plate:
         return cls(tuple(_sites(jobs, fates, rng)))
 
     @property
-    def good(self) -> list[Site]:
+    def good(self) -> list[ChaosSite]:
         """The sites whose jobs must succeed."""
         return [site for site in self.sites if not site.fate]
 
     def fill(self, aws: Aws, bucket: str) -> None:
         """Upload pipeline, CSV and images to a bucket."""
         names = ["FileName_OrigDNA", "PathName_OrigDNA"]
-        names += [f"Metadata_{name}" for name in ("Plate", "Well", "Site", "Fate")]
+        names += [f"Metadata_{name}" for name in ("Plate", "Well", "ChaosSite", "Fate")]
         rows = [
             f"{Path(site.key).name},{MOUNT}/{IMAGES},Chaos,{site.well},{site.site},{site.fate}"
             for site in self.sites

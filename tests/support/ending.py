@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from browser import click_cancel
 from chaos import SHORT_BOOT, prepare, reap, result_keys
 from chaos_plate import Plate, make_image
-from left import left_in_account
-from prefect_site import Site
+from prefect_site import PrefectSite
+from remaining_resources import remaining_in_account
 from waiting import wait_for
 
 from deployments.local.emulator_client import Emulator, start_emulator
@@ -27,33 +27,33 @@ LOOK_SECONDS = 1.0
 STAYS_SECONDS = 30.0  # remaining resources without any machine count as permanent after this
 
 
-def cancel(site: Site, flow_run: str) -> None:
+def cancel(site: PrefectSite, flow_run: str) -> None:
     """Request what the UI's button requests of the API."""
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     site.ask(f"flow_runs/{flow_run}/set_state", cancelling)
 
 
-def click(site: Site, flow_run: str) -> float:
+def click(site: PrefectSite, flow_run: str) -> float:
     """The same with a browser; returns the time of the click, long before the browser exits."""
     return click_cancel(f"{site.api.removesuffix('/api')}/runs/flow-run/{flow_run}", site.home)
 
 
-def stop_worker(site: Site, flow_run: str) -> None:
+def stop_worker(site: PrefectSite, flow_run: str) -> None:
     """Send SIGTERM to the Prefect worker, like a service manager."""
     site.signal_worker(signal.SIGTERM)
 
 
-def kill_worker(site: Site, flow_run: str) -> None:
+def kill_worker(site: PrefectSite, flow_run: str) -> None:
     """Send SIGKILL to the Prefect worker."""
     site.signal_worker(signal.SIGKILL)
 
 
-def kill_flow(site: Site, flow_run: str) -> None:
+def kill_flow(site: PrefectSite, flow_run: str) -> None:
     """Send SIGKILL to the flow's process."""
     site.kill_flows(flow_run)
 
 
-def pull_the_plug(site: Site, flow_run: str) -> None:
+def pull_the_plug(site: PrefectSite, flow_run: str) -> None:
     """Send SIGKILL to all of Prefect."""
     site.signal_worker(signal.SIGKILL)
     site.kill_flows()
@@ -61,7 +61,7 @@ def pull_the_plug(site: Site, flow_run: str) -> None:
 
 
 CLICK = "Cancel clicked in the UI"
-CASES: dict[str, Callable[[Site, str], float | None]] = {
+CASES: dict[str, Callable[[PrefectSite, str], float | None]] = {
     CLICK: click,
     "cancelled by the API": cancel,
     "flow's process killed": kill_flow,
@@ -94,7 +94,7 @@ class EndingResult:
     trace: list[tuple[float, Counter[str]]] = field(default_factory=list)
 
 
-def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> EndingResult:
+def end_a_run(site: PrefectSite, case: str, folder: Path, limit: float = 240) -> EndingResult:
     """Start a run, stop it in the middle of its jobs, and observe what is left.
 
     Args:
@@ -135,7 +135,7 @@ def _watch(
     while (now := time.monotonic() - started) < limit:
         with suppress(ClientError, BotoCoreError):
             kinds = Counter(
-                resource.split()[0] for resource in left_in_account(run().aws, emulator)
+                resource.split()[0] for resource in remaining_in_account(run().aws, emulator)
             )
             result.trace.append((now, kinds))
             result.stays = kinds

@@ -33,11 +33,11 @@ def start(arguments: list[str], folder: Path, emulator: Emulator | None) -> Base
 
     Args:
         arguments: Those of `dcp local run`.
-        folder: Empty folder for its output in `output`, and its own folders in `scratch`.
+        folder: Empty folder for its log in `log`, and its own folders in `scratch`.
         emulator: The emulator to use; None to start its own, and a Prefect server.
     """
     (folder / "scratch").mkdir()
-    (folder / "output").touch()
+    (folder / "log").touch()
     process = FORKS.Process(target=_run, args=(arguments, folder, emulator))
     process.start()
     return process
@@ -47,7 +47,7 @@ def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
     from deployments.cli.main import main
     from deployments.local import run
 
-    output = os.open(folder / "output", os.O_WRONLY | os.O_APPEND)
+    output = os.open(folder / "log", os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     tempfile.tempdir = str(folder / "scratch")

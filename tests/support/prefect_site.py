@@ -50,7 +50,7 @@ def flow_processes(api: str, flow_run: str = "") -> list[int]:
     return pids
 
 
-class Site:
+class PrefectSite:
     """A Prefect server with all deployments, and a worker that runs them.
 
     Attributes:
@@ -227,7 +227,7 @@ def _ended(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> N
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
     """A server for the duration of the `with` block; yields the address of its API."""
-    with closing(Site(home)) as site:
+    with closing(PrefectSite(home)) as site:
         site.serve()
         yield site.api
 
@@ -235,16 +235,16 @@ def prefect_server(home: Path) -> Iterator[str]:
 @contextmanager
 def prefect_worker(home: Path, api: str) -> Iterator[None]:
     """All deployments on a server, and a worker, for the duration of the `with` block."""
-    with closing(Site(home, api)) as site:
+    with closing(PrefectSite(home, api)) as site:
         site.deploy()
         site.start_worker()
         yield
 
 
 @contextmanager
-def prefect_site(home: Path) -> Iterator[Site]:
+def prefect_site(home: Path) -> Iterator[PrefectSite]:
     """Server, deployments and worker for the duration of the `with` block."""
-    with closing(Site(home)) as site:
+    with closing(PrefectSite(home)) as site:
         site.serve()
         site.deploy()
         site.start_worker()

@@ -1,4 +1,4 @@
-"""The machine's own addresses: instance metadata (version 2 only) and the ECS agent."""
+"""Emulates the machine's local addresses: instance metadata (IMDSv2 only) and the ECS agent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Agent(ThreadingHTTPServer):
 
     Attributes:
         metadata: Text by path below `latest/meta-data/`.
-        tokens: Those that are valid; emptied, a new one must be fetched.
-        failures: How many requests for metadata fail from now on.
+        tokens: Valid tokens; clear it to force a new token.
+        failures: Number of metadata requests that will fail.
         asked: Paths of all requests for metadata.
-        states: What task protection was set to.
+        states: All states that task protection was set to.
         refuse: Whether the ECS agent refuses.
-        answer: What the ECS agent answers.
+        answer: The ECS agent's answer.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What worker and flows share, as docs/contract.schema.json has it."""
+"""The worker follows the contract with the flows, docs/contract.schema.json."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
 
 
 def environment(keys: Iterable[str]) -> dict[str, str]:
-    """The examples of some settings as the flows write them."""
+    """The examples of some settings, as the flows write them."""
     return {SETTINGS[key]["variable"]: text(SETTINGS[key]["examples"][0]) for key in keys}
 
 
@@ -81,7 +81,7 @@ def text(value: object) -> str:
 
 
 def test_the_settings_are_those_of_the_contract() -> None:
-    variables = {one.name: one.metadata["variable"].name for one in fields(Settings)}
+    variables = {setting.name: setting.metadata["variable"].name for setting in fields(Settings)}
     assert variables == {key: setting["variable"] for key, setting in SETTINGS.items()}
 
 
@@ -101,19 +101,19 @@ def test_what_the_flows_may_leave_out_has_the_default_of_the_contract() -> None:
 @pytest.mark.parametrize("key", REQUIRED)
 def test_what_is_required_must_be_there(key: str) -> None:
     with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
-        Settings.from_environment(environment(one for one in REQUIRED if one != key))
+        Settings.from_environment(environment(other for other in REQUIRED if other != key))
 
 
 @pytest.mark.parametrize("key", [key for key in SETTINGS if "minimum" in SETTINGS[key]])
 def test_a_number_has_the_bounds_of_the_contract(key: str) -> None:
     low, high = SETTINGS[key]["minimum"], SETTINGS[key]["maximum"]
     for value, allowed in ((low - 1, False), (low, True), (high, True), (high + 1, False)):
-        given = {**environment(REQUIRED), SETTINGS[key]["variable"]: str(value)}
+        variables = {**environment(REQUIRED), SETTINGS[key]["variable"]: str(value)}
         if allowed:
-            assert getattr(Settings.from_environment(given), key) == value
+            assert getattr(Settings.from_environment(variables), key) == value
         else:
             with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
-                Settings.from_environment(given)
+                Settings.from_environment(variables)
 
 
 NAMES = {"app_name": "App", "run_id": "r1", "status": "failed", "name": "j1", "job_id": "j1"}

@@ -1,4 +1,4 @@
-"""The look before a run goes by a table of modules: it is as this CellProfiler has them."""
+"""Preflight uses a table of modules: it matches the installed CellProfiler."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The dcp worker: takes jobs from an SQS queue and runs CellProfiler for each of them.
 
-`python -m dcp_worker` is what the container runs. It reads its settings from the environment,
-starts one process a slot (`DOCKER_CORES` of them), and keeps them running until SIGTERM.
+The container runs `python -m dcp_worker`. It reads its settings from the environment, starts one
+process per slot (`DOCKER_CORES` slots), and keeps them running until SIGTERM.
 
-Where things are; each folder imports only what stands below it:
+Packages; each imports only what stands below it:
 
 * `supervisor`: the main process; it starts the slots and replaces those that die;
 * `slot`: a slot's process, which brings one message after another from receipt to record;

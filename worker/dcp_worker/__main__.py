@@ -1,4 +1,4 @@
-"""`python -m dcp_worker`: what the container runs."""
+"""`python -m dcp_worker`: the container's command."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ BAD_PLUGINS = 3
 
 
 def main() -> int:
-    """Run the container's slots until SIGTERM; the exit status."""
+    """Run the container's slots until SIGTERM; returns the exit status."""
     container_log.to_stdout("main")
-    # The first process of a container has no default handling of signals.
+    # For the first process of a container, signals have no default action.
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = Settings.from_environment(os.environ)
         bucket_mount.prepare(settings)
         plugins_folder = plugins.prepare(settings)
     except (SettingsError, bucket_mount.MountError) as error:
-        log.error("The worker cannot start. %s", error)
+        log.error("The worker cannot start: %s", error)
         return BAD_SETTINGS
     except plugins.PluginsError as error:
-        log.error("The worker cannot start. %s", error)
+        log.error("The worker cannot start: %s", error)
         return BAD_PLUGINS
     metrics.watch(Path.cwd())
     instance_id = instance.identify(os.environ)
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Before there are slots, nothing has to be returned."""
+    """Exit at once: before the slots start, there are no messages to return."""
     sys.exit(0)
 
 

@@ -16,7 +16,7 @@ def cleanup(
     app: AppName,
     /,
     *,
-    which: RunOptions = RunOptions(),
+    selection: RunOptions = RunOptions(),
     abandon: bool = False,
     yes: bool = False,
 ) -> int:
@@ -35,7 +35,7 @@ def cleanup(
     """
     from tasks.account_runs.discovery import find_app
 
-    run, recorded = find_app(app, *which.of_app(app), which.bucket, which.run)
+    run, recorded = find_app(app, *selection.of_app(app), selection.bucket, selection.run)
     if recorded and not yes and (by := _watcher(run)):
         print(
             f"app {app}: flow run {by} is monitoring run {run.run_id}. Cancel the flow run in "

@@ -10,7 +10,7 @@ def continue_(
     app: AppName,
     /,
     *,
-    which: RunOptions = RunOptions(),
+    selection: RunOptions = RunOptions(),
     changes: ChangeOptions = ChangeOptions(),
     access: AccessOptions = AccessOptions(),
 ) -> int:
@@ -26,7 +26,7 @@ def continue_(
     from tasks.lifecycle.continuation import check
 
     settings = changes.changed_settings()
-    run = which.find(app)
+    run = selection.find(app)
     check(run, settings)
     started = start(DEPLOYMENT, run, access, settings, changes.fleet)
     print(f"Continuing run {run.run_id}: {started}")

@@ -85,8 +85,8 @@ def read_files(config: str, others: Sequence[str]) -> DcpFiles:
 
 def _config(source: str) -> DcpSettings:
     if not is_dcp_config(source):
-        what = "is not a config.py of DCP"
-        raise ConfigError(Problem(source, "", what, remedy="Its name must end in .py."))
+        mistake = "is not a config.py of DCP"
+        raise ConfigError(Problem(source, "", mistake, remedy="Its name must end in .py."))
     text = read_text(source)
     parse_config(text, source, without={"aws_credentials"}, defaults={"dockerhub_tag": IMAGE})
     return read_dcp_config(text, source)
@@ -178,8 +178,8 @@ def write_files(texts: Mapping[str, str], folder: Path, force: bool) -> list[Pat
         for path, text in paths.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        place, what = str(error.filename or folder), f"cannot be written ({error.strerror})"
-        raise InputError(Problem(place, "", what)) from error
+        place, mistake = str(error.filename or folder), f"cannot be written ({error.strerror})"
+        raise InputError(Problem(place, "", mistake)) from error
     return list(paths)
 
 

@@ -21,7 +21,7 @@ def failures(
     app: AppName,
     /,
     *,
-    which: RunOptions = RunOptions(),
+    selection: RunOptions = RunOptions(),
     csv: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     all_: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
@@ -42,13 +42,13 @@ def failures(
     from blocks.errors import InputError, Problem
     from tasks.report.failures import find_failures
 
-    run_failures = find_failures(which.find(app))
+    run_failures = find_failures(selection.find(app))
     if csv:
         try:
             csv.write_text(run_failures.csv(), encoding="utf-8", newline="")
         except OSError as error:
-            what = f"Could not write {csv}: {error.strerror or error}"
-            raise InputError(Problem("", "", what)) from error
+            mistake = f"Could not write {csv}: {error.strerror or error}"
+            raise InputError(Problem("", "", mistake)) from error
     show(run_failures, Console(), None if all_ else SHOWN)
     return ExitStatus.PROBLEM if run_failures.reasons else ExitStatus.OK
 

@@ -59,15 +59,15 @@ def run(
         output: folder that the outputs are copied to
         report: write the report to this file
     """
-    from deployments.local.prefect_server import own_prefect
+    from deployments.local.prefect_server import temporary_prefect
 
-    with own_prefect() as (home, port):
+    with temporary_prefect() as (home, port):
         with interrupt.allowed():
-            from deployments.local.run import Request
+            from deployments.local.run import LocalRunRequest
             from deployments.local.run import run as run_here
 
         return run_here(
-            Request(
+            LocalRunRequest(
                 config=config,
                 job=job,
                 data=data,
@@ -100,9 +100,9 @@ def up(
         job: job file (default: the demo's)
         data: folder with the content of the buckets
     """
-    from deployments.local.prefect_server import own_prefect
+    from deployments.local.prefect_server import temporary_prefect
 
-    with own_prefect(UI_PORT) as (home, port):
+    with temporary_prefect(UI_PORT) as (home, port):
         with interrupt.allowed():
             from deployments.local.up import up as start
 

@@ -23,7 +23,7 @@ def retry(
     app: AppName,
     /,
     *,
-    which: RunOptions = RunOptions(),
+    selection: RunOptions = RunOptions(),
     reason: Annotated[Codes, Parameter(group=JOBS)] = (),
     plate: Annotated[tuple[str, ...], Parameter(group=JOBS, metavar="PLATE")] = (),
     pipeline: Annotated[str | None, Parameter(group=CHANGES, metavar="KEY")] = None,
@@ -47,12 +47,13 @@ def retry(
         accept_cost: start even above the config's cost_limit
         accept: start despite this error, such as image_missing; repeat the option for several
     """
+    from blocks.plurals import plural
     from deployments.cli.commands.start_flow_run import start
     from tasks.report.retry import Choice, choose
     from tasks.runs.open_run import with_settings
 
     settings = changes.changed_settings()
-    run = which.find(app)
+    run = selection.find(app)
     jobs = choose(run, Choice(reason, plate))
     with_settings(run.config, settings)
     started = start(
@@ -67,6 +68,5 @@ def retry(
         accept_cost=accept_cost,
         accept=list(accept),
     )
-    count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-    print(f"Retrying {count} of run {run.run_id}: {started}")
+    print(f"Retrying {plural(len(jobs), 'job')} of run {run.run_id}: {started}")
     return ExitStatus.OK

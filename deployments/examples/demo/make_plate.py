@@ -62,7 +62,7 @@ class Nucleus:
 
 
 @dataclass(frozen=True)
-class Site:
+class DemoSite:
     """The content of one site of a well."""
 
     well: str
@@ -114,11 +114,13 @@ def is_free(nucleus: Nucleus, others: list[Nucleus]) -> bool:
     )
 
 
-def make_sites(seed: int) -> list[Site]:
+def make_sites(seed: int) -> list[DemoSite]:
     """All sites of the plate, in the order of the LoadData CSV."""
     rng = np.random.default_rng(seed)
     return [
-        Site(well, site, dose, place_nuclei(round(expected_nuclei(dose) + rng.normal(0, 2)), rng))
+        DemoSite(
+            well, site, dose, place_nuclei(round(expected_nuclei(dose) + rng.normal(0, 2)), rng)
+        )
         for well, dose in DOSES.items()
         for site in SITES
     ]
@@ -139,7 +141,7 @@ def add_ellipse(
     window += height / (1 + np.exp(np.minimum((radius - 1) / softness, 30)))
 
 
-def light(channel: str, site: Site) -> Pixels:
+def light(channel: str, site: DemoSite) -> Pixels:
     """The signal of a perfect camera, in counts above its offset."""
     picture = np.full((SIZE, SIZE), 250.0)
     for nucleus in site.nuclei:
@@ -160,12 +162,12 @@ def photograph(picture: Pixels, rng: np.random.Generator) -> NDArray[np.uint16]:
     return np.asarray(np.clip(np.rint(counts), 0, 65535), dtype=np.uint16)
 
 
-def file_name(site: Site, channel: str) -> str:
+def file_name(site: DemoSite, channel: str) -> str:
     """The image's file name."""
     return f"{site.well}_s{site.site}_{channel}.tif"
 
 
-def load_data_row(site: Site) -> dict[str, str]:
+def load_data_row(site: DemoSite) -> dict[str, str]:
     """A site's row of the LoadData CSV."""
     row = {}
     for channel in CHANNELS:
@@ -188,7 +190,7 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def make_plate(folder: Path, seed: int = 2006) -> list[Site]:
+def make_plate(folder: Path, seed: int = 2006) -> list[DemoSite]:
     """Writes the plate and the demo's pipeline to a folder; its paths are a bucket's keys.
 
     The additional file truth.csv has the number of nuclei per site.

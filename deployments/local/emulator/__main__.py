@@ -22,7 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from deployments.local.emulator.app import Application
 from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator.core.settings import DEFAULT_CONTAINER_COMMAND, EmulatorSettings
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.reconcile_loop import reconcile, stop_containers
 
 HOST = "127.0.0.1"
@@ -72,17 +72,17 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[EmulatorSettings, int
     return EmulatorSettings(**options), port, end_with_stdin
 
 
-def serve(cloud: Cloud, server: BaseWSGIServer, end: threading.Event) -> None:
+def serve(emulator: EmulatorState, server: BaseWSGIServer, end: threading.Event) -> None:
     """Answer requests and reconcile until the end is set, then stop every container."""
-    reconciler = threading.Thread(target=reconcile, args=(cloud, end), daemon=True)
+    reconciler = threading.Thread(target=reconcile, args=(emulator, end), daemon=True)
     answering = threading.Thread(target=server.serve_forever, daemon=True)
     reconciler.start()
     answering.start()
-    print(json.dumps({"endpoint_url": cloud.endpoint_url, "pid": os.getpid()}), flush=True)
+    print(json.dumps({"endpoint_url": emulator.endpoint_url, "pid": os.getpid()}), flush=True)
     end.wait()
-    cloud.wake.set()
+    emulator.wake.set()
     reconciler.join()
-    stop_containers(cloud)
+    stop_containers(emulator)
     server.shutdown()
 
 
@@ -114,9 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if end_with_stdin:
         threading.Thread(target=await_stdin, args=(end,), daemon=True).start()
     server = make_server(HOST, port, lambda *_: [], threaded=True, request_handler=QuietHandler)
-    cloud = Cloud(settings, f"http://{HOST}:{server.server_port}")
-    server.app = Application(cloud)
-    serve(cloud, server, end)
+    emulator = EmulatorState(settings, f"http://{HOST}:{server.server_port}")
+    server.app = Application(emulator)
+    serve(emulator, server, end)
     return 0
 
 

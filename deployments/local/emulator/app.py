@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.ec2 import (
     cpu_alarms,
     fleet_api,
@@ -44,10 +44,10 @@ PREFIX = "/_dcp/"
 
 
 class Application:
-    """WSGI application for one cloud."""
+    """WSGI application of one emulator."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, emulator: EmulatorState) -> None:
+        self._emulator = emulator
         self._moto = DomainDispatcherApplication(create_backend_app)
         # Without the cache, moto searches the folders of all its services at every request.
         self._moto.get_backend_for_host = functools.cache(  # type: ignore[method-assign]
@@ -55,16 +55,16 @@ class Application:
         )
         fleets = {**fleet_api.ACTIONS, **spot_fleet_api.ACTIONS, **price_and_quota_api.ACTIONS}
         services = {**task_api.ACTIONS, **service_api.ACTIONS}
-        replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, cloud)
-        replace(EC2ContainerServiceResponse, "ecs", services, cloud)
-        replace(IamResponse, "iam", iam_api.ACTIONS, cloud)
-        queue.replace(cloud)
-        log_exports.replace(cloud.settings.export_seconds)
+        replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, emulator)
+        replace(EC2ContainerServiceResponse, "ecs", services, emulator)
+        replace(IamResponse, "iam", iam_api.ACTIONS, emulator)
+        queue.replace(emulator)
+        log_exports.replace(emulator.settings.export_seconds)
         self._numbers = itertools.count()
         self._tokens = TokenResponses()
         instances.replace()
         cpu_alarms.replace()
-        sts_sessions.replace(cloud.settings.speed)
+        sts_sessions.replace(emulator.settings.speed)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -88,15 +88,15 @@ class Application:
         api_request: ApiRequest,
     ) -> Iterable[bytes]:
         """Answer a signed request, or inject a fault like AWS's own; and record the request."""
-        cloud, sender = self._cloud, self._who(api_request)
-        injected = fault(cloud.chaos, next(self._numbers), api_request.service)
+        emulator, sender = self._emulator, self._who(api_request)
+        injected = fault(emulator.chaos, next(self._numbers), api_request.service)
         if injected is None or injected.carried_out:
             captured = self._capture(environ, request, api_request)
             if injected is None:
-                cloud.recorder.add(api_request, sender, captured.status, captured.code)
+                emulator.recorder.add(api_request, sender, captured.status, captured.code)
                 return captured.send(start_response)
             captured.drop()
-        cloud.recorder.add(
+        emulator.recorder.add(
             api_request, sender, injected.status, injected.code, injected.carried_out
         )
         if injected.code == RESET:
@@ -124,22 +124,22 @@ class Application:
 
         None if moto answers, with its actions replaced by those of this package.
         """
-        cloud = self._cloud
+        emulator = self._emulator
         return (
-            refusal(cloud, request)
+            refusal(emulator, request)
             or sts_sessions.expired(api_request)
-            or denial(cloud, api_request)
-            or forbidden(cloud, api_request)
+            or denial(emulator, api_request)
+            or forbidden(emulator, api_request)
             or invalid(api_request)
             or rule_violation(api_request)
             or dry_run(api_request)
-            or price_and_quota_api.json_answer(cloud, api_request.action, api_request.parameters)
-            or invocation(cloud, api_request)
+            or price_and_quota_api.json_answer(emulator, api_request.action, api_request.parameters)
+            or invocation(emulator, api_request)
         )
 
     def _who(self, api_request: ApiRequest) -> dict[str, str]:
         """The sender: `caller`, or a machine, a container or a function with its role."""
-        ownership = self._cloud.owner_of(api_request.key)
+        ownership = self._emulator.owner_of(api_request.key)
         if ownership is None:
             return {"who": "caller", "owner": "", "role": ""}
         owner, role = ownership
@@ -150,9 +150,9 @@ class Application:
     def _own(self, request: Request, path: str) -> Response:
         kind, _, rest = path.partition("/")
         owner, _, below = rest.partition("/")
-        with self._cloud.lock:
+        with self._emulator.lock:
             if kind == "imds":
-                return imds(self._cloud, request, owner, below)
+                return imds(self._emulator, request, owner, below)
             if kind == "task":
-                return task_services(self._cloud, request, owner, below)
-            return control(self._cloud, request, path)
+                return task_services(self._emulator, request, owner, below)
+            return control(self._emulator, request, path)

@@ -30,7 +30,7 @@ SPOT_DAYS = 3  # days of spot price history; AWS keeps 90
 
 
 @dataclass(frozen=True)
-class Jobs:
+class JobStats:
     """Properties of the jobs that the account's checks need.
 
     Attributes:
@@ -46,7 +46,9 @@ class Jobs:
     images_each: float | None = None
 
 
-def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], Estimate]:
+def check_account(
+    run: Run, template: FleetTemplate, jobs: JobStats
+) -> tuple[list[Finding], Estimate]:
     """Check the account for a run; change nothing.
 
     Args:
@@ -60,7 +62,7 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
     config = run.config
     now = datetime.now(UTC)
     with ThreadPoolExecutor(5, thread_name_prefix="account") as pool:
-        proved = pool.submit(permissions.prove, run, template)
+        permission_results = pool.submit(permissions.check_permissions, run, template)
         described = pool.submit(_types, run)
         buckets = pool.submit(lambda: list(bucket_regions.findings(run)))
         priced = pool.submit(
@@ -74,10 +76,10 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         seconds = expected(run, jobs.pipelines)
         types, findings = described.result()
         findings += _machines(run, template, types, jobs, seconds)
-        findings += ami.look(run, template, types)
+        findings += ami.check_images(run, template, types)
         estimate = _estimate(run, template, jobs, seconds, priced.result())
         findings += cost.findings(estimate, config, priced.result())
-        findings += [*permission_answers.findings(proved.result()), *buckets.result()]
+        findings += [*permission_answers.findings(permission_results.result()), *buckets.result()]
     return findings, estimate
 
 
@@ -85,13 +87,13 @@ def _machines(
     run: Run,
     template: FleetTemplate,
     types: MachineTypes,
-    jobs: Jobs,
+    jobs: JobStats,
     seconds: JobSeconds | None,
 ) -> list[Finding]:
     size = limits_of(run, datetime.now(UTC))
     wanted_quotas = quotas.quotas_of(types.known, quotas.demand(size, template, jobs.number))
-    answers = [quotas.limit(run.aws.service_quotas, wanted) for wanted in wanted_quotas]
-    limits = [answer for answer in answers if isinstance(answer, quotas.Limit)]
+    answers = [quotas.read_quota(run.aws.service_quotas, wanted) for wanted in wanted_quotas]
+    limits = [answer for answer in answers if isinstance(answer, quotas.QuotaLimit)]
     return [
         *container_fit.findings(run.config, template, types, seconds, jobs.bytes_each),
         *(answer for answer in answers if isinstance(answer, Finding)),
@@ -100,11 +102,11 @@ def _machines(
 
 
 def _estimate(
-    run: Run, template: FleetTemplate, jobs: Jobs, seconds: JobSeconds | None, known: Prices
+    run: Run, template: FleetTemplate, jobs: JobStats, seconds: JobSeconds | None, known: Prices
 ) -> Estimate:
     demand = quotas.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
-    work = cost.work(run.config, template, demand, jobs.number, seconds, jobs.images_each)
-    return cost.estimate(work, known, seconds.source if seconds else "")
+    workload = cost.workload(run.config, template, demand, jobs.number, seconds, jobs.images_each)
+    return cost.estimate(workload, known, seconds.source if seconds else "")
 
 
 def _types(run: Run) -> tuple[MachineTypes, list[Finding]]:

@@ -12,11 +12,11 @@ from tasks.fleet.spot_fleet import data_volume
 from tasks.preflight.finding import Finding, Level
 from tasks.runs.run import Run
 
-NOT_THERE = ("InvalidAMIID", "ParameterNotFound")  # EC2 adds a dot and a detail
+NOT_FOUND_CODES = ("InvalidAMIID", "ParameterNotFound")  # EC2 adds a dot and a detail
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageUse:
     """An image that machines are launched from.
 
     Attributes:
@@ -32,23 +32,23 @@ class Wanted:
     volumes: Mapping[str, int]
 
 
-def look(run: Run, template: FleetTemplate, types: MachineTypes) -> list[Finding]:
+def check_images(run: Run, template: FleetTemplate, types: MachineTypes) -> list[Finding]:
     """Check the images of a run's machines."""
     results: list[Finding] = []
     try:
-        wanted_images = _wanted(run, template)
+        uses = _image_uses(run, template)
     except AwsError as error:
         return [
             _not_described("fleet template", "image_parameter", template.image_parameter, error)
         ]
-    for wanted in wanted_images:
+    for use in uses:
         try:
-            images = describe(run.aws.ec2, [wanted.id])
+            images = describe(run.aws.ec2, [use.id])
         except AwsError as error:
-            results.append(_not_described(wanted.where, wanted.key, wanted.id, error))
+            results.append(_not_described(use.where, use.key, use.id, error))
             continue
         for image in images:
-            results += findings(run.config, wanted, image, _of_template(template, types))
+            results += findings(run.config, use, image, _of_template(template, types))
     return results
 
 
@@ -61,13 +61,13 @@ def _of_template(template: FleetTemplate, types: MachineTypes) -> MachineTypes:
 
 
 def findings(
-    config: RunConfig, wanted: Wanted, image: MachineImage, types: MachineTypes
+    config: RunConfig, use: ImageUse, image: MachineImage, types: MachineTypes
 ) -> Iterator[Finding]:
-    """What does not fit in an image (pure).
+    """How an image does not fit the run (pure).
 
     Args:
         config: The run config.
-        wanted: How the run uses the image.
+        use: How the run uses the image.
         image: The image.
         types: The machine types as AWS describes them.
     """
@@ -81,26 +81,26 @@ def findings(
                 "machine_type",
                 f"does not have the processor of machine image {image.id} ({image.architecture})",
                 got=", ".join(kind.name for kind in others),
-                remedy=f"Name other types, or another image ({wanted.key}).",
+                remedy=f"Name other types, or another image ({use.key}).",
             ),
         )
-    devices = {device or image.root_device: size for device, size in wanted.volumes.items()}
+    devices = {device or image.root_device: size for device, size in use.volumes.items()}
     for device, size in devices.items():
         least = image.gb.get(device, 0)
         if size < least:
-            yield _too_small(config, wanted, image, device, size, least)
+            yield _too_small(config, use, image, device, size, least)
 
 
 def _too_small(
-    config: RunConfig, wanted: Wanted, image: MachineImage, device: str, size: int, least: int
+    config: RunConfig, use: ImageUse, image: MachineImage, device: str, size: int, least: int
 ) -> Finding:
-    ours = size == config.ebs_vol_size
+    has_run_size = size == config.ebs_vol_size
     return Finding(
         "error",
         "volume_below_image",
         Problem(
-            "run config" if ours else wanted.where,
-            "ebs_vol_size" if ours else f"BlockDeviceMappings of {device}",
+            "run config" if has_run_size else use.where,
+            "ebs_vol_size" if has_run_size else f"BlockDeviceMappings of {device}",
             f"is smaller than the snapshot of machine image {image.id}: no machine can launch",
             got=f"{size} GB",
             allowed=f"at least {least} GB",
@@ -109,11 +109,11 @@ def _too_small(
     )
 
 
-def _wanted(run: Run, template: FleetTemplate) -> Sequence[Wanted]:
+def _image_uses(run: Run, template: FleetTemplate) -> Sequence[ImageUse]:
     request = template.spot_fleet_request
     size = run.config.ebs_vol_size
     if request is None:
-        return [Wanted("fleet template", "image_id", image_id(run, template), {"": size})]
+        return [ImageUse("fleet template", "image_id", image_id(run, template), {"": size})]
     distinct = {}
     for specification in request["LaunchSpecifications"]:
         devices = [item for item in specification.get("BlockDeviceMappings", []) if "Ebs" in item]
@@ -126,14 +126,14 @@ def _wanted(run: Run, template: FleetTemplate) -> Sequence[Wanted]:
         # Volumes with a snapshot of their own do not come from the image.
         own = {device["DeviceName"] for device in devices if "SnapshotId" in device["Ebs"]}
         volumes = {name: gb for name, gb in sizes.items() if name not in own}
-        wanted = Wanted("fleet file", "ImageId", specification["ImageId"], volumes)
-        distinct[wanted.id, tuple(volumes.items())] = wanted
+        use = ImageUse("fleet file", "ImageId", specification["ImageId"], volumes)
+        distinct[use.id, tuple(volumes.items())] = use
     return list(distinct.values())
 
 
 def _not_described(where: str, key: str, name: str, error: BaseException) -> Finding:
     code = error_code(error) or type(error).__name__
-    if code.split(".")[0] in NOT_THERE:
+    if code.split(".")[0] in NOT_FOUND_CODES:
         return _finding(
             "error",
             "machine_image_missing",

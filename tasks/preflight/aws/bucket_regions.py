@@ -22,7 +22,7 @@ def findings(run: Run) -> Iterator[Finding]:
         except AwsError as error:
             if is_refused(error) and not public:
                 yield _refused(bucket, error_code(error))
-            continue  # tasks.checks.stored reports missing buckets
+            continue  # tasks.preflight.data.s3_objects reports missing buckets
         region = OLD_NAMES.get(location, location)
         if region != run.config.aws_region:
             yield Finding(

@@ -22,7 +22,7 @@ def findings(
     seconds: JobSeconds | None = None,
     bytes_per_job: int | None = None,
 ) -> Iterator[Finding]:
-    """What does not fit in the machines' settings (pure).
+    """Settings of the machines and containers that do not fit (pure).
 
     Args:
         config: The run config.

@@ -21,12 +21,12 @@ NOT_COUNTED = "logs, data transfer and public addresses (not counted)"
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """The quantities that determine cost and time.
 
     Attributes:
         jobs: Number of jobs.
-        asked: Requested machines.
+        demand: Requested machines.
         slots_per_machine: Slots per machine.
         seconds: Seconds per job; None if unknown.
         stagger: Seconds until the last slot of a machine has started.
@@ -38,7 +38,7 @@ class Work:
     """
 
     jobs: int
-    asked: Demand
+    demand: Demand
     slots_per_machine: int
     seconds: Range | None
     stagger: float
@@ -51,9 +51,9 @@ class Work:
     @property
     def hours(self) -> Range | None:
         """Duration in hours: from evenly shared jobs to whole waves of jobs."""
-        if self.seconds is None or not self.asked.machines:
+        if self.seconds is None or not self.demand.machines:
             return None
-        slots = self.asked.machines * self.slots_per_machine
+        slots = self.demand.machines * self.slots_per_machine
         waves = Range(max(self.jobs / slots, 1), math.ceil(self.jobs / slots))
         start = STARTUP.times(60) + Range(0, self.stagger)
         return (start + waves.times(self.seconds)).times(1 / 3600)
@@ -64,32 +64,32 @@ class Work:
         if self.seconds is None or self.hours is None:
             return None
         busy = self.jobs / self.slots_per_machine * self.seconds.low / 3600
-        machines = self.asked.machines
+        machines = self.demand.machines
         return Range(machines * STARTUP.low / 60 + busy, machines * self.hours.high)
 
 
-def work(
+def workload(
     config: RunConfig,
     template: FleetTemplate,
-    asked: Demand,
+    demand: Demand,
     jobs: int,
     seconds: JobSeconds | None,
     images_per_job: float | None = None,
-) -> Work:
+) -> Workload:
     """The work of a run, from its settings.
 
     Args:
         config: The run config.
         template: The fleet template.
-        asked: Requested machines.
+        demand: Requested machines.
         jobs: Number of jobs.
         seconds: Seconds per job, if known.
         images_per_job: Number of images per job, if known.
     """
     listings = 1 if config.check_if_done_bool or config.check_if_done_exact else 0
-    return Work(
+    return Workload(
         jobs=jobs,
-        asked=asked,
+        demand=demand,
         slots_per_machine=config.tasks_per_machine * config.docker_cores,
         seconds=None if seconds is None else seconds.mean,
         stagger=config.seconds_to_start * (config.docker_cores - 1),
@@ -102,28 +102,28 @@ def work(
     )
 
 
-def estimate(work: Work, prices: Prices, source: str = "") -> Estimate:
+def estimate(workload: Workload, prices: Prices, source: str = "") -> Estimate:
     """The estimated cost and duration of the work (pure).
 
     Args:
-        work: The work.
+        workload: The work.
         prices: AWS's prices.
         source: Source of the seconds per job.
     """
-    hours, machine_hours = work.hours, work.machine_hours
+    hours, machine_hours = workload.hours, workload.machine_hours
     if hours is None or machine_hours is None:
         reason = "the seconds per job (set seconds_per_job, or run a few jobs first)"
-        return Estimate(unknown=(reason if work.jobs else "the number of jobs",))
-    machines = _machines(work, prices, machine_hours)
-    disk = volumes_usd_per_hour(work.volumes, prices.gb_month)
+        return Estimate(unknown=(reason if workload.jobs else "the number of jobs",))
+    machines = _machines(workload, prices, machine_hours)
+    disk = volumes_usd_per_hour(workload.volumes, prices.gb_month)
     parts = (
         CostItem("machines", machines),
         CostItem("volumes", None if disk is None else machine_hours.times(disk)),
-        *_requests(work, prices),
+        *_requests(workload, prices),
     )
     on_demand = prices.on_demand_range()
     unknown = [*prices.unknown]
-    if work.reads is None:
+    if workload.reads is None:
         unknown.append("the number of requests for images")
     return Estimate(
         usd=None if machines is None else total(parts),
@@ -137,28 +137,28 @@ def estimate(work: Work, prices: Prices, source: str = "") -> Estimate:
     )
 
 
-def _machines(work: Work, prices: Prices, hours: Range) -> Range | None:
+def _machines(workload: Workload, prices: Prices, hours: Range) -> Range | None:
     shares = (
-        (work.asked.spot, prices.spot_range(work.max_price)),
-        (work.asked.on_demand, prices.on_demand_range()),
+        (workload.demand.spot, prices.spot_range(workload.max_price)),
+        (workload.demand.on_demand, prices.on_demand_range()),
     )
     usd = Range(0, 0)
     for machines, price in shares:
         if machines and price is None:
             return None
         if price is not None:
-            usd += hours.times(machines / work.asked.machines).times(price)
+            usd += hours.times(machines / workload.demand.machines).times(price)
     return usd
 
 
-def _requests(work: Work, prices: Prices) -> Iterator[CostItem]:
-    assert work.seconds is not None
-    renewals = work.seconds.times(1 / work.renewal)
+def _requests(workload: Workload, prices: Prices) -> Iterator[CostItem]:
+    assert workload.seconds is not None
+    renewals = workload.seconds.times(1 / workload.renewal)
     # Sent in tens; received and deleted one by one.
     queue = Range(2.1, 3.1) + Range(0, renewals.high)
     numbers = {
-        "s3_write": Range(work.writes, work.writes),
-        "s3_read": Range(work.reads or 0, work.reads or 0),
+        "s3_write": Range(workload.writes, workload.writes),
+        "s3_read": Range(workload.reads or 0, workload.reads or 0),
         "sqs": queue,
     }
     if not prices.requests.keys() >= numbers.keys():
@@ -167,7 +167,7 @@ def _requests(work: Work, prices: Prices) -> Iterator[CostItem]:
     each = Range(0, 0)
     for name, number in numbers.items():
         each += number.times(prices.requests[name])
-    yield CostItem("S3 and SQS requests", each.times(work.jobs))
+    yield CostItem("S3 and SQS requests", each.times(workload.jobs))
 
 
 def findings(

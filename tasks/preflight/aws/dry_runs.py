@@ -10,7 +10,7 @@ from tasks.aws.errors import AwsError, error_code
 from tasks.fleet.ami import MachineImage, image_id
 from tasks.fleet.launch_template import launch_template_data
 from tasks.fleet.spot_fleet import spot_fleet_request
-from tasks.preflight.aws.permission_answers import Proof, Refusal
+from tasks.preflight.aws.permission_answers import Denial, PermissionAnswers
 from tasks.runs.run import Run
 
 ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # end of the fleet in the dry run
@@ -18,7 +18,7 @@ ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # end of the fleet in the dry run
 SAID = re.compile(r"not authorized to perform: (?P<action>[\w:]+) on resource: (?P<resource>\S+)")
 
 
-def dry_runs(run: Run, template: FleetTemplate) -> Proof:
+def dry_runs(run: Run, template: FleetTemplate) -> PermissionAnswers:
     """Make a dry run of every request that launches machines."""
     ec2 = run.aws.ec2
     if template.spot_fleet_request is not None:
@@ -30,7 +30,7 @@ def dry_runs(run: Run, template: FleetTemplate) -> Proof:
     try:
         image = MachineImage(image_id(run, template))
     except AwsError:
-        return Proof()  # the simulation names the denied action
+        return PermissionAnswers()  # the simulation names the denied action
     data: Any = launch_template_data(run, template, image)
     name = run.names.launch_template
     creation = _dry(
@@ -39,7 +39,7 @@ def dry_runs(run: Run, template: FleetTemplate) -> Proof:
             DryRun=True, LaunchTemplateName=name, LaunchTemplateData=data
         ),
     )
-    return creation.also(
+    return creation.merged_with(
         _dry(
             "ec2:RunInstances",
             lambda: ec2.run_instances(**_one_machine(run, template, data)),
@@ -55,7 +55,7 @@ def _one_machine(run: Run, template: FleetTemplate, data: dict[str, Any]) -> dic
     return data | machine | {"DryRun": True, "NetworkInterfaces": [network]}
 
 
-def _dry(action: str, call: Callable[[], Any]) -> Proof:
+def _dry(action: str, call: Callable[[], Any]) -> PermissionAnswers:
     """Make a dry run, which always raises an error (EC2 API Reference, DryRun).
 
     Any error but these two concerns the made-up request or the connection, and proves nothing.
@@ -65,10 +65,12 @@ def _dry(action: str, call: Callable[[], Any]) -> Proof:
     except AwsError as error:
         match error_code(error):
             case "DryRunOperation":
-                return Proof(allowed=frozenset({action}))
+                return PermissionAnswers(allowed=frozenset({action}))
             case "UnauthorizedOperation":
                 denial = SAID.search(str(error))
                 denied = denial["action"] if denial else action
                 resource = denial["resource"] if denial else "*"
-                return Proof((Refusal(denied, resource, "fleet", why="UnauthorizedOperation"),))
-    return Proof()
+                return PermissionAnswers(
+                    (Denial(denied, resource, "fleet", why="UnauthorizedOperation"),)
+                )
+    return PermissionAnswers()

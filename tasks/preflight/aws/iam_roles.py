@@ -26,7 +26,7 @@ class Roles:
     findings: tuple[Finding, ...] = ()
 
 
-def look(run: Run, template: FleetTemplate) -> Roles:
+def check_roles(run: Run, template: FleetTemplate) -> Roles:
     """Check the instance profile, the containers' role and the fleet's role."""
     passed: list[str] = []
     findings: list[Finding] = []

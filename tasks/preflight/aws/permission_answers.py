@@ -8,14 +8,14 @@ from tasks.preflight.finding import Finding
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Denial:
     """An action that AWS will deny.
 
     Attributes:
         action: Such as `sqs:CreateQueue`.
         resource: Its ARN, or `*`.
         step: The step that needs it.
-        sure: Whether nothing unchecked (bucket policy, condition) can still allow it.
+        certain: Whether nothing unchecked (bucket policy, condition) can still allow it.
         needed: Whether the run needs it.
         why: AWS's explanation.
     """
@@ -23,52 +23,52 @@ class Refusal:
     action: str
     resource: str
     step: str
-    sure: bool = True
+    certain: bool = True
     needed: bool = True
     why: str = ""
 
 
 @dataclass(frozen=True)
-class Proof:
+class PermissionAnswers:
     """AWS's answers.
 
     Attributes:
-        refused: Actions that it will deny.
+        denied: Actions that it will deny.
         allowed: Actions that a dry run proved to be allowed.
         notes: Checks that failed.
     """
 
-    refused: tuple[Refusal, ...] = ()
+    denied: tuple[Denial, ...] = ()
     allowed: frozenset[str] = frozenset()
     notes: tuple[Finding, ...] = ()
 
-    def also(self, other: "Proof") -> "Proof":
+    def merged_with(self, other: "PermissionAnswers") -> "PermissionAnswers":
         """Both proofs combined."""
-        return Proof(
-            self.refused + other.refused, self.allowed | other.allowed, self.notes + other.notes
+        return PermissionAnswers(
+            self.denied + other.denied, self.allowed | other.allowed, self.notes + other.notes
         )
 
 
-def findings(proof: Proof) -> Iterator[Finding]:
+def findings(answers: PermissionAnswers) -> Iterator[Finding]:
     """One finding per denied action and resource (pure)."""
-    yield from proof.notes
+    yield from answers.notes
     reported: set[tuple[str, str]] = set()
-    for refusal in sorted(proof.refused, key=lambda refusal: (not refusal.sure, refusal.action)):
-        action, resource = refusal.action, refusal.resource
-        if (action, resource) in reported or (action in proof.allowed and not refusal.why):
+    for denial in sorted(answers.denied, key=lambda denial: (not denial.certain, denial.action)):
+        action, resource = denial.action, denial.resource
+        if (action, resource) in reported or (action in answers.allowed and not denial.why):
             continue
         reported.add((action, resource))
         yield Finding(
-            "error" if refusal.sure and refusal.needed else "warning",
+            "error" if denial.certain and denial.needed else "warning",
             "permission",
             Problem(
                 "AWS credentials",
                 f"{action} on {resource}",
-                f"is not allowed, but the step {refusal.step} "
-                + ("needs it" if refusal.needed else "would use it"),
-                got=refusal.why,
+                f"is not allowed, but the step {denial.step} "
+                + ("needs it" if denial.needed else "would use it"),
+                got=denial.why,
                 remedy="Request it from the account's administrator (list: docs/aws.md)."
-                if refusal.sure
+                if denial.certain
                 else "Request it, unless a bucket policy or a condition allows it.",
             ),
         )

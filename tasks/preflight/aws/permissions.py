@@ -18,8 +18,8 @@ from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.permissions.flow_permissions import Permission, permissions_of, placeholder_values
 from tasks.preflight.aws.dry_runs import dry_runs
-from tasks.preflight.aws.iam_roles import Roles, look
-from tasks.preflight.aws.permission_answers import Proof, Refusal
+from tasks.preflight.aws.iam_roles import Roles, check_roles
+from tasks.preflight.aws.permission_answers import Denial, PermissionAnswers
 from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
@@ -27,16 +27,18 @@ PARALLEL = 8
 SIMULATE = "iam:SimulatePrincipalPolicy"
 
 
-def prove(run: Run, template: FleetTemplate) -> Proof:
+def check_permissions(run: Run, template: FleetTemplate) -> PermissionAnswers:
     """Test all calls of the run; change nothing."""
     identity = run.aws.sts.get_caller_identity()
-    roles = look(run, template)
+    roles = check_roles(run, template)
     permissions = list(permissions_of(run.config, template))
     who = principal(run, identity["Arn"])
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="permissions") as pool:
         dry = pool.submit(dry_runs, run, template)
         simulated = simulate(run, template, permissions, who, roles, pool)
-        return Proof(notes=roles.findings).also(simulated).also(dry.result())
+        return (
+            PermissionAnswers(notes=roles.findings).merged_with(simulated).merged_with(dry.result())
+        )
 
 
 def principal(run: Run, arn: str) -> str:
@@ -61,10 +63,10 @@ def simulate(
     who: str,
     roles: Roles,
     pool: ThreadPoolExecutor,
-) -> Proof:
+) -> PermissionAnswers:
     """Ask IAM what the policies of a user or role allow, one request per resource."""
     if who.endswith(":root"):
-        return Proof()  # is allowed everything, and cannot be simulated
+        return PermissionAnswers()  # is allowed everything, and cannot be simulated
     partition, account = who.split(":")[1], who.split(":")[4]
     names = placeholder_values(run.config, template, partition, account)
     by_resource: dict[str, dict[str, Permission]] = {}
@@ -77,7 +79,7 @@ def simulate(
                 by_action.update({action: permission for action in permission.actions})
     context = _context(run)
 
-    def ask(resource: str) -> list[Refusal] | ClientError | BotoCoreError:
+    def ask(resource: str) -> list[Denial] | ClientError | BotoCoreError:
         pages = run.aws.iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=who,
             ActionNames=list(by_resource[resource]),
@@ -89,7 +91,7 @@ def simulate(
         except AwsError as error:
             return error
         return [
-            _refusal(result, by_resource[resource][result["EvalActionName"]], resource)
+            _denial(result, by_resource[resource][result["EvalActionName"]], resource)
             for result in results
             if result["EvalDecision"] != "allowed"
         ]
@@ -97,8 +99,8 @@ def simulate(
     answers = list(pool.map(ask, by_resource))
     # IAM may fail for one resource and still answer for the others.
     failed = next((answer for answer in answers if not isinstance(answer, list)), None)
-    refused = tuple(refusal for answer in answers if isinstance(answer, list) for refusal in answer)
-    return Proof(refused, notes=(_not_simulated(failed, who),) if failed else ())
+    refused = tuple(denial for answer in answers if isinstance(answer, list) for denial in answer)
+    return PermissionAnswers(refused, notes=(_not_simulated(failed, who),) if failed else ())
 
 
 def _not_simulated(error: Exception, who: str) -> Finding:
@@ -117,15 +119,15 @@ def _not_simulated(error: Exception, who: str) -> Finding:
     )
 
 
-def _refusal(answer: Mapping[str, Any], permission: Permission, resource: str) -> Refusal:
+def _denial(answer: Mapping[str, Any], permission: Permission, resource: str) -> Denial:
     action = answer["EvalActionName"]
     explicit = answer["EvalDecision"] == "explicitDeny"
     unknown = bool(answer.get("MissingContextValues"))
-    return Refusal(
+    return Denial(
         action,
         resource,
         permission.step,
-        sure=explicit or not (action.startswith("s3:") or unknown),
+        certain=explicit or not (action.startswith("s3:") or unknown),
         needed=permission.needed,
         why="a policy denies it" if explicit else "",
     )

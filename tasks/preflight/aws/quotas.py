@@ -103,7 +103,7 @@ def demand(size: Limits, template: FleetTemplate, jobs: int) -> Demand:
 
 
 @dataclass(frozen=True)
-class Limit:
+class QuotaLimit:
     """A quota's value in an account.
 
     Attributes:
@@ -123,7 +123,7 @@ def quotas_of(types: Iterable[MachineType], wanted: Demand) -> list[Quota]:
     return list(dict.fromkeys([*spot, *base]))
 
 
-def limit(service_quotas: "ServiceQuotasClient", quota: Quota) -> Limit | Finding:
+def read_quota(service_quotas: "ServiceQuotasClient", quota: Quota) -> QuotaLimit | Finding:
     """The quota's value in this account and region, or a finding if it cannot be read."""
     try:
         answer = service_quotas.get_service_quota(ServiceCode=SERVICE, QuotaCode=quota.code)
@@ -139,14 +139,14 @@ def limit(service_quotas: "ServiceQuotasClient", quota: Quota) -> Limit | Findin
                 remedy="Check it in the Service Quotas console, or request the permission.",
             ),
         )
-    return Limit(quota, answer["Quota"]["Value"])
+    return QuotaLimit(quota, answer["Quota"]["Value"])
 
 
 def findings(
     size: Limits,
     template: FleetTemplate,
     types: MachineTypes,
-    quotas: Iterable[Limit],
+    quotas: Iterable[QuotaLimit],
     jobs: int,
 ) -> Iterator[Finding]:
     """Compare the number of machines with jobs and quotas (pure).
@@ -187,7 +187,7 @@ def _above(
     machines: int,
     key: str,
     types: MachineTypes,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, QuotaLimit],
 ) -> Iterator[Finding]:
     by_family: dict[str, list[MachineType]] = {}
     for kind in types.known:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from blocks.job_file.metadata import Pairs
 
-Key = tuple[str, ...]
+GroupValues = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageReference:
     """An object that a CSV names, and the first line that names it."""
 
     bucket: str
@@ -23,16 +23,16 @@ class Wanted:
 
 
 @contextmanager
-def index_of(keys: Sequence[str]) -> Iterator["Index"]:
+def new_index(keys: Sequence[str]) -> Iterator["CsvIndex"]:
     """An empty index for groups of these keys; its file is deleted at the end of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="dcp-check-") as folder,
         closing(sqlite3.connect(Path(folder) / "index.sqlite", isolation_level=None)) as database,
     ):
-        yield Index(keys, database)
+        yield CsvIndex(keys, database)
 
 
-class Index:
+class CsvIndex:
     """Groups, jobs and images of one CSV.
 
     Args:
@@ -70,7 +70,7 @@ class Index:
         self._db.execute("COMMIT")
         return count
 
-    def add_rows(self, rows: Iterable[Key]) -> None:
+    def add_rows(self, rows: Iterable[GroupValues]) -> None:
         """Count the rows of each group of the CSV."""
         self._add(
             f"""INSERT INTO csv_group VALUES ({self._marks}, 1)
@@ -82,7 +82,7 @@ class Index:
         """Store images (bucket, key, line)."""
         self._add("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", images)
 
-    def _is_job(self, group: Key) -> bool:
+    def _is_job(self, group: GroupValues) -> bool:
         query = f"SELECT 1 FROM job WHERE {self._equal}"
         return self._db.execute(query, group).fetchone() is not None
 
@@ -122,7 +122,7 @@ class Index:
         query = f"SELECT DISTINCT {column} FROM csv_group WHERE {equal} ORDER BY 1 LIMIT {limit}"
         return [value for (value,) in self._db.execute(query, list(where.values()))]
 
-    def images(self) -> Iterator[Wanted]:
+    def images(self) -> Iterator[ImageReference]:
         """All images, in S3's order of keys: by their UTF-8 bytes."""
         for row in self._db.execute("SELECT bucket, key, line FROM image ORDER BY bucket, key"):
-            yield Wanted(*row)
+            yield ImageReference(*row)

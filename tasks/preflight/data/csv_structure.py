@@ -19,7 +19,7 @@ SHOWN = 5
 """Lines or names that a finding shows."""
 
 
-def of_header(
+def header_findings(
     columns: Sequence[str], row: Sequence[str], where: str, keys: Sequence[str]
 ) -> Iterator[Finding]:
     """What is wrong with the columns.
@@ -124,7 +124,7 @@ def _pair(where: str, missing: str, partner: str, columns: Sequence[str]) -> Fin
 
 
 @dataclass
-class Rows:
+class RowChecker:
     """Collects mistakes in the rows of a CSV while they are read.
 
     Attributes:
@@ -140,7 +140,7 @@ class Rows:
     _times: Counter[str] = field(default_factory=Counter)
     _first: dict[str, str] = field(default_factory=dict)
 
-    def see(self, line: int, cells: Sequence[str]) -> bool:
+    def check(self, line: int, cells: Sequence[str]) -> bool:
         """Check a row; returns whether LoadData reads it as intended."""
         self.count += 1
         if len(cells) == self.columns:
@@ -150,10 +150,10 @@ class Rows:
             code = "csv_short_row"
         else:
             code = "csv_long_row" if any(cell.strip() for cell in surplus) else "csv_end_comma"
-        self.note(code, line, f"{len(cells)} cells")
+        self.record(code, line, f"{len(cells)} cells")
         return code == "csv_end_comma"
 
-    def note(self, code: str, line: int, got: str) -> None:
+    def record(self, code: str, line: int, got: str) -> None:
         """Record a mistake in a line."""
         self._times[code] += 1
         self._first.setdefault(code, got)
@@ -221,7 +221,7 @@ class Unreadable(Exception):
     finding: Finding
 
 
-def cells_of(lines: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
+def read_rows(lines: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row that is not blank; the header is line 1.
 
     Raises:

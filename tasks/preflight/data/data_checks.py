@@ -13,7 +13,7 @@ from blocks.job_file.rules import too_long
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import pairs_of
 from tasks.preflight.data import file_list, load_data_csv, outputs, s3_objects
-from tasks.preflight.data.outputs import Outputs, Rule, outputs_of
+from tasks.preflight.data.outputs import OutputFolders, SkipRule, output_folders
 from tasks.preflight.finding import Finding
 from tasks.preflight.pipeline import channels, input_folder, pipeline_checks
 from tasks.preflight.pipeline.expected_outputs import files_of_a_job
@@ -25,7 +25,7 @@ _BUCKETS = ("bucket_missing", "bucket_refused")
 
 
 @dataclass
-class Data:
+class DataReport:
     """The result of the checks of a run's data.
 
     Attributes:
@@ -41,7 +41,7 @@ class Data:
     largest_job: int | None = None
 
 
-def look(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> Data:
+def check_data(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> DataReport:
     """Check all data of a run.
 
     Args:
@@ -50,10 +50,10 @@ def look(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> Data:
         where: The job file's name.
         csvs: The data files.
     """
-    data = Data(list(s3_objects.buckets(run)))
+    data = DataReport(list(s3_objects.check_buckets(run)))
     if data.findings:
         return data
-    with outputs_of(Rule.of(run.config)) as folders:
+    with output_folders(SkipRule.of(run.config)) as folders:
         _DataChecks(run, where, csvs, folders, data).all(sets)
     return data
 
@@ -61,7 +61,9 @@ def look(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> Data:
 class _DataChecks:
     """Checks each object once, however many sets name it."""
 
-    def __init__(self, run: Run, where: str, csvs: Csvs, folders: Outputs, data: Data) -> None:
+    def __init__(
+        self, run: Run, where: str, csvs: Csvs, folders: OutputFolders, data: DataReport
+    ) -> None:
         self._run, self._where, self._csvs = run, where, csvs
         self._folders, self._data = folders, data
         self._pipelines: dict[str, Pipeline | None] = {}
@@ -91,7 +93,7 @@ class _DataChecks:
 
     def _data_file(self, key: str, keys: tuple[str, ...], sets: list[JobSet]) -> None:
         suffix = PurePosixPath(key).suffix
-        readable = self._add(s3_objects.object_of(self._run, self._where, "data_file", key))
+        readable = self._add(s3_objects.check_object(self._run, self._where, "data_file", key))
         pipelines = {jobs.pipeline: self._pipeline(jobs, keys, suffix) for jobs in sets}
         rows: tuple[int, int] | None = None
         columns: tuple[str, ...] = ()
@@ -112,7 +114,7 @@ class _DataChecks:
     def _csv(
         self, key: str, keys: tuple[str, ...], sets: list[JobSet]
     ) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
-        options = load_data_csv.Asked(
+        options = load_data_csv.CsvTarget(
             self._where,
             key,
             keys,
@@ -121,7 +123,7 @@ class _DataChecks:
             self._run.config.images_bucket,
             lambda bucket: s3_objects.client(self._run, bucket),
         )
-        csv = load_data_csv.look(options, self._csvs)
+        csv = load_data_csv.check_csv(options, self._csvs)
         self._add(csv.findings)
         if csv.images is not None and csv.largest_job is not None:
             self._data.images = max(self._data.images or 0, csv.images)
@@ -148,7 +150,7 @@ class _DataChecks:
             pass
 
     def _list(self, key: str) -> None:
-        text = s3_objects.content(self._run, key)
+        text = s3_objects.read_object(self._run, key)
         lines = text.decode("utf-8-sig", errors="replace").splitlines()
         bucket = self._run.config.images_bucket
         self._add(
@@ -167,9 +169,9 @@ class _DataChecks:
         return parsed
 
     def _read(self, key: str, suffix: str) -> Pipeline | None:
-        if not self._add(s3_objects.object_of(self._run, self._where, "pipeline", key)):
+        if not self._add(s3_objects.check_object(self._run, self._where, "pipeline", key)):
             return None
-        content = s3_objects.content(self._run, key)
+        content = s3_objects.read_object(self._run, key)
         binary = content.startswith(_HDF5)
         if suffix == ".h5" or binary:
             self._add(_batch(key, suffix, binary))
@@ -189,7 +191,9 @@ class _DataChecks:
             try:
                 folder = s3_objects.input_folder(self._run, jobs.input)
             except ClientError as error:
-                self._add([s3_objects.refused(error, "s3:ListBucket", self._run.config.workspace)])
+                self._add(
+                    [s3_objects.denied_check(error, "s3:ListBucket", self._run.config.workspace)]
+                )
                 return
             self._add(input_folder.findings(folder, jobs.input, self._where, parsed, jobs.pipeline))
 
@@ -197,13 +201,13 @@ class _DataChecks:
         bucket = self._run.config.outputs_bucket
 
         def listing(prefix: str) -> Iterator[tuple[str, int]]:
-            return s3_objects.listed(self._run.aws.s3, bucket, prefix)
+            return s3_objects.list_objects(self._run.aws.s3, bucket, prefix)
 
         expected = next(iter(self._expected)) if len(self._expected) == 1 else None
         try:
-            folders = self._folders.look(listing)
+            folders = self._folders.count_files(listing)
         except ClientError as error:
-            self._add([s3_objects.refused(error, "s3:ListBucket", bucket)])
+            self._add([s3_objects.denied_check(error, "s3:ListBucket", bucket)])
             return
         self._add(outputs.findings(folders, self._run.config, self._where, expected))
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from blocks.errors import Problem
 from blocks.job_file.s3_keys import MOUNT
 from tasks.preflight.data import images
-from tasks.preflight.data.csv_index import Index, index_of
+from tasks.preflight.data.csv_index import CsvIndex, new_index
 from tasks.preflight.data.csv_structure import SHOWN
-from tasks.preflight.data.image_locations import NoPlace, Places
+from tasks.preflight.data.image_locations import ImageLocator, NotInS3
 from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ def findings(
         bucket: The images' bucket.
         client: The client for a bucket.
     """
-    with index_of(["file"]) as index:
+    with new_index(["file"]) as index:
         problems = list(_fill(index, lines, where, bucket))
         yield from problems
         if not problems:
-            yield from images.findings(images.look(index.images(), client), where)
+            yield from images.findings(images.check_images(index.images(), client), where)
 
 
-def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterator[Finding]:
-    places = Places((), bucket)
+def _fill(index: CsvIndex, lines: Iterable[str], where: str, bucket: str) -> Iterator[Finding]:
+    locator = ImageLocator((), bucket)
     foreign: list[int] = []
     relative: list[int] = []
     count = 0
@@ -46,8 +46,8 @@ def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterat
                 continue
             count += 1
             try:
-                place = places.of_path(path)
-            except NoPlace:
+                place = locator.locate(path)
+            except NotInS3:
                 foreign.append(line)
                 continue
             if not path.startswith("/") and "://" not in path and not path.startswith("file:"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from blocks.errors import Problem
 from blocks.job_file.metadata import Pairs, metadata_text
 from tasks.jobs.csv_types import Kind, kind_of, reading
-from tasks.preflight.data.csv_index import Index
+from tasks.preflight.data.csv_index import CsvIndex
 from tasks.preflight.finding import Finding
 
 NAMED = 5
@@ -18,7 +18,7 @@ _SHOWN = 5
 
 
 def findings(
-    index: Index, where: str, data_file: str, kinds: Mapping[str, Kind], made_from_csv: bool
+    index: CsvIndex, where: str, data_file: str, kinds: Mapping[str, Kind], made_from_csv: bool
 ) -> Iterator[Finding]:
     """Jobs without rows, and groups without a job.
 
@@ -48,7 +48,7 @@ def findings(
 
 
 def _without_rows(
-    index: Index,
+    index: CsvIndex,
     group: Pairs,
     where: str,
     data_file: str,
@@ -71,11 +71,11 @@ def _without_rows(
     )
 
 
-def _values(index: Index, key: str, where: Mapping[str, str]) -> list[str]:
+def _values(index: CsvIndex, key: str, where: Mapping[str, str]) -> list[str]:
     return index.values(key, where, 1)
 
 
-def _together(index: Index, values: Mapping[str, str]) -> str:
+def _together(index: CsvIndex, values: Mapping[str, str]) -> str:
     for key in reversed(list(values)):
         others = {other: value for other, value in values.items() if other != key}
         if present := index.values(key, others, _SHOWN + 1):

@@ -17,7 +17,7 @@ from blocks.job_file.s3_keys import MOUNT
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
-class NoPlace(Exception):
+class NotInS3(Exception):
     """The path does not exist on the machines of the run."""
 
 
@@ -45,7 +45,7 @@ def image_columns(columns: Sequence[str]) -> list[ImageColumns]:
     return images
 
 
-class Places:
+class ImageLocator:
     """Finds the objects that rows name.
 
     Args:
@@ -56,42 +56,44 @@ class Places:
     def __init__(self, columns: Sequence[str], bucket: str) -> None:
         self.images = image_columns(columns)
         self._bucket = bucket
-        self._folder = cache(self._place)
+        self._folder = cache(self._locate)
 
-    def of(self, row: Sequence[str]) -> Iterator[tuple[str, str] | str]:
+    def locate_row(self, row: Sequence[str]) -> Iterator[tuple[str, str] | str]:
         """Bucket and key of each image of a row; other addresses unchanged.
 
         Raises:
-            NoPlace: An image is not in S3.
+            NotInS3: An image is not in S3.
             ValueError: An image has no name.
         """
         for image in self.images:
             if image.url >= 0:
-                yield self._place(row[image.url])
+                yield self._locate(row[image.url])
             else:
                 folder = row[image.path] if image.path >= 0 else ""
                 yield self._named(folder, row[image.file])
 
-    def of_path(self, path: str) -> tuple[str, str] | str:
+    def locate(self, path: str) -> tuple[str, str] | str:
         """Bucket and key of a path; other addresses unchanged.
 
         Raises:
-            NoPlace: The path is not in S3.
+            NotInS3: The path is not in S3.
         """
-        return self._place(path)
+        return self._locate(path)
 
     def _named(self, folder: str, name: str) -> tuple[str, str] | str:
         if not name.strip():
             raise ValueError
         if name.startswith("/") or not folder or "/" in name or "\\" in name:
-            whole = name if name.startswith("/") or not folder else f"{folder.rstrip('/')}/{name}"
-            return self._place(whole)
+            full_path = (
+                name if name.startswith("/") or not folder else f"{folder.rstrip('/')}/{name}"
+            )
+            return self._locate(full_path)
         place = self._folder(folder.rstrip("/") + "/")
         if isinstance(place, str):
             return place + name
         return place[0], place[1] + name
 
-    def _place(self, path: str) -> tuple[str, str] | str:
+    def _locate(self, path: str) -> tuple[str, str] | str:
         """Bucket and key of a path, or of a folder if it ends with a slash."""
         if not path.strip():
             raise ValueError
@@ -99,16 +101,16 @@ class Places:
         if path.lower().startswith("s3://"):
             bucket, _, key = path[5:].partition("/")
             if not bucket or not (key or end):
-                raise NoPlace(path)
+                raise NotInS3(path)
             return bucket, key
         if path.lower().startswith("file:"):
             path = urllib.request.url2pathname(urlsplit(path).path)
         elif "://" in path:
             return path
         if _WINDOWS.match(path):
-            raise NoPlace(path)
-        whole = posixpath.normpath(posixpath.join(MOUNT, path))
-        if whole != MOUNT and not whole.startswith(f"{MOUNT}/"):
-            raise NoPlace(path)
-        key = whole[len(MOUNT) + 1 :]
+            raise NotInS3(path)
+        full_path = posixpath.normpath(posixpath.join(MOUNT, path))
+        if full_path != MOUNT and not full_path.startswith(f"{MOUNT}/"):
+            raise NotInS3(path)
+        key = full_path[len(MOUNT) + 1 :]
         return self._bucket, f"{key}{end}" if key else ""

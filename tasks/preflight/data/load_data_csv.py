@@ -11,9 +11,9 @@ from blocks.job_file.metadata import Pairs
 from tasks.jobs.csv_types import reading
 from tasks.jobs.load_data_csv import Csvs, LoadData
 from tasks.preflight.data import csv_structure, groups, images
-from tasks.preflight.data.csv_index import Index, index_of
-from tasks.preflight.data.csv_structure import Rows, Unreadable
-from tasks.preflight.data.image_locations import NoPlace, Places, image_columns
+from tasks.preflight.data.csv_index import CsvIndex, new_index
+from tasks.preflight.data.csv_structure import RowChecker, Unreadable
+from tasks.preflight.data.image_locations import ImageLocator, NotInS3, image_columns
 from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BATCH = 5000
 
 
 @dataclass
-class Seen:
+class CsvReport:
     """The result of checking a CSV.
 
     Attributes:
@@ -47,7 +47,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CsvTarget:
     """A CSV to check, with its jobs.
 
     Attributes:
@@ -69,18 +69,18 @@ class Asked:
     client: "Callable[[str], S3Client]"
 
 
-def look(target: Asked, csvs: Csvs) -> Seen:
+def check_csv(target: CsvTarget, csvs: Csvs) -> CsvReport:
     """Check a CSV and its jobs; stop after the first step that finds errors."""
     try:
         csv = csvs(target.key)
     except InputError as error:
         problems = (replace(problem, where=target.key) for problem in error.problems)
-        return Seen([Finding("error", "csv_unreadable", problem) for problem in problems])
-    result = Seen(list(_shape(csv, target)))
+        return CsvReport([Finding("error", "csv_unreadable", problem) for problem in problems])
+    result = CsvReport(list(_shape(csv, target)))
     if result.broken:
         return result
     result.columns = csv.columns
-    with index_of(target.keys) as index:
+    with new_index(target.keys) as index:
         try:
             index.add_jobs(target.groups())
         except InputError as error:
@@ -92,35 +92,35 @@ def look(target: Asked, csvs: Csvs) -> Seen:
         )
         result.rows = index.rows_of_jobs()
         if not result.broken:
-            tally = images.look(index.images(), target.client)
+            tally = images.check_images(index.images(), target.client)
             result.findings += images.findings(tally, target.key)
             result.images = result.rows[1] * len(image_columns(csv.columns))
-            result.largest_job = round(result.images * tally.size / max(tally.looked_for, 1))
+            result.largest_job = round(result.images * tally.size / max(tally.checked, 1))
     return result
 
 
-def _shape(csv: LoadData, target: Asked) -> Iterator[Finding]:
-    rows = Rows(target.key, len(csv.columns))
+def _shape(csv: LoadData, target: CsvTarget) -> Iterator[Finding]:
+    rows = RowChecker(target.key, len(csv.columns))
     try:
         with csv.path.open(encoding="utf-8-sig", newline="") as lines:
-            records = csv_structure.cells_of(lines, target.key)
+            records = csv_structure.read_rows(lines, target.key)
             first = [cells for _, cells in islice(records, 2)]
             lines.seek(0)
-            records = csv_structure.cells_of(lines, target.key)
+            records = csv_structure.read_rows(lines, target.key)
             next(records)
             for line, cells in records:
-                rows.see(line, cells)
+                rows.check(line, cells)
     except Unreadable as error:
         yield error.finding
         return
-    yield from csv_structure.of_header(csv.columns, first[-1], target.key, target.keys)
+    yield from csv_structure.header_findings(csv.columns, first[-1], target.key, target.keys)
     yield from rows.findings()
 
 
-def _fill(index: Index, csv: LoadData, target: Asked) -> list[Finding]:
+def _fill(index: CsvIndex, csv: LoadData, target: CsvTarget) -> list[Finding]:
     """Put the groups of all rows and the images of the jobs' rows into the index."""
-    rows = Rows(target.key, len(csv.columns), count=1)
-    places = Places(csv.columns, target.bucket)
+    rows = RowChecker(target.key, len(csv.columns), count=1)
+    locator = ImageLocator(csv.columns, target.bucket)
     kinds = csv.kinds(target.keys)
     columns = [csv.column(key) for key in target.keys]
     read: Callable[[str, Any], str] = lru_cache(10_000)(reading)
@@ -133,13 +133,13 @@ def _fill(index: Index, csv: LoadData, target: Asked) -> list[Finding]:
             if not index.is_job(group):
                 continue
             try:
-                for place in places.of(cells):
+                for place in locator.locate_row(cells):
                     if not isinstance(place, str):
                         images_of_jobs.append((*place, line))
-            except NoPlace as error:
-                rows.note("csv_path", line, repr(str(error)))
+            except NotInS3 as error:
+                rows.record("csv_path", line, repr(str(error)))
             except ValueError:
-                rows.note("csv_image_empty", line, "")
+                rows.record("csv_image_empty", line, "")
         index.add_rows(groups_of_rows)
         index.add_images(images_of_jobs)
     return list(rows.findings())

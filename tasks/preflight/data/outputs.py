@@ -15,7 +15,7 @@ from tasks.preflight.finding import Finding
 
 
 @dataclass(frozen=True)
-class Rule:
+class SkipRule:
     """When a job is done: minimum number of files, their minimum size, and text in their name."""
 
     files: int
@@ -23,7 +23,7 @@ class Rule:
     text: str
 
     @classmethod
-    def of(cls, config: RunConfig) -> "Rule":
+    def of(cls, config: RunConfig) -> "SkipRule":
         """The rule of a run config."""
         return cls(
             config.expected_number_files, config.min_file_size_bytes, config.necessary_string
@@ -35,7 +35,7 @@ class Rule:
 
 
 @dataclass
-class Folders:
+class FolderCounts:
     """Contents of the jobs' output folders.
 
     Attributes:
@@ -64,19 +64,19 @@ Listing = Callable[[str], Iterable[tuple[str, int]]]
 
 
 @contextmanager
-def outputs_of(rule: Rule) -> Iterator["Outputs"]:
+def output_folders(rule: SkipRule) -> Iterator["OutputFolders"]:
     """An empty collection of output folders; its file is deleted at the end of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="dcp-outputs-") as below,
         closing(sqlite3.connect(Path(below) / "outputs.sqlite", isolation_level=None)) as database,
     ):
-        yield Outputs(rule, database)
+        yield OutputFolders(rule, database)
 
 
-class Outputs:
+class OutputFolders:
     """The output folders of all jobs, on disk, so that memory does not grow with the jobs."""
 
-    def __init__(self, rule: Rule, database: sqlite3.Connection) -> None:
+    def __init__(self, rule: SkipRule, database: sqlite3.Connection) -> None:
         self._rule, self._db = rule, database
         self._db.executescript(
             """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
@@ -97,7 +97,7 @@ class Outputs:
             (top, prefix, alone),
         )
 
-    def look(self, listing: Listing) -> Folders:
+    def count_files(self, listing: Listing) -> FolderCounts:
         """Count the files in the folders."""
         ((jobs, shared),) = self._db.execute(
             "SELECT total(jobs), total(CASE WHEN jobs > 1 THEN jobs END) FROM folder"
@@ -105,7 +105,7 @@ class Outputs:
         ((clashing, clash),) = self._db.execute(
             "SELECT total(jobs), min(prefix) FROM folder WHERE jobs > 1 AND alone"
         )
-        folders = Folders(int(jobs), int(shared), int(clashing), clash or "")
+        folders = FolderCounts(int(jobs), int(shared), int(clashing), clash or "")
         tops = self._db.execute("SELECT top, min(prefix), max(prefix) FROM folder GROUP BY top")
         for top, first, last in tops.fetchall():
             query = "SELECT prefix FROM folder WHERE top = ? ORDER BY prefix"
@@ -118,7 +118,10 @@ class Outputs:
 
 
 def _count(
-    prefixes: Iterator[str], objects: Iterable[tuple[str, int]], rule: Rule, folders: Folders
+    prefixes: Iterator[str],
+    objects: Iterable[tuple[str, int]],
+    rule: SkipRule,
+    folders: FolderCounts,
 ) -> None:
     """Merge two sorted sequences: folders, and objects in and between them."""
     prefix = next(prefixes, None)
@@ -137,14 +140,14 @@ def _after(key: str, prefix: str) -> bool:
     return key.encode() > prefix.encode()
 
 
-def _close(counted: list[int] | None, folders: Folders) -> None:
+def _close(counted: list[int] | None, folders: FolderCounts) -> None:
     if counted is not None:
         folders.started += 1
         folders.held[counted[0]] += 1
 
 
 def findings(
-    folders: Folders, config: RunConfig, where: str, expected: int | None
+    folders: FolderCounts, config: RunConfig, where: str, expected: int | None
 ) -> Iterator[Finding]:
     """Findings about existing outputs. Pure.
 
@@ -197,10 +200,10 @@ def findings(
         )
 
 
-def _overwritten(folders: Folders, where: str) -> Finding:
+def _overwritten(folders: FolderCounts, where: str) -> Finding:
     return Finding(
         "note",
-        "outputs_there",
+        "outputs_exist",
         Problem(
             where,
             "output",
@@ -212,7 +215,7 @@ def _overwritten(folders: Folders, where: str) -> Finding:
     )
 
 
-def _number(folders: Folders, config: RunConfig, expected: int | None) -> Iterator[Finding]:
+def _number(folders: FolderCounts, config: RunConfig, expected: int | None) -> Iterator[Finding]:
     """Whether expected_number_files matches a finished job."""
     configured = config.expected_number_files
     if config.necessary_string or config.min_file_size_bytes > 1:

@@ -29,7 +29,7 @@ def _public(run: Run, bucket: str) -> bool:
     return run.config.no_sign_request and bucket == run.config.images_bucket
 
 
-def buckets(run: Run) -> Iterator[Finding]:
+def check_buckets(run: Run) -> Iterator[Finding]:
     """Buckets that do not exist or cannot be accessed."""
     for bucket in run.config.buckets():
         keys = ("aws_bucket", "source_bucket", "workspace_bucket", "destination_bucket")
@@ -45,7 +45,7 @@ def buckets(run: Run) -> Iterator[Finding]:
         )
 
 
-def object_of(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
+def check_object(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
     """An object of the workspace that does not exist, cannot be read, or is empty.
 
     Args:
@@ -92,7 +92,7 @@ def _missing(
             raise
 
 
-def refused(error: ClientError, action: str, resource: str) -> Finding:
+def denied_check(error: ClientError, action: str, resource: str) -> Finding:
     """A check that AWS denies; the run itself may not need the permission.
 
     Raises:
@@ -101,17 +101,17 @@ def refused(error: ClientError, action: str, resource: str) -> Finding:
     if not is_refused(error):
         raise error
     what = f"could not be checked: these credentials lack {action}"
-    return Finding("warning", "not_looked_at", Problem(f"s3://{resource}", "", what))
+    return Finding("warning", "not_checked", Problem(f"s3://{resource}", "", what))
 
 
-def content(run: Run, key: str, most: int = MOST_TEXT) -> bytes:
+def read_object(run: Run, key: str, most: int = MOST_TEXT) -> bytes:
     """The first bytes of an object of the workspace."""
     bucket = run.config.workspace
     answer = client(run, bucket).get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}")
     return answer["Body"].read()
 
 
-def listed(s3: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+def list_objects(s3: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
     """Key and bytes of every object below a prefix, sorted by key."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
@@ -125,7 +125,7 @@ def input_folder(run: Run, prefix: str) -> InputFolder:
         return InputFolder((), 0)
     for bucket in dict.fromkeys((run.config.workspace, run.config.images_bucket)):
         names, size = set(), 0
-        for key, length in listed(client(run, bucket), bucket, prefix):
+        for key, length in list_objects(client(run, bucket), bucket, prefix):
             if not key.endswith("/"):
                 names.add(key[len(prefix) :])
                 size += length

@@ -34,7 +34,7 @@ Kind = Literal["known", "plugin", "unknown"]
 
 
 @dataclass(frozen=True)
-class Named:
+class NamingSetting:
     """A setting of a module that names something.
 
     Attributes:
@@ -80,26 +80,26 @@ def lacks_settings(module: Module) -> bool:
     return same and len(module.settings) < about["settings"]
 
 
-def images_asked(module: Module) -> Iterator[Named]:
+def images_needed(module: Module) -> Iterator[NamingSetting]:
     """The images that a module needs: each active setting that names one."""
     yield from _named(module, "images")
 
 
-def objects_made(module: Module) -> Iterator[Named]:
+def objects_created(module: Module) -> Iterator[NamingSetting]:
     """The objects that a module creates."""
     yield from _named(module, "objects")
 
 
-def files_asked(module: Module) -> Iterator[Named]:
+def files_needed(module: Module) -> Iterator[NamingSetting]:
     """The files that a module reads, other than images."""
     for entry in _about(module).get("files", ()):
         for at, setting in enumerate(module.settings):
             if setting.label == entry["file"] and module.shown(entry, at):
                 folder = module.value(entry["folder"], at) or ""
-                yield Named(module, setting.label, setting.value, folder)
+                yield NamingSetting(module, setting.label, setting.value, folder)
 
 
-def images_made(module: Module) -> set[str]:
+def images_created(module: Module) -> set[str]:
     """The names of the images that a module may create.
 
     In a plugin, or in a module saved by an older CellProfiler with other settings, every value may
@@ -120,7 +120,7 @@ def mentions(pipeline: Pipeline, image: str) -> bool:
     )
 
 
-def takes_all_images(pipeline: Pipeline) -> bool:
+def uses_all_images(pipeline: Pipeline) -> bool:
     """Whether a module measures all loaded images."""
     return any(
         module.value("Calculate metrics for which images?") == "All loaded images"
@@ -135,10 +135,10 @@ def _about(module: Module) -> dict[str, Any]:
     return about
 
 
-def _named(module: Module, what: str) -> Iterator[Named]:
+def _named(module: Module, what: str) -> Iterator[NamingSetting]:
     for entry in _about(module).get(what, ()):
         for at, setting in enumerate(module.settings):
             if setting.label == entry["label"] and module.shown(entry, at):
                 for name in setting.value.split(", "):
                     if name not in _BLANK:
-                        yield Named(module, setting.label, name)
+                        yield NamingSetting(module, setting.label, name)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from blocks.errors import Problem
 from tasks.preflight.finding import Finding
 from tasks.preflight.pipeline import cellprofiler_modules
-from tasks.preflight.pipeline.cellprofiler_modules import Named
+from tasks.preflight.pipeline.cellprofiler_modules import NamingSetting
 from tasks.preflight.pipeline.parser import Pipeline
 
 
@@ -49,7 +49,7 @@ def findings(
                 remedy=f"{remedy}, or did you mean {near[0]}?" if near else f"{remedy}.",
             ),
         )
-    if not cellprofiler_modules.takes_all_images(pipeline):
+    if not cellprofiler_modules.uses_all_images(pipeline):
         unused = sorted(c for c in channels if not cellprofiler_modules.mentions(pipeline, c))
         if unused:
             yield Finding(
@@ -64,13 +64,13 @@ def findings(
             )
 
 
-def missing(pipeline: Pipeline, channels: Collection[str]) -> dict[str, list[Named]]:
+def missing(pipeline: Pipeline, channels: Collection[str]) -> dict[str, list[NamingSetting]]:
     """Image -> the settings that need it, for images that do not exist at that point."""
     available = set(channels)
-    missing_images: dict[str, list[Named]] = {}
+    missing_images: dict[str, list[NamingSetting]] = {}
     for module in pipeline.active():
-        for setting in cellprofiler_modules.images_asked(module):
+        for setting in cellprofiler_modules.images_needed(module):
             if setting.name not in available:
                 missing_images.setdefault(setting.name, []).append(setting)
-        available |= cellprofiler_modules.images_made(module)
+        available |= cellprofiler_modules.images_created(module)
     return missing_images

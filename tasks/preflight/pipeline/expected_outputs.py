@@ -53,7 +53,7 @@ def _tables(pipeline: Pipeline, export: Module) -> int | None:
         setting.name
         for module in pipeline.active()
         if module.number < export.number
-        for setting in cellprofiler_modules.objects_made(module)
+        for setting in cellprofiler_modules.objects_created(module)
     }
     return 2 + len(objects)
 

@@ -58,7 +58,7 @@ def findings(
             ),
         )
         return
-    files = list(files_of(pipeline))
+    files = list(default_input_files(pipeline))
     if folder.too_large:
         yield Finding(
             "error" if files else "warning",
@@ -103,7 +103,7 @@ def findings(
 def elsewhere(pipeline: Pipeline, pipeline_key: str) -> Iterator[Finding]:
     """Files that the pipeline reads from folders that do not exist on the machines. Pure."""
     for module in pipeline.active():
-        for file in cellprofiler_modules.files_asked(module):
+        for file in cellprofiler_modules.files_needed(module):
             choice, _, path = file.folder.partition("|")
             if choice == "Elsewhere...":
                 yield Finding(
@@ -120,12 +120,12 @@ def elsewhere(pipeline: Pipeline, pipeline_key: str) -> Iterator[Finding]:
                 )
 
 
-def files_of(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+def default_input_files(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
     """Module, setting and path of each file in the default input folder. Pure."""
     for module in pipeline.active():
-        for file in cellprofiler_modules.files_asked(module):
+        for file in cellprofiler_modules.files_needed(module):
             choice, _, path = file.folder.partition("|")
             if choice.startswith("Default Input Folder"):
                 sub = "" if path in _NO_FOLDERS or not choice.endswith("sub-folder") else path
-                whole = f"{sub.strip('/')}/{file.name}" if sub else file.name
-                yield str(module), file.label, whole
+                full_path = f"{sub.strip('/')}/{file.name}" if sub else file.name
+                yield str(module), file.label, full_path

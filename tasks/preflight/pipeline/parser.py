@@ -127,12 +127,12 @@ def parse_pipeline(text: str, is_json: bool = False) -> Pipeline:
         return _from_json(text)
     if text.startswith(f"\ufeff{HEADER}"):
         raise PipelineError(
-            "pipeline_no_pipeline",
+            "pipeline_format",
             "starts with a byte order mark, as some Windows editors write it; CellProfiler cannot "
             "read it",
         )
     if not text.startswith(HEADER):
-        raise PipelineError("pipeline_no_pipeline", "is not a CellProfiler pipeline")
+        raise PipelineError("pipeline_format", "is not a CellProfiler pipeline")
     lines = iter([line.strip() for line in re.split(r"\r\n|\r|\n", text)])
     header = dict(line.partition(":")[::2] for line in _to_blank(lines))
     version = header.get("Version", "")
@@ -204,5 +204,5 @@ def _from_json(text: str) -> Pipeline:
         )
         expected = document.get("module_count")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PipelineError("pipeline_no_pipeline", f"is not a JSON pipeline ({error})") from error
+        raise PipelineError("pipeline_format", f"is not a JSON pipeline ({error})") from error
     return Pipeline(modules, expected if isinstance(expected, int) else None)

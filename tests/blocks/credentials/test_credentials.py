@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
-from foundation import start
 from prefect_aws import AwsClientParameters, AwsCredentials
 from prefect_aws.assume_role_parameters import AssumeRoleParameters
 from pydantic import SecretStr
+from shared_fixtures import start
 from waiting import wait_for
 
 from blocks.credentials.sessions import region_of, session_of

@@ -174,7 +174,7 @@ def problems_of(text: str) -> tuple[Problem, ...]:
 
 @given(SUMS)
 def test_sums_are_python_s(text: str) -> None:
-    refused = [problem.what for problem in problems_of(f"X = {text}")]
+    refused = [problem.mistake for problem in problems_of(f"X = {text}")]
     if refused:
         assert refused in (["divides by zero"], ["is too large a number"])
     else:
@@ -183,7 +183,7 @@ def test_sums_are_python_s(text: str) -> None:
 
 @given(SUMS)
 def test_only_a_division_by_zero_divides_by_zero(text: str) -> None:
-    refused = any("zero" in problem.what for problem in problems_of(f"X = {text}"))
+    refused = any("zero" in problem.mistake for problem in problems_of(f"X = {text}"))
     try:
         eval(text)
     except ZeroDivisionError:

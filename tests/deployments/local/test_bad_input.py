@@ -10,7 +10,7 @@ import yaml
 
 from deployments.cli.error_reporting import reporting_errors
 from deployments.exit_status import ExitStatus
-from deployments.local.run import Request, run
+from deployments.local.run import LocalRunRequest, run
 
 CONFIG: dict[str, Any] = {"app_name": "Lab", "dockerhub_tag": "x", "aws_bucket": "lab-bucket"}
 JOB: dict[str, Any] = {
@@ -39,7 +39,7 @@ def error_of(
         text = content if is_text else (yaml.safe_dump if "yaml" in name else json.dumps)(content)
         (tmp_path / name).write_text(text)
     (tmp_path / "data").mkdir(exist_ok=True)
-    request = Request(
+    request = LocalRunRequest(
         config=str(tmp_path / "config.yaml"),
         job=str(tmp_path / "job.json"),
         data=tmp_path / "data",

@@ -33,7 +33,7 @@ DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
 
 
 @dataclass(frozen=True)
-class World:
+class LocalUp:
     """A running `dcp local up`."""
 
     process: subprocess.Popen[str]
@@ -102,7 +102,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[LocalUp]:
     command = [sys.executable, "-m", "deployments.cli", "local", "up"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
@@ -122,12 +122,12 @@ def world() -> Iterator[World]:
     )
     config = parse_config((DEMO / "config.yaml").read_text(), "config.yaml")
     aws = Aws.connect(account, config.aws_region)
-    yield World(process, command, setting.partition("=")[2], aws, config)
+    yield LocalUp(process, command, setting.partition("=")[2], aws, config)
     process.send_signal(signal.SIGINT)
     process.wait(600)
 
 
-def test_all_deployments_exist(world: World) -> None:
+def test_all_deployments_exist(world: LocalUp) -> None:
     found = world.ask("deployments/filter", {})
     flows = {flow["id"]: flow["name"] for flow in world.ask("flows/filter", {})}
     names = {f"{flows[deployment['flow_id']]}/{deployment['name']}" for deployment in found}
@@ -159,7 +159,7 @@ def test_all_deployments_exist(world: World) -> None:
     assert on == {"reaper"}
 
 
-def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
+def test_a_run_cancelled_half_way_leaves_nothing(world: LocalUp) -> None:
     flow_run = world.start_run()
     wait_for(lambda: _succeeded(world) > 0, "the first job's success")
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -174,7 +174,7 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
     assert report["succeeded"] + report["failed"] + report["lost"] == 16
 
 
-def test_a_run_whose_process_is_killed_continues_to_its_end(world: World) -> None:
+def test_a_run_whose_process_is_killed_continues_to_its_end(world: LocalUp) -> None:
     before = world.run().run_id
     flow_run = world.start_run()
     wait_for(lambda: world.run().run_id != before and _succeeded(world) > 0, "the first success")
@@ -190,7 +190,7 @@ def test_a_run_whose_process_is_killed_continues_to_its_end(world: World) -> Non
     assert left_running(world.run()) == []
 
 
-def test_the_printed_line_does_a_whole_run(world: World) -> None:
+def test_the_printed_line_does_a_whole_run(world: LocalUp) -> None:
     flow_run = world.start_run()
     ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
     state = wait_for(lambda: (now := world.state(flow_run)) in ended and now, "the end")
@@ -215,7 +215,7 @@ def test_the_printed_line_does_a_whole_run(world: World) -> None:
     assert any(resource.startswith("prefect.flow-run.") for resource in related)
 
 
-def test_ctrl_c_ends_all_of_it(world: World) -> None:
+def test_ctrl_c_ends_all_of_it(world: LocalUp) -> None:
     children = _descendants(world.process.pid)
     assert children
     world.process.send_signal(signal.SIGINT)
@@ -223,7 +223,7 @@ def test_ctrl_c_ends_all_of_it(world: World) -> None:
     wait_for(lambda: not any(_alive(pid) for pid in children), "all children to end")
 
 
-def _succeeded(world: World) -> int:
+def _succeeded(world: LocalUp) -> int:
     if not world.run().run_id:
         return 0
     prefix = world.run().key("results/succeeded/")

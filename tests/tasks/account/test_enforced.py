@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from begun_run import begin
 from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 from recorded_run import config_at, new_run
+from started_run import start_run
 
 from deployments.local.emulator_client import Emulator, start_emulator
 from tasks.account.provision import check, create, destroy
-from tasks.account.safety_net import Clients, check_runs
+from tasks.account.safety_net import SafetyNetClients, check_runs
 from tasks.account.setup_config import AccountAws, Setup, open_setup
 from tasks.aws.clients import Aws
 from tasks.fleet.find import find_fleets
@@ -76,20 +76,20 @@ def with_flows_role(run: Run, account_setup: tuple[AccountAws, Setup]) -> Run:
 
 
 @pytest.fixture(scope="module")
-def net(run: Run, account_setup: tuple[AccountAws, Setup]) -> Clients:
+def net(run: Run, account_setup: tuple[AccountAws, Setup]) -> SafetyNetClients:
     aws, setup = account_setup
     own = as_role(run, aws, setup.role_arn(setup.safety_net_name))
-    return Clients(own.ec2, own.ecs, own.sqs, own.s3, own.cloudwatch)
+    return SafetyNetClients(own.ec2, own.ecs, own.sqs, own.s3, own.cloudwatch)
 
 
 def test_the_flows_role_starts_and_ends_a_run(with_flows_role: Run) -> None:
-    begin(with_flows_role)
+    start_run(with_flows_role)
     outcome = clean_up(with_flows_role, abandon=True)
     assert outcome.failures == ()
 
 
-def test_the_safety_net_ends_a_run(with_flows_role: Run, net: Clients) -> None:
-    begin(with_flows_role)
+def test_the_safety_net_ends_a_run(with_flows_role: Run, net: SafetyNetClients) -> None:
+    start_run(with_flows_role)
     for number in range(3):
         at = datetime.now(UTC) + timedelta(minutes=15 * number)
         assert check_runs(net, with_flows_role.config.aws_bucket, at)[1] == []
@@ -98,7 +98,7 @@ def test_the_safety_net_ends_a_run(with_flows_role: Run, net: Clients) -> None:
 
 
 def test_neither_terminates_a_machine_without_the_tag(
-    run: Run, with_flows_role: Run, net: Clients
+    run: Run, with_flows_role: Run, net: SafetyNetClients
 ) -> None:
     response: Any = run.aws.ec2.run_instances(
         ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1, InstanceType="m5.large"

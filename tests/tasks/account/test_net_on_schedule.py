@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from begun_run import begin
 from recorded_run import config_at, new_run
 from stand_in_worker import STAND_IN
+from started_run import start_run
 from waiting import wait_for
 
 from deployments.local.emulator_client import Emulator, start_emulator
@@ -79,8 +79,8 @@ def test_the_scheduled_net_stops_only_the_idle_run_without_a_flow(
     )
     untagged = response["Instances"][0]["InstanceId"]
     with heartbeat.kept(watched):
-        begin(watched, 1, {"MODE": "wait"})
-        begin(idle, 2, {"MODE": "wait"})
+        start_run(watched, 1, {"MODE": "wait"})
+        start_run(idle, 2, {"MODE": "wait"})
         wait_for(lambda: len(emulator.containers()) == 3, "a container on each machine")
         assert len(machines(idle)) == 2
         emulator.record()

@@ -53,9 +53,9 @@ def test_create_creates_everything_once(aws: AccountAws, setup: Setup) -> None:
     assert len(wrong(check(aws, setup))) > 10
     assert wrong(create(aws, setup)) == []
     assert wrong(check(aws, setup)) == []
-    made = everything(aws)
+    created = everything(aws)
     assert changed(create(aws, setup)) == []
-    assert everything(aws) == made
+    assert everything(aws) == created
 
 
 def test_destroy_removes_everything_that_create_created(aws: AccountAws, setup: Setup) -> None:
@@ -237,16 +237,16 @@ def test_resources_no_longer_requested_are_removed(aws: AccountAws, setup: Setup
 def test_two_set_ups_of_an_account_are_independent(
     aws: AccountAws, credentials: AwsCredentials, setup: Setup, bucket: str
 ) -> None:
-    there = AccountAws.connect(credentials, "eu-west-1")
-    other = open_setup(there, "eu-west-1", "second", {"bucket": bucket})
+    other_aws = AccountAws.connect(credentials, "eu-west-1")
+    other = open_setup(other_aws, "eu-west-1", "second", {"bucket": bucket})
     create(aws, setup)
-    create(there, other)
+    create(other_aws, other)
     assert wrong(check(aws, setup)) == []
     # The first created the shared parts; now the second owns them.
     assert wrong(destroy(aws, setup)) == []
-    assert wrong(check(there, other)) == []
+    assert wrong(check(other_aws, other)) == []
     assert INSTANCE_ROLE in everything(aws)["roles"]
-    assert wrong(destroy(there, other)) == []
+    assert wrong(destroy(other_aws, other)) == []
     assert everything(aws)["roles"] == []
 
 
@@ -267,9 +267,9 @@ def test_nothing_is_removed_while_machines_run(aws: AccountAws, setup: Setup) ->
 
 
 def test_a_failure_does_not_stop_other_resources(aws: AccountAws) -> None:
-    setup = open_setup(aws, REGION, overrides={"bucket": "not-there"})
+    setup = open_setup(aws, REGION, overrides={"bucket": "missing-bucket"})
     (line,) = wrong(create(aws, setup))
-    assert "not-there" in line
+    assert "missing-bucket" in line
     assert setup.task_role in everything(aws)["roles"]
 
 

@@ -20,10 +20,10 @@ from tasks.account.safety_net import (
     MISSED_HEARTBEATS,
     NO_QUEUE,
     SPOT_FLEETS_ENDED,
-    Clients,
     LiveFleet,
     ObservedRun,
     QueueHistory,
+    SafetyNetClients,
     check_runs,
     decide,
     handler,
@@ -125,9 +125,9 @@ def test_the_nets_copies_of_constants_match_the_flows() -> None:
 
 
 @pytest.fixture
-def emulator(own_emulator: Emulator) -> Emulator:
+def emulator(process_emulator: Emulator) -> Emulator:
     """The net also stops runs of other tests; those of this process have ended."""
-    return own_emulator
+    return process_emulator
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
     return start
 
 
-def clients(run: Run) -> Clients:
+def clients(run: Run) -> SafetyNetClients:
     aws = run.aws
-    return Clients(aws.ec2, aws.ecs, aws.sqs, aws.s3, aws.cloudwatch)
+    return SafetyNetClients(aws.ec2, aws.ecs, aws.sqs, aws.s3, aws.cloudwatch)
 
 
 def calls(run: Run, times: int, start: datetime | None = None) -> list[str]:

@@ -40,24 +40,24 @@ def test_a_machine_is_billed_from_its_launch_to_the_last_poll_that_found_it(
 ) -> None:
     """For any launches and terminations, while AWS forgets terminated machines at once."""
     machines: Machines = {}
-    gone: set[str] = set()
+    ended_names: set[str] = set()
     time = START
     first: dict[str, datetime] = {}
     last: dict[str, datetime] = {}
     for present, minutes in polls:
         time += timedelta(minutes=minutes)
-        now = present - gone
+        now = present - ended_names
         described = {
             name: machine(0, launched=first.setdefault(name, time), seen=time, ended=None)
             for name in now
         }
         machines = merge_machines(machines, described, now, time)
         last |= dict.fromkeys(now, time)
-        gone |= machines.keys() - now
+        ended_names |= machines.keys() - now
     assert machines.keys() == first.keys()
     for name, state in machines.items():
         assert (state.launched, state.seen) == (first[name], last[name])
-        assert state.ended == (last[name] if name in gone else None)
+        assert state.ended == (last[name] if name in ended_names else None)
         assert state.hours == (last[name] - first[name]).total_seconds() / 3600
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.diagnosis.causes import CONTAINER, FLEET, NEVER_REGISTERS, SERVICE
 from tasks.diagnosis.diagnose import (
-    Diagnosis,
+    FleetDiagnosis,
     FleetMachine,
     StoppedTask,
     Symptoms,
@@ -218,7 +218,7 @@ def with_event(subtype: str, text: str, *machines: FleetMachine) -> Symptoms:
     return Symptoms(NOW, types=("m5.xlarge",), subnets=1, events=events, machines=tuple(machines))
 
 
-def only(diagnoses: tuple[Diagnosis, ...]) -> Diagnosis:
+def only(diagnoses: tuple[FleetDiagnosis, ...]) -> FleetDiagnosis:
     (diagnosis,) = diagnoses
     return diagnosis
 

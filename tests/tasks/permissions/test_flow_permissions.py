@@ -27,16 +27,16 @@ def actions_in_code() -> set[str]:
     return actions_in(path for path in TASKS.rglob("*.py") if TASKS / "account" not in path.parents)
 
 
-def test_the_table_has_every_call_of_the_code() -> None:
+def test_the_table_has_all_calls_of_the_code() -> None:
     table = {action for permission in PERMISSIONS for action in permission.actions}
     assert actions_in_code() - table == set()
 
 
-def test_the_table_has_no_call_that_nobody_makes() -> None:
+def test_the_table_has_no_other_calls() -> None:
     table = {action for permission in PERMISSIONS for action in permission.actions}
     assert table - actions_in_code() - BESIDES == set()
 
 
-def test_the_page_has_the_table() -> None:
+def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text == page(text), f"run python -m {aws_page.__name__}"

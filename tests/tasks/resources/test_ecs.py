@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deployments.local.emulator.ecs.placement import Host, Wish, place
+from deployments.local.emulator.ecs.placement import Host, PlacementRequest, place
 from tasks.resources.ecs import placement_constraints
 from tasks.runs.run import Run
 
@@ -16,7 +16,7 @@ def test_tasks_per_machine_1_limits_a_machine_to_one_container(
     """The scheduler fills a machine that has room for more."""
     run = make_run(tasks_per_machine=tasks_per_machine, ebs_vol_size=60)
     constraints = placement_constraints(run)
-    wish = Wish(
+    request = PlacementRequest(
         cpu=1024,
         memory=1000,
         constraints=tuple(c["expression"] for c in constraints if c["type"] == "memberOf"),
@@ -25,5 +25,5 @@ def test_tasks_per_machine_1_limits_a_machine_to_one_container(
     )
     own = {run.names.attribute: run.names.app}
     occupied, empty = Host("machine", 3072, 7000, own, tasks=1), Host("other", 4096, 8000, own)
-    assert place(wish, [occupied, empty])[0] == second
-    assert place(wish, [Host("foreign", 4096, 8000, {})])[0] == ""
+    assert place(request, [occupied, empty])[0] == second
+    assert place(request, [Host("foreign", 4096, 8000, {})])[0] == ""

@@ -1,4 +1,4 @@
-"""A CellProfiler that stays loaded does, says and writes what its command line does."""
+"""A CellProfiler that stays loaded behaves, prints and writes like its command line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def engine(desk: Desk) -> Iterator[Engine]:
 
 
 def warm(engine: Engine, desk: Desk, call: Call) -> Ended:
-    """Run a job in the process that stays, and make sure that it was that one."""
+    """Run a job in the process that stays loaded, and make sure that it was this process."""
     pid = engine.pid
     ended = engine.run(call, desk.temporary, 120, never, lambda line: None)
     assert engine.pid == pid is not None
@@ -47,14 +47,14 @@ def cold(desk: Desk, call: Call) -> Ended:
 
 
 def rows(desk: Desk, **first: str) -> str:
-    """The plate's CSV, with cells of its first row changed."""
+    """The plate's CSV, with changed cells in its first row."""
     changed = desk.rows()
     changed[0].update(first)
     return plate.load_data(changed)
 
 
 def loaded() -> Any:
-    """The plate's pipeline, for CellProfiler's own editing."""
+    """The plate's pipeline, loaded by CellProfiler for editing."""
     from cellprofiler_core import preferences
 
     preferences.set_headless()
@@ -65,8 +65,8 @@ def loaded() -> Any:
     return pipeline
 
 
-def made(name: str, **values: str) -> Any:
-    """A module with some of its settings."""
+def new_module(name: str, **values: str) -> Any:
+    """A module with some changed settings."""
     from cellprofiler_core.pipeline import Pipeline
 
     module = Pipeline.instantiate_module(name)
@@ -82,23 +82,23 @@ def dumped(pipeline: Any) -> str:
 
 
 def rich() -> str:
-    """A pipeline whose modules seed, cache, save and look at the whole group."""
+    """A pipeline whose modules seed, cache, save and process the whole group."""
     pipeline = loaded()
     pipeline.modules()[1].unclump_method.value = "Shape"
-    distribution = made("MeasureObjectIntensityDistribution", images_list="DNA")
+    distribution = new_module("MeasureObjectIntensityDistribution", images_list="DNA")
     distribution.objects[0].object_name.value = "Nuclei"
     modules = [
-        made("MeasureTexture", images_list="DNA", objects_list="Nuclei"),
-        made("MeasureGranularity", images_list="DNA"),
+        new_module("MeasureTexture", images_list="DNA", objects_list="Nuclei"),
+        new_module("MeasureGranularity", images_list="DNA"),
         distribution,
-        made(
+        new_module(
             "CorrectIlluminationCalculate",
             image_name="DNA",
             illumination_image_name="Illum",
             each_or_all="All: First cycle",
         ),
-        made("ConvertObjectsToImage", object_name="Nuclei", image_name="Labels"),
-        made(
+        new_module("ConvertObjectsToImage", object_name="Nuclei", image_name="Labels"),
+        new_module(
             "SaveImages",
             image_name="Labels",
             file_name_method="Single name",
@@ -113,7 +113,7 @@ def rich() -> str:
 
 
 def jobs(desk: Desk) -> dict[str, tuple[str | None, dict[str, object]]]:
-    """Jobs by name: the reason for which each fails, and what is changed in the usual job."""
+    """Jobs by name: the reason for which each fails, and the changes to the usual job."""
     pipeline = rich()
     missing = rows(desk, FileName_DNA="gone.tif")
     return {
@@ -135,7 +135,7 @@ def test_outputs_are_equal_over_good_failing_and_good_again(engine: Engine, desk
         expected[name] = desk.outputs()
     assert len(expected["A01"]) == 5
     assert expected["half"]
-    # Each kind after each other kind that could leave something behind.
+    # Each kind of job after each other kind that could leave state behind.
     order = "A01 half missing B02 unknown A01 no_rows B02 half wrong_key A01 missing half A01"
     for name in (name.replace("_", " ") for name in order.split()):
         code, changes = jobs(desk)[name]
@@ -146,7 +146,7 @@ def test_outputs_are_equal_over_good_failing_and_good_again(engine: Engine, desk
 
 
 def table(desk: Desk) -> dict[str, tuple[str, dict[str, object]]]:
-    """The failure table: what is wrong, the reason found, and what is changed in the usual job."""
+    """The failure table: problem -> reason, and the changes to the usual job."""
     text = plate.pipeline()
     header = plate.load_data(desk.rows()).partition("\n")[0]
     (desk.root / "zero.tif").write_bytes(b"")
@@ -168,7 +168,7 @@ def table(desk: Desk) -> dict[str, tuple[str, dict[str, object]]]:
         "pipeline missing": ("pipeline_unreadable", {"given": desk.root / "gone.cppipe"}),
         "pipeline empty": ("pipeline_unreadable", {"pipeline": ""}),
         "pipeline garbage": ("pipeline_unreadable", {"pipeline": "hello\nworld\n" * 10}),
-        "pipeline cut off": (
+        "pipeline truncated": (
             "pipeline_broken",
             {"pipeline": text[: text.index("Data to") + 5]},
         ),
@@ -183,7 +183,7 @@ def table(desk: Desk) -> dict[str, tuple[str, dict[str, object]]]:
     }
 
 
-# CellProfiler runs what it has loaded of such a pipeline; the process that stays does not.
+# The command line runs the loaded part of such a pipeline; the process that stays rejects it.
 PARTLY_LOADED = ("pipeline_broken", "unknown_module")
 
 
@@ -196,11 +196,11 @@ def test_every_row_of_the_failure_table_is_told_as_by_the_command_line(
         by_command_line = last_error(ended), ended.exit_status, desk.done(), desk.outputs()
         ended = warm(engine, desk, desk.call(**changes))
         assert desk.code(ended) == code, (name, ended.log)
-        found = last_error(ended), ended.exit_status, desk.done(), desk.outputs()
+        by_engine = last_error(ended), ended.exit_status, desk.done(), desk.outputs()
         if code in PARTLY_LOADED:
-            assert (found[1], desk.done()) == (1, None)
+            assert (ended.exit_status, desk.done()) == (1, None)
         else:
-            assert found == by_command_line, name
+            assert by_engine == by_command_line, name
     ended = warm(engine, desk, desk.call())
     assert desk.code(ended) is None, ended.log
 
@@ -231,7 +231,7 @@ def test_a_list_of_files_and_a_batch_file(engine: Engine, desk: Desk) -> None:
             assert desk.outputs() == expected
 
 
-# What modules and CellProfiler itself could find changed by a job before.
+# State that an earlier job could have changed for modules and CellProfiler itself.
 STATE = """
 import hashlib, logging, os, sys, tempfile, warnings
 import h5py, numpy, psutil
@@ -246,7 +246,7 @@ state = dict(
     tempfile=tempfile.gettempdir(), folder=os.getcwd(), environment=sorted(os.environ),
     variables=hashlib.md5(repr(sorted(os.environ.items())).encode()).hexdigest(),
     files=sorted(os.listdir(p.get_temporary_directory()))[1:], errors=numpy.geterr(),
-    handlers=[(type(one).__name__, one.stream is sys.stderr) for one in logging.root.handlers],
+    handlers=[(type(h).__name__, h.stream is sys.stderr) for h in logging.root.handlers],
     level=logging.root.level, headers=len(loaddata.header_cache), filters=len(warnings.filters),
     open=h5py.h5f.get_obj_count(types=h5py.h5f.OBJ_FILE), stdin=os.readlink("/proc/self/fd/0"),
     children=len(psutil.Process().children()), module="made_by_a_job" in sys.path,
@@ -305,7 +305,7 @@ def test_a_pipeline_that_needs_other_plugins(engine: Engine, desk: Desk) -> None
 
 
 def of_list(batch: bool = False) -> str:
-    """A pipeline that counts the nuclei of a list of files by well, or makes a batch file of it."""
+    """A pipeline that counts the nuclei of a file list by well, or makes a batch file of it."""
     pipeline = loaded()
     pipeline.remove_module(1)
     pipeline.init_modules()
@@ -316,7 +316,7 @@ def of_list(batch: bool = False) -> str:
     groups.wants_groups.value = True
     groups.grouping_metadata[0].metadata_choice.value = "Well"
     if batch:
-        module = made("CreateBatchFiles")
+        module = new_module("CreateBatchFiles")
         module.module_num = 8
         pipeline.add_module(module)
     return dumped(pipeline)

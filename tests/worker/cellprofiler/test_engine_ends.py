@@ -1,4 +1,4 @@
-"""What a job can do to a CellProfiler that stays loaded costs that job, and nothing else."""
+"""If a job damages a CellProfiler that stays loaded, only that job fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from desk import Desk, never
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("engine_ends")]
 
-STAYS = "import time\nprint('RUNNING', flush=True)\ntime.sleep(600)"
+HANGS = "import time\nprint('RUNNING', flush=True)\ntime.sleep(600)"
 
 
 @pytest.fixture(scope="module")
@@ -36,53 +36,53 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture(scope="module")
 def engine(desk: Desk) -> Iterator[Engine]:
-    engine = made(desk)
+    engine = new_engine(desk)
     engine.start()
     yield engine
     close(engine)
 
 
-def made(desk: Desk, memory_mb: float = 0, **limits: int) -> Engine:
+def new_engine(desk: Desk, memory_mb: float = 0, **limits: int) -> Engine:
     log = logging.getLogger("test")
     return Engine(True, memory_mb, log, plugins=desk.plugins, **limits)
 
 
 def close(engine: Engine) -> None:
-    """Close it, and see that nothing of it is left."""
+    """Close the engine and wait until all its processes have ended."""
     pid = engine.pid
     assert pid is not None
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     engine.close()
     assert engine.pid is None
-    wait_for(lambda: not any(one.is_running() for one in family), "all of its processes to end")
+    wait_for(lambda: not any(process.is_running() for process in family), "its processes to end")
 
 
 def good(engine: Engine, desk: Desk) -> None:
-    """The next job is done, by a process that stays."""
+    """The next job succeeds, in a process that stays loaded."""
     ended = run(engine, desk)
     assert desk.code(ended) is None, ended.log
     assert engine.pid is not None
 
 
-def run(engine: Engine, desk: Desk, code: str | None = None, **given: object) -> Ended:
+def run(engine: Engine, desk: Desk, code: str | None = None, **changes: object) -> Ended:
     call = desk.call() if code is None else desk.python(code)
-    values: dict[str, Any] = {"timeout": 120, "check": never, "line": lambda line: None, **given}
+    values: dict[str, Any] = {"timeout": 120, "check": never, "line": lambda line: None, **changes}
     return engine.run(call, desk.temporary, **values)
 
 
 class Running:
-    """Takes the lines of a job that stays, and knows whether it has begun to."""
+    """Reads the lines of a job that hangs, and knows whether it is running."""
 
     def __init__(self) -> None:
-        self._begun = threading.Event()
+        self._started = threading.Event()
 
     def line(self, text: str) -> None:
         if text == "RUNNING":
-            self._begun.set()
+            self._started.set()
 
     def then(self, act: Callable[[], None]) -> Callable[[], None]:
         """A check that does something once the job runs."""
-        return lambda: act() if self._begun.is_set() else None
+        return lambda: act() if self._started.is_set() else None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_crash_of_native_code_costs_the_job_alone(engine: Engine, desk: Desk, 
     assert ended.exit_status is None
     assert ended.signal in (signal.SIGABRT, signal.SIGSEGV)
     assert desk.code(ended) == "killed"
-    # Java writes its report into the working directory: into that of the job.
+    # Java writes its report into the job's working directory.
     assert set(os.listdir()) == before
     good(engine, desk)
 
@@ -106,7 +106,7 @@ def test_a_killed_process_costs_the_job_alone(engine: Engine, desk: Desk) -> Non
     assert first is not None
     running = Running()
     check = running.then(lambda: os.kill(first, signal.SIGKILL))
-    ended = run(engine, desk, STAYS, check=check, line=running.line)
+    ended = run(engine, desk, HANGS, check=check, line=running.line)
     assert (ended.exit_status, ended.signal, ended.timed_out) == (None, signal.SIGKILL, False)
     assert ended.peak_memory_mb > 100
     assert desk.code(ended) == "killed"
@@ -119,8 +119,8 @@ def test_a_process_killed_between_two_jobs_costs_none(engine: Engine, desk: Desk
     assert first is not None
     os.kill(first, signal.SIGKILL)
     # Its first thread ends before those of Java.
-    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    wait_for(lambda: os.waitid(os.P_PID, first, ended) is not None, "it to end")
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    wait_for(lambda: os.waitid(os.P_PID, first, options) is not None, "it to end")
     good(engine, desk)
 
 
@@ -158,7 +158,7 @@ def test_want_of_the_machine_is_no_fault_of_the_pipeline(
 
 
 class Web(http.server.BaseHTTPRequestHandler):
-    """Has an image: whole, its first half, or not now."""
+    """Serves an image: all of it, its first half, or status 503."""
 
     def do_GET(self) -> None:
         content = plate.image(3)
@@ -208,7 +208,7 @@ def test_a_module_that_ends_the_process(
 
 
 def test_a_job_that_hangs_is_killed_at_its_timeout(engine: Engine, desk: Desk) -> None:
-    ended = run(engine, desk, STAYS, timeout=5)
+    ended = run(engine, desk, HANGS, timeout=5)
     assert (ended.exit_status, ended.signal, ended.timed_out) == (None, signal.SIGKILL, True)
     assert ended.seconds >= 5
     assert "RUNNING" in ended.log
@@ -226,13 +226,13 @@ def test_an_interruption_ends_the_job(engine: Engine, desk: Desk, error: Excepti
         raise error
 
     with pytest.raises(type(error)):
-        run(engine, desk, STAYS, check=running.then(interrupt), line=running.line)
+        run(engine, desk, HANGS, check=running.then(interrupt), line=running.line)
     assert not psutil.pid_exists(pid)
     good(engine, desk)
 
 
 def test_a_start_can_be_interrupted(desk: Desk) -> None:
-    engine = made(desk)
+    engine = new_engine(desk)
     pids = []
 
     def interrupt() -> None:
@@ -265,8 +265,8 @@ for number in range(20000):
     lines: list[str] = []
     ended = run(engine, desk, code, line=lines.append)
     assert desk.code(ended) is None
-    said = "Python,Python's errors,its logging,C,a descriptor,Java,a program,a thread"
-    assert {f"from {what}" for what in said.split(",")} <= set(lines)
+    writers = "Python,Python's errors,its logging,C,a descriptor,Java,a program,a thread"
+    assert {f"from {writer}" for writer in writers.split(",")} <= set(lines)
     # Two image sets, so twice.
     assert [line for line in lines if line.startswith("line ")] == [
         f"line {number}" for number in range(20000)
@@ -294,12 +294,12 @@ print("LEFT", left.pid)
 
 
 def test_the_process_is_replaced_after_a_number_of_jobs(desk: Desk) -> None:
-    engine = made(desk, jobs=2)
+    engine = new_engine(desk, jobs=2)
     pids = []
     for _ in range(5):
         good(engine, desk)
         pids.append(engine.pid)
-    # A new one is begun as soon as the last job of the old is done.
+    # A new process starts as soon as the last job of the old one ends.
     assert [pids.index(pid) for pid in pids] == [0, 1, 1, 3, 3]
     close(engine)
 
@@ -307,9 +307,9 @@ def test_the_process_is_replaced_after_a_number_of_jobs(desk: Desk) -> None:
 def test_a_process_that_has_waited_long_for_a_job_does_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = made(desk, jobs=1)
+    engine = new_engine(desk, jobs=1)
     good(engine, desk)
-    # Another one has been begun, and is ready when its output is nobody's any more.
+    # The next process has started; once ready, it redirects its output to /dev/null.
     wait_for(lambda: os.readlink(f"/proc/{engine.pid}/fd/1") == os.devnull, "it to be ready")
     monkeypatch.setattr(warm_process, "_START_SECONDS", 0.0)
     pid = engine.pid
@@ -320,7 +320,7 @@ def test_a_process_that_has_waited_long_for_a_job_does_it(
 
 
 def test_the_process_is_replaced_when_it_has_grown(desk: Desk) -> None:
-    engine = made(desk, memory_mb=1000)
+    engine = new_engine(desk, memory_mb=1000)
     code = "import builtins\nbuiltins.kept = bytearray(700_000_000)"
     good(engine, desk)
     first = engine.pid
@@ -330,7 +330,7 @@ def test_the_process_is_replaced_when_it_has_grown(desk: Desk) -> None:
     assert desk.code(ended) is None
     assert ended.peak_memory_mb > 700
     assert engine.pid != first
-    # The peak is of this job, not of one before.
+    # The peak of this job, not of an earlier one.
     assert run(engine, desk).peak_memory_mb < 700
     close(engine)
 
@@ -344,8 +344,8 @@ def test_the_peak_is_of_the_job(engine: Engine, desk: Desk) -> None:
 def test_the_command_line_works_where_nothing_can_stay(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(warm_process, "PROGRAM", "dcp_worker.not_there")
-    engine = made(desk)
+    monkeypatch.setattr(warm_process, "PROGRAM", "dcp_worker.missing")
+    engine = new_engine(desk)
     engine.start()
     for _ in range(3):
         ended = run(engine, desk)
@@ -353,7 +353,7 @@ def test_the_command_line_works_where_nothing_can_stay(
         assert engine.pid is None
     warnings = [record.getMessage() for record in caplog.records if record.name == "test"]
     assert len(warnings) == 2
-    assert "No module named dcp_worker.not_there" in warnings[0]
+    assert "No module named dcp_worker.missing" in warnings[0]
     assert "from now on" in warnings[1]
     engine.close()
 
@@ -361,9 +361,9 @@ def test_the_command_line_works_where_nothing_can_stay(
 def test_a_start_that_failed_once_is_tried_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = made(desk)
+    engine = new_engine(desk)
     with monkeypatch.context() as broken:
-        broken.setattr(warm_process, "PROGRAM", "dcp_worker.not_there")
+        broken.setattr(warm_process, "PROGRAM", "dcp_worker.missing")
         engine.start()
         assert engine.pid is None
     good(engine, desk)

@@ -11,7 +11,7 @@ from task_definition import ENVIRONMENT, refused, settings
 
 
 @pytest.mark.parametrize(
-    ("given", "buckets"),
+    ("changes", "buckets"),
     [
         ({}, ("main", "main", "main")),
         ({"SOURCE_BUCKET": "s"}, ("s", "s", "main")),
@@ -23,9 +23,9 @@ from task_definition import ENVIRONMENT, refused, settings
     ],
 )
 def test_the_workspace_falls_back_to_the_source(
-    given: dict[str, str], buckets: tuple[str, str, str]
+    changes: dict[str, str], buckets: tuple[str, str, str]
 ) -> None:
-    read = settings(**given)
+    read = settings(**changes)
     assert (read.source_bucket, read.workspace_bucket, read.destination_bucket) == buckets
 
 
@@ -70,8 +70,8 @@ def test_a_container_with_a_wrong_variable_does_not_start(tmp_path: Path) -> Non
 
 
 def test_upload_options_are_the_arguments_of_boto3() -> None:
-    given = '{"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}'
-    read = settings(UPLOAD_OPTIONS=given).upload_arguments
+    text = '{"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}'
+    read = settings(UPLOAD_OPTIONS=text).upload_arguments
     assert read == {"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}
 
 

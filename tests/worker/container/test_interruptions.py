@@ -1,4 +1,4 @@
-"""What ends a job before its time, on the real CellProfiler: no job is lost, nothing stays."""
+"""Interruptions of a job, on the real CellProfiler: no job is lost, no process or file remains."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from results import PREFIX, attempts, counted, local_files, run_all, send_long, 
 
 pytestmark = pytest.mark.e2e
 
-# Too short for the job, and long enough for a busy machine to return its message in what is left of
-# it: a slot that is killed between the copy and the deletion leaves two messages.
+# Too short for the job, but long enough for a busy machine to return its message in the remaining
+# time: a slot killed between the copy and the deletion would leave two messages.
 SHORT = "12"
 
 both = pytest.mark.parametrize("warm", ["True", "False"])
@@ -34,7 +34,7 @@ def visible(cloud: Cloud) -> bool:
 
 
 def succeeded(cloud: Cloud, attempt: int) -> list[dict[str, Any]]:
-    """The records, of which there is one: a success at this attempt."""
+    """The records: exactly one success, at this attempt."""
     records = cloud.records()
     assert [(record["status"], record["attempt"]) for record in records] == [("succeeded", attempt)]
     return records
@@ -81,7 +81,7 @@ def test_a_slot_that_is_to_finish_ends_its_job_and_then_itself(
 def test_sigterm_at_the_last_attempt_costs_no_job(cloud: Cloud, container: Container) -> None:
     start_a_job(cloud, container, 600, JOB_RETRIES="1", STOP_SECONDS=SHORT)
     assert container.stop() == 0
-    wait_for(lambda: visible(cloud), "the message to be there again")
+    wait_for(lambda: visible(cloud), "the message to be returned")
     shorten(cloud)
     run_all(cloud, container, JOB_RETRIES="1")
     succeeded(cloud, 1)

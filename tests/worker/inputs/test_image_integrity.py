@@ -1,4 +1,4 @@
-"""Whole images pass, and any that lost pixels is found: written as microscopes' and users' are."""
+"""Complete images pass, and images that lost pixels are found, in formats of common software."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pyramid(path: Path) -> None:
 
 
 def page_by_page(path: Path) -> None:
-    """Pixels and directory of each page behind those of the page before."""
+    """Pixels and directory of each page follow those of the previous page."""
     with tifffile.TiffWriter(path) as writer:
         for plane in STACK:
             writer.write(plane, contiguous=False, compression="zlib")
@@ -118,7 +118,7 @@ def content(name: str, folder: Path) -> bytes:
 
 
 def pixels(name: str, data: bytes) -> list[Any]:
-    """All pixels that a file shows, by a reader that decodes them."""
+    """All pixels of a file, decoded."""
     if name.endswith(".npy"):
         return [np.load(io.BytesIO(data))]
     with Image.open(io.BytesIO(data)) as image:
@@ -142,7 +142,7 @@ def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
     folder: Path, name: str, share: float, data: st.DataObject
 ) -> None:
     whole = content(name, folder)
-    # Anywhere, and near the end, where directories and tags may lie.
+    # Anywhere, or near the end, where directories and tags may be.
     near_end = st.integers(max(0, len(whole) - 300), len(whole) - 1)
     cut = data.draw(st.just(int(share * len(whole))) | near_end)
     path = folder / f"cut_{name}"
@@ -150,13 +150,13 @@ def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
     if image_integrity.problem(str(path)):
         return
     beyond_pillow = ("planar", "pyramid", "float", "colour.tif", "bilevel", "big")
-    found, expected = (
+    frames, expected = (
         of_tifffile(content) if name.startswith(beyond_pillow) else pixels(name, content)
         for content in (whole[:cut], whole)
     )
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected):
-        assert np.array_equal(one, other)
+    assert len(frames) == len(expected)
+    for frame, other in zip(frames, expected):
+        assert np.array_equal(frame, other)
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if name != "scalar.npy"])
@@ -164,7 +164,7 @@ def test_half_of_an_image_is_cut_off(name: str, folder: Path) -> None:
     whole = content(name, folder)
     path = folder / f"half_{name}"
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in image_integrity.problem(str(path))
+    assert "truncated" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.npy", "a.C01", "a"])
@@ -196,7 +196,7 @@ def test_an_image_is_told_by_its_first_bytes(folder: Path, tmp_path: Path) -> No
     path.write_bytes(whole)
     assert image_integrity.problem(str(path)) == ""
     path.write_bytes(whole[:-100])
-    assert "cut off" in image_integrity.problem(str(path))
+    assert "truncated" in image_integrity.problem(str(path))
 
 
 def test_a_damaged_png_is_found(folder: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_damaged_png_is_found(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> None:
-    """As ImageJ writes stacks beyond 4 GB."""
+    """ImageJ writes stacks beyond 4 GB like this."""
     path = tmp_path / "stack.tif"
     with tifffile.TiffWriter(path, imagej=True) as writer:
         writer.write(STACK, metadata={"axes": "ZYX"})
@@ -225,16 +225,16 @@ def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("options", [{}, {"imagej": True}])
 def test_a_file_beyond_4_gb_is_no_broken_one(options: dict[str, bool], tmp_path: Path) -> None:
-    """ImageJ and slide scanners write such, with more pixels than offsets can point at."""
+    """ImageJ and slide scanners write such files, larger than offsets can address."""
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, STACK, **options)
     with path.open("r+b") as file:
-        file.truncate(2**32 + 1)  # it takes no room
+        file.truncate(2**32 + 1)  # a sparse file
     assert image_integrity.problem(str(path)) == ""
 
 
 def test_sizes_that_are_told_too_large_are_no_cut(tmp_path: Path) -> None:
-    """Some microscopes tell the last strip, or a compressed one of LSM, larger than it is."""
+    """Some microscopes state a size too large for the last strip, or for LSM's compressed ones."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, GRAY, rowsperstrip=32)
     whole = bytearray(path.read_bytes())
@@ -267,15 +267,15 @@ def test_no_rubbish_is_too_much(rubbish: bytes, magic: bytes) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_png_with_much_text_is_whole(compressed: bool, tmp_path: Path) -> None:
-    """All that a microscope knows of an image may be in it, as XML."""
-    said = PngInfo()
-    said.add_itxt("Description", "<Plane/>" * 400_000, zip=compressed)
+    """A microscope may store all metadata of an image in it, as XML."""
+    metadata = PngInfo()
+    metadata.add_itxt("Description", "<Plane/>" * 400_000, zip=compressed)
     path = tmp_path / "a.png"
-    Image.fromarray(GRAY).save(path, pnginfo=said)
+    Image.fromarray(GRAY).save(path, pnginfo=metadata)
     assert image_integrity.problem(str(path)) == ""
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in image_integrity.problem(str(path))
+    assert "truncated" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The order to finish, as it lies in S3."""
+"""The drain order in S3."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cloud import REGION, RUN, Cloud
 
 
 @pytest.fixture
-def looks(cloud: Cloud) -> list[float]:
-    """When S3 was asked."""
-    asked: list[float] = []
+def polls(cloud: Cloud) -> list[float]:
+    """The times of all requests to S3."""
+    times: list[float] = []
     cloud.s3.meta.events.register(
-        "before-send.s3.HeadObject", lambda **_: asked.append(time.monotonic())
+        "before-send.s3.HeadObject", lambda **_: times.append(time.monotonic())
     )
-    return asked
+    return times
 
 
 def settings(cloud: Cloud) -> Settings:
@@ -34,7 +34,7 @@ def order(cloud: Cloud) -> None:
 
 
 def refuse(cloud: Cloud, status: int) -> None:
-    """Let S3 answer each HEAD with a status and, as S3 does, no body."""
+    """Let S3 answer each HEAD request with a status and, like S3, without a body."""
 
     def answer(request: Any, **_: Any) -> Any:
         from botocore.awsrequest import AWSResponse
@@ -48,28 +48,28 @@ def test_the_order_of_this_run_is_noticed_and_its_withdrawal(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
-    looked = Finish(cloud.s3, settings(cloud))
+    watcher = Finish(cloud.s3, settings(cloud))
     cloud.put({f"dcp/{cloud.name}/another/finish.json": b"{}"})
-    looked.look()
-    assert not looked.ordered
+    watcher.look()
+    assert not watcher.ordered
     order(cloud)
-    looked.look()
-    assert looked.ordered
+    watcher.look()
+    assert watcher.ordered
     cloud.s3.delete_object(Bucket=cloud.bucket, Key=finish_order.key(cloud.name, RUN))
-    looked.look()
-    assert not looked.ordered
+    watcher.look()
+    assert not watcher.ordered
 
 
 def test_s3_is_asked_no_more_than_every_thirty_seconds(
-    cloud: Cloud, looks: list[float], monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, polls: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(finish_order.time, "monotonic", lambda: now)
-    looked = Finish(cloud.s3, settings(cloud))
+    watcher = Finish(cloud.s3, settings(cloud))
     for _ in range(241):
-        looked.look()
+        watcher.look()
         now += 0.5
-    assert [at - looks[0] for at in looks] == [0, 30, 60, 90, 120]
+    assert [at - polls[0] for at in polls] == [0, 30, 60, 90, 120]
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -78,9 +78,9 @@ def test_an_order_that_is_not_there_or_may_not_be_seen_is_none(
 ) -> None:
     order(cloud)
     refuse(cloud, status)
-    looked = Finish(cloud.s3, settings(cloud))
-    looked.look()
-    assert not looked.ordered
+    watcher = Finish(cloud.s3, settings(cloud))
+    watcher.look()
+    assert not watcher.ordered
     assert caplog.records == []
 
 
@@ -89,19 +89,19 @@ def test_what_s3_does_not_answer_changes_nothing_and_is_told_once(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
-    looked = Finish(cloud.s3, settings(cloud))
+    watcher = Finish(cloud.s3, settings(cloud))
     if before:
         order(cloud)
-    looked.look()
-    assert looked.ordered is before
-    nobody = boto3.client(
+    watcher.look()
+    assert watcher.ordered is before
+    unreachable = boto3.client(
         "s3",
         region_name=REGION,
         endpoint_url="http://127.0.0.1:1",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    monkeypatch.setattr(looked, "_s3", nobody)
+    monkeypatch.setattr(watcher, "_s3", unreachable)
     for _ in range(3):
-        looked.look()
-    assert looked.ordered is before
+        watcher.look()
+    assert watcher.ordered is before
     assert [record.levelname for record in caplog.records] == ["WARNING"]

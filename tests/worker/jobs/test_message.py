@@ -1,4 +1,4 @@
-"""Messages of every kind: a job, or refused with a reason; nothing else."""
+"""Messages of every kind: each is a job or is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(body: str) -> message.Job | None:
     try:
         return message.parse(body, "run")
     except message.BadMessageError as error:
-        str(error).encode("utf-8")  # whoever sends the reason on must be able to
+        str(error).encode("utf-8")  # the reason must be sendable
         return None
 
 

@@ -1,4 +1,4 @@
-"""Holding, returning and dead-lettering messages, on a queue that answers."""
+"""Holding, returning and dead-lettering messages, on an emulated queue."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_message_tells_its_attempts(cloud: Cloud, queue: Queue) -> None:
 def test_a_lease_outlives_the_visibility_timeout(cloud: Cloud, queue: Queue) -> None:
     message = received(cloud, queue, 2)
     with lease_of(queue, message, 2) as lease:
-        # A poll of 3 s sees the message when it is not extended.
+        # A poll of 3 s would receive the message if its lease were not extended.
         assert queue.receive(30) is None
         assert not lease.lost
     queue.delete(message)

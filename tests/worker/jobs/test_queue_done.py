@@ -1,4 +1,4 @@
-"""When the work is over."""
+"""When the queue is done."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ steps = st.lists(
 )
 
 
-def looks(found: list[Any]) -> Iterator[Look | None]:
-    """Looks at growing times; None where SQS did not say."""
+def looks(polls: list[Any]) -> Iterator[Look | None]:
+    """Polls at increasing times; None where the poll failed."""
     now = 1000.0
-    for one in found:
-        if one is None:
+    for poll in polls:
+        if poll is None:
             yield None
         else:
-            pause, *held = one
+            pause, *numbers = poll
             now += pause
-            yield Look(now, Counts(*held))
+            yield Look(now, Counts(*numbers))
 
 
 @given(steps, st.floats(1, 600))
 def test_a_queue_is_done_only_when_all_looks_of_the_time_were_empty(
-    found: list[Any], idle_seconds: float
+    polls: list[Any], idle_seconds: float
 ) -> None:
     done = QueueDone(idle_seconds)
     run: list[Look] = []
-    for look in looks(found):
+    for look in looks(polls):
         done = done.seen(look)
         run = [*run, look] if look is not None and look.counts.none else []
         enough = len(run) >= LEAST_LOOKS and run[-1].at - run[0].at >= idle_seconds
@@ -75,5 +75,5 @@ def test_the_three_counts_of_a_queue(cloud: Cloud) -> None:
 def test_a_queue_that_is_deleted_holds_nothing_and_silence_is_no_answer(cloud: Cloud) -> None:
     cloud.sqs.delete_queue(QueueUrl=cloud.queue_url)
     assert queue_done.look(cloud.sqs, cloud.queue_url, 1.0) == Look(1.0, Counts(0, 0, 0))
-    nobody = boto3.client("sqs", **NOBODY)
-    assert queue_done.look(nobody, cloud.queue_url, 1.0) is None
+    unreachable = boto3.client("sqs", **NOBODY)
+    assert queue_done.look(unreachable, cloud.queue_url, 1.0) is None

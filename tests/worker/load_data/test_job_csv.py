@@ -1,4 +1,4 @@
-"""LoadData CSVs: rows found as CellProfiler finds them, and a local CSV of them."""
+"""LoadData CSVs: the same rows as CellProfiler finds, and a local CSV with them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ A01 = (("Metadata_Plate", "P1"), ("Metadata_Well", "A01"))
 def selected(text: str, group: tuple[tuple[str, str], ...] = A01) -> tuple[Selection, list[dict]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        given, pipeline = folder / "given.csv", folder / "p.cppipe"
-        given.write_bytes(text.encode())
+        original, pipeline = folder / "given.csv", folder / "p.cppipe"
+        original.write_bytes(text.encode())
         pipeline.write_text(plate.pipeline())
         target, index = folder / "load_data.csv", folder / "index"
-        selection = select(given, "e", index, pipeline, group, PLACES, target, lambda: None)
+        selection = select(original, "e", index, pipeline, group, PLACES, target, lambda: None)
         with target.open(newline="") as local:
             return selection, list(csv.DictReader(local))
 
@@ -117,7 +117,7 @@ def test_no_key_leaves_the_local_folder(key: str) -> None:
 
 @pytest.fixture(scope="module")
 def as_cellprofiler_reads() -> Callable[[list[str]], list[str]]:
-    """The texts that CellProfiler compares, for the values of a column: by its own typing."""
+    """Converts a column's values to the texts that CellProfiler compares, by its own code."""
     from cellprofiler_core import preferences
 
     preferences.set_headless()
@@ -137,9 +137,9 @@ def as_cellprofiler_reads() -> Callable[[list[str]], list[str]]:
     return read
 
 
-def rows_found(values: list[str], wanted: str) -> int:
+def rows_found(values: list[str], value: str) -> int:
     try:
-        selection, _ = selected(column("Metadata_Site", values), (("Metadata_Site", wanted),))
+        selection, _ = selected(column("Metadata_Site", values), (("Metadata_Site", value),))
     except CsvError:
         return 0
     return selection.rows
@@ -156,9 +156,9 @@ def test_a_group_matches_as_in_cellprofiler(
     as_cellprofiler_reads: Callable[[list[str]], list[str]], values: list[str]
 ) -> None:
     read = as_cellprofiler_reads(values)
-    for wanted in {*values, *read} - {""}:
-        expected = read.count(wanted)
-        assert rows_found(values, wanted) == expected
+    for value in {*values, *read} - {""}:
+        expected = read.count(value)
+        assert rows_found(values, value) == expected
 
 
 def test_a_padded_number_is_explained() -> None:
@@ -187,7 +187,7 @@ def test_a_well_of_row_and_column_is_joined_as_loaddata_does() -> None:
 
 
 def test_only_metadata_columns_make_a_well() -> None:
-    # LoadData takes these for the names of two images.
+    # LoadData reads these as the names of two images.
     rows = [{"FileName_Row": "A", "FileName_Col": "01", "Metadata_Site": "1"}]
     with pytest.raises(CsvError, match="no column Metadata_Well"):
         selected(plate.load_data(rows), (("Metadata_Well", "A01"),))

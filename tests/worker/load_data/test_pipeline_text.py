@@ -1,4 +1,4 @@
-"""What a pipeline's text says of its image sets, against CellProfiler's own reading of it."""
+"""The grouping read from a pipeline's text, compared with CellProfiler's own."""
 
 from __future__ import annotations
 

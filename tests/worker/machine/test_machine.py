@@ -1,4 +1,4 @@
-"""What surrounds the slots: supervision, scale-in protection, the instance."""
+"""The container around the slots: supervision, scale-in protection, the instance."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cloud import REGION, Cloud, Container
 
 def test_local_files_that_cannot_be_removed_do_not_keep_the_container(container: Container) -> None:
     container.folder.mkdir()
-    (container.folder / "slot0").write_text("a file where the slot wants its folder")
+    (container.folder / "slot0").write_text("a file with the name of the slot's folder")
     container.start()
-    wait_for(lambda: "has ended with status 1" in container.log.read_text(), "the slot to fail")
+    wait_for(lambda: "exited with status 1" in container.log.read_text(), "the slot to fail")
     assert container.stop() == 0
 
 
@@ -69,7 +69,7 @@ def test_an_agent_that_does_not_speak_http_stops_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            for _ in range(4):  # one of the agent, three of the instance
+            for _ in range(4):  # one request to the agent, three for the instance id
                 connection, _ = server.accept()
                 with connection:
                     connection.recv(65536)
@@ -120,9 +120,9 @@ def test_the_instance_gets_name_and_idle_alarm(cloud: Cloud, action: str) -> Non
     image = ec2.describe_images()["Images"][0]["ImageId"]
     run = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]
     instance.set_up(ec2, cloudwatch, settings, run["InstanceId"])
-    named = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["Name"]}])["Tags"]
-    mine = {tag["ResourceType"] for tag in named if tag["Value"] == f"{cloud.name}Worker"}
-    assert mine == {"instance", "volume"}
+    tags = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["Name"]}])["Tags"]
+    tagged = {tag["ResourceType"] for tag in tags if tag["Value"] == f"{cloud.name}Worker"}
+    assert tagged == {"instance", "volume"}
     name = f"{cloud.name}_{run['InstanceId']}"
     (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 15 * 60

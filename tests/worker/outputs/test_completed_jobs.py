@@ -1,4 +1,4 @@
-"""The exact skip: done is what an earlier run made from the same files, and is still there."""
+"""The exact skip: a job is done if its outputs from the same files still exist."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def note(cloud: Cloud) -> None:
     completed_jobs.note(cloud.s3, settings(cloud), job(), ORIGIN, Written(FILES))
 
 
-def is_done(cloud: Cloud, made: Job | None = None, origin: Origin = ORIGIN) -> bool:
-    return completed_jobs.is_done(cloud.s3, settings(cloud), made or job(), origin)
+def is_done(cloud: Cloud, other: Job | None = None, origin: Origin = ORIGIN) -> bool:
+    return completed_jobs.is_done(cloud.s3, settings(cloud), other or job(), origin)
 
 
 def test_a_noted_success_is_done(cloud: Cloud) -> None:
@@ -97,7 +97,7 @@ def test_a_note_without_files_proves_nothing(cloud: Cloud) -> None:
 
 def test_outputs_in_another_place_are_another_matter(cloud: Cloud) -> None:
     note(cloud)
-    # The same id, as a message may have that was written by hand.
+    # With the same id, as in a message written by hand.
     moved = dataclasses.replace(job(), output="elsewhere/")
     assert not is_done(cloud, moved)
     elsewhere = settings(cloud, DESTINATION_BUCKET=f"{cloud.bucket}.other")
@@ -106,9 +106,9 @@ def test_outputs_in_another_place_are_another_matter(cloud: Cloud) -> None:
 
 def test_the_note_names_its_job_and_run(cloud: Cloud) -> None:
     note(cloud)
-    noted = json.loads(cloud.text(f"dcp/{cloud.name}/done/{job().job_id}.json"))
-    assert noted["run_id"] == RUN
-    assert noted["files"] == FILES
+    document = json.loads(cloud.text(f"dcp/{cloud.name}/done/{job().job_id}.json"))
+    assert document["run_id"] == RUN
+    assert document["files"] == FILES
 
 
 def test_an_s3_that_does_not_answer_is_no_no(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""Outputs: what counts as done, and uploads that are confirmed."""
+"""Outputs: confirmed uploads, and when existing files count as done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from task_definition import settings
 
 
 def go_on() -> None:
-    """Nothing interrupts."""
+    """A check that does not interrupt."""
 
 
 @given(
@@ -30,8 +30,8 @@ def go_on() -> None:
 def test_a_job_is_done_when_enough_files_count(
     files: list[tuple[str, int]], number: int, size: int, part: str
 ) -> None:
-    objects = [(f"out/Image-csv/{name}", found) for name, found in files]
-    counted = sum(found >= size and part in name for name, found in files)
+    objects = [(f"out/Image-csv/{name}", length) for name, length in files]
+    counted = sum(length >= size and part in name for name, length in files)
     rule = settings(
         EXPECTED_NUMBER_FILES=str(number), MIN_FILE_SIZE_BYTES=str(size), NECESSARY_STRING=part
     )
@@ -90,8 +90,8 @@ def test_many_and_large_outputs(cloud: Cloud, tmp_path: Path) -> None:
     written = upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
     assert written.files == 122
     assert written.sizes["large.bin"] == 20_000_000
-    there = s3_transfer.head(s3_transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
-    s3_transfer.download("output", {str(tmp_path / "back.bin"): there}, go_on)
+    stored = s3_transfer.head(s3_transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
+    s3_transfer.download("output", {str(tmp_path / "back.bin"): stored}, go_on)
     assert (tmp_path / "back.bin").read_bytes() == (tmp_path / "large.bin").read_bytes()
     assert len(cloud.keys("out/")) == 122
 

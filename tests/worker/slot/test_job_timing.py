@@ -1,4 +1,4 @@
-"""When the next job is fetched, and whether one can end in time."""
+"""When to prefetch the next job, and whether a job can finish in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slot's three threads on a queue and a bucket that answer, with a CellProfiler that waits."""
+"""A slot's three threads with an emulated queue and bucket, and a CellProfiler that waits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLATE = {"wells.csv": CSV.encode(), "any.cppipe": b"CellProfiler Pipeline\n"}
 
 @dataclass
 class StandIn:
-    """Computes each job when it is let go, by its well; writes one file."""
+    """Starts jobs, and finishes each once its well is in `may_end`; writes one file."""
 
     begun: list[str] = field(default_factory=list)
     may_end: set[str] = field(default_factory=set)
@@ -69,7 +69,7 @@ class StandIn:
 
 @dataclass
 class Stage:
-    """A slot at work on a thread of the test."""
+    """A slot that runs on a thread of the test."""
 
     cloud: Cloud
     work: Workplace
@@ -103,27 +103,27 @@ class Stage:
             )
 
     def begun(self, *wells: str) -> None:
-        wait_for(lambda: self.engine.begun == list(wells), f"{wells} to be begun")
+        wait_for(lambda: self.engine.begun == list(wells), f"{wells} to start")
 
     def held(self, number: int) -> None:
         wait_for(lambda: self.cloud.counts()["in flight"] == number, f"{number} to be held")
 
-    def told(self) -> list[str]:
-        """The receipts that the slot tells its supervisor next."""
+    def receipts(self) -> list[str]:
+        """The receipts that the slot next reports to its supervisor."""
         self.supervisor.settimeout(600)
-        receipts: list[str] = json.loads(self.supervisor.recv(1 << 16).splitlines()[-1])
-        return receipts
+        reported: list[str] = json.loads(self.supervisor.recv(1 << 16).splitlines()[-1])
+        return reported
 
     def lose_the_lease(self) -> None:
-        """Start the slot on a job, and take its message away once it computes."""
+        """Start the slot on a job, and delete its message once it computes."""
         self.send(WELLS[0])
         self.start()
         self.begun(WELLS[0])
-        (receipt,) = self.told()
+        (receipt,) = self.receipts()
         self.cloud.sqs.delete_message(QueueUrl=self.cloud.queue_url, ReceiptHandle=receipt)
 
     def ended(self) -> int | None:
-        """The exit status; None when the slot failed."""
+        """The exit status; None if the slot failed."""
         self.thread.join(600)
         assert not self.thread.is_alive()
         return self.status[0]
@@ -162,7 +162,7 @@ def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
 def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
     stage.cloud.send(json.dumps({"job_id": "0" * 32}))
     stage.start()
-    (letter,) = wait_for(stage.cloud.dead_letters, "the message to be refused")
+    (letter,) = wait_for(stage.cloud.dead_letters, "the message to be rejected")
     attributes = letter["MessageAttributes"]
     assert sorted(attributes) == SHARED["dead_letter_attributes"]
     assert attributes["dcp_app"]["StringValue"] == stage.cloud.name
@@ -182,8 +182,8 @@ def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:
 def test_near_the_end_of_the_queue_nothing_is_held(stage: Stage) -> None:
     stage.send(*WELLS[:2])
     stage.start()
-    wait_for(lambda: stage.engine.begun, "the first to be begun")
-    # The other one stays for whoever is idle: here, a slot of another machine.
+    wait_for(lambda: stage.engine.begun, "the first job to start")
+    # The other job stays for an idle slot, here on another machine.
     idle = stage.work.queue.receive(60)
     assert idle is not None
     assert stage.cloud.counts() == {"visible": 0, "in flight": 2}
@@ -195,8 +195,8 @@ def test_what_is_held_is_given_back_when_the_queue_runs_out(stage: Stage) -> Non
     stage.held(2)
     others = [stage.work.queue.receive(60) for _ in range(2)]
     assert all(others)
-    given_back = wait_for(lambda: stage.work.queue.receive(60), "the held one to be given back")
-    assert (given_back.attempt, given_back.fresh) == (1, True)
+    returned = wait_for(lambda: stage.work.queue.receive(60), "the held message to be returned")
+    assert (returned.attempt, returned.fresh) == (1, True)
     assert len(stage.engine.begun) == 1
 
 
@@ -206,15 +206,15 @@ def test_outputs_are_published_while_the_next_job_computes(
     gate = threading.Event()
     publish = held_message.Held.publish
 
-    def when_let(held: held_message.Held) -> None:
+    def wait_for_gate(held: held_message.Held) -> None:
         gate.wait(600)
         publish(held)
 
-    monkeypatch.setattr(held_message.Held, "publish", when_let)
+    monkeypatch.setattr(held_message.Held, "publish", wait_for_gate)
     stage.send(*WELLS[:3])
     stage.start()
     stage.engine.may_end.update(WELLS)
-    wait_for(lambda: len(stage.engine.begun) >= 2, "the second to be begun")
+    wait_for(lambda: len(stage.engine.begun) >= 2, "the second job to start")
     assert stage.succeeded() == []
     gate.set()
     wait_for(stage.cloud.empty, "all to be done")
@@ -226,12 +226,12 @@ def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) ->
     stage.start()
     stage.held(2)
     stage.work.stop.order(60)
-    wait_for(lambda: stage.cloud.counts()["in flight"] == 1, "the held one to be returned")
+    wait_for(lambda: stage.cloud.counts()["in flight"] == 1, "the held message to be returned")
     stage.engine.may_end.update(WELLS)
     assert stage.ended() == 0
     assert len(stage.succeeded()) == 1
-    # Not before the other slots of the container have ended their polls.
-    wait_for(lambda: stage.cloud.counts()["visible"] == 3, "the held one to be there again")
+    # Only after the polls of the container's other slots have ended.
+    wait_for(lambda: stage.cloud.counts()["visible"] == 3, "the held message to be visible")
     messages = [stage.work.queue.receive(60) for _ in range(3)]
     assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
 
@@ -247,9 +247,9 @@ def test_a_finishing_slot_ends_its_job_however_long_it_takes_and_returns_the_res
     (begun,) = stage.engine.begun
     stage.work.stop.finish()
     wait_for(
-        lambda: stage.cloud.counts() == {"visible": 3, "in flight": 1}, "the held one to be there"
+        lambda: stage.cloud.counts() == {"visible": 3, "in flight": 1}, "the held one to return"
     )
-    # An order to stop would have broken it off by now, or let it end with the next look.
+    # An order to stop would have interrupted the job by now, or would at its next check.
     assert stage.work.stop.left(0.1) == math.inf
     assert stage.thread.is_alive()
     stage.engine.may_end.update(WELLS)
@@ -315,13 +315,13 @@ def test_a_stopping_slot_returns_what_has_not_ended_in_time(stage: Stage) -> Non
 
 def test_a_lost_lease_neither_uploads_nor_deletes(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put(PLATE)
-    at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
-    stage = next(at_work)
+    running = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
+    stage = next(running)
     stage.lose_the_lease()
-    assert stage.told() == []
+    assert stage.receipts() == []
     assert cloud.keys("out") == []
     assert cloud.records() == []
-    next(at_work, None)
+    next(running, None)
 
 
 def test_a_job_is_not_held_for_long(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,8 +342,8 @@ def test_a_job_is_not_held_for_long(stage: Stage, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(held_message.Held, "open", noted)
     stage.send(*WELLS[:4])
     stage.start()
-    # The second one is held, given back, and no other one is taken as long as the first computes.
-    wait_for(lambda: rounds.count([1, 1]) > 5, "the slot to be content")
+    # The slot holds the second job, returns it, and takes no other while the first one computes.
+    wait_for(lambda: rounds.count([1, 1]) > 5, "some rounds without another message")
     assert stage.cloud.counts() == {"visible": 3, "in flight": 1}
     stage.engine.may_end.update(WELLS)
     wait_for(stage.cloud.empty, "all to be done")
@@ -355,39 +355,39 @@ def test_a_job_that_failed_without_its_lease_is_another_workers(
     cloud: Cloud, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.put(PLATE)
-    at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3", JOB_RETRIES="1")
-    stage = next(at_work)
+    running = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3", JOB_RETRIES="1")
+    stage = next(running)
     stage.engine.interruptible = False
     stage.engine.log = ["Killed"]
     stage.lose_the_lease()
-    wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
+    wait_for(lambda: "Lost the lease" in caplog.text, "the loss to be noticed")
     stage.engine.may_end.update(WELLS)
-    assert stage.told() == []
+    assert stage.receipts() == []
     assert cloud.records() == []
     assert cloud.dead_letters() == []
-    next(at_work, None)
+    next(running, None)
 
 
 def test_what_has_waited_without_its_lease_is_not_uploaded(
     cloud: Cloud, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.put(PLATE)
-    at_work = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
-    stage = next(at_work)
+    running = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
+    stage = next(running)
     publish = held_message.Held.publish
     uploads = []
 
     def late(held: held_message.Held) -> None:
-        wait_for(lambda: "Lost message" in caplog.text, "the loss to be noticed")
+        wait_for(lambda: "Lost the lease" in caplog.text, "the loss to be noticed")
         publish(held)
 
     monkeypatch.setattr(held_message.Held, "publish", late)
     monkeypatch.setattr(upload, "publish", lambda *_: uploads.append("begun"))
     stage.engine.may_end.update(WELLS)
     stage.lose_the_lease()
-    assert stage.told() == []
+    assert stage.receipts() == []
     assert uploads == []
-    next(at_work, None)
+    next(running, None)
 
 
 def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
@@ -405,15 +405,15 @@ def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
     stage.held(2)
     (first,) = stage.engine.begun
     stage.engine.may_end.add(first)
-    wait_for(lambda: len(stage.engine.begun) == 2, "the second to be begun")
+    wait_for(lambda: len(stage.engine.begun) == 2, "the second job to start")
     stage.held(3)
     stage.engine.fault = stage.engine.begun[1]
     stage.engine.may_end.add(stage.engine.fault)
     assert stage.ended() is None
-    # The first is published, the second failed, the third is given back.
+    # The first job is published, the second failed, the third is returned.
     assert stage.succeeded() == [first]
-    assert stage.told() == []
-    wait_for(lambda: stage.cloud.counts() == {"visible": 4, "in flight": 0}, "the rest to be there")
+    assert stage.receipts() == []
+    wait_for(lambda: stage.cloud.counts() == {"visible": 4, "in flight": 0}, "the rest to return")
     messages = [stage.work.queue.receive(60) for _ in range(4)]
     again = [message for message in messages if message is not None and message.attempt == 2]
     assert [json.loads(message.body)["Metadata"][-3:] for message in again] == [stage.engine.fault]
@@ -431,7 +431,7 @@ def test_a_fault_of_publishing_costs_the_next_job_nothing(
     monkeypatch.setattr(upload, "publish", once)
     stage.send(*WELLS[:3])
     stage.start()
-    wait_for(lambda: stage.engine.begun, "the first to be begun")
+    wait_for(lambda: stage.engine.begun, "the first job to start")
     stage.engine.may_end.update(WELLS)
     assert stage.ended() is None
     assert stage.succeeded() == stage.engine.begun[1:2]
@@ -454,7 +454,7 @@ def test_a_job_known_as_done_is_not_computed(stage: Stage) -> None:
     stage.start()
     wait_for(stage.cloud.empty, "it to be done")
     stage.send(WELLS[0])
-    wait_for(stage.cloud.empty, "its second delivery to be dealt with")
+    wait_for(stage.cloud.empty, "its second delivery to be deleted")
     assert stage.engine.begun == [WELLS[0]]
 
 
@@ -463,21 +463,21 @@ def test_an_earlier_run_with_the_same_inputs_is_skipped(cloud: Cloud, tmp_path: 
     runs = {}
     for run, exact in (("first", "False"), ("again", "True"), ("anew", "False")):
         changes = {"RUN_ID": run, "CHECK_IF_DONE_EXACT": exact}
-        at_work = _stage(cloud, tmp_path / run, **changes)
-        stage = next(at_work)
+        running = _stage(cloud, tmp_path / run, **changes)
+        stage = next(running)
         stage.engine.may_end.update(WELLS)
         stage.send(WELLS[0])
         stage.start()
         wait_for(cloud.empty, "the run to be done")
         runs[run] = stage.engine.begun
-        next(at_work, None)
+        next(running, None)
     assert runs == {"first": [WELLS[0]], "again": [], "anew": [WELLS[0]]}
 
 
 def test_the_local_files_are_gone(stage: Stage) -> None:
     stage.engine.may_end.update(WELLS)
     stage.send(*WELLS)
-    stage.send("Z99")  # no row of it
+    stage.send("Z99")  # the CSV has no such row
     stage.start()
     wait_for(stage.cloud.empty, "all to be done")
     assert not any(os.scandir(stage.work.folder))

@@ -1,4 +1,4 @@
-"""The container's main process, with slots that do as they are told."""
+"""The container's main process, with slots controlled by the test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cloud import RUN, Cloud
 
 SLOT = """\
 #!{python}
-# A slot: notes its start, says what it holds, then does what the file `do` says.
+# A slot: records its start, reports the receipts that it holds, then obeys the file `do`.
 import json, os, signal, socket, sys, time
 open("started", "a").write("x")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -47,7 +47,7 @@ while True:
 
 
 class Rounds(Protection):
-    """Counts how often the supervisor has looked around."""
+    """Counts the supervisor's rounds."""
 
     number = 0
     wanted = False
@@ -59,7 +59,7 @@ class Rounds(Protection):
 
 @dataclass
 class Stage:
-    """A supervisor at work on a thread of the test."""
+    """A supervisor that runs on a thread of the test."""
 
     cloud: Cloud
     folder: Path
@@ -158,7 +158,7 @@ def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
 def test_slots_are_told_to_end_while_aws_does_not_answer(stage: Stage, notice: bool) -> None:
     stage.aws_answers.clear()
     stage.start([], IDLE_SECONDS="1")
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
     if notice:
         stage.supervisor.retire("The machine is taken away.")
     else:
@@ -191,7 +191,7 @@ def test_a_replacement_that_was_refused_is_tried_again(
 ) -> None:
     monkeypatch.setattr(supervisor, "_REPLACE_SECONDS", 0.0)
     stage.start([], str(UNFIT))
-    wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two tries")
+    wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two attempts")
 
 
 def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:
@@ -204,7 +204,7 @@ def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:
 
 def test_a_machine_ends_itself_when_the_queue_is_done(stage: Stage) -> None:
     stage.start([], IDLE_SECONDS="1")
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
     assert set(stage.calls) == {"end"}
     assert stage.thread.is_alive()
 
@@ -221,20 +221,20 @@ def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor that looks for the order to finish all the time."""
+    """A supervisor that polls for the drain order all the time."""
     monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
 
 
-def told_to_finish(stage: Stage) -> None:
+def order_drain(stage: Stage) -> None:
     stage.cloud.put({finish_order.key(stage.cloud.name, RUN): b"{}"})
 
 
 def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: None) -> None:
     stage.start(["a receipt"], DOCKER_CORES="2")
     wait_for(lambda: stage.rounds.wanted, "the container to be protected")
-    told_to_finish(stage)
-    wait_for(lambda: stage.supervisor._finishing, "the order to be noticed")
-    # Both go on: a job has all the time that it needs.
+    order_drain(stage)
+    wait_for(lambda: stage.supervisor._finishing, "the order to take effect")
+    # Both keep running: a job has all the time that it needs.
     wait_for_rounds(stage)
     assert all(slot.alive for slot in stage.supervisor._slots)
     assert stage.rounds.wanted
@@ -248,7 +248,7 @@ def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: 
 
 def wait_for_rounds(stage: Stage, number: int = 3) -> None:
     last = stage.rounds.number + number
-    wait_for(lambda: stage.rounds.number > last, "the supervisor to look around")
+    wait_for(lambda: stage.rounds.number > last, "rounds of the supervisor")
 
 
 def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
@@ -257,14 +257,14 @@ def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
     monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
     stage.cloud.send("one")
     received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start([message["ReceiptHandle"] for message in received["Messages"]])
-    wait_for(lambda: stage.supervisor._finishing, "the order to be noticed")
+    wait_for(lambda: stage.supervisor._finishing, "the order to take effect")
     stage.do(str(UNFIT))
     wait_for(lambda: stage.cloud.counts()["visible"] == 1, "its message to be returned")
     wait_for_rounds(stage)
     assert stage.starts == 1
-    # Nor is another machine to take the place of this one.
+    # Nor is the machine replaced.
     assert stage.calls == []
 
 
@@ -272,17 +272,17 @@ def test_a_machine_that_has_finished_ends_itself_though_messages_wait(
     stage: Stage, hasty: None
 ) -> None:
     stage.cloud.send("a job that waits for the run to be continued")
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start(["a receipt"], "end", IDLE_SECONDS="1")
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
     assert set(stage.calls) == {"end"}
     assert stage.thread.is_alive()
 
 
 def test_a_machine_that_has_finished_leaves_others_their_jobs(stage: Stage, hasty: None) -> None:
-    stage.cloud.send("a job at work on another machine")
+    stage.cloud.send("a job that runs on another machine")
     received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start(["a receipt"], "end", IDLE_SECONDS="1")
     wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slots to end")
     # Alone it ends within half as many rounds: see the test above.
@@ -292,26 +292,26 @@ def test_a_machine_that_has_finished_leaves_others_their_jobs(stage: Stage, hast
     stage.cloud.sqs.delete_message(
         QueueUrl=stage.cloud.queue_url, ReceiptHandle=message["ReceiptHandle"]
     )
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
 
 
 def test_a_run_that_is_continued_is_worked_on_by_the_containers_there_are(
     stage: Stage, hasty: None
 ) -> None:
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start(["a receipt"], "end")
     wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slot to end")
     stage.do("wait")
     stage.cloud.s3.delete_object(
         Bucket=stage.cloud.bucket, Key=finish_order.key(stage.cloud.name, RUN)
     )
-    wait_for(lambda: stage.starts == 2, "the slot to be started anew")
+    wait_for(lambda: stage.starts == 2, "the slot to be restarted")
     wait_for_rounds(stage)
     assert stage.working
 
 
 def test_without_a_job_nobody_asks_whether_to_finish(stage: Stage, hasty: None) -> None:
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start([])
     wait_for_rounds(stage)
     assert stage.working

@@ -1,7 +1,8 @@
-"""The slot's CellProfiler: kept loaded in a process of its own, which runs one job after the other.
+"""The slot's CellProfiler, kept loaded in its own process, which runs one job after the other.
 
-What a job can bring down is that process alone. It is replaced after a number of jobs, when it has
-grown, and after whatever ended it; while it cannot be had, the command line does the work.
+A job can bring down only this process. The slot replaces it after a number of jobs, if its memory
+has grown too much, and if it has died. If it cannot be started, the slot runs CellProfiler's
+command line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
 
 _MOST_FAILED_STARTS = 2
-# Of the slot's memory, what may be held between two jobs: the next one needs room to work.
+# Share of the slot's memory that the process may hold between jobs; the next job needs the rest.
 _MEMORY_SHARE = 0.6
 
 
@@ -32,11 +33,11 @@ class Engine:
     """Runs the jobs of a slot, one at a time, always from the same thread.
 
     Args:
-        warm: False: each job by the command line.
-        memory_mb: The slot's share of the container's memory; 0: not known, no bound.
-        log: Takes what concerns no single job.
+        warm: False: run the command line for each job.
+        memory_mb: The slot's share of the container's memory; 0: unknown, no limit.
+        log: For messages that concern no single job.
         plugins: Plugins directory, if any, for the first start.
-        jobs: After so many the process is replaced.
+        jobs: Replace the process after this many jobs.
     """
 
     def __init__(
@@ -58,19 +59,19 @@ class Engine:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that has CellProfiler loaded, while there is one."""
+        """Id of the process with CellProfiler loaded, if any."""
         return self._loaded.pid if self._loaded is not None else None
 
     def start(self, check: Check = lambda: None) -> None:
         """Load CellProfiler and wait until it can take a job.
 
         Raises:
-            InterruptedJobError: As `check` does; the start is given up.
+            InterruptedJobError: Raised by `check`; this aborts the start.
         """
         self._get(self._plugins, check)
 
     def close(self) -> None:
-        """End CellProfiler and all that it has started."""
+        """Kill CellProfiler and all processes that it started."""
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.kill()
@@ -83,7 +84,7 @@ class Engine:
         check: Check,
         line: Callable[[str], None],
     ) -> Ended:
-        """Run CellProfiler for one job; takes, gives and raises what `command_line.run` does."""
+        """Run CellProfiler for one job, with the same interface as `command_line.run`."""
         loaded = self._get(call.plugins, check)
         if loaded is None:
             return command_line.run(call, temporary, timeout, check, line)
@@ -94,7 +95,7 @@ class Engine:
         return ended
 
     def _get(self, plugins: Path | None, check: Check) -> Loaded | None:
-        """A process that can take a job; None when the command line has to."""
+        """A process that can take a job; None if the command line must run it."""
         if not self._warm:
             return None
         loaded = self._loaded
@@ -114,22 +115,22 @@ class Engine:
         return self._loaded
 
     def _give_up(self, loaded: Loaded, gone: GoneError) -> None:
-        said = loaded.last_lines()
+        output = loaded.last_lines()
         self.close()
         self._failed_starts += 1
         self._warm = self._failed_starts < _MOST_FAILED_STARTS
         self._log.warning(
-            "CellProfiler cannot be kept loaded (%s): its command line is run%s. It said:\n%s",
+            "Could not load CellProfiler in advance (%s); using its command line%s. Output:\n%s",
             gone,
             "" if self._warm else " from now on",
-            said,
+            output,
         )
 
     def _renew(self, loaded: Loaded) -> None:
-        """After a job: begin another start when this process has ended or is worn."""
+        """After a job: start a new process if this one has exited, grown or reached its limit."""
         grown = loaded.memory_mb > self._most_memory_mb
         if grown:
-            self._log.info("CellProfiler holds %.0f MB: it is started anew.", loaded.memory_mb)
+            self._log.info("CellProfiler holds %.0f MB: restarting it.", loaded.memory_mb)
         if grown or loaded.jobs >= self._jobs or not loaded.fit:
             self.close()
             self._loaded = Loaded(loaded.plugins)
@@ -150,7 +151,7 @@ def _run(
         end = loaded.run(call, temporary, timeout, check, theirs)
     finally:
         if not loaded.fit:
-            loaded.kill()  # the job is still running, or has left something that is
+            loaded.kill()  # the job, or a process that it left behind, is still running
         lines.finish()
     seconds = time.monotonic() - started
     return Ended(**vars(end), seconds=seconds, log=[*loaded.said, *lines.all()])

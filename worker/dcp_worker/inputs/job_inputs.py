@@ -1,4 +1,4 @@
-"""What a job reads, brought to the machine: pipeline, data file, images, default input folder."""
+"""Fetches a job's inputs: pipeline, data file, images, default input folder."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a job is made from: two runs of a job with the same origin give the same.
+    """The versions of a job's inputs: two runs of a job with the same origin give the same results.
 
     Attributes:
-        pipeline_etag: Of the pipeline or batch file.
-        data_file_etag: Of the CSV or list of files; empty with a batch file, which is the pipeline.
+        pipeline_etag: ETag of the pipeline or batch file.
+        data_file_etag: ETag of the CSV or file list; empty with a batch file.
     """
 
     pipeline_etag: str
@@ -47,11 +47,11 @@ class Inputs:
 
     Attributes:
         pipeline: The pipeline or batch file.
-        data_file: The CSV or list of files, with local paths; None with a batch file.
-        numbering: Beside a CSV that holds the group's rows only (see `row_numbering.applied`).
-        whole_csv: Writes the whole CSV with local paths; given with `numbering`.
+        data_file: The CSV or file list, with local paths; None with a batch file.
+        numbering: Set if the CSV holds only the group's rows (see `row_numbering.applied`).
+        whole_csv: Writes the whole CSV with local paths; set with `numbering`.
         folder: The default input folder.
-        origin: What it all was made from.
+        origin: The versions of the inputs.
     """
 
     pipeline: Path
@@ -63,10 +63,10 @@ class Inputs:
 
 
 def origin(job: Job, sources: Sources) -> Origin:
-    """Look at a job's pipeline and data file without reading them.
+    """Get the ETags of a job's pipeline and data file without reading them.
 
     Raises:
-        JobFailedError: One of them does not exist or cannot be had.
+        JobFailedError: One of them does not exist or is not accessible.
     """
     pipeline = s3_transfer.head(sources.workspace, job.pipeline, "pipeline")
     if _is_batch(job):
@@ -84,19 +84,19 @@ def fetch(
     check: Check,
     say: Callable[[str], None],
 ) -> Inputs:
-    """Bring what a job reads to the machine. It may run beside other jobs, on a thread.
+    """Fetch a job's inputs to the machine. May run on a thread, beside other jobs.
 
     Args:
         job: The job.
         sources: The buckets and the cache.
-        origin: Of the job.
-        folder: An empty folder for it all.
+        origin: Versions of the job's inputs.
+        folder: An empty folder for the inputs.
         check: Raises when the job is interrupted.
-        say: Takes a line for the job's log.
+        say: Writes a line to the job's log.
 
     Raises:
-        JobFailedError: An object is missing or has been replaced, the CSV has no row of the group,
-            the pipeline is cut off, an image is broken, the disk has no room.
+        JobFailedError: An object is missing or was replaced, the CSV has no row of the group, the
+            pipeline is truncated, an image is broken, or the disk is too small.
     """
     check()
     pipeline = _pipeline(job, sources, origin, folder, check)
@@ -104,20 +104,20 @@ def fetch(
     default.mkdir()
     input_folder.fetch(job.input, sources, default, check, say)
     places = _places(sources, folder / "images")
-    found: Mapping[str, S3Object]
-    with _told_of_csv():
+    objects: Mapping[str, S3Object]
+    with _csv_errors_diagnosed():
         if _is_batch(job):
-            found = batch_file.localize(pipeline, job.group, places)
-            made = Inputs(pipeline, None, None, None, default, origin)
+            objects = batch_file.localize(pipeline, job.group, places)
+            inputs = Inputs(pipeline, None, None, None, default, origin)
         else:
-            given = folder / "data_file" / os.path.basename(job.data_file)
-            selection = _select(job, sources, origin, pipeline, given, places, check)
-            found = selection.images
+            original = folder / "data_file" / os.path.basename(job.data_file)
+            selection = _select(job, sources, origin, pipeline, original, places, check)
+            objects = selection.images
             numbering = selection.numbering
-            whole = partial(_whole_csv, given, places, folder) if numbering else None
-            made = Inputs(pipeline, selection.data_file, numbering, whole, default, origin)
-    images.fetch(found, sources, check, say)
-    return made
+            whole = partial(_whole_csv, original, places, folder) if numbering else None
+            inputs = Inputs(pipeline, selection.data_file, numbering, whole, default, origin)
+    images.fetch(objects, sources, check, say)
+    return inputs
 
 
 def _is_batch(job: Job) -> bool:
@@ -128,7 +128,7 @@ def _pipeline(job: Job, sources: Sources, origin: Origin, folder: Path, check: C
     pipeline = folder / "pipeline" / os.path.basename(job.pipeline)
     pipeline.parent.mkdir()
     with kept(sources, "pipeline", job.pipeline, origin.pipeline_etag, check) as entry:
-        # A batch file is changed for the job.
+        # Copied, because the job changes its batch file.
         put = shutil.copyfile if _is_batch(job) else os.link
         put(entry / "content" / "file", pipeline)
     _check_whole(pipeline, job.pipeline)
@@ -140,36 +140,36 @@ def _select(
     sources: Sources,
     origin: Origin,
     pipeline: Path,
-    given: Path,
+    original: Path,
     places: Places,
     check: Check,
 ) -> Selection:
-    """The group's images, and the data file with local paths in the folder above the given one."""
+    """Find the group's images; write the data file with local paths one folder above `original`."""
     etag = origin.data_file_etag
-    local = given.parent.parent / given.name
-    given.parent.mkdir()
+    local = original.parent.parent / original.name
+    original.parent.mkdir()
     with kept(sources, "data_file", job.data_file, etag, check) as entry:
-        os.link(entry / "content" / "file", given)
-        if given.suffix == ".csv":
+        os.link(entry / "content" / "file", original)
+        if original.suffix == ".csv":
             index = entry / "index"
-            return job_csv.select(given, etag, index, pipeline, job.group, places, local, check)
+            return job_csv.select(original, etag, index, pipeline, job.group, places, local, check)
     with (
-        given.open(encoding="utf-8-sig", newline="") as source,
+        original.open(encoding="utf-8-sig", newline="") as source,
         local.open("w", encoding="utf-8", newline="") as target,
     ):
         files = job_csv.localize_list(source, target, places)
     return Selection(0, files, local, None)
 
 
-def _whole_csv(given: Path, places: Places, folder: Path) -> Path:
-    target = folder / "whole" / given.name
+def _whole_csv(original: Path, places: Places, folder: Path) -> Path:
+    target = folder / "whole" / original.name
     target.parent.mkdir(exist_ok=True)
-    job_csv.write_whole(given, target, places)
+    job_csv.write_whole(original, target, places)
     return target
 
 
 @contextmanager
-def _told_of_csv() -> Iterator[None]:
+def _csv_errors_diagnosed() -> Iterator[None]:
     try:
         yield
     except CsvError as error:
@@ -185,18 +185,18 @@ _MODULE = re.compile(r"^\w+:\[module_num:\d+", re.MULTILINE)
 
 
 def _check_whole(pipeline: Path, key: str) -> None:
-    """Refuse a pipeline that was cut off between two modules: CellProfiler runs its first part."""
+    """Reject a pipeline truncated between two modules, of which CellProfiler would run a part."""
     if pipeline.suffix != ".cppipe":
         return
     text = pipeline.read_text(encoding="utf-8", errors="replace")
     count = _MODULE_COUNT.search(text)
-    found = len(_MODULE.findall(text))
-    if count is not None and found < int(count.group(1)):
+    modules = len(_MODULE.findall(text))
+    if count is not None and modules < int(count.group(1)):
         raise JobFailedError(
             Diagnosis(
                 "pipeline_broken",
-                f"The pipeline {key} has {found} of the {count.group(1)} modules it should have.",
+                f"The pipeline {key} has only {modules} of its {count.group(1)} modules.",
                 "",
-                "The file is cut off: save it again from CellProfiler.",
+                "The file is truncated: save it again from CellProfiler.",
             )
         )

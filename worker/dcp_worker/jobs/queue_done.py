@@ -1,4 +1,4 @@
-"""When the work is over: the queue has held nothing for long enough."""
+"""Whether the queue is done: it has been empty for long enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one look proves nothing.
+# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one poll proves nothing.
 LEAST_LOOKS = 5
 _LONGEST_PAUSE = 60.0
 _SHORTEST_PAUSE = 0.2
@@ -23,11 +23,11 @@ _SHORTEST_PAUSE = 0.2
 
 @dataclass(frozen=True)
 class Look:
-    """What a queue held at one moment.
+    """One poll of the queue.
 
     Attributes:
-        at: The moment, as of `time.monotonic`, in seconds.
-        counts: Its messages.
+        at: Time of the poll (`time.monotonic`), in seconds.
+        counts: Messages in the queue.
     """
 
     at: float
@@ -35,19 +35,19 @@ class Look:
 
     @property
     def at_work(self) -> Look:
-        """The same without what waits, of which a run that finishes begins nothing more."""
+        """The messages in flight alone: a run that drains does not start the others."""
         return replace(self, counts=Counts(0, self.counts.in_flight, 0))
 
 
 @dataclass(frozen=True)
 class QueueDone:
-    """Whether the queue is done, as far as it was looked at. A value: `seen` makes the next one.
+    """Whether the queue is done, from the polls so far. Immutable: `seen` returns the next value.
 
     Attributes:
-        idle_seconds: How long it must have been empty.
-        since: When the first of the empty looks in a row was.
-        until: When the last of them was.
-        looks: How many they are.
+        idle_seconds: How long the queue must stay empty.
+        since: Time of the first of the consecutive empty polls.
+        until: Time of the last of them.
+        looks: Number of them.
     """
 
     idle_seconds: float
@@ -56,7 +56,7 @@ class QueueDone:
     looks: int = 0
 
     def seen(self, look: Look | None) -> QueueDone:
-        """What is known after one more look; None: the queue could not be looked at."""
+        """The value after one more poll; None: the poll failed."""
         if look is None or not look.counts.none:
             return QueueDone(self.idle_seconds)
         since = self.since if self.looks else look.at
@@ -64,24 +64,24 @@ class QueueDone:
 
     @property
     def done(self) -> bool:
-        """Whether it held nothing at every look of the last `idle_seconds`, five or more."""
+        """Whether every poll of the last `idle_seconds`, at least five, found the queue empty."""
         return self.looks >= LEAST_LOOKS and self.until - self.since >= self.idle_seconds
 
     @property
     def pause(self) -> float:
-        """Seconds to the next look."""
+        """Seconds until the next poll."""
         return min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, self.idle_seconds / 10))
 
 
 def look(sqs: SQSClient, queue_url: str, now: float) -> Look | None:
-    """Look at the queue; None when SQS does not say. A queue that is deleted holds nothing."""
+    """Poll the queue; None if that fails. A deleted queue counts as empty."""
     try:
         return Look(now, counts(sqs, queue_url))
     except ClientError as error:
         if error.response["Error"]["Code"] in NO_QUEUE:
             return Look(now, Counts(0, 0, 0))
-        log.warning("The queue cannot be looked at: %s", error)
+        log.warning("Could not count the queue's messages: %s", error)
         return None
     except BotoCoreError as error:
-        log.warning("The queue cannot be looked at: %s", error)
+        log.warning("Could not count the queue's messages: %s", error)
         return None

@@ -1,4 +1,4 @@
-"""The result record: what came of a job, one S3 object each (docs/contract.schema.json)."""
+"""The result record of a job, one S3 object each (docs/contract.schema.json)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Figures:
-    """What an attempt took and gave; filled while it goes on. Times in seconds."""
+    """Measurements of an attempt, filled in while it runs. Times in seconds."""
 
     wait: float = 0.0
     download: float = 0.0
@@ -51,7 +51,7 @@ class Result:
     figures: Figures = field(default_factory=Figures)
 
     def document(self) -> dict[str, Any]:
-        """The record as the contract has it."""
+        """The record in the form of the contract."""
         job, figures = self.job, self.figures
         return {
             "job_id": self.job_id,
@@ -87,7 +87,7 @@ class Result:
 
 
 def cellprofiler_version() -> str:
-    """Of the CellProfiler installed beside the worker; empty when there is none."""
+    """Version of the installed CellProfiler; empty without one."""
     try:
         return version("cellprofiler")
     except PackageNotFoundError:
@@ -95,12 +95,12 @@ def cellprofiler_version() -> str:
 
 
 def key(app_name: str, run_id: str, status: str, name: str) -> str:
-    """Where the record of a job lies; the status in the key lets a listing give the counts."""
+    """Key of a job's record; with the status in the key, a listing yields the counts."""
     return f"dcp/{app_name}/{run_id}/results/{status}/{name}.json"
 
 
 def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
-    """Put a record where the run keeps its results, as `name` (the job's id, mostly)."""
+    """Write a record below the run's results, as `name` (usually the job id)."""
     s3.put_object(
         Bucket=bucket,
         Key=key(result.app_name, result.run_id, result.status, name),
@@ -110,5 +110,5 @@ def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
 
 
 def has_succeeded(s3: S3Client, bucket: str, app_name: str, job: Job) -> bool:
-    """Whether the job has a success record in this run already (SQS may deliver twice)."""
+    """Whether the job already has a success record in this run (SQS may deliver twice)."""
     return exists(s3, bucket, key(app_name, job.run_id, "succeeded", job.job_id))

@@ -1,4 +1,4 @@
-"""The rows of a LoadData CSV as LoadData takes them, and where in the file each begins."""
+"""The rows of a LoadData CSV as LoadData reads them, and the byte offset of each."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _BOM = "\ufeff"
 def reading(
     csv_file: Path, check: Check
 ) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Read a CSV: its columns, by the names that LoadData gives them, and place and row of each.
+    """Read a CSV: its columns, by LoadData's names for them, then the place and fields of each row.
 
-    Blank lines and surplus fields are left out. The place is what `row_at` takes.
+    Blank lines and surplus fields are skipped. The place is the argument of `row_at`.
 
     Args:
         csv_file: The CSV.
-        check: Called from time to time while rows are taken; raises when the job is interrupted.
+        check: Called every 1000 rows; raises when the job is interrupted.
 
     Raises:
-        CsvError: The file is empty, is no CSV, or has a row that is too short.
+        CsvError: The file is empty, is not a CSV, or has a row that is too short.
     """
     with csv_file.open(encoding="utf-8", newline="") as source:
         lines = _Lines(source)
@@ -57,13 +57,13 @@ def row_at(source: BinaryIO, place: int, columns: int) -> list[str]:
 def write(path: Path, header: Sequence[str], rows: Iterable[list[str]]) -> None:
     """Write rows as a CSV."""
     with path.open("w", encoding="utf-8", newline="") as target:
-        writer = csv.writer(target)  # with another end of lines it would not quote a CR in a field
+        writer = csv.writer(target)  # with another line terminator it would not quote a CR
         writer.writerow(header)
         writer.writerows(rows)
 
 
 class _Lines:
-    """The lines of a file, and how many bytes of it were read: a row may have several lines."""
+    """The lines of a file and the number of bytes read so far: a row may span several lines."""
 
     def __init__(self, source: TextIO) -> None:
         self._source = source
@@ -89,14 +89,14 @@ def _rows(
         if row:
             if len(row) < columns:
                 text = f"Row {number} of the LoadData CSV has {len(row)} fields"
-                raise CsvError("csv_malformed", f"{text}, its header {columns}.")
+                raise CsvError("csv_malformed", f"{text}, but the header has {columns}.")
             yield place, row[:columns]
         place = lines.place
 
 
 def _column(name: str) -> str:
     """LoadData reads Image_FileName_DNA as FileName_DNA."""
-    # The prefixes of LoadData's header_to_column.
+    # Prefixes in LoadData's header_to_column.
     for kind in ("PathName", "FileName", "URL", "ObjectsFileName", "ObjectsPathName", "ObjectsURL"):
         if name.startswith(f"Image_{kind}_"):
             return name[len("Image_") :]

@@ -1,4 +1,4 @@
-"""The columns of a LoadData CSV that name images, and their values on this machine."""
+"""The columns of a LoadData CSV that name images, and their local values on this machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Image:
-    """The columns of one image or objects file of an image set; -1: no such column."""
+    """Column indexes of one image or objects file of an image set; -1: no such column."""
 
     url: int
     path: int
     file: int
 
     def given(self, row: Sequence[str]) -> str:
-        """The image's path; empty when LoadData takes it from the default input folder."""
+        """The image's path; empty if LoadData reads it from the default input folder."""
         if self.url >= 0:
             return row[self.url]
         if self.file < 0:
@@ -29,12 +29,11 @@ class Image:
         name = row[self.file]
         if name.startswith("/"):
             return name
-        # Not by posixpath.join: a key of s3:// is taken as it is, and has no // for a folder's
-        # last /.
+        # Not posixpath.join: it would keep a trailing / of an s3:// folder as // in the key.
         return f"{folder.rstrip('/')}/{name}" if folder else ""
 
     def localize(self, row: list[str], places: Places) -> None:
-        """Make a row name the local file, if the image is in S3."""
+        """Replace the image's path in a row by the local path, if the image is in S3."""
         path = self.given(row)
         if self.url >= 0:
             place = places.object(path)
@@ -49,7 +48,7 @@ class Image:
         if self.path < 0:
             row[self.file] = local
         elif local.endswith(f"/{row[self.file]}"):
-            # Only the folder: FileName_ is a measurement of the outputs and stays as it is.
+            # Only the folder: FileName_ is a measurement in the outputs and must not change.
             row[self.path] = local[: -len(row[self.file]) - 1]
         else:
             row[self.path], row[self.file] = local_folder, name
@@ -58,12 +57,14 @@ class Image:
 def images_of(header: Sequence[str]) -> list[Image]:
     """The images that a CSV names."""
     at = {name: index for index, name in enumerate(header)}
-    found = []
+    images: list[Image] = []
     for prefix in ("", "Objects"):
         kinds = [f"{prefix}{kind}_" for kind in ("URL", "PathName", "FileName")]
         names = {name[len(kind) :] for kind in kinds for name in header if name.startswith(kind)}
-        found += [Image(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)]
-    return found
+        images += [
+            Image(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)
+        ]
+    return images
 
 
 def localized(row: Sequence[str], images: Sequence[Image], places: Places) -> list[str]:

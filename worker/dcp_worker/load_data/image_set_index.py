@@ -1,8 +1,8 @@
-"""The image sets of a LoadData CSV, read once and looked up by group in milliseconds.
+"""Index of a LoadData CSV: read once, then looked up by group in milliseconds.
 
-What is found goes into a small SQLite file: for every group its number, and for every image set the
-place of its row in the CSV. Image sets are numbered as CellProfiler numbers them: groups sorted by
-their values, the rows of a group in the order of the CSV.
+The index is a small SQLite file: the number of every group, and for every image set the byte offset
+of its row in the CSV. It numbers image sets as CellProfiler does: groups sorted by their values,
+the rows of a group in the order of the CSV.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
     from dcp_worker.load_data.local_paths import Places
 
-# To be raised when the file's tables change.
+# Increase this when the tables of the index change.
 _FORMAT = 1
 _POLL_SECONDS = 0.05
 _CHECKED_STEPS = 100_000
@@ -39,12 +39,12 @@ class ImageSets:
     """The image sets of one group of a CSV.
 
     Attributes:
-        header: The CSV's columns, by the names that LoadData gives them.
-        rows: Of the group, as the CSV has them.
-        first: ImageNumber of the first; the others follow it.
-        group_number: Of the group.
-        witnesses: A few rows of the whole CSV from which LoadData finds the same type and width
-            for every column as from all its rows.
+        header: The CSV's columns, by LoadData's names for them.
+        rows: The group's rows, unchanged.
+        first: ImageNumber of the first row; the others follow it.
+        group_number: Number of the group.
+        witnesses: A few rows of the whole CSV that give LoadData the same type and width for every
+            column as all its rows.
     """
 
     header: Sequence[str]
@@ -56,7 +56,7 @@ class ImageSets:
 
 @dataclass(frozen=True)
 class _About:
-    """What is known of a CSV besides its groups; `kinds` are those of the keys."""
+    """Facts about a CSV besides its groups; `kinds` are the kinds of the keys."""
 
     header: Sequence[str]
     kinds: Sequence[int]
@@ -76,11 +76,11 @@ def find(
 
     Args:
         csv_file: The CSV.
-        etag: Names its content.
-        folder: Where what is read of CSVs is kept, for all slots of the machine.
+        etag: Identifies its content.
+        folder: Folder of the indexes, shared by all slots of the machine.
         keys: Metadata columns by which the pipeline groups, in its order.
         group: A value for each of them.
-        places: Of the images.
+        places: Locations of the images.
         check: Raises when the job is interrupted.
 
     Raises:
@@ -88,10 +88,10 @@ def find(
         OSError: The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    what = [_FORMAT, etag, csv_file.stat().st_size, list(keys), places.rules]
-    name = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+    identity = [_FORMAT, etag, csv_file.stat().st_size, list(keys), places.rules]
+    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
     index = folder / f"{name}.sqlite"
-    with contextlib.suppress(sqlite3.DatabaseError):  # it is not there, or broken
+    with contextlib.suppress(sqlite3.DatabaseError):  # missing or damaged
         return _look_up(index, csv_file, keys, group)
     with _locked(folder / f"{name}.lock", check):
         with contextlib.suppress(sqlite3.DatabaseError):  # another slot may have built it
@@ -102,7 +102,7 @@ def find(
 
 @contextlib.contextmanager
 def _locked(path: Path, check: Check) -> Iterator[None]:
-    """Hold a lock of all slots; the kernel frees it when its slot is killed."""
+    """Hold a lock shared by all slots; the kernel releases it if the slot is killed."""
     with path.open("a") as lock:
         while True:
             try:
@@ -121,13 +121,13 @@ def _look_up(
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
         ((text,),) = database.execute("SELECT about FROM csv")
         about = _About(**json.loads(text))
-        found = database.execute(
+        record = database.execute(
             f"SELECT number, first, length FROM image_group WHERE {_equal(_columns(keys))}",
             [group[key] for key in keys],
         ).fetchone()
-        if found is None:
+        if record is None:
             raise CsvError("group_not_found", _explain(database, about.kinds, keys, group))
-        number, first, length = found
+        number, first, length = record
         rows = database.execute(
             "SELECT place FROM image_set WHERE number BETWEEN ? AND ? ORDER BY number",
             (first, first + length - 1),
@@ -174,13 +174,13 @@ def _explain(
 
 def _build(index: Path, csv_file: Path, keys: Sequence[str], places: Places, check: Check) -> None:
     building = index.with_suffix(".building")
-    building.unlink(missing_ok=True)  # of a slot that was killed
+    building.unlink(missing_ok=True)  # left by a slot that was killed
     try:
         with contextlib.closing(sqlite3.connect(building)) as database:
             _fill(database, csv_file, keys, places, check)
         os.replace(building, index)
     except sqlite3.OperationalError as error:
-        check()  # it has interrupted the query
+        check()  # an interruption aborts the query with this error
         code = errno.ENOSPC if "full" in str(error) else errno.EIO
         raise OSError(code, str(error), str(building)) from error
     finally:
@@ -194,7 +194,7 @@ def _fill(
     places: Places,
     check: Check,
 ) -> None:
-    # The file gets its name only when it is whole: nothing in it need survive a crash.
+    # The file gets its final name only when complete, so it need not survive a crash.
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
     database.set_progress_handler(check, _CHECKED_STEPS)
@@ -211,7 +211,7 @@ def _fill(
     for column, kind in zip(columns, about.kinds):
         if kind < TEXT:
             database.execute(f"UPDATE read SET {column} = reading({column}, {kind})")
-    # SQLite compares text by its UTF-8 bytes, which is the order of Python's text.
+    # SQLite compares text by its UTF-8 bytes: the same order as Python.
     by = ", ".join(columns)
     database.execute(
         f"""INSERT INTO image_set SELECT row_number() OVER ordered, place
@@ -234,19 +234,19 @@ def _read(
     places: Places,
     check: Check,
 ) -> _About:
-    """Read place and keys of every row into the table `read`."""
+    """Read the place and keys of every row into the table `read`."""
     with csv_rows.reading(csv_file, check) as (header, records):
-        found = [Key.of(header, name) for name in keys]
+        columns = [Key.of(header, name) for name in keys]
         witnesses = Witnesses(header, places)
 
         def values() -> Iterator[list[object]]:
             for place, row in records:
                 witnesses.see(row, place)
-                yield [place, *[key.read(row) for key in found]]
+                yield [place, *[key.read(row) for key in columns]]
 
         marks = ", ?" * (len(keys) + 1)
         read = database.executemany(f"INSERT INTO temp.read VALUES (NULL{marks})", values())
     if read.rowcount < 1:
-        raise CsvError("csv_empty", "The LoadData CSV has a header and no rows.")
-    kinds = [witnesses.kinds[key.columns[0]] if key.numeric else TEXT for key in found]
+        raise CsvError("csv_empty", "The LoadData CSV has a header but no rows.")
+    kinds = [witnesses.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
     return _About(header, kinds, witnesses.places())

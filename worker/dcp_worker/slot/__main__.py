@@ -1,10 +1,11 @@
-"""A slot's process: it works until SIGTERM.
+"""The process of a slot, which runs jobs until SIGTERM.
 
-On SIGUSR1 (`FINISH`) it begins nothing new and ends when its jobs have, however long they take.
+On SIGUSR1 (`FINISH`) it starts no new jobs, and exits when its jobs have finished, however long
+they take.
 
 The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
-standard input: the socket's end tells the slot that the supervisor is gone, and through it the
-slot says which messages it holds, as a line of JSON whenever that changes.
+standard input. The slot writes the messages that it holds to the socket, as a line of JSON whenever
+they change. When the socket closes, the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcp_worker.slot")
 
 _LOG_SECONDS = 3
-# In a container nothing outlives the first process; elsewhere there is no reason to stay.
+# Outside a container, a slot outlives its supervisor by this long.
 _ORPHAN_SECONDS = 10
 FAILED = 1
 
 
 def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
-    """Stop when the supervisor's end of the socket closes, however it died."""
+    """Stop the slot when the supervisor dies and its end of the socket closes."""
     with contextlib.suppress(OSError):
         supervisor.recv(1)
     work.stop.order(_ORPHAN_SECONDS)
@@ -70,19 +71,19 @@ def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the slot that the supervisor asks for; the exit status."""
+    """Run a slot with the supervisor's arguments; returns the exit status."""
     number, instance_id, plugins = arguments
     container_log.to_stdout(f"slot {number}")
     work = _workplace(int(number), instance_id, plugins)
-    remove(work.folder)  # of a slot that died in mid-job
+    remove(work.folder)  # left by a slot that died during a job
     work.folder.mkdir()
-    # A CellProfiler that is killed while it starts leaves nothing elsewhere.
+    # If CellProfiler is killed during its start, it leaves files only in this folder.
     os.environ["TMPDIR"] = str(work.folder)
     supervisor = socket.socket(fileno=0)
 
     def stop(number: int, frame: FrameType | None) -> None:
         work.stop.order(work.settings.stop_seconds)
-        # Who has not ended by then is ended by the kernel; the supervisor returns its messages.
+        # At the deadline the kernel ends the slot, and the supervisor returns its messages.
         signal.setitimer(signal.ITIMER_REAL, max(0.1, work.stop.left(ALIVE)))
 
     for order in (signal.SIGTERM, signal.SIGINT):
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> int:
     try:
         return Slot(work, Receipts(supervisor)).run()
     except Exception:
-        log.exception("The slot has failed; its messages are returned and it is replaced.")
+        log.exception("The slot failed; the supervisor returns its messages and replaces it.")
         return FAILED
     finally:
         work.engine.close()
@@ -111,7 +112,7 @@ def _end(status: int) -> None:
         if thread.name == "job log":
             thread.join(max(0.0, end - time.monotonic()))
     sys.stdout.flush()
-    # Not through the interpreter's end, which would wait for a log service that does not answer.
+    # A normal exit of the interpreter would wait for a log service that does not answer.
     os._exit(status)
 
 

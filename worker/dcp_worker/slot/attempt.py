@@ -1,6 +1,6 @@
-"""One attempt at a job in its three parts: inputs fetched, computed, outputs published.
+"""One attempt at a job, in three parts: fetch inputs, compute, publish outputs.
 
-Each part may run on another thread, while another job is in another part. No part touches a queue.
+Each part may run on a different thread, while another job is in another part. No part uses a queue.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _REMOVAL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: its job, its folder, and what it has taken so far.
+    """One attempt: its job, its folder, and its measurements so far.
 
-    All parts raise `JobFailedError` with the diagnosis when the job fails, and what `check` raises
-    when it is interrupted.
+    If the job fails, each part raises `JobFailedError` with the diagnosis. If it is interrupted,
+    each part raises the exception of `check`.
     """
 
     work: Workplace
@@ -52,10 +52,10 @@ class Attempt:
                 self.job, self.work.sources, origin, self.folder, check, self.say
             )
 
-    def compute(self, found: Inputs, check: Check) -> Path:
-        """Run CellProfiler and judge it; the folder of its outputs."""
+    def compute(self, job_inputs: Inputs, check: Check) -> Path:
+        """Run CellProfiler and diagnose its run; returns the folder of its outputs."""
         with _disk(self.folder):
-            call = self._call(found)
+            call = self._call(job_inputs)
             call.output_folder.mkdir()
             temporary = self.folder / "tmp"
             temporary.mkdir()
@@ -64,7 +64,7 @@ class Attempt:
                 ended = self.work.engine.run(call, temporary, timeout, check, self.say)
             self.figures.peak_memory_mb = ended.peak_memory_mb
             diagnosis = diagnose(_evidence(ended, call))
-            # What says nothing of a module that failed (always_continue) may lack an image, too.
+            # With always_continue, a missing image does not show in the diagnosis.
             doubtful = diagnosis is not None or call.always_continue
             if doubtful and self.work.sources.mounted:
                 images.check_mount()
@@ -73,7 +73,7 @@ class Attempt:
         return call.output_folder
 
     def publish(self, output: Path, check: Check) -> Written:
-        """Upload the outputs to their final keys, confirmed."""
+        """Upload the outputs to their final keys and confirm them."""
         settings = self.work.settings
         with self._timed("upload"), _disk(self.folder):
             written = upload.publish(
@@ -87,19 +87,19 @@ class Attempt:
         self.figures.files, self.figures.bytes = written.files, written.bytes
         return written
 
-    def _call(self, found: Inputs) -> command_line.Call:
+    def _call(self, job_inputs: Inputs) -> command_line.Call:
         return command_line.Call(
-            pipeline=found.pipeline,
-            data_file=found.data_file,
+            pipeline=job_inputs.pipeline,
+            data_file=job_inputs.data_file,
             group="" if self.job.data_file.endswith(".txt") else self.job.metadata,
-            input_folder=found.folder,
+            input_folder=job_inputs.folder,
             output_folder=self.folder / "output",
-            # Of this attempt alone: one of an earlier attempt would speak for it.
+            # In this attempt's folder: the file of an earlier attempt must not count for this one.
             done_file=self.folder / "done",
             plugins=self.work.plugins,
             always_continue=self.work.settings.always_continue,
-            numbering=found.numbering,
-            whole_csv=found.whole_csv,
+            numbering=job_inputs.numbering,
+            whole_csv=job_inputs.whole_csv,
         )
 
     @contextmanager
@@ -138,12 +138,12 @@ def _disk(folder: Path) -> Iterator[None]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, if it is there.
+    """Remove a folder and its content, if it exists.
 
-    A transfer that was given up may remove its own file from it at the same moment.
+    It retries for a moment, because an aborted transfer may remove its own file at the same time.
 
     Raises:
-        OSError: It cannot be removed.
+        OSError: The folder could not be removed.
     """
     end = time.monotonic() + _REMOVAL_SECONDS
     while folder.exists():

@@ -1,4 +1,4 @@
-"""What a slot works with for as long as it lives."""
+"""The context of a slot: what all its jobs share."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workplace:
-    """A slot's tools, and what it has learned from its jobs.
+    """A slot's tools, and its experience from earlier jobs.
 
     Attributes:
-        settings: The worker's.
-        clients: Of AWS.
+        settings: Settings of the worker.
+        clients: AWS clients.
         queue: The job queue and its dead-letter queue.
-        sources: Where inputs lie.
+        sources: Locations of inputs.
         engine: Runs CellProfiler.
-        folder: The slot's own; each job has a folder in it, and nothing else.
+        folder: The slot's own folder; it contains one folder per job, nothing else.
         plugins: Plugins directory, if any.
-        instance_id: Of the machine; empty when it has none.
+        instance_id: Id of the machine; empty without one.
     """
 
     settings: Settings

@@ -1,7 +1,7 @@
-"""One message at hand, from its receipt to its end: opened, computed, published.
+"""One received message on its way through the slot: opened, computed, published.
 
-The three steps may run on different threads, one after the other; whichever way one of them
-fails, the attempt ends there: with its record, its message dealt with, its files removed.
+The three steps may run on different threads, one after the other. If one of them fails, the attempt
+ends there: the worker writes its record, settles its message and removes its files.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Held:
     """A received message.
 
     Attributes:
-        work: The slot's.
+        work: Context of the slot.
         received: The message.
-        folder: For the job's files.
-        over: Called once, when the message has been dealt with.
+        folder: Folder for the job's files.
+        over: Called once, when the message is settled.
     """
 
     work: Workplace
@@ -69,13 +69,13 @@ class Held:
     _begun: bool = field(init=False, repr=False, default=False)
 
     def open(self) -> bool:
-        """Read the message and fetch its job's inputs; whether there is something to compute."""
+        """Parse the message and fetch the job's inputs; returns whether the job must run."""
         settings = self.work.settings
         started = datetime.now(timezone.utc)
         try:
             job = message.parse(self.received.body, settings.run_id)
         except message.BadMessageError as error:
-            log.warning("Message %s is refused: %s", self.received.message_id, error)
+            log.warning("Rejected message %s: %s", self.received.message_id, error)
             Ending(self.work, self.received, None, started, Figures()).refuse(error)
             self.over(self)
             return False
@@ -96,7 +96,7 @@ class Held:
         return step.complete
 
     def compute(self) -> bool:
-        """Run CellProfiler; whether there is something to publish."""
+        """Run CellProfiler; returns whether there are outputs to publish."""
         started = time.monotonic()
 
         def check() -> None:
@@ -124,7 +124,7 @@ class Held:
                 raise InterruptedJobError(Interruption.STOPPING)
 
         with self._step():
-            check()  # it may have waited for long: nothing is uploaded without a lease
+            check()  # the job may have waited for long: upload only with a lease
             written = self._attempt.publish(self._output, check)
             check()
             self._note(written)
@@ -132,24 +132,24 @@ class Held:
             self.work.fitness.note(None)
 
     def give_back(self) -> None:
-        """End a job that has been opened, and not computed, for the sake of an idle slot."""
+        """Return a job that was opened but not computed, so that an idle slot can run it."""
         with self._step():
             self._ending.give_back("An idle slot can run it sooner.")
 
     def _done_before(self, job: Job) -> bool:
-        """End a job that needs no computing; reads where its inputs come from besides."""
+        """End a job that needs no computing; otherwise store the versions of its inputs."""
         settings, s3 = self.work.settings, self.work.clients.s3
         if self._known_success(job):
             self._ending.repeat()
             return True
-        # What lies in the folder of a job that was begun before may be half of its outputs.
+        # An earlier attempt at the job may have left only a part of its outputs.
         by_outputs = settings.check_if_done_bool and self.received.fresh
         if by_outputs and upload.already_there(s3, settings, job.output):
             self._ending.skip("The output folder already holds the files.")
             return True
         self._origin = job_inputs.origin(job, self.work.sources)
         if settings.check_if_done_exact and completed_jobs.is_done(s3, settings, job, self._origin):
-            self._ending.skip("An earlier run has done it, with the same pipeline and data file.")
+            self._ending.skip("An earlier run completed it with the same pipeline and data file.")
             return True
         return False
 
@@ -171,8 +171,8 @@ class Held:
                 self.work.clients.s3, settings, self._attempt.job, self._origin, written
             )
         except JobFailedError as error:
-            # Only a later run misses it, and does the job anew.
-            self._log.say(f"The note for later runs could not be written. {error}")
+            # The only consequence: a later run repeats the job.
+            self._log.say(f"Could not write the note for later runs: {error}")
 
     def _check_lease(self) -> None:
         if self._lease.lost:
@@ -185,7 +185,7 @@ class Held:
 
     @contextmanager
     def _step(self) -> Iterator[_Step]:
-        """Whatever happens in a step that does not complete, the attempt ends with it."""
+        """End the attempt if the step does not complete, for whatever cause."""
         step = _Step()
         try:
             yield step
@@ -195,8 +195,8 @@ class Held:
             self._failed(error.diagnosis)
             self.work.fitness.note(error.diagnosis)
         except Exception:
-            # A fault of the worker's own. The job is not lost for it, nor does a message that
-            # brings it about go round for ever; the slot is replaced by a fresh one.
+            # A fault of the worker itself. The job gets its record, so its message neither gets
+            # lost nor circulates for ever; the supervisor replaces the slot.
             self._failed(Diagnosis("worker_error", "The worker failed.", traceback.format_exc()))
             raise
         finally:
@@ -210,7 +210,7 @@ class Held:
             self._ending.interrupted(interruption)
 
     def _failed(self, diagnosis: Diagnosis) -> None:
-        """What became of the job is for the worker to say that has its message by now."""
+        """Record the failure, unless another worker has the message by now."""
         if self._lease.lost:
             self._ending.interrupted(Interruption.LEASE_LOST)
         else:
@@ -221,7 +221,7 @@ class Held:
         try:
             remove(self.folder)
         except OSError as error:
-            log.warning("The files of a job could not be removed: %s", error)
+            log.warning("Could not remove the files of a job: %s", error)
         self._log.close()
         self.over(self)
 

@@ -1,6 +1,7 @@
-"""A slot: brings one job after another to its end, for ever, until it is stopped.
+"""A slot: runs one job after another until it is stopped.
 
-While one job computes, the next is fetched and the last is published, each on a thread of its own.
+While one job computes, the next is prefetched and the previous one is published, each on its own
+thread.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcp_worker.slot")
 
-# The signal to begin nothing new.
+# The signal to start no new jobs.
 FINISH = signal.SIGUSR1
-# The exit status of a slot whose machine is unfit: it is not replaced.
+# Exit status of a slot on an unfit machine; the supervisor does not replace it.
 UNFIT = 3
-# Beside the slots' folders: what all of them use.
+# Folder beside the slots' folders, shared by all slots.
 CACHE = "cache"
 
 
 class Receipts:
-    """The messages at hand, as the supervisor is told of them."""
+    """Reports the messages that the slot holds to the supervisor."""
 
     def __init__(self, supervisor: socket.socket) -> None:
         self._supervisor = supervisor
@@ -39,15 +40,15 @@ class Receipts:
         self._receipts: list[str] = []
 
     def changed(self, held: Held, at_hand: bool) -> None:
-        """Tell that a message is at hand, or has been dealt with."""
+        """Report that a message was received, or is settled."""
         with self._lock:
             (self._receipts.append if at_hand else self._receipts.remove)(held.received.receipt)
-            with contextlib.suppress(OSError):  # it is gone: the process ends, too
+            with contextlib.suppress(OSError):  # supervisor gone: this process exits, too
                 self._supervisor.sendall(json.dumps(self._receipts).encode() + b"\n")
 
 
 class Slot:
-    """Computes what its intake brings, and has the outputs published."""
+    """Computes the jobs of its intake, and publishes their outputs on a thread."""
 
     def __init__(self, work: Workplace, receipts: Receipts) -> None:
         self._work = work
@@ -56,7 +57,7 @@ class Slot:
         self._publishing: Future[None] | None = None
 
     def run(self) -> int:
-        """Work until stopped; the exit status. An empty queue is no reason to leave."""
+        """Run jobs until stopped, even if the queue is empty; returns the exit status."""
         work = self._work
         intake = self._threads.submit(self._intake.run)
         try:
@@ -65,7 +66,7 @@ class Slot:
                 if held is not None and held.compute():
                     self._publish(held)
         except Exception:
-            # The other jobs at hand end as on SIGTERM, so that it does not cost them an attempt.
+            # The slot's other jobs end as on SIGTERM, so that this costs them no attempt.
             work.stop.order(work.settings.stop_seconds)
             raise
         finally:
@@ -74,15 +75,15 @@ class Slot:
         if self._publishing is not None:
             self._publishing.result()
         if work.fitness.reason:
-            log.error("The slot takes no more work: %s", work.fitness.reason)
+            log.error("This slot takes no more jobs: %s", work.fitness.reason)
             return UNFIT
         return 0
 
     def _publish(self, held: Held) -> None:
-        """Once the outputs of the job before are published: no more than two jobs' are here."""
+        """Publish after the previous job, so that the disk holds outputs of at most two jobs."""
         before = self._publishing
         if before is not None:
             wait([before])
         self._publishing = self._threads.submit(held.publish)
         if before is not None:
-            before.result()  # its error, if any, does not cost this job its outputs
+            before.result()  # raised only now: an error there must not cost this job its outputs

@@ -1,6 +1,6 @@
-"""The container's main process: starts the slots, replaces those that die, ends them all.
+"""The container's main process: starts the slots, replaces those that die, stops them all.
 
-It computes nothing and holds no message, so that nothing a job does can take it down.
+It computes nothing and holds no message, so no job can bring it down.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.5
-# Between two tries to have the machine replaced, for one may be refused.
+_POLL_SECONDS = 0.5
+# Between two attempts to have the machine replaced, because AWS may refuse one.
 _REPLACE_SECONDS = 300.0
-# Slots end themselves a little earlier (cancellation.ALIVE), ECS ends all a little later.
+# Slots exit a little earlier (cancellation.ALIVE); ECS kills the container a little later.
 _ENDING = 0.97
 
 
@@ -54,17 +54,17 @@ class Supervisor:
         end_machine: Callable[[], None],
         replace_machine: Callable[[], None],
     ) -> None:
-        """Make it; nothing is started before `run`.
+        """Prepare the slots; `run` starts them.
 
         Args:
-            settings: The worker's.
-            sqs: The client.
-            protection: Of the container's task.
-            finish: The order to finish, of the run.
+            settings: Settings of the worker.
+            sqs: SQS client.
+            protection: Scale-in protection of the container's task.
+            finish: Drain order of the run.
             plugins: Plugins directory, if any.
-            instance_id: Of the machine; empty when it has none.
-            end_machine: Ends the machine and the fleet behind it: the queue is done.
-            replace_machine: Ends the machine, for another to take its place: no slot can work.
+            instance_id: Id of the machine; empty without one.
+            end_machine: Terminates the machine and empties its fleet, when the queue is done.
+            replace_machine: Terminates the machine for the fleet to replace, when no slot can work.
         """
         now = time.monotonic()
         self._slots = [
@@ -79,7 +79,7 @@ class Supervisor:
         self._replace_machine = replace_machine
         self._arguments = [instance_id, str(plugins or "")]
         self._queue_done = QueueDone(settings.idle_seconds)
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._notice = ""
         self._retiring = False
         self._finishing = False
@@ -87,61 +87,61 @@ class Supervisor:
         self._stopping = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """End all slots: the handler of SIGTERM.
+        """Stop all slots: the handler of SIGTERM.
 
-        They are told at once: AWS may keep `run` waiting for longer than there is time.
+        It signals them at once: a slow call to AWS could keep `run` busy for too long.
         """
         self._stopping = True
-        self._tell_the_slots(signal.SIGTERM)
+        self._signal_slots(signal.SIGTERM)
 
     def retire(self, notice: str) -> None:
-        """Begin nothing new, for the machine is being taken away; may be called by any thread."""
+        """Start no new jobs: AWS is taking the machine away. Any thread may call this."""
         self._notice = notice
-        self._tell_the_slots(signal.SIGTERM)
+        self._signal_slots(signal.SIGTERM)
 
-    def _tell_the_slots(self, number: signal.Signals) -> None:
+    def _signal_slots(self, number: signal.Signals) -> None:
         for slot in self._slots:
             slot.signal(number)
 
     def run(self) -> None:
-        """Supervise until stopped; on return no process and no local file is left."""
+        """Supervise until stopped; on return no process and no local file remains."""
         while not self._stopping:
             if self._notice and not self._retiring:
                 self._retire()
-            self._heed_the_finish()
+            self._obey_drain_order()
             for slot in self._slots:
-                self._look_after(slot)
+                self._start_or_replace(slot)
             self._protection.set(self._holds_jobs)
             self._listen()
-            self._consider_the_machine()
-        log.info("Stopping: what cannot end in time is returned.")
+            self._check_machine()
+        log.info("Stopping: jobs that cannot finish in time go back to the queue.")
         self._end()
 
     def _retire(self) -> None:
-        """Let the slots end, and stay: ECS would start a container anew on this same machine."""
-        log.warning("%s No further job is begun.", self._notice)
+        """Let the slots exit but keep running: ECS would restart the container on this machine."""
+        log.warning("%s No new jobs will start.", self._notice)
         self._retiring = True
         self._start_slots(math.inf)
-        self._tell_the_slots(signal.SIGTERM)  # also one that was started in the meantime
+        self._signal_slots(signal.SIGTERM)  # also a slot that started in the meantime
 
-    def _heed_the_finish(self) -> None:
-        """Let the slots end when the run is to finish; begin anew when it is continued."""
+    def _obey_drain_order(self) -> None:
+        """Let the slots exit when the run drains; start them again when it is continued."""
         if self._notice:
-            return  # nothing is begun anyway, and the machine does not live to see it continued
+            return  # no new jobs start anyway, and the machine ends before the run is continued
         if self._holds_jobs or self._finishing:
             self._finish.look()
         if self._finish.ordered and not self._finishing:
-            log.info("The run is to finish: no further job is begun.")
+            log.info("The run is draining: no new jobs will start.")
             self._finishing, self._queue_done = True, self._queue_done.seen(None)
             self._start_slots(math.inf)
-            self._tell_the_slots(FINISH)
+            self._signal_slots(FINISH)
         elif self._finishing and not self._finish.ordered and not self._any_slot:
-            log.info("The run is continued.")
+            log.info("The run continues.")
             self._finishing, self._queue_done = False, self._queue_done.seen(None)
             self._start_slots(time.monotonic())
 
     def _start_slots(self, moment: float) -> None:
-        """Start what slots do not run at a moment, one after the other; infinity: never."""
+        """Start the slots that do not run, one after the other from a moment on (inf: never)."""
         for slot in self._slots:
             if not slot.unfit:
                 slot.not_before = moment + slot.number * self._settings.seconds_to_start
@@ -154,7 +154,7 @@ class Supervisor:
     def _any_slot(self) -> bool:
         return any(slot.socket is not None for slot in self._slots)
 
-    def _look_after(self, slot: SlotProcess) -> None:
+    def _start_or_replace(self, slot: SlotProcess) -> None:
         if slot.socket is None:
             if time.monotonic() >= slot.not_before:
                 slot.start(self._arguments)
@@ -163,7 +163,7 @@ class Supervisor:
             self._return(slot)
 
     def _return(self, slot: SlotProcess) -> None:
-        """Give back the messages of a slot that was killed, so that they need not time out."""
+        """Return the messages of a slot that died, so that nobody waits for their timeout."""
         receipts, slot.receipts = slot.receipts, []
         for receipt in receipts:
             try:
@@ -173,41 +173,41 @@ class Supervisor:
                     VisibilityTimeout=0,
                 )
             except (BotoCoreError, ClientError) as error:
-                log.warning("A message of slot %d could not be returned: %s", slot.number, error)
+                log.warning("Could not return a message of slot %d: %s", slot.number, error)
 
     def _listen(self) -> None:
         sockets = {slot.socket: slot for slot in self._slots if slot.socket is not None}
         if not sockets:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
             return
-        readable, _, _ = select.select(list(sockets), [], [], _LOOK_SECONDS)
+        readable, _, _ = select.select(list(sockets), [], [], _POLL_SECONDS)
         for ready in readable:
             sockets[ready].listen()
 
-    def _consider_the_machine(self) -> None:
-        """End a machine without work, and one that is unfit for it."""
+    def _check_machine(self) -> None:
+        """Terminate an idle machine, and have an unfit one replaced."""
         now = time.monotonic()
         unfit = not self._finishing and all(slot.unfit for slot in self._slots)
         if unfit and now >= self._next_replacement:
-            log.error("No slot can work on this machine: another one is to take its place.")
+            log.error("No slot can work on this machine: terminating it for replacement.")
             self._next_replacement = now + _REPLACE_SECONDS
             self._replace_machine()
         if self._holds_jobs:
             self._queue_done = self._queue_done.seen(None)
-        elif now >= self._next_look:
-            look = queue_done.look(self._sqs, self._settings.sqs_queue_url, now)
-            if look is not None and self._finishing:
-                look = look.at_work
-            self._queue_done = self._queue_done.seen(look)
-            self._next_look = now + self._queue_done.pause
+        elif now >= self._next_poll:
+            poll = queue_done.look(self._sqs, self._settings.sqs_queue_url, now)
+            if poll is not None and self._finishing:
+                poll = poll.at_work
+            self._queue_done = self._queue_done.seen(poll)
+            self._next_poll = now + self._queue_done.pause
             if self._queue_done.done:
                 self._queue_done = self._queue_done.seen(None)
-                # Refused, it is tried again after the same time; the slots go on asking for work.
+                # If AWS refuses, the next attempt follows after the same time; slots keep polling.
                 self._end_machine()
 
     def _end(self) -> None:
         limit = time.monotonic() + _ENDING * self._settings.stop_seconds
-        self._tell_the_slots(signal.SIGTERM)  # also one that was started in the meantime
+        self._signal_slots(signal.SIGTERM)  # also a slot that started in the meantime
         while any(slot.alive for slot in self._slots) and time.monotonic() < limit:
             time.sleep(0.05)
         for slot in self._slots:
@@ -219,8 +219,8 @@ class Supervisor:
 
 
 def _clear(folder: Path) -> None:
-    """Remove files of slots that have ended."""
+    """Remove files of slots that have exited."""
     try:
         remove(folder)
     except OSError as error:
-        log.warning("%s could not be removed: %s", folder, error)
+        log.warning("Could not remove %s: %s", folder, error)

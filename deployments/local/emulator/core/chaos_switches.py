@@ -47,7 +47,7 @@ Usd = Annotated[float, Field(ge=0, le=1_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-def _named(what: str, number: str) -> Any:
+def _named_number(what: str, number: str) -> Any:
     return Field(json_schema_extra={"allowed": f"{number}, or {what}:NUMBER"})
 
 
@@ -55,12 +55,14 @@ Names = Annotated[
     tuple[str, ...], BeforeValidator(_names), Field(json_schema_extra={"allowed": "names"})
 ]
 Lateness = Annotated[
-    Mapping[str, Seconds], _by_name(None), _named("POOL", "a number from 0 to 86400")
+    Mapping[str, Seconds], _by_name(None), _named_number("POOL", "a number from 0 to 86400")
 ]
 Counts = Annotated[
-    Mapping[str, Count], _by_name(None), _named("POOL", "a whole number from 0 to 1000000")
+    Mapping[str, Count], _by_name(None), _named_number("POOL", "a whole number from 0 to 1000000")
 ]
-Prices = Annotated[Mapping[str, Usd], _by_name(None), _named("POOL", "a number from 0 to 1000")]
+Prices = Annotated[
+    Mapping[str, Usd], _by_name(None), _named_number("POOL", "a number from 0 to 1000")
+]
 Shares = Annotated[
     Mapping[str, Share],
     _by_name(1.0),

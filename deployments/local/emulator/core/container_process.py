@@ -40,7 +40,7 @@ def image_environment(python: Path, folder: Path) -> dict[str, str]:
     return environment
 
 
-class Container:
+class ContainerProcess:
     """One running container."""
 
     def __init__(

@@ -98,7 +98,7 @@ class LaunchSpec:
 
 
 @dataclass
-class Fleet:
+class EmulatedFleet:
     """A fleet request and its instances.
 
     Attributes:

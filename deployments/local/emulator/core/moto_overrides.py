@@ -8,12 +8,14 @@ from moto.core.parse import XFormedDict
 from moto.core.responses import ActionResult, PaginatedResult
 from moto.core.utils import get_pagination_model
 
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 
-Action = Callable[[Cloud, Region, dict[str, Any]], dict[str, Any]]
+Action = Callable[[EmulatorState, Region, dict[str, Any]], dict[str, Any]]
 
 
-def replace(response: Any, service: str, actions: Mapping[str, Action], cloud: Cloud) -> None:
+def replace(
+    response: Any, service: str, actions: Mapping[str, Action], emulator: EmulatorState
+) -> None:
     """Make a response class of moto use the given actions.
 
     Args:
@@ -21,19 +23,19 @@ def replace(response: Any, service: str, actions: Mapping[str, Action], cloud: C
         service: Name of the service in botocore.
         actions: Action by API name (`CreateFleet`). It runs under the lock; parameters and result
             have their botocore names.
-        cloud: The cloud of the actions; its reconcile loop runs after each.
+        emulator: The state of the emulator; its reconcile loop runs after each.
     """
     paged = get_pagination_model(service)
     for name, action in actions.items():
         result_class = PaginatedResult if name in paged else ActionResult
-        setattr(response, _method_name(name), _method(action, result_class, cloud))
+        setattr(response, _method_name(name), _method(action, result_class, emulator))
 
 
-def _method(action: Action, result_class: Any, cloud: Cloud) -> Callable[[Any], Any]:
+def _method(action: Action, result_class: Any, emulator: EmulatorState) -> Callable[[Any], Any]:
     def answer(self: Any) -> Any:
-        with cloud.lock:
-            result = action(cloud, cloud.region(self.region), plain(self.params))
-        cloud.wake.set()
+        with emulator.lock:
+            result = action(emulator, emulator.region(self.region), plain(self.params))
+        emulator.wake.set()
         return result_class(result)
 
     return answer

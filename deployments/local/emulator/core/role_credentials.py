@@ -4,19 +4,19 @@ import uuid
 from typing import Any
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 
 
-def role_credentials(cloud: Cloud, owner: str, role_arn: str) -> dict[str, str]:
+def role_credentials(emulator: EmulatorState, owner: str, role_arn: str) -> dict[str, str]:
     """Return a task's or machine's credentials for its role, which never change."""
-    if owner not in cloud.credentials:
-        cloud.credentials[owner] = {
+    if owner not in emulator.credentials:
+        emulator.credentials[owner] = {
             "AccessKeyId": f"ASIA{uuid.uuid4().hex[:16].upper()}",
             "SecretAccessKey": uuid.uuid4().hex,
             "Token": uuid.uuid4().hex,
             "RoleArn": role_arn,
         }
-    return cloud.credentials[owner]
+    return emulator.credentials[owner]
 
 
 def role_arn_of(profile: Any) -> str:

@@ -14,8 +14,8 @@ from moto.logs.models import logs_backends
 
 from deployments.local.emulator.core.account_limits import AccountLimits
 from deployments.local.emulator.core.chaos_switches import Chaos
-from deployments.local.emulator.core.container_process import Container
-from deployments.local.emulator.core.fleet import Fleet
+from deployments.local.emulator.core.container_process import ContainerProcess
+from deployments.local.emulator.core.fleet import EmulatedFleet
 from deployments.local.emulator.core.request_log import Recorder
 from deployments.local.emulator.core.settings import ACCOUNT_ID, EmulatorSettings
 
@@ -26,7 +26,7 @@ def now() -> datetime:
 
 
 @dataclass
-class Machine:
+class EmulatedMachine:
     """The emulator's state of an instance beside moto's record of it.
 
     Attributes:
@@ -108,7 +108,7 @@ class Task:
     cpu: int
     memory: int
     tags: list[dict[str, str]] = field(default_factory=list)
-    container: Container | None = None
+    container: ContainerProcess | None = None
     last_status: str = "PENDING"
     desired_status: str = "RUNNING"
     created_at: datetime = field(default_factory=now)
@@ -188,8 +188,8 @@ class Region:
     """One region: moto's backends and the emulator's additions."""
 
     name: str
-    fleets: dict[str, Fleet] = field(default_factory=dict)
-    machines: dict[str, Machine] = field(default_factory=dict)
+    fleets: dict[str, EmulatedFleet] = field(default_factory=dict)
+    machines: dict[str, EmulatedMachine] = field(default_factory=dict)
     container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
     subnets: dict[str, int] = field(default_factory=dict)
     measures_at: float = 0.0
@@ -234,7 +234,7 @@ class Region:
         ]
 
 
-class Cloud:
+class EmulatorState:
     """The emulated account."""
 
     def __init__(self, settings: EmulatorSettings, endpoint_url: str) -> None:
@@ -297,7 +297,7 @@ class Cloud:
                     return region, task
         return None
 
-    def find_machine(self, instance_id: str) -> tuple[Region, Machine] | None:
+    def find_machine(self, instance_id: str) -> tuple[Region, EmulatedMachine] | None:
         """Return the region and the machine with this instance id."""
         for region in self.regions.values():
             if instance_id in region.machines:

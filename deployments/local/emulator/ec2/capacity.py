@@ -11,8 +11,8 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA
 from deployments.local.emulator.core.chaos_switches import in_pool
-from deployments.local.emulator.core.fleet import ERROR, INFORMATION, Fleet, LaunchSpec
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.fleet import ERROR, INFORMATION, EmulatedFleet, LaunchSpec
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.price_and_quota_api import spot_price
 from deployments.local.emulator.ec2.subnets import zone_of
 
@@ -31,39 +31,41 @@ class LaunchError:
 
 
 def launch_error(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
+    emulator: EmulatorState, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
 ) -> LaunchError | None:
     """Why a fleet cannot launch a machine from a specification now; None if it can."""
     zone = zone_of(region, spec)
     return (
-        _refused(cloud)
-        or (_price_too_low(cloud, region, spec, zone) if spot else None)
-        or _quota_exceeded(cloud, region, spec, spot)
-        or _no_capacity(cloud, region, fleet, spec, zone, spot)
+        _refused(emulator)
+        or (_price_too_low(emulator, region, spec, zone) if spot else None)
+        or _quota_exceeded(emulator, region, spec, spot)
+        or _no_capacity(emulator, region, fleet, spec, zone, spot)
     )
 
 
-def _refused(cloud: Cloud) -> LaunchError | None:
-    code = cloud.fault_name("refused_launches")
+def _refused(emulator: EmulatorState) -> LaunchError | None:
+    code = emulator.fault_name("refused_launches")
     return LaunchError(code, f"The launch was refused: {code}") if code else None
 
 
-def _price_too_low(cloud: Cloud, region: Region, spec: LaunchSpec, zone: str) -> LaunchError | None:
+def _price_too_low(
+    emulator: EmulatorState, region: Region, spec: LaunchSpec, zone: str
+) -> LaunchError | None:
     """The default maximum price is the on-demand price ("Spot Instance requests")."""
-    highest = spec.max_price or cloud.account.on_demand.get(spec.instance_type)
-    price = spot_price(cloud, spec.instance_type, zone)
+    highest = spec.max_price or emulator.account.on_demand.get(spec.instance_type)
+    price = spot_price(emulator, spec.instance_type, zone)
     if highest is None or price is None or price <= highest:
         return None
     return LaunchError(TOO_LOW, f"Spot bid price is less than Spot market price ${price:.4f}")
 
 
 def _quota_exceeded(
-    cloud: Cloud, region: Region, spec: LaunchSpec, spot: bool
+    emulator: EmulatorState, region: Region, spec: LaunchSpec, spot: bool
 ) -> LaunchError | None:
     """Quotas count the vCPUs of the standard families, separately for Spot and on-demand."""
-    quota = cloud.account.quotas.get(SPOT_QUOTA if spot else ON_DEMAND_QUOTA, DEFAULT_QUOTA)
-    if cloud.chaos.vcpus is not None:
-        quota = min(quota, cloud.chaos.vcpus)
+    quota = emulator.account.quotas.get(SPOT_QUOTA if spot else ON_DEMAND_QUOTA, DEFAULT_QUOTA)
+    if emulator.chaos.vcpus is not None:
+        quota = min(quota, emulator.chaos.vcpus)
     used = sum(
         _vcpus(machine.instance.instance_type)
         for machine in region.machines.values()
@@ -84,9 +86,14 @@ def _vcpus(machine_type: str) -> int:
 
 
 def _no_capacity(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool
+    emulator: EmulatorState,
+    region: Region,
+    fleet: EmulatedFleet,
+    spec: LaunchSpec,
+    zone: str,
+    spot: bool,
 ) -> LaunchError | None:
-    chaos, machine_type = cloud.chaos, spec.instance_type
+    chaos, machine_type = emulator.chaos, spec.instance_type
     age = (now() - fleet.created_at).total_seconds()
     none = any(in_pool(pool, machine_type, zone) for pool in chaos.no_capacity) or any(
         in_pool(pool, machine_type, zone) and age < seconds for pool, seconds in chaos.late.items()
@@ -116,7 +123,7 @@ def _running(region: Region, pool: str, machine_type: str) -> int:
 
 
 def record_launch_error(
-    fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: LaunchError
+    fleet: EmulatedFleet, spec: LaunchSpec, zone: str, spot: bool, reason: LaunchError
 ) -> None:
     """Record in a fleet's history why a pool gave no machine, as an informational event."""
     what = f"{spec.instance_type}, {spec.image_id}, Linux/UNIX, {zone}"
@@ -133,7 +140,7 @@ def record_launch_error(
     fleet.record(now(), INFORMATION, "launchSpecTemporarilyBlacklisted", text)
 
 
-def record_halt(fleet: Fleet, reasons: list[LaunchError]) -> None:
+def record_halt(fleet: EmulatedFleet, reasons: list[LaunchError]) -> None:
     """Record in a fleet's history that no pool is left to try, with their errors."""
     codes = {reason.code for reason in reasons}
     if codes == {TOO_LOW}:

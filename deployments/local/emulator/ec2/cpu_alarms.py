@@ -16,7 +16,7 @@ from moto.cloudwatch.models import Alarm, cloudwatch_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Machine, Region, Task
+from deployments.local.emulator.core.state import EmulatedMachine, EmulatorState, Region, Task
 
 MEASURE_SECONDS = 300.0
 MAX_DATAPOINTS = 288  # datapoints: a day
@@ -34,12 +34,12 @@ STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def watch_idle(cloud: Cloud, region: Region) -> None:
+def watch_idle(emulator: EmulatorState, region: Region) -> None:
     """Measure the machines when due, and evaluate the alarms."""
     measured = [
         machine
         for machine in region.machines.values()
-        if machine.alive and _measure(cloud, region, machine)
+        if machine.alive and _measure(emulator, region, machine)
     ]
     if not measured:
         return
@@ -47,18 +47,18 @@ def watch_idle(cloud: Cloud, region: Region) -> None:
         names = {dimension.name: dimension.value for dimension in alarm.dimensions}
         machine = region.machines.get(names.get("InstanceId", ""))
         if alarm.metric_name == "CPUUtilization" and machine is not None and machine.alive:
-            _evaluate(cloud, region, alarm, machine)
+            _evaluate(emulator, region, alarm, machine)
 
 
 def _backend(region: Region) -> Any:
     return cloudwatch_backends[ACCOUNT_ID][region.name]
 
 
-def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
+def _measure(emulator: EmulatorState, region: Region, machine: EmulatedMachine) -> bool:
     """Add a datapoint of a machine's CPU if one is due and the CPU time is known."""
     now = time.monotonic()
     since = machine.measured_at or machine.boots_at
-    if now < since + MEASURE_SECONDS / cloud.settings.speed:
+    if now < since + MEASURE_SECONDS / emulator.settings.speed:
         return False
     machine.measured_at = now
     used = _used(machine, region)
@@ -78,7 +78,7 @@ def _measure(cloud: Cloud, region: Region, machine: Machine) -> bool:
     return True
 
 
-def _used(machine: Machine, region: Region) -> float | None:
+def _used(machine: EmulatedMachine, region: Region) -> float | None:
     """CPU seconds of the machine's containers since the last measurement."""
     total = 0.0
     for task in _tasks(machine, region):
@@ -91,7 +91,7 @@ def _used(machine: Machine, region: Region) -> float | None:
     return total
 
 
-def _tasks(machine: Machine, region: Region) -> list[Task]:
+def _tasks(machine: EmulatedMachine, region: Region) -> list[Task]:
     return [
         task
         for task in region.tasks()
@@ -118,7 +118,9 @@ def breached(alarm: Any, datapoints: Sequence[float]) -> bool | None:
     return bool(breaching >= (alarm.datapoints_to_alarm or alarm.evaluation_periods))
 
 
-def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: Machine) -> None:
+def _evaluate(
+    emulator: EmulatorState, region: Region, alarm: Any, machine: EmulatedMachine
+) -> None:
     is_breached = breached(alarm, machine.cpu)
     state = {None: "INSUFFICIENT_DATA", True: "ALARM", False: "OK"}[is_breached]
     if state == alarm.state_value:
@@ -129,7 +131,7 @@ def _evaluate(cloud: Cloud, region: Region, alarm: Any, machine: Machine) -> Non
         return
     for name in alarm.alarm_actions:
         if action := ACTION.fullmatch(name):
-            cloud.record_event(
+            emulator.record_event(
                 "alarm-action", instance_id=machine.instance.id, action=action["what"]
             )
             _act(region, machine, action["what"])
@@ -146,7 +148,7 @@ def replace() -> None:
     setattr(Alarm, "__init__", begin)  # noqa: B010 - mypy rejects a plain assignment
 
 
-def _act(region: Region, machine: Machine, what: str) -> None:
+def _act(region: Region, machine: EmulatedMachine, what: str) -> None:
     if what == "terminate":
         region.ec2.terminate_instances([machine.instance.id])
     elif what == "stop":

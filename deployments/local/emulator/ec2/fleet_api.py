@@ -9,11 +9,11 @@ from deployments.local.emulator.core.fleet import (
     ERROR,
     INSTANCE_CHANGE,
     REQUEST_CHANGE,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
     new_fleet_id,
 )
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.fleet_reconciler import close
 from deployments.local.emulator.protocol.exceptions import ApiError
 
@@ -47,7 +47,7 @@ FILTERS = {
 }
 
 
-def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def create_fleet(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """CreateFleet, types `maintain` and `request`.
 
     Raises:
@@ -63,7 +63,7 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
         raise ApiError("InvalidParameterValue", text)
     capacity = params["TargetCapacitySpecification"]
     options = params.get("SpotOptions", {})
-    fleet = Fleet(
+    fleet = EmulatedFleet(
         id=new_fleet_id(),
         flavour=EC2_FLEET,
         config={key: params[key] for key in KEPT if key in params} | {"Type": kind},
@@ -146,7 +146,7 @@ def _template_spec(data: dict[str, Any]) -> LaunchSpec:
     )
 
 
-def find(region: Region, fleet_id: str) -> Fleet:
+def find(region: Region, fleet_id: str) -> EmulatedFleet:
     """Return a fleet.
 
     Raises:
@@ -159,7 +159,9 @@ def find(region: Region, fleet_id: str) -> Fleet:
     return fleet
 
 
-def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_fleets(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeFleets."""
     ids = params.get("FleetIds") or [
         fleet.id for fleet in region.fleets.values() if fleet.flavour is EC2_FLEET
@@ -174,7 +176,7 @@ def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dic
     return {"Fleets": fleets}
 
 
-def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: EmulatedFleet) -> dict[str, Any]:
     return {
         **fleet.config,
         "FleetId": fleet.id,
@@ -187,21 +189,21 @@ def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def tags_of(region: Region, fleet: Fleet) -> list[dict[str, str]]:
+def tags_of(region: Region, fleet: EmulatedFleet) -> list[dict[str, str]]:
     """Return a fleet's current tags, after CreateTags and DeleteTags."""
     tags = region.ec2.tags.get(fleet.id, {})
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def describe_fleet_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeFleetInstances."""
     fleet = find(region, params["FleetId"])
     return {"FleetId": fleet.id, "ActiveInstances": active_instances(region, fleet)}
 
 
-def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
+def active_instances(region: Region, fleet: EmulatedFleet) -> list[dict[str, Any]]:
     """Return the live instances of a fleet as in the API of both fleet types."""
     instances = []
     for instance_id in fleet.instances:
@@ -219,7 +221,7 @@ def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
     return instances
 
 
-def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def modify_fleet(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """ModifyFleet.
 
     Raises:
@@ -248,7 +250,9 @@ def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     return {"Return": True}
 
 
-def delete_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_fleets(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteFleets: unknown and already deleted fleets are reported, not raised."""
     deleted, failed = [], []
     for fleet_id in params["FleetIds"]:
@@ -274,14 +278,16 @@ def _deletion_error(fleet_id: str, code: str) -> dict[str, Any]:
     return {"FleetId": fleet_id, "Error": {"Code": code, "Message": f"{fleet_id}: {code}"}}
 
 
-def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_fleet_history(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeFleetHistory."""
     fleet = find(region, params["FleetId"])
     kind = EVENT_FILTERS.get(params.get("EventType", ""))
     return {"FleetId": fleet.id, **history(fleet, {**params, "EventType": kind})}
 
 
-def history(fleet: Fleet, params: dict[str, Any]) -> dict[str, Any]:
+def history(fleet: EmulatedFleet, params: dict[str, Any]) -> dict[str, Any]:
     """Return the requested part of a fleet's history as in the API of both fleet types."""
     records = [
         event

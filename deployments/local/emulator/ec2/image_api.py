@@ -4,14 +4,16 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.protocol.exceptions import ApiError
 
 ID = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 ROOT_GB = {"al2023-ami-ecs": 30}  # by prefix of the name; moto has 15 for all
 
 
-def describe_images(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_images(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeImages, by ids or all.
 
     Raises:

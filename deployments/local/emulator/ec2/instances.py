@@ -9,8 +9,8 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
 
-from deployments.local.emulator.core.fleet import Fleet, LaunchSpec
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.fleet import EmulatedFleet, LaunchSpec
+from deployments.local.emulator.core.state import EmulatedMachine, EmulatorState, Region, now
 from deployments.local.emulator.ec2.subnets import subnet_of
 
 KNOWN_TYPES = frozenset(INSTANCE_TYPES)
@@ -25,7 +25,9 @@ LAUNCH_ERRORS = {
 }
 
 
-def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> str:
+def launch(
+    emulator: EmulatorState, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
+) -> str:
     """Launch one instance for a fleet; return its id."""
     reservation = region.ec2.run_instances(
         image_id=spec.image_id,
@@ -51,8 +53,8 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
     if spot:
         request = f"sir-{uuid.uuid4().hex[:8]}"
         instance.spot_instance_request_id = fleet.spot_requests[instance.id] = request
-    adopt(cloud, region, instance)
-    cloud.record_event("instance-launched", instance_id=instance.id, fleet_id=fleet.id)
+    adopt(emulator, region, instance)
+    emulator.record_event("instance-launched", instance_id=instance.id, fleet_id=fleet.id)
     return str(instance.id)
 
 
@@ -66,60 +68,62 @@ def _volumes(spec: LaunchSpec) -> dict[str, Any]:
     return {"block_device_mappings": devices} if devices else {}
 
 
-def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
+def adopt(emulator: EmulatorState, region: Region, instance: Any) -> None:
     """Register a new instance, which then boots."""
     if instance.id not in region.machines and instance.state in ("pending", "running"):
-        boots_at = time.monotonic() + cloud.settings.boot_seconds
-        number = cloud.number("machine")
-        fails = cloud.chaos.fault_name("launch_errors", number)
-        machine = Machine(instance, boots_at, number=number, fails=fails)
+        boots_at = time.monotonic() + emulator.settings.boot_seconds
+        number = emulator.number("machine")
+        fails = emulator.chaos.fault_name("launch_errors", number)
+        machine = EmulatedMachine(instance, boots_at, number=number, fails=fails)
         region.machines[instance.id] = machine
 
 
-def adopt_all(cloud: Cloud, region: Region) -> None:
+def adopt_all(emulator: EmulatorState, region: Region) -> None:
     """Register the instances of RunInstances."""
     for reservation in list(region.ec2.reservations.values()):
         for instance in reservation.instances:
-            adopt(cloud, region, instance)
+            adopt(emulator, region, instance)
 
 
-def user_data(machine: Machine) -> str:
+def user_data(machine: EmulatedMachine) -> str:
     """Return an instance's user data as text."""
     data = machine.instance.user_data
     return data.decode() if data else ""
 
 
-def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = None) -> None:
+def interrupt(
+    emulator: EmulatorState, machine: EmulatedMachine, notice_seconds: float | None = None
+) -> None:
     """Give a Spot instance an interruption notice.
 
     Source: "Spot Instance interruption notices" in the Amazon EC2 User Guide: the notice comes two
     minutes before the instance is terminated.
     """
-    seconds = cloud.settings.notice_seconds if notice_seconds is None else notice_seconds
+    seconds = emulator.settings.notice_seconds if notice_seconds is None else notice_seconds
     machine.ends_at = time.monotonic() + seconds
     machine.interruption_at = now() + timedelta(seconds=seconds)
-    cloud.record_event("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
+    emulator.record_event("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
 
 
-def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
+def recommend_rebalance(emulator: EmulatorState, machine: EmulatedMachine) -> None:
     """Send a Spot instance a rebalance recommendation: its risk of interruption is elevated.
 
     Source: "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide.
     """
     if machine.recommended_at is None:
         machine.recommended_at = now()
-        cloud.record_event("rebalance-recommendation", instance_id=machine.instance.id)
+        emulator.record_event("rebalance-recommendation", instance_id=machine.instance.id)
 
 
-def end_interrupted(cloud: Cloud, region: Region) -> None:
+def end_interrupted(emulator: EmulatorState, region: Region) -> None:
     """Terminate the instances whose notice has expired."""
     for machine in region.machines.values():
         if machine.alive and machine.ends_at is not None and time.monotonic() >= machine.ends_at:
             _end(region, machine, "Server.SpotInstanceTermination", "Spot instance termination")
-            cloud.record_event("interrupted", instance_id=machine.instance.id)
+            emulator.record_event("interrupted", instance_id=machine.instance.id)
 
 
-def fail_launches(cloud: Cloud, region: Region) -> None:
+def fail_launches(emulator: EmulatorState, region: Region) -> None:
     """Terminate the instances whose launch fails: from pending to terminated, with the reason.
 
     Source: "Troubleshoot Amazon EC2 instance launch issues" (instance terminates immediately) in
@@ -128,10 +132,12 @@ def fail_launches(cloud: Cloud, region: Region) -> None:
     for machine in region.machines.values():
         if machine.fails and machine.alive and not machine.booted:
             _end(region, machine, machine.fails, LAUNCH_ERRORS.get(machine.fails, "Launch failed"))
-            cloud.record_event("launch-failed", instance_id=machine.instance.id, code=machine.fails)
+            emulator.record_event(
+                "launch-failed", instance_id=machine.instance.id, code=machine.fails
+            )
 
 
-def _end(region: Region, machine: Machine, code: str, text: str) -> None:
+def _end(region: Region, machine: EmulatedMachine, code: str, text: str) -> None:
     """Terminate an instance without a user's request, so that its state transition has no time."""
     region.ec2.terminate_instances([machine.instance.id])
     machine.instance.state_reason.code = code
@@ -139,7 +145,7 @@ def _end(region: Region, machine: Machine, code: str, text: str) -> None:
     machine.instance._reason = code
 
 
-def forget_terminated(cloud: Cloud, region: Region) -> None:
+def forget_terminated(emulator: EmulatorState, region: Region) -> None:
     """Drop instances some time after their termination; until then DescribeInstances shows them.
 
     Source: "Terminate Amazon EC2 instances" in the Amazon EC2 User Guide: a terminated instance
@@ -149,7 +155,7 @@ def forget_terminated(cloud: Cloud, region: Region) -> None:
     for machine in region.machines.values():
         if machine.instance.state == "terminated":
             machine.ended_at = machine.ended_at or time.monotonic()
-            if time.monotonic() - machine.ended_at >= cloud.settings.terminated_seconds:
+            if time.monotonic() - machine.ended_at >= emulator.settings.terminated_seconds:
                 gone.add(machine.instance.id)
     if not gone:
         return

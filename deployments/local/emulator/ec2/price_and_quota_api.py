@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA, AccountLimits
 from deployments.local.emulator.core.chaos_switches import in_pool
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 
 KEPT = timedelta(days=90)
 FILTERS = {
@@ -24,7 +24,7 @@ PAGE = 100  # maximum page size of GetProducts (AWS Price List API Reference)
 
 
 def describe_spot_price_history(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotPriceHistory: the changes in the window, and the last one before it.
 
@@ -38,7 +38,7 @@ def describe_spot_price_history(
     earlier: dict[tuple[str, str], dict[str, Any]] = {}
     prices = [
         spot_price
-        for spot_price in _spot_prices(cloud, region, params)
+        for spot_price in _spot_prices(emulator, region, params)
         if _matches_request(spot_price, params)
     ]
     for price in sorted(prices, key=lambda price: price["Timestamp"]):
@@ -53,24 +53,24 @@ def describe_spot_price_history(
 
 
 def _spot_prices(
-    cloud: Cloud, region: Region, params: Mapping[str, Any]
+    emulator: EmulatorState, region: Region, params: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """All prices in the account's table, and the switch's price from the time it was set."""
-    for spot_price in cloud.account.spot:
+    for spot_price in emulator.account.spot:
         yield _price(
             spot_price["machine_type"],
             spot_price["zone"],
             _time(spot_price),
             float(spot_price["usd"]),
         )
-    if not cloud.chaos.spot_price:
+    if not emulator.chaos.spot_price:
         return
-    priced_types = {spot_price["machine_type"] for spot_price in cloud.account.spot}
+    priced_types = {spot_price["machine_type"] for spot_price in emulator.account.spot}
     for machine_type in params.get("InstanceTypes") or sorted(priced_types):
         for zone in region.ec2.get_default_subnets():
-            for pool, usd in cloud.chaos.spot_price.items():
+            for pool, usd in emulator.chaos.spot_price.items():
                 if in_pool(pool, machine_type, zone):
-                    yield _price(machine_type, zone, cloud.chaos_at, usd)
+                    yield _price(machine_type, zone, emulator.chaos_at, usd)
                     break
 
 
@@ -96,14 +96,14 @@ def _matches_request(price: Mapping[str, Any], params: Mapping[str, Any]) -> boo
     return all(not values or price[key] in values for key, values in values_by_key.items())
 
 
-def spot_price(cloud: Cloud, machine_type: str, zone: str) -> float | None:
+def spot_price(emulator: EmulatorState, machine_type: str, zone: str) -> float | None:
     """The current Spot price of a machine type in a zone, in USD per hour; None if not set."""
-    for pool, usd in cloud.chaos.spot_price.items():
+    for pool, usd in emulator.chaos.spot_price.items():
         if in_pool(pool, machine_type, zone):
             return usd
     prices = [
         (_time(row), float(row["usd"]))
-        for row in cloud.account.spot
+        for row in emulator.account.spot
         if row["machine_type"] == machine_type and row["zone"] == zone and _time(row) <= now()
     ]
     return max(prices)[1] if prices else None
@@ -113,7 +113,7 @@ def _time(price: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(price["at"]).astimezone(UTC).replace(tzinfo=None)
 
 
-def json_answer(cloud: Cloud, action: str, params: Mapping[str, Any]) -> Response | None:
+def json_answer(emulator: EmulatorState, action: str, params: Mapping[str, Any]) -> Response | None:
     """The response to GetProducts and GetServiceQuota; None for any other action."""
     answers: dict[str, Callable[[AccountLimits, Mapping[str, Any]], Mapping[str, Any]]] = {
         "pricing:GetProducts": get_products,
@@ -121,7 +121,7 @@ def json_answer(cloud: Cloud, action: str, params: Mapping[str, Any]) -> Respons
     }
     if action not in answers:
         return None
-    body = answers[action](cloud.account, params)
+    body = answers[action](emulator.account, params)
     return Response(json.dumps(body), content_type="application/x-amz-json-1.1")
 
 

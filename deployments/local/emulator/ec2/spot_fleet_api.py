@@ -7,11 +7,11 @@ from moto.ec2.utils import convert_tag_spec, parse_user_data
 from deployments.local.emulator.core.fleet import (
     REQUEST_CHANGE,
     SPOT_FLEET,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
     new_spot_fleet_id,
 )
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.fleet_api import (
     active_instances,
     history,
@@ -23,7 +23,9 @@ from deployments.local.emulator.ec2.fleet_reconciler import close
 from deployments.local.emulator.protocol.exceptions import ApiError
 
 
-def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def request_spot_fleet(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """RequestSpotFleet.
 
     Raises:
@@ -39,7 +41,7 @@ def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> 
         for launch_specification in config.get("LaunchSpecifications", [])
     ]
     specs += template_specs(region, config.get("LaunchTemplateConfigs", []))
-    fleet = Fleet(
+    fleet = EmulatedFleet(
         id=new_spot_fleet_id(),
         flavour=SPOT_FLEET,
         config={"Type": "maintain", "AllocationStrategy": "lowestPrice", **config},
@@ -92,7 +94,7 @@ def _launch_spec(spec: dict[str, Any], config: dict[str, Any]) -> LaunchSpec:
     )
 
 
-def find(region: Region, request_id: str) -> Fleet:
+def find(region: Region, request_id: str) -> EmulatedFleet:
     """Return a Spot Fleet.
 
     Raises:
@@ -106,7 +108,7 @@ def find(region: Region, request_id: str) -> Fleet:
 
 
 def describe_spot_fleet_requests(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotFleetRequests."""
     ids = params.get("SpotFleetRequestIds") or [
@@ -119,7 +121,7 @@ def describe_spot_fleet_requests(
     }
 
 
-def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: EmulatedFleet) -> dict[str, Any]:
     config = {
         **fleet.config,
         "FulfilledCapacity": fleet.fulfilled,
@@ -136,7 +138,7 @@ def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
 
 
 def describe_spot_fleet_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotFleetInstances."""
     fleet = find(region, params["SpotFleetRequestId"])
@@ -144,7 +146,7 @@ def describe_spot_fleet_instances(
 
 
 def modify_spot_fleet_request(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """ModifySpotFleetRequest.
 
@@ -166,7 +168,7 @@ def modify_spot_fleet_request(
 
 
 def cancel_spot_fleet_requests(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """CancelSpotFleetRequests: unknown and already cancelled ones are reported, not raised."""
     cancelled, failed = [], []
@@ -197,7 +199,7 @@ def _cancel_error(request_id: str, code: str) -> dict[str, Any]:
 
 
 def describe_spot_fleet_request_history(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotFleetRequestHistory."""
     fleet = find(region, params["SpotFleetRequestId"])

@@ -9,11 +9,11 @@ from typing import Any
 from moto.logs.exceptions import ResourceNotFoundException
 
 from deployments.local.emulator.core.container_process import (
-    Container,
     ContainerError,
+    ContainerProcess,
     image_environment,
 )
-from deployments.local.emulator.core.state import Cloud, Region, Task, now
+from deployments.local.emulator.core.state import EmulatorState, Region, Task, now
 
 
 def lose(task: Task, instance_id: str) -> None:
@@ -26,12 +26,12 @@ def lose(task: Task, instance_id: str) -> None:
         task.container.end()
 
 
-def abandon(cloud: Cloud, task: Task, reason: str) -> None:
+def abandon(emulator: EmulatorState, task: Task, reason: str) -> None:
     """Stop a task whose container instance is deregistered."""
     if task.container is not None:
         task.container.end()
     task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", "UserInitiated", reason
-    _stopped(cloud, task, None)
+    _stopped(emulator, task, None)
 
 
 def request_stop(task: Task, code: str, reason: str) -> None:
@@ -51,53 +51,53 @@ def signal(task: Task) -> None:
         task.container.terminate()
 
 
-def start_tasks(cloud: Cloud, region: Region) -> list[Task]:
+def start_tasks(emulator: EmulatorState, region: Region) -> list[Task]:
     """Start the containers of placed tasks; return the tasks that failed to start."""
     failed = []
     for task in region.tasks():
         if task.last_status != "PENDING" or not task.host.connected:
             continue
         if task.desired_status == "STOPPED":
-            _stopped(cloud, task, None)
+            _stopped(emulator, task, None)
             continue
         try:
-            _start(cloud, region, task)
+            _start(emulator, region, task)
         except ContainerError as error:
             task.desired_status, task.stop_code = "STOPPED", "TaskFailedToStart"
             task.stopped_reason = task.container_reason = str(error)
-            _stopped(cloud, task, None)
+            _stopped(emulator, task, None)
             failed.append(task)
     return failed
 
 
-def _start(cloud: Cloud, region: Region, task: Task) -> None:
-    settings = cloud.settings
+def _start(emulator: EmulatorState, region: Region, task: Task) -> None:
+    settings = emulator.settings
     folder = settings.root / "containers" / task.id
     instance_id = task.host.instance_id
     definition = task.container_definition
-    _pull(cloud, definition["image"])
-    task.number = cloud.number("task")
+    _pull(emulator, definition["image"])
+    task.number = emulator.number("task")
     command = [str(settings.worker_python), *settings.container_command]
-    if code := cloud.chaos.fault_name("exits", task.number):
+    if code := emulator.chaos.fault_name("exits", task.number):
         command = ["/bin/sh", "-c", f"exit {code}"]
     environment = {
         **image_environment(settings.worker_python, folder),
         **{variable["name"]: variable["value"] for variable in definition.get("environment", [])},
-        **agent_environment(cloud, task, instance_id),
+        **agent_environment(emulator, task, instance_id),
     }
-    task.container = Container(command, environment, folder, log_driver(region, task))
+    task.container = ContainerProcess(command, environment, folder, log_driver(region, task))
     task.last_status, task.started_at = "RUNNING", now()
-    cloud.record_event(
+    emulator.record_event(
         "task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid
     )
 
 
-def _pull(cloud: Cloud, image: str) -> None:
+def _pull(emulator: EmulatorState, image: str) -> None:
     """Pull an image, which does nothing unless the image cannot be pulled.
 
     Source: "CannotPullContainer task errors in Amazon ECS" in the Amazon ECS Developer Guide.
     """
-    if any(fnmatchcase(image, pattern) for pattern in cloud.chaos.unpullable):
+    if any(fnmatchcase(image, pattern) for pattern in emulator.chaos.unpullable):
         name = image.rpartition(":")[0] or image
         raise ContainerError(
             "CannotPullContainerError: Error response from daemon: pull access denied for "
@@ -106,7 +106,7 @@ def _pull(cloud: Cloud, image: str) -> None:
         )
 
 
-def agent_environment(cloud: Cloud, task: Task, instance_id: str) -> dict[str, str]:
+def agent_environment(emulator: EmulatorState, task: Task, instance_id: str) -> dict[str, str]:
     """Return the environment variables that agent and machine add to a container.
 
     Sources: "Amazon ECS task metadata endpoint version 4", "Amazon ECS task IAM role" and "Amazon
@@ -114,12 +114,12 @@ def agent_environment(cloud: Cloud, task: Task, instance_id: str) -> dict[str, s
     are link-local; here they have the task or instance in the path, and the settings of the SDKs
     point to them.
     """
-    base = f"{cloud.endpoint_url}/_dcp"
+    base = f"{emulator.endpoint_url}/_dcp"
     environment = {
         "ECS_CONTAINER_METADATA_URI_V4": f"{base}/task/{task.id}/v4/{task.id}",
         "ECS_AGENT_URI": f"{base}/task/{task.id}/api",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{base}/imds/{instance_id}/",
-        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_ENDPOINT_URL": emulator.endpoint_url,
     }
     if getattr(task.definition, "task_role_arn", None):
         environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{base}/task/{task.id}/credentials"
@@ -161,7 +161,7 @@ def log_driver(region: Region, task: Task) -> Callable[[bytes], None]:
     return deliver
 
 
-def watch_tasks(cloud: Cloud, region: Region) -> list[Task]:
+def watch_tasks(emulator: EmulatorState, region: Region) -> list[Task]:
     """Check running containers; return the tasks that stopped by themselves."""
     failed = []
     for task in region.tasks():
@@ -177,15 +177,15 @@ def watch_tasks(cloud: Cloud, region: Region) -> list[Task]:
             task.stop_code = "EssentialContainerExited"
             task.stopped_reason = "Essential container in task exited"
             failed.append(task)
-        _stopped(cloud, task, code)
+        _stopped(emulator, task, code)
     return failed
 
 
-def _stopped(cloud: Cloud, task: Task, code: int | None) -> None:
+def _stopped(emulator: EmulatorState, task: Task, code: int | None) -> None:
     task.last_status, task.stopped_at, task.exit_code = "STOPPED", now(), code
     task.protected_until = None
-    cloud.credentials.pop(task.id, None)
-    cloud.record_event("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
+    emulator.credentials.pop(task.id, None)
+    emulator.record_event("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
 
 
 def _digest(image: str) -> str:

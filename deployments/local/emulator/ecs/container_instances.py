@@ -9,7 +9,13 @@ from email import message_from_string
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.emulator.core.state import Cloud, ContainerInstance, Machine, Region, Task
+from deployments.local.emulator.core.state import (
+    ContainerInstance,
+    EmulatedMachine,
+    EmulatorState,
+    Region,
+    Task,
+)
 from deployments.local.emulator.ec2.instances import user_data
 from deployments.local.emulator.ecs.agent import lose, signal
 from tasks.fleet.instance_types import MachineType
@@ -51,7 +57,7 @@ def resources(instance_type: str) -> tuple[int, int]:
     return machine.cpu_units, machine.registered_memory[0]
 
 
-def boot(cloud: Cloud, region: Region) -> None:
+def boot(emulator: EmulatorState, region: Region) -> None:
     """Finish the boot of machines: run the user data, and register with its cluster.
 
     Like the real agent, one retries if its cluster does not exist, or without a route to ECS.
@@ -60,8 +66,8 @@ def boot(cloud: Cloud, region: Region) -> None:
         if machine.booted or not machine.alive or time.monotonic() < machine.boots_at:
             continue
         machine.instance._state.name, machine.instance._state.code = "running", 16
-        late = time.monotonic() < machine.boots_at + cloud.chaos.register_late
-        if late or cloud.chaos.happens("unregistered", machine.number):
+        late = time.monotonic() < machine.boots_at + emulator.chaos.register_late
+        if late or emulator.chaos.happens("unregistered", machine.number):
             continue
         config = ecs_config(user_data(machine))
         cluster = region.ecs.clusters.get(config.get("ECS_CLUSTER", ""))
@@ -69,11 +75,15 @@ def boot(cloud: Cloud, region: Region) -> None:
             continue
         machine.booted = True
         if cluster is not None:
-            _register(cloud, region, machine, cluster.name, config)
+            _register(emulator, region, machine, cluster.name, config)
 
 
 def _register(
-    cloud: Cloud, region: Region, machine: Machine, cluster: str, config: dict[str, str]
+    emulator: EmulatorState,
+    region: Region,
+    machine: EmulatedMachine,
+    cluster: str,
+    config: dict[str, str],
 ) -> None:
     instance = machine.instance
     machine.drains_on_notice = config.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
@@ -93,10 +103,10 @@ def _register(
         },
     )
     region.container_instances[container_instance.arn] = container_instance
-    cloud.record_event("registered", instance_id=instance.id, cluster=cluster)
+    emulator.record_event("registered", instance_id=instance.id, cluster=cluster)
 
 
-def watch_machines(cloud: Cloud, region: Region) -> None:
+def watch_machines(emulator: EmulatorState, region: Region) -> None:
     """Drain machines with an interruption notice; stop the containers of terminated machines.
 
     Source: "Deregistering an Amazon ECS container instance" in the Amazon ECS Developer Guide: a
@@ -106,8 +116,8 @@ def watch_machines(cloud: Cloud, region: Region) -> None:
     for container_instance in list(region.container_instances.values()):
         machine = region.machines.get(container_instance.instance_id)
         if machine is None or not machine.alive:
-            _gone(
-                cloud,
+            _remove_terminated(
+                emulator,
                 region,
                 container_instance,
                 machine is not None and machine.instance.state == "stopped",
@@ -118,15 +128,15 @@ def watch_machines(cloud: Cloud, region: Region) -> None:
             and _drains(machine)
         ):
             container_instance.status = "DRAINING"
-            cloud.record_event("draining", instance_id=container_instance.instance_id)
+            emulator.record_event("draining", instance_id=container_instance.instance_id)
 
 
-def _drains(machine: Machine) -> bool:
+def _drains(machine: EmulatedMachine) -> bool:
     return machine.ends_at is not None and machine.drains_on_notice
 
 
-def _gone(
-    cloud: Cloud, region: Region, container_instance: ContainerInstance, stopped: bool
+def _remove_terminated(
+    emulator: EmulatorState, region: Region, container_instance: ContainerInstance, stopped: bool
 ) -> None:
     container_instance.connected = container_instance.connected and not stopped
     for task in region.tasks_on(container_instance.arn):
@@ -136,7 +146,7 @@ def _gone(
             task.container.end()
     if container_instance.connected:
         del region.container_instances[container_instance.arn]
-        cloud.record_event("deregistered", instance_id=container_instance.instance_id)
+        emulator.record_event("deregistered", instance_id=container_instance.instance_id)
 
 
 def connect(container_instance: ContainerInstance, tasks: Sequence[Task]) -> None:
@@ -147,7 +157,7 @@ def connect(container_instance: ContainerInstance, tasks: Sequence[Task]) -> Non
             signal(task)
 
 
-def disconnect(cloud: Cloud, container_instance: ContainerInstance) -> None:
+def disconnect(emulator: EmulatorState, container_instance: ContainerInstance) -> None:
     """Disconnect an agent: its containers keep running, but ECS loses sight of them."""
     container_instance.connected = False
-    cloud.record_event("agent-disconnected", instance_id=container_instance.instance_id)
+    emulator.record_event("agent-disconnected", instance_id=container_instance.instance_id)

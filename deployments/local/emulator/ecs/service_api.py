@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, Region, Service
+from deployments.local.emulator.core.state import EmulatorState, Region, Service
 from deployments.local.emulator.ecs.placement import allows
 from deployments.local.emulator.ecs.service_scheduler import placement_request
 from deployments.local.emulator.ecs.task_api import cluster_name, failure
@@ -11,7 +11,9 @@ from deployments.local.emulator.protocol.exceptions import ApiError
 FIXED = ("launchType", "placementConstraints", "placementStrategy", "deploymentConfiguration")
 
 
-def create_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def create_service(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """CreateService, launch type EC2, scheduling strategy REPLICA.
 
     Raises:
@@ -71,7 +73,9 @@ def _find(region: Region, params: dict[str, Any]) -> Service:
     return typed_service
 
 
-def update_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def update_service(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """UpdateService: desired count, task definition, placement, deployment configuration.
 
     Raises:
@@ -89,7 +93,9 @@ def update_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     return {"service": description(region, service)}
 
 
-def delete_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_service(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteService: its tasks stop, protected or not, then it is INACTIVE.
 
     Raises:
@@ -103,13 +109,17 @@ def delete_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     return {"service": description(region, service)}
 
 
-def list_services(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def list_services(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """ListServices."""
     services = region.services(cluster_name(region, params))
     return {"serviceArns": [service.arn for service in services if service.status != "INACTIVE"]}
 
 
-def describe_services(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_services(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeServices; a deleted service is shown as INACTIVE."""
     cluster = cluster_name(region, params)
     services, failures = [], []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, Region, Service, Task, now
+from deployments.local.emulator.core.state import EmulatorState, Region, Service, Task, now
 from deployments.local.emulator.ecs.agent import request_stop
 from deployments.local.emulator.ecs.placement import Host, PlacementRequest, place
 
@@ -93,7 +93,7 @@ def new_task(
     return task
 
 
-def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
+def run_services(emulator: EmulatorState, region: Region, failed: Sequence[Task]) -> None:
     """Bring every service of a region closer to its desired count; drop old stopped tasks."""
     for key, service in region.ecs.services.items():
         cluster = key.partition(":")[0]

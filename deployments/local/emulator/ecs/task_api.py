@@ -3,7 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, ContainerInstance, Region, Task, now
+from deployments.local.emulator.core.state import (
+    ContainerInstance,
+    EmulatorState,
+    Region,
+    Task,
+    now,
+)
 from deployments.local.emulator.ecs.agent import abandon, request_stop, task_description
 from deployments.local.emulator.ecs.placement import allows, place
 from deployments.local.emulator.ecs.service_scheduler import hosts, new_task, placement_request
@@ -28,7 +34,9 @@ def failure(arn: str, reason: str = "MISSING") -> dict[str, str]:
     return {"arn": arn, "reason": reason}
 
 
-def create_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def create_cluster(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """CreateCluster: returns an existing active cluster unchanged."""
     name = params.get("clusterName", "default")
     existing = region.ecs.clusters.get(name)
@@ -39,13 +47,17 @@ def create_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     return {"cluster": _cluster(region, name, {"TAGS", "SETTINGS"})}
 
 
-def list_clusters(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def list_clusters(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """ListClusters."""
     clusters = region.ecs.clusters.values()
     return {"clusterArns": [cluster.arn for cluster in clusters if cluster.status == "ACTIVE"]}
 
 
-def describe_clusters(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_clusters(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeClusters."""
     clusters, failures = [], []
     for name_or_arn in params.get("clusters") or ["default"]:
@@ -89,7 +101,9 @@ def _active_services(region: Region, cluster: str) -> list[Any]:
     return [service for service in region.services(cluster) if service.status == "ACTIVE"]
 
 
-def delete_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_cluster(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteCluster.
 
     Raises:
@@ -110,7 +124,7 @@ def delete_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
 
 
 def list_container_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """ListContainerInstances.
 
@@ -140,7 +154,7 @@ def _instance(region: Region, cluster: str, id_or_arn: str) -> ContainerInstance
 
 
 def describe_container_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeContainerInstances."""
     cluster = cluster_name(region, params)
@@ -184,7 +198,7 @@ def _resources(cpu: int, memory: int) -> list[dict[str, Any]]:
 
 
 def deregister_container_instance(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DeregisterContainerInstance.
 
@@ -204,13 +218,13 @@ def deregister_container_instance(
         raise ApiError("InvalidParameterException", text)
     description = _container_instance(region, instance) | {"status": "INACTIVE"}
     for task in tasks:
-        abandon(cloud, task, "Container instance deregistration forced by user.")
+        abandon(emulator, task, "Container instance deregistration forced by user.")
     del region.container_instances[instance.arn]
     return {"containerInstance": description}
 
 
 def update_container_instances_state(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """UpdateContainerInstancesState: ACTIVE or DRAINING."""
     cluster = cluster_name(region, params)
@@ -225,7 +239,7 @@ def update_container_instances_state(
     return {"containerInstances": descriptions, "failures": failures}
 
 
-def list_tasks(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def list_tasks(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """ListTasks: by default tasks with the desired status RUNNING."""
     name = cluster_name(region, params)
     desired_status = params.get("desiredStatus", "RUNNING")
@@ -256,13 +270,15 @@ def _tasks(region: Region, params: dict[str, Any]) -> tuple[list[Task], list[dic
     return selected, failures
 
 
-def describe_tasks(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_tasks(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeTasks."""
     tasks, failures = _tasks(region, params)
     return {"tasks": [task_description(region, task) for task in tasks], "failures": failures}
 
 
-def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def stop_task(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """StopTask.
 
     Raises:
@@ -276,7 +292,7 @@ def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str,
     return {"task": task_description(region, tasks[0])}
 
 
-def run_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def run_task(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """RunTask on the cluster's machines: a task that does not fit fails at once."""
     name = cluster_name(region, params)
     definition = region.ecs.describe_task_definition(params["taskDefinition"])
@@ -307,7 +323,9 @@ def protection(task: Task) -> dict[str, Any]:
     return description
 
 
-def update_task_protection(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def update_task_protection(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """UpdateTaskProtection: for running tasks of services.
 
     Raises:
@@ -328,7 +346,9 @@ def update_task_protection(cloud: Cloud, region: Region, params: dict[str, Any])
     return {"protectedTasks": protected, "failures": failures}
 
 
-def get_task_protection(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def get_task_protection(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """GetTaskProtection."""
     if "tasks" not in params:
         params = {

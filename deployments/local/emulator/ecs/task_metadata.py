@@ -9,26 +9,26 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.emulator.core.state import Cloud, Region, Task
+from deployments.local.emulator.core.state import EmulatorState, Region, Task
 from deployments.local.emulator.ec2.instance_metadata import credentials, stamp
 from deployments.local.emulator.ecs.task_api import protect, protection
 from deployments.local.emulator.protocol.responses import answer_json
 
 
-def task_services(cloud: Cloud, request: Request, task_id: str, path: str) -> Response:
+def task_services(emulator: EmulatorState, request: Request, task_id: str, path: str) -> Response:
     """Answer a task like its ECS agent."""
-    located = cloud.find_task(task_id)
+    located = emulator.find_task(task_id)
     if located is None or located[1].last_status == "STOPPED":
         return Response("", 404)
     region, task = located
     if path == "credentials":
-        return answer_json(credentials(cloud, task.id, task.definition.task_role_arn))
+        return answer_json(credentials(emulator, task.id, task.definition.task_role_arn))
     if path == f"v4/{task_id}":
         return answer_json(container_metadata(region, task))
     if path == f"v4/{task_id}/task":
         return answer_json(task_metadata(region, task))
     if path == "api/task-protection/v1/state":
-        return task_protection(cloud, request, task)
+        return task_protection(emulator, request, task)
     return Response("", 404)
 
 
@@ -85,7 +85,7 @@ def task_metadata(region: Region, task: Task) -> dict[str, Any]:
     }
 
 
-def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
+def task_protection(emulator: EmulatorState, request: Request, task: Task) -> Response:
     """Read or set the task's scale-in protection."""
     if request.method == "PUT":
         try:
@@ -102,7 +102,7 @@ def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
         if not task.group.startswith("service:") or task.desired_status != "RUNNING":
             return answer_json({"failure": {"Arn": task.arn, "Reason": "TASK_NOT_VALID"}})
         protect(task, requested["ProtectionEnabled"], minutes)
-        cloud.wake.set()
+        emulator.wake.set()
     description = protection(task)
     state = {"TaskArn": task.arn, "ProtectionEnabled": description["protectionEnabled"]}
     if "expirationDate" in description:

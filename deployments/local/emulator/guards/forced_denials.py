@@ -3,21 +3,21 @@
 from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.protocol.request import ApiRequest
 from deployments.local.emulator.protocol.responses import error
 
 CALLER = f"arn:aws:iam::{ACCOUNT_ID}:user/local"
 
 
-def denial(cloud: Cloud, api_request: ApiRequest) -> Response | None:
+def denial(emulator: EmulatorState, api_request: ApiRequest) -> Response | None:
     """The response to a denied request; None for an allowed one.
 
     Machines and containers have their own roles, so denials of the caller do not apply to them.
     Sources: "Error codes for the Amazon EC2 API" (`UnauthorizedOperation`), "Error responses" of
     the Amazon S3 API, "Common Errors" of the others.
     """
-    if cloud.owner_of(api_request.key) is None and cloud.account.refuses(api_request.action):
+    if emulator.owner_of(api_request.key) is None and emulator.account.refuses(api_request.action):
         return refused(api_request, CALLER, api_request.action)
     return None
 

@@ -14,7 +14,7 @@ from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.guards.forced_denials import refused
 from deployments.local.emulator.guards.iam_policies import Document, allows
 from deployments.local.emulator.guards.iam_requirements import required_permissions
@@ -43,42 +43,42 @@ def iam() -> Any:
     return iam_backends[ACCOUNT_ID]["aws"]
 
 
-def forbidden(cloud: Cloud, api_request: ApiRequest) -> Response | None:
+def forbidden(emulator: EmulatorState, api_request: ApiRequest) -> Response | None:
     """The response to a request without the required permissions; None for any other."""
-    who = principal(cloud, api_request.key)
+    who = principal(emulator, api_request.key)
     if who is None or not api_request.action or api_request.action in FREE:
         return None
-    with cloud.lock:
-        for need in required_permissions(cloud, api_request):
+    with emulator.lock:
+        for need in required_permissions(emulator, api_request):
             if not allows(who.policies, need.action, need.resource, need.context):
                 return refused(api_request, who.arn, need.action, need.resource)
     return None
 
 
-def principal(cloud: Cloud, key: str) -> Principal | None:
+def principal(emulator: EmulatorState, key: str) -> Principal | None:
     """The owner of an access key; None if it may do anything."""
-    issued = cloud.owner_of(key)
+    issued = emulator.owner_of(key)
     if issued is not None:
-        return _with_role(cloud, *issued)
+        return _with_role(emulator, *issued)
     assumed = assumed_role(key)
     if assumed is not None:
-        return _with_role(cloud, assumed.session_name, assumed.role_arn)
+        return _with_role(emulator, assumed.session_name, assumed.role_arn)
     for user in iam().users.values():
         if any(access_key.access_key_id == key for access_key in user.access_keys):
             return Principal(user.arn, policies_of(user))
     return None
 
 
-def _with_role(cloud: Cloud, session: str, role_arn: str) -> Principal | None:
+def _with_role(emulator: EmulatorState, session: str, role_arn: str) -> Principal | None:
     name = role_arn.rpartition("/")[2]
     arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/{session}"
-    role = role_named(name)
+    role = find_role(name)
     if role is None:
-        return Principal(arn, ()) if cloud.account.enforce else None
+        return Principal(arn, ()) if emulator.account.enforce else None
     return Principal(arn, policies_of(role))
 
 
-def role_named(name: str) -> Any:
+def find_role(name: str) -> Any:
     """moto's record of a role, None if there is none."""
     return next((role for role in iam().roles.values() if role.name == name), None)
 

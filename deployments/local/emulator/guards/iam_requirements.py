@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 from deployments.local.emulator.protocol.request import ApiRequest
 
 # For EC2: parameters that name the resource, in order of precedence, and its type in the ARN.
@@ -63,9 +63,11 @@ class RequiredPermission:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-def required_permissions(cloud: Cloud, api_request: ApiRequest) -> Iterator[RequiredPermission]:
+def required_permissions(
+    emulator: EmulatorState, api_request: ApiRequest
+) -> Iterator[RequiredPermission]:
     """The permissions that a request requires."""
-    params, region = api_request.parameters, cloud.region(api_request.region)
+    params, region = api_request.parameters, emulator.region(api_request.region)
     place = f"{api_request.region}:{ACCOUNT_ID}"
     match api_request.service:
         case "s3":

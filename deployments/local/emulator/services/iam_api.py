@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 from deployments.local.emulator.guards.iam_policies import allows
-from deployments.local.emulator.guards.iam_principals import iam, policies_of, role_named
+from deployments.local.emulator.guards.iam_principals import find_role, iam, policies_of
 from deployments.local.emulator.protocol.exceptions import ApiError
 
 CREATED = datetime(2020, 1, 1)
@@ -27,24 +27,26 @@ def _role(name: str) -> dict[str, Any]:
     }
 
 
-def _check_exists(cloud: Cloud, kind: str, name: str) -> None:
-    if name in cloud.account.missing or cloud.account.enforce:
+def _check_exists(emulator: EmulatorState, kind: str, name: str) -> None:
+    if name in emulator.account.missing or emulator.account.enforce:
         raise ApiError("NoSuchEntity", f"The {kind} with name {name} cannot be found.")
 
 
-def get_role(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def get_role(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """GetRole.
 
     Raises:
         ApiError: The role does not exist.
     """
-    if (role := role_named(params["RoleName"])) is not None:
+    if (role := find_role(params["RoleName"])) is not None:
         return {"Role": role}
-    _check_exists(cloud, "role", params["RoleName"])
+    _check_exists(emulator, "role", params["RoleName"])
     return {"Role": _role(params["RoleName"])}
 
 
-def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def get_instance_profile(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """GetInstanceProfile: a profile has the role with the same name, unless that is missing.
 
     Raises:
@@ -61,7 +63,7 @@ def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -
     )
     if profile is not None:
         return {"InstanceProfile": profile}
-    _check_exists(cloud, "instance profile", name)
+    _check_exists(emulator, "instance profile", name)
     return {
         "InstanceProfile": {
             "Path": "/",
@@ -69,26 +71,26 @@ def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -
             "InstanceProfileId": "AIPALOCALLOCALLOCAL00",
             "Arn": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/{name}",
             "CreateDate": CREATED,
-            "Roles": [] if f"role of {name}" in cloud.account.missing else [_role(name)],
+            "Roles": [] if f"role of {name}" in emulator.account.missing else [_role(name)],
         }
     }
 
 
 def simulate_principal_policy(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """SimulatePrincipalPolicy: by the policies of a created role, else by the denied actions.
 
     Source: "IAM policy testing with the IAM policy simulator" in the IAM User Guide.
     """
-    role = role_named(params["PolicySourceArn"].rpartition("/")[2])
+    role = find_role(params["PolicySourceArn"].rpartition("/")[2])
     context = {
         context_entry["ContextKeyName"]: context_entry["ContextKeyValues"]
         for context_entry in params.get("ContextEntries", [])
     }
 
     def allowed(action: str, resource: str) -> bool:
-        if cloud.account.refuses(action, resource):
+        if emulator.account.refuses(action, resource):
             return False
         return role is None or allows(policies_of(role), action, resource, context)
 

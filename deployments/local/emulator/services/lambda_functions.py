@@ -28,9 +28,9 @@ from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.role_credentials import role_credentials
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 from deployments.local.emulator.guards.iam_policies import allows
-from deployments.local.emulator.guards.iam_principals import policies_of, role_named
+from deployments.local.emulator.guards.iam_principals import find_role, policies_of
 from deployments.local.emulator.protocol.request import ApiRequest
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
@@ -60,15 +60,17 @@ class InvocationResult:
     failed: bool
 
 
-def call(cloud: Cloud, region: Region, function: Any, event: str) -> InvocationResult:
+def call(emulator: EmulatorState, region: Region, function: Any, event: str) -> InvocationResult:
     """Run a function once, in a process with its role's credentials and its environment."""
-    folder = cloud.settings.root / "functions" / f"{function.function_name}-{uuid.uuid4().hex[:8]}"
+    folder = (
+        emulator.settings.root / "functions" / f"{function.function_name}-{uuid.uuid4().hex[:8]}"
+    )
     zipfile.ZipFile(io.BytesIO(function.code_bytes)).extractall(folder)
     try:
         done = subprocess.run(
             [sys.executable, "-c", CALL, function.handler],
             input=event,
-            env=_environment(cloud, region, function),
+            env=_environment(emulator, region, function),
             cwd=folder,
             capture_output=True,
             text=True,
@@ -84,15 +86,15 @@ def call(cloud: Cloud, region: Region, function: Any, event: str) -> InvocationR
     if failed:
         reason = text.strip().splitlines()[-1:] or ["Runtime exited"]
         answer = json.dumps({"errorMessage": reason[0], "errorType": "Runtime.Error"})
-    cloud.record_event(
+    emulator.record_event(
         "function-invoked", function=function.function_name, failed=failed, answer=answer
     )
     return InvocationResult(answer, failed)
 
 
-def _environment(cloud: Cloud, region: Region, function: Any) -> dict[str, str]:
+def _environment(emulator: EmulatorState, region: Region, function: Any) -> dict[str, str]:
     name = function.function_name
-    credentials = role_credentials(cloud, f"function/{name}", function.role)
+    credentials = role_credentials(emulator, f"function/{name}", function.role)
     return {
         "PATH": os.defpath,
         "HOME": os.devnull,
@@ -103,7 +105,7 @@ def _environment(cloud: Cloud, region: Region, function: Any) -> dict[str, str]:
         "AWS_SESSION_TOKEN": credentials["Token"],
         "AWS_REGION": region.name,
         "AWS_DEFAULT_REGION": region.name,
-        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_ENDPOINT_URL": emulator.endpoint_url,
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
         "_HANDLER": function.handler,
@@ -121,20 +123,20 @@ def _log(region: Region, function: Any, text: str) -> None:
         region.logs.put_log_events(group, stream, events)
 
 
-def invocation(cloud: Cloud, api_request: ApiRequest) -> Response | None:
+def invocation(emulator: EmulatorState, api_request: ApiRequest) -> Response | None:
     """The response to Invoke; None for other requests and unknown functions."""
     if api_request.service != "lambda" or api_request.operation != "Invoke":
         return None
-    region = cloud.region(api_request.region)
+    region = emulator.region(api_request.region)
     function = _function(region, str(api_request.parameters["FunctionName"]))
     if function is None:
         return None
     payload = api_request.parameters.get("Payload") or b"{}"
     event = payload.decode() if isinstance(payload, bytes) else str(payload)
     if api_request.parameters.get("InvocationType") == "Event":
-        threading.Thread(target=call, args=(cloud, region, function, event), daemon=True).start()
+        threading.Thread(target=call, args=(emulator, region, function, event), daemon=True).start()
         return Response("", 202)
-    done = call(cloud, region, function, event)
+    done = call(emulator, region, function, event)
     headers = {"X-Amz-Function-Error": "Unhandled"} if done.failed else {}
     return Response(done.answer, 200, headers, content_type="application/json")
 
@@ -145,7 +147,7 @@ def _function(region: Region, name_or_arn: str) -> Any:
     return next((function for function in functions if function.function_name == name), None)
 
 
-def run_schedules(cloud: Cloud, region: Region) -> None:
+def run_schedules(emulator: EmulatorState, region: Region) -> None:
     """Invoke the functions whose schedule is due, each in a separate thread.
 
     A schedule first runs one period after its creation. The scheduled time that it passes on
@@ -157,32 +159,32 @@ def run_schedules(cloud: Cloud, region: Region) -> None:
             if schedule.state != "ENABLED" or rate is None:
                 continue
             every = int(rate[1]) * SECONDS[rate[2]]
-            passes = every / cloud.settings.speed
+            passes = every / emulator.settings.speed
             first = (time.monotonic() + passes, schedule.creation_date + every)
-            due, scheduled_at = cloud.schedules.setdefault(schedule.arn, first)
+            due, scheduled_at = emulator.schedules.setdefault(schedule.arn, first)
             if time.monotonic() >= due:
-                cloud.schedules[schedule.arn] = (due + passes, scheduled_at + every)
-                _start(cloud, region, schedule, scheduled_at)
+                emulator.schedules[schedule.arn] = (due + passes, scheduled_at + every)
+                _start(emulator, region, schedule, scheduled_at)
 
 
-def _start(cloud: Cloud, region: Region, schedule: Any, scheduled_at: float) -> None:
+def _start(emulator: EmulatorState, region: Region, schedule: Any, scheduled_at: float) -> None:
     target = schedule.target
     function = _function(region, target["Arn"])
-    role = role_named(str(target["RoleArn"]).rpartition("/")[2])
+    role = find_role(str(target["RoleArn"]).rpartition("/")[2])
     if role is None:
-        may = not cloud.account.enforce
+        may = not emulator.account.enforce
     else:
         may = allows(policies_of(role), "lambda:InvokeFunction", target["Arn"], {})
     if function is None:
-        cloud.record_event(
+        emulator.record_event(
             "schedule-failed", schedule=schedule.name, reason=f"there is no {target['Arn']}"
         )
     elif not may:
         reason = f"{target['RoleArn']} may not call {target['Arn']}"
-        cloud.record_event("schedule-failed", schedule=schedule.name, reason=reason)
+        emulator.record_event("schedule-failed", schedule=schedule.name, reason=reason)
     else:
         event = _event(schedule, scheduled_at)
-        threading.Thread(target=call, args=(cloud, region, function, event), daemon=True).start()
+        threading.Thread(target=call, args=(emulator, region, function, event), daemon=True).start()
 
 
 def _event(schedule: Any, scheduled_at: float) -> str:

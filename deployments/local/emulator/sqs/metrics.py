@@ -10,7 +10,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.sqs.models import sqs_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 from deployments.local.emulator.sqs.queue import EmulatedQueue
 
 METRICS = {
@@ -27,11 +27,11 @@ def note_counts(region: Region) -> None:
             queue.note_counts()
 
 
-def measure_queues(cloud: Cloud, region: Region) -> None:
+def measure_queues(emulator: EmulatorState, region: Region) -> None:
     """Send the counts of every queue of a region to CloudWatch, when due."""
     if time.monotonic() < region.measures_at:
         return
-    region.measures_at = time.monotonic() + cloud.settings.metric_seconds
+    region.measures_at = time.monotonic() + emulator.settings.metric_seconds
     for queue in list(sqs_backends[ACCOUNT_ID][region.name].queues.values()):
         data = [
             {

@@ -13,7 +13,7 @@ from moto.sqs.exceptions import (
     SQSException,
 )
 
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.sqs.lagging_counts import CountHistory, Counts
 from deployments.local.emulator.sqs.message_store import (
     HandleError,
@@ -35,7 +35,7 @@ class EmulatedQueue(sqs.Queue):
     polling" in the Amazon SQS Developer Guide.
     """
 
-    cloud: Cloud
+    emulator: EmulatorState
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
@@ -51,23 +51,23 @@ class EmulatedQueue(sqs.Queue):
 
     def note_counts(self) -> None:
         """Record the counts, if they are reported late."""
-        if not self.cloud.chaos.count_lag:
+        if not self.emulator.chaos.count_lag:
             self.noted.clear()
             return
         with self._messages_lock:
             self.noted.note(time.monotonic(), self._counts())
 
     def _count(self, which: int) -> int:
-        lag = self.cloud.chaos.count_lag
+        lag = self.emulator.chaos.count_lag
         with self._messages_lock:
             counts = self._counts()
             if lag:
                 self.noted.note(time.monotonic(), counts)
                 counts = self.noted.as_of(time.monotonic() - lag)
-        if not self.cloud.happens("low_counts"):
+        if not self.emulator.happens("low_counts"):
             return counts[which]
         # The messages of servers that did not answer are missing.
-        share = self.cloud.chaos.roll("low_counts of", self.cloud.number("low_counts of"))
+        share = self.emulator.chaos.roll("low_counts of", self.emulator.number("low_counts of"))
         return int(share * counts[which])
 
     @property
@@ -110,7 +110,7 @@ class EmulatedQueue(sqs.Queue):
         most = policy["maxReceiveCount"] if policy else None
         with self._messages_lock:
             received, dead = self.store.receive(
-                count, invisible_seconds, most, lambda: self.cloud.happens("duplicates")
+                count, invisible_seconds, most, lambda: self.emulator.happens("duplicates")
             )
             for message in received:
                 message.approximate_receive_count += 1
@@ -171,7 +171,7 @@ def receive_message(
         if queue is None:
             raise QueueDoesNotExist
         # A short poll queries only some of the servers.
-        missed = not wait_seconds_timeout and queue.cloud.happens("empty_receives")
+        missed = not wait_seconds_timeout and queue.emulator.happens("empty_receives")
         messages: list[Any] = [] if missed else queue.receive(count, visibility_timeout)
         left = end - time.monotonic()
         if messages or left <= 0:
@@ -213,7 +213,7 @@ def purge_queue(self: Any, queue_name: str) -> None:
         queue.store.clear()
 
 
-def keep_names(seconds: float) -> None:
+def block_deleted_names(seconds: float) -> None:
     """Block the name of a deleted queue for this many seconds.
 
     Source: CreateQueue in the Amazon SQS API Reference, `QueueDeletedRecently`.
@@ -238,10 +238,10 @@ def keep_names(seconds: float) -> None:
         setattr(sqs.SQSBackend, method.__name__, method)
 
 
-def replace(cloud: Cloud) -> None:
+def replace(emulator: EmulatorState) -> None:
     """Make moto's SQS use `EmulatedQueue`."""
-    keep_names(cloud.settings.deleted_seconds)
-    EmulatedQueue.cloud = cloud
+    block_deleted_names(emulator.settings.deleted_seconds)
+    EmulatedQueue.emulator = emulator
     setattr(sqs, "Queue", EmulatedQueue)  # noqa: B010 - mypy rejects a plain assignment
     for method in (
         receive_message,

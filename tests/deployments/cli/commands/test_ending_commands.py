@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from foundation import start
 from recorded_run import config_at, job, new_run, plan
+from shared_fixtures import start
 from whole_run import make_whole
 
 from deployments.cli.main import main

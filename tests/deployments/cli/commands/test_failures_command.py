@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("failures")]
 
 
 @pytest.fixture(scope="module")
-def run(own_emulator: Emulator) -> Run:
+def run(process_emulator: Emulator) -> Run:
     """An ended run of twelve jobs, eleven without an image and one lost."""
-    run = new_run(config_at(own_emulator.endpoint_url, "BareLab"))
+    run = new_run(config_at(process_emulator.endpoint_url, "BareLab"))
     wells = (f"A{number:02}" for number in range(1, 13))
     jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well={well}") for well in wells))
     for message in jobs[:11]:

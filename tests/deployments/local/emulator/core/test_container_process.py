@@ -13,7 +13,7 @@ from emulated_app import App
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 
-from deployments.local.emulator.core.container_process import Container, ContainerError
+from deployments.local.emulator.core.container_process import ContainerError, ContainerProcess
 from deployments.local.emulator_client import EmulatorError, start_emulator
 
 pytestmark = pytest.mark.e2e
@@ -95,7 +95,7 @@ def test_end_of_the_machine_takes_the_container_at_once(app: App) -> None:
 def test_command_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "task"
     with pytest.raises(ContainerError, match="CannotStartContainerError"):
-        Container(["/no/such/python"], {}, folder, log=lambda line: None)
+        ContainerProcess(["/no/such/python"], {}, folder, log=lambda line: None)
     assert not folder.exists()
 
 

@@ -26,7 +26,7 @@ from deployments.local.emulator_client import LOG_NAME, Emulator, start_emulator
 
 generate_once()
 
-SLOW = {"prefect", "own_emulator"}  # fixtures that take seconds
+SLOW = {"prefect", "process_emulator"}  # fixtures that take seconds
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -61,7 +61,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def own_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def process_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The account of this process's tests, for `switched`; a quarter of an hour takes 9 s."""
     with start(tmp_path_factory.mktemp("aws"), speed=100) as running:
         yield running
@@ -74,12 +74,12 @@ def assert_nothing_failed(emulator: Emulator) -> None:
 
 
 @pytest.fixture
-def switched(own_emulator: Emulator) -> Iterator[Emulator]:
+def switched(process_emulator: Emulator) -> Iterator[Emulator]:
     """An account whose settings a test may change; they are reset afterwards."""
-    yield own_emulator
-    own_emulator.set_chaos(**Chaos().model_dump())
-    own_emulator.set_account(**asdict(AccountLimits()))
-    own_emulator.record(False)
+    yield process_emulator
+    process_emulator.set_chaos(**Chaos().model_dump())
+    process_emulator.set_account(**asdict(AccountLimits()))
+    process_emulator.record(False)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs.run import Run
 
 
-def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:
+def start_run(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:
     """Set up a run and its fleet like the flows, with one container per machine.
 
     Args:

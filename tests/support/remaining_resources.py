@@ -6,7 +6,7 @@ from tasks.aws.clients import Aws
 GONE = {"deleted", "deleted_terminating", "cancelled", "cancelled_terminating", "failed"}
 
 
-def left_in_account(aws: Aws, emulator: Emulator) -> list[str]:
+def remaining_in_account(aws: Aws, emulator: Emulator) -> list[str]:
     """Each in words: machines, fleets, services, queues but for the dead letters', alarms, and
     processes of containers."""
     left = [f"machine {machine}" for machine in machines(aws)]
