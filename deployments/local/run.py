@@ -35,6 +35,7 @@ from tasks.jobs.results import account
 from tasks.lifecycle.leftovers import left_running
 from tasks.report.build import make_report, read_report
 from tasks.report.model import Report
+from tasks.report.remedies import remedy
 from tasks.runs import record
 from tasks.runs.run import Run
 
@@ -205,7 +206,8 @@ def _run(request: LocalRunRequest, inputs: LocalInputs) -> int:
         say(str(failure))
     report = report or _late_report(run)
     for problem in report.problems[:LISTED]:
-        say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']}")
+        todo = remedy(problem["reason"])
+        say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']} {todo}")
     if len(report.problems) > LISTED:
         say(f"... and {len(report.problems) - LISTED} more (--report FILE.json has them all)")
     remaining = left_running(run)

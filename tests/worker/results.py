@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from dcp_worker.slot.slot import CACHE
+from dcp_worker.slot.slot import CACHE_FOLDER
 from waiting import wait_for
 
 import plate
@@ -39,7 +39,7 @@ def truth(well: str) -> dict[str, float]:
 
 def local_files(container: Container) -> list[str]:
     """Files and folders of jobs; the machine's cache stays until the container ends."""
-    cache = container.folder / CACHE
+    cache = container.folder / CACHE_FOLDER
     return [str(path) for path in container.folder.rglob("*") if cache not in (path, *path.parents)]
 
 

@@ -18,9 +18,9 @@ from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
 from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.inputs import bucket_mount
-from dcp_worker.jobs.finish_order import Finish
+from dcp_worker.jobs.drain_order import DrainOrder
 from dcp_worker.machine import instance, metrics, self_termination, spot_notice
-from dcp_worker.machine.scale_in_protection import Protection
+from dcp_worker.machine.scale_in_protection import ScaleInProtection
 from dcp_worker.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def main() -> int:
     supervisor = Supervisor(
         settings,
         session.client("sqs", config=PROMPTLY),
-        Protection(os.environ),
-        Finish(session.client("s3", config=PROMPTLY), settings),
+        ScaleInProtection(os.environ),
+        DrainOrder(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,
         partial(self_termination.end_machine, ecs, ec2, settings, instance_id),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from dcp_worker.cellprofiler import command_line
-from dcp_worker.cellprofiler.command_line import Call
+from dcp_worker.cellprofiler.command_line import CellProfilerCall
 from waiting import wait_for
 
 
-def call(**changes: object) -> Call:
-    return Call(
+def call(**changes: object) -> CellProfilerCall:
+    return CellProfilerCall(
         **{
             "pipeline": Path("/w/a pipeline.cppipe"),
             "data_file": Path("/w/load data.csv"),
@@ -26,7 +26,7 @@ def call(**changes: object) -> Call:
 
 
 def test_the_cellprofiler_beside_the_workers_own_python_is_run() -> None:
-    words = call().words()
+    words = call().command()
     assert words[0] == str(Path(sys.executable).parent / "cellprofiler")
     assert words[1:] == [
         "-c",
@@ -55,7 +55,7 @@ def test_the_cellprofiler_beside_the_workers_own_python_is_run() -> None:
     ],
 )
 def test_what_a_setting_or_data_file_changes(changes: dict, last: list) -> None:
-    assert call(**changes).words()[-len(last) :] == last
+    assert call(**changes).command()[-len(last) :] == last
 
 
 def test_nothing_that_it_has_started_outlives_it(

@@ -66,7 +66,7 @@ def test_plugins_that_are_not_used_need_no_checkout(tmp_path: Path) -> None:
     assert plugins.prepare(settings(), tmp_path / "none") is None
 
 
-def test_plugins_are_as_in_the_image_unless_told_otherwise(remote: Path, checkout: Path) -> None:
+def test_plugins_stay_as_in_the_image_by_default(remote: Path, checkout: Path) -> None:
     commit(remote, "third")
     assert prepared(checkout) == "second"
 
@@ -120,7 +120,7 @@ def test_a_commit_that_does_not_exist_stops_the_container(
     assert (checkout / "active_plugins" / "plugin.py").read_text() == "second"
 
 
-def test_the_nearest_names_are_told(checkout: Path) -> None:
+def test_the_error_names_the_nearest_commits(checkout: Path) -> None:
     with pytest.raises(PluginsError, match="v1"):
         plugins.prepare(plugin_settings(plugins_commit="v11"), checkout)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker.cellprofiler.command_line import Call
+from dcp_worker.cellprofiler.command_line import CellProfilerCall
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.load_data.job_csv import select, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 
 import plate
 
@@ -125,18 +125,18 @@ def both(
     return outputs(engine, alone), outputs(Engine(False, 0, logging.getLogger("test")), alone)
 
 
-def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> Call:
+def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfilerCall:
     original, text = folder / "given.csv", folder / "p.cppipe"
     original.write_text(plate.load_data(rows))
     text.write_text(pipeline)
-    places = Places(BUCKET, str(folder / "images"))
+    places = PathMapping(BUCKET, str(folder / "images"))
     index, target = folder / "index", folder / "load_data.csv"
     selection = select(original, "etag", index, text, group, places, target, lambda: None)
     for number, path in enumerate(selection.images):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(plate.image(1 + number % 5))
     (folder / "input").mkdir()
-    return Call(
+    return CellProfilerCall(
         pipeline=text,
         data_file=selection.data_file,
         group=",".join(f"{key}={value}" for key, value in group),
@@ -148,12 +148,12 @@ def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> Call:
     )
 
 
-def whole(original: Path, target: Path, places: Places) -> Path:
+def whole(original: Path, target: Path, places: PathMapping) -> Path:
     write_whole(original, target, places)
     return target
 
 
-def outputs(engine: Engine, call: Call) -> dict[str, Any]:
+def outputs(engine: Engine, call: CellProfilerCall) -> dict[str, Any]:
     """The comparable outputs of a run in empty folders."""
     temporary = call.output_folder.parent / "tmp"
     for folder in (call.output_folder, temporary):
@@ -209,7 +209,7 @@ def test_image_numbers_and_groups(tmp_path: Path, engine: Engine) -> None:
     assert {row[at["Group_Length"]] for row in images} == {"3"}
 
 
-def test_modules_that_look_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
+def test_modules_that_read_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
     rows = rows_of(96, 3)
     # Only other wells make these columns float, text, and wide.
     notes = {

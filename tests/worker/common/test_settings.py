@@ -59,7 +59,7 @@ def test_a_wrong_value_names_variable_value_and_what_is_allowed(
     assert allowed in str(error.value)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_one_error_reports_all_mistakes() -> None:
     with pytest.raises(SettingsError) as error:
         settings(DOCKER_CORES="x", JOB_RETRIES="", UPLOAD_OPTIONS="--nothing")
     assert len(str(error.value).splitlines()) == 3
@@ -75,7 +75,7 @@ def test_upload_options_are_the_arguments_of_boto3() -> None:
     assert read == {"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}
 
 
-def test_flags_are_read_in_any_case_and_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_flags_ignore_case_and_an_empty_variable_counts_as_unset() -> None:
     read = settings(CHECK_IF_DONE_BOOL="TRUE", NO_SIGN_REQUEST="false", UPDATE_PLUGINS=" ")
     flags = (read.check_if_done_bool, read.no_sign_request, read.update_plugins)
     assert flags == (True, False, False)

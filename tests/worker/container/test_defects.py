@@ -44,7 +44,7 @@ def test_1_a_done_file_of_an_earlier_job_makes_no_success(either: Container) -> 
     assert either.cloud.keys("done/") == []
 
 
-def test_3_and_5_neither_a_message_that_is_no_job_nor_an_empty_queue_ends_a_slot(
+def test_3_and_5_a_slot_survives_a_bad_message_and_an_empty_queue(
     standing: Container,
 ) -> None:
     cloud = standing.cloud
@@ -96,7 +96,7 @@ def test_4_skipping_with_a_necessary_string(cloud: Cloud, container: Container) 
     assert counted(cloud, "begun/P1-A01/") == truth("A01")
 
 
-def test_6_no_local_file_is_left(either: Container) -> None:
+def test_6_no_local_file_remains(either: Container) -> None:
     cloud = either.cloud
     cloud.put({"no.cppipe": b"hello\nworld\n" * 10})
     good = job_message(output="left", input="rules")

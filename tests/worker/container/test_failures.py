@@ -139,7 +139,7 @@ def test_what_the_command_line_would_run_in_part(cold: Container) -> None:
     assert_each_fails_at_once(cold, "in part", {case: table[case] for case in cases})
 
 
-def test_what_is_found_before_cellprofiler_starts(standing: Container) -> None:
+def test_failures_diagnosed_before_cellprofiler_starts(standing: Container) -> None:
     records = assert_each_fails_at_once(standing, "before", before_cellprofiler())
     assert {record["seconds"]["cellprofiler"] for record in records} == {0}
 
@@ -177,7 +177,7 @@ def test_an_output_folder_that_cannot_be_made_may_be_the_machine(standing: Conta
     assert cloud.keys("nowhere/") == []
 
 
-def test_a_group_that_is_not_there_is_explained(standing: Container) -> None:
+def test_a_missing_group_is_explained(standing: Container) -> None:
     cloud = standing.cloud
     rows = [{**row, "Metadata_Site": site} for row, site in zip(ROWS(), ("3", "4", "5", "6"))]
     cloud.put({"sites.csv": plate.load_data(rows).encode(), "site.cppipe": BY_SITE.encode()})
@@ -189,7 +189,7 @@ def test_a_group_that_is_not_there_is_explained(standing: Container) -> None:
     )
     for column in ("Metadata_Plate", "Metadata_Well", "Metadata_Site"):
         assert column in unknown["reason_text"]
-    assert "write 4" in padded["reason_text"]
+    assert "as the number 4, which" in padded["reason_text"]
     for value in plate.WELLS:
         assert value in lower["reason_text"]
 

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from dcp_worker.slot.slot import FINISH
+from dcp_worker.slot.slot import DRAIN
 from waiting import wait_for
 
 from cloud import Cloud, Container, job_message
@@ -41,7 +41,7 @@ def succeeded(cloud: Cloud, attempt: int) -> list[dict[str, Any]]:
 
 
 @both
-def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -> None:
+def test_a_job_may_finish_after_sigterm(cloud: Cloud, container: Container, warm: str) -> None:
     start_a_job(cloud, container, WARM=warm, DOCKER_CORES="2")
     assert container.stop(120) == 0
     assert container.processes() == {}
@@ -51,7 +51,7 @@ def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -
 
 
 @both
-def test_sigterm_returns_what_cannot_end_in_time(
+def test_sigterm_returns_jobs_that_cannot_finish_in_time(
     cloud: Cloud, container: Container, warm: str
 ) -> None:
     start_a_job(cloud, container, 600, WARM=warm, DOCKER_CORES="2", STOP_SECONDS=SHORT)
@@ -66,12 +66,10 @@ def test_sigterm_returns_what_cannot_end_in_time(
     assert counted(cloud) == truth("A01")
 
 
-def test_a_slot_that_is_to_finish_ends_its_job_and_then_itself(
-    cloud: Cloud, container: Container
-) -> None:
+def test_a_draining_slot_finishes_its_job_and_exits(cloud: Cloud, container: Container) -> None:
     start_a_job(cloud, container, STOP_SECONDS="1")
     (slot,) = container.slots()
-    os.kill(slot, FINISH)
+    os.kill(slot, DRAIN)
     wait_for(lambda: slot not in container.processes(), "the slot to end")
     succeeded(cloud, 1)
     assert counted(cloud).keys() == truth("A01").keys()

@@ -144,14 +144,14 @@ def show(capsys: pytest.CaptureFixture[str], *lines: str) -> None:
         sys.stdout.write("\n".join(["", *lines, ""]))
 
 
-def test_killed_at_moments_of_chance_every_job_is_done_once(
+def test_after_kills_at_seeded_random_times_every_job_is_done_once(
     aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed_and_done_once(SEED, JOBS, tmp_path, capsys)
 
 
 @pytest.mark.soak
-def test_killed_at_any_moments_every_job_is_done_once(
+def test_after_kills_at_random_times_every_job_is_done_once(
     aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed_and_done_once(random.SystemRandom().randrange(10**6), 200, tmp_path, capsys)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from dcp_worker.diagnosis.diagnose import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
-from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import LOG_PATTERNS
 from dcp_worker.diagnosis.reasons import REASONS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -373,12 +373,12 @@ def test_always_continue_leaves_no_image_set_out_for_the_machines_sake() -> None
 @pytest.mark.parametrize(
     "lines", [[], [MODULE, "ValueError: The X image is missing from the pipeline."]]
 )
-def test_a_killed_process_is_tried_again_whatever_its_log_says(lines: list[str]) -> None:
+def test_a_killed_process_is_retried_whatever_its_log_says(lines: list[str]) -> None:
     diagnosis = failure(evidence(*lines, exit_status=None, signal=9, done=None))
     assert (diagnosis.code, diagnosis.permanent) == ("killed", False)
 
 
-def test_a_timeout_is_told_from_other_kills() -> None:
+def test_a_timeout_differs_from_other_kills() -> None:
     diagnosis = failure(evidence(exit_status=None, signal=9, timed_out=True, done=None))
     assert (diagnosis.code, diagnosis.permanent) == ("timeout", False)
 
@@ -431,7 +431,7 @@ def s3_error(code: str, status: int) -> ClientError:
         (EndpointConnectionError(endpoint_url="http://x"), "s3_unreachable", False),
     ],
 )
-def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
+def test_the_diagnosis_of_an_s3_error(error: Exception, code: str, permanent: bool) -> None:
     diagnosis = diagnose_s3(error, "image", "the.bucket", "a/b.tif")
     assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
     assert diagnosis.of_machine is not permanent
@@ -449,19 +449,19 @@ def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
         ("output", "output_missing", False),
     ],
 )
-def test_what_is_not_in_s3(what: str, code: str, permanent: bool) -> None:
+def test_the_diagnosis_of_a_missing_object(what: str, code: str, permanent: bool) -> None:
     diagnosis = diagnose_s3(s3_error("NoSuchKey", 404), what, "the.bucket", "a/b.tif")
     assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
 
 
-def test_every_symptom_is_one_of_the_reasons() -> None:
-    assert {symptom.code for symptom in SYMPTOMS} <= REASONS.keys()
+def test_every_log_pattern_has_one_of_the_reasons() -> None:
+    assert {symptom.code for symptom in LOG_PATTERNS} <= REASONS.keys()
 
 
 def test_the_documentation_lists_every_reason() -> None:
-    classes = re.findall(r"^\| `(\w+)` \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
-    listed = {code: text for code, text in classes if code in REASONS}
-    assert listed == {code: reason.meaning for code, reason in REASONS.items()}
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
+    listed = {code: texts for code, *texts in rows if code in REASONS}
+    assert listed == {code: [reason.meaning, reason.remedy] for code, reason in REASONS.items()}
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from dcp_worker.inputs.cache import Cache
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.load_data.group_match import CsvError
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 import plate
 from cloud import RUN, Cloud, job_message
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 B02 = (("Metadata_Plate", "P1"), ("Metadata_Well", "B02"))
 # Instead of LoadData, which would read its CSV again from its original path.
 INPUT_MODULES = """\
@@ -158,7 +158,7 @@ def test_a_number_is_compared_as_its_text(tmp_path: Path) -> None:
     assert error.value.code == "group_not_found"
 
 
-def test_an_unknown_key_says_which_there_are(tmp_path: Path) -> None:
+def test_an_unknown_key_lists_the_existing_ones(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5")
     with pytest.raises(CsvError, match=r"Metadata_Dose.*Metadata_Plate, Metadata_Site") as error:
         batch_file.localize(path, (("Metadata_Dose", "1"),), PLACES)
@@ -203,8 +203,8 @@ def test_a_job_with_a_batch_file(cloud: Cloud, tmp_path: Path) -> None:
     for number in "12":  # the second from the cache, which the first job must not change
         folder = tmp_path / f"job{number}"
         folder.mkdir()
-        origin = job_inputs.origin(job, sources)
-        fetched = job_inputs.fetch(job, sources, origin, folder, lambda: None, print)
+        versions = job_inputs.current_versions(job, sources)
+        fetched = job_inputs.fetch(job, sources, versions, folder, lambda: None, print)
         assert (fetched.data_file, fetched.numbering) == (None, None)
         images = [Path(url[len("file:") :]) for url in values(fetched.pipeline, "URL_DNA")[:2]]
         assert [path.read_bytes() for path in images] == [
@@ -254,7 +254,7 @@ def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Pat
 
     well = (("Metadata_Well", "B02"),)
     images = batch_file.localize(
-        made / "Batch_data.h5", well, Places("b", str(tmp_path / "images"))
+        made / "Batch_data.h5", well, PathMapping("b", str(tmp_path / "images"))
     )
     for local, place in images.items():
         Path(local).parent.mkdir(parents=True, exist_ok=True)

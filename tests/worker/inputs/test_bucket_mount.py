@@ -47,12 +47,12 @@ def test_what_the_machine_has_mounted_is_used(programs: Path, tmp_path: Path) ->
     bucket_mount.prepare(settings(), Path("/proc"))
 
 
-def test_without_mountpoint_the_reason_says_what_to_do(programs: Path, tmp_path: Path) -> None:
+def test_without_mountpoint_the_error_has_a_remedy(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(MountError, match=r"mount-s3.*download_files"):
         bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
-def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for(
+def test_mountpoint_mounts_the_images_bucket_read_only(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -66,7 +66,7 @@ def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for
     assert notes.read_text().splitlines()[0] == f"--read-only --no-sign-request images {folder}"
 
 
-def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_path: Path) -> None:
+def test_the_container_starts_once_the_bucket_is_mounted(programs: Path, tmp_path: Path) -> None:
     source, folder = tmp_path / "source", tmp_path / "bucket"
     source.mkdir()
     folder.mkdir()
@@ -82,13 +82,15 @@ def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_pa
         subprocess.run(["/bin/umount", str(source), str(folder)], check=True)
 
 
-def test_a_refusal_of_mountpoint_is_told_with_what_it_needs(programs: Path, tmp_path: Path) -> None:
+def test_an_error_of_mountpoint_is_reported_with_its_requirements(
+    programs: Path, tmp_path: Path
+) -> None:
     program(programs, "echo 'Error: Failed to create S3 client: no such bucket' >&2; exit 1")
     with pytest.raises(MountError, match=r"(?s)no such bucket.*SYS_ADMIN"):
         bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
-def test_a_program_that_does_not_run_is_told(programs: Path, tmp_path: Path) -> None:
+def test_a_program_that_does_not_run_is_reported(programs: Path, tmp_path: Path) -> None:
     (programs / "mount-s3").write_bytes(b"\x7fELF broken")
     (programs / "mount-s3").chmod(0o755)
     with pytest.raises(MountError, match="could not be run"):

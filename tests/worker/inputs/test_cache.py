@@ -39,7 +39,7 @@ def use(cache: Cache, name: str, text: str) -> str:
         return (entry / "content" / "file").read_text()
 
 
-def kept(folder: Path) -> set[str]:
+def cached(folder: Path) -> set[str]:
     """The texts of all complete entries."""
     return {path.read_text() for path in folder.glob("*/content/file")}
 
@@ -59,7 +59,7 @@ def test_parts_of_an_identity_are_kept_apart(tmp_path: Path) -> None:
             assert (entry / "content" / "file").read_text() == str(identity)
 
 
-def test_slots_that_want_the_same_wait_for_the_one_that_makes_it(tmp_path: Path) -> None:
+def test_slots_wait_for_the_one_that_creates_the_same_entry(tmp_path: Path) -> None:
     calls: list[str] = []
     begun, may_end = threading.Event(), threading.Event()
 
@@ -147,21 +147,21 @@ def used_in_turn(cache: Cache, folder: Path, *names: str) -> None:
         os.utime(newest.parents[1], (at, at))
 
 
-def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_entry_is_removed_first(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=35)
     used_in_turn(cache, tmp_path, "a", "b", "c", "a")
     use(cache, "d", "d" * 10)
-    assert kept(tmp_path) == {"a" * 10, "c" * 10, "d" * 10}
+    assert cached(tmp_path) == {"a" * 10, "c" * 10, "d" * 10}
 
 
-def test_what_is_made_of_a_content_counts_and_goes_with_it(tmp_path: Path) -> None:
+def test_files_derived_from_a_content_count_and_are_removed_with_it(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=35)
     with cache.entry(["a"], writing("a" * 10), go_on) as entry:
         (entry / "index").mkdir()
         (entry / "index" / "rows").write_bytes(b"\0" * 20)
     os.utime(entry, (0, 0))
     use(cache, "b", "b" * 10)
-    assert kept(tmp_path) == {"b" * 10}
+    assert cached(tmp_path) == {"b" * 10}
     assert list(tmp_path.rglob("rows")) == []
 
 
@@ -170,9 +170,9 @@ def test_what_is_in_use_stays_and_a_linked_file_outlives_its_entry(tmp_path: Pat
     linked = tmp_path / "linked"
     with cache.entry(["a"], writing("a" * 10), go_on) as entry:
         use(cache, "b", "b" * 10)
-        assert kept(tmp_path / "cache") == {"a" * 10}
+        assert cached(tmp_path / "cache") == {"a" * 10}
         os.link(entry / "content" / "file", linked)
-    assert kept(tmp_path / "cache") == set()
+    assert cached(tmp_path / "cache") == set()
     assert linked.read_text() == "a" * 10
 
 

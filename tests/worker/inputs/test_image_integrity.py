@@ -138,7 +138,7 @@ def test_a_whole_image_passes(name: str, folder: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(MAKERS)), st.floats(0, 1, exclude_max=True), st.data())
-def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
+def test_a_truncated_image_is_detected_unless_it_has_all_pixels(
     folder: Path, name: str, share: float, data: st.DataObject
 ) -> None:
     whole = content(name, folder)
@@ -185,12 +185,12 @@ def test_a_text_is_no_image(name: str, tmp_path: Path) -> None:
     assert image_integrity.problem(str(tmp_path / name))
 
 
-def test_what_only_bio_formats_knows_is_left_to_it(tmp_path: Path) -> None:
+def test_formats_of_bio_formats_alone_are_not_checked(tmp_path: Path) -> None:
     (tmp_path / "a.C01").write_bytes(b"\x10\x00\x00\x00 of another maker")
     assert image_integrity.problem(str(tmp_path / "a.C01")) == ""
 
 
-def test_an_image_is_told_by_its_first_bytes(folder: Path, tmp_path: Path) -> None:
+def test_the_first_bytes_determine_the_format(folder: Path, tmp_path: Path) -> None:
     whole = content("gray.png", folder)
     path = tmp_path / "named.tif"
     path.write_bytes(whole)
@@ -199,7 +199,7 @@ def test_an_image_is_told_by_its_first_bytes(folder: Path, tmp_path: Path) -> No
     assert "truncated" in image_integrity.problem(str(path))
 
 
-def test_a_damaged_png_is_found(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_png_is_detected(folder: Path, tmp_path: Path) -> None:
     damaged = bytearray(content("colour.png", folder))
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(damaged)
@@ -233,7 +233,7 @@ def test_a_file_beyond_4_gb_is_no_broken_one(options: dict[str, bool], tmp_path:
     assert image_integrity.problem(str(path)) == ""
 
 
-def test_sizes_that_are_told_too_large_are_no_cut(tmp_path: Path) -> None:
+def test_overstated_sizes_are_not_a_truncation(tmp_path: Path) -> None:
     """Some microscopes state a size too large for the last strip, or for LSM's compressed ones."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, GRAY, rowsperstrip=32)
@@ -281,7 +281,7 @@ def test_a_png_with_much_text_is_whole(compressed: bool, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("bits", "compression", "masks"), [(64, 0, b""), (32, 3, struct.pack("<3I", 7, 56, 448))]
 )
-def test_a_bitmap_that_pillow_does_not_know_is_left_to_bio_formats(
+def test_a_bitmap_unknown_to_pillow_is_not_checked(
     bits: int, compression: int, masks: bytes, tmp_path: Path
 ) -> None:
     start = 14 + 40 + len(masks)

@@ -27,15 +27,15 @@ from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.inputs import images, input_folder, job_inputs
 from dcp_worker.inputs.cache import Cache
-from dcp_worker.inputs.job_inputs import Inputs
+from dcp_worker.inputs.job_inputs import JobInputs
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.jobs.queue import Queue
-from dcp_worker.jobs.result_record import Figures
+from dcp_worker.jobs.result_record import Measurements
 from dcp_worker.load_data import local_paths
 from dcp_worker.slot.attempt import Attempt
-from dcp_worker.slot.context import Workplace
+from dcp_worker.slot.context import SlotContext
 from PIL import Image
 
 import plate
@@ -58,11 +58,11 @@ def sources_of(cloud: Cloud, tmp_path: Path, workspace: str = "", mounted: bool 
     return Sources(source, other, mounted, Cache(tmp_path / "cache"))
 
 
-def fetch(sources: Sources, folder: Path, **changes: Any) -> Inputs:
+def fetch(sources: Sources, folder: Path, **changes: Any) -> JobInputs:
     parsed = job(**changes)
-    origin = job_inputs.origin(parsed, sources)
+    versions = job_inputs.current_versions(parsed, sources)
     folder.mkdir()
-    return job_inputs.fetch(parsed, sources, origin, folder, go_on, print)
+    return job_inputs.fetch(parsed, sources, versions, folder, go_on, print)
 
 
 def refused(sources: Sources, folder: Path, **changes: Any) -> Diagnosis:
@@ -100,10 +100,10 @@ def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> No
         cloud.s3.head_object(Bucket=cloud.bucket, Key=key)["ETag"]
         for key in (plate.PIPELINE_KEY, plate.CSV_KEY)
     ]
-    assert fetched.origin == job_inputs.Origin(*etags)
+    assert fetched.versions == job_inputs.InputVersions(*etags)
 
 
-def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
+def test_no_object_is_requested_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
     cloud.put_plate()
     calls.clear()
     sources = sources_of(cloud, tmp_path)
@@ -119,7 +119,7 @@ def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter
     assert calls[f"GetObject {plate.image_key('B02', '1')}"] == 1
 
 
-def test_a_pipeline_that_was_replaced_is_read_anew(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_replaced_pipeline_is_downloaded_again(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
     fetch(sources, tmp_path / "one")
@@ -144,16 +144,14 @@ def test_slots_fetch_at_the_same_time(cloud: Cloud, tmp_path: Path, calls: Count
     assert calls[f"GetObject {plate.CSV_KEY}"] == 1
 
 
-def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
-    cloud: Cloud, tmp_path: Path
-) -> None:
+def test_a_data_file_replaced_during_the_job_is_not_used(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
-    origin = job_inputs.origin(job(), sources)
+    versions = job_inputs.current_versions(job(), sources)
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows()[:1]).encode()})
     (tmp_path / "job").mkdir()
     with pytest.raises(JobFailedError) as error:
-        job_inputs.fetch(job(), sources, origin, tmp_path / "job", go_on, print)
+        job_inputs.fetch(job(), sources, versions, tmp_path / "job", go_on, print)
     assert (error.value.diagnosis.code, error.value.diagnosis.permanent) == (
         "input_replaced",
         False,
@@ -161,7 +159,7 @@ def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
 
 
 @pytest.mark.parametrize("more", [0, 9])
-def test_an_image_that_is_replaced_after_the_look_is_not_taken(
+def test_an_image_replaced_during_the_job_is_not_used(
     cloud: Cloud, tmp_path: Path, more: int
 ) -> None:
     """With an image of the same or a different size."""
@@ -187,7 +185,7 @@ def test_an_image_that_is_replaced_after_the_look_is_not_taken(
         (b"<Error>AccessDenied</Error>", "is not an image"),
     ],
 )
-def test_a_broken_image_is_found_before_cellprofiler_reads_it(
+def test_a_broken_image_is_detected_before_cellprofiler_reads_it(
     cloud: Cloud, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     cloud.put_plate()
@@ -346,7 +344,7 @@ def test_a_public_source_is_read_without_credentials(cloud: Cloud, tmp_path: Pat
     assert len(images_below(tmp_path / "job")) == len(plate.SITES)
 
 
-def test_a_bucket_with_dots_is_asked_for_by_path_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_with_dots_uses_path_style_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -410,7 +408,7 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows(root=f"{mount}/")).encode()})
     cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
     clients = Clients.of(REGION)
-    work = Workplace(
+    context = SlotContext(
         settings=Settings.from_environment(cloud.environment(ALWAYS_CONTINUE=always_continue)),
         clients=clients,
         queue=Queue(clients.sqs, cloud.queue_url, cloud.dead_letter_url),
@@ -421,8 +419,8 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
         instance_id="",
     )
     lines: list[str] = []
-    attempt = Attempt(work, job(), tmp_path / "job", Figures(), lines.append)
-    fetched = attempt.prepare(job_inputs.origin(attempt.job, work.sources), go_on)
+    attempt = Attempt(context, job(), tmp_path / "job", Measurements(), lines.append)
+    fetched = attempt.prepare(job_inputs.current_versions(attempt.job, context.sources), go_on)
     shutil.rmtree(mount)
     mount.mkdir()
     with pytest.raises(JobFailedError) as error:
@@ -471,13 +469,13 @@ def interrupted_at_third_check() -> Callable[[], None]:
     return check
 
 
-def test_an_s3_that_does_not_answer_holds_up_no_interruption(tmp_path: Path, silent: Any) -> None:
+def test_a_silent_s3_does_not_delay_an_interruption(tmp_path: Path, silent: Any) -> None:
     """The pending requests would end only after a minute."""
     bucket = Bucket("b", silent)
-    stored = {str(tmp_path / "a.tif"): s3_transfer.Stored(bucket, "a.tif", 9, "etag")}
+    stored = {str(tmp_path / "a.tif"): s3_transfer.StoredObject(bucket, "a.tif", 9, "etag")}
     ends: list[Callable[[], object]] = [
         lambda: s3_transfer.download("image", stored, interrupted_at_third_check()),
-        lambda: s3_transfer.each(
+        lambda: s3_transfer.in_parallel(
             lambda key: s3_transfer.head(bucket, key, "image"), "ab", interrupted_at_third_check()
         ),
     ]

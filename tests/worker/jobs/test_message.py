@@ -66,7 +66,7 @@ def test_no_job_leaves_its_output_folder(group: object, output: str, structure: 
         assert dict(job.group) == dict(pair.split("=") for pair in job.metadata.split(","))
 
 
-def test_the_reason_names_what_was_found() -> None:
+def test_the_error_names_the_invalid_value() -> None:
     with pytest.raises(message.BadMessageError, match="' Metadata_Well'='A01'"):
         message.parse(
             json.dumps(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from dcp_worker.load_data import image_set_index
 from dcp_worker.load_data.group_match import CsvError
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 
 EXAMPLES = json.loads(
     (Path(__file__).parents[2] / "support" / "csv_groups.json").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_the_worker_finds_every_group(example: dict[str, Any], tmp_path: Path) -
             tmp_path / "index",
             keys,
             dict(zip(keys, values)),
-            Places("bucket", "/slot"),
+            PathMapping("bucket", "/slot"),
             lambda: None,
         )
         assert len(sets.rows) == count
@@ -61,6 +61,6 @@ def test_the_zeros_of_the_csv_are_not_those_of_the_group(tmp_path: Path) -> None
             tmp_path / "index",
             list(group),
             group,
-            Places("bucket", "/slot"),
+            PathMapping("bucket", "/slot"),
             lambda: None,
         )

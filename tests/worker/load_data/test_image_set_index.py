@@ -16,13 +16,13 @@ from dcp_worker.common.cancellation import Check, InterruptedJobError, Interrupt
 from dcp_worker.load_data import image_set_index
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import select, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 # A well with images that are not in S3: no job can process it, but LoadData reads its rows.
 UNFIT = "C03"
 Rows = list[dict[str, str]]
@@ -96,10 +96,10 @@ def check_against_cellprofiler(
         csv_file.write_text(plate.load_data(rows))
         pipeline.write_text(load_data(tags))
         for folder in folders:
-            check_groups(csv_file, pipeline, tags, Places("images.bucket", folder))
+            check_groups(csv_file, pipeline, tags, PathMapping("images.bucket", folder))
 
 
-def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> None:
+def check_groups(csv_file: Path, pipeline: Path, tags: str, places: PathMapping) -> None:
     from dcp_worker.cellprofiler import row_numbering
 
     target, index = csv_file.with_name("load_data.csv"), csv_file.with_name("index")
@@ -114,7 +114,7 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> N
         selection = select(csv_file, "e", index, pipeline, group, places, target, lambda: None)
         assert selection.numbering is not None
         with (
-            row_numbering.applied(selection.numbering),
+            row_numbering.as_in_whole_csv(selection.numbering),
             given_to_cellprofiler(selection.data_file, tags) as (columns, workspace),
         ):
             numbers = workspace.measurements.get_image_numbers()
@@ -272,7 +272,7 @@ def test_only_one_slot_reads_a_csv_and_the_others_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"", b"garbage", None])
-def test_a_broken_file_is_made_anew(tmp_path: Path, broken: bytes | None) -> None:
+def test_a_damaged_index_is_built_again(tmp_path: Path, broken: bytes | None) -> None:
     csv_file = well_csv(tmp_path)
     sets = find(csv_file, W7)
     (index,) = (tmp_path / "index").glob("*.sqlite")
@@ -296,8 +296,8 @@ def missing(tmp_path: Path, rows: Rows, group: Mapping[str, str]) -> str:
 @pytest.mark.parametrize(
     ("values", "value", "hint"),
     [
-        (["1", "2", "03"], "03", "as the number 3: write 3"),
-        (["1.5", "2"], "2", "as the number 2.0: write 2.0"),
+        (["1", "2", "03"], "03", "as the number 3, which"),
+        (["1.5", "2"], "2", "as the number 2.0, which"),
         (["x", "04"], "4", "nearest to '4': '04'"),
         (["A01", "B02"], "b02", "nearest to 'b02': 'B02'"),
         (["A 01", "B 02"], "B02", "nearest to 'B02': 'B 02'"),
@@ -314,7 +314,7 @@ def test_the_value_that_was_meant_is_named(
     assert "Metadata_V has the values" in text
 
 
-def test_values_that_are_there_but_not_together_are_named(tmp_path: Path) -> None:
+def test_values_that_occur_but_not_together_are_named(tmp_path: Path) -> None:
     rows = rows_of(Metadata_Plate=["P1", "P1", "P2"], Metadata_Well=["A01", "B02", "C03"])
     text = missing(tmp_path, rows, {"Metadata_Plate": "P1", "Metadata_Well": "C03"})
     assert "where Metadata_Plate=P1, Metadata_Well has the values A01, B02" in text

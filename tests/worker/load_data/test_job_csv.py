@@ -11,13 +11,13 @@ from typing import Callable
 import pytest
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import Selection, localize_list, select
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 A01 = (("Metadata_Plate", "P1"), ("Metadata_Well", "A01"))
 
 
@@ -50,7 +50,7 @@ def test_the_rows_and_images_of_the_group() -> None:
 
 
 @pytest.mark.parametrize("name", ["ImageNumber", "Group_Number", "Group_Index", "Group_Length"])
-def test_a_csv_that_numbers_its_image_sets_is_given_whole(name: str) -> None:
+def test_a_csv_that_numbers_its_image_sets_is_used_whole(name: str) -> None:
     rows = [{**row, name: str(7 - at)} for at, row in enumerate(plate.load_data_rows())]
     selection, local = selected(plate.load_data(rows))
     assert selection.numbering is None
@@ -99,13 +99,13 @@ def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
     assert f"{local['PathName_DNA']}/{local['FileName_DNA']}" in selection.images
 
 
-def test_what_is_mounted_is_read_there_and_the_rest_downloaded() -> None:
-    places = Places("images.bucket", "/slot/images", mounted=True)
+def test_mounted_images_are_read_in_place_and_others_downloaded() -> None:
+    places = PathMapping("images.bucket", "/slot/images", mounted=True)
     mounted, other = S3Object("images.bucket", "a//b/../c.tif"), S3Object("other", "d.tif")
     assert places.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
     assert places.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
     assert places.local(other) == "/slot/images/other/d.tif"
-    assert Places(**places.arguments).local(mounted) == places.local(mounted)
+    assert PathMapping(**places.arguments).local(mounted) == places.local(mounted)
 
 
 @given(st.text(alphabet="ab./", min_size=1))
@@ -167,7 +167,7 @@ def test_a_padded_number_is_explained() -> None:
     assert error.value.code == "group_not_found"
 
 
-def test_a_group_without_rows_says_which_values_there_are() -> None:
+def test_a_group_without_rows_lists_the_existing_values() -> None:
     with pytest.raises(CsvError, match="Metadata_Well has the values A01, B02"):
         selected(
             plate.load_data(plate.load_data_rows()),
@@ -175,7 +175,7 @@ def test_a_group_without_rows_says_which_values_there_are() -> None:
         )
 
 
-def test_an_unknown_key_says_which_columns_there_are() -> None:
+def test_an_unknown_key_lists_the_existing_columns() -> None:
     with pytest.raises(CsvError, match=r"no column Metadata_Position.*Metadata_Well"):
         selected(plate.load_data(plate.load_data_rows()), (("Metadata_Position", "1"),))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from dcp_worker.machine import metrics
-from dcp_worker.machine.metrics import RULES, Meter, Sample, judge, memory
+from dcp_worker.machine.metrics import THRESHOLDS, Meter, Sample, memory, new_warnings
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_for
@@ -32,13 +32,13 @@ def test_each_figure_is_warned_of_once_until_it_recovers() -> None:
     warned: frozenset[str] = frozenset()
     counts = []
     for memory_percent in (50, 95, 99, 85, 95, 70, 85, 92):
-        texts, warned = judge(sample(memory=memory_percent), warned)
+        texts, warned = new_warnings(sample(memory=memory_percent), warned)
         counts.append(len(texts))
     assert counts == [0, 1, 0, 0, 0, 0, 0, 1]
 
 
-def test_a_warning_says_the_figure_and_what_it_means() -> None:
-    texts, _ = judge(sample(memory=91, disk=97, steal=30), frozenset())
+def test_a_warning_has_the_value_and_its_consequence() -> None:
+    texts, _ = new_warnings(sample(memory=91, disk=97, steal=30), frozenset())
     assert len(texts) == 3
     assert all(figure in " ".join(texts) for figure in ("91", "97", "30"))
 
@@ -49,14 +49,14 @@ percent = st.floats(0, 100)
 @given(st.lists(st.builds(sample, percent, percent, percent), max_size=20))
 def test_between_two_warnings_a_figure_has_recovered(samples: list[Sample]) -> None:
     warned: frozenset[str] = frozenset()
-    for rule in RULES:
+    for threshold in THRESHOLDS:
         warned, silent = frozenset(), False
         for taken in samples:
-            value = getattr(taken, rule.figure)
-            texts, warned = judge(taken, warned)
-            new = any(rule.text in text for text in texts)
-            assert new is (value >= rule.warn_percent and not silent)
-            silent = (silent or new) and value >= rule.recovered_percent
+            value = getattr(taken, threshold.figure)
+            texts, warned = new_warnings(taken, warned)
+            new = any(threshold.text in text for text in texts)
+            assert new is (value >= threshold.warn_percent and not silent)
+            silent = (silent or new) and value >= threshold.recovered_percent
 
 
 def test_a_sample_of_this_machine(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path, limit: str) -
     assert memory(tmp_path)[1] == psutil.virtual_memory().total
 
 
-def test_each_look_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_sample_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "dcp_worker.machine")
     over = metrics.watch(tmp_path, seconds=0.01)
     wait_for(lambda: len(caplog.messages) > 2, "three samples")
@@ -115,7 +115,7 @@ def test_each_look_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCapture
     assert figures.keys() == {field.name for field in fields(Sample)}
 
 
-def test_a_machine_that_cannot_be_measured_for_a_while_is_one_warning(
+def test_failing_measurements_log_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = tmp_path / "gone"

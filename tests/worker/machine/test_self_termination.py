@@ -166,9 +166,7 @@ class Run:
 
 
 @pytest.mark.parametrize("kind", ["ec2", "spot"])
-def test_the_last_to_leave_ends_service_fleet_and_machines_for_good(
-    emulator: str, kind: str
-) -> None:
+def test_a_terminating_machine_empties_service_and_fleet(emulator: str, kind: str) -> None:
     run = Run(emulator)
     fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
     machines = wait_for(run.working, "two machines to run containers")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs import job_inputs
@@ -22,8 +22,8 @@ from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
 from dcp_worker.outputs import upload
 from dcp_worker.slot import held_message, prefetch
-from dcp_worker.slot.context import Workplace
-from dcp_worker.slot.slot import UNFIT, Receipts, Slot
+from dcp_worker.slot.context import SlotContext
+from dcp_worker.slot.slot import EXIT_UNFIT, HeldReceipts, Slot
 from waiting import wait_for
 
 from cloud import REGION, Cloud, job_message
@@ -44,7 +44,9 @@ class StandIn:
     interruptible: bool = True
     fault: str = ""
 
-    def run(self, call: Call, temporary: Path, timeout: float, check: Any, line: Any) -> Ended:
+    def run(
+        self, call: CellProfilerCall, temporary: Path, timeout: float, check: Any, line: Any
+    ) -> CellProfilerEnd:
         well = call.group[-3:]
         self.begun.append(well)
         started = time.monotonic()
@@ -57,7 +59,7 @@ class StandIn:
         if not self.log:
             (call.output_folder / "Image.csv").write_text(well)
             call.done_file.write_text("Complete\n")
-        return Ended(
+        return CellProfilerEnd(
             exit_status=1 if self.log else 0,
             signal=None,
             timed_out=False,
@@ -72,7 +74,7 @@ class Stage:
     """A slot that runs on a thread of the test."""
 
     cloud: Cloud
-    work: Workplace
+    context: SlotContext
     engine: StandIn
     supervisor: socket.socket
     thread: threading.Thread = field(init=False)
@@ -81,7 +83,7 @@ class Stage:
     def start(self) -> None:
         ours, theirs = socket.socketpair()
         self.supervisor = ours
-        slot = Slot(self.work, Receipts(theirs))
+        slot = Slot(self.context, HeldReceipts(theirs))
         self.thread = threading.Thread(target=self._run, args=(slot,), daemon=True)
         self.thread.start()
 
@@ -142,7 +144,7 @@ def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
     settings = Settings.from_environment(cloud.environment(**changes))
     clients = Clients.of(REGION)
     engine = StandIn()
-    work = Workplace(
+    context = SlotContext(
         settings=settings,
         clients=clients,
         queue=Queue(clients.sqs, cloud.queue_url, cloud.dead_letter_url),
@@ -152,14 +154,14 @@ def _stage(cloud: Cloud, folder: Path, **changes: str) -> Iterator[Stage]:
         plugins=None,
         instance_id="",
     )
-    stage = Stage(cloud, work, engine, socket.socket())
+    stage = Stage(cloud, context, engine, socket.socket())
     yield stage
     engine.may_end.update(WELLS)
-    work.stop.order(0)
+    context.stop.order(0)
     stage.thread.join(600)
 
 
-def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
+def test_a_dead_letter_names_its_run_and_reason(stage: Stage) -> None:
     stage.cloud.send(json.dumps({"job_id": "0" * 32}))
     stage.start()
     (letter,) = wait_for(stage.cloud.dead_letters, "the message to be rejected")
@@ -169,7 +171,7 @@ def test_a_dead_letter_says_whose_it_is_and_why(stage: Stage) -> None:
     assert attributes["reason"]["StringValue"] == "bad_message"
 
 
-def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:
+def test_the_next_job_is_prefetched_while_one_computes(stage: Stage) -> None:
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
@@ -179,23 +181,23 @@ def test_the_next_job_is_fetched_while_one_computes(stage: Stage) -> None:
     assert stage.succeeded() == WELLS[:4]
 
 
-def test_near_the_end_of_the_queue_nothing_is_held(stage: Stage) -> None:
+def test_near_the_end_of_the_queue_no_job_is_prefetched(stage: Stage) -> None:
     stage.send(*WELLS[:2])
     stage.start()
     wait_for(lambda: stage.engine.begun, "the first job to start")
     # The other job stays for an idle slot, here on another machine.
-    idle = stage.work.queue.receive(60)
+    idle = stage.context.queue.receive(60)
     assert idle is not None
     assert stage.cloud.counts() == {"visible": 0, "in flight": 2}
 
 
-def test_what_is_held_is_given_back_when_the_queue_runs_out(stage: Stage) -> None:
+def test_a_prefetched_job_is_returned_when_the_queue_runs_out(stage: Stage) -> None:
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
-    others = [stage.work.queue.receive(60) for _ in range(2)]
+    others = [stage.context.queue.receive(60) for _ in range(2)]
     assert all(others)
-    returned = wait_for(lambda: stage.work.queue.receive(60), "the held message to be returned")
+    returned = wait_for(lambda: stage.context.queue.receive(60), "the held message to be returned")
     assert (returned.attempt, returned.fresh) == (1, True)
     assert len(stage.engine.begun) == 1
 
@@ -204,13 +206,13 @@ def test_outputs_are_published_while_the_next_job_computes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    publish = held_message.Held.publish
+    publish = held_message.HeldMessage.publish
 
-    def wait_for_gate(held: held_message.Held) -> None:
+    def wait_for_gate(held: held_message.HeldMessage) -> None:
         gate.wait(600)
         publish(held)
 
-    monkeypatch.setattr(held_message.Held, "publish", wait_for_gate)
+    monkeypatch.setattr(held_message.HeldMessage, "publish", wait_for_gate)
     stage.send(*WELLS[:3])
     stage.start()
     stage.engine.may_end.update(WELLS)
@@ -221,54 +223,54 @@ def test_outputs_are_published_while_the_next_job_computes(
     assert stage.succeeded() == WELLS[:3]
 
 
-def test_a_stopping_slot_ends_what_can_end_and_returns_the_rest(stage: Stage) -> None:
+def test_a_stopping_slot_finishes_jobs_in_time_and_returns_the_rest(stage: Stage) -> None:
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
-    stage.work.stop.order(60)
+    stage.context.stop.order(60)
     wait_for(lambda: stage.cloud.counts()["in flight"] == 1, "the held message to be returned")
     stage.engine.may_end.update(WELLS)
     assert stage.ended() == 0
     assert len(stage.succeeded()) == 1
     # Only after the polls of the container's other slots have ended.
     wait_for(lambda: stage.cloud.counts()["visible"] == 3, "the held message to be visible")
-    messages = [stage.work.queue.receive(60) for _ in range(3)]
+    messages = [stage.context.queue.receive(60) for _ in range(3)]
     assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
 
 
-def test_a_finishing_slot_ends_its_job_however_long_it_takes_and_returns_the_rest(
+def test_a_draining_slot_finishes_its_job_however_long_and_returns_the_rest(
     stage: Stage,
 ) -> None:
-    stage.work.pace.computing.append(36_000.0)
-    stage.work.pace.computing.append(1.0)
+    stage.context.job_times.computing.append(36_000.0)
+    stage.context.job_times.computing.append(1.0)
     stage.send(*WELLS[:4])
     stage.start()
     stage.held(2)
     (begun,) = stage.engine.begun
-    stage.work.stop.finish()
+    stage.context.stop.drain()
     wait_for(
         lambda: stage.cloud.counts() == {"visible": 3, "in flight": 1}, "the held one to return"
     )
     # An order to stop would have interrupted the job by now, or would at its next check.
-    assert stage.work.stop.left(0.1) == math.inf
+    assert stage.context.stop.left(0.1) == math.inf
     assert stage.thread.is_alive()
     stage.engine.may_end.update(WELLS)
     assert stage.ended() == 0
     assert stage.succeeded() == [begun]
     assert stage.cloud.text(f"out/P1-{begun}/Image.csv") == begun
-    messages = [stage.work.queue.receive(60) for _ in range(3)]
+    messages = [stage.context.queue.receive(60) for _ in range(3)]
     assert [message.attempt for message in messages if message is not None] == [1, 1, 1]
 
 
-def test_a_finishing_slot_that_is_stopped_returns_its_job(stage: Stage) -> None:
+def test_a_draining_slot_that_is_stopped_returns_its_job(stage: Stage) -> None:
     stage.send(WELLS[0])
     stage.start()
     stage.begun(WELLS[0])
-    stage.work.stop.finish()
-    stage.work.stop.order(1)
+    stage.context.stop.drain()
+    stage.context.stop.order(1)
     assert stage.ended() == 0
     assert stage.succeeded() == []
-    assert wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+    assert wait_for(lambda: stage.context.queue.receive(60), "the message to come back")
 
 
 def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
@@ -279,38 +281,38 @@ def test_a_job_that_is_being_fetched_when_the_slot_stops_was_no_attempt(
 
     def slow(*arguments: Any) -> Any:
         fetching.set()
-        wait_for(lambda: stage.work.stop.ordered, "the order to stop")
+        wait_for(lambda: stage.context.stop.ordered, "the order to stop")
         return fetch(*arguments)
 
     monkeypatch.setattr(job_inputs, "fetch", slow)
     stage.send(WELLS[0])
     stage.start()
     assert fetching.wait(600)
-    stage.work.stop.order(60)
+    stage.context.stop.order(60)
     assert stage.ended() == 0
-    message = wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+    message = wait_for(lambda: stage.context.queue.receive(60), "the message to come back")
     assert message.attempt == 1
 
 
-def test_a_stopping_slot_returns_at_once_what_cannot_end(stage: Stage) -> None:
-    stage.work.pace.computing.append(1000.0)
+def test_a_stopping_slot_returns_a_long_job_at_once(stage: Stage) -> None:
+    stage.context.job_times.computing.append(1000.0)
     stage.send(WELLS[0])
     stage.start()
     stage.begun(WELLS[0])
-    stage.work.stop.order(60)
+    stage.context.stop.order(60)
     assert stage.ended() == 0
-    assert stage.work.stop.left(1) > 30
-    assert wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+    assert stage.context.stop.left(1) > 30
+    assert wait_for(lambda: stage.context.queue.receive(60), "the message to come back")
 
 
-def test_a_stopping_slot_returns_what_has_not_ended_in_time(stage: Stage) -> None:
+def test_a_stopping_slot_returns_an_unfinished_job(stage: Stage) -> None:
     stage.send(WELLS[0])
     stage.start()
     stage.begun(WELLS[0])
-    stage.work.stop.order(1)
+    stage.context.stop.order(1)
     assert stage.ended() == 0
     assert stage.succeeded() == []
-    assert wait_for(lambda: stage.work.queue.receive(60), "the message to come back")
+    assert wait_for(lambda: stage.context.queue.receive(60), "the message to come back")
 
 
 def test_a_lost_lease_neither_uploads_nor_deletes(cloud: Cloud, tmp_path: Path) -> None:
@@ -328,18 +330,18 @@ def test_a_job_is_not_held_for_long(stage: Stage, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(prefetch, "_HELD_SECONDS", 0.0)
     opened = []
     rounds = []
-    may_receive, opens = prefetch.Intake._may_receive, held_message.Held.open
+    may_receive, opens = prefetch.Prefetcher._may_receive, held_message.HeldMessage.open
 
-    def counted(self: prefetch.Intake) -> bool:
+    def counted(self: prefetch.Prefetcher) -> bool:
         rounds.append(opened[:])
         return may_receive(self)
 
-    def noted(held: held_message.Held) -> bool:
+    def noted(held: held_message.HeldMessage) -> bool:
         opened.append(held.received.attempt)
         return opens(held)
 
-    monkeypatch.setattr(prefetch.Intake, "_may_receive", counted)
-    monkeypatch.setattr(held_message.Held, "open", noted)
+    monkeypatch.setattr(prefetch.Prefetcher, "_may_receive", counted)
+    monkeypatch.setattr(held_message.HeldMessage, "open", noted)
     stage.send(*WELLS[:4])
     stage.start()
     # The slot holds the second job, returns it, and takes no other while the first one computes.
@@ -374,14 +376,14 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
     cloud.put(PLATE)
     running = _stage(cloud, tmp_path, SQS_MESSAGE_VISIBILITY="3")
     stage = next(running)
-    publish = held_message.Held.publish
+    publish = held_message.HeldMessage.publish
     uploads = []
 
-    def late(held: held_message.Held) -> None:
+    def late(held: held_message.HeldMessage) -> None:
         wait_for(lambda: "Lost the lease" in caplog.text, "the loss to be noticed")
         publish(held)
 
-    monkeypatch.setattr(held_message.Held, "publish", late)
+    monkeypatch.setattr(held_message.HeldMessage, "publish", late)
     monkeypatch.setattr(upload, "publish", lambda *_: uploads.append("begun"))
     stage.engine.may_end.update(WELLS)
     stage.lose_the_lease()
@@ -393,13 +395,13 @@ def test_what_has_waited_without_its_lease_is_not_uploaded(
 def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = held_message.Held.publish
+    publish = held_message.HeldMessage.publish
 
-    def late(held: held_message.Held) -> None:
-        wait_for(lambda: stage.work.stop.ordered, "the slot to fail")
+    def late(held: held_message.HeldMessage) -> None:
+        wait_for(lambda: stage.context.stop.ordered, "the slot to fail")
         publish(held)
 
-    monkeypatch.setattr(held_message.Held, "publish", late)
+    monkeypatch.setattr(held_message.HeldMessage, "publish", late)
     stage.send(*WELLS[:5])
     stage.start()
     stage.held(2)
@@ -414,7 +416,7 @@ def test_a_fault_of_the_worker_costs_no_other_job_an_attempt(
     assert stage.succeeded() == [first]
     assert stage.receipts() == []
     wait_for(lambda: stage.cloud.counts() == {"visible": 4, "in flight": 0}, "the rest to return")
-    messages = [stage.work.queue.receive(60) for _ in range(4)]
+    messages = [stage.context.queue.receive(60) for _ in range(4)]
     again = [message for message in messages if message is not None and message.attempt == 2]
     assert [json.loads(message.body)["Metadata"][-3:] for message in again] == [stage.engine.fault]
 
@@ -442,13 +444,13 @@ def test_a_full_disk_takes_the_slot_out_of_service(stage: Stage) -> None:
     stage.engine.may_end.update(WELLS)
     stage.send(*WELLS[:5])
     stage.start()
-    assert stage.ended() == UNFIT
+    assert stage.ended() == EXIT_UNFIT
     assert stage.cloud.records() == []
     assert len(stage.engine.begun) == 1
-    assert not any(stage.work.folder.iterdir())
+    assert not any(stage.context.folder.iterdir())
 
 
-def test_a_job_known_as_done_is_not_computed(stage: Stage) -> None:
+def test_a_job_with_a_success_record_is_not_computed(stage: Stage) -> None:
     stage.engine.may_end.update(WELLS)
     stage.send(WELLS[0])
     stage.start()
@@ -480,4 +482,4 @@ def test_the_local_files_are_gone(stage: Stage) -> None:
     stage.send("Z99")  # the CSV has no such row
     stage.start()
     wait_for(stage.cloud.empty, "all to be done")
-    assert not any(os.scandir(stage.work.folder))
+    assert not any(os.scandir(stage.context.folder))

@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Call:
+class CellProfilerCall:
     """One run of CellProfiler.
 
     Attributes:
@@ -66,11 +66,11 @@ class Call:
             words.append("--always-continue")
         return words
 
-    def words(self) -> list[str]:
+    def command(self) -> list[str]:
         """The whole command."""
         return [*_executable(), *self.arguments()]
 
-    def whole(self) -> Call:
+    def with_whole_csv(self) -> CellProfilerCall:
         """The same call with the whole CSV, for the command line, which cannot use `numbering`.
 
         Raises:
@@ -84,7 +84,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Ended(process.End):
+class CellProfilerEnd(process.ProcessEnd):
     """The end of a run and its duration; `log` lacks the middle of a very long log."""
 
     seconds: float
@@ -97,8 +97,12 @@ def _executable() -> list[str]:
 
 
 def run(
-    call: Call, temporary: Path, timeout: float, check: Check, line: Callable[[str], None]
-) -> Ended:
+    call: CellProfilerCall,
+    temporary: Path,
+    timeout: float,
+    check: Check,
+    line: Callable[[str], None],
+) -> CellProfilerEnd:
     """Run CellProfiler's command line to its end.
 
     Args:
@@ -112,12 +116,12 @@ def run(
         InterruptedJobError: Raised by `check`.
         OSError: The whole CSV cannot be written.
     """
-    words = call.whole().words()
+    words = call.with_whole_csv().command()
     line(shlex.join(words))
     started = time.monotonic()
     environment = process.environment(os.environ, temporary)
     child = process.spawn(words, environment, subprocess.DEVNULL, temporary)
-    lines = process.Lines(child.stdout, line)
+    lines = process.OutputLines(child.stdout, line)
     timed_out = False
     try:
         while True:
@@ -139,5 +143,5 @@ def run(
         lines.finish()
     # Popen does not know: wait4, which also returns the memory, has reaped it.
     child.returncode = os.waitstatus_to_exitcode(status)
-    end = process.End.of(status, usage, timed_out)
-    return Ended(**vars(end), seconds=time.monotonic() - started, log=lines.all())
+    end = process.ProcessEnd.of(status, usage, timed_out)
+    return CellProfilerEnd(**vars(end), seconds=time.monotonic() - started, log=lines.all())

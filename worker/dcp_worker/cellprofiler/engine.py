@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker.cellprofiler import command_line, process
-from dcp_worker.cellprofiler.command_line import Call, Ended
-from dcp_worker.cellprofiler.warm_process import GoneError, Loaded
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
+from dcp_worker.cellprofiler.warm_process import ProcessGoneError, WarmProcess
 from dcp_worker.common.cancellation import InterruptedJobError
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ class Engine:
         self._plugins = plugins
         self._jobs = jobs
         self._failed_starts = 0
-        self._loaded: Loaded | None = None
+        self._warm_process: WarmProcess | None = None
 
     @property
     def pid(self) -> int | None:
         """Id of the process with CellProfiler loaded, if any."""
-        return self._loaded.pid if self._loaded is not None else None
+        return self._warm_process.pid if self._warm_process is not None else None
 
     def start(self, check: Check = lambda: None) -> None:
         """Load CellProfiler and wait until it can take a job.
@@ -72,49 +72,49 @@ class Engine:
 
     def close(self) -> None:
         """Kill CellProfiler and all processes that it started."""
-        loaded, self._loaded = self._loaded, None
+        loaded, self._warm_process = self._warm_process, None
         if loaded is not None:
             loaded.kill()
 
     def run(
         self,
-        call: Call,
+        call: CellProfilerCall,
         temporary: Path,
         timeout: float,
         check: Check,
         line: Callable[[str], None],
-    ) -> Ended:
+    ) -> CellProfilerEnd:
         """Run CellProfiler for one job, with the same interface as `command_line.run`."""
         loaded = self._get(call.plugins, check)
         if loaded is None:
             return command_line.run(call, temporary, timeout, check, line)
-        for text in (shlex.join(call.words()), *loaded.said):
+        for text in (shlex.join(call.command()), *loaded.start_lines):
             line(text)
         ended = _run(loaded, call, temporary, timeout, check, line)
         self._renew(loaded)
         return ended
 
-    def _get(self, plugins: Path | None, check: Check) -> Loaded | None:
+    def _get(self, plugins: Path | None, check: Check) -> WarmProcess | None:
         """A process that can take a job; None if the command line must run it."""
         if not self._warm:
             return None
-        loaded = self._loaded
+        loaded = self._warm_process
         if loaded is not None and (loaded.plugins != plugins or not loaded.alive):
             self.close()
-        if self._loaded is None:
-            self._loaded = Loaded(plugins)
+        if self._warm_process is None:
+            self._warm_process = WarmProcess(plugins)
         try:
-            self._loaded.wait_until_ready(check)
+            self._warm_process.wait_until_ready(check)
         except InterruptedJobError:
             self.close()
             raise
-        except GoneError as gone:
-            self._give_up(self._loaded, gone)
+        except ProcessGoneError as gone:
+            self._give_up(self._warm_process, gone)
             return None
         self._failed_starts = 0
-        return self._loaded
+        return self._warm_process
 
-    def _give_up(self, loaded: Loaded, gone: GoneError) -> None:
+    def _give_up(self, loaded: WarmProcess, gone: ProcessGoneError) -> None:
         output = loaded.last_lines()
         self.close()
         self._failed_starts += 1
@@ -126,26 +126,26 @@ class Engine:
             output,
         )
 
-    def _renew(self, loaded: Loaded) -> None:
+    def _renew(self, loaded: WarmProcess) -> None:
         """After a job: start a new process if this one has exited, grown or reached its limit."""
         grown = loaded.memory_mb > self._most_memory_mb
         if grown:
             self._log.info("CellProfiler holds %.0f MB: restarting it.", loaded.memory_mb)
         if grown or loaded.jobs >= self._jobs or not loaded.fit:
             self.close()
-            self._loaded = Loaded(loaded.plugins)
+            self._warm_process = WarmProcess(loaded.plugins)
 
 
 def _run(
-    loaded: Loaded,
-    call: Call,
+    loaded: WarmProcess,
+    call: CellProfilerCall,
     temporary: Path,
     timeout: float,
     check: Check,
     line: Callable[[str], None],
-) -> Ended:
+) -> CellProfilerEnd:
     ours, theirs = os.pipe()
-    lines = process.Lines(os.fdopen(ours, "rb"), line)
+    lines = process.OutputLines(os.fdopen(ours, "rb"), line)
     started = time.monotonic()
     try:
         end = loaded.run(call, temporary, timeout, check, theirs)
@@ -154,4 +154,4 @@ def _run(
             loaded.kill()  # the job, or a process that it left behind, is still running
         lines.finish()
     seconds = time.monotonic() - started
-    return Ended(**vars(end), seconds=seconds, log=[*loaded.said, *lines.all()])
+    return CellProfilerEnd(**vars(end), seconds=seconds, log=[*loaded.start_lines, *lines.all()])

@@ -72,7 +72,7 @@ def kill(pid: int) -> None:
 
 
 @dataclass(frozen=True)
-class End:
+class ProcessEnd:
     """The end of a process, or of a job in a process that keeps running.
 
     Attributes:
@@ -88,7 +88,7 @@ class End:
     peak_memory_mb: float
 
     @classmethod
-    def of(cls, status: int, usage: resource.struct_rusage, timed_out: bool) -> End:
+    def of(cls, status: int, usage: resource.struct_rusage, timed_out: bool) -> ProcessEnd:
         """From the result of `os.wait4`."""
         code = os.waitstatus_to_exitcode(status)
         peak = megabytes(usage.ru_maxrss)
@@ -119,7 +119,7 @@ def _die_with_parent() -> Callable[[], None] | None:
     return ask_the_kernel
 
 
-class Lines:
+class OutputLines:
     """Reads a process's output on a thread, so that a full pipe never blocks the process."""
 
     def __init__(self, pipe: IO[bytes] | None, line: Callable[[str], None]) -> None:

@@ -22,7 +22,7 @@ from cellprofiler_core.modules.loaddata import LoadData
 from cellprofiler_core.pipeline import Pipeline
 
 from dcp_worker.load_data.job_csv import Numbering, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 
 # Modules whose preparation of a run ignores the image sets or does the same for all as for a group.
 # If a module has its own preparation (CreateBatchFiles, a plugin), LoadData reads the whole CSV.
@@ -40,7 +40,7 @@ _OWN = ("cellprofiler.", "cellprofiler_core.")
 
 
 @contextlib.contextmanager
-def applied(path: Path) -> Iterator[None]:
+def as_in_whole_csv(path: Path) -> Iterator[None]:
     """Number the image sets of the run in this context.
 
     Args:
@@ -85,7 +85,7 @@ class _Run:
         if not _may_see_group_alone(pipeline):
             logging.info("A module of the pipeline prepares the run itself: reading all rows.")
             numbering = self._numbering
-            write_whole(Path(numbering.csv_file), self._whole, Places(**numbering.places))
+            write_whole(Path(numbering.csv_file), self._whole, PathMapping(**numbering.places))
             preferences.set_data_file(str(self._whole))
             self._alone = False
         prepared = original(pipeline, workspace, end_module)

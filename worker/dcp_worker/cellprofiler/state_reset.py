@@ -27,7 +27,7 @@ def log_as_the_command_line() -> None:
 
 
 @contextlib.contextmanager
-def process(temporary: Path, plugins: str) -> Iterator[None]:
+def as_new_process(temporary: Path, plugins: str) -> Iterator[None]:
     """Remove the state of earlier jobs on entry, and of this job on exit.
 
     Args:

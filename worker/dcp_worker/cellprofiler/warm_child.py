@@ -117,7 +117,7 @@ def _numbered(path: str | None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
     from dcp_worker.cellprofiler import row_numbering
 
-    return row_numbering.applied(Path(path))
+    return row_numbering.as_in_whole_csv(Path(path))
 
 
 def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
@@ -125,7 +125,7 @@ def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
     status, fit = 1, True
     _reset_peak()
     try:
-        with state_reset.process(Path(job["temporary"]), plugins):
+        with state_reset.as_new_process(Path(job["temporary"]), plugins):
             status = _run(job["arguments"], job["numbering"])
     except Exception:  # noqa: BLE001  # the clean-up failed: the result stands, the process is unfit
         traceback.print_exc()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcp_worker.cellprofiler import process
-from dcp_worker.cellprofiler.process import End
+from dcp_worker.cellprofiler.process import ProcessEnd
 
 if TYPE_CHECKING:
-    from dcp_worker.cellprofiler.command_line import Call
+    from dcp_worker.cellprofiler.command_line import CellProfilerCall
     from dcp_worker.common.cancellation import Check
 
 PROGRAM = "dcp_worker.cellprofiler.warm_child"
@@ -26,20 +26,20 @@ _START_SECONDS = 300.0
 _LAST_LINES = 20
 
 
-class GoneError(Exception):
+class ProcessGoneError(Exception):
     """The process has exited, or was killed because it exceeded its time limit.
 
     Attributes:
         end: How it ended.
     """
 
-    def __init__(self, end: End) -> None:
+    def __init__(self, end: ProcessEnd) -> None:
         how = f"exit status {end.exit_status}" if end.signal is None else f"signal {end.signal}"
         super().__init__("timed out" if end.timed_out else how)
         self.end = end
 
 
-class Loaded:
+class WarmProcess:
     """One process with CellProfiler loaded.
 
     Attributes:
@@ -47,7 +47,7 @@ class Loaded:
         jobs: Number of jobs that it was given.
         fit: Whether it can take another job.
         memory_mb: Resident memory after the last job.
-        said: Lines printed while loading; the command line prints them in every job.
+        start_lines: Lines printed while loading; the command line prints them in every job.
     """
 
     def __init__(self, plugins: Path | None) -> None:
@@ -55,14 +55,14 @@ class Loaded:
         self.jobs = 0
         self.fit = True
         self.memory_mb = 0.0
-        self.said: list[str] = []
+        self.start_lines: list[str] = []
         self._ready = False
         self._started = time.monotonic()
         self._socket, theirs = socket.socketpair()
         words = [sys.executable, "-m", PROGRAM, str(plugins or "")]
         with theirs:
             self._process = process.spawn(words, process.environment(os.environ), theirs.fileno())
-        self._lines = process.Lines(self._process.stdout, lambda line: None)
+        self._lines = process.OutputLines(self._process.stdout, lambda line: None)
 
     @property
     def pid(self) -> int:
@@ -73,13 +73,13 @@ class Loaded:
         """Wait until CellProfiler is loaded.
 
         Raises:
-            GoneError: The process exited instead, or took too long and was killed.
+            ProcessGoneError: The process exited instead, or took too long and was killed.
             InterruptedJobError: Raised by `check`.
         """
         if not self._ready:
             self.memory_mb = self._answer(self._started + _START_SECONDS, check)["rss_mb"]
             self._lines.finish()
-            self.said = self._lines.all()
+            self.start_lines = self._lines.all()
             self._ready = True
 
     def last_lines(self) -> str:
@@ -87,7 +87,9 @@ class Loaded:
         self._lines.finish()
         return "\n".join(self._lines.all()[-_LAST_LINES:])
 
-    def run(self, call: Call, temporary: Path, timeout: float, check: Check, pipe: int) -> End:
+    def run(
+        self, call: CellProfilerCall, temporary: Path, timeout: float, check: Check, pipe: int
+    ) -> ProcessEnd:
         """Run a job.
 
         Args:
@@ -119,10 +121,10 @@ class Loaded:
             os.close(pipe)
         try:
             answer = self._answer(end, check)
-        except GoneError as gone:
+        except ProcessGoneError as gone:
             return gone.end
         self.fit, self.memory_mb = answer["fit"], answer["rss_mb"]
-        return End(answer["status"], None, False, answer["peak_mb"])
+        return ProcessEnd(answer["status"], None, False, answer["peak_mb"])
 
     def _answer(self, end: float, check: Check) -> Any:
         data, timed_out = b"", False
@@ -137,7 +139,7 @@ class Loaded:
             if pid:
                 # Popen does not know: wait4, which also returns the memory, has reaped it.
                 self._process.returncode = os.waitstatus_to_exitcode(status)
-                raise GoneError(End.of(status, usage, timed_out))
+                raise ProcessGoneError(ProcessEnd.of(status, usage, timed_out))
             if time.monotonic() > end:
                 timed_out = True
                 process.kill(self.pid)

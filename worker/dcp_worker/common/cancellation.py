@@ -39,7 +39,7 @@ class Stop:
     def __init__(self) -> None:
         self._ordered = math.inf
         self._seconds = math.inf
-        self._finishing = False
+        self._draining = False
 
     def order(self, seconds: float) -> None:
         """Stop within `seconds`; a later order counts only if it leaves less time."""
@@ -47,14 +47,14 @@ class Stop:
         if now + seconds < self._ordered + self._seconds:
             self._ordered, self._seconds = now, seconds
 
-    def finish(self) -> None:
+    def drain(self) -> None:
         """Start no new jobs; running jobs have all the time they need."""
-        self._finishing = True
+        self._draining = True
 
     @property
     def ordered(self) -> bool:
         """Whether new jobs must not start."""
-        return self._finishing or self._seconds < math.inf
+        return self._draining or self._seconds < math.inf
 
     def left(self, share: float) -> float:
         """Seconds until this share of the time has passed; infinite without an order."""

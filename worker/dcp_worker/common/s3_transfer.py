@@ -51,7 +51,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """An object in S3; size in bytes."""
 
     bucket: Bucket
@@ -63,7 +63,7 @@ class Stored:
         return f"s3://{self.bucket.name}/{self.key}"
 
 
-def head(bucket: Bucket, key: str, what: str) -> Stored:
+def head(bucket: Bucket, key: str, what: str) -> StoredObject:
     """Request an object's size and ETag.
 
     Args:
@@ -78,21 +78,21 @@ def head(bucket: Bucket, key: str, what: str) -> Stored:
         response = bucket.s3.head_object(Bucket=bucket.name, Key=key)
     except (BotoCoreError, ClientError) as error:
         raise JobFailedError(diagnose_s3(error, what, bucket.name, key)) from error
-    return Stored(bucket, key, response["ContentLength"], response["ETag"])
+    return StoredObject(bucket, key, response["ContentLength"], response["ETag"])
 
 
-def listing(bucket: Bucket, prefix: str, limit: int) -> Sequence[Stored]:
+def listing(bucket: Bucket, prefix: str, limit: int) -> Sequence[StoredObject]:
     """At most `limit` objects below a prefix that ends in /.
 
     Raises:
         JobFailedError: S3 could not list the objects.
     """
-    objects: list[Stored] = []
+    objects: list[StoredObject] = []
     try:
         pages = bucket.s3.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=bucket.name, Prefix=prefix):
             objects += [
-                Stored(bucket, item["Key"], item["Size"], item["ETag"])
+                StoredObject(bucket, item["Key"], item["Size"], item["ETag"])
                 for item in page.get("Contents", [])
             ]
             if len(objects) >= limit:
@@ -102,7 +102,9 @@ def listing(bucket: Bucket, prefix: str, limit: int) -> Sequence[Stored]:
     return objects[:limit]
 
 
-def each(function: Callable[[Item], Output], items: Iterable[Item], check: Check) -> list[Output]:
+def in_parallel(
+    function: Callable[[Item], Output], items: Iterable[Item], check: Check
+) -> list[Output]:
     """Call a function for every item, in parallel; returns the results in the items' order.
 
     Raises:
@@ -122,7 +124,7 @@ def each(function: Callable[[Item], Output], items: Iterable[Item], check: Check
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def download(what: str, files: Mapping[str, Stored], check: Check) -> None:
+def download(what: str, files: Mapping[str, StoredObject], check: Check) -> None:
     """Download objects, and verify the ETag and size of each.
 
     Args:
@@ -138,7 +140,7 @@ def download(what: str, files: Mapping[str, Stored], check: Check) -> None:
         os.makedirs(folder, exist_ok=True)
     if files:
         _check_space(os.path.dirname(next(iter(files))), sum(file.size for file in files.values()))
-    by_client: dict[int, list[tuple[str, Stored]]] = {}
+    by_client: dict[int, list[tuple[str, StoredObject]]] = {}
     for path, stored in files.items():
         by_client.setdefault(id(stored.bucket.s3), []).append((path, stored))
     for group in by_client.values():
@@ -148,12 +150,12 @@ def download(what: str, files: Mapping[str, Stored], check: Check) -> None:
             raise JobFailedError(replaced(str(stored)))
 
 
-def _download(what: str, files: Sequence[tuple[str, Stored]], check: Check) -> None:
+def _download(what: str, files: Sequence[tuple[str, StoredObject]], check: Check) -> None:
     ended: SimpleQueue[tuple[TransferFuture, str, str]] = SimpleQueue()
     with _managed(files[0][1].bucket.s3, _DOWNLOAD) as manager:
         for path, stored in files:
             name = stored.bucket.name
-            subscribers = [_Known(stored), _Ended(ended, name, stored.key)]
+            subscribers = [_KnownSize(stored), _Completion(ended, name, stored.key)]
             manager.download(name, stored.key, path, subscribers=subscribers)
         _wait_for(len(files), ended, what, check)
 
@@ -172,15 +174,15 @@ def upload(
     ended: SimpleQueue[tuple[TransferFuture, str, str]] = SimpleQueue()
     with _managed(bucket.s3, _UPLOAD) as manager:
         for path, key in files:
-            subscribers = [_Ended(ended, bucket.name, key)]
+            subscribers = [_Completion(ended, bucket.name, key)]
             manager.upload(path, bucket.name, key, dict(arguments), subscribers)
         _wait_for(len(files), ended, "output", check)
 
 
-class _Known(BaseSubscriber):
+class _KnownSize(BaseSubscriber):
     """Gives the manager the size and ETag, so that it need not request them from S3."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: StoredObject) -> None:
         self._stored = stored
 
     def on_queued(self, future: TransferFuture, **_: Any) -> None:
@@ -188,7 +190,7 @@ class _Known(BaseSubscriber):
         future.meta.provide_object_etag(self._stored.etag)
 
 
-class _Ended(BaseSubscriber):
+class _Completion(BaseSubscriber):
     """Puts a transfer that has ended into the queue of the waiting thread."""
 
     def __init__(
@@ -247,7 +249,6 @@ def _check_space(folder: str, needed: int) -> None:
                 f"The machine's disk has {free / 2**20:.0f} MB free, but the job's files need "
                 f"{needed / 2**20:.0f} MB and CellProfiler another {RESERVE / 2**20:.0f} MB.",
                 folder,
-                "Raise ebs_vol_size or run fewer slots per machine.",
             )
         )
 
@@ -257,6 +258,4 @@ def replaced(where: str) -> Diagnosis:
     return Diagnosis(
         "input_replaced",
         f"{where} was replaced while the worker read it.",
-        "",
-        "The job is retried with the new version.",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import LOG_PATTERNS
 from dcp_worker.diagnosis.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -24,13 +24,11 @@ class Diagnosis:
         code: One of REASONS.
         summary: What happened, in one sentence.
         detail: The evidence: a line of the log, an error text.
-        resolution: What to do about it.
     """
 
     code: str
     summary: str
     detail: str = ""
-    resolution: str = ""
 
     @property
     def permanent(self) -> bool:
@@ -43,9 +41,14 @@ class Diagnosis:
         return REASONS[self.code].of_machine
 
     @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return REASONS[self.code].remedy
+
+    @property
     def text(self) -> str:
-        """Summary, detail and resolution, for a record or a log."""
-        return " ".join(part for part in (self.summary, self.detail, self.resolution) if part)
+        """Summary and detail, for a record or a log."""
+        return " ".join(part for part in (self.summary, self.detail) if part)
 
 
 class JobFailedError(Exception):
@@ -95,8 +98,6 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
         return Diagnosis(
             "timeout",
             f"CellProfiler exceeded the job timeout and was killed after {evidence.seconds:.0f} s.",
-            "",
-            "Make the groups smaller, or raise job_timeout (at most 12 hours).",
         )
     symptom = _first_symptom(evidence.log)
     if evidence.signal is not None:
@@ -106,9 +107,6 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
         return Diagnosis(
             "killed",
             f"Signal {evidence.signal} killed CellProfiler.",
-            "",
-            "Signal 9 usually means that the container ran out of memory: raise memory or lower "
-            "docker_cores.",
         )
     complete = evidence.exit_status == 0 and evidence.done == "Complete"
     if symptom is not None and (not complete or _spoils_all(symptom, evidence.log)):
@@ -119,14 +117,11 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
             "not_complete",
             f"CellProfiler exited with status {evidence.exit_status} and {done}.",
             _last_line(evidence.log),
-            "Read the job's log.",
         )
     if not evidence.files:
         return Diagnosis(
             "no_outputs",
             "CellProfiler reported Complete but wrote no files.",
-            "",
-            "Add an export module that writes to the Default Output Folder to the pipeline.",
         )
     return None
 
@@ -143,15 +138,10 @@ def _spoils_all(symptom: Diagnosis, log: Sequence[str]) -> bool:
 
 
 def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
-    for symptom in SYMPTOMS:
+    for symptom in LOG_PATTERNS:
         for line in log:
             if symptom.pattern.search(line):
-                return Diagnosis(
-                    symptom.code,
-                    symptom.summary,
-                    _cause(log, line),
-                    symptom.resolution,
-                )
+                return Diagnosis(symptom.code, symptom.summary, _cause(log, line))
     return None
 
 
@@ -203,22 +193,17 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
                 "bucket_missing",
                 f"The bucket of the {what} {where} does not exist.",
                 str(error),
-                "Correct the bucket in the run config.",
             )
         if code in _MISSING:
             return Diagnosis(
                 f"{what}_missing",
                 f"The {what} does not exist: {where}.",
-                "",
-                "Correct the key in the job file or CSV, or copy the object there.",
             )
         if code in _REFUSED:
             return Diagnosis(
                 "access_denied",
                 f"S3 denied access to the {what} {where}.",
                 str(error),
-                "Give the task role access. Without the right to list the bucket, S3 gives the "
-                "same answer for a missing object.",
             )
         if 400 <= status < 500 and status not in (408, 429) and code not in _PASSING:
             return Diagnosis("s3_refused", f"S3 rejected the {what} {where}.", str(error))
@@ -227,13 +212,11 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
             "s3_refused",
             f"The S3 request for the {what} {where} is invalid.",
             str(error),
-            "Correct the bucket or key in the job file or CSV, or the upload options.",
         )
     return Diagnosis(
         "s3_unreachable",
         f"S3 is unreachable or overloaded: could not transfer the {what} {where}.",
         str(error),
-        "The job is retried.",
     )
 
 
@@ -244,5 +227,4 @@ def diagnose_os(error: OSError, doing: str) -> Diagnosis:
         "disk_full" if full else "machine_error",
         f"The machine's disk is full ({doing})." if full else f"Disk error while {doing}.",
         str(error),
-        "Raise ebs_vol_size or run fewer slots per machine." if full else "",
     )

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from dcp_worker.load_data.local_paths import Places, S3Object
+    from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 _KINDS = ("URL_", "ObjectsURL_")
 # CellProfiler's image number for values that belong to all image sets.
 _EXPERIMENT = 0
 
 
-def localize(batch: Path, group: Sequence[tuple[str, str]], places: Places) -> dict[str, S3Object]:
+def localize(
+    batch: Path, group: Sequence[tuple[str, str]], places: PathMapping
+) -> dict[str, S3Object]:
     """Change a batch file so that CellProfiler reads the images of a group from local files.
 
     Args:
@@ -68,18 +70,17 @@ def localize(batch: Path, group: Sequence[tuple[str, str]], places: Places) -> d
     return images
 
 
-def _place(url: str, places: Places) -> S3Object | None:
+def _place(url: str, places: PathMapping) -> S3Object | None:
     place = places.object(url) if url else None
     if place is None and url.startswith("file:"):
         raise CsvError(
             "image_missing",
-            f"The image {url} of the batch file is not in S3: CreateBatchFiles must write paths "
-            f"below {MOUNT}/.",
+            f"The image {url} of the batch file is not in S3: its path is not below {MOUNT}/.",
         )
     return place
 
 
-def _map_paths(run: h5py.Group, places: Places) -> None:
+def _map_paths(run: h5py.Group, places: PathMapping) -> None:
     """Let the path mappings point to the local folder instead of the bucket."""
     mapped = run.get("Experiment/Path_Mappings")
     if mapped is None:
@@ -92,7 +93,7 @@ def _map_paths(run: h5py.Group, places: Places) -> None:
     feature.set(_EXPERIMENT, json.dumps(document))
 
 
-def _local_folder(folder: str, places: Places) -> str:
+def _local_folder(folder: str, places: PathMapping) -> str:
     local = places.local_folder(folder)
     if local is None:
         return folder

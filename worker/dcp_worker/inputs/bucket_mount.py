@@ -48,7 +48,7 @@ def prepare(settings: Settings, folder: Path = Path(MOUNT)) -> None:
             f"{_PROGRAM}. Set download_files to true, or use an image built from worker/Dockerfile."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    _mount(command(program, settings, folder))
+    _mount(mount_command(program, settings, folder))
     if not os.path.ismount(folder):
         raise MountError(f"{_PROGRAM} reports success, but nothing is mounted at {folder}.")
     log.info("Mounted the bucket %s at %s.", settings.source_bucket, folder)
@@ -59,7 +59,7 @@ def _in_use(folder: Path) -> bool:
     return os.path.ismount(folder) or (folder.is_dir() and any(folder.iterdir()))
 
 
-def command(program: str, settings: Settings, folder: Path) -> list[str]:
+def mount_command(program: str, settings: Settings, folder: Path) -> list[str]:
     """The command that mounts the whole bucket read-only."""
     no_sign_request = ["--no-sign-request"] if settings.no_sign_request else []
     return [program, "--read-only", *no_sign_request, settings.source_bucket, str(folder)]

@@ -13,7 +13,7 @@ from dcp_worker.load_data.local_paths import MOUNT
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.common.s3_transfer import Stored
+    from dcp_worker.common.s3_transfer import StoredObject
     from dcp_worker.inputs.sources import Sources
     from dcp_worker.load_data.local_paths import S3Object
 
@@ -37,12 +37,12 @@ def fetch(
     _check_mounted(mounted)
     remote = {path: place for path, place in images.items() if path not in mounted}
 
-    def head(place: S3Object) -> Stored:
+    def head(place: S3Object) -> StoredObject:
         return s3_transfer.head(sources.bucket(place.bucket), place.key, "image")
 
-    stored = dict(zip(remote, s3_transfer.each(head, remote.values(), check)))
+    stored = dict(zip(remote, s3_transfer.in_parallel(head, remote.values(), check)))
     s3_transfer.download("image", stored, check)
-    problems = s3_transfer.each(image_integrity.problem, images, check)
+    problems = s3_transfer.in_parallel(image_integrity.problem, images, check)
     _check_sound([(place, text) for place, text in zip(images.values(), problems) if text])
     if stored:
         size = sum(image.size for image in stored.values())
@@ -63,8 +63,6 @@ def check_mount() -> None:
                 Diagnosis(
                     "machine_error",
                     f"The mount at {MOUNT} has disappeared.",
-                    "",
-                    "The job is retried, on another machine if possible.",
                 )
             )
 
@@ -77,8 +75,6 @@ def _check_mounted(images: Mapping[str, S3Object]) -> None:
             Diagnosis(
                 "image_missing",
                 f"{len(missing)} of {len(images)} images missing; the first is {missing[0]}.",
-                "",
-                "Correct the CSV, or copy the image there.",
             )
         )
 
@@ -101,7 +97,5 @@ def _check_sound(broken: Sequence[tuple[S3Object, str]]) -> None:
             Diagnosis(
                 "image_broken",
                 f"The image {place} {problem}{more}.",
-                "",
-                "Copy it again from the microscope.",
             )
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.common.s3_transfer import Stored
+    from dcp_worker.common.s3_transfer import StoredObject
     from dcp_worker.inputs.sources import Sources
 
 # A larger prefix holds images that the CSV names one by one, not files of a pipeline.
@@ -53,7 +53,7 @@ def fetch(
         return
 
 
-def _fill(objects: Sequence[Stored], prefix: str, check: Check, folder: Path) -> None:
+def _fill(objects: Sequence[StoredObject], prefix: str, check: Check, folder: Path) -> None:
     files = {
         # normpath keeps a key with .. in it below the folder.
         f"{folder}{os.path.normpath('/' + stored.key[len(prefix) :])}": stored

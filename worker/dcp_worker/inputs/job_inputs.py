@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from dcp_worker.common import s3_transfer
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.inputs import batch_file, images, input_folder
-from dcp_worker.inputs.sources import kept
+from dcp_worker.inputs.sources import cached
 from dcp_worker.load_data import job_csv
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import Selection
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Origin:
+class InputVersions:
     """The versions of a job's inputs: two runs of a job with the same origin give the same results.
 
     Attributes:
@@ -42,16 +42,16 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class JobInputs:
     """A job's inputs on the machine.
 
     Attributes:
         pipeline: The pipeline or batch file.
         data_file: The CSV or file list, with local paths; None with a batch file.
-        numbering: Set if the CSV holds only the group's rows (see `row_numbering.applied`).
+        numbering: Set if the CSV holds only the group's rows (see `row_numbering.as_in_whole_csv`).
         whole_csv: Writes the whole CSV with local paths; set with `numbering`.
         folder: The default input folder.
-        origin: The versions of the inputs.
+        versions: The versions of the inputs.
     """
 
     pipeline: Path
@@ -59,10 +59,10 @@ class Inputs:
     numbering: Path | None
     whole_csv: Callable[[], Path] | None
     folder: Path
-    origin: Origin
+    versions: InputVersions
 
 
-def origin(job: Job, sources: Sources) -> Origin:
+def current_versions(job: Job, sources: Sources) -> InputVersions:
     """Get the ETags of a job's pipeline and data file without reading them.
 
     Raises:
@@ -70,8 +70,8 @@ def origin(job: Job, sources: Sources) -> Origin:
     """
     pipeline = s3_transfer.head(sources.workspace, job.pipeline, "pipeline")
     if _is_batch(job):
-        return Origin(pipeline.etag, "")
-    return Origin(
+        return InputVersions(pipeline.etag, "")
+    return InputVersions(
         pipeline.etag, s3_transfer.head(sources.workspace, job.data_file, "data_file").etag
     )
 
@@ -79,17 +79,17 @@ def origin(job: Job, sources: Sources) -> Origin:
 def fetch(
     job: Job,
     sources: Sources,
-    origin: Origin,
+    versions: InputVersions,
     folder: Path,
     check: Check,
     say: Callable[[str], None],
-) -> Inputs:
+) -> JobInputs:
     """Fetch a job's inputs to the machine. May run on a thread, beside other jobs.
 
     Args:
         job: The job.
         sources: The buckets and the cache.
-        origin: Versions of the job's inputs.
+        versions: Versions of the job's inputs.
         folder: An empty folder for the inputs.
         check: Raises when the job is interrupted.
         say: Writes a line to the job's log.
@@ -99,7 +99,7 @@ def fetch(
             pipeline is truncated, an image is broken, or the disk is too small.
     """
     check()
-    pipeline = _pipeline(job, sources, origin, folder, check)
+    pipeline = _pipeline(job, sources, versions, folder, check)
     default = folder / "input"
     default.mkdir()
     input_folder.fetch(job.input, sources, default, check, say)
@@ -108,14 +108,14 @@ def fetch(
     with _csv_errors_diagnosed():
         if _is_batch(job):
             objects = batch_file.localize(pipeline, job.group, places)
-            inputs = Inputs(pipeline, None, None, None, default, origin)
+            inputs = JobInputs(pipeline, None, None, None, default, versions)
         else:
             original = folder / "data_file" / os.path.basename(job.data_file)
-            selection = _select(job, sources, origin, pipeline, original, places, check)
+            selection = _select(job, sources, versions, pipeline, original, places, check)
             objects = selection.images
             numbering = selection.numbering
             whole = partial(_whole_csv, original, places, folder) if numbering else None
-            inputs = Inputs(pipeline, selection.data_file, numbering, whole, default, origin)
+            inputs = JobInputs(pipeline, selection.data_file, numbering, whole, default, versions)
     images.fetch(objects, sources, check, say)
     return inputs
 
@@ -124,10 +124,12 @@ def _is_batch(job: Job) -> bool:
     return job.data_file.endswith(".h5")
 
 
-def _pipeline(job: Job, sources: Sources, origin: Origin, folder: Path, check: Check) -> Path:
+def _pipeline(
+    job: Job, sources: Sources, versions: InputVersions, folder: Path, check: Check
+) -> Path:
     pipeline = folder / "pipeline" / os.path.basename(job.pipeline)
     pipeline.parent.mkdir()
-    with kept(sources, "pipeline", job.pipeline, origin.pipeline_etag, check) as entry:
+    with cached(sources, "pipeline", job.pipeline, versions.pipeline_etag, check) as entry:
         # Copied, because the job changes its batch file.
         put = shutil.copyfile if _is_batch(job) else os.link
         put(entry / "content" / "file", pipeline)
@@ -138,17 +140,17 @@ def _pipeline(job: Job, sources: Sources, origin: Origin, folder: Path, check: C
 def _select(
     job: Job,
     sources: Sources,
-    origin: Origin,
+    versions: InputVersions,
     pipeline: Path,
     original: Path,
-    places: Places,
+    places: PathMapping,
     check: Check,
 ) -> Selection:
     """Find the group's images; write the data file with local paths one folder above `original`."""
-    etag = origin.data_file_etag
+    etag = versions.data_file_etag
     local = original.parent.parent / original.name
     original.parent.mkdir()
-    with kept(sources, "data_file", job.data_file, etag, check) as entry:
+    with cached(sources, "data_file", job.data_file, etag, check) as entry:
         os.link(entry / "content" / "file", original)
         if original.suffix == ".csv":
             index = entry / "index"
@@ -161,7 +163,7 @@ def _select(
     return Selection(0, files, local, None)
 
 
-def _whole_csv(original: Path, places: Places, folder: Path) -> Path:
+def _whole_csv(original: Path, places: PathMapping, folder: Path) -> Path:
     target = folder / "whole" / original.name
     target.parent.mkdir(exist_ok=True)
     job_csv.write_whole(original, target, places)
@@ -176,8 +178,8 @@ def _csv_errors_diagnosed() -> Iterator[None]:
         raise JobFailedError(Diagnosis(error.code, str(error))) from error
 
 
-def _places(sources: Sources, folder: Path) -> Places:
-    return Places(sources.source.name, str(folder), sources.mounted)
+def _places(sources: Sources, folder: Path) -> PathMapping:
+    return PathMapping(sources.source.name, str(folder), sources.mounted)
 
 
 _MODULE_COUNT = re.compile(r"^ModuleCount:(\d+)", re.MULTILINE)
@@ -196,7 +198,5 @@ def _check_whole(pipeline: Path, key: str) -> None:
             Diagnosis(
                 "pipeline_broken",
                 f"The pipeline {key} has only {modules} of its {count.group(1)} modules.",
-                "",
-                "The file is truncated: save it again from CellProfiler.",
             )
         )

@@ -51,7 +51,7 @@ class Sources:
 
 
 @contextmanager
-def kept(sources: Sources, what: str, key: str, etag: str, check: Check) -> Iterator[Path]:
+def cached(sources: Sources, what: str, key: str, etag: str, check: Check) -> Iterator[Path]:
     """The cache entry of an object in the workspace bucket; the object is its `content/file`.
 
     Raises:

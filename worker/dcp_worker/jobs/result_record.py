@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Figures:
+class Measurements:
     """Measurements of an attempt, filled in while it runs. Times in seconds."""
 
     wait: float = 0.0
@@ -33,7 +33,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultRecord:
     """The end of a job. `job` is None when its message could not be read."""
 
     job: Job | None
@@ -48,11 +48,11 @@ class Result:
     started_at: datetime
     ended_at: datetime
     log_stream: str
-    figures: Figures = field(default_factory=Figures)
+    measurements: Measurements = field(default_factory=Measurements)
 
     def document(self) -> dict[str, Any]:
         """The record in the form of the contract."""
-        job, figures = self.job, self.figures
+        job, measurements = self.job, self.measurements
         return {
             "job_id": self.job_id,
             "run_id": self.run_id,
@@ -66,14 +66,14 @@ class Result:
             "output": job.output if job else "",
             "attempt": self.attempt,
             "seconds": {
-                "wait": round(figures.wait, 3),
-                "download": round(figures.download, 3),
-                "cellprofiler": round(figures.cellprofiler, 3),
-                "upload": round(figures.upload, 3),
+                "wait": round(measurements.wait, 3),
+                "download": round(measurements.download, 3),
+                "cellprofiler": round(measurements.cellprofiler, 3),
+                "upload": round(measurements.upload, 3),
             },
-            "files": figures.files,
-            "bytes": figures.bytes,
-            "peak_memory_mb": round(figures.peak_memory_mb, 1),
+            "files": measurements.files,
+            "bytes": measurements.bytes,
+            "peak_memory_mb": round(measurements.peak_memory_mb, 1),
             "instance_id": self.instance_id,
             "started_at": self.started_at.isoformat(),
             "ended_at": self.ended_at.isoformat(),
@@ -99,7 +99,7 @@ def key(app_name: str, run_id: str, status: str, name: str) -> str:
     return f"dcp/{app_name}/{run_id}/results/{status}/{name}.json"
 
 
-def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
+def write(s3: S3Client, bucket: str, result: ResultRecord, name: str) -> None:
     """Write a record below the run's results, as `name` (usually the job id)."""
     s3.put_object(
         Bucket=bucket,

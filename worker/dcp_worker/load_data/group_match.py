@@ -135,7 +135,7 @@ def _about(key: str, value: str, values: Sequence[str], kind: int) -> str:
     close = _nearest(value, values)
     if kind_of(value) <= kind < TEXT and reading(value, kind) in values:
         number = reading(value, kind)
-        parts.append(f"CellProfiler reads {value} as the number {number}: write {number}")
+        parts.append(f"CellProfiler reads {value} as the number {number}, which the CSV has")
     elif close:
         parts.append(f"nearest to {value!r}: {', '.join(map(repr, close))}")
     return "; ".join(parts)

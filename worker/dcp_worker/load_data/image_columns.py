@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcp_worker.load_data.local_paths import Places
+    from dcp_worker.load_data.local_paths import PathMapping
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageColumns:
     """Column indexes of one image or objects file of an image set; -1: no such column."""
 
     url: int
     path: int
     file: int
 
-    def given(self, row: Sequence[str]) -> str:
+    def source_path(self, row: Sequence[str]) -> str:
         """The image's path; empty if LoadData reads it from the default input folder."""
         if self.url >= 0:
             return row[self.url]
@@ -32,9 +32,9 @@ class Image:
         # Not posixpath.join: it would keep a trailing / of an s3:// folder as // in the key.
         return f"{folder.rstrip('/')}/{name}" if folder else ""
 
-    def localize(self, row: list[str], places: Places) -> None:
+    def localize(self, row: list[str], places: PathMapping) -> None:
         """Replace the image's path in a row by the local path, if the image is in S3."""
-        path = self.given(row)
+        path = self.source_path(row)
         if self.url >= 0:
             place = places.object(path)
             if place is not None:
@@ -54,20 +54,20 @@ class Image:
             row[self.path], row[self.file] = local_folder, name
 
 
-def images_of(header: Sequence[str]) -> list[Image]:
+def images_of(header: Sequence[str]) -> list[ImageColumns]:
     """The images that a CSV names."""
     at = {name: index for index, name in enumerate(header)}
-    images: list[Image] = []
+    images: list[ImageColumns] = []
     for prefix in ("", "Objects"):
         kinds = [f"{prefix}{kind}_" for kind in ("URL", "PathName", "FileName")]
         names = {name[len(kind) :] for kind in kinds for name in header if name.startswith(kind)}
         images += [
-            Image(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)
+            ImageColumns(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)
         ]
     return images
 
 
-def localized(row: Sequence[str], images: Sequence[Image], places: Places) -> list[str]:
+def localized(row: Sequence[str], images: Sequence[ImageColumns], places: PathMapping) -> list[str]:
     """A row with the local paths of its images."""
     local = list(row)
     for image in images:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 from dcp_worker.load_data import csv_rows
 from dcp_worker.load_data.group_match import TEXT, CsvError, Key, no_such_group, reading
-from dcp_worker.load_data.type_samples import Witnesses
+from dcp_worker.load_data.type_samples import TypeSamples
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.load_data.local_paths import Places
+    from dcp_worker.load_data.local_paths import PathMapping
 
 # Increase this when the tables of the index change.
 _FORMAT = 1
@@ -69,7 +69,7 @@ def find(
     folder: Path,
     keys: Sequence[str],
     group: Mapping[str, str],
-    places: Places,
+    places: PathMapping,
     check: Check,
 ) -> ImageSets:
     """Find the image sets of a group.
@@ -172,7 +172,9 @@ def _explain(
     )
 
 
-def _build(index: Path, csv_file: Path, keys: Sequence[str], places: Places, check: Check) -> None:
+def _build(
+    index: Path, csv_file: Path, keys: Sequence[str], places: PathMapping, check: Check
+) -> None:
     building = index.with_suffix(".building")
     building.unlink(missing_ok=True)  # left by a slot that was killed
     try:
@@ -191,7 +193,7 @@ def _fill(
     database: sqlite3.Connection,
     csv_file: Path,
     keys: Sequence[str],
-    places: Places,
+    places: PathMapping,
     check: Check,
 ) -> None:
     # The file gets its final name only when complete, so it need not survive a crash.
@@ -231,17 +233,17 @@ def _read(
     database: sqlite3.Connection,
     csv_file: Path,
     keys: Sequence[str],
-    places: Places,
+    places: PathMapping,
     check: Check,
 ) -> _About:
     """Read the place and keys of every row into the table `read`."""
     with csv_rows.reading(csv_file, check) as (header, records):
         columns = [Key.of(header, name) for name in keys]
-        witnesses = Witnesses(header, places)
+        witnesses = TypeSamples(header, places)
 
         def values() -> Iterator[list[object]]:
             for place, row in records:
-                witnesses.see(row, place)
+                witnesses.add(row, place)
                 yield [place, *[key.read(row) for key in columns]]
 
         marks = ", ?" * (len(keys) + 1)
@@ -249,4 +251,4 @@ def _read(
     if read.rowcount < 1:
         raise CsvError("csv_empty", "The LoadData CSV has a header but no rows.")
     kinds = [witnesses.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
-    return _About(header, kinds, witnesses.places())
+    return _About(header, kinds, witnesses.offsets())

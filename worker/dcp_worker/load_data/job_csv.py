@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from dcp_worker.load_data import csv_rows, image_set_index
 from dcp_worker.load_data.group_match import CsvError
-from dcp_worker.load_data.image_columns import Image, images_of, localized
+from dcp_worker.load_data.image_columns import ImageColumns, images_of, localized
 from dcp_worker.load_data.local_paths import MOUNT
 from dcp_worker.load_data.pipeline_text import grouping
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.load_data.local_paths import Places, S3Object
+    from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 # Columns with which a CSV numbers its own image sets, such as one exported by CellProfiler.
 _NUMBERS = frozenset(("ImageNumber", "Group_Number", "Group_Index", "Group_Length"))
@@ -31,8 +31,8 @@ class Selection:
         rows: Number of rows (image sets) of the group.
         images: Local path -> object, for every image of these rows.
         data_file: The local CSV. With `numbering` it holds only the group's rows.
-        numbering: Input of `row_numbering.applied`, which runs these rows as part of the whole CSV;
-            None if the pipeline must see the whole CSV.
+        numbering: Input of `row_numbering.as_in_whole_csv`, which runs these rows as part of the
+            whole CSV; None if the pipeline must see the whole CSV.
     """
 
     rows: int
@@ -50,7 +50,7 @@ class Numbering:
         group_number: Number of the group.
         witnesses: CSV with a few rows that give LoadData's columns the same types as all rows.
         csv_file: The whole CSV, as in S3.
-        places: Arguments of its Places.
+        places: Arguments of its PathMapping.
     """
 
     first: int
@@ -75,7 +75,7 @@ def select(
     index_folder: Path,
     pipeline: Path,
     group: Sequence[tuple[str, str]],
-    places: Places,
+    places: PathMapping,
     target: Path,
     check: Check,
 ) -> Selection:
@@ -125,7 +125,9 @@ def _grouping(pipeline: Path) -> tuple[str, ...]:
     return grouping(pipeline.read_text(encoding="utf-8", errors="replace")) or ()
 
 
-def write_whole(csv_file: Path, target: Path, places: Places, check: Check = lambda: None) -> None:
+def write_whole(
+    csv_file: Path, target: Path, places: PathMapping, check: Check = lambda: None
+) -> None:
     """Write the whole CSV with local paths, for CellProfiler's command line.
 
     Raises:
@@ -136,7 +138,7 @@ def write_whole(csv_file: Path, target: Path, places: Places, check: Check = lam
         csv_rows.write(target, header, (localized(row, images, places) for _, row in records))
 
 
-def localize_list(source: TextIO, local: TextIO, places: Places) -> dict[str, S3Object]:
+def localize_list(source: TextIO, local: TextIO, places: PathMapping) -> dict[str, S3Object]:
     """Write a file list (`--file-list`, one path or URL per line) with local paths.
 
     Returns:
@@ -163,17 +165,17 @@ def localize_list(source: TextIO, local: TextIO, places: Places) -> dict[str, S3
 
 def _not_in_s3(path: str) -> str:
     return (
-        f"The image {path} is not in S3: write a path below {MOUNT}/, a path relative to the "
-        "bucket, or s3://bucket/key."
+        f"The image {path} is not in S3: its path is neither below {MOUNT}/, nor relative to the "
+        "bucket, nor s3://bucket/key."
     )
 
 
 def _needed(
-    rows: Iterable[Sequence[str]], images: Sequence[Image], places: Places
+    rows: Iterable[Sequence[str]], images: Sequence[ImageColumns], places: PathMapping
 ) -> Iterator[tuple[str, S3Object]]:
     for row in rows:
         for image in images:
-            path = image.given(row)
+            path = image.source_path(row)
             if not path:
                 continue
             place = places.object(path)

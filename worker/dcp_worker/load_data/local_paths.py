@@ -22,7 +22,7 @@ class S3Object:
         return f"s3://{self.bucket}/{self.key}"
 
 
-class Places:
+class PathMapping:
     """Maps a path in a CSV or file list to an S3 object and a local file.
 
     Args:

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dcp_worker.load_data.group_match import TEXT, kind_of
-from dcp_worker.load_data.image_columns import Image, images_of
+from dcp_worker.load_data.image_columns import ImageColumns, images_of
 
 if TYPE_CHECKING:
-    from dcp_worker.load_data.local_paths import Places
+    from dcp_worker.load_data.local_paths import PathMapping
 
 # The images of a plate are in few folders; only this many are remembered.
 _FOLDERS_KEPT = 10_000
 
 
-class Witnesses:
-    """Collects these rows while `see` receives every row of the CSV."""
+class TypeSamples:
+    """Collects these rows while `add` receives every row of the CSV."""
 
-    def __init__(self, header: Sequence[str], places: Places) -> None:
+    def __init__(self, header: Sequence[str], places: PathMapping) -> None:
         self.kinds = [-1] * len(header)
         self._places = places
         self._images = [(image, set[str]()) for image in images_of(header)]
@@ -35,7 +35,7 @@ class Witnesses:
         self._widths: dict[tuple[int, bool], int] = {}
         self._rows: dict[tuple[int, bool | None], int] = {}
 
-    def see(self, row: list[str], place: int) -> None:
+    def add(self, row: list[str], place: int) -> None:
         """Take one row."""
         for at in self._open:
             kind = kind_of(row[at])
@@ -59,11 +59,11 @@ class Witnesses:
                     folders.add(folder)
             self._see_image(image, row, place)
 
-    def places(self) -> list[int]:
-        """The places of the selected rows."""
+    def offsets(self) -> list[int]:
+        """Byte offsets of the selected rows."""
         return sorted(set(self._rows.values()))
 
-    def _see_image(self, image: Image, row: list[str], place: int) -> None:
+    def _see_image(self, image: ImageColumns, row: list[str], place: int) -> None:
         local = list(row)
         image.localize(local, self._places)
         for at in _columns(image):
@@ -75,5 +75,5 @@ class Witnesses:
             self._rows[at, changed] = place
 
 
-def _columns(image: Image) -> list[int]:
+def _columns(image: ImageColumns) -> list[int]:
     return [at for at in (image.url, image.path, image.file) if at >= 0]

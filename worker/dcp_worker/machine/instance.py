@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, InstanceMetadata
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -31,7 +31,7 @@ def identify(environment: Mapping[str, str]) -> str:
 
     The machine needs its id to terminate itself, so a lost answer is retried.
     """
-    metadata = Metadata(environment)
+    metadata = InstanceMetadata(environment)
     for last in (False, False, True):
         try:
             return metadata.get("instance-id") or ""

@@ -18,7 +18,7 @@ _TOKEN_SECONDS = 21600
 UNANSWERED = (OSError, HTTPException)
 
 
-class Metadata:
+class InstanceMetadata:
     """Requests metadata; fetches a token when it has none or the old one has expired."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:

@@ -70,7 +70,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Rule:
+class WarningThreshold:
     """A figure with a warning threshold, and the lower value that re-arms the warning."""
 
     figure: str
@@ -79,14 +79,18 @@ class Rule:
     text: str
 
 
-RULES = (
-    Rule("memory_percent", 90, 80, "Memory is low: the kernel may kill CellProfiler."),
-    Rule("disk_percent", 90, 85, "The disk is nearly full: jobs with large inputs will fail."),
-    Rule("steal_percent", 20, 5, "The host withholds CPU from this machine: jobs take longer."),
+THRESHOLDS = (
+    WarningThreshold("memory_percent", 90, 80, "Memory is low: the kernel may kill CellProfiler."),
+    WarningThreshold(
+        "disk_percent", 90, 85, "The disk is nearly full: jobs with large inputs will fail."
+    ),
+    WarningThreshold(
+        "steal_percent", 20, 5, "The host withholds CPU from this machine: jobs take longer."
+    ),
 )
 
 
-def judge(sample: Sample, warned: frozenset[str]) -> tuple[list[str], frozenset[str]]:
+def new_warnings(sample: Sample, warned: frozenset[str]) -> tuple[list[str], frozenset[str]]:
     """The new warnings for a sample.
 
     Args:
@@ -96,15 +100,21 @@ def judge(sample: Sample, warned: frozenset[str]) -> tuple[list[str], frozenset[
     Returns:
         The warnings, and the figures with a warning from now on.
     """
-    values = {rule: getattr(sample, rule.figure) for rule in RULES}
+    values = {threshold: getattr(sample, threshold.figure) for threshold in THRESHOLDS}
     new = [
-        rule
-        for rule, value in values.items()
-        if value >= rule.warn_percent and rule.figure not in warned
+        threshold
+        for threshold, value in values.items()
+        if value >= threshold.warn_percent and threshold.figure not in warned
     ]
-    still = {rule.figure for rule, value in values.items() if value >= rule.recovered_percent}
-    texts = [f"{rule.text} ({rule.figure} is {values[rule]:.0f})" for rule in new]
-    return texts, (warned & still) | {rule.figure for rule in new}
+    still = {
+        threshold.figure
+        for threshold, value in values.items()
+        if value >= threshold.recovered_percent
+    }
+    texts = [
+        f"{threshold.text} ({threshold.figure} is {values[threshold]:.0f})" for threshold in new
+    ]
+    return texts, (warned & still) | {threshold.figure for threshold in new}
 
 
 class Meter:
@@ -215,7 +225,7 @@ def _watch(folder: Path, seconds: float, over: threading.Event) -> None:
             failed = False
             figures = {name: round(value, 1) for name, value in asdict(sample).items()}
             machine.info("%s", json.dumps({"machine": figures}))
-            texts, warned = judge(sample, warned)
+            texts, warned = new_warnings(sample, warned)
             for text in texts:
                 log.warning("%s", text)
         over.wait(seconds)

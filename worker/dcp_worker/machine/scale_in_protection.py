@@ -21,7 +21,7 @@ _RETRY_SECONDS = 60.0
 _TIMEOUT = 2.0
 
 
-class Protection:
+class ScaleInProtection:
     """Scale-in protection of this container's task; does nothing without an ECS agent."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, InstanceMetadata
 
 log = logging.getLogger(__name__)
 
@@ -22,22 +22,22 @@ _NOTICE = "spot/instance-action"
 def watch(
     environment: Mapping[str, str],
     notified: Callable[[str], None],
-    look_seconds: float = LOOK_SECONDS,
+    poll_seconds: float = LOOK_SECONDS,
 ) -> threading.Thread:
     """Start a daemon thread that polls for the notice.
 
     Args:
         environment: Contains the address of the instance metadata service (see
-            `instance_metadata.Metadata`).
+            `instance_metadata.InstanceMetadata`).
         notified: Called once, from the thread, with a text for the log; the thread then ends.
-        look_seconds: Interval between polls.
+        poll_seconds: Interval between polls.
 
     Returns:
         The thread; it ends by itself only after the notice.
     """
     thread = threading.Thread(
         target=_watch,
-        args=(Metadata(environment), notified, look_seconds),
+        args=(InstanceMetadata(environment), notified, poll_seconds),
         name="spot notice",
         daemon=True,
     )
@@ -45,7 +45,9 @@ def watch(
     return thread
 
 
-def _watch(metadata: Metadata, notified: Callable[[str], None], look_seconds: float) -> None:
+def _watch(
+    metadata: InstanceMetadata, notified: Callable[[str], None], poll_seconds: float
+) -> None:
     pause = threading.Event()
     answered = True
     while True:
@@ -59,7 +61,7 @@ def _watch(metadata: Metadata, notified: Callable[[str], None], look_seconds: fl
         if notice is not None:
             notified(describe(notice))
             return
-        pause.wait(look_seconds)
+        pause.wait(poll_seconds)
 
 
 def describe(notice: str) -> str:

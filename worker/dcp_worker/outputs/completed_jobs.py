@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from dcp_worker.common.settings import Settings
-    from dcp_worker.inputs.job_inputs import Origin
+    from dcp_worker.inputs.job_inputs import InputVersions
     from dcp_worker.jobs.message import Job
-    from dcp_worker.outputs.upload import Written
+    from dcp_worker.outputs.upload import UploadedFiles
 
 
 def key(app_name: str, job_id: str) -> str:
@@ -30,13 +30,15 @@ def key(app_name: str, job_id: str) -> str:
     return f"dcp/{app_name}/done/{job_id}.json"
 
 
-def note(s3: S3Client, settings: Settings, job: Job, origin: Origin, written: Written) -> None:
+def write_note(
+    s3: S3Client, settings: Settings, job: Job, versions: InputVersions, written: UploadedFiles
+) -> None:
     """Write the note of a completed job, for later runs.
 
     Raises:
         JobFailedError: Could not write the note to S3.
     """
-    document = {**_identity(settings, job, origin), "run_id": job.run_id, "files": written.sizes}
+    document = {**_identity(settings, job, versions), "run_id": job.run_id, "files": written.sizes}
     where = key(settings.app_name, job.job_id)
     try:
         s3.put_object(
@@ -49,19 +51,19 @@ def note(s3: S3Client, settings: Settings, job: Job, origin: Origin, written: Wr
         raise JobFailedError(diagnose_s3(error, "record", settings.aws_bucket, where)) from error
 
 
-def is_done(s3: S3Client, settings: Settings, job: Job, origin: Origin) -> bool:
+def is_done(s3: S3Client, settings: Settings, job: Job, versions: InputVersions) -> bool:
     """Whether an earlier run completed exactly this job, and all its outputs still exist.
 
     Raises:
         JobFailedError: S3 does not answer.
     """
     document = _read(s3, settings.aws_bucket, key(settings.app_name, job.job_id))
-    same = document.items() >= _identity(settings, job, origin).items()
+    same = document.items() >= _identity(settings, job, versions).items()
     files = document.get("files")
     if not same or not isinstance(files, dict) or not files:
         return False
     destination = Bucket(settings.destination_bucket, s3)
-    sizes = s3_transfer.each(
+    sizes = s3_transfer.in_parallel(
         lambda name: _size(destination, f"{job.output}{name}"), files, lambda: None
     )
     return sizes == list(files.values())
@@ -77,14 +79,14 @@ def _size(bucket: Bucket, where: str) -> int | None:
         raise
 
 
-def _identity(settings: Settings, job: Job, origin: Origin) -> dict[str, str]:
+def _identity(settings: Settings, job: Job, versions: InputVersions) -> dict[str, str]:
     """The properties that identify a job together with the versions of its inputs."""
     return {
         "job_id": job.job_id,
         "pipeline": job.pipeline,
-        "pipeline_etag": origin.pipeline_etag,
+        "pipeline_etag": versions.pipeline_etag,
         "data_file": job.data_file,
-        "data_file_etag": origin.data_file_etag,
+        "data_file_etag": versions.data_file_etag,
         "bucket": settings.destination_bucket,
         "output": job.output,
     }

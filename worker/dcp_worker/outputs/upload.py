@@ -23,7 +23,7 @@ _LISTED = 100_000
 
 
 @dataclass(frozen=True)
-class Written:
+class UploadedFiles:
     """The outputs of a job in S3.
 
     Attributes:
@@ -55,7 +55,7 @@ def publish(
     prefix: str,
     arguments: Mapping[str, object],
     check: Check,
-) -> Written:
+) -> UploadedFiles:
     """Upload all files of a folder and confirm that S3 has each with its full size.
 
     Args:
@@ -76,27 +76,27 @@ def publish(
     files = [(str(folder / name), f"{prefix}{name}") for name in sizes]
     s3_transfer.upload(destination, files, arguments, check)
     keys = [key for _, key in files]
-    stored = s3_transfer.each(partial(s3_transfer.head, destination, what="output"), keys, check)
+    stored = s3_transfer.in_parallel(
+        partial(s3_transfer.head, destination, what="output"), keys, check
+    )
     for output, size in zip(stored, sizes.values()):
         if output.size != size:
             raise JobFailedError(
                 Diagnosis(
                     "upload_incomplete",
                     f"{output} has {output.size} bytes after the upload of {size}.",
-                    "",
-                    "The job is retried.",
                 )
             )
-    return Written(sizes)
+    return UploadedFiles(sizes)
 
 
-def already_there(s3: S3Client, settings: Settings, prefix: str) -> bool:
+def has_outputs(s3: S3Client, settings: Settings, prefix: str) -> bool:
     """Whether the output folder of a job already holds enough files to skip the job."""
     listed = s3_transfer.listing(Bucket(settings.destination_bucket, s3), prefix, _LISTED)
-    return enough(((stored.key, stored.size) for stored in listed), settings)
+    return enough_files(((stored.key, stored.size) for stored in listed), settings)
 
 
-def enough(objects: Iterable[tuple[str, int]], settings: Settings) -> bool:
+def enough_files(objects: Iterable[tuple[str, int]], settings: Settings) -> bool:
     """Whether the objects (key, size in bytes) suffice to skip a job; only file names count."""
     counted = [
         key

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dcp_worker.common.cancellation import Stop
-from dcp_worker.slot.health import Fitness
-from dcp_worker.slot.job_timing import Pace
+from dcp_worker.slot.health import MachineHealth
+from dcp_worker.slot.job_timing import JobTimes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Workplace:
+class SlotContext:
     """A slot's tools, and its experience from earlier jobs.
 
     Attributes:
@@ -43,5 +43,5 @@ class Workplace:
     plugins: Path | None
     instance_id: str
     stop: Stop = field(default_factory=Stop)
-    pace: Pace = field(default_factory=Pace)
-    fitness: Fitness = field(default_factory=Fitness)
+    job_times: JobTimes = field(default_factory=JobTimes)
+    health: MachineHealth = field(default_factory=MachineHealth)

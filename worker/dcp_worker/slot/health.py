@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dcp_worker.diagnosis.diagnose import Diagnosis
 
-_FIRST_REST = 15.0
-_LONGEST_REST = 300.0
+_FIRST_PAUSE = 15.0
+_LONGEST_PAUSE = 300.0
 _FIRST_JOBS = 3
 # S3 may be unreachable for all machines at once: that is no reason to replace one.
 _NETWORK_REASONS = ("s3_unreachable",)
 
 
-def rest(faults: int) -> float:
+def pause_seconds(faults: int) -> float:
     """Seconds to pause after `faults` jobs in a row failed through the machine's fault.
 
     A machine that cannot reach S3 fails one job per second: without a pause it would fail a whole
     queue while healthy machines are busy.
     """
-    return float(min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(faults - 1, 10))) if faults else 0.0
+    return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(faults - 1, 10))) if faults else 0.0
 
 
-def unfit(diagnosis: Diagnosis, faults: int, succeeded: bool) -> bool:
+def is_unfit(diagnosis: Diagnosis, faults: int, succeeded: bool) -> bool:
     """Whether a slot stops for good after a job failed through the machine's fault.
 
     Args:
@@ -37,27 +37,27 @@ def unfit(diagnosis: Diagnosis, faults: int, succeeded: bool) -> bool:
     return diagnosis.code not in _NETWORK_REASONS and not succeeded and faults >= _FIRST_JOBS
 
 
-class Fitness:
+class MachineHealth:
     """The health of a slot's machine, judged by the slot's jobs."""
 
     def __init__(self) -> None:
         self._faults = 0
         self._succeeded = False
-        self._rested = 0.0
+        self._paused_until = 0.0
         self.reason = ""
 
-    def note(self, diagnosis: Diagnosis | None) -> None:
+    def record(self, diagnosis: Diagnosis | None) -> None:
         """Record the end of a job: its diagnosis, or None if it did not fail."""
         if diagnosis is None or not diagnosis.of_machine:
             self._faults = 0
             self._succeeded = self._succeeded or diagnosis is None
             return
         self._faults += 1
-        self._rested = time.monotonic() + rest(self._faults)
-        if unfit(diagnosis, self._faults, self._succeeded):
-            self.reason = f"{diagnosis.code}: {diagnosis.text}"
+        self._paused_until = time.monotonic() + pause_seconds(self._faults)
+        if is_unfit(diagnosis, self._faults, self._succeeded):
+            self.reason = f"{diagnosis.code}: {diagnosis.text} {diagnosis.remedy}"
 
     @property
-    def resting(self) -> bool:
+    def pausing(self) -> bool:
         """Whether the slot takes no jobs for now."""
-        return time.monotonic() < self._rested
+        return time.monotonic() < self._paused_until

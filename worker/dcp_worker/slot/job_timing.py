@@ -17,19 +17,19 @@ def _recent() -> deque[float]:
 
 
 @dataclass(frozen=True)
-class Pace:
+class JobTimes:
     """Seconds that the last jobs of a slot took for computing and for fetching inputs."""
 
     computing: deque[float] = field(default_factory=_recent)
     fetching: deque[float] = field(default_factory=_recent)
 
     @property
-    def fetch_at(self) -> float:
+    def prefetch_after(self) -> float:
         """Seconds of computing after which the slot prefetches the next job."""
-        return fetch_at(tuple(self.computing), tuple(self.fetching))
+        return prefetch_after(tuple(self.computing), tuple(self.fetching))
 
 
-def fetch_at(computing: Sequence[float], fetching: Sequence[float]) -> float:
+def prefetch_after(computing: Sequence[float], fetching: Sequence[float]) -> float:
     """Seconds of computing after which a slot prefetches the next job; as late as possible.
 
     No idle slot can run a message that this slot holds, and its 12 hours have started. The shortest
@@ -39,7 +39,7 @@ def fetch_at(computing: Sequence[float], fetching: Sequence[float]) -> float:
     return max(0.0, min(computing, default=0.0) - lead)
 
 
-def plenty(visible: int, in_flight: int) -> bool:
+def enough_for_all(visible: int, in_flight: int) -> bool:
     """Whether a busy slot may take one more message.
 
     Each busy slot has a message in flight. While at least as many messages are visible, every slot
@@ -48,7 +48,7 @@ def plenty(visible: int, in_flight: int) -> bool:
     return visible > max(1, in_flight)
 
 
-def can_end(elapsed: float, computing: Sequence[float], left: float) -> bool:
+def can_finish(elapsed: float, computing: Sequence[float], left: float) -> bool:
     """Whether a job may finish in time, judged by the last jobs.
 
     Args:

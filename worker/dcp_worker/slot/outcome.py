@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dcp_worker.common.cancellation import Interruption
+from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import RETURN_SECONDS, Message
-from dcp_worker.jobs.result_record import Figures, Result
+from dcp_worker.jobs.result_record import Measurements, ResultRecord
 from dcp_worker.slot.job_log import stream_name
 
 if TYPE_CHECKING:
     from dcp_worker.diagnosis.diagnose import Diagnosis
     from dcp_worker.jobs.message import Job
-    from dcp_worker.slot.context import Workplace
+    from dcp_worker.slot.context import SlotContext
 
 log = logging.getLogger(__name__)
 # One line of JSON for every attempt, for counts and charts.
@@ -40,24 +41,24 @@ _ATTRIBUTE_LENGTH = 256
 
 
 @dataclass(frozen=True)
-class Ending:
+class Outcome:
     """The ways in which an attempt can end.
 
     Attributes:
-        work: Context of the slot.
+        context: Context of the slot.
         received: The message.
         job: The job of the message; None if the message is unreadable.
         started: Time of receipt.
-        figures: Measurements of the attempt so far.
+        measurements: Measurements of the attempt so far.
         say: Writes a line to the job's log.
         release: Stops extending the message's lease; called before the message is settled.
     """
 
-    work: Workplace
+    context: SlotContext
     received: Message
     job: Job | None
     started: datetime
-    figures: Figures
+    measurements: Measurements
     say: Callable[[str], None] = lambda line: None
     release: Callable[[], None] = lambda: None
 
@@ -72,17 +73,19 @@ class Ending:
     def repeat(self) -> None:
         """Drop a second delivery of a completed job, and keep its record."""
         self._log(self._result("repeated", "", "The job has already succeeded in this run."))
-        self._queue("delete", lambda: self.work.queue.delete(self.received))
+        self._queue("delete", lambda: self.context.queue.delete(self.received))
 
     def refuse(self, error: message.BadMessageError) -> None:
         """Dead-letter a message that is not a job."""
-        self._bury(self._result("failed", "bad_message", str(error), error.job_id, error.run_id))
+        self._dead_letter(
+            self._result("failed", "bad_message", str(error), error.job_id, error.run_id)
+        )
 
     def fail(self, diagnosis: Diagnosis) -> None:
         """Record a failure: final if the reason is permanent or no attempt remains."""
-        last = self.received.attempt >= self.work.settings.job_retries
+        last = self.received.attempt >= self.context.settings.job_retries
         if diagnosis.permanent or last:
-            self._bury(self._result("failed", diagnosis.code, diagnosis.text))
+            self._dead_letter(self._result("failed", diagnosis.code, diagnosis.text))
             return
         self._log(self._result("returned", diagnosis.code, diagnosis.text))
         self._hide(RETRY_SECONDS * self.received.attempt)
@@ -100,16 +103,16 @@ class Ending:
         self._give_back(begun=False)
 
     def _give_back(self, begun: bool) -> None:
-        seconds = RETURN_SECONDS if self.work.stop.ordered else 0
-        self._queue("return", lambda: self.work.queue.give_back(self.received, begun, seconds))
+        seconds = RETURN_SECONDS if self.context.stop.ordered else 0
+        self._queue("return", lambda: self.context.queue.give_back(self.received, begun, seconds))
 
     def _end(self, status: str, reason: str, text: str) -> None:
         result = self._result(status, reason, text)
         if self._write(result):
             self._log(result)
-            self._queue("delete", lambda: self.work.queue.delete(self.received))
+            self._queue("delete", lambda: self.context.queue.delete(self.received))
 
-    def _bury(self, result: Result) -> None:
+    def _dead_letter(self, result: ResultRecord) -> None:
         attributes = {
             "dcp_app": result.app_name,
             "dcp_run": result.run_id,
@@ -120,14 +123,16 @@ class Ending:
         if self._write(result):
             self._log(result)
             self._queue(
-                "dead-letter", lambda: self.work.queue.dead_letter(self.received, attributes)
+                "dead-letter", lambda: self.context.queue.dead_letter(self.received, attributes)
             )
 
-    def _write(self, result: Result) -> bool:
+    def _write(self, result: ResultRecord) -> bool:
         """Write the record; if that fails, return the message: a job ends only with its record."""
         name = result.job_id or f"message-{self.received.message_id}"
         try:
-            result_record.write(self.work.clients.s3, self.work.settings.aws_bucket, result, name)
+            result_record.write(
+                self.context.clients.s3, self.context.settings.aws_bucket, result, name
+            )
         except (BotoCoreError, ClientError) as error:
             log.error("Could not write the record of %s: %s", name, error)
             self._log(self._result("returned", "record_unwritten", str(error)))
@@ -136,7 +141,7 @@ class Ending:
         return True
 
     def _hide(self, seconds: int) -> None:
-        self._queue("return", lambda: self.work.queue.hide(self.received, seconds))
+        self._queue("return", lambda: self.context.queue.hide(self.received, seconds))
 
     def _queue(self, action: str, call: Callable[[], None]) -> None:
         """Make a call that may fail: SQS then returns the message after its visibility timeout."""
@@ -146,17 +151,19 @@ class Ending:
         except (BotoCoreError, ClientError) as error:
             log.warning("Could not %s message %s: %s", action, self.received.message_id, error)
 
-    def _log(self, result: Result) -> None:
+    def _log(self, result: ResultRecord) -> None:
         attempts.info("%s", json.dumps(result.document()))
         code = f" ({result.reason})" if result.reason else ""
         self.say(f"End: {result.status}{code}. {result.reason_text}")
+        if result.status == "failed":
+            self.say(f"What to do: {REASONS[result.reason].remedy}")
 
     def _result(
         self, status: str, reason: str, text: str, job_id: str = "", run_id: str = ""
-    ) -> Result:
-        settings = self.work.settings
-        self.figures.wait = self.received.waited
-        return Result(
+    ) -> ResultRecord:
+        settings = self.context.settings
+        self.measurements.wait = self.received.waited
+        return ResultRecord(
             job=self.job,
             job_id=self.job.job_id if self.job else job_id,
             run_id=self.job.run_id if self.job else run_id or settings.run_id,
@@ -165,9 +172,9 @@ class Ending:
             reason=reason,
             reason_text=text,
             attempt=self.received.attempt,
-            instance_id=self.work.instance_id,
+            instance_id=self.context.instance_id,
             started_at=self.started,
             ended_at=datetime.now(timezone.utc),
             log_stream=stream_name(self.job.metadata_id) if self.job else "",
-            figures=self.figures,
+            measurements=self.measurements,
         )

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.slot.held_message import Held
-from dcp_worker.slot.job_timing import plenty
+from dcp_worker.slot.held_message import HeldMessage
+from dcp_worker.slot.job_timing import enough_for_all
 
 if TYPE_CHECKING:
     from dcp_worker.jobs.queue import Message
-    from dcp_worker.slot.context import Workplace
+    from dcp_worker.slot.context import SlotContext
 
 log = logging.getLogger(__name__)
 
@@ -31,27 +31,27 @@ _COUNT_SECONDS = 2.0
 _HELD_SECONDS = 300.0
 
 
-class Intake:
+class Prefetcher:
     """Prepares one job at a time for computing."""
 
-    def __init__(self, work: Workplace, changed: Callable[[Held, bool], None]) -> None:
+    def __init__(self, context: SlotContext, changed: Callable[[HeldMessage, bool], None]) -> None:
         """Receive nothing yet; `run` does.
 
         Args:
-            work: Context of the slot.
+            context: Context of the slot.
             changed: Called with a message when the slot receives it (True) and when it is done.
         """
-        self._work = work
+        self._context = context
         self._changed = changed
         self._turn = threading.Condition()
-        self._ready: Held | None = None
+        self._ready: HeldMessage | None = None
         # When the current job started; None: the slot waits for a job.
         self._since: float | None = None
         # The current job takes too long: prefetch no other before it ends.
         self._enough = False
         self._received = 0
 
-    def take(self) -> Held | None:
+    def take(self) -> HeldMessage | None:
         """The next job for the idle slot; None if none is ready yet."""
         with self._turn:
             self._since, self._enough = None, False
@@ -73,27 +73,27 @@ class Intake:
 
     @property
     def _over(self) -> bool:
-        return self._work.stop.ordered or bool(self._work.fitness.reason)
+        return self._context.stop.ordered or bool(self._context.health.reason)
 
     def _may_receive(self) -> bool:
         """Whether to receive one more message; waits a moment before it returns False."""
         with self._turn:
-            since, at = self._since, self._work.pace.fetch_at
+            since, at = self._since, self._context.job_times.prefetch_after
             early = since is not None and time.monotonic() - since < at
-            if self._work.fitness.resting or early or self._enough:
+            if self._context.health.pausing or early or self._enough:
                 self._turn.wait(_POLL_SECONDS)
                 return False
-        return since is None or self._plenty()
+        return since is None or self._enough_for_all()
 
-    def _plenty(self) -> bool:
-        if self._counted(plenty):
+    def _enough_for_all(self) -> bool:
+        if self._counted(enough_for_all):
             return True
         self._wait(_COUNT_SECONDS)
         return False
 
     def _counted(self, decide: Callable[[int, int], bool]) -> bool:
         try:
-            counts = self._work.queue.counts()
+            counts = self._context.queue.counts()
         except (BotoCoreError, ClientError) as error:
             log.warning("Could not count the queue's messages: %s", error)
             return False
@@ -108,7 +108,7 @@ class Intake:
 
     def _receive(self) -> Message | None:
         try:
-            return self._work.queue.receive(self._work.settings.sqs_message_visibility)
+            return self._context.queue.receive(self._context.settings.sqs_message_visibility)
         except (BotoCoreError, ClientError) as error:
             log.warning("Could not receive a message: %s", error)
             end = time.monotonic() + _LOST_QUEUE_SECONDS
@@ -118,13 +118,13 @@ class Intake:
 
     def _open(self, received: Message) -> None:
         self._received += 1
-        folder = self._work.folder / str(self._received)
-        held = Held(self._work, received, folder, lambda held: self._changed(held, False))
+        folder = self._context.folder / str(self._received)
+        held = HeldMessage(self._context, received, folder, lambda held: self._changed(held, False))
         self._changed(held, True)
         if held.open():
             self._hold(held)
 
-    def _hold(self, held: Held) -> None:
+    def _hold(self, held: HeldMessage) -> None:
         """Keep a job ready until the slot takes it or must give it back."""
         with self._turn:
             self._ready = held
@@ -142,11 +142,11 @@ class Intake:
         with self._turn:
             return self._since is not None and self._ready is not None
 
-    def _is_ready(self, held: Held) -> bool:
+    def _is_ready(self, held: HeldMessage) -> bool:
         with self._turn:
             return self._ready is held
 
-    def _withdraw(self, held: Held, enough: bool) -> bool:
+    def _withdraw(self, held: HeldMessage, enough: bool) -> bool:
         with self._turn:
             if self._ready is held:
                 self._ready, self._enough = None, enough

@@ -15,23 +15,23 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from dcp_worker.slot.prefetch import Intake
+from dcp_worker.slot.prefetch import Prefetcher
 
 if TYPE_CHECKING:
-    from dcp_worker.slot.context import Workplace
-    from dcp_worker.slot.held_message import Held
+    from dcp_worker.slot.context import SlotContext
+    from dcp_worker.slot.held_message import HeldMessage
 
 log = logging.getLogger("dcp_worker.slot")
 
 # The signal to start no new jobs.
-FINISH = signal.SIGUSR1
+DRAIN = signal.SIGUSR1
 # Exit status of a slot on an unfit machine; the supervisor does not replace it.
-UNFIT = 3
+EXIT_UNFIT = 3
 # Folder beside the slots' folders, shared by all slots.
-CACHE = "cache"
+CACHE_FOLDER = "cache"
 
 
-class Receipts:
+class HeldReceipts:
     """Reports the messages that the slot holds to the supervisor."""
 
     def __init__(self, supervisor: socket.socket) -> None:
@@ -39,7 +39,7 @@ class Receipts:
         self._lock = threading.Lock()
         self._receipts: list[str] = []
 
-    def changed(self, held: Held, at_hand: bool) -> None:
+    def changed(self, held: HeldMessage, at_hand: bool) -> None:
         """Report that a message was received, or is settled."""
         with self._lock:
             (self._receipts.append if at_hand else self._receipts.remove)(held.received.receipt)
@@ -48,38 +48,38 @@ class Receipts:
 
 
 class Slot:
-    """Computes the jobs of its intake, and publishes their outputs on a thread."""
+    """Computes the jobs of its prefetching, and publishes their outputs on a thread."""
 
-    def __init__(self, work: Workplace, receipts: Receipts) -> None:
-        self._work = work
-        self._intake = Intake(work, receipts.changed)
+    def __init__(self, context: SlotContext, receipts: HeldReceipts) -> None:
+        self._context = context
+        self._prefetcher = Prefetcher(context, receipts.changed)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="slot")
         self._publishing: Future[None] | None = None
 
     def run(self) -> int:
         """Run jobs until stopped, even if the queue is empty; returns the exit status."""
-        work = self._work
-        intake = self._threads.submit(self._intake.run)
+        context = self._context
+        prefetching = self._threads.submit(self._prefetcher.run)
         try:
-            while not work.stop.ordered and not work.fitness.reason and not intake.done():
-                held = self._intake.take()
+            while not context.stop.ordered and not context.health.reason and not prefetching.done():
+                held = self._prefetcher.take()
                 if held is not None and held.compute():
                     self._publish(held)
         except Exception:
             # The slot's other jobs end as on SIGTERM, so that this costs them no attempt.
-            work.stop.order(work.settings.stop_seconds)
+            context.stop.order(context.settings.stop_seconds)
             raise
         finally:
-            wait([intake, *([self._publishing] if self._publishing else [])])
-        intake.result()
+            wait([prefetching, *([self._publishing] if self._publishing else [])])
+        prefetching.result()
         if self._publishing is not None:
             self._publishing.result()
-        if work.fitness.reason:
-            log.error("This slot takes no more jobs: %s", work.fitness.reason)
-            return UNFIT
+        if context.health.reason:
+            log.error("This slot takes no more jobs: %s", context.health.reason)
+            return EXIT_UNFIT
         return 0
 
-    def _publish(self, held: Held) -> None:
+    def _publish(self, held: HeldMessage) -> None:
         """Publish after the previous job, so that the disk holds outputs of at most two jobs."""
         before = self._publishing
         if before is not None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from dcp_worker.slot.slot import UNFIT
+from dcp_worker.slot.slot import EXIT_UNFIT
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class SlotProcess:
         if lines:
             self.receipts = json.loads(lines[-1])
 
-    def bury(self, retiring: bool) -> None:
+    def record_exit(self, retiring: bool) -> None:
         """Record the exit of the process and set the time of its replacement."""
         if self._process is None or self.socket is None:
             return
@@ -92,7 +92,7 @@ class SlotProcess:
         status = self._process.returncode
         self.socket.close()
         self._process = self.socket = None
-        self.unfit = status == UNFIT
+        self.unfit = status == EXIT_UNFIT
         if self.unfit or retiring:
             self.not_before = math.inf
             log.info("Slot %d exited and will not be replaced.", self.number)
@@ -112,7 +112,7 @@ class SlotProcess:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if there is a process."""
-        process = self._process  # another thread may call this while `bury` runs
+        process = self._process  # another thread may call this while `record_exit` runs
         if process is not None:
             process.send_signal(number)
 

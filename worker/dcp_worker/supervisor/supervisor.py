@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.jobs import queue_done
 from dcp_worker.jobs.queue_done import QueueDone
-from dcp_worker.slot.attempt import remove
-from dcp_worker.slot.slot import CACHE, FINISH
+from dcp_worker.slot.slot import CACHE_FOLDER, DRAIN
 from dcp_worker.supervisor.slot_process import SlotProcess
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from dcp_worker.common.settings import Settings
-    from dcp_worker.jobs.finish_order import Finish
-    from dcp_worker.machine.scale_in_protection import Protection
+    from dcp_worker.jobs.drain_order import DrainOrder
+    from dcp_worker.machine.scale_in_protection import ScaleInProtection
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class Supervisor:
         self,
         settings: Settings,
         sqs: SQSClient,
-        protection: Protection,
-        finish: Finish,
+        protection: ScaleInProtection,
+        drain_order: DrainOrder,
         plugins: Path | None,
         instance_id: str,
         end_machine: Callable[[], None],
@@ -60,7 +60,7 @@ class Supervisor:
             settings: Settings of the worker.
             sqs: SQS client.
             protection: Scale-in protection of the container's task.
-            finish: Drain order of the run.
+            drain_order: Drain order of the run.
             plugins: Plugins directory, if any.
             instance_id: Id of the machine; empty without one.
             end_machine: Terminates the machine and empties its fleet, when the queue is done.
@@ -74,7 +74,7 @@ class Supervisor:
         self._settings = settings
         self._sqs = sqs
         self._protection = protection
-        self._finish = finish
+        self._drain_order = drain_order
         self._end_machine = end_machine
         self._replace_machine = replace_machine
         self._arguments = [instance_id, str(plugins or "")]
@@ -82,7 +82,7 @@ class Supervisor:
         self._next_poll = 0.0
         self._notice = ""
         self._retiring = False
-        self._finishing = False
+        self._draining = False
         self._next_replacement = 0.0
         self._stopping = False
 
@@ -128,16 +128,16 @@ class Supervisor:
         """Let the slots exit when the run drains; start them again when it is continued."""
         if self._notice:
             return  # no new jobs start anyway, and the machine ends before the run is continued
-        if self._holds_jobs or self._finishing:
-            self._finish.look()
-        if self._finish.ordered and not self._finishing:
+        if self._holds_jobs or self._draining:
+            self._drain_order.poll()
+        if self._drain_order.ordered and not self._draining:
             log.info("The run is draining: no new jobs will start.")
-            self._finishing, self._queue_done = True, self._queue_done.seen(None)
+            self._draining, self._queue_done = True, self._queue_done.after(None)
             self._start_slots(math.inf)
-            self._signal_slots(FINISH)
-        elif self._finishing and not self._finish.ordered and not self._any_slot:
+            self._signal_slots(DRAIN)
+        elif self._draining and not self._drain_order.ordered and not self._any_slot:
             log.info("The run continues.")
-            self._finishing, self._queue_done = False, self._queue_done.seen(None)
+            self._draining, self._queue_done = False, self._queue_done.after(None)
             self._start_slots(time.monotonic())
 
     def _start_slots(self, moment: float) -> None:
@@ -159,7 +159,7 @@ class Supervisor:
             if time.monotonic() >= slot.not_before:
                 slot.start(self._arguments)
         elif not slot.alive:
-            slot.bury(bool(self._notice) or self._finishing)
+            slot.record_exit(bool(self._notice) or self._draining)
             self._return(slot)
 
     def _return(self, slot: SlotProcess) -> None:
@@ -187,21 +187,21 @@ class Supervisor:
     def _check_machine(self) -> None:
         """Terminate an idle machine, and have an unfit one replaced."""
         now = time.monotonic()
-        unfit = not self._finishing and all(slot.unfit for slot in self._slots)
+        unfit = not self._draining and all(slot.unfit for slot in self._slots)
         if unfit and now >= self._next_replacement:
             log.error("No slot can work on this machine: terminating it for replacement.")
             self._next_replacement = now + _REPLACE_SECONDS
             self._replace_machine()
         if self._holds_jobs:
-            self._queue_done = self._queue_done.seen(None)
+            self._queue_done = self._queue_done.after(None)
         elif now >= self._next_poll:
-            poll = queue_done.look(self._sqs, self._settings.sqs_queue_url, now)
-            if poll is not None and self._finishing:
-                poll = poll.at_work
-            self._queue_done = self._queue_done.seen(poll)
+            poll = queue_done.poll(self._sqs, self._settings.sqs_queue_url, now)
+            if poll is not None and self._draining:
+                poll = poll.in_flight_only
+            self._queue_done = self._queue_done.after(poll)
             self._next_poll = now + self._queue_done.pause
             if self._queue_done.done:
-                self._queue_done = self._queue_done.seen(None)
+                self._queue_done = self._queue_done.after(None)
                 # If AWS refuses, the next attempt follows after the same time; slots keep polling.
                 self._end_machine()
 
@@ -214,13 +214,13 @@ class Supervisor:
             slot.kill()
             slot.listen()
             self._return(slot)
-        for folder in (CACHE, *(f"slot{slot.number}" for slot in self._slots)):
+        for folder in (CACHE_FOLDER, *(f"slot{slot.number}" for slot in self._slots)):
             _clear(Path.cwd() / folder)
 
 
 def _clear(folder: Path) -> None:
     """Remove files of slots that have exited."""
     try:
-        remove(folder)
+        remove_folder(folder)
     except OSError as error:
         log.warning("Could not remove %s: %s", folder, error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
 from dcp_worker.diagnosis.diagnose import Evidence, diagnose
 
 import plate
@@ -51,13 +51,13 @@ def never() -> None:
 
 
 @dataclass(frozen=True)
-class Desk:
+class LocalPlate:
     """The plate is in `root`; all jobs use the same folder, emptied for each, as in a slot."""
 
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> Desk:
+    def make(cls, root: Path) -> LocalPlate:
         """Write the plate, and the plugin RunPython."""
         plate.write_below(root)
         (root / "plugins").mkdir()
@@ -87,7 +87,7 @@ class Desk:
         data: str | None = None,
         given: Path | None = None,
         **changes: object,
-    ) -> Call:
+    ) -> CellProfilerCall:
         """Prepare a job in a new folder.
 
         Args:
@@ -113,9 +113,9 @@ class Desk:
             "plugins": self.plugins,
             **changes,
         }
-        return Call(**values)
+        return CellProfilerCall(**values)
 
-    def python(self, code: str, **changes: object) -> Call:
+    def python(self, code: str, **changes: object) -> CellProfilerCall:
         """Prepare a job that runs Python code after its export of each image set."""
         file = self.root / "code.py"
         file.write_text(code)
@@ -127,7 +127,7 @@ class Desk:
         path = self.job / "done"
         return path.read_text().strip() if path.exists() else None
 
-    def code(self, ended: Ended) -> str | None:
+    def code(self, ended: CellProfilerEnd) -> str | None:
         """The reason that the worker finds for a run; None: it succeeded."""
         diagnosis = diagnose(
             Evidence(

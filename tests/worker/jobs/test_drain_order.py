@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from dcp_worker.common.settings import Settings
-from dcp_worker.jobs import finish_order
-from dcp_worker.jobs.finish_order import Finish
+from dcp_worker.jobs import drain_order
+from dcp_worker.jobs.drain_order import DrainOrder
 
 from cloud import REGION, RUN, Cloud
 
@@ -47,52 +47,52 @@ def refuse(cloud: Cloud, status: int) -> None:
 def test_the_order_of_this_run_is_noticed_and_its_withdrawal(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
-    watcher = Finish(cloud.s3, settings(cloud))
+    monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)
+    watcher = DrainOrder(cloud.s3, settings(cloud))
     cloud.put({f"dcp/{cloud.name}/another/finish.json": b"{}"})
-    watcher.look()
+    watcher.poll()
     assert not watcher.ordered
     order(cloud)
-    watcher.look()
+    watcher.poll()
     assert watcher.ordered
-    cloud.s3.delete_object(Bucket=cloud.bucket, Key=finish_order.key(cloud.name, RUN))
-    watcher.look()
+    cloud.s3.delete_object(Bucket=cloud.bucket, Key=drain_order.key(cloud.name, RUN))
+    watcher.poll()
     assert not watcher.ordered
 
 
-def test_s3_is_asked_no_more_than_every_thirty_seconds(
+def test_s3_is_polled_at_most_every_thirty_seconds(
     cloud: Cloud, polls: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(finish_order.time, "monotonic", lambda: now)
-    watcher = Finish(cloud.s3, settings(cloud))
+    monkeypatch.setattr(drain_order.time, "monotonic", lambda: now)
+    watcher = DrainOrder(cloud.s3, settings(cloud))
     for _ in range(241):
-        watcher.look()
+        watcher.poll()
         now += 0.5
     assert [at - polls[0] for at in polls] == [0, 30, 60, 90, 120]
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_an_order_that_is_not_there_or_may_not_be_seen_is_none(
+def test_a_missing_or_inaccessible_order_does_not_count(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     order(cloud)
     refuse(cloud, status)
-    watcher = Finish(cloud.s3, settings(cloud))
-    watcher.look()
+    watcher = DrainOrder(cloud.s3, settings(cloud))
+    watcher.poll()
     assert not watcher.ordered
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_what_s3_does_not_answer_changes_nothing_and_is_told_once(
+def test_a_failed_poll_changes_nothing_and_is_logged_once(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
-    watcher = Finish(cloud.s3, settings(cloud))
+    monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)
+    watcher = DrainOrder(cloud.s3, settings(cloud))
     if before:
         order(cloud)
-    watcher.look()
+    watcher.poll()
     assert watcher.ordered is before
     unreachable = boto3.client(
         "s3",
@@ -102,6 +102,6 @@ def test_what_s3_does_not_answer_changes_nothing_and_is_told_once(
     )
     monkeypatch.setattr(watcher, "_s3", unreachable)
     for _ in range(3):
-        watcher.look()
+        watcher.poll()
     assert watcher.ordered is before
     assert [record.levelname for record in caplog.records] == ["WARNING"]

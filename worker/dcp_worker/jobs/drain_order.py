@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0
+POLL_SECONDS = 30.0
 
 
 def key(app_name: str, run_id: str) -> str:
@@ -30,7 +30,7 @@ def key(app_name: str, run_id: str) -> str:
     return f"dcp/{app_name}/{run_id}/finish.json"
 
 
-class Finish:
+class DrainOrder:
     """Watches for the drain order of the run.
 
     Attributes:
@@ -45,12 +45,12 @@ class Finish:
         self._answered = True
         self.ordered = False
 
-    def look(self) -> None:
-        """Poll for the order, unless the last poll was less than `LOOK_SECONDS` ago."""
+    def poll(self) -> None:
+        """Poll for the order, unless the last poll was less than `POLL_SECONDS` ago."""
         now = time.monotonic()
         if now < self._next_poll:
             return
-        self._next_poll = now + LOOK_SECONDS
+        self._next_poll = now + POLL_SECONDS
         try:
             self.ordered = exists(self._s3, self._bucket, self._key)
             self._answered = True
