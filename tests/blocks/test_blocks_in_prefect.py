@@ -71,7 +71,7 @@ def test_secrets_survive_saving_within_the_config() -> None:
     assert credentials.aws_session_token == "FwoGZXIvYXdzE"
 
 
-def test_upload_options_are_saved_whole() -> None:
+def test_upload_options_are_saved_completely() -> None:
     upload = {"acl": "private", "tags": {"project": "a b"}, "metadata": {"batch": "1"}}
     RunConfigBlock(**BASE, upload=upload, idle_action="reboot").save("stored", overwrite=True)
     loaded = load_config("stored")
@@ -130,7 +130,7 @@ def test_a_block_saved_with_wrong_values_says_which() -> None:
         load_config("broken")
 
 
-def test_fleet_templates_are_saved_whole() -> None:
+def test_fleet_templates_are_saved_completely() -> None:
     FleetTemplateBlock(subnets=["subnet-0abc"], on_demand_base=2).save("net", overwrite=True)
     fleet = load_fleet("net")
     assert (fleet.subnets, fleet.on_demand_base) == (["subnet-0abc"], 2)
@@ -152,7 +152,7 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
 
 @pytest.mark.parametrize("form", range(len(FORMS)))
-def test_job_files_of_every_form_are_saved_whole(form: int) -> None:
+def test_job_files_of_every_form_are_saved_completely(form: int) -> None:
     name = f"form-{form}"  # all processes share the server
     JobFileBlock(**FORMS[form]).save(name, overwrite=True)
     expected = JobFileBlock(**FORMS[form]).sets()

@@ -57,7 +57,7 @@ def test_another_seed_is_another_plate():
     assert plate.make_sites(1) != plate.make_sites(2)
 
 
-def test_truth_is_what_was_drawn(bucket):
+def test_the_truth_matches_the_drawn_nuclei(bucket):
     sites = plate.make_sites(2006)
     truth = {
         (row["Metadata_Well"], row["Metadata_Site"]): int(row["Nuclei"])
@@ -186,7 +186,7 @@ def test_five_per_cent_are_tolerated(truth, counted):
     assert well.right == (20 * abs(counted - truth) <= truth)
 
 
-def test_plate_map_says_in_words_what_is_off():
+def test_the_plate_map_marks_deviations_in_words():
     wells = [
         DemoWell("A01", 0.0, 100, 96),
         DemoWell("A02", 1.0, 100, 94),

@@ -111,7 +111,7 @@ def test_a_file_with_more_in_it_stays_a_spot_fleet(change: Change, cause: str) -
     assert any(cause in remark.text for remark in fleet.remarks if remark.kind is Kind.DIFFERS)
 
 
-def test_a_spot_fleet_that_stays_says_what_is_not_filled_in() -> None:
+def test_an_unchanged_spot_fleet_reports_unfilled_values() -> None:
     request = json.loads((FILES / "exampleFleet_us-east-1.json").read_text())
     request["LaunchSpecifications"][0]["EbsOptimized"] = True
     keys = to_fill_in(read_dcp_fleet(request, "f.json"))

@@ -131,7 +131,7 @@ def test_nothing_grows_beyond_the_bounds(text: str) -> None:
     assert refusal(text).startswith("config.py")
 
 
-def test_every_bad_line_is_named_and_what_follows_from_it_is_not() -> None:
+def test_every_bad_line_is_reported_but_not_its_consequences() -> None:
     text = refusal("A = f()\nB = A + 'x'\nC = g()\nif B:\n    D = 1\nE = D\n")
     assert [line.split(": ")[0] for line in text.splitlines()] == [
         "config.py:1",
@@ -140,7 +140,7 @@ def test_every_bad_line_is_named_and_what_follows_from_it_is_not() -> None:
     ]
 
 
-def test_a_refusal_does_not_repeat_what_may_be_a_secret() -> None:
+def test_a_refusal_does_not_repeat_a_possible_secret() -> None:
     text = refusal("AWS_SECRET_ACCESS_KEY = f('wJalrXUtnFEMI')\nB = 'wJalrXUtnFEMI' * 2")
     assert "wJalr" not in text
 

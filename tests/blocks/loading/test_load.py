@@ -78,7 +78,7 @@ def test_keys_that_are_wrong(written: str, expected: str) -> None:
     assert expected in text
 
 
-def test_missing_keys_say_what_they_are_for() -> None:
+def test_missing_keys_are_reported_with_their_meaning() -> None:
     text = refusal("app_name: A")
     assert "c.yaml: aws_bucket: is missing. Add it: Bucket of run records" in text
     assert "c.yaml: dockerhub_tag: is missing" in text

@@ -20,7 +20,7 @@ def part(name: str, text: str) -> str:
     return f"<!-- {name} -->\n{text}\n<!-- end of {name} -->\n"
 
 
-def test_only_what_stands_between_the_marks_changes() -> None:
+def test_only_the_text_between_the_marks_changes() -> None:
     old, new = part("two words", r"old \1"), part("two words", r"new \1 {{ x }}")
     page = "# A\n" + part("one", "old") + "between\n" + old + "end\n"
     now = with_parts(page, new + "not shown" + part("one", "new"))

@@ -78,7 +78,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_an_editor_marks_is_refused(text: str) -> None:
+def test_mistakes_marked_by_an_editor_are_refused(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         check("job", text)
     with pytest.raises(JobFileError):

@@ -54,9 +54,7 @@ def test_has_every_setting_of_dcp() -> None:
     ["auto_monitor: true", "monitor: {auto_monitor: true}", "fleet:\n  ssh_key_name: lab.pem"],
 )
 @pytest.mark.parametrize("more", [{}, {"aws_credentials": {"region_name": "us-east-1"}}])
-def test_a_key_without_effect_is_refused_with_what_holds_instead(
-    text: str, more: dict[str, Any]
-) -> None:
+def test_a_key_without_effect_is_refused_with_the_reason(text: str, more: dict[str, Any]) -> None:
     import yaml
 
     with pytest.raises(ConfigError) as caught:
@@ -174,7 +172,7 @@ def test_one_machine_type_may_be_a_text() -> None:
         ("idle_action", "stop", "terminate, reboot"),
     ],
 )
-def test_values_out_of_bounds_name_file_key_and_what_is_allowed(
+def test_values_out_of_bounds_are_reported_with_file_key_and_range(
     key: str, value: Any, expected: str
 ) -> None:
     text = refusal(**{key: value})
@@ -257,12 +255,12 @@ def test_credentials_take_region_and_profile_of_the_config() -> None:
     assert config(aws_profile="default").credentials.profile_name is None
 
 
-def test_reads_back_what_it_was_dumped_as() -> None:
+def test_a_dumped_config_can_be_read_back() -> None:
     before = config(source_bucket="images", cpu_shares=2048)
     assert RunConfig.model_validate(before.model_dump()).model_dump() == before.model_dump()
 
 
-def test_a_plain_config_is_made_a_block_with_what_it_was_given() -> None:
+def test_a_plain_config_becomes_a_block_with_its_set_fields() -> None:
     credentials = AwsCredentials(profile_name="lab")
     plain = config(memory=9000).model_copy(
         update={"aws_credentials": credentials, "app_name": "Other"}

@@ -77,7 +77,7 @@ def test_no_options_are_no_arguments() -> None:
         ("private", "upload", "mapping"),
     ],
 )
-def test_what_s3_would_refuse_names_file_key_and_what_is_allowed(
+def test_options_that_s3_refuses_are_reported_with_file_key_and_range(
     upload: str, key: str, expected: str
 ) -> None:
     text = refusal(upload)

@@ -60,7 +60,7 @@ def parsed(*tokens: str) -> dict[str, Any]:
         ("status", ["--bucket", "lab"]),
     ],
 )
-def test_the_app_may_stand_anywhere(command: str, options: list[str]) -> None:
+def test_the_app_may_be_anywhere_on_the_command_line(command: str, options: list[str]) -> None:
     first, last = parsed(command, "App", *options), parsed(command, *options, "App")
     between = parsed(command, "--region", "eu-west-1", "App", *options)
     assert first == last
@@ -82,7 +82,7 @@ def test_an_option_of_several_values_is_repeated() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_says_what_its_exit_statuses_mean(
+def test_every_command_explains_its_exit_statuses(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command, "--help"]) == 0
@@ -115,7 +115,7 @@ def test_every_command_is_among_those_tested() -> None:
         ["local", "run", "--memory", "many"],
     ],
 )
-def test_what_cannot_be_parsed_is_bad_input(
+def test_an_invalid_command_line_is_bad_input(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -261,7 +261,7 @@ def test_invalid_values_are_reported_as_typed(
     assert refused(capsys, *arguments).startswith(f"{named}: ")
 
 
-def test_a_folder_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_not_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "check", "--config", str(tmp_path), "--job", "j")
     assert str(tmp_path) in said
     assert "is a folder" in said
@@ -289,7 +289,7 @@ def test_a_folder_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_cannot_be_parsed_is_explained(
+def test_an_invalid_command_line_is_explained(
     arguments: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, *arguments)
@@ -389,7 +389,7 @@ def test_without_credentials_every_command_says_the_same(arguments: tuple[str, .
     )
 
 
-def test_check_without_credentials_names_no_option_that_it_has_not(tmp_path: Path) -> None:
+def test_check_without_credentials_names_no_missing_option(tmp_path: Path) -> None:
     config, job = tmp_path / "c.yaml", tmp_path / "j.yaml"
     config.write_text("{app_name: A, dockerhub_tag: a/b:1, aws_bucket: a-bucket}")
     job.write_text(
@@ -444,7 +444,7 @@ HELP = ("account", "create", "--help")
 
 
 @pytest.mark.parametrize("arguments", [POLICY, HELP], ids=["print", "rich"])
-def test_output_that_nobody_reads_ends_the_command_quietly(arguments: tuple[str, ...]) -> None:
+def test_output_without_a_reader_ends_the_command_quietly(arguments: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -460,7 +460,7 @@ def test_output_that_nobody_reads_ends_the_command_quietly(arguments: tuple[str,
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", [POLICY, HELP], ids=["print", "rich"])
-def test_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, ...]) -> None:
+def test_unwritable_output_is_reported_on_one_line(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "deployments.cli", *arguments],

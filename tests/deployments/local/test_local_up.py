@@ -190,7 +190,7 @@ def test_a_run_whose_process_is_killed_continues_to_its_end(world: LocalUp) -> N
     assert left_running(world.run()) == []
 
 
-def test_the_printed_line_does_a_whole_run(world: LocalUp) -> None:
+def test_the_printed_command_does_a_full_run(world: LocalUp) -> None:
     flow_run = world.start_run()
     ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
     state = wait_for(lambda: (now := world.state(flow_run)) in ended and now, "the end")

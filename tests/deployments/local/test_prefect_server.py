@@ -39,7 +39,7 @@ def content_of(home: Path) -> str:
         return str(database.execute("select content from made").fetchone()[0])
 
 
-def test_a_server_begins_with_what_the_first_one_began_with(tmp_path: Path) -> None:
+def test_a_server_starts_with_the_initial_database_of_the_first_one(tmp_path: Path) -> None:
     first, second = server_home(tmp_path / "1", "first"), server_home(tmp_path / "2")
     copy_cached_database(second)
     assert not list(second.iterdir()), "no server has been started before"

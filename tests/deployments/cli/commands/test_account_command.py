@@ -38,7 +38,7 @@ def dcp(*arguments: str) -> int:
     return main(["account", *arguments])
 
 
-def test_from_nothing_to_nothing(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_check_destroy(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert dcp("check") == 2
     assert "--bucket" in capsys.readouterr().err
     assert dcp("create", "--bucket", bucket) == 0
@@ -56,7 +56,7 @@ def test_from_nothing_to_nothing(bucket: str, capsys: pytest.CaptureFixture[str]
     assert dcp("check") == 2
 
 
-def test_policies_are_printed_before_anything_is_made(
+def test_policies_are_printed_before_anything_is_created(
     bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for whose in ("flows", "worker", "safety-net", "admin"):

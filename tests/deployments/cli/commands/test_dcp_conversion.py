@@ -103,7 +103,7 @@ def test_differences_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"dcp check --config {tmp_path / CONFIG}" in said
 
 
-def test_files_that_are_there_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / JOB).write_text("mine")
     arguments = [DCP / "config.py", JOB_FILE, "--output", tmp_path]
     assert imported(*arguments) == 2

@@ -99,7 +99,7 @@ def test_a_forbidden_record_is_reported(
         assert "Traceback" not in done.stderr
 
 
-def test_who_may_read_no_queue_sees_what_the_record_says(
+def test_without_access_to_queues_the_record_is_shown(
     run: Run, refuse: Callable[[str], None], tmp_path: Path
 ) -> None:
     refuse("sqs:*")

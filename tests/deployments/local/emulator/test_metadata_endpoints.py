@@ -115,7 +115,7 @@ def test_role_credentials_work(app: App, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sts.get_caller_identity()["Account"] == "123456789012"
 
 
-def test_what_the_caller_is_refused_machines_and_containers_may_do(app: App) -> None:
+def test_denials_of_the_caller_do_not_apply_to_machines_and_containers(app: App) -> None:
     container = one_task(app)
     base = f"{app.emulator.endpoint_url}/_dcp/task/{container['task_id']}"
     role = json.loads(ask(f"{base}/credentials"))

@@ -89,7 +89,7 @@ def test_a_dry_run_makes_nothing(emulator: Emulator, client: Callable[[str], Any
     assert code_of(ec2.create_launch_template, **request) == "UnauthorizedOperation"
 
 
-def test_policies_are_simulated_by_what_is_refused(
+def test_simulated_policies_deny_the_refused_actions(
     emulator: Emulator, client: Callable[[str], Any]
 ) -> None:
     emulator.set_account(refused=["iam:PassRole arn:aws:iam::*:role/other", "sqs:CreateQueue"])

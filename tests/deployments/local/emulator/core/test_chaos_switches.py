@@ -49,7 +49,7 @@ def test_options_are_read(options: tuple[str, ...], values: dict[str, object]) -
         ("seed=1,seed=2", ("seed", "twice")),
     ],
 )
-def test_what_is_wrong_is_named_with_the_value_and_the_range(
+def test_wrong_switches_are_reported_with_value_and_range(
     option: str, expected: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigError) as raised:

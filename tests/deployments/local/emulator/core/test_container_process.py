@@ -46,7 +46,7 @@ def start_one(app: App, mode: str) -> dict[str, Any]:
     return found
 
 
-def test_environment_is_the_task_definition_and_what_aws_adds(
+def test_environment_is_the_task_definition_and_the_additions_of_aws(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container = start_one(app, "environment")

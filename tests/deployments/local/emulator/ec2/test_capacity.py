@@ -78,7 +78,7 @@ def test_late_capacity_comes_by_itself(app: App, chaos: Chaos) -> None:
     )  # whole seconds
 
 
-def test_a_fleet_takes_what_there_is_of_a_type_and_the_rest_of_others(
+def test_a_fleet_takes_the_available_machines_of_a_type_and_then_others(
     app: App, chaos: Chaos
 ) -> None:
     chaos(at_most={"m5.large": 1}, no_capacity=["c5.large"])

@@ -53,7 +53,7 @@ def test_each_service_fails_in_its_own_words(emulator: Emulator) -> None:
         assert outcomes == expected, service
 
 
-def test_what_failed_may_have_been_done(emulator: Emulator) -> None:
+def test_a_failed_request_may_have_been_carried_out(emulator: Emulator) -> None:
     emulator.record()
     emulator.set_chaos(errors=1.0)
     sqs = client_of(emulator, "sqs")

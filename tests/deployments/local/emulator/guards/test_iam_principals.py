@@ -64,7 +64,7 @@ def test_a_queue_by_its_name(as_role: Callable[..., Callable[[str], Any]]) -> No
     client("sts").get_caller_identity()  # requires no permission
 
 
-def test_a_deny_stands_above_an_allow(as_role: Callable[..., Callable[[str], Any]]) -> None:
+def test_a_deny_overrides_an_allow(as_role: Callable[..., Callable[[str], Any]]) -> None:
     denied = {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::denied/*"}
     s3 = as_role("buckets", {"Action": "s3:*"}, denied)("s3")
     s3.create_bucket(Bucket="denied")
@@ -73,7 +73,9 @@ def test_a_deny_stands_above_an_allow(as_role: Callable[..., Callable[[str], Any
     assert code_of(s3.delete_objects, Bucket="denied", Delete=deletion) == "AccessDenied"
 
 
-def test_only_what_carries_the_tag(app: App, as_role: Callable[..., Callable[[str], Any]]) -> None:
+def test_only_resources_with_the_tag(
+    app: App, as_role: Callable[..., Callable[[str], Any]]
+) -> None:
     tagging = [{"ResourceType": "fleet", "Tags": [{"Key": "dcp:app", "Value": app.name}]}]
     tagged = app.fleet(1, TagSpecifications=tagging)
     ec2 = as_role("fleets", {"Action": "ec2:DeleteFleets", "Condition": TAGGED})("ec2")
@@ -84,7 +86,7 @@ def test_only_what_carries_the_tag(app: App, as_role: Callable[..., Callable[[st
     ec2.delete_fleets(FleetIds=[tagged], TerminateInstances=True)
 
 
-def test_a_role_is_passed_only_to_whom_it_may(
+def test_a_role_is_passed_only_to_allowed_services(
     as_role: Callable[..., Callable[[str], Any]],
 ) -> None:
     role = "arn:aws:iam::123456789012:role/worker"

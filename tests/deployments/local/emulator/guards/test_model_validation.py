@@ -103,7 +103,7 @@ def send(emulator: Emulator) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("service", "operation", "parameters", "code"), BAD)
-def test_what_a_model_does_not_allow_is_refused(
+def test_requests_that_violate_the_model_are_refused(
     send: Callable[..., Any], service: str, operation: str, parameters: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(ClientError) as raised:
@@ -111,7 +111,7 @@ def test_what_a_model_does_not_allow_is_refused(
     assert raised.value.response["Error"]["Code"] == code
 
 
-def test_ec2_refuses_what_it_does_not_know(emulator: Emulator) -> None:
+def test_ec2_refuses_unknown_parameters(emulator: Emulator) -> None:
     form = {"Action": "DescribeFleets", "Version": "2016-11-15", "Colour": "red"}
     body = urllib.parse.urlencode(form)
     request = AWSRequest("POST", emulator.endpoint_url, data=body)
@@ -124,7 +124,7 @@ def test_ec2_refuses_what_it_does_not_know(emulator: Emulator) -> None:
     assert b"<Code>UnknownParameter</Code>" in raised.value.read()
 
 
-def test_the_json_services_ignore_what_they_do_not_know() -> None:
+def test_the_json_services_ignore_unknown_parameters() -> None:
     assert list(violations({"colour": "red"}, shape("ecs", "ListClusters"))) == []
 
 

@@ -75,7 +75,7 @@ def test_a_function_is_called_with_its_role(fast: Emulator) -> None:
     assert "called" in [event["message"] for event in events]
 
 
-def test_a_function_may_do_what_its_role_may(fast: Emulator) -> None:
+def test_a_function_has_the_permissions_of_its_role(fast: Emulator) -> None:
     fast.record()
     make(fast, "refused", [{"Effect": "Deny", "Action": "*", "Resource": "*"}])
     answer = client_of(fast, "lambda").invoke(FunctionName="refused")

@@ -70,7 +70,7 @@ def test_exports_are_one_at_a_time_and_need_the_buckets_policy(slow: Emulator) -
         export(slow, "open-bucket")
 
 
-def test_the_name_of_a_deleted_queue_rests(slow: Emulator) -> None:
+def test_the_name_of_a_deleted_queue_is_blocked_for_a_time(slow: Emulator) -> None:
     sqs = client_of(slow, "sqs")
     sqs.delete_queue(QueueUrl=sqs.create_queue(QueueName="rests")["QueueUrl"])
     with pytest.raises(ClientError, match="QueueDeletedRecently"):

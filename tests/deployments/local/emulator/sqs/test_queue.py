@@ -283,7 +283,9 @@ def test_counts_are_too_low_at_times(app: App, chaos: Callable[..., None]) -> No
     assert max(counts(app, url)[0] for _ in range(10)) < 5
 
 
-def test_short_polls_miss_what_long_polls_find(app: App, chaos: Callable[..., None]) -> None:
+def test_short_polls_miss_messages_that_long_polls_return(
+    app: App, chaos: Callable[..., None]
+) -> None:
     url = queue(app)
     app.sqs.send_message(QueueUrl=url, MessageBody="a")
     chaos(empty_receives=1)
