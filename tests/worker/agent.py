@@ -16,7 +16,7 @@ class Agent(ThreadingHTTPServer):
         metadata: Text by path below `latest/meta-data/`.
         tokens: Valid tokens; clear it to force a new token.
         failures: Number of metadata requests that will fail.
-        asked: Paths of all requests for metadata.
+        requested: Paths of all requests for metadata.
         states: All states that task protection was set to.
         refuse: Whether the ECS agent refuses.
         answer: The ECS agent's answer.
@@ -27,7 +27,7 @@ class Agent(ThreadingHTTPServer):
         self.metadata = {"instance-id": INSTANCE}
         self.tokens: set[str] = set()
         self.failures = 0
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.states: list[dict[str, object]] = []
         self.refuse = False
         self.answer = '{"protection": {"ProtectionEnabled": true}}'
@@ -58,7 +58,7 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("/imds/one/latest/meta-data/")[2]
-        self.server.asked.append(path)
+        self.server.requested.append(path)
         if self.server.failures:
             self.server.failures -= 1
             self._answer(503, "")

@@ -64,7 +64,7 @@ def main() -> int:
         DrainOrder(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,
-        partial(self_termination.end_machine, ecs, ec2, settings, instance_id),
+        partial(self_termination.terminate_machine, ecs, ec2, settings, instance_id),
         partial(self_termination.replace_machine, ec2, instance_id),
     )
     if instance_id:

@@ -129,9 +129,9 @@ def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfi
     original, text = folder / "given.csv", folder / "p.cppipe"
     original.write_text(plate.load_data(rows))
     text.write_text(pipeline)
-    places = PathMapping(BUCKET, str(folder / "images"))
+    paths = PathMapping(BUCKET, str(folder / "images"))
     index, target = folder / "index", folder / "load_data.csv"
-    selection = select(original, "etag", index, text, group, places, target, lambda: None)
+    selection = select(original, "etag", index, text, group, paths, target, lambda: None)
     for number, path in enumerate(selection.images):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(plate.image(1 + number % 5))
@@ -144,12 +144,12 @@ def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfi
         output_folder=folder / "output",
         done_file=folder / "done",
         numbering=selection.numbering,
-        whole_csv=partial(whole, original, folder / "whole.csv", places),
+        whole_csv=partial(whole, original, folder / "whole.csv", paths),
     )
 
 
-def whole(original: Path, target: Path, places: PathMapping) -> Path:
-    write_whole(original, target, places)
+def whole(original: Path, target: Path, paths: PathMapping) -> Path:
+    write_whole(original, target, paths)
     return target
 
 

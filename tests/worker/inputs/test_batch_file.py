@@ -238,28 +238,30 @@ def batch_pipeline(bucket: Path) -> str:
 
 @pytest.mark.e2e
 def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Path) -> None:
-    bucket, made, outputs = (tmp_path / name for name in ("bucket", "made", "outputs"))
+    bucket, batch_folder, outputs = (
+        tmp_path / name for name in ("bucket", "batch_folder", "outputs")
+    )
     plate.write_below(bucket)
     (tmp_path / "p.cppipe").write_text(batch_pipeline(bucket))
     (tmp_path / "list.txt").write_text("\n".join(map(str, sorted(bucket.rglob("*.tif")))))
-    for folder in (made, outputs):
+    for folder in (batch_folder, outputs):
         folder.mkdir()
     pipeline, files = str(tmp_path / "p.cppipe"), str(tmp_path / "list.txt")
     # CreateBatchFiles ends this run.
-    run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(made))
+    run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(batch_folder))
 
     # tests/blocks/job_file/test_job_file.py reads the same as groups of a job file.
     printed = json.loads((Path(__file__).parents[2] / "support" / "print_groups.json").read_text())
-    assert json.loads(print_groups(made / "Batch_data.h5")) == printed
+    assert json.loads(print_groups(batch_folder / "Batch_data.h5")) == printed
 
     well = (("Metadata_Well", "B02"),)
     images = batch_file.localize(
-        made / "Batch_data.h5", well, PathMapping("b", str(tmp_path / "images"))
+        batch_folder / "Batch_data.h5", well, PathMapping("b", str(tmp_path / "images"))
     )
-    for local, place in images.items():
+    for local, s3_object in images.items():
         Path(local).parent.mkdir(parents=True, exist_ok=True)
-        (bucket / place.key).rename(local)
-    file = str(made / "Batch_data.h5")
+        (bucket / s3_object.key).rename(local)
+    file = str(batch_folder / "Batch_data.h5")
     assert run_cellprofiler("-p", file, "-g", "Metadata_Well=B02", "-o", str(outputs)) == 0
     with (outputs / "Image.csv").open() as table:
         rows = list(csv.DictReader(table))

@@ -99,11 +99,11 @@ def check_against_cellprofiler(
             check_groups(csv_file, pipeline, tags, PathMapping("images.bucket", folder))
 
 
-def check_groups(csv_file: Path, pipeline: Path, tags: str, places: PathMapping) -> None:
+def check_groups(csv_file: Path, pipeline: Path, tags: str, paths: PathMapping) -> None:
     from dcp_worker.cellprofiler import row_numbering
 
     target, index = csv_file.with_name("load_data.csv"), csv_file.with_name("index")
-    write_whole(csv_file, target, places)
+    write_whole(csv_file, target, paths)
     with given_to_cellprofiler(target, tags) as (all_columns, workspace):
         expected = {
             tuple(group.items()): values_of(workspace, numbers)
@@ -111,7 +111,7 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: PathMapping)
             if UNFIT not in group.values()
         }
     for group, values in expected.items():
-        selection = select(csv_file, "e", index, pipeline, group, places, target, lambda: None)
+        selection = select(csv_file, "e", index, pipeline, group, paths, target, lambda: None)
         assert selection.numbering is not None
         with (
             row_numbering.as_in_whole_csv(selection.numbering),

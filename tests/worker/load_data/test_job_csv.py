@@ -59,7 +59,7 @@ def test_a_csv_that_numbers_its_image_sets_is_used_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "place"),
+    ("path", "s3_object"),
     [
         ("/home/ubuntu/bucket/a/b.tif", S3Object("images.bucket", "a/b.tif")),
         ("/home/ubuntu/bucket//a/./b.tif", S3Object("images.bucket", "a/b.tif")),
@@ -76,12 +76,12 @@ def test_a_csv_that_numbers_its_image_sets_is_used_whole(name: str) -> None:
         ("/home/ubuntu/bucket/ü+%20#?.tif", S3Object("images.bucket", "ü+%20#?.tif")),
     ],
 )
-def test_where_a_path_lies(path: str, place: object) -> None:
-    assert PLACES.object(path) == place
+def test_where_a_path_lies(path: str, s3_object: object) -> None:
+    assert PLACES.object(path) == s3_object
 
 
 @pytest.mark.parametrize(
-    ("folder", "place"),
+    ("folder", "s3_object"),
     [
         ("/home/ubuntu/bucket/a/", S3Object("images.bucket", "a/b.tif")),
         ("a/", S3Object("images.bucket", "a/b.tif")),
@@ -92,20 +92,20 @@ def test_where_a_path_lies(path: str, place: object) -> None:
         ("file:///home/ubuntu/bucket/a/", S3Object("images.bucket", "a/b.tif")),
     ],
 )
-def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
+def test_a_folder_may_end_in_a_slash(folder: str, s3_object: S3Object) -> None:
     row = {"FileName_DNA": "b.tif", "PathName_DNA": folder, **dict(A01)}
     selection, (local,) = selected(plate.load_data([row]))
-    assert list(selection.images.values()) == [place]
+    assert list(selection.images.values()) == [s3_object]
     assert f"{local['PathName_DNA']}/{local['FileName_DNA']}" in selection.images
 
 
 def test_mounted_images_are_read_in_place_and_others_downloaded() -> None:
-    places = PathMapping("images.bucket", "/slot/images", mounted=True)
+    paths = PathMapping("images.bucket", "/slot/images", mounted=True)
     mounted, other = S3Object("images.bucket", "a//b/../c.tif"), S3Object("other", "d.tif")
-    assert places.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
-    assert places.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
-    assert places.local(other) == "/slot/images/other/d.tif"
-    assert PathMapping(**places.arguments).local(mounted) == places.local(mounted)
+    assert paths.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
+    assert paths.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
+    assert paths.local(other) == "/slot/images/other/d.tif"
+    assert PathMapping(**paths.arguments).local(mounted) == paths.local(mounted)
 
 
 @given(st.text(alphabet="ab./", min_size=1))

@@ -109,14 +109,14 @@ def test_an_expired_token_is_replaced(agent: Agent) -> None:
     assert metadata.get("spot/instance-action") is None
 
 
-def made(cloud: Cloud, **changes: str) -> tuple[Settings, object, object]:
+def clients(cloud: Cloud, **changes: str) -> tuple[Settings, object, object]:
     settings = Settings.from_environment(cloud.environment(**changes))
     return settings, *(boto3.client(name, region_name=REGION) for name in ("ec2", "cloudwatch"))
 
 
 @pytest.mark.parametrize("action", ["terminate", "reboot"])
 def test_the_instance_gets_name_and_idle_alarm(cloud: Cloud, action: str) -> None:
-    settings, ec2, cloudwatch = made(cloud, IDLE_ACTION=action)
+    settings, ec2, cloudwatch = clients(cloud, IDLE_ACTION=action)
     image = ec2.describe_images()["Images"][0]["ImageId"]
     run = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]
     instance.set_up(ec2, cloudwatch, settings, run["InstanceId"])
@@ -130,6 +130,6 @@ def test_the_instance_gets_name_and_idle_alarm(cloud: Cloud, action: str) -> Non
 
 
 def test_a_refusal_of_ec2_leaves_the_alarm(cloud: Cloud) -> None:
-    settings, ec2, cloudwatch = made(cloud)
+    settings, ec2, cloudwatch = clients(cloud)
     instance.set_up(ec2, cloudwatch, settings, INSTANCE)
     assert cloudwatch.describe_alarms(AlarmNames=[f"{cloud.name}_{INSTANCE}"])["MetricAlarms"]

@@ -170,13 +170,13 @@ def test_a_terminating_machine_empties_service_and_fleet(emulator: str, kind: st
     run = Run(emulator)
     fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
     machines = wait_for(run.working, "two machines to run containers")
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[0])
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, machines[0])
     assert run.service()["desiredCount"] == 0
     assert run.target(fleet) == 0
     wait_for(lambda: not run.machines(), "all machines to terminate")
     assert {run.state(machine) for machine in machines} <= {"shutting-down", "terminated"}
     # A moment later the other machine does the same, and that starts nothing.
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[1])
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, machines[1])
     wait_for(lambda: run.service()["runningCount"] == 0, "the containers to end")
     assert run.target(fleet) == 0
     assert run.machines() == []
@@ -192,7 +192,7 @@ def test_an_unfit_machine_is_replaced(emulator: str, kind: str) -> None:
     assert healthy in machines
     assert run.target(fleet) == 2
     assert run.service()["desiredCount"] == 2
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, healthy)
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, healthy)
 
 
 def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
@@ -202,7 +202,7 @@ def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
     fleet = run.start_ec2_fleet()
     machines = wait_for(run.working, "two machines to run containers")
     unreachable = boto3.client("ecs", **NOBODY)
-    self_termination.end_machine(unreachable, run.ec2, run.settings, machines[0])
+    self_termination.terminate_machine(unreachable, run.ec2, run.settings, machines[0])
     assert run.target(fleet) == 0
     wait_for(lambda: not run.machines(), "all machines to terminate")
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
@@ -214,7 +214,7 @@ def test_a_service_that_is_deleted_is_no_failure(
 ) -> None:
     run = Run(emulator)
     run.ecs.delete_service(cluster=run.name, service=SERVICE, force=True)
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, "")
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, "")
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 

@@ -17,7 +17,7 @@ NOTICE = json.dumps({"action": "terminate", "time": "2026-01-31T12:00:00Z"})
 def test_a_notice_is_reported_once_and_ends_the_thread(agent: Agent) -> None:
     notices: list[str] = []
     thread = spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
-    wait_for(lambda: agent.asked.count("spot/instance-action") > 3, "polls without a notice")
+    wait_for(lambda: agent.requested.count("spot/instance-action") > 3, "polls without a notice")
     assert notices == []
     agent.metadata["spot/instance-action"] = NOTICE
     thread.join(600)
@@ -30,9 +30,9 @@ def test_a_rebalance_recommendation_is_no_notice(agent: Agent) -> None:
     agent.metadata["events/recommendations/rebalance"] = '{"noticeTime": "2026-01-31T12:00:00Z"}'
     notices: list[str] = []
     spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
-    wait_for(lambda: len(agent.asked) > 5, "polls")
+    wait_for(lambda: len(agent.requested) > 5, "polls")
     assert notices == []
-    assert set(agent.asked) == {"spot/instance-action"}
+    assert set(agent.requested) == {"spot/instance-action"}
 
 
 def test_a_metadata_service_that_fails_for_a_while_hides_no_notice(agent: Agent) -> None:
@@ -41,7 +41,7 @@ def test_a_metadata_service_that_fails_for_a_while_hides_no_notice(agent: Agent)
         {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{agent.url}/elsewhere/"}, notices.append, 0.01
     )
     metadata = spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
-    wait_for(lambda: len(agent.asked) > 2, "polls")
+    wait_for(lambda: len(agent.requested) > 2, "polls")
     agent.tokens.clear()
     agent.metadata["spot/instance-action"] = NOTICE
     metadata.join(600)

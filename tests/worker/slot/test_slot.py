@@ -17,6 +17,7 @@ import pytest
 from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.settings import Settings
+from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.inputs import job_inputs
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
@@ -169,6 +170,22 @@ def test_a_dead_letter_names_its_run_and_reason(stage: Stage) -> None:
     assert sorted(attributes) == SHARED["dead_letter_attributes"]
     assert attributes["dcp_app"]["StringValue"] == stage.cloud.name
     assert attributes["reason"]["StringValue"] == "bad_message"
+
+
+def test_a_record_has_what_happened_and_the_log_also_the_remedy(stage: Stage) -> None:
+    stage.engine.log = ["The DNA image is missing from the pipeline."]
+    stage.engine.may_end.update(WELLS)
+    stage.send(WELLS[0])
+    stage.start()
+    (record,) = wait_for(lambda: stage.cloud.records("failed"), "the job to fail")
+    remedy = REASONS[record["reason"]].remedy
+    assert record["reason"] == "channel_missing"
+    assert remedy not in record["reason_text"]
+
+    def log() -> list[str]:
+        return stage.cloud.log_lines(record["log_stream"])
+
+    wait_for(lambda: any(remedy in line for line in log()), "the remedy in the job's log")
 
 
 def test_the_next_job_is_prefetched_while_one_computes(stage: Stage) -> None:

@@ -75,9 +75,9 @@ class _Run:
             self._typing = False
 
     def open_csv(self, original: Any, module: Any, do_not_cache: bool = False) -> Any:
-        """Open the CSV, or the witnesses for its types."""
+        """Open the CSV, or the rows that determine its types."""
         if self._typing:
-            return open(self._numbering.witnesses, encoding="utf-8")
+            return open(self._numbering.type_rows, encoding="utf-8")
         return original(module, do_not_cache)
 
     def prepare(self, original: Any, pipeline: Any, workspace: Any, end_module: Any = None) -> Any:
@@ -85,7 +85,7 @@ class _Run:
         if not _may_see_group_alone(pipeline):
             logging.info("A module of the pipeline prepares the run itself: reading all rows.")
             numbering = self._numbering
-            write_whole(Path(numbering.csv_file), self._whole, PathMapping(**numbering.places))
+            write_whole(Path(numbering.csv_file), self._whole, PathMapping(**numbering.paths))
             preferences.set_data_file(str(self._whole))
             self._alone = False
         prepared = original(pipeline, workspace, end_module)

@@ -34,14 +34,14 @@ _EXPERIMENT = 0
 
 
 def localize(
-    batch: Path, group: Sequence[tuple[str, str]], places: PathMapping
+    batch: Path, group: Sequence[tuple[str, str]], paths: PathMapping
 ) -> dict[str, S3Object]:
     """Change a batch file so that CellProfiler reads the images of a group from local files.
 
     Args:
         batch: The job's own copy of the file.
         group: Metadata column and value, as on CellProfiler's command line.
-        places: Locations of the images.
+        paths: Maps the paths of images to S3 objects and local files.
 
     Returns:
         Local path -> object, for every image of the group that is in S3.
@@ -59,28 +59,28 @@ def localize(
             folders = features.get(name.replace("URL_", "PathName_"))
             for number in numbers:
                 url = urls.text(number)
-                place = _place(url, places)
-                if place is not None:
-                    local = places.local(place)
-                    images[local] = place
+                s3_object = _s3_object(url, paths)
+                if s3_object is not None:
+                    local = paths.local(s3_object)
+                    images[local] = s3_object
                     urls.set(number, "file:" + urllib.request.pathname2url(local))
                     if folders is not None:
                         _Feature(folders).set(number, os.path.dirname(local))
-        _map_paths(run, places)
+        _map_paths(run, paths)
     return images
 
 
-def _place(url: str, places: PathMapping) -> S3Object | None:
-    place = places.object(url) if url else None
-    if place is None and url.startswith("file:"):
+def _s3_object(url: str, paths: PathMapping) -> S3Object | None:
+    s3_object = paths.object(url) if url else None
+    if s3_object is None and url.startswith("file:"):
         raise CsvError(
             "image_missing",
             f"The image {url} of the batch file is not in S3: its path is not below {MOUNT}/.",
         )
-    return place
+    return s3_object
 
 
-def _map_paths(run: h5py.Group, places: PathMapping) -> None:
+def _map_paths(run: h5py.Group, paths: PathMapping) -> None:
     """Let the path mappings point to the local folder instead of the bucket."""
     mapped = run.get("Experiment/Path_Mappings")
     if mapped is None:
@@ -88,13 +88,13 @@ def _map_paths(run: h5py.Group, places: PathMapping) -> None:
     feature = _Feature(mapped)
     document = json.loads(feature.text(_EXPERIMENT))
     document["PathMappings"] = [
-        (theirs, _local_folder(ours, places)) for theirs, ours in document["PathMappings"]
+        (theirs, _local_folder(ours, paths)) for theirs, ours in document["PathMappings"]
     ]
     feature.set(_EXPERIMENT, json.dumps(document))
 
 
-def _local_folder(folder: str, places: PathMapping) -> str:
-    local = places.local_folder(folder)
+def _local_folder(folder: str, paths: PathMapping) -> str:
+    local = paths.local_folder(folder)
     if local is None:
         return folder
     return f"{local}/" if folder.endswith("/") else local

@@ -33,17 +33,19 @@ def fetch(
         JobFailedError: An image is missing or broken, or the disk is too small.
         OSError: The mount cannot be read.
     """
-    mounted = {path: place for path, place in images.items() if path.startswith(f"{MOUNT}/")}
+    mounted = {
+        path: s3_object for path, s3_object in images.items() if path.startswith(f"{MOUNT}/")
+    }
     _check_mounted(mounted)
-    remote = {path: place for path, place in images.items() if path not in mounted}
+    remote = {path: s3_object for path, s3_object in images.items() if path not in mounted}
 
-    def head(place: S3Object) -> StoredObject:
-        return s3_transfer.head(sources.bucket(place.bucket), place.key, "image")
+    def head(s3_object: S3Object) -> StoredObject:
+        return s3_transfer.head(sources.bucket(s3_object.bucket), s3_object.key, "image")
 
     stored = dict(zip(remote, s3_transfer.in_parallel(head, remote.values(), check)))
     s3_transfer.download("image", stored, check)
     problems = s3_transfer.in_parallel(image_integrity.problem, images, check)
-    _check_sound([(place, text) for place, text in zip(images.values(), problems) if text])
+    _check_sound([(s3_object, text) for s3_object, text in zip(images.values(), problems) if text])
     if stored:
         size = sum(image.size for image in stored.values())
         plural = "s" if len(stored) > 1 else ""
@@ -68,7 +70,7 @@ def check_mount() -> None:
 
 
 def _check_mounted(images: Mapping[str, S3Object]) -> None:
-    missing = [place for path, place in images.items() if not _exists(path)]
+    missing = [s3_object for path, s3_object in images.items() if not _exists(path)]
     if missing:
         check_mount()
         raise JobFailedError(
@@ -90,12 +92,12 @@ def _exists(path: str) -> bool:
 
 def _check_sound(broken: Sequence[tuple[S3Object, str]]) -> None:
     if broken:
-        place, problem = broken[0]
+        s3_object, problem = broken[0]
         count = len(broken) - 1
         more = f" ({count} more broken image{'s' if count > 1 else ''})" if count else ""
         raise JobFailedError(
             Diagnosis(
                 "image_broken",
-                f"The image {place} {problem}{more}.",
+                f"The image {s3_object} {problem}{more}.",
             )
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InputVersions:
-    """The versions of a job's inputs: two runs of a job with the same origin give the same results.
+    """The versions of a job's inputs: two runs of a job with the same versions give equal results.
 
     Attributes:
         pipeline_etag: ETag of the pipeline or batch file.
@@ -103,18 +103,18 @@ def fetch(
     default = folder / "input"
     default.mkdir()
     input_folder.fetch(job.input, sources, default, check, say)
-    places = _places(sources, folder / "images")
+    paths = _paths(sources, folder / "images")
     objects: Mapping[str, S3Object]
     with _csv_errors_diagnosed():
         if _is_batch(job):
-            objects = batch_file.localize(pipeline, job.group, places)
+            objects = batch_file.localize(pipeline, job.group, paths)
             inputs = JobInputs(pipeline, None, None, None, default, versions)
         else:
             original = folder / "data_file" / os.path.basename(job.data_file)
-            selection = _select(job, sources, versions, pipeline, original, places, check)
+            selection = _select(job, sources, versions, pipeline, original, paths, check)
             objects = selection.images
             numbering = selection.numbering
-            whole = partial(_whole_csv, original, places, folder) if numbering else None
+            whole = partial(_whole_csv, original, paths, folder) if numbering else None
             inputs = JobInputs(pipeline, selection.data_file, numbering, whole, default, versions)
     images.fetch(objects, sources, check, say)
     return inputs
@@ -143,7 +143,7 @@ def _select(
     versions: InputVersions,
     pipeline: Path,
     original: Path,
-    places: PathMapping,
+    paths: PathMapping,
     check: Check,
 ) -> Selection:
     """Find the group's images; write the data file with local paths one folder above `original`."""
@@ -154,19 +154,19 @@ def _select(
         os.link(entry / "content" / "file", original)
         if original.suffix == ".csv":
             index = entry / "index"
-            return job_csv.select(original, etag, index, pipeline, job.group, places, local, check)
+            return job_csv.select(original, etag, index, pipeline, job.group, paths, local, check)
     with (
         original.open(encoding="utf-8-sig", newline="") as source,
         local.open("w", encoding="utf-8", newline="") as target,
     ):
-        files = job_csv.localize_list(source, target, places)
+        files = job_csv.localize_list(source, target, paths)
     return Selection(0, files, local, None)
 
 
-def _whole_csv(original: Path, places: PathMapping, folder: Path) -> Path:
+def _whole_csv(original: Path, paths: PathMapping, folder: Path) -> Path:
     target = folder / "whole" / original.name
     target.parent.mkdir(exist_ok=True)
-    job_csv.write_whole(original, target, places)
+    job_csv.write_whole(original, target, paths)
     return target
 
 
@@ -178,7 +178,7 @@ def _csv_errors_diagnosed() -> Iterator[None]:
         raise JobFailedError(Diagnosis(error.code, str(error))) from error
 
 
-def _places(sources: Sources, folder: Path) -> PathMapping:
+def _paths(sources: Sources, folder: Path) -> PathMapping:
     return PathMapping(sources.source.name, str(folder), sources.mounted)
 
 

@@ -22,9 +22,9 @@ _BOM = "\ufeff"
 def reading(
     csv_file: Path, check: Check
 ) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Read a CSV: its columns, by LoadData's names for them, then the place and fields of each row.
+    """Read a CSV: its columns by LoadData's names, then the offset and fields of each row.
 
-    Blank lines and surplus fields are skipped. The place is the argument of `row_at`.
+    Blank lines and surplus fields are skipped. The offset, in bytes, is the argument of `row_at`.
 
     Args:
         csv_file: The CSV.
@@ -45,9 +45,9 @@ def reading(
             raise CsvError("csv_malformed", f"The LoadData CSV is not a CSV: {error}.") from error
 
 
-def row_at(source: BinaryIO, place: int, columns: int) -> list[str]:
-    """The row at a place of an open CSV."""
-    source.seek(place)
+def row_at(source: BinaryIO, offset: int, columns: int) -> list[str]:
+    """The row at a byte offset of an open CSV."""
+    source.seek(offset)
     text = io.TextIOWrapper(source, encoding="utf-8", newline="")
     row = next(csv.reader(text))
     text.detach()
@@ -67,22 +67,22 @@ class _Lines:
 
     def __init__(self, source: TextIO) -> None:
         self._source = source
-        self.place = 0
+        self.offset = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
         line = next(self._source)
-        first = self.place == 0
-        self.place += len(line.encode())
+        first = self.offset == 0
+        self.offset += len(line.encode())
         return line[len(_BOM) :] if first and line.startswith(_BOM) else line
 
 
 def _rows(
     reader: Iterator[list[str]], lines: _Lines, columns: int, check: Check
 ) -> Iterator[tuple[int, list[str]]]:
-    place = lines.place
+    offset = lines.offset
     for number, row in enumerate(reader, start=2):
         if number % _CHECKED_ROWS == 2:
             check()
@@ -90,8 +90,8 @@ def _rows(
             if len(row) < columns:
                 text = f"Row {number} of the LoadData CSV has {len(row)} fields"
                 raise CsvError("csv_malformed", f"{text}, but the header has {columns}.")
-            yield place, row[:columns]
-        place = lines.place
+            yield offset, row[:columns]
+        offset = lines.offset
 
 
 def _column(name: str) -> str:

@@ -32,16 +32,16 @@ class ImageColumns:
         # Not posixpath.join: it would keep a trailing / of an s3:// folder as // in the key.
         return f"{folder.rstrip('/')}/{name}" if folder else ""
 
-    def localize(self, row: list[str], places: PathMapping) -> None:
+    def localize(self, row: list[str], paths: PathMapping) -> None:
         """Replace the image's path in a row by the local path, if the image is in S3."""
         path = self.source_path(row)
         if self.url >= 0:
-            place = places.object(path)
-            if place is not None:
-                row[self.url] = "file:" + urllib.request.pathname2url(places.local(place))
+            s3_object = paths.object(path)
+            if s3_object is not None:
+                row[self.url] = "file:" + urllib.request.pathname2url(paths.local(s3_object))
             return
         folder, _, name = path.rpartition("/")
-        local_folder = places.local_folder(folder)
+        local_folder = paths.local_folder(folder)
         if not name or local_folder is None:
             return
         local = f"{local_folder}/{name}"
@@ -67,9 +67,9 @@ def images_of(header: Sequence[str]) -> list[ImageColumns]:
     return images
 
 
-def localized(row: Sequence[str], images: Sequence[ImageColumns], places: PathMapping) -> list[str]:
+def localized(row: Sequence[str], images: Sequence[ImageColumns], paths: PathMapping) -> list[str]:
     """A row with the local paths of its images."""
     local = list(row)
     for image in images:
-        image.localize(local, places)
+        image.localize(local, paths)
     return local

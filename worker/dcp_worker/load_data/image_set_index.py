@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dcp_worker.load_data.local_paths import PathMapping
 
 # Increase this when the tables of the index change.
-_FORMAT = 1
+_FORMAT = 2
 _POLL_SECONDS = 0.05
 _CHECKED_STEPS = 100_000
 
@@ -43,7 +43,7 @@ class ImageSets:
         rows: The group's rows, unchanged.
         first: ImageNumber of the first row; the others follow it.
         group_number: Number of the group.
-        witnesses: A few rows of the whole CSV that give LoadData the same type and width for every
+        type_rows: A few rows of the whole CSV that give LoadData the same type and width for every
             column as all its rows.
     """
 
@@ -51,7 +51,7 @@ class ImageSets:
     rows: Sequence[list[str]]
     first: int
     group_number: int
-    witnesses: Sequence[list[str]]
+    type_rows: Sequence[list[str]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _About:
 
     header: Sequence[str]
     kinds: Sequence[int]
-    witnesses: Sequence[int]
+    type_rows: Sequence[int]
 
 
 def find(
@@ -69,7 +69,7 @@ def find(
     folder: Path,
     keys: Sequence[str],
     group: Mapping[str, str],
-    places: PathMapping,
+    paths: PathMapping,
     check: Check,
 ) -> ImageSets:
     """Find the image sets of a group.
@@ -80,7 +80,7 @@ def find(
         folder: Folder of the indexes, shared by all slots of the machine.
         keys: Metadata columns by which the pipeline groups, in its order.
         group: A value for each of them.
-        places: Locations of the images.
+        paths: Maps the paths of images to S3 objects and local files.
         check: Raises when the job is interrupted.
 
     Raises:
@@ -88,7 +88,7 @@ def find(
         OSError: The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    identity = [_FORMAT, etag, csv_file.stat().st_size, list(keys), places.rules]
+    identity = [_FORMAT, etag, csv_file.stat().st_size, list(keys), paths.rules]
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
     index = folder / f"{name}.sqlite"
     with contextlib.suppress(sqlite3.DatabaseError):  # missing or damaged
@@ -96,7 +96,7 @@ def find(
     with _locked(folder / f"{name}.lock", check):
         with contextlib.suppress(sqlite3.DatabaseError):  # another slot may have built it
             return _look_up(index, csv_file, keys, group)
-        _build(index, csv_file, keys, places, check)
+        _build(index, csv_file, keys, paths, check)
         return _look_up(index, csv_file, keys, group)
 
 
@@ -129,17 +129,17 @@ def _look_up(
             raise CsvError("group_not_found", _explain(database, about.kinds, keys, group))
         number, first, length = record
         rows = database.execute(
-            "SELECT place FROM image_set WHERE number BETWEEN ? AND ? ORDER BY number",
+            "SELECT byte_offset FROM image_set WHERE number BETWEEN ? AND ? ORDER BY number",
             (first, first + length - 1),
         )
         columns = len(about.header)
         with csv_file.open("rb") as source:
             return ImageSets(
                 header=about.header,
-                rows=[csv_rows.row_at(source, place, columns) for (place,) in rows],
+                rows=[csv_rows.row_at(source, offset, columns) for (offset,) in rows],
                 first=first,
                 group_number=number,
-                witnesses=[csv_rows.row_at(source, place, columns) for place in about.witnesses],
+                type_rows=[csv_rows.row_at(source, offset, columns) for offset in about.type_rows],
             )
 
 
@@ -173,13 +173,13 @@ def _explain(
 
 
 def _build(
-    index: Path, csv_file: Path, keys: Sequence[str], places: PathMapping, check: Check
+    index: Path, csv_file: Path, keys: Sequence[str], paths: PathMapping, check: Check
 ) -> None:
     building = index.with_suffix(".building")
     building.unlink(missing_ok=True)  # left by a slot that was killed
     try:
         with contextlib.closing(sqlite3.connect(building)) as database:
-            _fill(database, csv_file, keys, places, check)
+            _fill(database, csv_file, keys, paths, check)
         os.replace(building, index)
     except sqlite3.OperationalError as error:
         check()  # an interruption aborts the query with this error
@@ -193,7 +193,7 @@ def _fill(
     database: sqlite3.Connection,
     csv_file: Path,
     keys: Sequence[str],
-    places: PathMapping,
+    paths: PathMapping,
     check: Check,
 ) -> None:
     # The file gets its final name only when complete, so it need not survive a crash.
@@ -204,19 +204,21 @@ def _fill(
     columns = _columns(keys)
     texts = "".join(f", {column} TEXT" for column in columns)
     database.execute("CREATE TABLE csv (about TEXT)")
-    database.execute("CREATE TABLE image_set (number INTEGER PRIMARY KEY, place INTEGER)")
+    database.execute("CREATE TABLE image_set (number INTEGER PRIMARY KEY, byte_offset INTEGER)")
     database.execute(
         f"CREATE TABLE image_group (number INTEGER, first INTEGER, length INTEGER{texts})"
     )
-    database.execute(f"CREATE TEMP TABLE read (row INTEGER PRIMARY KEY, place INTEGER{texts})")
-    about = _read(database, csv_file, keys, places, check)
+    database.execute(
+        f"CREATE TEMP TABLE read (row INTEGER PRIMARY KEY, byte_offset INTEGER{texts})"
+    )
+    about = _read(database, csv_file, keys, paths, check)
     for column, kind in zip(columns, about.kinds):
         if kind < TEXT:
             database.execute(f"UPDATE read SET {column} = reading({column}, {kind})")
     # SQLite compares text by its UTF-8 bytes: the same order as Python.
     by = ", ".join(columns)
     database.execute(
-        f"""INSERT INTO image_set SELECT row_number() OVER ordered, place
+        f"""INSERT INTO image_set SELECT row_number() OVER ordered, byte_offset
         FROM read WINDOW ordered AS (ORDER BY {by}, row)"""
     )
     database.execute(
@@ -233,22 +235,22 @@ def _read(
     database: sqlite3.Connection,
     csv_file: Path,
     keys: Sequence[str],
-    places: PathMapping,
+    paths: PathMapping,
     check: Check,
 ) -> _About:
-    """Read the place and keys of every row into the table `read`."""
+    """Read the byte offset and keys of every row into the table `read`."""
     with csv_rows.reading(csv_file, check) as (header, records):
         columns = [Key.of(header, name) for name in keys]
-        witnesses = TypeSamples(header, places)
+        samples = TypeSamples(header, paths)
 
         def values() -> Iterator[list[object]]:
-            for place, row in records:
-                witnesses.add(row, place)
-                yield [place, *[key.read(row) for key in columns]]
+            for offset, row in records:
+                samples.add(row, offset)
+                yield [offset, *[key.read(row) for key in columns]]
 
         marks = ", ?" * (len(keys) + 1)
         read = database.executemany(f"INSERT INTO temp.read VALUES (NULL{marks})", values())
     if read.rowcount < 1:
         raise CsvError("csv_empty", "The LoadData CSV has a header but no rows.")
-    kinds = [witnesses.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
-    return _About(header, kinds, witnesses.offsets())
+    kinds = [samples.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
+    return _About(header, kinds, samples.offsets())

@@ -48,16 +48,16 @@ class Numbering:
     Attributes:
         first: ImageNumber of the first row; the others follow it.
         group_number: Number of the group.
-        witnesses: CSV with a few rows that give LoadData's columns the same types as all rows.
+        type_rows: CSV with a few rows that give LoadData's columns the same types as all rows.
         csv_file: The whole CSV, as in S3.
-        places: Arguments of its PathMapping.
+        paths: Arguments of its PathMapping.
     """
 
     first: int
     group_number: int
-    witnesses: str
+    type_rows: str
     csv_file: str
-    places: Mapping[str, Any]
+    paths: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> Numbering:
@@ -75,7 +75,7 @@ def select(
     index_folder: Path,
     pipeline: Path,
     group: Sequence[tuple[str, str]],
-    places: PathMapping,
+    paths: PathMapping,
     target: Path,
     check: Check,
 ) -> Selection:
@@ -87,7 +87,7 @@ def select(
         index_folder: Folder of the index, shared by all slots of the machine; created here.
         pipeline: The pipeline; it decides whether the group's rows suffice.
         group: Metadata column and value, as on CellProfiler's command line.
-        places: Locations of the images.
+        paths: Maps the paths of images to S3 objects and local files.
         target: Path of the local CSV; `numbering` is written beside it.
         check: Raises when the job is interrupted.
 
@@ -100,20 +100,20 @@ def select(
     # CellProfiler rejects keys other than the pipeline's; leave that error to CellProfiler.
     alone = set(keys) == set(values)
     keys = keys if alone else tuple(values)
-    sets = image_set_index.find(csv_file, etag, index_folder, keys, values, places, check)
+    sets = image_set_index.find(csv_file, etag, index_folder, keys, values, paths, check)
     alone = alone and not _NUMBERS & set(sets.header)
     images = images_of(sets.header)
-    needed = dict(_needed(sets.rows, images, places))
+    needed = dict(_needed(sets.rows, images, paths))
     if not alone:
-        write_whole(csv_file, target, places, check)
+        write_whole(csv_file, target, paths, check)
         return Selection(len(sets.rows), needed, target, None)
-    local = [localized(row, images, places) for row in sets.rows]
+    local = [localized(row, images, paths) for row in sets.rows]
     csv_rows.write(target, sets.header, local)
-    witnesses = target.with_suffix(".witnesses.csv")
-    local = [localized(row, images, places) for row in sets.witnesses]
-    csv_rows.write(witnesses, sets.header, local)
+    type_rows = target.with_suffix(".type_rows.csv")
+    local = [localized(row, images, paths) for row in sets.type_rows]
+    csv_rows.write(type_rows, sets.header, local)
     path = target.with_suffix(".numbering.json")
-    Numbering(sets.first, sets.group_number, str(witnesses), str(csv_file), places.arguments).write(
+    Numbering(sets.first, sets.group_number, str(type_rows), str(csv_file), paths.arguments).write(
         path
     )
     return Selection(len(sets.rows), needed, target, path)
@@ -126,7 +126,7 @@ def _grouping(pipeline: Path) -> tuple[str, ...]:
 
 
 def write_whole(
-    csv_file: Path, target: Path, places: PathMapping, check: Check = lambda: None
+    csv_file: Path, target: Path, paths: PathMapping, check: Check = lambda: None
 ) -> None:
     """Write the whole CSV with local paths, for CellProfiler's command line.
 
@@ -135,10 +135,10 @@ def write_whole(
     """
     with csv_rows.reading(csv_file, check) as (header, records):
         images = images_of(header)
-        csv_rows.write(target, header, (localized(row, images, places) for _, row in records))
+        csv_rows.write(target, header, (localized(row, images, paths) for _, row in records))
 
 
-def localize_list(source: TextIO, local: TextIO, places: PathMapping) -> dict[str, S3Object]:
+def localize_list(source: TextIO, local: TextIO, paths: PathMapping) -> dict[str, S3Object]:
     """Write a file list (`--file-list`, one path or URL per line) with local paths.
 
     Returns:
@@ -150,10 +150,10 @@ def localize_list(source: TextIO, local: TextIO, places: PathMapping) -> dict[st
     files = {}
     try:
         for path in (line.strip() for line in source):
-            place = places.object(path) if path else None
-            if place is not None:
-                files[places.local(place)] = place
-                local.write(f"{places.local(place)}\n")
+            s3_object = paths.object(path) if path else None
+            if s3_object is not None:
+                files[paths.local(s3_object)] = s3_object
+                local.write(f"{paths.local(s3_object)}\n")
             elif "://" in path or not path:
                 local.write(f"{path}\n")
             else:
@@ -171,15 +171,15 @@ def _not_in_s3(path: str) -> str:
 
 
 def _needed(
-    rows: Iterable[Sequence[str]], images: Sequence[ImageColumns], places: PathMapping
+    rows: Iterable[Sequence[str]], images: Sequence[ImageColumns], paths: PathMapping
 ) -> Iterator[tuple[str, S3Object]]:
     for row in rows:
         for image in images:
             path = image.source_path(row)
             if not path:
                 continue
-            place = places.object(path)
-            if place is not None:
-                yield places.local(place), place
+            s3_object = paths.object(path)
+            if s3_object is not None:
+                yield paths.local(s3_object), s3_object
             elif "://" not in path:
                 raise CsvError("image_missing", _not_in_s3(path))

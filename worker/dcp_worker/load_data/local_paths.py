@@ -64,17 +64,17 @@ class PathMapping:
         key = whole[len(MOUNT) + 1 :]
         return S3Object(self._source_bucket, key) if key and whole.startswith(f"{MOUNT}/") else None
 
-    def local(self, place: S3Object) -> str:
+    def local(self, s3_object: S3Object) -> str:
         """The local file of an object."""
         # The leading / keeps a key with .. below the folder of its bucket.
-        below = posixpath.normpath(f"/{place.key}").lstrip("/")
-        if self._mounted and place.bucket == self._source_bucket:
+        below = posixpath.normpath(f"/{s3_object.key}").lstrip("/")
+        if self._mounted and s3_object.bucket == self._source_bucket:
             return posixpath.join(MOUNT, below)
-        return posixpath.join(self._folder, place.bucket, below)
+        return posixpath.join(self._folder, s3_object.bucket, below)
 
     def local_folder(self, folder: str) -> str | None:
         """The local folder of a path's folder; cached, because a CSV repeats few folders."""
         if folder not in self._folders:
-            place = self.object(f"{folder}/file")
-            self._folders[folder] = posixpath.dirname(self.local(place)) if place else None
+            s3_object = self.object(f"{folder}/file")
+            self._folders[folder] = posixpath.dirname(self.local(s3_object)) if s3_object else None
         return self._folders[folder]

@@ -23,9 +23,9 @@ _FOLDERS_KEPT = 10_000
 class TypeSamples:
     """Collects these rows while `add` receives every row of the CSV."""
 
-    def __init__(self, header: Sequence[str], places: PathMapping) -> None:
+    def __init__(self, header: Sequence[str], paths: PathMapping) -> None:
         self.kinds = [-1] * len(header)
-        self._places = places
+        self._paths = paths
         self._images = [(image, set[str]()) for image in images_of(header)]
         self._open = list(range(len(header)))
         of_images = {at for image, _ in self._images for at in _columns(image)}
@@ -35,44 +35,44 @@ class TypeSamples:
         self._widths: dict[tuple[int, bool], int] = {}
         self._rows: dict[tuple[int, bool | None], int] = {}
 
-    def add(self, row: list[str], place: int) -> None:
+    def add(self, row: list[str], offset: int) -> None:
         """Take one row."""
         for at in self._open:
             kind = kind_of(row[at])
             if kind > self.kinds[at]:
                 self.kinds[at] = kind
-                self._rows[at, None] = place
+                self._rows[at, None] = offset
                 self._open = [column for column in self._open if self.kinds[column] < TEXT]
         widths = self._widths
         for at in self._others:
             if len(row[at]) > widths.get((at, False), -1):
-                self._keep(at, False, row[at], place)
+                self._keep(at, False, row[at], offset)
         for image, folders in self._images:
             if image.url < 0 <= image.file and "/" not in row[image.file]:
                 # Localizing changes only the folder of such a file, not its name.
                 folder = row[image.path] if image.path >= 0 else ""
                 if folder in folders:
                     if len(row[image.file]) > widths.get((image.file, False), -1):
-                        self._keep(image.file, False, row[image.file], place)
+                        self._keep(image.file, False, row[image.file], offset)
                     continue
                 if len(folders) < _FOLDERS_KEPT:
                     folders.add(folder)
-            self._see_image(image, row, place)
+            self._see_image(image, row, offset)
 
     def offsets(self) -> list[int]:
         """Byte offsets of the selected rows."""
         return sorted(set(self._rows.values()))
 
-    def _see_image(self, image: ImageColumns, row: list[str], place: int) -> None:
+    def _see_image(self, image: ImageColumns, row: list[str], offset: int) -> None:
         local = list(row)
-        image.localize(local, self._places)
+        image.localize(local, self._paths)
         for at in _columns(image):
-            self._keep(at, local[at] != row[at], local[at], place)
+            self._keep(at, local[at] != row[at], local[at], offset)
 
-    def _keep(self, at: int, changed: bool, value: str, place: int) -> None:
+    def _keep(self, at: int, changed: bool, value: str, offset: int) -> None:
         if len(value) > self._widths.get((at, changed), -1):
             self._widths[at, changed] = len(value)
-            self._rows[at, changed] = place
+            self._rows[at, changed] = offset
 
 
 def _columns(image: ImageColumns) -> list[int]:

@@ -40,7 +40,9 @@ class InstanceMetadata:
         if renewed:
             self._renew()
         try:
-            return self._ask("GET", f"meta-data/{path}", "X-aws-ec2-metadata-token", self._token)
+            return self._request(
+                "GET", f"meta-data/{path}", "X-aws-ec2-metadata-token", self._token
+            )
         except HTTPError as error:
             if error.code == 404:
                 return None
@@ -51,9 +53,9 @@ class InstanceMetadata:
 
     def _renew(self) -> None:
         lifetime = "X-aws-ec2-metadata-token-ttl-seconds"
-        self._token = self._ask("PUT", "api/token", lifetime, str(_TOKEN_SECONDS))
+        self._token = self._request("PUT", "api/token", lifetime, str(_TOKEN_SECONDS))
 
-    def _ask(self, method: str, path: str, header: str, value: str) -> str:
+    def _request(self, method: str, path: str, header: str, value: str) -> str:
         request = urllib.request.Request(
             f"{self._latest}/{path}", headers={header: value}, method=method
         )

@@ -31,7 +31,7 @@ _NO_SERVICE = (
 )
 
 
-def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:
+def terminate_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:
     """Set the targets of the service and the fleet to 0, then terminate this machine.
 
     All machines of a run may do so at the same time: the calls are idempotent. The new desired

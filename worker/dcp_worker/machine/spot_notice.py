@@ -15,14 +15,14 @@ from dcp_worker.machine.instance_metadata import UNANSWERED, InstanceMetadata
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 _NOTICE = "spot/instance-action"
 
 
 def watch(
     environment: Mapping[str, str],
     notified: Callable[[str], None],
-    poll_seconds: float = LOOK_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
 ) -> threading.Thread:
     """Start a daemon thread that polls for the notice.
 

@@ -51,7 +51,7 @@ class Supervisor:
         drain_order: DrainOrder,
         plugins: Path | None,
         instance_id: str,
-        end_machine: Callable[[], None],
+        terminate_machine: Callable[[], None],
         replace_machine: Callable[[], None],
     ) -> None:
         """Prepare the slots; `run` starts them.
@@ -63,7 +63,7 @@ class Supervisor:
             drain_order: Drain order of the run.
             plugins: Plugins directory, if any.
             instance_id: Id of the machine; empty without one.
-            end_machine: Terminates the machine and empties its fleet, when the queue is done.
+            terminate_machine: Terminates the machine and empties its fleet, when the queue is done.
             replace_machine: Terminates the machine for the fleet to replace, when no slot can work.
         """
         now = time.monotonic()
@@ -75,7 +75,7 @@ class Supervisor:
         self._sqs = sqs
         self._protection = protection
         self._drain_order = drain_order
-        self._end_machine = end_machine
+        self._terminate_machine = terminate_machine
         self._replace_machine = replace_machine
         self._arguments = [instance_id, str(plugins or "")]
         self._queue_done = QueueDone(settings.idle_seconds)
@@ -203,7 +203,7 @@ class Supervisor:
             if self._queue_done.done:
                 self._queue_done = self._queue_done.after(None)
                 # If AWS refuses, the next attempt follows after the same time; slots keep polling.
-                self._end_machine()
+                self._terminate_machine()
 
     def _end(self) -> None:
         limit = time.monotonic() + _ENDING * self._settings.stop_seconds
