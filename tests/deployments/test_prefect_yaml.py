@@ -34,6 +34,11 @@ def test_schedules_that_begin_runs_are_off_until_somebody_switches_them_on() -> 
     assert [deployment["name"] for deployment in active] == ["reaper"]
 
 
+def test_a_reaper_that_prefect_lost_keeps_no_later_one_from_starting() -> None:
+    (reaper,) = (each for each in DEPLOYMENTS if each["name"] == "reaper")
+    assert "concurrency_limit" not in reaper
+
+
 def test_names_are_unique() -> None:
     names = [deployment["name"] for deployment in DEPLOYMENTS]
     assert len(set(names)) == len(names)
