@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all their own set-up; `make help` lists the rest.
+# `make demo` and `make test` include the set-up; `make help` lists all targets.
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,23 +22,23 @@ demo: env ## Analyse a small synthetic plate on this computer
 lint: env ## Check style and types
 	@.ci/lanes lint
 
-check: env ## Check style and types, and run the fast tests: what to run while working
+check: env ## Check style and types, and run the fast tests (use while developing)
 	@.ci/lanes check
 
-test: env ## The same with all tests but the long random ones: what continuous integration runs
+test: env ## Check style and types, and run all tests but soak (continuous integration)
 	@.ci/lanes test
 
-# What soak runs, and what of it stays in test, always with the same chances:
+# Tests that soak runs with random seeds, and their size with a fixed seed in test:
 #   tests/worker/container/test_kill.py   200 jobs, any seed           40 jobs, one seed
 #   tests/deployments/test_chaos.py       4 runs of 300 jobs, any      1 run of 40 jobs, one seed
 #   properties (hypothesis)               1000 examples, any           100 examples, derandomized
-# A property with a number of examples of its own (max_examples) has it in both.
-soak: env ## Run the long random tests, each time with other chances
+# A property with max_examples of its own has the same number in both.
+soak: env ## Run the long random tests, each time with new seeds
 	@.ci/lanes soak
 
 COMPILE := pip compile --quiet --universal --upgrade --custom-compile-command 'make pins'
 
-pins: .venv/.ready ## Pin the newest versions that work together anew
+pins: .venv/.ready ## Pin the newest compatible versions
 	.venv/bin/uv $(COMPILE) --python-version 3.11 pyproject.toml --extra local -o requirements.txt
 	.venv/bin/uv $(COMPILE) --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	cd worker && ../.venv/bin/uv $(COMPILE) --python-version 3.9 pyproject.toml requirements.in \
@@ -46,7 +46,7 @@ pins: .venv/.ready ## Pin the newest versions that work together anew
 	cd worker && ../.venv/bin/uv $(COMPILE) --python-version 3.9 requirements-dev.in \
 		-o requirements-dev.txt
 
-clean: ## Remove the environments and all that tests and demo left
+clean: ## Remove the environments and the files of tests and demo
 	rm -rf .venv .venv-worker demo-output *.egg-info worker/*.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

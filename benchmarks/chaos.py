@@ -1,12 +1,11 @@
-"""Runs of which everything breaks that can: are all results there, each once, and is nothing left?
+"""Runs with every possible fault: each job must have one result, and nothing may be left.
 
     python benchmarks/chaos.py [--seeds N] [--first SEED] [--jobs N] [--keep DIR]
 
 Each seed is a run of its own on the emulator, with real worker processes and a stand-in for
-CellProfiler's arithmetic: Spot interruptions with short notice and killed containers all the time,
-the Prefect worker killed, its server ended and started again, the flow's process killed, in an
-order and at moments that the seed decides. Exit status 1 when anything is lost, doubled, wrong or
-left.
+CellProfiler's computation. The seed determines when Spot interruptions with short notice and
+container kills happen, and when the Prefect worker is killed, its server restarted and the flow's
+process killed. The exit status is 1 if anything is lost, duplicated, wrong or left.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from chaos import Told, chaos_run
+from chaos import ChaosResult, chaos_run
 from prefect_site import prefect_site
 
 COLUMNS = (
@@ -27,26 +26,26 @@ COLUMNS = (
     ("interrupted", 12),
     ("killed", 7),
     ("errors", 7),
-    ("again", 6),
+    ("repeated", 9),
     ("ended by", 36),
     ("Prefect", 48),
     ("wrong", 0),
 )
 
 
-def row(told: Told) -> list[str]:
+def row(result: ChaosResult) -> list[str]:
     """A run as a row of the table."""
     return [
-        str(told.seed),
-        f"{told.seconds:.0f}",
-        f"{told.after_last:.0f}",
-        str(told.interruptions),
-        str(told.killed),
-        str(told.errors),
-        str(told.again),
-        told.ended_by,
-        ", ".join(told.strikes),
-        str(len(told.wrong)),
+        str(result.seed),
+        f"{result.seconds:.0f}",
+        f"{result.after_last:.0f}",
+        str(result.interruptions),
+        str(result.killed),
+        str(result.errors),
+        str(result.again),
+        result.ended_by,
+        ", ".join(result.strikes),
+        str(len(result.wrong)),
     ]
 
 
@@ -63,22 +62,22 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--keep", type=Path, help="keep all logs in this folder")
-    given = parser.parse_args()
-    found = []
+    options = parser.parse_args()
+    results = []
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dcp-chaos-") as scratch:
-        folder = (given.keep or Path(scratch)).absolute()
+        folder = (options.keep or Path(scratch)).absolute()
         with prefect_site(folder / "prefect") as site:
             show([name for name, _ in COLUMNS])
-            for seed in range(given.first, given.first + given.seeds):
+            for seed in range(options.first, options.first + options.seeds):
                 (folder / str(seed)).mkdir(parents=True)
-                found.append(chaos_run(site, seed, folder / str(seed), given.jobs))
-                show(row(found[-1]))
-    print(f"{len(found)} runs of {given.jobs} jobs in {time.monotonic() - started:.0f} s")
-    for told in found:
-        for text in told.wrong:
-            print(f"seed {told.seed}: {text}")
-    return int(any(told.wrong for told in found))
+                results.append(chaos_run(site, seed, folder / str(seed), options.jobs))
+                show(row(results[-1]))
+    print(f"{len(results)} runs of {options.jobs} jobs in {time.monotonic() - started:.0f} s")
+    for result in results:
+        for text in result.wrong:
+            print(f"seed {result.seed}: {text}")
+    return int(any(result.wrong for result in results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long each command of dcp takes, beside a Python that does nothing.
+"""How long each command of dcp takes, compared with a Python that does nothing.
 
     .venv/bin/python benchmarks/commands.py [--runs 5] [--json FILE]
 
 Medians of several runs. Commands that call AWS call the emulator, with one run of one failed job;
-`retry` gets as far as asking for a Prefect server, which is not there.
+`retry` only gets as far as connecting to a Prefect server, which does not exist.
 
 --json FILE writes `cpu_seconds` and `wall_seconds` by command.
 """
@@ -46,19 +46,19 @@ class Times:
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """The command lines to measure, by what they are called in the table."""
+    """The command lines to measure, by their names in the table."""
     config, job_file = folder / "config.yaml", folder / "job.yaml"
     names = {"app_name": "New", "dockerhub_tag": "lab/worker:1", "aws_bucket": "bench-bucket"}
     config.write_text(yaml.safe_dump(names))
     keys = {"pipeline": "p/a.cppipe", "data_file": "p/a.csv", "output": "out"}
     groups = [{"Metadata": "Metadata_Plate=P1,Metadata_Well=A01"}]
     job_file.write_text(yaml.safe_dump(keys | {"groups": groups}))
-    brought = [str(DCP_FILES / "config.py"), str(DCP_FILES / "files" / "exampleJob.json")]
+    dcp_files = [str(DCP_FILES / "config.py"), str(DCP_FILES / "files" / "exampleJob.json")]
     dcp = {
         "--help": ["--help"],
         "--version": ["--version"],
         "retry --help": ["retry", "--help"],
-        "import": ["import", *brought, "--output", str(folder / "imported"), "--force"],
+        "import": ["import", *dcp_files, "--output", str(folder / "imported"), "--force"],
         "check": ["check", "--config", str(config), "--job", str(job_file)],
         "status": ["status"],
         f"failures {APP}": ["failures", APP],
@@ -73,21 +73,23 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], runs: int) -> Times:
-    """Run a command several times, after once that fills the caches."""
+    """Run a command several times, after a first run that fills the caches."""
     cpu, wall = [], []
     for _ in range(runs + 1):
-        before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        # Its exit status is its verdict on the account; a traceback would be a defect.
-        done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True)
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        # The exit status depends on the account; only a traceback is a defect.
+        process = subprocess.run(
+            command, env=environment, cwd=PROJECT, capture_output=True, text=True
+        )
         after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        assert "Traceback" not in done.stderr, done.stderr
+        assert "Traceback" not in process.stderr, process.stderr
         cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        wall.append(ended - begun)
+        wall.append(ended - started)
     return Times(median(cpu[1:]), median(wall[1:]))
 
 
 def bare(emulator: Emulator, home: Path) -> dict[str, str]:
-    """The environment of a computer that has credentials and nothing else."""
+    """The environment of a computer with credentials only."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -98,13 +100,13 @@ def bare(emulator: Emulator, home: Path) -> dict[str, str]:
 
 
 def table(times: Mapping[str, Times]) -> Table:
-    """The times, and how many times that of Python alone each takes."""
+    """The times, and their ratio to Python alone."""
     shown = Table("command", box=None, pad_edge=False, header_style="dim")
     for heading in ("CPU s", "wall s", f"CPU of {NOTHING}"):
         shown.add_column(heading, justify="right")
-    for name, one in times.items():
-        ratio = f"{one.cpu / times[NOTHING].cpu:.0f} x"
-        shown.add_row(name, f"{one.cpu:.2f}", f"{one.wall:.2f}", ratio)
+    for name, median_times in times.items():
+        ratio = f"{median_times.cpu / times[NOTHING].cpu:.0f} x"
+        shown.add_row(name, f"{median_times.cpu:.2f}", f"{median_times.wall:.2f}", ratio)
     return shown
 
 
@@ -113,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How long each command of dcp takes.")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dcp-commands-") as name:
         folder = Path(name)
         with start_emulator(folder / "aws", Path(sys.executable)) as emulator:
@@ -123,16 +125,20 @@ def main() -> None:
             end(run)
             environment = bare(emulator, folder)
             times = {
-                name: measured(command, environment, given.runs)
+                name: measured(command, environment, options.runs)
                 for name, command in commands(folder).items()
             }
     Console().print(table(times))
-    if given.json:
+    if options.json:
         figures = {
-            "cpu_seconds": {name: round(one.cpu, 3) for name, one in times.items()},
-            "wall_seconds": {name: round(one.wall, 3) for name, one in times.items()},
+            "cpu_seconds": {
+                name: round(median_times.cpu, 3) for name, median_times in times.items()
+            },
+            "wall_seconds": {
+                name: round(median_times.wall, 3) for name, median_times in times.items()
+            },
         }
-        given.json.write_text(json.dumps(figures, indent=1))
+        options.json.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,43 +1,43 @@
-"""How Distributed-CellProfiler sizes a fleet and spends a job's time, as numbers and rules. Pure.
+"""The rules by which Distributed-CellProfiler sizes a fleet and spends the time of a job. Pure.
 
-Read off its version 2.2. The simulation of fleets rests on these alone for what it says of
-Distributed-CellProfiler. Seconds throughout.
+Taken from its version 2.2. The simulation of fleets models Distributed-CellProfiler with these
+alone. All times are in seconds.
 """
 
 TICK_SECONDS = 60
-"""Between two looks of its monitor."""
+"""Interval of its monitor's polls."""
 RESIZE_SECONDS = 600
-"""Between two looks at the fleet's target; it only ever becomes smaller."""
+"""Interval at which it checks the fleet's target, which it only ever reduces."""
 IDLE_SECONDS = 900
-"""How long a machine's CPU does nothing before its alarm ends it, when nothing else does."""
+"""How long a machine's CPU is idle before its alarm terminates it, if nothing else does."""
 SLOT_START_SECONDS = 180
-"""Between the starts of a container's CellProfilers: its SECONDS_TO_START unless changed."""
+"""Delay between the starts of a container's CellProfilers: its default SECONDS_TO_START."""
 SLEEP_SECONDS = 30
-"""What a slot sleeps after each job."""
+"""How long a slot sleeps after each job."""
 POLL_SECONDS = 4
-"""What a slot spends on taking a job and looking around, besides CellProfiler's own work."""
+"""How long a slot takes to receive and prepare a job, without CellProfiler."""
 JOB_SECONDS = SLEEP_SECONDS + POLL_SECONDS
-"""What each job keeps its slot besides CellProfiler."""
+"""How long each job occupies its slot in addition to CellProfiler."""
 VISIBILITY_SECONDS = 7200
-"""How long a job stays hidden when its machine is lost: what labs set for an analysis."""
+"""How long a job stays hidden after its machine is lost: a common setting for an analysis."""
 
 
 def dcp_target(target: int, waiting: int, in_flight: int, machines: int) -> int:
-    """What the fleet's target becomes when it is looked at, each `RESIZE_SECONDS`.
+    """The fleet's new target; checked every `RESIZE_SECONDS`.
 
-    It follows the messages in flight once none is visible, and machines above it are not
-    terminated. Jobs are counted, not slots: a machine of four counts as wanted as long as one job
-    a machine is in flight. Messages that a lost machine leaves hidden are in flight.
+    It follows the messages in flight once none is visible; machines above it are not terminated.
+    It counts jobs, not slots: a machine with four slots is kept as long as there is one job in
+    flight per machine. The hidden messages of a lost machine count as in flight.
 
     Args:
-        target: The target now.
+        target: The current target.
         waiting: Visible messages.
         in_flight: Messages that are not visible.
-        machines: Machines that the fleet has.
+        machines: Machines of the fleet.
     """
     return in_flight if waiting == 0 and in_flight < machines else target
 
 
 def dcp_done(waiting: int, in_flight: int) -> bool:
-    """Whether it ends the run, with all machines: no message is visible or in flight."""
+    """Whether it ends the run with all machines: no message is visible or in flight."""
     return waiting + in_flight == 0

@@ -1,7 +1,7 @@
-"""Messages a second that the emulator's SQS takes and gives, beside moto's own.
+"""Messages per second through the emulator's SQS, compared with moto's own.
 
-`python benchmarks/emulator_sqs.py [--messages N]`: batches of 10 from one client over HTTP, a
-rate for the whole length of the queue and for its last tenth.
+`python benchmarks/emulator_sqs.py [--messages N]`: batches of 10 from one client over HTTP, with
+rates for the whole queue and for its last tenth.
 """
 
 import argparse
@@ -31,26 +31,31 @@ def client(endpoint_url: str) -> Any:
 
 
 def measure(sqs: Any, messages: int) -> dict[str, float]:
-    """Send messages in batches of 10, then receive and delete them; return rates a second."""
+    """Send messages in batches of 10, then receive and delete them; return rates per second."""
     url = sqs.create_queue(QueueName="benchmark")["QueueUrl"]
     body = json.dumps({"Metadata": "Metadata_Plate=P1,Metadata_Well=A01", "pipeline": "p.cppipe"})
-    batch = [{"Id": str(one), "MessageBody": body} for one in range(10)]
+    batch = [{"Id": str(number), "MessageBody": body} for number in range(10)]
     times = [time.perf_counter()]
     for _ in range(messages // 10):
         sqs.send_message_batch(QueueUrl=url, Entries=batch)
         times.append(time.perf_counter())
     tenth = max(1, len(times) // 10)
     start = time.perf_counter()
-    taken = 0
-    while taken < min(messages, 1000):
-        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
-        entries = [{"Id": one["MessageId"], "ReceiptHandle": one["ReceiptHandle"]} for one in found]
+    received = 0
+    while received < min(messages, 1000):
+        messages_received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
+            "Messages", []
+        )
+        entries = [
+            {"Id": message["MessageId"], "ReceiptHandle": message["ReceiptHandle"]}
+            for message in messages_received
+        ]
         sqs.delete_message_batch(QueueUrl=url, Entries=entries)
-        taken += len(found)
+        received += len(messages_received)
     return {
         "sent_per_second": messages / (times[-1] - times[0]),
         "sent_per_second_at_the_end": tenth * 10 / (times[-1] - times[-1 - tenth]),
-        "received_and_deleted_per_second": taken / (time.perf_counter() - start),
+        "received_and_deleted_per_second": received / (time.perf_counter() - start),
     }
 
 

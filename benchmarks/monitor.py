@@ -1,10 +1,10 @@
-"""How many calls to AWS an hour of watching takes, and how long a look, by number of jobs.
+"""AWS calls per hour of monitoring, and time per poll, by number of jobs.
 
     .venv/bin/python benchmarks/monitor.py [--json FILE]
 
-An hour of looks, one a minute, at a run that is half done, against the emulator; only the listing
-of results is answered here, page by page as S3 does, since a million objects would be more than the
-emulator's memory. The clock is the benchmark's own. Containers are idle processes.
+An hour of polls, one per minute, of a run that is half done, on the emulator. Only the listing of
+results is answered here, page by page like S3, because a million objects exceed the emulator's
+memory. The clock is simulated. Containers are idle processes.
 
 --json FILE writes `calls_an_hour_JOBS` and `look_seconds_JOBS`.
 """
@@ -57,25 +57,25 @@ LOOKS = 60
 START_WITHIN = 60.0  # seconds
 PAGE = 1000
 IDLE = ("-c", "import time; time.sleep(1e6)")
-# By number of jobs, the machines of the run.
+# Machines of the run by number of jobs.
 SIZES = {10: 3, 10_000: 12, 1_000_000: 24}
 
 
 @dataclass(frozen=True)
-class Results:
-    """The results of a run that is half done, as S3 lists them.
+class ResultListing:
+    """The results of a run that is half done, in the format of S3's listing.
 
     Attributes:
         ids: Ids of all jobs, sorted.
-        done: Those that have succeeded.
+        done: Ids of the succeeded jobs.
     """
 
     ids: tuple[str, ...]
     done: tuple[str, ...]
 
     @classmethod
-    def of(cls, jobs: int) -> "Results":
-        """The results of so many jobs."""
+    def of(cls, jobs: int) -> "ResultListing":
+        """The results of a run with this number of jobs."""
         texts = (str(number).encode() for number in range(jobs))
         ids = [md5(text, usedforsecurity=False).hexdigest() for text in texts]
         return cls(tuple(sorted(ids)), tuple(sorted(ids[: jobs // 2])))
@@ -86,13 +86,14 @@ class Results:
         place = int(after or bisect_left(self.done, digit))
         names = self.done[place : min(place + PAGE, end)]
         more = place + PAGE < end
-        found = "".join(
-            f"<CommonPrefixes><Prefix>{prefix}{one}.</Prefix></CommonPrefixes>" for one in names
+        prefixes = "".join(
+            f"<CommonPrefixes><Prefix>{prefix}{job_id}.</Prefix></CommonPrefixes>"
+            for job_id in names
         )
         token = f"<NextContinuationToken>{place + PAGE}</NextContinuationToken>" if more else ""
         return (
             '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{found}</ListBucketResult>"
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{prefixes}</ListBucketResult>"
         ).encode()
 
 
@@ -105,7 +106,7 @@ class _Body:
 
 
 @contextmanager
-def counted(run: Run, results: Results) -> Iterator[Counter[str]]:
+def counted(run: Run, results: ResultListing) -> Iterator[Counter[str]]:
     """Count the calls, and answer the listing of results."""
     calls: Counter[str] = Counter()
 
@@ -113,13 +114,13 @@ def counted(run: Run, results: Results) -> Iterator[Counter[str]]:
         calls[f"{model.service_model.service_name}:{model.name}"] += 1
 
     def listing(request: Any, **_: Any) -> AWSResponse | None:
-        asked = {key: one[0] for key, one in parse_qs(urlsplit(request.url).query).items()}
-        head, mark, digit = asked.get("prefix", "").partition("/results/")
-        if not mark or asked.get("list-type") != "2":
+        query = {key: values[0] for key, values in parse_qs(urlsplit(request.url).query).items()}
+        head, mark, digit = query.get("prefix", "").partition("/results/")
+        if not mark or query.get("list-type") != "2":
             return None
         status, _, digit = digit.partition("/")
         prefix = f"{head}/results/{status}/"
-        content = results.page(prefix, digit, asked.get("continuation-token", ""))
+        content = results.page(prefix, digit, query.get("continuation-token", ""))
         return AWSResponse(request.url, 200, {}, _Body(content))
 
     aws = run.aws
@@ -149,7 +150,7 @@ def started(config: RunConfig, machines: int) -> Run:
 
 
 def measure(endpoint_url: str, jobs: int, machines: int) -> tuple[Counter[str], float]:
-    """The calls of an hour, and the mean time of a look, in seconds."""
+    """The calls of an hour, and the mean time of a poll in seconds."""
     config = config_at(
         endpoint_url,
         f"Watched{jobs}",
@@ -162,7 +163,7 @@ def measure(endpoint_url: str, jobs: int, machines: int) -> tuple[Counter[str], 
     url = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
     for number in range(min(jobs - jobs // 2, 50)):
         run.aws.sqs.send_message(QueueUrl=url, MessageBody=str(number))
-    results = Results.of(jobs)
+    results = ResultListing.of(jobs)
     followed = Followed(JobIds(results.ids))
     clock = [datetime.now(UTC)]
     assert limits_of(run, clock[0]).look_seconds == 60
@@ -177,30 +178,34 @@ def measure(endpoint_url: str, jobs: int, machines: int) -> tuple[Counter[str], 
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description="Calls to AWS in an hour of watching.")
+    parser = argparse.ArgumentParser(description="Calls to AWS per hour of monitoring.")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    given = parser.parse_args()
-    found = {}
+    options = parser.parse_args()
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         emulated = start_emulator(
             Path(folder), Path(sys.executable), container_command=IDLE, boot_seconds=0.1
         )
         with emulated as emulator:
             for jobs, machines in SIZES.items():
-                found[jobs] = measure(emulator.endpoint_url, jobs, machines)
-                print(f"{jobs:,} jobs: {found[jobs][1]:.2f} s a look", file=sys.stderr)
-    made = Table(title="Calls in an hour", box=box.MARKDOWN, title_justify="left")
-    for name in ("call", *(f"{jobs:,} jobs" for jobs in found)):
-        made.add_column(name, justify="left" if name == "call" else "right")
-    for name in sorted(set().union(*(calls for calls, _ in found.values()))):
-        made.add_row(name, *(str(calls[name]) for calls, _ in found.values()))
-    made.add_row("all", *(str(sum(calls.values())) for calls, _ in found.values()))
-    made.add_row("a look, s", *(f"{seconds:.2f}" for _, seconds in found.values()))
-    Console(width=120).print(made)
-    if given.json:
-        told = {f"calls_an_hour_{jobs}": sum(calls.values()) for jobs, (calls, _) in found.items()}
-        told |= {f"look_seconds_{jobs}": round(one, 3) for jobs, (_, one) in found.items()}
-        given.json.write_text(json.dumps(told, indent=1) + "\n")
+                results[jobs] = measure(emulator.endpoint_url, jobs, machines)
+                print(f"{jobs:,} jobs: {results[jobs][1]:.2f} s per poll", file=sys.stderr)
+    report = Table(title="Calls per hour", box=box.MARKDOWN, title_justify="left")
+    for name in ("call", *(f"{jobs:,} jobs" for jobs in results)):
+        report.add_column(name, justify="left" if name == "call" else "right")
+    for name in sorted(set().union(*(calls for calls, _ in results.values()))):
+        report.add_row(name, *(str(calls[name]) for calls, _ in results.values()))
+    report.add_row("all", *(str(sum(calls.values())) for calls, _ in results.values()))
+    report.add_row("per poll, s", *(f"{seconds:.2f}" for _, seconds in results.values()))
+    Console(width=120).print(report)
+    if options.json:
+        figures = {
+            f"calls_an_hour_{jobs}": sum(calls.values()) for jobs, (calls, _) in results.items()
+        }
+        figures |= {
+            f"look_seconds_{jobs}": round(seconds, 3) for jobs, (_, seconds) in results.items()
+        }
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""How fast jobs come from a LoadData CSV into the queue, and in how much memory.
+"""How fast jobs get from a LoadData CSV into the queue, and with how much memory.
 
     .venv/bin/python benchmarks/submit.py [--quick] [--json FILE]
 
-Beside it runs an endpoint of its own (submit_endpoint.py), which answers SQS's and S3's requests
-10 ms after they came, and a Prefect server. Everything is measured, nothing extrapolated.
+It starts an endpoint (submit_endpoint.py), which answers SQS and S3 requests after 10 ms, and a
+Prefect server. Everything is measured, nothing is extrapolated.
 
 The figures:
 
-* `jobs_per_second_vs_single`: jobs a second of `tasks.jobs.submission.send_jobs` (from the plan in
-  the run's record to the queue, with its notes of progress) over those of one `send_message` after
-  the other on a boto3 queue, as Distributed-CellProfiler sends them. In one process, in turns.
-* `rss_mb_10k`, `rss_mb_100k`, `rss_mb_1m`: the largest resident set of a process that submits so
-  many jobs: the CSV from the bucket, a group a row, the plan, the queue, in Prefect's tasks and
-  with all flows imported. A fresh process each.
+* `jobs_per_second_vs_single`: jobs per second of `tasks.jobs.submission.send_jobs` (from the plan
+  in the run's record to the queue, with progress notes), divided by those of one `send_message`
+  after the other on a boto3 queue, as in Distributed-CellProfiler. One process alternates between
+  them.
+* `rss_mb_10k`, `rss_mb_100k`, `rss_mb_1m`: peak resident set of a process that submits this number
+  of jobs: CSV from the bucket, one group per row, plan, queue, in Prefect's tasks and with all
+  flows imported. Each in a new process.
 
---quick leaves out the 100,000 jobs, and of the million it sends the last 100,000 only, as a
-submission does that was broken off: CSV, groups and plan are those of the million.
+--quick skips the 100,000 jobs, and sends only the last 100,000 of the million, like an interrupted
+submission; CSV, groups and plan are those of the million.
 """
 
 import argparse
@@ -53,13 +54,13 @@ ROW = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured.
+class SubmissionPlan:
+    """The measurements.
 
     Attributes:
-        sent: By number of jobs, how many of them are sent.
-        rounds: Turns of the two ways of sending.
-        singles: Messages of a turn that are sent one at a time; in batches it is 10,000.
+        sent: Jobs to send, by number of jobs.
+        rounds: Alternations between the two methods.
+        singles: Messages per round that are sent one at a time; 10,000 are sent in batches.
     """
 
     sent: dict[int, int]
@@ -67,22 +68,27 @@ class Plan:
     singles: int
 
 
-WHOLE = Plan({10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200)
-QUICK = Plan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
+WHOLE = SubmissionPlan(
+    {10_000: 10_000, 100_000: 100_000, 1_000_000: 1_000_000}, rounds=10, singles=200
+)
+QUICK = SubmissionPlan({10_000: 10_000, 1_000_000: 100_000}, rounds=4, singles=100)
 
 
 @dataclass(frozen=True)
-class Results:
-    """What was measured: rates, and by number of jobs what their submission took."""
+class SubmissionResults:
+    """The measured rates, and the submissions by number of jobs."""
 
     rates: dict[str, Any]
     submissions: dict[int, dict[str, Any]]
 
     def figures(self) -> dict[str, float]:
-        """The figures under their names."""
+        """The figures by name."""
         return {
             "jobs_per_second_vs_single": self.rates["batched"] / self.rates["single"],
-            **{f"rss_mb_{NAMES[jobs]}": one["rss_mb"] for jobs, one in self.submissions.items()},
+            **{
+                f"rss_mb_{NAMES[jobs]}": submission["rss_mb"]
+                for jobs, submission in self.submissions.items()
+            },
         }
 
 
@@ -109,36 +115,36 @@ def write_csv(file: Path, rows: int) -> None:
 
 @contextmanager
 def endpoint(folder: Path) -> Iterator[str]:
-    """The endpoint, its objects in a folder; yields its address."""
+    """The endpoint with its objects in a folder; yields its address."""
     command = [sys.executable, str(HERE / "submit_endpoint.py"), str(folder)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
-        process.communicate()  # it ends with its standard input
+        process.communicate()  # it ends when its standard input closes
 
 
-def run(what: str, address: str, csv: str, *options: object) -> dict[str, Any]:
-    """Measure in a process of its own."""
-    command = [sys.executable, str(HERE / "submit_run.py"), what, address, csv]
+def run(measurement: str, address: str, csv: str, *options: object) -> dict[str, Any]:
+    """Measure in a new process."""
+    command = [sys.executable, str(HERE / "submit_run.py"), measurement, address, csv]
     environment = os.environ | {
         "PYTHONPATH": str(HERE.parent),
         "PREFECT_LOGGING_LEVEL": "ERROR",
-        # Its tasks run in no flow.
+        # The tasks run without a flow.
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
     ended = subprocess.run(
         [*command, *map(str, options)], env=environment, stdout=subprocess.PIPE, text=True
     )
     if ended.returncode:
-        raise SystemExit(f"{what} failed with status {ended.returncode}")
+        raise SystemExit(f"{measurement} failed with status {ended.returncode}")
     measured: dict[str, Any] = json.loads(ended.stdout)
     return measured
 
 
-def measure(plan: Plan, folder: Path) -> Results:
-    """Everything, in one go."""
+def measure(plan: SubmissionPlan, folder: Path) -> SubmissionResults:
+    """Measure everything."""
     objects = folder / "objects"
     objects.mkdir()
     port = free_port()
@@ -153,31 +159,38 @@ def measure(plan: Plan, folder: Path) -> Results:
             jobs: run("memory", address, f"{jobs}.csv", "--from", jobs - sent)
             for jobs, sent in plan.sent.items()
         }
-    return Results(rates, submissions)
+    return SubmissionResults(rates, submissions)
 
 
-def by_goal(results: Results) -> Table:
-    """The figures beside their goals."""
+def by_goal(results: SubmissionResults) -> Table:
+    """A table of the figures and their goals."""
     rates = results.rates
-    stands_on = {
+    bases = {
         "jobs_per_second_vs_single": (
-            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs a second; "
-            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} of them, "
-            f"in {rates['rounds']} turns"
+            f"{rates['batched']:,.0f} and {rates['single']:.1f} jobs per second; "
+            f"{rates['batched_jobs']:,} and {rates['single_jobs']:,} jobs, "
+            f"in {rates['rounds']} rounds"
         )
     }
     table = Table(box=box.MARKDOWN)
-    for name in ("figure", "measured", "goal", "stands on"):
+    for name in ("figure", "measured", "goal", "based on"):
         table.add_column(name)
     for name, value in results.figures().items():
-        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), stands_on.get(name, ""))
+        table.add_row(name, f"{value:.1f}", GOALS.get(name, ""), bases.get(name, ""))
     return table
 
 
-def by_size(results: Results) -> Table:
-    """What the submissions took."""
+def by_size(results: SubmissionResults) -> Table:
+    """A table of the submissions."""
     table = Table(box=box.MARKDOWN)
-    names = ("jobs", "CSV to plan, s", "jobs sent", "plan to queue, s", "jobs a second", "RSS, MB")
+    names = (
+        "jobs",
+        "CSV to plan, s",
+        "jobs sent",
+        "plan to queue, s",
+        "jobs per second",
+        "RSS, MB",
+    )
     for name in names:
         table.add_column(name, justify="right")
     for jobs, took in results.submissions.items():
@@ -200,7 +213,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer jobs: within 2 minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    console = Console(width=TABLE_WIDTH)  # wherever it goes: the tables are Markdown
+    console = Console(width=TABLE_WIDTH)  # independent of the terminal: the tables are Markdown
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dcp-submit-") as folder:
         results = measure(QUICK if arguments.quick else WHOLE, Path(folder))

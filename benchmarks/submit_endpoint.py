@@ -1,11 +1,11 @@
-"""An endpoint for the submission's benchmark: SQS's sends and S3's objects, 10 ms a request.
+"""An endpoint for the benchmark of the submission: SQS sends and S3 objects, 10 ms per request.
 
     python benchmarks/submit_endpoint.py FOLDER [--seconds-a-request 0.01]
 
-It prints its address as one line and answers until its standard input ends. Every answer leaves so
-many seconds after its request was whole, whatever the machine does meanwhile; many requests wait at
-the same time. Messages are counted, not kept (`GET /messages` tells how many); objects lie in
-FOLDER, so that neither fills the memory that is measured beside it.
+It prints its address as one line, and answers until its standard input closes. It answers each
+request after exactly this time, however busy the machine is; requests wait in parallel. It counts
+messages without storing them (`GET /messages` returns the count). Objects are files in FOLDER, so
+that neither takes memory from the measurement.
 """
 
 import argparse
@@ -27,12 +27,12 @@ XML = "Content-Type: application/xml"
 
 
 def object_file(folder: Path, key: str) -> Path:
-    """Where an object lies."""
+    """The file of an object."""
     return folder / quote(key, safe="")
 
 
 class Answers:
-    """What a request is answered, as status line, headers and body."""
+    """Answers requests with status line, headers and body."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,16 +51,16 @@ class Answers:
         return self.s3(method, parts.path, dict(parse_qsl(parts.query, True)), headers, body)
 
     def sqs(self, action: str, body: bytes) -> dict[str, Any]:
-        """Take messages."""
-        asked = orjson.loads(body)
+        """Receive messages."""
+        request = orjson.loads(body)
         match action:
             case "GetQueueUrl":
                 return {"QueueUrl": self.address + QUEUE}
             case "SendMessage":
                 self.messages += 1
-                return _taken(asked)
+                return _taken(request)
             case "SendMessageBatch":
-                entries = asked["Entries"]
+                entries = request["Entries"]
                 self.messages += len(entries)
                 return {"Successful": [_taken(entry) | {"Id": entry["Id"]} for entry in entries]}
         raise NotImplementedError(action)
@@ -68,7 +68,7 @@ class Answers:
     def s3(
         self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes
     ) -> tuple[str, list[str], bytes]:
-        """Take and give objects, whole or in parts."""
+        """Store and return objects, whole or in parts."""
         key = unquote(path).lstrip("/").partition("/")[2]
         file = object_file(self.folder, key or "bucket")
         tag = 'ETag: "0"'
@@ -112,29 +112,32 @@ def _listing(folder: Path, prefix: str) -> bytes:
     """The folders below a prefix."""
     keys = [unquote(file.name) for file in folder.iterdir()]
     rest = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
-    found = sorted({f"{prefix}{name.partition('/')[0]}/" for name in rest if "/" in name})
-    folders = "".join(f"<CommonPrefixes><Prefix>{one}</Prefix></CommonPrefixes>" for one in found)
+    folders_below = sorted({f"{prefix}{name.partition('/')[0]}/" for name in rest if "/" in name})
+    folders = "".join(
+        f"<CommonPrefixes><Prefix>{folder_key}</Prefix></CommonPrefixes>"
+        for folder_key in folders_below
+    )
     return (
         f"<ListBucketResult><IsTruncated>false</IsTruncated>{folders}</ListBucketResult>".encode()
     )
 
 
-def _ranged(file: Path, asked: str | None) -> tuple[str, list[str], bytes]:
+def _ranged(file: Path, range_header: str | None) -> tuple[str, list[str], bytes]:
     size = file.stat().st_size
-    if asked is None:
+    if range_header is None:
         return "200 OK", [], file.read_bytes()
-    first, _, last = asked.removeprefix("bytes=").partition("-")
+    first, _, last = range_header.removeprefix("bytes=").partition("-")
     start, end = int(first), min(int(last or size), size - 1)
     if start >= size:
         return "416 Range Not Satisfiable", [XML], b"<Error><Code>InvalidRange</Code></Error>"
     with file.open("rb") as whole:
         whole.seek(start)
-        found = whole.read(end - start + 1)
-    return "206 Partial Content", [f"Content-Range: bytes {start}-{end}/{size}"], found
+        content = whole.read(end - start + 1)
+    return "206 Partial Content", [f"Content-Range: bytes {start}-{end}/{size}"], content
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 on one connection, a request after the other."""
+    """HTTP/1.1 on one connection, one request after the other."""
 
     def __init__(self, answers: Answers, seconds: float) -> None:
         self.answers = answers
@@ -143,7 +146,7 @@ class Connection(asyncio.Protocol):
         self.head: tuple[str, str, dict[str, str]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what answers are written to."""
+        """Keep the transport for answers."""
         assert isinstance(transport, asyncio.Transport)
         self.write: Callable[[bytes], None] = transport.write
 
@@ -169,14 +172,15 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_at(due, self.write, top.encode() + b"\r\n\r\n" + answer)
 
     def read_head(self) -> bool:
-        """Read request line and headers; whether they are there."""
-        top, found, rest = self.buffer.partition(b"\r\n\r\n")
-        if not found:
+        """Read request line and headers; returns whether they are complete."""
+        top, separator, rest = self.buffer.partition(b"\r\n\r\n")
+        if not separator:
             return False
         first, *lines = top.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ")
         headers = {
-            name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
         }
         self.head, self.buffer = (method, target, headers), rest
         if "expect" in headers:
@@ -185,7 +189,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(folder: Path, seconds: float) -> None:
-    """Answer until standard input ends."""
+    """Answer until standard input closes."""
     loop = asyncio.get_running_loop()
     answers = Answers(folder)
     server = await loop.create_server(partial(Connection, answers, seconds), HOST, 0)
@@ -199,8 +203,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds-a-request", type=float, default=0.01)
-    given = parser.parse_args()
-    asyncio.run(serve(given.folder, given.seconds_a_request))
+    options = parser.parse_args()
+    asyncio.run(serve(options.folder, options.seconds_a_request))
 
 
 if __name__ == "__main__":

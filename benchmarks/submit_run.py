@@ -1,10 +1,10 @@
-"""One run of the submission's benchmark, in a process of its own; prints what it measured.
+"""One measurement of the submission, in its own process; prints the results.
 
     python benchmarks/submit_run.py memory ENDPOINT CSV_KEY [--from N]
     python benchmarks/submit_run.py rate ENDPOINT CSV_KEY --rounds R --singles S
 
-The run is a real one: the job file with `groups: by`, the CSV from the bucket, the plan into the
-run's record, the jobs to the queue, in Prefect's tasks.
+The run is a real one, in Prefect's tasks: the job file with `groups: by`, the CSV from the bucket,
+the plan in the run's record, the jobs in the queue.
 """
 
 import argparse
@@ -37,15 +37,15 @@ groups: {{by: [Metadata_Plate, Metadata_Well, Metadata_Site]}}
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What a submission took.
+class SubmissionFigures:
+    """Measurements of a submission.
 
     Attributes:
         jobs: Jobs in the plan.
         sent: Jobs sent.
-        rss_mb: The largest resident set of the process, in MB.
+        rss_mb: Peak resident set of the process, in MB.
         plan_seconds: From the CSV to the plan in the run's record.
-        send_seconds: From there to the queue.
+        send_seconds: From the plan to the queue.
     """
 
     jobs: int
@@ -57,10 +57,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Rates:
-    """Jobs a second, of so many jobs and in so many turns.
+    """Jobs per second by method, with the number of jobs and rounds.
 
     Attributes:
-        batched: As dcp sends them.
+        batched: Sent like dcp does.
         single: One `send_message` after the other.
     """
 
@@ -71,8 +71,8 @@ class Rates:
     rounds: int
 
 
-def begun(endpoint: str) -> Run:
-    """A new run of an app of its own."""
+def started_run(endpoint: str) -> Run:
+    """A new run of a new app."""
     parameters = {"endpoint_url": endpoint}
     config = RunConfig(
         app_name=f"Benchmark{uuid4().hex[:8]}",
@@ -86,15 +86,15 @@ def begun(endpoint: str) -> Run:
 
 
 def plan(run: Run, csv: str) -> int:
-    """From the CSV to the plan."""
+    """Expand the CSV into the plan."""
     sets = parse_job_file(JOB_FILE.format(csv=csv), "job.yaml").sets()
     with Csvs(run) as csvs:
         return write_plan(run, messages(sets, run.run_id, csvs))
 
 
-def memory(endpoint: str, csv: str, first: int) -> Memory:
-    """Submit the jobs of a CSV, all or those from one on."""
-    run = begun(endpoint)
+def memory(endpoint: str, csv: str, first: int) -> SubmissionFigures:
+    """Submit the jobs of a CSV, from number `first` on."""
+    run = started_run(endpoint)
     queue = run.aws.sqs.get_queue_url(QueueName=run.names.queue)["QueueUrl"]
     started = time.perf_counter()
     jobs = plan(run, csv)
@@ -103,19 +103,19 @@ def memory(endpoint: str, csv: str, first: int) -> Memory:
         record.note_submitted(run, first)
     send_jobs(run, queue)
     ended = time.perf_counter()
-    return Memory(jobs, jobs - first, peak_mb(), planned - started, ended - planned)
+    return SubmissionFigures(jobs, jobs - first, peak_mb(), planned - started, ended - planned)
 
 
 def peak_mb() -> float:
-    """The largest resident set of this process so far (proc(5), VmHWM)."""
+    """Peak resident set of this process so far (proc(5), VmHWM)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def rate(endpoint: str, csv: str, rounds: int, singles: int) -> Rates:
-    """Send the jobs in turns, as dcp does and one at a time."""
-    run = begun(endpoint)
+    """Send the jobs alternately like dcp and one at a time."""
+    run = started_run(endpoint)
     jobs = plan(run, csv)
     bodies = [body for body, _ in zip(record.job_lines(run), range(singles), strict=False)]
     sqs = boto3.resource("sqs", endpoint_url=endpoint, region_name="us-east-1", **KEY)
@@ -144,12 +144,12 @@ def main() -> None:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--singles", type=int, default=100)
-    given = parser.parse_args()
-    measured: Memory | Rates
-    if given.what == "memory":
-        measured = memory(given.endpoint, given.csv, given.first)
+    options = parser.parse_args()
+    measured: SubmissionFigures | Rates
+    if options.what == "memory":
+        measured = memory(options.endpoint, options.csv, options.first)
     else:
-        measured = rate(given.endpoint, given.csv, given.rounds, given.singles)
+        measured = rate(options.endpoint, options.csv, options.rounds, options.singles)
     print(json.dumps(asdict(measured)))
 
 

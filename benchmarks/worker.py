@@ -1,24 +1,24 @@
-"""How much of the worker's time is CellProfiler's arithmetic, beside a simple poller's.
+"""The share of the worker's time that CellProfiler computes, compared with a simple poller.
 
     .venv/bin/python benchmarks/worker.py [--quick] [--json FILE]
 
-One run on one machine: the size of a field of view is calibrated so that an image set takes about
-2, 10 and 60 s of CellProfiler; then the worker and the reference (worker_reference.py) measure
-such image sets, each a job, with a queue and a bucket on this computer. Everything is measured,
-nothing extrapolated; the table says on how many jobs each figure stands.
+One run on one machine. It calibrates the size of a field of view so that CellProfiler takes about
+2, 10 and 60 s per image set. Then the worker and the reference (worker_reference.py) measure such
+image sets, one per job, with a local queue and bucket. Everything is measured, nothing is
+extrapolated; the table shows the number of jobs behind each figure.
 
 The figures:
 
-* `utilisation_10s`: on one slot, seconds of CellProfiler's arithmetic over wall seconds from the
-  first receive to the last record. Arithmetic is what Image.csv reports as ExecutionTime_: CPU
-  seconds while modules run. What the child does beyond that (loading the pipeline, closing the
+* `utilisation_10s`: with one slot, seconds of CellProfiler's computation over wall seconds from the
+  first receive to the last record. Computation is the sum of ExecutionTime_ in Image.csv: CPU
+  seconds while modules run. Other work of the child (loading the pipeline, closing the
   measurements, writing spreadsheets) counts as lost.
-* `jobs_per_hour_vs_reference`: of one slot over the reference's, at 10 s.
-* `time_ratio_100k_rows`: time of a job with a CSV of 100,000 rows over 100 rows, at 2 s: medians
-  of the times between two ends, the jobs of both kinds in turn, the first of each left out.
-* `two_slots_speedup`: jobs an hour of two slots over one, at 10 s, on all cores of this machine.
-* `rss_mb_per_slot`: largest resident set of a slot (its poller and CellProfiler's process, pages
-  they share counted twice), at 10 s.
+* `jobs_per_hour_vs_reference`: of one slot, divided by the reference's, at 10 s.
+* `time_ratio_100k_rows`: time of a job with a CSV of 100,000 rows over one with 100 rows, at 2 s:
+  medians of the intervals between job ends; the jobs alternate, and the first of each is skipped.
+* `two_slots_speedup`: jobs per hour of two slots over one, at 10 s, on all cores of this machine.
+* `rss_mb_per_slot`: peak resident set of a slot (its poller and CellProfiler's process, with shared
+  pages counted twice), at 10 s.
 """
 
 import argparse
@@ -38,7 +38,7 @@ import worker_reference
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from worker_runs import WORKER_PYTHON, Aws, Batch, Container, aws, container
+from worker_runs import WORKER_PYTHON, Batch, BenchmarkAws, WorkerContainer, aws, container
 
 CALIBRATION_SIZES = (320, 800)
 BEYOND = 2.3  # time of a large field goes with this power of its side
@@ -54,14 +54,14 @@ GOALS = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How many jobs of each kind, by about how many seconds of CellProfiler they take.
+class WorkerPlan:
+    """The number of jobs of each kind, by approximate seconds of CellProfiler.
 
     Attributes:
-        one_slot: Of the worker on one slot.
-        reference: Of the reference.
-        two_slots: Of the worker on two slots, at 10 s.
-        rows: With the small CSV, and as many with the large one, at 2 s.
+        one_slot: Jobs of the worker with one slot.
+        reference: Jobs of the reference.
+        two_slots: Jobs of the worker with two slots, at 10 s.
+        rows: Jobs with the small CSV, and as many with the large one, at 2 s.
     """
 
     one_slot: dict[int, int]
@@ -70,14 +70,14 @@ class Plan:
     rows: int
 
 
-# 10 s on one slot comes just before 10 s on two: the speed of a machine drifts.
-WHOLE = Plan({2: 15, 60: 2, 10: 20}, {10: 2, 2: 1, 60: 1}, two_slots=16, rows=10)
-QUICK = Plan({10: 3}, {10: 1}, two_slots=4, rows=3)
+# 10 s with one slot is measured just before 10 s with two, because the machine's speed drifts.
+WHOLE = WorkerPlan({2: 15, 60: 2, 10: 20}, {10: 2, 2: 1, 60: 1}, two_slots=16, rows=10)
+QUICK = WorkerPlan({10: 3}, {10: 1}, two_slots=4, rows=3)
 
 
 @dataclass(frozen=True)
-class Results:
-    """What was measured, by about how many seconds of CellProfiler a job takes."""
+class WorkerResults:
+    """The measurements, by approximate seconds of CellProfiler per job."""
 
     one_slot: dict[int, Batch]
     reference: dict[int, float]
@@ -85,7 +85,7 @@ class Results:
     rows: Batch
 
     def figures(self) -> dict[str, float]:
-        """The figures under their names."""
+        """The figures by name."""
         many, few = self.steady(MANY_ROWS), self.steady(FEW_ROWS)
         return {
             "utilisation_10s": self.one_slot[10].arithmetic / self.one_slot[10].wall,
@@ -96,46 +96,48 @@ class Results:
         }
 
     def steady(self, rows: int) -> list[float]:
-        """Seconds of the jobs with a CSV of so many rows."""
+        """Seconds of the jobs whose CSV has this number of rows."""
         return [took for csv, took in self.rows.intervals() if f"/rows-{rows}/" in csv]
 
 
 class Benchmark:
-    """Puts batches and runs them."""
+    """Uploads batches and runs them."""
 
-    def __init__(self, cloud: Aws, folder: Path, plan: Plan, console: Console) -> None:
+    def __init__(
+        self, cloud: BenchmarkAws, folder: Path, plan: WorkerPlan, console: Console
+    ) -> None:
         self.cloud = cloud
         self.folder = folder
         self.plan = plan
         self.console = console
         self.sizes: dict[int, int] = {}
 
-    def measure(self) -> Results:
-        """Everything, in one go."""
-        with container(self.cloud, self.folder / "one", slots=1) as one:
-            self.sizes = self.calibrate(one)
-            rows = self.by_rows(one)
+    def measure(self) -> WorkerResults:
+        """Measure everything."""
+        with container(self.cloud, self.folder / "one", slots=1) as one_slot_container:
+            self.sizes = self.calibrate(one_slot_container)
+            rows = self.by_rows(one_slot_container)
             one_slot = {
-                seconds: self.batch(one, f"one-slot-{seconds}", seconds, jobs)
+                seconds: self.batch(one_slot_container, f"one-slot-{seconds}", seconds, jobs)
                 for seconds, jobs in self.plan.one_slot.items()
             }
         with container(self.cloud, self.folder / "two", slots=2) as two:
-            # The first jobs of both slots, with all that CellProfiler loads at first use.
+            # Warm-up of both slots, including everything that CellProfiler loads at first use.
             self.batch(two, "two-slots-first", 2, 2)
             two_slots = self.batch(two, "two-slots", 10, self.plan.two_slots)
         reference = {
             seconds: self.reference(seconds, jobs) for seconds, jobs in self.plan.reference.items()
         }
-        return Results(one_slot, reference, two_slots, rows)
+        return WorkerResults(one_slot, reference, two_slots, rows)
 
-    def calibrate(self, one: Container) -> dict[int, int]:
-        """Sizes (pixels) of fields that take 2, 10 and 60 s: a x + b x² through two measured ones.
+    def calibrate(self, running: WorkerContainer) -> dict[int, int]:
+        """Sizes (pixels) of fields that take 2, 10 and 60 s: a x + b x² through two measurements.
 
-        A field that is much larger than both costs more than its pixels.
+        A field that is much larger than both takes more than in proportion to its pixels.
         """
         small, large = CALIBRATION_SIZES
-        self.sized(one, "first", small)
-        times = {size: self.sized(one, f"size-{size}", size) for size in CALIBRATION_SIZES}
+        self.sized(running, "first", small)
+        times = {size: self.sized(running, f"size-{size}", size) for size in CALIBRATION_SIZES}
         b = (times[large] / large - times[small] / small) / (large - small)
         a = times[small] / small - b * small
         sizes = {
@@ -143,38 +145,38 @@ class Benchmark:
             for seconds in (2, 10)
         }
         sizes[60] = round(sizes[10] * 6 ** (1 / BEYOND))
-        self.say("calibrated", ", ".join(f"{one} px: {s} s" for s, one in sizes.items()))
+        self.say("calibrated", ", ".join(f"{size} px: {s} s" for s, size in sizes.items()))
         return sizes
 
-    def sized(self, one: Container, name: str, size: int) -> float:
-        """Seconds of arithmetic in a field of this size."""
+    def sized(self, running: WorkerContainer, name: str, size: int) -> float:
+        """Seconds of computation in a field of this size."""
         worker_plate.put(self.cloud.s3, self.cloud.bucket, name, worker_plate.field(size), 1, 1)
-        return one.run(worker_plate.jobs_of(name, 1, 1)).arithmetic
+        return running.run(worker_plate.jobs_of(name, 1, 1)).arithmetic
 
-    def put(self, name: str, seconds: int, jobs: int, rows: int) -> list[worker_plate.Job]:
-        """Put a batch; its jobs."""
+    def put(self, name: str, seconds: int, jobs: int, rows: int) -> list[worker_plate.BenchmarkJob]:
+        """Upload a batch; returns its jobs."""
         images = worker_plate.field(self.sizes[seconds])
         worker_plate.put(self.cloud.s3, self.cloud.bucket, name, images, jobs, rows)
         return worker_plate.jobs_of(name, jobs, rows)
 
-    def batch(self, running: Container, name: str, seconds: int, jobs: int) -> Batch:
-        """Run jobs of about so many seconds."""
+    def batch(self, running: WorkerContainer, name: str, seconds: int, jobs: int) -> Batch:
+        """Run jobs that take about this number of seconds."""
         batch = running.run(self.put(name, seconds, jobs, FEW_ROWS))
-        self.say(name, f"{jobs} jobs in {batch.wall:.1f} s, {batch.arithmetic:.1f} s arithmetic")
+        self.say(name, f"{jobs} jobs in {batch.wall:.1f} s, {batch.arithmetic:.1f} s computation")
         return batch
 
-    def by_rows(self, one: Container) -> Batch:
-        """Jobs of the large and the small CSV in turn, the large one first."""
+    def by_rows(self, running: WorkerContainer) -> Batch:
+        """Run jobs of the large and the small CSV alternately, the large one first."""
         many, few = (
             self.put(f"rows-{rows}", 2, self.plan.rows, rows) for rows in (MANY_ROWS, FEW_ROWS)
         )
         pairs = zip(many, few, strict=True)
-        batch = one.run([job for pair in pairs for job in pair], limit=3600)
+        batch = running.run([job for pair in pairs for job in pair], limit=3600)
         self.say("rows", f"{len(batch.jobs)} jobs in {batch.wall:.1f} s")
         return batch
 
     def reference(self, seconds: int, jobs: int) -> float:
-        """Jobs an hour of the reference."""
+        """Jobs per hour of the reference."""
         name = f"reference-{seconds}"
         self.cloud.send(self.put(name, seconds, jobs, FEW_ROWS))
         cloud = self.cloud
@@ -188,18 +190,18 @@ class Benchmark:
             self.folder / name,
             jobs,
         )
-        self.say(name, f"{jobs} jobs, {per_hour:.0f} an hour")
+        self.say(name, f"{jobs} jobs, {per_hour:.0f} per hour")
         return per_hour
 
-    def say(self, what: str, text: str) -> None:
-        """Tell of progress."""
-        self.console.print(f"{time.strftime('%H:%M:%S')} {what}: {text}")
+    def say(self, topic: str, text: str) -> None:
+        """Print progress."""
+        self.console.print(f"{time.strftime('%H:%M:%S')} {topic}: {text}")
 
 
-def by_length(results: Results, plan: Plan) -> Table:
-    """The worker and the reference, by length of the jobs."""
+def by_length(results: WorkerResults, plan: WorkerPlan) -> Table:
+    """A table of the worker and the reference by length of the jobs."""
     table = Table(box=box.MARKDOWN)
-    columns = ("CellProfiler a job", "wall a job", "utilisation", "jobs an hour", "(jobs)")
+    columns = ("CellProfiler per job", "wall per job", "utilisation", "jobs per hour", "(jobs)")
     for name in (*columns, "reference", "(jobs)", "ratio"):
         table.add_column(name, justify="right")
     for seconds, batch in sorted(results.one_slot.items()):
@@ -218,12 +220,12 @@ def by_length(results: Results, plan: Plan) -> Table:
     return table
 
 
-def by_goal(results: Results, plan: Plan) -> Table:
-    """The figures beside their goals."""
+def by_goal(results: WorkerResults, plan: WorkerPlan) -> Table:
+    """A table of the figures and their goals."""
     ten, two = results.one_slot[10], results.two_slots
     many, few = results.steady(MANY_ROWS), results.steady(FEW_ROWS)
     slower = two.arithmetic / len(two.jobs) / (ten.arithmetic / len(ten.jobs))
-    stands_on = {
+    bases = {
         "utilisation_10s": f"{len(ten.jobs)} jobs",
         "jobs_per_hour_vs_reference": f"{len(ten.jobs)} jobs, reference {plan.reference[10]}",
         "time_ratio_100k_rows": (
@@ -231,20 +233,20 @@ def by_goal(results: Results, plan: Plan) -> Table:
             f"{statistics.median(few[1:]):.2f} s; the first {many[0]:.2f} s"
         ),
         "two_slots_speedup": (
-            f"{len(two.jobs)} jobs; the arithmetic itself takes {slower:.3f} times as long"
+            f"{len(two.jobs)} jobs; the computation itself takes {slower:.3f} times as long"
         ),
         "rss_mb_per_slot": f"and {ten.supervisor_mb:.0f} MB for the supervisor",
     }
     table = Table(box=box.MARKDOWN)
-    for name in ("figure", "measured", "goal", "stands on"):
+    for name in ("figure", "measured", "goal", "based on"):
         table.add_column(name)
     for name, value in results.figures().items():
-        table.add_row(name, f"{value:.3f}", GOALS[name], stands_on[name])
+        table.add_row(name, f"{value:.3f}", GOALS[name], bases[name])
     return table
 
 
 def phases(batch: Batch) -> str:
-    """Where the wall time of a batch goes, a job."""
+    """The wall time of a batch by phase, per job."""
     jobs = batch.jobs
     means = {
         name: statistics.mean(job.seconds[name] for job in jobs)
@@ -254,7 +256,7 @@ def phases(batch: Batch) -> str:
     arithmetic = batch.arithmetic / len(jobs)
     return (
         f"A 10 s job on one slot: {', '.join(parts)}; within cellprofiler {arithmetic:.2f} s of "
-        f"arithmetic; {batch.wall / len(jobs):.2f} s from end to end."
+        f"computation; {batch.wall / len(jobs):.2f} s from end to end."
     )
 
 
@@ -268,7 +270,7 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else WHOLE
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    console = Console(width=TABLE_WIDTH)  # wherever it goes: the tables are Markdown
+    console = Console(width=TABLE_WIDTH)  # independent of the terminal: the tables are Markdown
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, aws() as cloud:
         results = Benchmark(cloud, Path(folder), plan, console).measure()

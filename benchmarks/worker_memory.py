@@ -11,29 +11,29 @@ _SAMPLE_SECONDS = 1.0
 
 
 @dataclass
-class Memory:
-    """Largest resident sets seen, in MB: the sum over the processes of a slot, the supervisor."""
+class PeakMemory:
+    """Peak resident sets in MB: the sum over the processes of a slot, and the supervisor."""
 
     slot_mb: float = 0.0
     supervisor_mb: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
     def watch(self, supervisor: int) -> None:
-        """Look until told to stop."""
+        """Measure until `stop` is called."""
         while not self._over.wait(_SAMPLE_SECONDS):
             slots = [_tree(pid) for pid in _children(supervisor)]
-            self.slot_mb = max([self.slot_mb, *(sum(map(_resident_mb, one)) for one in slots)])
+            self.slot_mb = max([self.slot_mb, *(sum(map(_resident_mb, slot)) for slot in slots)])
             self.supervisor_mb = max(self.supervisor_mb, _resident_mb(supervisor))
 
     def stop(self) -> None:
-        """End the watch."""
+        """Stop measuring."""
         self._over.set()
 
 
 @contextlib.contextmanager
-def sampled(supervisor: int) -> Iterator[Memory]:
+def sampled(supervisor: int) -> Iterator[PeakMemory]:
     """The memory of a container's processes during the block."""
-    memory = Memory()
+    memory = PeakMemory()
     thread = threading.Thread(target=memory.watch, args=(supervisor,))
     thread.start()
     try:
@@ -44,11 +44,11 @@ def sampled(supervisor: int) -> Iterator[Memory]:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
+    children = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # it has just ended
-            found += [int(child) for child in path.read_text().split()]
-    return found
+            children += [int(child) for child in path.read_text().split()]
+    return children
 
 
 def _tree(pid: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The plate of the worker's benchmark: fields of view of any size, CSVs of any length, jobs.
 
-A field is the demo's first site, repeated up to the size asked for, so that a job's arithmetic
-grows with its pixels and nuclei as it does in life. Every job has images of its own.
+A field is the demo's first site, repeated up to the given size, so that the computation grows with
+pixels and nuclei as in real images. Every job has its own images.
 """
 
 import csv
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from blocks.job_file.s3_keys import MOUNT
 from deployments.examples.demo.make_plate import (
-    BUCKET_MOUNT,
     CHANNELS,
     SIZE,
     light,
@@ -31,11 +31,11 @@ _SEED = 2006
 
 
 @dataclass(frozen=True)
-class Job:
-    """One image set to be measured.
+class BenchmarkJob:
+    """A job for one image set.
 
     Attributes:
-        job_id: Its own.
+        job_id: Its id.
         data_file: Key of its LoadData CSV.
         message: Body of its SQS message.
         output: Key prefix of its outputs.
@@ -48,12 +48,12 @@ class Job:
 
 
 def pipeline() -> bytes:
-    """Segmentation, and the measurements that take most of the time in published pipelines."""
+    """Segmentation, and the slowest measurements of published pipelines."""
     return Path(__file__).with_name("worker_pipeline.cppipe").read_bytes()
 
 
 def field(size: int) -> dict[str, bytes]:
-    """A TIFF of 16 bits and `size` pixels a side for each channel."""
+    """A 16-bit TIFF of `size` x `size` pixels for each channel."""
     site = make_sites(_SEED)[0]
     random = np.random.default_rng(_SEED)
     times = -(-size // SIZE)
@@ -67,7 +67,7 @@ def field(size: int) -> dict[str, bytes]:
 
 
 def metadata(row: int) -> dict[str, str]:
-    """The site of a row of the CSV: plates of 384 wells with 9 sites a well."""
+    """The site of a row of the CSV, for plates of 384 wells with 9 sites each."""
     well, site = divmod(row, _SITES)
     plate, well = divmod(well, _WELL_ROWS * _WELL_COLUMNS)
     letter, number = divmod(well, _WELL_COLUMNS)
@@ -79,14 +79,14 @@ def metadata(row: int) -> dict[str, str]:
 
 
 def put(s3: Any, bucket: str, name: str, images: dict[str, bytes], jobs: int, rows: int) -> None:
-    """Put a batch into a bucket: its CSV, and the images of the rows that are measured."""
+    """Upload a batch to a bucket: its CSV, and the images of the measured rows."""
     folder = f"benchmark/images/{name}"
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    columns = [f"{kind}_Orig{one}" for one in CHANNELS for kind in ("FileName", "PathName")]
+    columns = [f"{kind}_Orig{channel}" for channel in CHANNELS for kind in ("FileName", "PathName")]
     writer.writerow([*columns, *metadata(0)])
     for row in range(rows):
-        places = [text for one in CHANNELS for text in (_file(row, one), _mounted(folder))]
+        places = [text for channel in CHANNELS for text in (_file(row, channel), _mounted(folder))]
         writer.writerow([*places, *metadata(row).values()])
     s3.put_object(Bucket=bucket, Key=_csv(name), Body=file.getvalue().encode())
     for row in _measured(jobs, rows):
@@ -94,9 +94,9 @@ def put(s3: Any, bucket: str, name: str, images: dict[str, bytes], jobs: int, ro
             s3.put_object(Bucket=bucket, Key=f"{folder}/{_file(row, channel)}", Body=content)
 
 
-def jobs_of(name: str, jobs: int, rows: int) -> list[Job]:
-    """The jobs of a batch that has been put."""
-    made = []
+def jobs_of(name: str, jobs: int, rows: int) -> list[BenchmarkJob]:
+    """The jobs of an uploaded batch."""
+    jobs_made = []
     for row in _measured(jobs, rows):
         job_id, output = uuid.uuid4().hex, f"benchmark/out/{name}"
         group = metadata(row)
@@ -110,12 +110,12 @@ def jobs_of(name: str, jobs: int, rows: int) -> list[Job]:
             "job_id": job_id,
         }
         prefix = f"{output}/{'-'.join(group.values())}/"
-        made.append(Job(job_id, _csv(name), json.dumps(message), prefix))
-    return made
+        jobs_made.append(BenchmarkJob(job_id, _csv(name), json.dumps(message), prefix))
+    return jobs_made
 
 
 def _measured(jobs: int, rows: int) -> Iterator[int]:
-    """Rows all over the CSV."""
+    """Rows spread over the CSV."""
     return (number * rows // jobs for number in range(jobs))
 
 
@@ -124,7 +124,7 @@ def _csv(name: str) -> str:
 
 
 def _mounted(folder: str) -> str:
-    return f"{BUCKET_MOUNT}/{folder}"
+    return f"{MOUNT}/{folder}"
 
 
 def _file(row: int, channel: str) -> str:

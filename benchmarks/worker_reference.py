@@ -1,9 +1,9 @@
-"""What the worker is compared with: a poller as simple as it was before there was dcp.
+"""The reference for the worker's benchmark: a poller as simple as Distributed-CellProfiler's.
 
-For each message it downloads, runs CellProfiler's command line in a new process, sleeps 30 s so
-that all files are written, uploads them with another process, and deletes the message. It ends
-with a poll that finds nothing. That last poll is left out here, in its favour; so are the start
-of its container and an AWS CLI that starts more slowly than the upload's Python.
+For each message it downloads the inputs, runs CellProfiler's command line in a new process, sleeps
+30 s so that all files are written, uploads them with another process, and deletes the message. It
+ends with a poll that finds nothing. In its favour, this last poll, the start of its container and
+the slow start of the AWS CLI are not counted.
 
     python worker_reference.py FOLDER BUCKET PREFIX    # the upload
 """
@@ -21,30 +21,30 @@ from typing import Any
 
 import boto3
 
-from deployments.examples.demo.make_plate import BUCKET_MOUNT
+from blocks.job_file.s3_keys import MOUNT
 
 SLEEP_SECONDS = 30
 POLL_SECONDS = 20
-# As in the worker: the arithmetic of both is to be the same.
+# As in the worker: both must compute the same.
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
 def jobs_per_hour(
     sqs: Any, s3: Any, queue_url: str, bucket: str, cellprofiler: Path, folder: Path, jobs: int
 ) -> float:
-    """Work off so many messages, one after another, from the first receive to the last delete.
+    """Process this number of messages in turn; returns the rate from first receive to last delete.
 
     Args:
         sqs: Client.
         s3: Client.
-        queue_url: Where the messages wait.
-        bucket: Of everything.
-        cellprofiler: The command.
-        folder: For local files.
-        jobs: How many messages to take.
+        queue_url: Queue of the messages.
+        bucket: Bucket of all objects.
+        cellprofiler: Command line of CellProfiler.
+        folder: Folder for local files.
+        jobs: Number of messages to process.
 
     Raises:
-        RuntimeError: CellProfiler or the upload failed, or no message came.
+        RuntimeError: CellProfiler or the upload failed, or no message arrived.
     """
     first = 0.0
     for _ in range(jobs):
@@ -61,7 +61,7 @@ def jobs_per_hour(
 def perform(
     s3: Any, bucket: str, message: dict[str, str], cellprofiler: Path, folder: Path
 ) -> None:
-    """Do one job."""
+    """Run one job."""
     shutil.rmtree(folder, ignore_errors=True)
     output, done = folder / "output", folder / "done"
     output.mkdir(parents=True)
@@ -85,14 +85,14 @@ def perform(
 
 
 def localize(s3: Any, bucket: str, message: dict[str, str], folder: Path) -> Path:
-    """Download CSV and images of the message's group; the CSV with local paths."""
+    """Download CSV and images of the message's group; returns the CSV with local paths."""
     text = s3.get_object(Bucket=bucket, Key=message["data_file"])["Body"].read().decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     group = dict(pair.split("=") for pair in message["Metadata"].split(","))
     for row in rows:
         wanted = group.items() <= row.items()
         for name in [name for name in row if name.startswith("PathName_")]:
-            key_folder = row[name].removeprefix(f"{BUCKET_MOUNT}/")
+            key_folder = row[name].removeprefix(f"{MOUNT}/")
             file = row[name.replace("PathName_", "FileName_")]
             row[name] = str(folder / key_folder)
             if wanted:
@@ -107,7 +107,7 @@ def localize(s3: Any, bucket: str, message: dict[str, str], folder: Path) -> Pat
 
 
 def upload(folder: Path, bucket: str, prefix: str) -> None:
-    """Upload all files of a folder: what the subprocess does."""
+    """Upload all files of a folder (runs in the subprocess)."""
     s3 = boto3.client("s3")
     for path in folder.rglob("*"):
         if path.is_file():

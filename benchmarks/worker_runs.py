@@ -1,7 +1,7 @@
 """Runs of the worker for the benchmark: AWS on this computer, a container, batches of jobs.
 
-The worker is seen from outside only: its environment, the queue, S3, its processes. AWS is moto's
-server in this very process; a long poll costs it 0.3 % of a core, a job some 30 ms.
+The benchmark uses only the worker's environment, queue, S3 and processes. AWS is moto's server in
+this process; a long poll costs it 0.3 % of a core, a job about 30 ms.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import boto3
 import worker_plate
 from moto.server import ThreadedMotoServer
 from worker_memory import sampled
-from worker_plate import Job
+from worker_plate import BenchmarkJob
 
 from blocks import RunConfig
 from tasks.aws.clients import Aws as Clients
@@ -35,22 +35,22 @@ RUN = "20240131T120000Z-benchmark"
 WORKER_PYTHON = Path(__file__).resolve().parents[1] / ".venv-worker" / "bin" / "python"
 _STOP_SECONDS = 60
 _LOOK_SECONDS = 2.0
-# Characters of a log that explain a failure.
+# Characters of a log to show with a failure.
 _SHOWN = 3000
 
 
 @dataclass(frozen=True)
-class Done:
-    """A job that has succeeded. Times in seconds, clocks since the epoch.
+class SucceededJob:
+    """A succeeded job. Durations in seconds, times in seconds since the epoch.
 
     Attributes:
         data_file: Key of its CSV.
-        arithmetic: Sum of the ExecutionTime_ columns of its Image.csv: the CPU seconds of
-            CellProfiler's process while its modules ran. Loading the pipeline and the CSV,
-            preparing and closing the measurements, and writing the spreadsheets are not in it.
+        arithmetic: Sum of the ExecutionTime_ columns of its Image.csv: CPU seconds of
+            CellProfiler's process while modules ran. It excludes loading the pipeline and the CSV,
+            preparing and closing the measurements, and writing the spreadsheets.
         received: When its message was received.
         ended: When its outputs were confirmed, just before its record was written.
-        seconds: Of its phases, as the record has them.
+        seconds: Seconds of its phases, from its record.
     """
 
     data_file: str
@@ -62,9 +62,9 @@ class Done:
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs that were sent at once and have succeeded, in the order of their ends."""
+    """Jobs that were sent together and succeeded, in the order of completion."""
 
-    jobs: Sequence[Done]
+    jobs: Sequence[SucceededJob]
     slot_mb: float
     supervisor_mb: float
 
@@ -80,11 +80,11 @@ class Batch:
 
     @property
     def per_hour(self) -> float:
-        """Jobs an hour."""
+        """Jobs per hour."""
         return len(self.jobs) * 3600 / self.wall
 
     def intervals(self) -> list[tuple[str, float]]:
-        """CSV of each job, and seconds since the end before it (or the first receive)."""
+        """The CSV of each job, and the seconds since the previous end (or the first receive)."""
         starts = [min(job.received for job in self.jobs), *(job.ended for job in self.jobs)]
         return [
             (job.data_file, job.ended - start)
@@ -93,8 +93,8 @@ class Batch:
 
 
 @dataclass
-class Aws:
-    """One app's resources."""
+class BenchmarkAws:
+    """The AWS resources of an app."""
 
     bucket: str
     queue_url: str
@@ -103,8 +103,8 @@ class Aws:
     sqs: Any
 
     @classmethod
-    def make(cls) -> "Aws":
-        """Make them."""
+    def make(cls) -> "BenchmarkAws":
+        """Create them."""
         s3, sqs = boto3.client("s3"), boto3.client("sqs")
         s3.create_bucket(Bucket=f"{APP}-bucket")
         dead = sqs.create_queue(QueueName=f"{APP}Dead")["QueueUrl"]
@@ -116,7 +116,7 @@ class Aws:
         return cls(f"{APP}-bucket", url, dead, s3, sqs)
 
     def environment(self, slots: int) -> dict[str, str]:
-        """The container's, as the task definition has it."""
+        """The environment of the container, as in the task definition."""
         config = RunConfig(
             app_name=APP,
             dockerhub_tag="none",
@@ -130,30 +130,30 @@ class Aws:
         return worker_environment(run, self.queue_url, self.dead_letter_url)
 
     def text(self, key: str) -> str:
-        """Content of an object."""
+        """The content of an object."""
         text: str = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
         return text
 
-    def send(self, jobs: Sequence[Job]) -> float:
-        """Send messages; the time (epoch) before the first was sent."""
+    def send(self, jobs: Sequence[BenchmarkJob]) -> float:
+        """Send messages; returns the time (epoch) before the first one."""
         started = time.time()
         for job in jobs:
             self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=job.message)
         return started
 
     def records(self, status: str) -> set[str]:
-        """Ids of the jobs that have a record of this status."""
+        """Ids of the jobs that have a record with this status."""
         prefix = f"dcp/{APP}/{RUN}/results/{status}/"
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key.removeprefix(prefix).removesuffix(".json") for key in keys}
 
-    def done(self, job: Job, sent: float) -> Done:
-        """What the record and the outputs of a job tell."""
+    def done(self, job: BenchmarkJob, sent: float) -> SucceededJob:
+        """The measurements of a job, from its record and outputs."""
         record = json.loads(self.text(f"dcp/{APP}/{RUN}/results/succeeded/{job.job_id}.json"))
         rows = csv.DictReader(io.StringIO(self.text(f"{job.output}Image.csv")))
         times = (row[name] for row in rows for name in row if name.startswith("ExecutionTime_"))
-        return Done(
+        return SucceededJob(
             data_file=job.data_file,
             arithmetic=sum(map(float, times)),
             received=sent + record["seconds"]["wait"],
@@ -163,8 +163,8 @@ class Aws:
 
 
 @contextlib.contextmanager
-def aws() -> Iterator[Aws]:
-    """AWS on this computer, named by this process's environment."""
+def aws() -> Iterator[BenchmarkAws]:
+    """AWS on this computer; sets this process's environment variables."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -178,24 +178,24 @@ def aws() -> Iterator[Aws]:
         AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:1/",
     )
     try:
-        yield Aws.make()
+        yield BenchmarkAws.make()
     finally:
         server.stop()
 
 
 @dataclass
-class Container:
+class WorkerContainer:
     """A running container of the worker."""
 
-    aws: Aws
+    aws: BenchmarkAws
     process: subprocess.Popen[bytes]
     log: Path
 
-    def run(self, jobs: Sequence[Job], limit: float = 600) -> Batch:
+    def run(self, jobs: Sequence[BenchmarkJob], limit: float = 600) -> Batch:
         """Send jobs and wait until all have succeeded, at most `limit` seconds.
 
         Raises:
-            RuntimeError: A job failed, the container ended, or the time is over.
+            RuntimeError: A job failed, the container ended, or the limit was reached.
         """
         ids = {job.job_id for job in jobs}
         end = time.monotonic() + limit
@@ -207,13 +207,15 @@ class Container:
                     text = self.log.read_text(errors="replace")[-_SHOWN:]
                     raise RuntimeError(f"{len(failed)} jobs failed. The container's log: {text}")
                 time.sleep(_LOOK_SECONDS)
-        done = sorted((self.aws.done(job, sent) for job in jobs), key=lambda one: one.ended)
+        done = sorted(
+            (self.aws.done(job, sent) for job in jobs), key=lambda job_done: job_done.ended
+        )
         return Batch(done, memory.slot_mb, memory.supervisor_mb)
 
 
 @contextlib.contextmanager
-def container(cloud: Aws, folder: Path, slots: int) -> Iterator[Container]:
-    """Start a container; stop it as ECS does at the end."""
+def container(cloud: BenchmarkAws, folder: Path, slots: int) -> Iterator[WorkerContainer]:
+    """Start a container; at the end, stop it like ECS."""
     folder.mkdir()
     log = folder.with_suffix(".log")
     with log.open("wb") as output:
@@ -225,7 +227,7 @@ def container(cloud: Aws, folder: Path, slots: int) -> Iterator[Container]:
             stderr=subprocess.STDOUT,
         )
     try:
-        yield Container(cloud, process, log)
+        yield WorkerContainer(cloud, process, log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

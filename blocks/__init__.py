@@ -1,10 +1,10 @@
 """The settings of a run: plain models, and Prefect blocks of them.
 
 A Prefect server in an environment with dcp registers the blocks when it starts (the entry point
-`prefect.collections`). Any other server learns of them by `prefect block register -m blocks`.
+`prefect.collections`). For any other server, run `prefect block register -m blocks`.
 
-Each name is imported when it is first used: the blocks need Prefect, which takes seconds to import,
-and the models do not.
+Each name is imported on first use: unlike the models, the blocks need Prefect, whose import takes
+seconds.
 """
 
 import importlib
@@ -42,7 +42,7 @@ _MODULES = {
     "RunConfig": "run_config.model",
 }
 
-if not TYPE_CHECKING:  # a type checker would take every name for one of ours
+if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:

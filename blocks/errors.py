@@ -1,21 +1,21 @@
-"""Every error that dcp raises for its reader, and how its text is composed.
+"""All errors that dcp raises for people to read, and the form of their texts.
 
-    DcpError                  print its text, no traceback: it is written for people
-    ├── InputError            what was given is wrong; nothing has been created (exit status 2)
+    DcpError                  print its text without a traceback: it is written for people
+    ├── InputError            the input is wrong; nothing has been created (exit status 2)
     │   ├── ConfigError       a run config or a fleet template
     │   ├── JobFileError      a job file
-    │   ├── NotFound          a file, block, bucket or object that is not there
-    │   └── AwsRefused        AWS has no credentials of ours, or refuses them or the action
-    ├── FleetError            AWS could not start or keep the machines
+    │   ├── NotFound          a file, block, bucket or object does not exist
+    │   └── AwsRefused        no AWS credentials, or AWS denies access or the action
+    ├── FleetError            AWS could not launch or keep the machines
     ├── EmulatorError         the emulator of AWS did not start (deployments.local.emulator_client)
     ├── AwsUnreachable        AWS did not answer
     ├── PrefectUnreachable    Prefect's server did not answer
-    └── PrefectError          a Prefect server of our own did not start, or a command of it failed
+    └── PrefectError          dcp's own Prefect server did not start, or a Prefect command failed
                               (deployments.local.prefect_server)
 
-An `InputError` carries its `Problem`s, so that all mistakes of a file are told at once.
-`Refusal` is what a rule raises about one value; the reader of the file makes a `Problem` of it by
-adding the file, the key and the value.
+An `InputError` carries its `Problem`s, so that it reports all mistakes of a file at once. A rule
+raises a `Refusal` about one value; the code that reads the file turns it into a `Problem` with the
+file, the key and the value.
 """
 
 from collections.abc import Iterable
@@ -24,27 +24,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with what was given.
+    """One mistake in the input.
 
     Attributes:
-        where: The file, address or block that holds it.
-        key: The key, dotted and with numbers in brackets counted from 1; may be empty.
-        what: What is wrong, without the value.
-        got: The value found, as it is shown; empty for secrets and for what is missing.
-        allowed: The values allowed.
-        remedy: What to do, a sentence.
+        where: The file, address or block with the mistake.
+        key: The dotted key, with numbers in brackets counted from 1; may be empty.
+        mistake: What is wrong, without the value.
+        got: The value as shown to the user; empty for secrets and for missing keys.
+        allowed: The allowed values.
+        remedy: What to do, as a sentence.
     """
 
     where: str
     key: str
-    what: str
+    mistake: str
     got: str = ""
     allowed: str = ""
     remedy: str = ""
 
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.where, self.key) if part)
-        text = f"{place}: {self.what}" if place else self.what
+        text = f"{place}: {self.mistake}" if place else self.mistake
         if self.got:
             text += f", got {self.got}"
         if self.allowed:
@@ -53,14 +53,14 @@ class Problem:
 
 
 class DcpError(Exception):
-    """The base of all; its text says what is wrong and what to do."""
+    """The base of all errors; its text says what is wrong and what to do."""
 
 
 class InputError(DcpError):
-    """What was given is wrong; raised before anything is created.
+    """The input is wrong; raised before anything is created.
 
     Attributes:
-        problems: All that was found, in the order of the file.
+        problems: All mistakes, in the order of the file.
     """
 
     def __init__(self, *problems: Problem) -> None:
@@ -80,24 +80,24 @@ class JobFileError(InputError):
 
 
 class NotFound(InputError):
-    """A file, block, bucket or object is not there."""
+    """A file, block, bucket or object does not exist."""
 
 
 class OutOfTime(InputError):
-    """A run has used up its max_hours."""
+    """A run has used all of its max_hours."""
 
 
 class AwsRefused(InputError):
-    """AWS found no credentials, or refused them or the action."""
+    """There are no AWS credentials, or AWS denied access or the action."""
 
 
 def no_credentials(
     otherwise: str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 ) -> AwsRefused:
-    """The error of a call without any AWS credentials.
+    """The error of a call without AWS credentials.
 
     Args:
-        otherwise: Another way to name them, where there is one.
+        otherwise: Another way to provide them, as the end of a sentence.
     """
     remedy = f'Run "aws configure", set AWS_PROFILE, or {otherwise}.'
     return AwsRefused(Problem("", "", "No AWS credentials found", remedy=remedy))
@@ -108,40 +108,46 @@ class AwsUnreachable(DcpError):
 
 
 class PrefectUnreachable(DcpError):
-    """Prefect's server did not answer, so nothing is known of the block that was to be loaded."""
+    """Prefect's server did not answer, so a block could not be loaded."""
 
 
 class FleetError(DcpError):
-    """AWS could not start or keep the machines of a run."""
+    """AWS could not launch or keep the machines of a run."""
 
 
 class Refusal(ValueError):
-    """One value breaks a rule; the file and the value are added by who reads the file.
+    """One value breaks a rule; the code that reads the file adds the file and the value.
 
     Attributes:
-        key: The key it is about, when the rule is about several.
-        what: What is wrong.
-        got: The value as it is shown, when it is another than the key's own.
-        allowed: The values allowed.
-        remedy: What to do, a sentence.
+        key: The key with the mistake, if the rule covers several keys.
+        mistake: What is wrong.
+        got: The value as shown to the user, if it is not the key's own.
+        allowed: The allowed values.
+        remedy: What to do, as a sentence.
     """
 
     def __init__(
-        self, what: str, *, key: str = "", got: str = "", allowed: str = "", remedy: str = ""
+        self, mistake: str, *, key: str = "", got: str = "", allowed: str = "", remedy: str = ""
     ) -> None:
-        super().__init__(what)
-        self.what, self.key, self.got, self.allowed, self.remedy = what, key, got, allowed, remedy
+        super().__init__(mistake)
+        self.mistake, self.key, self.got, self.allowed, self.remedy = (
+            mistake,
+            key,
+            got,
+            allowed,
+            remedy,
+        )
 
     def at(self, where: str, key: str = "", got: str = "") -> Problem:
-        """The problem this is, at a place in a file."""
+        """This refusal as a problem at a place in a file."""
         return Problem(
-            where, self.key or key, self.what, self.got or got, self.allowed, self.remedy
+            where, self.key or key, self.mistake, self.got or got, self.allowed, self.remedy
         )
 
     def at_key(self, key: str, got: str = "") -> "Refusal":
-        """The same refusal, about a key of a larger whole."""
+        """The same refusal for a key of an enclosing document."""
         return Refusal(
-            self.what,
+            self.mistake,
             key=self.key or key,
             got=self.got or got,
             allowed=self.allowed,
@@ -153,7 +159,7 @@ class Refusal(ValueError):
 
 
 class Refusals(ValueError):
-    """Several refusals found in one look at a whole model."""
+    """Several refusals from the check of one model."""
 
     def __init__(self, refusals: Iterable[Refusal]) -> None:
         self.refusals = tuple(refusals)

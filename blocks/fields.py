@@ -1,8 +1,7 @@
-"""How a setting of the run config is declared, and the kinds of text settings are made of.
+"""How a setting of the run config is declared, and the types of text settings.
 
 A setting is a pydantic field with a group (a section of the YAML file), a description and a unit.
-From these come the form in the Prefect UI, the messages for wrong values and
-docs/configuration.md; nothing is written twice.
+The form in the Prefect UI, the messages for wrong values and docs/configuration.md all use these.
 """
 
 import re
@@ -24,9 +23,9 @@ GROUPS = {
     "fleet": "Machines",
     "container": "Containers",
     "queue": "Queue",
-    "skip": "Skip what is done",
+    "skip": "Skip completed jobs",
     "cellprofiler": "CellProfiler",
-    "monitor": "Watching",
+    "monitor": "Monitoring",
 }
 """The sections of a run config: their key in YAML and their heading."""
 
@@ -44,19 +43,19 @@ def setting(
     """A field of the run config.
 
     Args:
-        group: The section it belongs to, a key of `GROUPS`.
-        default: Its value when it is left out; without one, it must be given.
-        description: What it is, a sentence.
+        group: Its section, a key of `GROUPS`.
+        default: Its default; without one, the setting is required.
+        description: Its meaning, as a sentence.
         unit: The unit of a number.
-        default_text: What takes the place of a default that follows from other settings.
-        allowed: The values allowed, in words, where they do not follow from the type.
-        constraints: What else pydantic's `Field` takes.
+        default_text: The default in words, if it depends on other settings.
+        allowed: The allowed values in words, if they do not follow from the type.
+        constraints: Further arguments of pydantic's `Field`.
     """
     form_text = description
     if unit:
         form_text += f" Unit: {unit}."
     if default_text:
-        form_text += f" Left out: {default_text}."
+        form_text += f" Default: {default_text}."
     extra: dict[str, JsonValue] = {
         "group": group,
         "unit": unit,
@@ -69,45 +68,45 @@ def setting(
 
 
 def extra_of(field: FieldInfo | ComputedFieldInfo) -> dict[str, Any]:
-    """What `setting` noted on a field."""
+    """The extra properties that `setting` stored in a field."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def form_title(key: str, field: FieldInfo | ComputedFieldInfo) -> str:
-    """The label of a setting in the Prefect UI: its group, then the key as YAML spells it."""
+    """The label of a setting in the Prefect UI: its group, then its key in YAML."""
     group = extra_of(field).get("group")
     return f"{GROUPS[group]}: {key}" if group else key
 
 
-def unset(value: Any) -> Any:
-    """Nothing, an empty text and DCP's 'False' all mean that a text is not set."""
+def none_if_unset(value: Any) -> Any:
+    """None for an empty text and for DCP's 'False', which mean that a text is not set."""
     if value is False or (isinstance(value, str) and value.strip().lower() in {"", "false"}):
         return None
     return value
 
 
-def listed(value: Any) -> Any:
-    """A single text where a list of them is expected."""
+def as_list(value: Any) -> Any:
+    """A single text as a list."""
     return [value] if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
 class TextRule:
-    """What a text must look like; known to validation, to messages and to the UI's form."""
+    """The form of a text, used by validation, by messages and by the form in the UI."""
 
     pattern: str
-    what: str
+    mistake: str
     allowed: str
     remedy: str = ""
 
     def check(self, value: str) -> str:
-        """The value, when it matches.
+        """The value, if it matches.
 
         Raises:
-            Refusal: It does not.
+            Refusal: It does not match.
         """
         if not re.fullmatch(self.pattern, value):
-            raise Refusal(self.what, allowed=self.allowed, remedy=self.remedy)
+            raise Refusal(self.mistake, allowed=self.allowed, remedy=self.remedy)
         return value
 
     def __get_pydantic_core_schema__(
@@ -122,25 +121,24 @@ class TextRule:
 
 
 class PlainField:
-    """Shows a setting that may be left out as one field of a form, not as a choice of types."""
+    """Shows an optional setting as one field of a form, not as a choice of types."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        shown: JsonSchemaValue = handler(schema)
-        (kind,) = (one for one in shown.pop("anyOf") if one != {"type": "null"})
-        return {**shown, **kind}
+        field_schema: JsonSchemaValue = handler(schema)
+        (kind,) = (option for option in field_schema.pop("anyOf") if option != {"type": "null"})
+        return {**field_schema, **kind}
 
 
 AppName = Annotated[
     str,
-    # The longest that still leaves room for every suffix of blocks.resource_names within 80
-    # characters.
+    # With any suffix of blocks.resource_names, the name must still fit into 80 characters.
     TextRule(
         r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
         "is not an app name",
         "1 to 64 letters, digits, hyphens and underscores, beginning with a letter or digit",
-        "All names in AWS are made of it.",
+        "All names in AWS are derived from it.",
     ),
 ]
 Image = Annotated[
@@ -167,7 +165,7 @@ QueueName = Annotated[
         r"[A-Za-z0-9_-]{1,80}",
         "is not a queue name",
         "1 to 80 letters, digits, hyphens and underscores",
-        "Of an ARN or URL, write the last part alone.",
+        "Write only the last part of an ARN or URL.",
     ),
 ]
 LogGroupName = Annotated[
@@ -196,7 +194,7 @@ MachineType = Annotated[
         "names such as m5.xlarge",
     ),
 ]
-MachineTypes = Annotated[list[MachineType], BeforeValidator(listed)]
+MachineTypes = Annotated[list[MachineType], BeforeValidator(as_list)]
 Bucket = Annotated[
     str,
     # Amazon S3 User Guide, "General purpose bucket naming rules".
@@ -205,12 +203,12 @@ Bucket = Annotated[
         r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
         "is not a bucket name",
         "3 to 63 lower-case letters, digits, dots and hyphens",
-        "Write the bucket's name alone, without s3:// or a folder.",
+        "Write only the bucket's name, without s3:// or a folder.",
     ),
 ]
-OptionalBucket = Annotated[Bucket | None, BeforeValidator(unset), PlainField()]
-OptionalText = Annotated[str | None, BeforeValidator(unset), PlainField()]
-OptionalQueue = Annotated[QueueName | None, BeforeValidator(unset), PlainField()]
-OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(unset), PlainField()]
+OptionalBucket = Annotated[Bucket | None, BeforeValidator(none_if_unset), PlainField()]
+OptionalText = Annotated[str | None, BeforeValidator(none_if_unset), PlainField()]
+OptionalQueue = Annotated[QueueName | None, BeforeValidator(none_if_unset), PlainField()]
+OptionalLogGroup = Annotated[LogGroupName | None, BeforeValidator(none_if_unset), PlainField()]
 OptionalNumber = Annotated[int | None, PlainField()]
 OptionalAmount = Annotated[float | None, PlainField()]

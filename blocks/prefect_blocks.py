@@ -1,6 +1,6 @@
-"""The settings of a run as Prefect blocks: forms in the UI, kept by the server.
+"""The settings of a run as Prefect blocks: forms in the UI, stored by the server.
 
-No other module of this package imports Prefect, and this one is imported only where a block is
+No other module of this package imports Prefect, and this one is imported only when a block is
 used.
 """
 
@@ -31,10 +31,10 @@ _CREDENTIALS = RunConfig.model_fields["aws_credentials"]
 
 
 def _without_block_keys(cls: type[Block], values: Any) -> Any:
-    """The fields alone of what a block was dumped or stored as.
+    """Only the fields of a dumped or stored block.
 
-    Prefect's `Block` adds these keys when it is dumped; a block that forbids unknown keys would
-    refuse to read itself back. A slug of another type of block stays, and is refused.
+    Prefect's `Block` adds these keys when it is dumped; a block that forbids unknown keys could
+    not read itself back. The slug of another block type stays and is rejected.
     """
     if not isinstance(values, dict):
         return values
@@ -45,24 +45,24 @@ def _without_block_keys(cls: type[Block], values: Any) -> Any:
 
 
 def _without_retired_keys(values: Any) -> Any:
-    """What a run config was stored as, without the keys of earlier versions: it had them all."""
+    """A stored run config without the keys of earlier versions, which always stored them."""
     if not isinstance(values, dict):
         return values
     return {key: value for key, value in values.items() if key not in RETIRED}
 
 
 def block_of(kind: type[B], model: BaseModel) -> B:
-    """A block with the fields that a model was given.
+    """A block with the fields that are set in a model.
 
     Args:
         kind: The block's class.
-        model: The plain model that it is a block of.
+        model: The plain model of that block.
     """
     return kind(**{name: getattr(model, name) for name in model.model_fields_set})
 
 
 class RunConfigBlock(Block, RunConfig):
-    """All settings of a run: what to run, where its files lie, on which machines.
+    """All settings of a run: what to run, on which files, on which machines.
 
     The names are those of Distributed-CellProfiler's config.py, in lower case.
 
@@ -91,11 +91,11 @@ class RunConfigBlock(Block, RunConfig):
 
 
 class JobFileBlock(Block, JobFile):
-    """What to run on what: pipeline, data file, output place, and the groups.
+    """What to run: pipeline, data file, output folder, and the groups.
 
-    A group is a job. Groups are listed as in Distributed-CellProfiler's job files, made from the
-    LoadData CSV (`groups: {by: [...]}`) or from a layout (`groups: {format: 384, ...}`); one of
-    DCP's standard steps (`step: analysis`) has all else by itself.
+    Each group is a job. List the groups as in Distributed-CellProfiler's job files, or derive them
+    from the LoadData CSV (`groups: {by: [...]}`) or a layout (`groups: {format: 384, ...}`). A
+    standard step of DCP (`step: analysis`) sets everything else.
 
     Example:
         ```python
@@ -113,10 +113,10 @@ class JobFileBlock(Block, JobFile):
 
 
 class FleetTemplateBlock(Block, FleetTemplate):
-    """What of the account the machines need: network, role, machine image, key.
+    """The machines' settings in the account: network, role, machine image, key pair.
 
-    Everything may be left out. A fleet file of Distributed-CellProfiler is kept whole in
-    `spot_fleet_request` and starts a Spot Fleet; the other fields are then unused.
+    All fields are optional. `spot_fleet_request` holds a fleet file of Distributed-CellProfiler,
+    which requests a Spot Fleet; the other fields are then unused.
 
     Example:
         ```python
@@ -133,13 +133,13 @@ class FleetTemplateBlock(Block, FleetTemplate):
 
 
 class ProfileBlock(Block, Profile):
-    """The steps from images to measurements, in their order.
+    """The steps from images to measurements, in order.
 
     Example:
         ```python
         from blocks import ProfileBlock
 
-        for step in ProfileBlock.load("batch1").planned():
+        for step in ProfileBlock.load("batch1").plan():
             print(step.app, step.job.text)
         ```
     """

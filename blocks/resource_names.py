@@ -1,7 +1,7 @@
-"""The names of everything a run has in AWS, derived from its app name alone.
+"""The names of all resources of a run in AWS, derived only from its app name.
 
-Whoever knows an app's name can find, continue or end its run from any machine: no other module
-composes a name.
+With the app name, any machine can find, continue or clean up the run: no other module composes a
+name.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 RECORDS = "dcp/"
-"""Where the records of all apps lie in their buckets."""
+"""S3 prefix of the records of all apps."""
 
 LONGEST_APP = 64  # characters (blocks.fields.AppName)
 
@@ -22,8 +22,8 @@ class Names:
     Attributes:
         app: The app name.
         queue: The SQS queue of its jobs.
-        dead_letter_queue: The SQS queue of the jobs given up; may be shared between apps.
-        log_group: The CloudWatch log group of its jobs, one stream a job.
+        dead_letter_queue: The SQS dead-letter queue; may be shared between apps.
+        log_group: The CloudWatch log group of its jobs, one stream per job.
     """
 
     app: str
@@ -34,7 +34,7 @@ class Names:
     attribute: ClassVar[str] = "dcp.app"
     app_tag: ClassVar[str] = "dcp:app"
     run_tag: ClassVar[str] = "dcp:run"
-    bucket_tag: ClassVar[str] = "dcp:bucket"  # where the run's record is, for who finds a machine
+    bucket_tag: ClassVar[str] = "dcp:bucket"  # leads from a machine to the run's record
     container: ClassVar[str] = "worker"
 
     @classmethod
@@ -45,7 +45,7 @@ class Names:
         dead_letter_queue: str | None = None,
         log_group: str | None = None,
     ) -> "Names":
-        """The names of an app, each as given or else derived from the app name."""
+        """The names of an app; names that are not given are derived from the app name."""
         return cls(
             app,
             queue or f"{app}Queue",
@@ -75,15 +75,15 @@ class Names:
 
     @property
     def instance_log_group(self) -> str:
-        """The CloudWatch log group of the containers' own output, one stream a container."""
+        """The CloudWatch log group of the containers' own output, one stream per container."""
         return f"{self.log_group}_perInstance"
 
     @property
     def alarm_prefix(self) -> str:
-        """What the names of all idle alarms of this app begin with.
+        """The name prefix of all idle alarms of this app.
 
-        Instance ids begin with `i-`; without it, an app named Lab would find the alarms of an
-        app named Lab_2.
+        It ends in `i-`, as instance ids begin: otherwise an app named Lab would find the alarms of
+        an app named Lab_2.
         """
         return f"{self.app}_i-"
 
@@ -98,21 +98,21 @@ class Names:
 
     @property
     def record_prefix(self) -> str:
-        """Where the records of all runs of this app lie in the log bucket."""
+        """S3 prefix of the records of all runs of this app, in the log bucket."""
         return f"{RECORDS}{self.app}/"
 
     @property
     def latest_key(self) -> str:
-        """The S3 key that names the newest run."""
+        """The S3 key of the object that names the newest run."""
         return f"{self.record_prefix}latest.json"
 
     @property
     def done_prefix(self) -> str:
-        """Where the workers note, for all runs of this app, what each success was made from."""
+        """S3 prefix under which workers record the inputs of each completed job of this app."""
         return f"{self.record_prefix}done/"
 
     def run_prefix(self, run_id: str) -> str:
-        """Where the record of one run lies in the log bucket."""
+        """S3 prefix of the record of one run, in the log bucket."""
         return f"{self.record_prefix}{run_id}/"
 
     def tags(self, run_id: str) -> dict[str, str]:
@@ -121,10 +121,10 @@ class Names:
 
 
 def app_of(app: str, part: str) -> str:
-    """The name of an app of its own for a part of an app's work, such as a plate or a step.
+    """The app name for a separate part of an app, such as a plate or a step.
 
-    `<app>_<part>`, as DCP names its steps. What an app's name cannot hold is replaced, and a digest
-    then keeps the names of two parts apart.
+    `<app>_<part>`, as DCP names its steps. Characters that an app name cannot contain are replaced;
+    a digest then distinguishes the names of two parts.
     """
     whole = f"{app}_{part}"
     name = re.sub("[^A-Za-z0-9_-]", "-", whole).lstrip("-_")

@@ -1,7 +1,7 @@
 """pydantic's errors as problems that people can act on.
 
-What a key allows is read off the model's own JSON schema, which is also the form in the Prefect
-UI and the table in docs/configuration.md.
+The allowed values come from the model's JSON schema, as do the form in the Prefect UI and the table
+in docs/configuration.md.
 """
 
 import difflib
@@ -17,14 +17,14 @@ from blocks.errors import Problem, Refusal, Refusals
 Location = tuple[int | str, ...]
 
 _SHOWN = 60
-"""Characters of a wrong value that a message shows."""
+"""Maximum number of characters of a wrong value in a message."""
 
 _COMPARED = 2000
 _NAMED = 10
 
 
 def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> list[Problem]:
-    """Every problem that a validation found, in the model's order."""
+    """All problems of a validation error, in the model's order."""
     return [
         problem
         for entry in error.errors(include_url=False)
@@ -32,9 +32,9 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
     ]
 
 
-def unknown_key(key: str, known: Iterable[str]) -> Refusal:
-    """The refusal of a key that does not exist, with the nearest that does."""
-    names = list(known)
+def unknown_key(key: str, known_keys: Iterable[str]) -> Refusal:
+    """The refusal of an unknown key, with the nearest known one."""
+    names = list(known_keys)
     if key.lower() in names:
         remedy = f"Write {key.lower()}, in lower case."
     elif near := difflib.get_close_matches(key.lower(), names, 1):
@@ -48,18 +48,18 @@ def retired_key(why: str) -> Refusal:
     """The refusal of a key that no longer exists.
 
     Args:
-        why: Why it has no effect, as a sentence.
+        why: The reason why it has no effect, as a sentence.
     """
     return Refusal("is no longer a key", remedy=f"Remove it. {why}")
 
 
 def nearest(value: str, values: Iterable[str]) -> str:
-    """A value of those there are that one which is not may mean, or some of them, in words."""
+    """In words: the known value most similar to an unknown one, or some of the known values."""
     names = list(islice(values, _COMPARED))
     if near := difflib.get_close_matches(value, names, 1, 0.5):
         return f"the nearest is {near[0]!r}"
     more = ", …" if len(names) > _NAMED else ""
-    return f"there are {', '.join(map(repr, names[:_NAMED]))}{more}" if names else "there is none"
+    return f"there are {', '.join(map(repr, names[:_NAMED]))}{more}" if names else "there are none"
 
 
 def key_text(location: Iterable[int | str]) -> str:
@@ -73,7 +73,7 @@ def key_text(location: Iterable[int | str]) -> str:
     return text
 
 
-def shown(value: Any) -> str:
+def display_text(value: Any) -> str:
     """A wrong value as a message shows it."""
     if isinstance(value, dict):
         return "a mapping"
@@ -86,7 +86,7 @@ def shown(value: Any) -> str:
 
 
 def allowed_values(model: type[BaseModel], key: str) -> str:
-    """The values a key of the model allows, in words."""
+    """The allowed values of a key of the model, in words."""
     schema = model.model_json_schema()["properties"][key]
     if "allowed" in schema:
         return str(schema["allowed"])
@@ -133,7 +133,7 @@ def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterab
     owner, inner = _owner(model, location)
     field = owner.model_fields.get(str(inner[0])) if inner else None
     secret = _is_secret(model, location)
-    got = "" if secret or not location else shown(entry["input"])
+    got = "" if secret or not location else display_text(entry["input"])
     cause = entry.get("ctx", {}).get("error")
     if isinstance(cause, Refusals):
         return [refusal.at(where, key) for refusal in cause.refusals]
@@ -151,11 +151,11 @@ def _problems(entry: ErrorDetails, where: str, model: type[BaseModel]) -> Iterab
 
 
 def _owner(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], Location]:
-    """The innermost model that a place lies in, and what of the place lies within it."""
+    """The innermost model of a location, and the rest of the location inside that model."""
     field = model.model_fields.get(str(location[0])) if len(location) > 1 else None
     for kind in (field.annotation, *get_args(field.annotation)) if field else ():
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            # A list or a text where a model may stand has its own places.
+            # A list in a field that also accepts a model has locations of its own.
             if isinstance(location[1], int):
                 break
             return _owner(kind, location[1:])
@@ -169,9 +169,9 @@ def _is_secret(model: type[BaseModel], location: Location) -> bool:
 
 def _what(kind: str) -> str:
     if kind == "literal_error":
-        return "is not one of those allowed"
+        return "is not an allowed value"
     if kind in {"greater_than", "greater_than_equal", "too_short", "string_too_short"}:
         return "is too small" if kind.startswith("greater") else "is empty"
     if kind in {"less_than", "less_than_equal", "too_long", "string_too_long"}:
         return "is too large" if kind.startswith("less") else "is too long"
-    return "is of the wrong kind"
+    return "has the wrong type"

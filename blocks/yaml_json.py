@@ -1,4 +1,4 @@
-"""YAML and JSON texts to plain mappings, with the file and line of what is wrong."""
+"""Parses YAML and JSON texts into plain mappings; errors name the file and line."""
 
 import json
 from collections.abc import Hashable
@@ -9,38 +9,38 @@ import yaml
 
 from blocks.errors import InputError, Problem
 
-# libyaml's parser where it is there: a job file may have 100,000 groups.
+# libyaml's faster parser if it is installed: a job file may have 100,000 groups.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TextLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 MOST_REPEATED = 100
-"""Values for each character of a YAML text, when every alias is followed: far more than anybody
-writes, and what an alias that names itself soon comes to."""
+"""Maximum number of values per character of a YAML text, with all aliases followed: far more than
+anybody writes. An alias that names itself soon exceeds it."""
 
 
-class _Twice(Exception):
+class _RepeatedKey(Exception):
     """A key occurs twice in one mapping."""
 
 
-class _Endless(Exception):
-    """Aliases name themselves, or each other so often that no memory would hold the values."""
+class _UnboundedAliases(Exception):
+    """Aliases name themselves, or each other so often that the values would fill the memory."""
 
 
 def parse_mapping(
     text: str, where: str, error: type[InputError], *, as_text: bool = False
 ) -> dict[str, Any]:
-    """The mapping that a YAML or JSON text holds.
+    """The mapping in a YAML or JSON text.
 
     Args:
-        text: The text; JSON when the name ends in .json or the text begins with a brace.
+        text: The text; JSON if the name ends in .json or the text starts with a brace.
         where: The name of the file, for the errors.
-        error: The error to raise.
-        as_text: Keep every scalar as it is written (`001` stays `001`, `NO` stays `NO`).
+        error: The class of the error to raise.
+        as_text: Keep every scalar as text (`001` stays `001`, `NO` stays `NO`).
 
     Raises:
-        InputError: of the kind asked for, when the text cannot be read, a key occurs twice (keys
-            beginning with `_comment` may), or the text is not a mapping.
+        InputError: As `error`: the text cannot be parsed or is not a mapping, or a key occurs twice
+            (keys beginning with `_comment` may).
     """
     suffix = PurePosixPath(where).suffix.lower()
     is_json = suffix == ".json" or (
@@ -53,31 +53,33 @@ def parse_mapping(
             Problem(
                 f"{where}:{wrong.lineno}:{wrong.colno}",
                 "",
-                f"is not JSON: {_lowered(wrong.msg)}",
-                remedy="JSON needs double quotes, a comma between entries, none after the last.",
+                f"is not valid JSON: {_lowered(wrong.msg)}",
+                remedy="JSON needs double quotes, and commas between entries but not after the "
+                "last.",
             )
         ) from wrong
     except yaml.MarkedYAMLError as wrong:
         mark = wrong.problem_mark or wrong.context_mark
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise error(Problem(place, "", f"is not YAML: {wrong.problem or wrong.context}")) from wrong
+        mistake = f"is not valid YAML: {wrong.problem or wrong.context}"
+        raise error(Problem(place, "", mistake)) from wrong
     except yaml.YAMLError as wrong:
-        raise error(Problem(where, "", f"is not YAML: {wrong}")) from wrong
-    except _Twice as twice:
+        raise error(Problem(where, "", f"is not valid YAML: {wrong}")) from wrong
+    except _RepeatedKey as twice:
         raise error(
             Problem(where, str(twice), "occurs twice", remedy="Keep one of them.")
         ) from twice
-    except _Endless as endless:
-        what = "has aliases (*name) that name themselves or grow without end"
-        raise error(Problem(where, "", what, remedy="Write the values out.")) from endless
+    except _UnboundedAliases as endless:
+        mistake = "has aliases (*name) that refer to themselves or expand without limit"
+        raise error(Problem(where, "", mistake, remedy="Write the values out.")) from endless
     except RecursionError as deep:
         raise error(Problem(where, "", "is nested too deeply")) from deep
-    except ValueError as wrong:  # a date or number that cannot be
+    except ValueError as wrong:  # an impossible date or number
         kind = "JSON" if is_json else "YAML"
-        raise error(Problem(where, "", f"is not {kind}: {_lowered(str(wrong))}")) from wrong
+        raise error(Problem(where, "", f"is not valid {kind}: {_lowered(str(wrong))}")) from wrong
     if not isinstance(values, dict):
         raise error(
-            Problem(where, "", "holds no keys", remedy="Write `key: value`, one on each line.")
+            Problem(where, "", "contains no keys", remedy="Write `key: value`, one on each line.")
         )
     return {str(key): value for key, value in values.items()}
 
@@ -92,7 +94,7 @@ def _json(text: str, as_text: bool) -> Any:
     )
     values = json.loads(text, object_pairs_hook=_pairs, **numbers)
     if "\\u" in text:
-        # Half of a character (\ud800) can be escaped, and not be written or sent again.
+        # Half of a character (\ud800) can be escaped, but cannot be written or sent.
         json.dumps(values, ensure_ascii=False).encode()
     return values
 
@@ -105,11 +107,11 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_repeats(keys: list[Hashable]) -> None:
-    seen: set[Hashable] = set()
+    earlier: set[Hashable] = set()
     for key in keys:
-        if key in seen and not str(key).startswith("_comment"):
-            raise _Twice(str(key))
-        seen.add(key)
+        if key in earlier and not str(key).startswith("_comment"):
+            raise _RepeatedKey(str(key))
+        earlier.add(key)
 
 
 def _yaml(text: str, as_text: bool) -> Any:
@@ -124,12 +126,12 @@ def _yaml(text: str, as_text: bool) -> Any:
 
 def _check_repeats(node: Any, most: int) -> None:
     """PyYAML silently keeps the last of equal keys, and follows every alias."""
-    waiting, seen = [node], 0
+    waiting, count = [node], 0
     while waiting:
         node = waiting.pop()
-        seen += 1
-        if seen > most:
-            raise _Endless
+        count += 1
+        if count > most:
+            raise _UnboundedAliases
         if isinstance(node, yaml.MappingNode):
             _refuse_repeats([k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)])
             waiting.extend(value for _, value in node.value)

@@ -1,1 +1,1 @@
-"""How the flows are deployed, and this computer as AWS."""
+"""Deployments of the flows, the command `dcp`, and the emulator of AWS."""

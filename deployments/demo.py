@@ -1,8 +1,8 @@
-"""`make demo`: makes a small plate, runs it on this computer, shows its nuclei beside the truth.
+"""`make demo`: creates a small plate, runs it on this computer, compares its nuclei with the truth.
 
     python -m deployments.demo [FOLDER]
 
-Exit status: 0 the run succeeded and every well is right, 1 a well is not, else the run's own.
+Exit status: 0 the run succeeded and every well is right, 1 a well is wrong, else the run's own.
 """
 
 import argparse
@@ -18,18 +18,18 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.cli.main import main
-from deployments.examples.demo.make_plate import DOSES, PLATE, Site, make_plate
+from deployments.examples.demo.make_plate import DOSES, PLATE, DemoSite, make_plate
 
 EXAMPLE = Path(__file__).parent / "examples" / "demo"
 TOLERANCE = 0.05
-"""How far the nuclei of a well may be from the truth, as a part of it."""
+"""Maximum relative deviation of the nuclei of a well from the truth."""
 
 BAR = 10  # characters of the fullest well's bar
 
 
 @dataclass(frozen=True)
-class Well:
-    """A well's nuclei over all its sites; `counted` is None where a site has no measurements."""
+class DemoWell:
+    """A well's nuclei over all its sites; `counted` is None if a site has no measurements."""
 
     name: str
     dose: float
@@ -38,14 +38,14 @@ class Well:
 
     @property
     def deviation(self) -> float:
-        """How far the count is from the truth, as a part of it; infinite without a count."""
+        """The relative deviation of the count from the truth; infinite without a count."""
         if self.counted is None:
             return float("inf")
         return abs(self.counted - self.truth) / self.truth
 
     @property
     def right(self) -> bool:
-        """Whether the count is as near to the truth as it must be."""
+        """Whether the deviation is within the tolerance."""
         return self.deviation <= TOLERANCE
 
 
@@ -53,7 +53,7 @@ def read_counts(folder: Path) -> dict[tuple[str, int], int]:
     """Nuclei by well and site, from every Image.csv below a folder.
 
     Raises:
-        ValueError: A site is there twice.
+        ValueError: A site occurs twice.
     """
     counts: dict[tuple[str, int], int] = {}
     for path in sorted(folder.rglob("Image.csv")):
@@ -61,21 +61,21 @@ def read_counts(folder: Path) -> dict[tuple[str, int], int]:
             for row in csv.DictReader(file):
                 place = row["Metadata_Well"], int(row["Metadata_Site"])
                 if place in counts:
-                    raise ValueError(f"{path}: well {place[0]}, site {place[1]} is there twice")
+                    raise ValueError(f"{path}: well {place[0]}, site {place[1]} occurs twice")
                 counts[place] = round(float(row["Count_Nuclei"]))
     return counts
 
 
-def compare(sites: Iterable[Site], counts: dict[tuple[str, int], int]) -> list[Well]:
-    """The wells of the plate, what was counted beside the truth."""
-    by_well: dict[str, list[Site]] = defaultdict(list)
+def compare(sites: Iterable[DemoSite], counts: dict[tuple[str, int], int]) -> list[DemoWell]:
+    """The wells of the plate, each with its count and the truth."""
+    by_well: dict[str, list[DemoSite]] = defaultdict(list)
     for site in sites:
         by_well[site.well].append(site)
     wells = []
     for name, members in by_well.items():
         counted = [counts.get((name, site.site)) for site in members]
         wells.append(
-            Well(
+            DemoWell(
                 name,
                 members[0].dose,
                 sum(len(site.nuclei) for site in members),
@@ -87,13 +87,13 @@ def compare(sites: Iterable[Site], counts: dict[tuple[str, int], int]) -> list[W
     return wells
 
 
-def plate_map(wells: list[Well]) -> Table:
-    """The wells as they lie on the plate: dose, nuclei counted of those there are, a bar."""
+def plate_map(wells: list[DemoWell]) -> Table:
+    """The wells in the layout of the plate: dose, counted and true nuclei, a bar."""
     fullest = max(well.truth for well in wells)
     at = {well.name: well for well in wells}
     rows, columns = sorted({name[0] for name in at}), sorted({name[1:] for name in at})
     table = Table(
-        title=f"{PLATE}: nuclei a well, counted / truth", title_justify="left", show_lines=True
+        title=f"{PLATE}: nuclei per well, counted / truth", title_justify="left", show_lines=True
     )
     table.add_column("")
     for column in columns:
@@ -104,7 +104,7 @@ def plate_map(wells: list[Well]) -> Table:
     return table
 
 
-def _cell(well: Well, fullest: int) -> str:
+def _cell(well: DemoWell, fullest: int) -> str:
     counted = "none" if well.counted is None else str(well.counted)
     bar = "█" * round(BAR * (well.counted or 0) / fullest)
     verdict = "" if well.right else " OFF"  # a word, not a colour
@@ -112,19 +112,19 @@ def _cell(well: Well, fullest: int) -> str:
 
 
 def run(folder: Path) -> int:
-    """Does the demo in a folder, replacing what an earlier one left there; the exit status."""
+    """Run the demo in a folder and replace earlier results; returns the exit status."""
     data, results = folder / "data", folder / "results"
     for earlier in (data, results):
         shutil.rmtree(earlier, ignore_errors=True)
     sites = make_plate(data)
     console = Console()
-    console.print(f"{len(sites)} sites in {len(DOSES)} wells made in {data}")
+    console.print(f"created {len(sites)} sites in {len(DOSES)} wells in {data}")
     command = ["local", "run"]
     command += ["--config", str(EXAMPLE / "config.yaml"), "--job", str(EXAMPLE / "job.json")]
     command += ["--data", str(data), "--output", str(results)]
     command += ["--report", str(folder / "report.json")]
     status = main(command)
-    if not results.exists():  # it failed or was interrupted before any job ended
+    if not results.exists():  # the run failed or was interrupted before any job completed
         return status
     wells = compare(sites, read_counts(results))
     console.print(plate_map(wells))

@@ -1,4 +1,4 @@
-"""Account: what an AWS account must have for dcp is made, looked at, or removed."""
+"""Account: creates, checks or removes the resources that an AWS account needs for dcp."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from blocks.loading.load import load_credentials
 from flows.support.dcp_flow import dcp_flow
 from flows.support.parameters import Credentials
 from tasks.account import provision
-from tasks.account.ecs_work_pool import Pool, make_pool
+from tasks.account.ecs_work_pool import WorkPoolSettings, ensure_work_pool
 from tasks.account.setup_config import AccountAws, open_setup
 from tasks.prefect_output.artifacts import prefect_may_be_away
 from tasks.prefect_output.run_log import log
@@ -34,34 +34,34 @@ def account(
     region: str | None = None,
     credentials: Credentials = None,
 ) -> dict[str, str]:
-    """Make, look at or remove what an account must have for dcp, once per account and region.
+    """Create, check or remove the resources that an account needs for dcp, once a region.
 
-    Everything can be repeated; what is left out is as it was made before.
+    Safe to repeat: omitted options keep their previous values.
 
     Args:
-        action: `create` makes what is missing and mends what differs, `check` changes nothing,
-            `destroy` removes what `create` made and nothing else.
-        bucket: Bucket of records and logs (aws_bucket).
-        inputs: Source and workspace buckets, if they are others.
-        outputs: Destination buckets, if they are others.
-        apps: What names of apps, queues and log groups begin with; left out, anything.
-        safety_net: A Lambda function that ends machines which nobody watches and which have no
-            work; left out, yes.
-        execution_role: A role with which ECS pulls the image from ECR or a private registry.
-        work_pool: Name of a Prefect work pool on ECS to make, with the roles that it needs.
+        action: `create` creates missing resources and repairs changed ones, `check` changes
+            nothing, `destroy` removes what `create` created and nothing else.
+        bucket: Bucket for records and logs (aws_bucket).
+        inputs: Source and workspace buckets, if different.
+        outputs: Destination buckets, if different.
+        apps: Allowed name prefixes of apps, queues and log groups (default: any).
+        safety_net: Create a Lambda function that terminates idle machines which no flow monitors
+            (default: yes).
+        execution_role: Create a role with which ECS pulls the image from ECR or a private registry.
+        work_pool: Name of a Prefect work pool on ECS to create, with the roles that it needs.
         image: Image of the flows for the work pool (deployments/Dockerfile).
-        vpc: Network of the flows in AWS; left out, the account's default one.
+        vpc: Network of the flows in AWS (default: the account's default VPC).
         api_key_secret: ARN of the secret with Prefect's API key, for flows in AWS.
-        force: Remove also while machines or fleets of dcp are there.
+        force: Remove even if dcp has machines or fleets.
         name: Name of the set-up.
-        region: Region; left out, that of the credentials, else us-east-1.
+        region: AWS region (default: the region of the credentials, else us-east-1).
 
     Returns:
-        What to put into the run config; nothing after `destroy`.
+        The values for the run config; empty after `destroy`.
 
     Raises:
-        InputError: Something given is wrong, or AWS refuses the credentials.
-        DcpError: Something is missing, differs or failed; each is named.
+        InputError: An option is wrong, or AWS refuses the credentials.
+        DcpError: Resources are missing, differ or failed; all are named.
     """
     if work_pool and not image:
         remedy = "Build it with deployments/Dockerfile."
@@ -87,13 +87,13 @@ def account(
         "destroy": lambda: provision.destroy(aws, setup, force),
     }[action]()
     if action == "create" and work_pool and image:
-        state = make_pool(setup, Pool(work_pool, image, vpc=vpc))
-        lines.append(provision.Line(f"work pool {work_pool}", state))
+        state = ensure_work_pool(setup, WorkPoolSettings(work_pool, image, vpc=vpc))
+        lines.append(provision.ResourceResult(f"work pool {work_pool}", state))
     for line in lines:
         log(str(line))
     with prefect_may_be_away():
-        rows = [{"part": line.what, "state": line.state} for line in lines]
+        rows = [{"resource": line.resource, "state": line.state} for line in lines]
         create_table_artifact(rows, key="dcp-account", description=f"{setup.account} {place}")
-    if wrong := [str(line) for line in lines if line.wrong]:
-        raise DcpError("the account is not as it should be:\n" + "\n".join(wrong))
-    return {} if action == "destroy" else provision.settings(setup)
+    if wrong := [str(line) for line in lines if line.needs_attention]:
+        raise DcpError("the account needs attention:\n" + "\n".join(wrong))
+    return {} if action == "destroy" else provision.config_values(setup)

@@ -1,4 +1,4 @@
-"""Clean-up: everything that a run has in AWS goes; its results, record and logs stay."""
+"""Clean-up: deletes the resources of a run in AWS; keeps its results, record and logs."""
 
 from typing import Annotated
 
@@ -38,17 +38,19 @@ def cleanup(
     ] = None,
     region: Annotated[
         str | None,
-        Field(description="Region of the app, if neither its record nor the credentials tell."),
+        Field(
+            description="Region of the app (default: from its record, else from the credentials)."
+        ),
     ] = None,
     bucket: Annotated[
         str | None,
         Field(description="Bucket with the app's record (default: search all buckets)."),
     ] = None,
 ) -> Report | None:
-    """End everything that a run has in AWS, and write its report. Can be repeated.
+    """Delete the resources of a run in AWS, and write its report. Safe to repeat.
 
     Returns:
-        The report of the run; None of one without a record.
+        The report of the run; None for an app without a record.
     """
     if config is not None:
         run, recorded = open_existing(config, run_id, credentials, settings), True

@@ -1,4 +1,4 @@
-"""Continuing a run that was stopped with jobs left over, from where it stopped to its end."""
+"""Continue: finishes the remaining jobs of a run that was stopped."""
 
 from typing import Any
 
@@ -23,16 +23,18 @@ def continue_run(
 ) -> State[Any]:
     """Continue a run that was stopped and kept its queue, until every job has a result.
 
-    It may last max_hours and cost max_cost once more. The settings and the fleet template are
-    those it was begun with, unless others are given. Settings may change size, price, time, memory
-    and the like; what would change the jobs is refused.
+    max_hours and max_cost start again from zero. Settings and fleet template stay as before unless
+    you pass others. Settings may change size, price, time, memory and the like; settings that would
+    change the jobs are refused.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
     """
     run = open_existing(config, run_id, credentials, settings)
     name_after(run, subject="continue")
-    if not continued_by(run, this_flow_run()):  # else it was killed, and is started again
+    if not continued_by(
+        run, this_flow_run()
+    ):  # else its process was killed, and Prefect restarted it
         template = load_fleet(fleet, run.config.credentials) if fleet else None
         run = continued(run, settings, template, str(this_flow_run().id))
     return carry_out(run)

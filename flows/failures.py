@@ -1,4 +1,4 @@
-"""Failures: every job that did not succeed, by reason, with its log; nothing is changed."""
+"""Failures: lists every job that did not succeed, by reason, with its log. Read-only."""
 
 from textwrap import shorten
 from typing import Any
@@ -28,10 +28,10 @@ def failures(
     credentials: Credentials = None,
     settings: Settings = None,
 ) -> State[Any]:
-    """List every failed, dead-lettered or lost job of a run, and where its log is.
+    """List every failed, dead-lettered or lost job of a run, with a link to its log.
 
     A table artifact shows them, the most frequent reason first; `failures.csv` in the run's record
-    has them all.
+    lists all of them.
     """
     run = open_existing(config, run_id, credentials, settings)
     name_after(run, subject="failures")
@@ -49,7 +49,7 @@ def _written(run: Run, found: Failures) -> str:
     try:
         address = record.put(run, "failures.csv", found.csv(), "text/csv; charset=utf-8")
     except AwsError as error:
-        # Prefect shows them all the same.
+        # Prefect still shows them.
         return f"Could not write failures.csv: {error}"
     return f"All of them: {address}"
 

@@ -1,4 +1,4 @@
-"""The full run: checks, set-up, submission, fleet, monitoring and clean-up, in one flow run."""
+"""The full run: check, set-up, submission, fleet, monitoring and clean-up in one flow run."""
 
 from typing import Any
 
@@ -36,11 +36,10 @@ def dcp(
     accept_cost: AcceptCost = False,
     accept: Accept = None,
 ) -> State[Any]:
-    """Analyse all jobs of a job file with CellProfiler, on machines started for it.
+    """Analyse all jobs of a job file with CellProfiler, on machines launched for them.
 
-    Everything that can be known beforehand is checked first, and an error stops the run before
-    anything is created. Whatever happens then, the machines are ended: on success, after a failure
-    in any step, and when the run is cancelled.
+    Preflight checks come first: an error stops the run before anything is created. The machines
+    are always terminated: on success, after a failure in any step, and when the run is cancelled.
 
     Returns:
         Completed when every job succeeded or was skipped, else Failed, with the counts.
@@ -55,5 +54,5 @@ def dcp(
     template = load_fleet(fleet, run.config.credentials)
     completed = plan(run, work, template, undone, accept_cost, accept or ())
     if completed:
-        return Completed(message=f"No run: an earlier run has completed all {completed} jobs")
+        return Completed(message=f"Nothing to run: an earlier run completed all jobs ({completed})")
     return carry_out(run)

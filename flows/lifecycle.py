@@ -1,4 +1,4 @@
-"""The life of a run within a flow run: opened, planned, carried out, and ended whatever happens."""
+"""The life of a run within a flow run: plan it, carry it out, and always clean up."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,13 +16,14 @@ from blocks.errors import InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job
+from blocks.plurals import plural
 from flows.support.child_runs import HOOK_OUTAGE_SECONDS, patient_with_prefect, start_again
 from flows.support.cost_approval import settle
 from flows.support.dcp_flow import APP_TAG, stem
 from flows.support.flow_run import label
 from tasks import interrupt, steps
 from tasks.aws.errors import is_refused
-from tasks.aws.retries import patient
+from tasks.aws.retries import retrying
 from tasks.jobs.job_ids import JobIds
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import JobMessage, messages
@@ -38,17 +39,17 @@ from tasks.runs.run import Run, new_run_id
 
 @dataclass(frozen=True)
 class Work:
-    """The jobs that a run is to do.
+    """Where the jobs of a run come from: a job file, or the failed jobs of an earlier run.
 
     Attributes:
-        source: Name of the job file, or what stands in its place, for messages.
+        source: Name of the job file or the earlier run, for messages.
         sets: The jobs as sets, for the checks.
-        messages: The job messages, given the data files.
-        plates: The plates that it does as wholes, where they are known: the record keeps them.
-        named: The plates that its groups name, for the name of the flow run.
-        step: Standard step of the job file, if it is one.
-        batch: Batch of the job file, if it names one.
-        retry_of: The run whose failed jobs these are; "" when it is no retry.
+        messages: Makes the job messages from the data files.
+        plates: The plates that the run covers, if known; stored in its record.
+        named: The plates that the groups name, for the name of the flow run.
+        step: Standard step of the job file; "" if it has none.
+        batch: Batch of the job file; "" if it has none.
+        retry_of: Id of the earlier run whose failed jobs these are; "" if this is not a retry.
     """
 
     source: str
@@ -62,15 +63,15 @@ class Work:
 
 
 def work_of(run: Run, job: str, plates: Sequence[str] = ()) -> Work:
-    """The jobs of a job file.
+    """Read a job file as the source of a run's jobs.
 
     Args:
-        run: The run that is to do them.
+        run: The new run.
         job: Block name, path or `s3://` address of the job file.
         plates: Plates to run instead of the job file's own.
 
     Raises:
-        InputError: The job file is wrong or not there.
+        InputError: The job file is wrong or does not exist.
     """
     file: JobFile = load_job(job, run.config.credentials)
     sets = file.sets(plates, job)
@@ -94,25 +95,25 @@ def plan(
     accept: Collection[str] = (),
     set_up: bool = False,
 ) -> int:
-    """Check what the jobs need, and write them into the record of the run.
+    """Run the preflight checks, and write the jobs into the record of the run.
 
-    A run that is not begun yet is begun with them. Nothing else is created in AWS.
+    This creates the record of a new run, and nothing else in AWS.
 
     Args:
         run: The run.
         work: Its jobs.
-        template: The fleet template, kept for this run's start and for later ones like it.
-        undone: Leave out the jobs that an earlier run of the app has completed.
+        template: The fleet template, stored in the record.
+        undone: Skip the jobs that an earlier run of the app completed.
         accept_cost: Start even if the estimated cost exceeds cost_limit.
         accept: Codes of errors in spite of which the run starts.
-        set_up: The run was set up before, and stays as it is when its jobs cannot be planned.
+        set_up: The run was set up earlier; keep its resources even if planning fails.
 
     Returns:
-        0, or the number of jobs when an earlier run has completed them all: nothing is planned.
+        0; or the number of jobs if an earlier run completed all of them and nothing is planned.
 
     Raises:
-        InputError: Something is in the way, another run of the app has not ended, or a job is
-            wrong; nothing was created.
+        InputError: A check failed, another run of the app has not ended, or a job is wrong.
+            Nothing was created.
     """
     with nullcontext() if set_up else _ended_if_begun(run), Csvs(run) as csvs:
         findings = steps.check(run, work.sets, work.source, csvs, template)
@@ -127,7 +128,7 @@ def plan(
             raise InputError(Problem(work.source, "groups", "no jobs match", remedy=remedy))
         _write(run, work, template, chain([first], jobs))
     if undone:
-        log(f"Skipping {todo.left_out} jobs that an earlier run completed")
+        log(f"Skipping {plural(todo.left_out, 'job')} that an earlier run completed")
     return 0
 
 
@@ -140,7 +141,7 @@ def _write(run: Run, work: Work, template: FleetTemplate, jobs: Iterable[JobMess
 
 @contextmanager
 def _ended_if_begun(run: Run) -> Iterator[None]:
-    """End a run that cannot be planned, also one that a flow run began before it was killed."""
+    """Clean up if planning fails, in case this flow run created the run before it was killed."""
     try:
         yield
     except BaseException as error:
@@ -153,15 +154,15 @@ def _is_active(run: Run) -> bool:
     try:
         kept = record.load(run)
     except (ClientError, BotoCoreError):
-        return False  # why not is what is raised
+        return False  # the error from planning says more
     return kept is not None and kept.state == "active"
 
 
 def begun_before(asking: Run) -> Run | None:
-    """The run of this very flow run, if it was planned before: interrupted then, or retried now.
+    """The run that this flow run planned before its process was killed or it was retried, if any.
 
-    Its machines may be there: what would keep a new run from beginning must not keep this one from
-    its end. A run that has ended is begun again.
+    It may have machines, so it continues without the checks of a new run. A run that has ended
+    starts again.
 
     Args:
         asking: The app, its bucket and clients, and the id that the run would have.
@@ -172,7 +173,7 @@ def begun_before(asking: Run) -> Run | None:
         return None
     except ClientError as error:
         if is_refused(error):
-            return None  # the check before a new run says it in words
+            return None  # preflight explains it
         raise
     kept = record.load(run)
     if kept is None or kept.jobs is None:
@@ -182,16 +183,16 @@ def begun_before(asking: Run) -> Run | None:
 
 
 def carry_out(run: Run) -> State[Any]:
-    """Carry out a run whose plan is written: set-up, submission, fleet, monitoring and clean-up.
+    """Carry out a planned run: set-up, submission, fleet, monitoring and clean-up.
 
-    Whatever happens, the machines are ended.
+    The machines are always terminated.
 
     Args:
         run: The run.
 
     Returns:
-        Completed when every job succeeded or was skipped, else Failed; the message says which
-        jobs failed and why.
+        Completed if every job succeeded or was skipped, else Failed; the message says which jobs
+        failed and why.
     """
     log(f"run {run.run_id} of app {run.names.app}")
     with heartbeat.kept(run):
@@ -200,12 +201,12 @@ def carry_out(run: Run) -> State[Any]:
             steps.submit(run)
             steps.start_fleet(run)
             last = steps.monitor(run)
-        # A run that stops with jobs in its queue keeps them, to be continued.
+        # A stopped run keeps the jobs in its queue, so that it can be continued.
         abandon = last.lost or not last.stop
         try:
             report = steps.clean_up(run, abandon, last.stop)
         except BaseException:
-            # Also when it failed: Prefect may be out of reach, and the machines are not yet ended.
+            # Prefect may be out of reach, and the machines are still running.
             steps.end(run, abandon, last.stop)
             raise
     if report.complete:
@@ -216,9 +217,9 @@ def carry_out(run: Run) -> State[Any]:
 
 @contextmanager
 def ended_if_interrupted(run: Run) -> Iterator[None]:
-    """End the run when what is done in the `with` block does not come to its end.
+    """Clean up the run if the `with` block raises.
 
-    A run whose time is used up keeps the jobs in its queue, to be continued.
+    A run that has used up its time keeps the jobs in its queue, so that it can be continued.
     """
     try:
         yield
@@ -237,13 +238,12 @@ def _end_early(run: Run, error: BaseException) -> None:
 def name_after(run: Run, work: Work | None = None, subject: str = "") -> None:
     """Name this flow run `<app> · <plate or step>` and tag it with app, plates, step and batch.
 
-    A flow run that is started again has its name and its tags
-    (`flows.support.dcp_flow.first_name`).
+    A restarted flow run keeps its name and tags (`flows.support.dcp_flow.first_name`).
 
     Args:
         run: The run.
-        work: Its jobs, where they are known here.
-        subject: What the flow run does with the run, when it is not its jobs.
+        work: Its jobs, if known here.
+        subject: What the flow run does with the run, if it does not run its jobs.
     """
     plates = list(work.plates or work.named) if work else []
     tags = [f"{APP_TAG}{run.names.app}", *(f"plate:{plate}" for plate in plates[:MOST_TAGS])]
@@ -268,10 +268,9 @@ def _subject(work: Work, plates: Sequence[str]) -> str:
 
 
 def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Clean up after a run whose flow run was cancelled.
+    """Clean up a run whose flow run was cancelled, unless it already cleaned up by itself.
 
-    Prefect calls this in a process of its own. A run that could still clean up by itself has
-    nothing left, and nothing is done then.
+    Prefect calls this hook in a separate process.
     """
     if run := _run_to_end(flow_run):
         note = f"the run was {str(state.name).lower()}"
@@ -279,10 +278,10 @@ def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) ->
 
 
 def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Have Prefect start a flow run again whose process was killed: it goes on with its own run.
+    """Have Prefect restart a flow run whose process was killed, so that it resumes its own run.
 
-    Where no worker can start it again, and when it has been killed too often, the run is ended.
-    Prefect calls this as it calls `end_cancelled`.
+    If no worker can restart it, or if it was killed too often, clean up the run. Prefect calls this
+    hook in a separate process.
     """
     if not _run_to_end(flow_run) or start_again(flow_run):
         return
@@ -295,7 +294,7 @@ def go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 def _run_to_end(flow_run: FlowRun) -> Run | None:
     """The run of a flow run, unless it has ended.
 
-    Repeated while Prefect or AWS is out of reach: a hook is called only once.
+    Retries while Prefect or AWS is out of reach: Prefect calls a hook only once.
     """
 
     def read() -> Run | None:
@@ -303,15 +302,15 @@ def _run_to_end(flow_run: FlowRun) -> Run | None:
         kept = record.load(run) if run else None
         return run if kept and kept.state != "ended" else None
 
-    with_aws = patient(HOOK_OUTAGE_SECONDS)
+    with_aws = retrying(HOOK_OUTAGE_SECONDS)
     run: Run | None = patient_with_prefect(HOOK_OUTAGE_SECONDS)(with_aws, read)
     return run
 
 
 def run_of(flow_run: FlowRun) -> Run | None:
-    """The run that a flow run has begun or continued; None when it has done neither.
+    """The run that a flow run started or continued; None if it did neither.
 
-    A run that another flow run looks after, or that waits in its queue, is none of its business.
+    Runs of other flow runs are not touched, nor are stopped runs that wait to be continued.
     """
     if flow_run.created is None:
         return None

@@ -1,4 +1,4 @@
-"""Monitoring: polls a run until it is over, and keeps the fleet as small as the work."""
+"""Monitoring: polls a run until it is over, and scales the fleet down as jobs finish."""
 
 from flows.lifecycle import name_after
 from flows.support.dcp_flow import dcp_flow
@@ -15,10 +15,10 @@ def monitor(
     credentials: Credentials = None,
     settings: Settings = None,
 ) -> Decision:
-    """Watch a run until every job has a result, or until it cannot go on.
+    """Monitor a run until every job has a result, or until the run must stop.
 
     Returns:
-        The last decision: that the run is over, and why if jobs have no result.
+        The last decision, with the reason if jobs have no result.
     """
     run = open_existing(config, run_id, credentials, settings)
     name_after(run, subject="monitoring")

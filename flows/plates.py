@@ -1,4 +1,4 @@
-"""A batch of plates: one run for all of them, or one a plate."""
+"""A batch of plates: one run for all of them, or one for each."""
 
 from typing import Annotated, Any
 
@@ -7,6 +7,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from blocks.loading.load import load_job
+from blocks.plurals import plural
 from flows.lifecycle import name_after, work_of
 from flows.support.child_runs import cancel_left_children, run_each, told
 from flows.support.dcp_flow import dcp_flow
@@ -44,9 +45,9 @@ def run_plates(
     ] = None,
     one_run: Annotated[
         bool,
-        Field(description="One run for all plates together (default: a run and an app a plate)."),
+        Field(description="One run for all plates together (default: one run and app for each)."),
     ] = False,
-    at_a_time: Annotated[int, Field(ge=1, le=1000, description="The most runs at a time.")] = 1,
+    at_a_time: Annotated[int, Field(ge=1, le=1000, description="Most runs at a time.")] = 1,
     fleet: Fleet = None,
     credentials: Credentials = None,
     settings: Settings = None,
@@ -57,17 +58,18 @@ def run_plates(
     """Run a job file for a list of plates. A plate that fails stops no other.
 
     Returns:
-        Completed when every run is, else Failed; either names each plate with its outcome.
+        Completed if every run completed, else Failed; either message lists the outcome of each
+        plate.
     """
     run = open_new(config, "", credentials, settings)
     name_after(run, subject=BATCH)
     file = load_job(job, run.config.credentials)
     chosen = plates or find_plates(run, file, job)
     if not chosen:
-        return Completed(message="No plate has data and no results yet")
-    # What is wrong with the name of one is reported before the first run is begun.
+        return Completed(message="Every plate with data has results already")
+    # Reports a bad plate name before the first run starts.
     name_after(run, work_of(run, job, chosen), BATCH)
-    log(f"{len(chosen)} plates: {', '.join(chosen)}")
+    log(f"{plural(len(chosen), 'plate')}: {', '.join(chosen)}")
     same = {
         "config": config,
         "job": job,

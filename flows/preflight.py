@@ -1,4 +1,4 @@
-"""Preflight: everything that can be known before a run is checked, and nothing is created."""
+"""Preflight: checks everything that a run needs, and creates nothing."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def preflight(
     """Check everything that a run needs, and create nothing.
 
     Returns:
-        Completed when nothing is in the way of a run, else Failed with the errors.
+        Completed if the run can start, else Failed with the errors.
     """
     run = open_new(config, "", credentials, settings)
     template = load_fleet(fleet, run.config.credentials)

@@ -1,4 +1,4 @@
-"""A profile: standard steps in their order, each a run of its own."""
+"""A profile: standard steps in order, each as its own run."""
 
 import json
 import re
@@ -9,7 +9,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.job_file.profile import PlannedStep, goes_on
+from blocks.job_file.profile import PlannedStep, may_continue
+from blocks.plurals import plural
 from blocks.prefect_blocks import JobFileBlock, block_of
 from flows.full_run import dcp
 from flows.lifecycle import end_cancelled, name_after
@@ -33,7 +34,7 @@ from tasks.runs.run import Run
 
 
 def end_left_steps(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Clean up after the step of a profile that was cancelled, or whose process was killed."""
+    """Clean up the steps of a profile that was cancelled, or whose process was killed."""
     for child in patient_with_prefect(HOOK_OUTAGE_SECONDS)(children_of, flow_run.id):
         end_cancelled(flow, child, state)
 
@@ -50,19 +51,19 @@ def run_profile(
     accept_cost: AcceptCost = False,
     accept: Accept = None,
 ) -> State[Any]:
-    """Run the steps of a profile, each when the one before it is complete.
+    """Run the steps of a profile in order, each after the one before it is complete.
 
-    A step whose failed jobs are more than the profile's failed_share, or whose run ended before
-    its jobs did, is the last. Settings apply to all steps; those of a step replace them.
+    The profile stops after a step if more of its jobs failed than the profile's failed_share, or if
+    jobs have no result. Settings apply to all steps; a step's own settings replace them.
 
     Returns:
-        Completed when every step was run, else Failed; either names each step with its counts.
+        Completed if every step was run, else Failed; either message lists each step's counts.
     """
     asking = open_new(config, "", credentials, settings)
     chosen = open_profile(profile, asking.config.credentials)
-    steps = chosen.planned(profile)
+    steps = chosen.plan(profile)
     name_after(asking, subject="profile")
-    # What is wrong with a later step is reported before the first one has cost hours.
+    # Reports mistakes in a later step before the first one has run for hours.
     for step in steps:
         with_settings(asking.config, step.settings, f"{profile}: {step.name}: settings")
         step.job.sets(plates or (), f"{profile}: {step.name}")
@@ -102,10 +103,9 @@ def run_profile(
 
 
 def _completed() -> dict[str, str]:
-    """The job file and the message of each step that this flow run completed when it ran before.
+    """The job file and message of each step that this flow run completed before it was retried.
 
-    Prefect carries a flow out once more when the flow run that called it is retried, since results
-    are not kept.
+    Without this, a retry would run those steps again: Prefect does not store their results.
     """
     return {
         child.parameters["job"]: child.state.message or ""
@@ -115,9 +115,9 @@ def _completed() -> dict[str, str]:
 
 
 def _saved(step: PlannedStep) -> str:
-    """Save a step's job file as a block, under the name of its app; returns the block's name.
+    """Save a step's job file as a block named after its app; returns the block's name.
 
-    Whoever wants to run the step alone finds it there.
+    You can run the step alone from that block.
     """
     name = re.sub("[^a-z0-9]+", "-", step.app.lower()).strip("-")
     block_of(JobFileBlock, step.job).save(name, overwrite=True)
@@ -125,16 +125,16 @@ def _saved(step: PlannedStep) -> str:
 
 
 def _stop(app: Run, before: str | None, failed_share: float) -> str:
-    """Why the step after one that did not succeed in all may not start; "" when it may.
+    """Why the profile stops after a step that did not fully succeed; "" if it continues.
 
     Args:
         app: Names the step's app.
         before: The app's newest run before the step.
-        failed_share: The part of its jobs that may fail.
+        failed_share: The share of its jobs that may fail.
     """
     newest = record.latest_id(app.aws, app.config)
     if newest is None or newest == before:
-        return "it was not begun"
+        return "its run did not start"
     step = Run(app.config, newest, app.aws)
     text = record.read(step, record.REPORT)
     if text is None:
@@ -142,13 +142,13 @@ def _stop(app: Run, before: str | None, failed_share: float) -> str:
     report = json.loads(text)
     submitted, failed, lost = (int(report[key]) for key in ("submitted", "failed", "lost"))
     if lost:
-        return f"{lost} of {submitted} jobs have no result"
+        return f"{lost} of {plural(submitted, 'job')} without a result"
     kept = record.load(step)
     if kept is None or kept.state != "ended":
-        return "its run has not ended: something of it could not be cleaned up"
-    if goes_on(submitted, failed, lost, failed_share):
+        return "its run has not ended: the clean-up is not complete"
+    if may_continue(submitted, failed, lost, failed_share):
         return ""
     return (
-        f"{failed} of {submitted} jobs failed ({failed / submitted:.1%}), more than the "
+        f"{failed} of {plural(submitted, 'job')} failed ({failed / submitted:.1%}), more than the "
         f"failed_share of {failed_share:.1%}"
     )

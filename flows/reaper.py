@@ -1,4 +1,4 @@
-"""The reaper: runs that no flow watches any more are brought to their end."""
+"""The reaper: monitors and cleans up runs whose flow has died."""
 
 import contextvars
 import time
@@ -17,11 +17,12 @@ from blocks import RunConfig
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
 from blocks.loading.load import load_credentials
+from blocks.plurals import plural
 from flows.support.dcp_flow import dcp_flow
 from flows.support.parameters import Credentials, Regions
 from tasks.account_runs.discovery import Deed, RunState, find_runs, open_run, plan
 from tasks.aws.errors import AwsError
-from tasks.aws.retries import REAPER_OUTAGE, patient
+from tasks.aws.retries import REAPER_OUTAGE, retrying
 from tasks.jobs.results import job_ids
 from tasks.lifecycle.cleanup import clean_up
 from tasks.monitor.observe import Followed
@@ -38,12 +39,12 @@ AT_A_TIME = 8  # runs
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a run that was found.
+    """What the reaper did about a run.
 
     Attributes:
         run: The run.
-        what: In words.
-        failed: Whether it could not be done.
+        what: What it did, in words.
+        failed: Whether it failed.
     """
 
     run: RunState
@@ -60,25 +61,25 @@ def reaper(
     regions: Regions = None,
     buckets: Annotated[
         list[str] | None,
-        Field(description="Buckets whose records are read besides those that the tags name."),
+        Field(description="Buckets to search for records, besides the buckets that the tags name."),
     ] = None,
     minutes: Annotated[
         float,
-        Field(description="How long to tick on, less than from one reaper to the next."),
+        Field(description="How long to monitor runs, in minutes; less than the reaper's schedule."),
     ] = 14,
 ) -> State[Any]:
-    """Bring runs that no flow watches any more to their end.
+    """Monitor and clean up runs that no flow monitors any more.
 
-    A run that has machines is ticked on as its own monitor would, until its jobs are done or the
-    time of this reaper is over; the next one goes on with it. What is left of runs that have ended
-    or have no record is ended. A run that is watched, and what has no tag of dcp's, is left alone.
+    A run with machines is monitored until its jobs are done or this reaper's time is over; the next
+    reaper continues. Orphaned resources, of runs that have ended or have no record, are deleted.
+    Runs that a flow monitors, and resources without a dcp tag, are not touched.
 
-    The ticks are done here, and not by a dcp-monitor that is started for it: that takes no
-    deployment, no free worker and nobody to watch that one too. While a run is ticked on it counts
-    as watched, so that a second reaper leaves it.
+    The reaper monitors runs itself instead of starting dcp-monitor: that would need a deployment, a
+    free worker, and something to monitor it in turn. Meanwhile the run counts as watched, so a
+    second reaper skips it.
 
     Returns:
-        Completed, or Failed when a run could not be brought to its end; each is named.
+        Completed; or Failed if the reaper failed for a run, and the message names each.
     """
     who = load_credentials(credentials)
     where = regions or [region_of(who)]
@@ -91,15 +92,15 @@ def reaper(
 
     def tend(found: RunState, deed: Deed, why: str) -> Done:
         if deed is Deed.LEAVE:
-            return Done(found, f"{found.state}, left alone: {why}")
+            return Done(found, f"{found.state}, skipped: {why}")
         log(f"{found.app} {found.run_id}: {why}")
         try:
             return Done(found, _tended(found, deed, why, settings, until))
-        except Exception as error:  # noqa: BLE001 (one that fails stops no other; all are told)
+        except Exception as error:  # noqa: BLE001 (a failure stops no other run; all are reported)
             return Done(found, f"{type(error).__name__}: {error}", failed=True)
 
     with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="reaper") as pool:
-        # With the context of this flow run, so that what is logged is its log.
+        # With this flow run's context, so that log lines belong to it.
         begun = [
             pool.submit(contextvars.copy_context().run, tend, found, deed, why)
             for found, deed, why in planned
@@ -114,9 +115,9 @@ def _state(done: list[Done]) -> State[Any]:
     failed = [one for one in done if one.failed]
     with prefect_may_be_away():
         create_markdown_artifact(
-            "\n".join(f"- {one}" for one in done) or "No run has anything in AWS.",
+            "\n".join(f"- {one}" for one in done) or "No run has resources in AWS.",
             key="dcp-reaper",
-            description=f"{len(done)} runs, {len(failed)} of them could not be brought to an end",
+            description=f"{plural(len(done), 'run')}, {len(failed)} failed",
         )
     if failed:
         return Failed(message="\n".join(map(str, failed)))
@@ -126,35 +127,37 @@ def _state(done: list[Done]) -> State[Any]:
 def _tended(found: RunState, deed: Deed, why: str, settings: RunConfig, until: float) -> str:
     run = open_run(found, settings)
     if found.record is not None and heartbeat.watched(run):
-        return "watched meanwhile, left alone"
+        return "watched meanwhile, skipped"
     if deed is Deed.TICK:
         return _ticked_on(run, until)
-    note = f"ended by dcp-reaper: {why}"
+    note = f"cleaned up by dcp-reaper: {why}"
     if found.record is not None and found.record.state != "ended":
         return end(run, abandon=True, note=note).summary
-    # A report is there already, or cannot be drawn up.
+    # A report was written already, or there is no record to write one from.
     outcome = clean_up(run, found.record is not None, note, recorded=found.record is not None)
     if outcome.failures:
         raise RuntimeError("; ".join(outcome.failures))
-    return f"ended, {why}" + (f"; {outcome.kept}" if outcome.kept else "")
+    return f"cleaned up: {why}" + (f"; {outcome.kept}" if outcome.kept else "")
 
 
 def _ticked_on(run: Run, until: float) -> str:
-    """Tick as the run's monitor would; when the run is over, end it."""
+    """Monitor the run instead of its flow; when it is over, clean it up."""
     kept = record.load(run)
-    # A run that was set up and has no plan has no jobs: its machines have nothing to do.
+    # A run that was set up but never planned has no jobs, so its machines have nothing to do.
     jobs = Followed(job_ids(run) if kept is not None and kept.jobs is not None else frozenset())
-    step: Callable[..., Any] = patient(REAPER_OUTAGE).wraps(tick)
+    step: Callable[..., Any] = retrying(REAPER_OUTAGE).wraps(tick)
     with heartbeat.kept(run):
         while True:
             seen, decision = step(run, jobs)
             if decision.done:
                 abandon = decision.lost or not decision.stop
                 report = end(run, abandon=abandon, note=decision.stop)
-                return f"ended: {report.summary}" + (f"; {decision.stop}" * bool(decision.stop))
+                return f"cleaned up: {report.summary}" + (
+                    f"; {decision.stop}" * bool(decision.stop)
+                )
             counts = ", ".join(f"{number} {name}" for name, number in seen.account.counts().items())
             if not seen.machines and not seen.target:
-                return f"waits without machines: {counts}"
+                return f"waiting without machines: {counts}"
             if time.monotonic() + decision.look_after > until:
-                return f"goes on: {counts}"
+                return f"still running: {counts}"
             time.sleep(decision.look_after)

@@ -1,4 +1,4 @@
-"""Retry: the jobs of a run that did not succeed, again, as a run of their own."""
+"""Retry: runs the failed and lost jobs of a run again, as a new run."""
 
 from typing import Annotated, Any
 
@@ -7,6 +7,7 @@ from pydantic import Field
 
 from blocks import FleetTemplate
 from blocks.loading.load import load_fleet
+from blocks.plurals import plural
 from flows.lifecycle import Work, begun_before, carry_out, end_cancelled, go_on, name_after, plan
 from flows.support.dcp_flow import dcp_flow
 from flows.support.flow_run import this_run_id
@@ -35,14 +36,13 @@ def retry_failed(
     accept_cost: AcceptCost = False,
     accept: Accept = None,
 ) -> State[Any]:
-    """Run the jobs again that failed or were lost in an earlier run, and only these.
+    """Run only the jobs again that failed or were lost in an earlier run.
 
-    The settings and the fleet template are those of the earlier run, unless others are given;
-    app_name and aws_bucket among the settings say which app's run it is, if the config names
-    another.
+    Settings and fleet template are those of the earlier run unless you pass others. If the config
+    names another app, app_name and aws_bucket in the settings say which app's run to retry.
 
     Returns:
-        Completed when every job succeeded or was skipped, else Failed, with the counts.
+        Completed if every job succeeded or was skipped, else Failed, with the counts.
     """
     asking = open_new(config, this_run_id(), credentials, naming(settings))
     run = begun_before(asking)
@@ -60,11 +60,11 @@ def _work(earlier: Run, choice: Choice, run: Run, pipeline: str | None) -> Work:
     """The chosen jobs of an earlier run as jobs of a new one.
 
     Raises:
-        InputError: There are none, or what was chosen does not occur.
+        InputError: No job failed, or none matches the choice.
     """
     rows = choose(earlier, choice)
     jobs = again(earlier, {row.job_id for row in rows}, run.run_id, pipeline)
-    log(f"Retrying {len(jobs)} jobs of run {earlier.run_id}")
+    log(f"Retrying {plural(len(jobs), 'job')} of run {earlier.run_id}")
     return Work(
         f"the failed jobs of run {earlier.run_id}",
         sets_of(jobs),

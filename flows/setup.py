@@ -1,4 +1,4 @@
-"""Set-up: the queues, cluster, log groups, task definition and service of a run."""
+"""Set-up: creates the queues, cluster, log groups, task definition and service of a run."""
 
 from flows.lifecycle import name_after
 from flows.support.dcp_flow import dcp_flow
@@ -17,18 +17,18 @@ def setup(
     credentials: Credentials = None,
     settings: Settings = None,
 ) -> str:
-    """Create what a run needs in AWS, except for the machines. Can be repeated.
+    """Create the resources of a run in AWS, except for the machines. Safe to repeat.
 
-    Without run_id, a new run is begun.
+    Without run_id, this starts a new run.
 
     Returns:
-        The id of the run, which the later steps take.
+        The id of the run, for the later steps.
     """
     asking = open_new(config, run_id or this_run_id(), credentials, settings)
     name_after(asking, subject="set-up")
     check_credentials(asking)
     record.begin(asking)
-    # A run that is continued has the settings it was begun with, whatever the config says now.
+    # An existing run keeps its recorded settings, whatever the config says now.
     run = record.find(asking.aws, asking.config, asking.run_id)
     steps.set_up(run)
     return run.run_id

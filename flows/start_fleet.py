@@ -1,4 +1,4 @@
-"""Starting the fleet: machines are requested, and containers placed on them."""
+"""Fleet: requests the machines of a run, and starts containers on them."""
 
 from blocks.loading.load import load_fleet
 from flows.lifecycle import name_after
@@ -16,7 +16,7 @@ def start_fleet(
     credentials: Credentials = None,
     settings: Settings = None,
 ) -> str:
-    """Start the machines of a run, at most as many as its jobs can use. Can be repeated.
+    """Launch the machines of a run, at most as many as its jobs can use. Safe to repeat.
 
     Returns:
         The id of the fleet.

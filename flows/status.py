@@ -1,4 +1,4 @@
-"""Status: all runs of the account, what they have in AWS, and what of it is orphaned."""
+"""Status: lists all runs of the account, their resources, and which of these are orphaned."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ from pydantic import Field
 from blocks.credentials.sessions import region_of
 from blocks.errors import InputError
 from blocks.loading.load import load_credentials
+from blocks.plurals import plural
 from flows.support.dcp_flow import dcp_flow
 from flows.support.parameters import Credentials, Regions
 from tasks.account_runs.discovery import find_runs
@@ -29,10 +30,10 @@ def status(
         Field(description="Buckets with records (default: search every bucket of the account)."),
     ] = None,
 ) -> State[Any]:
-    """List all runs of the account; nothing is changed.
+    """List all runs of the account and any orphaned resources. Changes nothing.
 
     Returns:
-        Completed, with what is orphaned; Failed when AWS refuses the credentials.
+        Completed, with the counts by state; Failed if AWS refuses the credentials.
     """
     who = load_credentials(credentials)
     try:
@@ -50,6 +51,6 @@ def status(
         create_markdown_artifact(
             "\n".join(f"- {one}" for one in orphans) or "Nothing is orphaned.",
             key="dcp-orphans",
-            description=f"{len(orphans)} orphaned",
+            description=f"{plural(len(orphans), 'orphaned resource')}",
         )
     return Completed(message=summary_of(runs))

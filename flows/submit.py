@@ -1,4 +1,4 @@
-"""Submission: the job file's groups become messages in the queue."""
+"""Submission: sends the jobs of a job file to the queue."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ def submit(
         str | None,
         Field(
             description="Job file: block name, local path or s3:// path "
-            "(default: the jobs that the run has already)."
+            "(default: the jobs already in the run's record)."
         ),
     ] = None,
     run_id: RunId = None,
@@ -41,7 +41,7 @@ def submit(
     accept_cost: AcceptCost = False,
     accept: Accept = None,
 ) -> int:
-    """Send the jobs of a run to the queue. Repeated, it sends those not sent yet.
+    """Send the jobs of a run to the queue. Safe to repeat: jobs already sent are skipped.
 
     Returns:
         The number of jobs of the run.
@@ -55,6 +55,6 @@ def submit(
         work = work_of(run, job, plates or ())
         completed = plan(run, work, template, undone, accept_cost, accept or (), set_up=True)
         if completed:
-            log(f"An earlier run has completed all {completed} jobs: none is sent")
+            log(f"Nothing to send: an earlier run completed all jobs ({completed})")
             return 0
     return steps.submit(run)

@@ -1,1 +1,1 @@
-"""One concern a file: pure builders and decisions first, then the tasks that call AWS."""
+"""One concern per file: pure builders and decisions first, then the functions that call AWS."""

@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM: none is lost, and none leaves something half done.
+"""Ctrl-C and SIGTERM: no signal is lost, and none interrupts a clean-up.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be, often in a finalizer: when a
-signal comes during a garbage collection, `__del__` of an object or the callback of a weak reference
-is the first Python code that runs then. What is raised there, Python prints ("Exception ignored
-in") and drops. Prefect's engine drops what comes after the last state of a flow run, and pydantic
-turns what comes in a serializer into an error of its own. Therefore `listening` sends again what
-Python has dropped, and records all signals: `check` and `sleep` raise what was dropped elsewhere.
+Python raises KeyboardInterrupt wherever the main thread happens to be. During a garbage collection
+that is often a finalizer: `__del__` of an object or the callback of a weak reference. Python prints
+such an exception ("Exception ignored in") and drops it. Prefect's engine drops an interrupt after
+the last state of a flow run, and pydantic turns one in a serializer into its own error. Therefore
+`listening` resends interrupts that Python dropped, and records all signals; `check` and `sleep`
+raise those that were dropped elsewhere.
 """
 
 import os
@@ -26,27 +26,27 @@ Handler = Callable[[int, FrameType | None], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OF_SIGNALS = ("KeyboardInterrupt", "TerminationSignal")  # the second is Prefect's, for SIGTERM
-AGAIN_SECONDS = 0.05  # until a dropped signal is sent again; a finalizer takes less
+AGAIN_SECONDS = 0.05  # until a dropped signal is resent; a finalizer takes less
 
-_came: bool | None = None  # whether a signal has come; None while nobody listens
-_dropped = False  # whether Python has dropped one that nothing has raised since
+_came: bool | None = None  # whether a signal was received; None outside of `listening`
+_dropped = False  # whether Python dropped one that has not been raised since
 
 
 @contextmanager
 def listening(last: bool = False) -> Iterator[None]:
-    """Raise KeyboardInterrupt for Ctrl-C and SIGTERM during the `with` block, and lose none.
+    """Raise KeyboardInterrupt for every Ctrl-C and SIGTERM during the `with` block.
 
-    Also in a process that was started with Ctrl-C ignored, as scripts do in the background.
+    This also works in a process that was started with Ctrl-C ignored, such as a background script.
 
     Args:
-        last: Whether the process exits after the block: from then on, a signal ends it at once.
+        last: Whether the process exits after the block; from then on, a signal ends it at once.
     """
     global _came, _dropped
     hook = sys.unraisablehook
 
     def send_again(dropped: "UnraisableHookArgs") -> None:
         global _dropped
-        # By its name, since Prefect is not imported for it.
+        # By name, to avoid importing Prefect.
         if not any(kind.__name__ in OF_SIGNALS for kind in dropped.exc_type.__mro__):
             hook(dropped)
         else:
@@ -66,7 +66,7 @@ def listening(last: bool = False) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if a signal has come since `listening` began."""
+    """Raise KeyboardInterrupt if a signal was received since `listening` began."""
     global _dropped
     if _came:
         _dropped = False
@@ -74,7 +74,7 @@ def check() -> None:
 
 
 def sleep(seconds: float) -> None:
-    """Sleep, unless a signal has come or comes meanwhile."""
+    """Sleep; raise KeyboardInterrupt if a signal was received before or meanwhile."""
     check()
     time.sleep(seconds)
     check()
@@ -82,10 +82,10 @@ def sleep(seconds: float) -> None:
 
 @contextmanager
 def held(note: str = "") -> Iterator[None]:
-    """Put signals off to the end of the `with` block; only `check` and `sleep` raise within it.
+    """Hold signals until the end of the `with` block; within it, only `check` and `sleep` raise.
 
     Args:
-        note: Written to stderr when a signal comes.
+        note: Printed to stderr when a signal is received.
     """
     put_off: list[int] = []
 
@@ -93,7 +93,7 @@ def held(note: str = "") -> Iterator[None]:
         _record()
         put_off.append(number)
         if note:
-            os.write(2, f"{note}\n".encode())  # print may be what is interrupted
+            os.write(2, f"{note}\n".encode())  # the signal may have interrupted print
 
     handlers = _handle(hold)
     try:
@@ -106,7 +106,7 @@ def held(note: str = "") -> Iterator[None]:
 
 @contextmanager
 def allowed() -> Iterator[None]:
-    """Raise KeyboardInterrupt at once in a part of a `held` block, or at its end at the latest."""
+    """Let signals raise KeyboardInterrupt within a `held` block, at the latest at the end."""
     handlers = _handle(_raise)
     try:
         check()
@@ -119,7 +119,7 @@ def allowed() -> Iterator[None]:
 
 @contextmanager
 def _undisguised() -> Iterator[None]:
-    """Raise KeyboardInterrupt instead of the error that a library has made of it."""
+    """Raise KeyboardInterrupt instead of the error that a library turned it into."""
     try:
         yield
     except Exception:
@@ -146,7 +146,7 @@ def _send_again() -> None:
 
 
 def _handle(handler: Handler) -> dict[signal.Signals, Any]:
-    """Set the handler of both signals, and return those before; only the main thread has any."""
+    """Set the handler of both signals; returns the previous ones. Only the main thread has any."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.signal(number, handler) for number in SIGNALS}

@@ -1,7 +1,7 @@
-"""The steps of a run, in their order: each is a function of a `Run`, and a Prefect task.
+"""The steps of a run, in order: each is a function of a `Run` and a Prefect task.
 
-A flow opens a run and hands it from step to step; `dcp-setup`, `dcp-submit` and so on open a run by
-its id and call the same function. What a step shows belongs to the flow run that calls it.
+A flow opens a run and passes it from step to step; `dcp-setup`, `dcp-submit` and so on open a run
+by its id and call the same functions. Artifacts of a step belong to the calling flow run.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +20,10 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 from blocks import FleetTemplate
 from blocks.errors import DcpError, InputError, NotFound, OutOfTime, Problem
 from blocks.job_file.job_set import JobSet
+from blocks.plurals import plural
 from tasks import interrupt
 from tasks.aws.errors import AwsError, error_code, is_transient
-from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, patient
+from tasks.aws.retries import RUN_OUTAGE, STEP_OUTAGE, retrying
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.plates import plates_to_run
 from tasks.jobs.queues import ensure_queues, find_queue
@@ -56,23 +57,23 @@ from tasks.runs.run import Run
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RETRIES = 4  # of a step, some seconds apart; botocore has repeated each request before
-CANCELLED_EXPORT_SECONDS = 60  # who has just cancelled a run does not wait long for its logs
+RETRIES = 4  # of a step, some seconds apart; botocore has retried each request before
+CANCELLED_EXPORT_SECONDS = 60  # a person who cancels a run does not wait long for its logs
 
 
 def _may_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether a step failed for a reason that may pass, so that it is worth another attempt."""
+    """Whether a step failed with a transient error, so that it is worth another attempt."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_transient(error)
 
 
 def step(name: str, retries: int = RETRIES) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Carry out a function as a Prefect task: named after it, repeated while AWS is out of reach.
+    """Make a function a Prefect task that is retried while AWS is out of reach.
 
-    Every step can be repeated. Its result is not cached, since a step must see AWS as it is.
+    Every step is safe to repeat. Results are not cached, since a step must see AWS as it is now.
 
     Args:
-        name: Of the task and of its run.
+        name: Name of the task and of its task run.
         retries: Attempts after the first one.
     """
 
@@ -90,9 +91,9 @@ def step(name: str, retries: int = RETRIES) -> Callable[[Callable[P, R]], Callab
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            # Prefect would go through every job of a list in search of futures.
+            # Prefect would search every job of a list for futures.
             result = as_task(*map(opaque, args), **{key: opaque(kwargs[key]) for key in kwargs})
-            if isinstance(result, State):  # Prefect hands a failed state on instead of raising
+            if isinstance(result, State):  # Prefect returns a failed state instead of raising
                 result.result()
             return result
 
@@ -108,7 +109,7 @@ find_plates = step("plates")(plates_to_run)
 def check(
     run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs, template: FleetTemplate
 ) -> list[Finding]:
-    """Check everything that a run needs, and show what was found; nothing is created.
+    """Check everything that a run needs, and show the findings. Creates nothing.
 
     Args:
         run: The run.
@@ -118,7 +119,7 @@ def check(
         template: The fleet template.
 
     Raises:
-        InputError: AWS does not know the credentials.
+        InputError: AWS rejects the credentials.
     """
     findings = preflight(run, sets, where, csvs, template)
     show_findings(run, findings, where)
@@ -127,12 +128,12 @@ def check(
 
 @step("set-up")
 def set_up(run: Run) -> None:
-    """Create what a run needs in AWS, except for the machines."""
+    """Create the resources of a run in AWS, except for the machines."""
     queues = ensure_queues(run)
     ensure_log_groups(run)
     environment = worker_environment(run, queues.jobs, queues.dead_letters)
     _ensure_service(run, ensure_task_definition(run, environment))
-    log(f"run {run.run_id} is set up: queue {run.names.queue}, service {run.names.service}")
+    log(f"Set up run {run.run_id}: queue {run.names.queue}, service {run.names.service}")
 
 
 def _cluster_is_gone(error: BaseException) -> bool:
@@ -143,7 +144,7 @@ def _cluster_is_gone(error: BaseException) -> bool:
 def _ensure_service(run: Run, task_definition: str) -> None:
     """Create the cluster and the service.
 
-    The clean-up of another run deletes a cluster without services, even between the two calls.
+    Between the two calls, the clean-up of another run may delete the still unused cluster.
     """
     ensure_cluster(run)
     ensure_service(run, task_definition)
@@ -153,7 +154,7 @@ def require_queue(run: Run) -> str:
     """The URL of the run's queue.
 
     Raises:
-        NotFound: It has none.
+        NotFound: The run has no queue.
     """
     queue = find_queue(run.aws.sqs, run.names.queue)
     if queue is None:
@@ -181,16 +182,16 @@ def submit(run: Run) -> int:
     jobs = run_record.jobs
     if done := count_done(run):
         log(
-            f"{done} of {jobs} jobs were done by an earlier run and are sent again: "
-            "undone=true leaves them out"
+            f"Sending {done} of {plural(jobs, 'job')} again that an earlier run completed: "
+            "pass undone=true to skip them"
         )
     sent = send_jobs(run, queue, submission_progress(run, jobs))
-    log(f"{sent} jobs are in the queue {run.names.queue}")
+    log(f"{plural(sent, 'job')} in the queue {run.names.queue}")
     return sent
 
 
 def _size(run: Run) -> tuple[record.RunRecord, int, int]:
-    """The record of a run, and how many machines and containers its open jobs can use."""
+    """The record of a run, and the machines and containers that its open jobs can use."""
     run_record = record.load(run)
     if run_record is None or not record.submitted(run):
         raise InputError(
@@ -220,34 +221,35 @@ def _size(run: Run) -> tuple[record.RunRecord, int, int]:
 
 @step("fleet", retries=0)
 def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
-    """Request the machines of a run, at most as many as its jobs can use, and their containers.
+    """Request machines and containers for a run, at most as many as its jobs can use.
 
     Args:
         run: The run.
-        template: The fleet template; None for the one in the run's record.
+        template: The fleet template (default: the one in the run's record).
 
     Returns:
-        The id of the fleet; "" when every job has its result.
+        The id of the fleet; "" if every job has a result.
 
     Raises:
         InputError: The run has no jobs yet.
         OutOfTime: The run has used up its max_hours.
         FleetError: AWS refuses the request.
     """
-    run_record, machines, containers = patient(STEP_OUTAGE)(_size, run)
+    run_record, machines, containers = retrying(STEP_OUTAGE)(_size, run)
     template = template or FleetTemplate(**run_record.fleet)
     if not machines:
-        log("Every job has its result: no machine is started")
+        log("Every job has a result: no machine is launched")
         return ""
-    # Before the machines, which would otherwise be there for nothing if this fails.
-    patient(STEP_OUTAGE)(launch.start_containers, run, containers)
-    fleet = patient(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
-    log(f"Requested fleet {fleet.id}: {machines} machines, {containers} containers")
+    # Before the machines, so that none are launched for nothing if this fails.
+    retrying(STEP_OUTAGE)(launch.start_containers, run, containers)
+    fleet = retrying(STEP_OUTAGE)(launch.request_fleet, run, template, machines)
+    size = f"{plural(machines, 'machine')}, {plural(containers, 'container')}"
+    log(f"Requested fleet {fleet.id}: {size}")
     try:
-        patient(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
-        requested = patient(RUN_OUTAGE)(record.load, run)
+        retrying(RUN_OUTAGE)(launch.ensure_dashboard, run, fleet)
+        requested = retrying(RUN_OUTAGE)(record.load, run)
         since = (requested and requested.fleet_at) or run_record.started_at
-        launched = patient(RUN_OUTAGE)(
+        launched = retrying(RUN_OUTAGE)(
             launch.wait_for_machines,
             run,
             fleet,
@@ -256,12 +258,12 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
             log,
         )
     except BaseException:
-        # Nobody may be watching when this step is run alone. It is not repeated after this: AWS
-        # still lists the cancelled fleet for a while, and it would be taken for the run's.
+        # If this step runs alone, nothing else would cancel the fleet. The step is not retried: AWS
+        # lists the cancelled fleet for a while, so a retry would mistake it for the run's fleet.
         fleet.cancel()
         raise
     log(
-        f"{launched} machines have launched"
+        f"{plural(launched, 'machine')} launched"
         if launched
         else "No machine has launched yet. The fleet request stays open; the monitor reports "
         "what AWS answers."
@@ -271,17 +273,17 @@ def start_fleet(run: Run, template: FleetTemplate | None = None) -> str:
 
 @step("monitoring", retries=0)
 def monitor(run: Run) -> Decision:
-    """Watch a run until every job has a result, or until it cannot go on.
+    """Monitor a run until every job has a result, or until the run must stop.
 
     Returns:
-        The last decision: that the run is over, and why if jobs have no result.
+        The last decision, with the reason if jobs have no result.
     """
     jobs = Followed(job_ids(run))
     last: dict[str, int] = {}
     said, findings = "", set[str]()
     with kept(run), told(run) as tell:
         while True:
-            seen, decision = patient(RUN_OUTAGE)(tick, run, jobs)
+            seen, decision = retrying(RUN_OUTAGE)(tick, run, jobs)
             tell(seen)
             if seen.counts() != last:
                 last = seen.counts()
@@ -292,9 +294,9 @@ def monitor(run: Run) -> Decision:
                     log(f"{finding.level}: {finding}")
             if not seen.running and seen.says != said:
                 said = seen.says
-                log(f"No container runs. ECS says: {said}")
+                log(f"No container is running. ECS says: {said}")
             if decision.terminate:
-                log(f"Terminating {len(decision.terminate)} idle machines")
+                log(f"Terminating {plural(len(decision.terminate), 'idle machine')}")
             if decision.done:
                 return decision
             interrupt.sleep(decision.look_after)
@@ -307,26 +309,26 @@ def end(
     export_seconds: float = CANCELLED_EXPORT_SECONDS,
     flow_run_id: UUID | None = None,
 ) -> Report:
-    """End everything that a run has in AWS, and write its report, with or without Prefect.
+    """Delete the resources of a run in AWS, and write its report, with or without Prefect.
 
     Args:
         run: The run, which has a record.
-        abandon: Delete the queue even when jobs in it have no result.
+        abandon: Delete the queue even if jobs in it have no result.
         note: Why the run ends before its jobs do.
         export_seconds: How long to wait for the export of the logs.
-        flow_run_id: The flow run that shows the report (default: the one that this is called in).
+        flow_run_id: The flow run that shows the report (default: the current one).
 
     Raises:
-        DcpError: Something could not be ended; each is named.
+        DcpError: Resources could not be deleted; all are named.
     """
-    with interrupt.held("The clean-up goes on, so that no machine is left."):
+    with interrupt.held("The clean-up continues, so that no machine keeps running."):
         outcome = cleanup.clean_up(run, abandon, note)
         for line in (*outcome.done, *outcome.failures):
             log(line)
         report = write_report(run, note, flow_run_id)
         log(f"{report.summary}; {what_stays(run)}")
     _export(run, export_seconds)
-    # That a queue with jobs is kept is meant when the run stops for a reason, else an obstacle.
+    # Keeping a queue with jobs is intended if the run stopped for a reason, else it is an error.
     kept_queue = (
         f"{outcome.kept}. {how_to_continue(run)} Or clean up with abandon=true to give them up."
     )
@@ -336,16 +338,16 @@ def end(
 
 @step("clean-up")
 def clean_up(run: Run, abandon: bool = False, note: str = "") -> Report:
-    """End everything that a run has in AWS, and write its report; as `end`, in a flow run."""
+    """Delete the resources of a run and write its report: `end` as a step of a flow run."""
     return end(run, abandon, note, EXPORT_SECONDS)
 
 
 @step("clean-up")
 def clean_up_unrecorded(run: Run, abandon: bool = False, note: str = "") -> None:
-    """End everything that an app has in AWS whose record is gone.
+    """Delete the resources of an app that has no record.
 
     Raises:
-        DcpError: Something could not be ended; each is named.
+        DcpError: Resources could not be deleted; all are named.
     """
     outcome = cleanup.clean_up(run, abandon, note, recorded=False)
     for line in (*outcome.done, *outcome.failures):
@@ -363,5 +365,5 @@ def _export(run: Run, seconds: float) -> None:
         prefixes = export_logs(run, seconds)
         log(f"Exported the logs to {', '.join(prefixes)}" if prefixes else "No logs to export")
     except (*AwsError, DcpError) as error:
-        # They stay in CloudWatch; nothing runs and nothing is lost.
+        # They stay in CloudWatch, so nothing is lost.
         log(f"Could not export the logs: {error}")

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 # The worker's environment has none of what those stand on.
 if importlib.util.find_spec("prefect"):
-    pytest_plugins = ["foundation"]
+    pytest_plugins = ["shared_fixtures"]
 
 # How long an example takes is the machine's business, and that may have more to do. The examples
 # of `make test` are always the same; `make soak` has others each time.

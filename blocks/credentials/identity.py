@@ -1,6 +1,6 @@
-"""Who calls AWS: what AWS tools find by themselves, or a credentials block of Prefect.
+"""Credentials for AWS: the defaults of AWS tools, or a credentials block of Prefect.
 
-Needs neither Prefect nor boto3; `blocks.credentials.sessions` makes sessions of it.
+Needs neither Prefect nor boto3; `blocks.credentials.sessions` creates sessions from them.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class CredentialsBlock(Protocol):
-    """What dcp uses of prefect-aws's block AwsCredentials."""
+    """The part of prefect-aws's block AwsCredentials that dcp uses."""
 
     profile_name: str | None
     region_name: str | None
@@ -29,12 +29,12 @@ class CredentialsBlock(Protocol):
         ...
 
     def model_copy(self, *, update: dict[str, Any]) -> Self:
-        """The same with some fields replaced."""
+        """A copy with some fields replaced."""
         ...
 
 
 class DefaultCredentials(BaseModel):
-    """The credentials that AWS tools find by themselves: environment, profile, machine."""
+    """The default credentials of AWS tools: environment, profile, machine."""
 
     model_config = ConfigDict(frozen=True)
 

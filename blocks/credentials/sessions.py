@@ -1,4 +1,4 @@
-"""From who calls AWS to a session whose credentials last as long as a run."""
+"""Sessions from credentials, renewed for as long as a run lasts."""
 
 import uuid
 from typing import Any
@@ -19,10 +19,9 @@ DEFAULT_REGION = "us-east-1"
 
 
 class _AssumedRole(CredentialProvider):
-    """A provider of botocore's that has the credentials of the block's role.
+    """A botocore provider of the credentials of the block's role.
 
-    botocore fetches them again before they expire (AWS SDKs and Tools, "Assume role credential
-    provider").
+    botocore renews them before they expire (AWS SDKs and Tools, "Assume role credential provider").
     """
 
     METHOD = METHOD
@@ -46,7 +45,7 @@ class _AssumedRole(CredentialProvider):
             source,
             block.assume_role_arn,
             extra_args=session_name | role_parameters.get_params_override(),
-            # botocore's own prompter waits for a person to type the code of an MFA device.
+            # botocore's own prompter waits for a person to type an MFA code.
             mfa_prompter=lambda _: role_parameters.TokenCode or "",
         )
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, METHOD)
@@ -56,8 +55,8 @@ def session_of(credentials: Credentials) -> boto3.Session:
     """A session with these credentials, which are renewed before they expire.
 
     boto3 itself renews those of a profile (a role to assume, IAM Identity Center), a container or a
-    machine. The role that a block names (`assume_role_arn`) is the exception: the block's own
-    `get_boto3_session` assumes it once, and with an endpoint that is not the block's.
+    machine. A block's role (`assume_role_arn`) is the exception: the block's `get_boto3_session`
+    assumes it only once, and ignores the block's endpoint.
     """
     profile, region = credentials.profile_name, credentials.region_name
     if isinstance(credentials, DefaultCredentials):
@@ -71,7 +70,7 @@ def session_of(credentials: Credentials) -> boto3.Session:
 
 
 def client_parameters(credentials: Credentials) -> dict[str, Any]:
-    """What a block says of clients, such as another endpoint; as boto3 takes it."""
+    """A block's client parameters for boto3, such as another endpoint."""
     if isinstance(credentials, DefaultCredentials):
         return {}
     parameters: dict[str, Any] = credentials.aws_client_parameters.get_params_override()
@@ -79,9 +78,9 @@ def client_parameters(credentials: Credentials) -> dict[str, Any]:
 
 
 def region_of(credentials: Credentials) -> str:
-    """The region of the credentials, else of its profile or the environment, else us-east-1.
+    """The region of the credentials, else of the profile or environment, else us-east-1.
 
-    No request is sent, as the block's own session would to assume its role.
+    Sends no request, unlike the block's own session, which would assume its role.
     """
     if credentials.region_name:
         return credentials.region_name

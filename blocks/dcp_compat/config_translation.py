@@ -1,6 +1,6 @@
-"""What of Distributed-CellProfiler's settings means something else here, rule by rule.
+"""Rules for Distributed-CellProfiler's settings that work differently here.
 
-Each rule keeps the meaning that a setting had in DCP, or says that it cannot.
+Each rule keeps the meaning of a setting in DCP, or adds a remark that it cannot.
 """
 
 import re
@@ -19,7 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "create_dashboard": False,
     "clean_dashboard": False,
 }
-"""What DCP does when its file does not have the key, where our default is another."""
+"""DCP's defaults for missing keys, where ours differ."""
 
 NEEDED = (
     "cluster_machines",
@@ -31,7 +31,7 @@ NEEDED = (
     "memory",
     "sqs_message_visibility",
 )
-"""Keys without which DCP does not start; ours have defaults."""
+"""Keys that DCP requires and that have defaults here."""
 
 PLUGINS = ("update_plugins", "plugins_commit", "install_requirements", "requirements")
 
@@ -49,24 +49,24 @@ def translate(settings: DcpSettings) -> None:
 
 def _image(settings: DcpSettings) -> None:
     image = settings.values.get("dockerhub_tag")
-    remedy = "Name an image made with worker/Dockerfile."
+    remedy = "Name an image built with worker/Dockerfile."
     if isinstance(image, str) and _DCPS_IMAGE.fullmatch(image):
-        what = "is the worker of Distributed-CellProfiler, which cannot do these jobs"
-        settings.left_out["dockerhub_tag"] = Problem(
-            settings.place("dockerhub_tag"), "DOCKERHUB_TAG", what, repr(image), remedy=remedy
+        mistake = "is the worker of Distributed-CellProfiler, which cannot run these jobs"
+        settings.rejected["dockerhub_tag"] = Problem(
+            settings.place("dockerhub_tag"), "DOCKERHUB_TAG", mistake, repr(image), remedy=remedy
         )
-        settings.tell(Kind.FILL_IN, "dockerhub_tag", f"{image} {what}. {remedy}")
+        settings.add_remark(Kind.FILL_IN, "dockerhub_tag", f"{image} {mistake}. {remedy}")
         del settings.values["dockerhub_tag"]
     elif image is not None:
-        text = f"{image} must have our worker in it, not that of DCP. {remedy}"
-        settings.tell(Kind.FILL_IN, "dockerhub_tag", text)
+        text = f"{image} must contain dcp's worker, not that of DCP. {remedy}"
+        settings.add_remark(Kind.FILL_IN, "dockerhub_tag", text)
 
 
 def _buckets(settings: DcpSettings) -> None:
     for key in _BUCKETS:
         if settings.values.get(key) in _EXAMPLE_BUCKETS:
-            text = f"{settings.values[key]} is the example's. Write the name of your bucket."
-            settings.tell(Kind.FILL_IN, key, text)
+            text = f"{settings.values[key]} is an example. Write the name of your bucket."
+            settings.add_remark(Kind.FILL_IN, key, text)
 
 
 def _defaults(settings: DcpSettings) -> None:
@@ -75,13 +75,14 @@ def _defaults(settings: DcpSettings) -> None:
             settings.values[key] = value
             ours = RunConfig.model_fields[key].default
             text = (
-                f"is not in the file: {_yaml(value)} as in DCP; our own default is {_yaml(ours)}."
+                f"is not in the file, so it is {_yaml(value)} as in DCP; dcp's default is "
+                f"{_yaml(ours)}."
             )
-            settings.tell(Kind.DIFFERS, key, text)
+            settings.add_remark(Kind.DIFFERS, key, text)
     for key in NEEDED:
         if key not in settings.lines:
             ours = RunConfig.model_fields[key].default
-            settings.tell(Kind.FILL_IN, key, f"is not in the file. Left out, it is {_yaml(ours)}.")
+            settings.add_remark(Kind.FILL_IN, key, f"is not in the file (default: {_yaml(ours)}).")
 
 
 def _yaml(value: Any) -> str:
@@ -90,16 +91,16 @@ def _yaml(value: Any) -> str:
 
 def _download(settings: DcpSettings) -> None:
     if settings.values["download_files"] is False and "download_files" in settings.lines:
-        settings.tell(
+        settings.add_remark(
             Kind.DIFFERS,
             "download_files",
-            "false mounts the bucket of the images, as DCP does. true, our default, downloads the "
-            "images of each job and is the safer choice for long runs.",
+            "false mounts the bucket of the images, as DCP does. true, the default here, downloads "
+            "the images of each job and is safer for long runs.",
         )
 
 
 def _derived(settings: DcpSettings) -> None:
-    """Names that follow from the app's name follow it when it is changed."""
+    """Drop derived values, so that they follow a change of the app name or the cores."""
     values = settings.values
     app = values.get("app_name", RunConfig.model_fields["app_name"].default)
     cores = values.get("docker_cores", RunConfig.model_fields["docker_cores"].default)
@@ -120,30 +121,30 @@ def _dead_letters(settings: DcpSettings) -> None:
     if name != queue:
         settings.values[key] = name
         text = (
-            f"is the queue {name} in the region and the account of the run; it is made if it is "
-            "not there. Region and account of an ARN are not used."
+            f"is the queue {name} in the region and account of the run; it is created if it does "
+            "not exist. The region and account of an ARN are not used."
         )
-        settings.tell(Kind.DIFFERS, key, text)
+        settings.add_remark(Kind.DIFFERS, key, text)
     if _EXAMPLE_QUEUE.fullmatch(queue):
-        text = f"{name} is the example's. Write a name of your own, or leave it out."
-        settings.tell(Kind.FILL_IN, key, text)
+        text = f"{name} is an example. Write your own name, or remove it."
+        settings.add_remark(Kind.FILL_IN, key, text)
 
 
 def _retries(settings: DcpSettings) -> None:
     if "job_retries" in settings.lines:
-        settings.tell(
+        settings.add_remark(
             Kind.DIFFERS,
             "job_retries",
-            "counts attempts that failed. An interrupted machine costs a job no attempt here.",
+            "counts only failed attempts. Here, an interruption of the machine does not count.",
         )
 
 
 def _visibility(settings: DcpSettings) -> None:
-    settings.tell(
+    settings.add_remark(
         Kind.DIFFERS,
         "sqs_message_visibility",
-        "need not be as long as a job: a running job stays hidden. It is how soon the job of a "
-        "lost machine is given to another.",
+        "need not be as long as a job: workers extend it while they run a job. It is how soon the "
+        "job of a lost machine is retried.",
     )
 
 
@@ -151,36 +152,36 @@ def _account(settings: DcpSettings) -> None:
     profile = settings.values.get("aws_profile")
     if profile is None:
         return
-    settings.tell(
+    settings.add_remark(
         Kind.DIFFERS,
         "aws_profile",
-        "is used where the flow runs, and no keys of it reach the machines: these have the role of "
+        "is used only where the flow runs. The machines get none of its keys: they use the role of "
         "their instance profile.",
     )
-    if profile == "default":  # what AWS tools find by themselves
+    if profile == "default":  # AWS tools use it by default
         del settings.values["aws_profile"]
 
 
 def _skipping(settings: DcpSettings) -> None:
     if settings.values.get("check_if_done_bool"):
-        settings.tell(
+        settings.add_remark(
             Kind.DIFFERS,
             "check_if_done_bool",
-            "looks at the names of outputs alone. check_if_done_exact: true also knows whether "
-            "pipeline and CSV are still the same.",
+            "checks only the names of the outputs. check_if_done_exact: true also checks whether "
+            "pipeline and CSV are unchanged.",
         )
 
 
 def _plugins(settings: DcpSettings) -> None:
-    """DCP reads these only together; here each stands for itself, or is refused."""
+    """Drop settings whose switch is off: DCP ignores them, dcp rejects them."""
     values = settings.values
     useless = PLUGINS if not values.get("use_plugins") else ()
     if not values.get("install_requirements"):
         useless = (*useless, "requirements")
     for key in dict.fromkeys(useless):
         if values.pop(key, False):
-            text = "is not used, because the switch it belongs to is 'False'."
-            settings.tell(Kind.NO_COUNTERPART, key, text)
+            text = "is not used, because its switch is 'False'."
+            settings.add_remark(Kind.NO_COUNTERPART, key, text)
 
 
 _RULES: tuple[Callable[[DcpSettings], None], ...] = (

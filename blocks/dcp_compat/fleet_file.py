@@ -1,6 +1,6 @@
-"""Distributed-CellProfiler's fleet file as a fleet template: an EC2 Fleet in place of a Spot Fleet.
+"""Distributed-CellProfiler's fleet file as a fleet template: an EC2 Fleet instead of a Spot Fleet.
 
-A file with more in it than DCP's own examples have stays a Spot Fleet, whole. Source: Amazon EC2
+A file with keys that DCP's examples do not have stays a Spot Fleet, unchanged. Source: Amazon EC2
 API Reference, SpotFleetRequestConfigData; DCP's documentation, "Step 0: Prep".
 """
 
@@ -13,8 +13,8 @@ from blocks.dcp_compat.remarks import Kind, Remark
 from blocks.fleet_template.model import FleetTemplate
 from blocks.fleet_template.spot_fleet_request import refusals_of
 
-# What DCP's fleet files have; of it, the run fills in machine types, price, sizes, times and user
-# data, here as in DCP.
+# The keys of DCP's fleet files. As in DCP, the run fills in machine types, price, sizes, times and
+# user data.
 _REQUEST = {
     "AllocationStrategy",
     "IamFleetRole",
@@ -52,14 +52,14 @@ _PROFILE_ARN = re.compile(r"arn:[^:]*:iam::(?P<account>[^:]*):instance-profile/(
 
 @dataclass
 class DcpFleet:
-    """A fleet file that was read.
+    """A fleet file as fields of a fleet template.
 
     Attributes:
         where: Its name.
-        values: The fields of a fleet template that it makes.
-        examples: Fields left out, with the value that the file has.
-        remarks: What differs, has no counterpart, or is to be filled in.
-        assign_ip: Whether its machines have a public address; None when it does not say.
+        values: The fields of the fleet template.
+        examples: Fields that are not set, each with the file's value.
+        remarks: Keys that differ, are not used, or must be filled in.
+        assign_ip: Whether its machines get a public address; None if the file does not say.
     """
 
     where: str
@@ -68,17 +68,17 @@ class DcpFleet:
     remarks: list[Remark] = field(default_factory=list)
     assign_ip: bool | None = None
 
-    def tell(self, kind: Kind, key: str, text: str) -> None:
+    def add_remark(self, kind: Kind, key: str, text: str) -> None:
         """Add a remark about a key of the file."""
         self.remarks.append(Remark(kind, self.where, key, text))
 
 
 class _Unlike(Exception):
-    """A file that a fleet template cannot say; the text is what it has."""
+    """A fleet template cannot express the file; the text names the cause."""
 
 
 def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
-    """The fleet template that a fleet file makes.
+    """The fleet template for a fleet file.
 
     Args:
         request: The file's content, a SpotFleetRequestConfig.
@@ -89,15 +89,15 @@ def read_dcp_fleet(request: Mapping[str, Any], where: str) -> DcpFleet:
         _translate(request, fleet)
     except _Unlike as unlike:
         fleet = DcpFleet(where, {"spot_fleet_request": dict(request)})
-        fleet.tell(
+        fleet.add_remark(
             Kind.DIFFERS,
             "LaunchSpecifications",
-            f"stays as it is, a Spot Fleet, because it has {unlike}. A fleet template starts an "
+            f"stays an unchanged Spot Fleet, because it has {unlike}. A fleet template requests an "
             "EC2 Fleet, which also chooses by spare capacity.",
         )
         for refusal in refusals_of(request):
             text = str(refusal.at("")).removeprefix(f"{refusal.key}: ")
-            fleet.tell(Kind.FILL_IN, refusal.key, text)
+            fleet.add_remark(Kind.FILL_IN, refusal.key, text)
     return fleet
 
 
@@ -115,29 +115,29 @@ def _translate(request: Mapping[str, Any], fleet: DcpFleet) -> None:
     _key(fleet, _same(specifications, "KeyName"))
     _image(fleet, _same(specifications, "ImageId"))
     fleet.assign_ip = _same(interfaces, "AssociatePublicIpAddress")
-    _tell_of_the_request(fleet, request)
+    _add_request_remarks(fleet, request)
 
 
-def _only(values: Any, known: set[str], place: str) -> None:
+def _only(values: Any, keys: set[str], place: str) -> None:
     if not isinstance(values, Mapping):
         raise _Unlike(f"no mapping at {place.rstrip('.')}")
-    if more := sorted(values.keys() - known):
+    if more := sorted(values.keys() - keys):
         raise _Unlike(" and ".join(f"{place}{key}" for key in more))
 
 
 def _list(value: Any, place: str) -> list[Any]:
-    """A list that a file may leave out."""
+    """An optional list."""
     if value is not None and not isinstance(value, list):
         raise _Unlike(f"no list at {place}")
     return value or []
 
 
 def _same(values: list[Any], key: str) -> Any:
-    """What all launch specifications, or all of their interfaces, have alike."""
-    found = [one.get(key) for one in values]
-    if any(one != found[0] for one in found):
+    """The value that all launch specifications, or all of their interfaces, share."""
+    first, *others = [mapping.get(key) for mapping in values]
+    if any(other != first for other in others):
         raise _Unlike(f"launch specifications that differ in {key}")
-    return found[0]
+    return first
 
 
 def _check_disks(specification: Mapping[str, Any]) -> None:
@@ -161,17 +161,17 @@ def _interface(specification: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _networks(fleet: DcpFleet, interfaces: list[Mapping[str, Any]]) -> None:
     groups = _list(_same(list(interfaces), "Groups"), "NetworkInterfaces.Groups")
-    # Of several subnets in one text, EC2 chooses one (RequestSpotFleet, SubnetId).
-    named = ",".join(str(one["SubnetId"]) for one in interfaces if one.get("SubnetId"))
-    subnets = list(dict.fromkeys(part.strip() for part in named.split(",") if part.strip()))
+    # SubnetId may hold several subnets, of which EC2 chooses one (RequestSpotFleet, SubnetId).
+    text = ",".join(str(i["SubnetId"]) for i in interfaces if i.get("SubnetId"))
+    subnets = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for key, ids in (("subnets", subnets), ("security_groups", groups)):
-        if ids and all(_ID.fullmatch(str(one)) for one in ids):
+        if ids and all(_ID.fullmatch(str(id_)) for id_ in ids):
             fleet.values[key] = ids
         elif ids:
             fleet.examples[key] = ids
             spelled = "SubnetId" if key == "subnets" else "Groups"
-            text = f"is not filled in. Write {key}, or leave it out: those of the default VPC."
-            fleet.tell(Kind.FILL_IN, f"NetworkInterfaces.{spelled}", text)
+            text = f"is not filled in. Write {key} (default: those of the default VPC)."
+            fleet.add_remark(Kind.FILL_IN, f"NetworkInterfaces.{spelled}", text)
 
 
 def _profile(fleet: DcpFleet, profile: Any) -> None:
@@ -179,13 +179,13 @@ def _profile(fleet: DcpFleet, profile: Any) -> None:
     match profile:
         case {"Name": str(name)}:
             fleet.values["instance_profile"] = name
-        case {"Arn": str(arn)} if named := _PROFILE_ARN.fullmatch(arn):
-            filled_in = re.fullmatch(r"\d{12}", named["account"])
-            fleet.values["instance_profile"] = arn if filled_in else named["name"]
+        case {"Arn": str(arn)} if match := _PROFILE_ARN.fullmatch(arn):
+            filled_in = re.fullmatch(r"\d{12}", match["account"])
+            fleet.values["instance_profile"] = arn if filled_in else match["name"]
         case _:
             fleet.values["instance_profile"] = default
             text = f"is missing. Machines get the instance profile {default}."
-            fleet.tell(Kind.FILL_IN, "IamInstanceProfile.Arn", text)
+            fleet.add_remark(Kind.FILL_IN, "IamInstanceProfile.Arn", text)
 
 
 def _key(fleet: DcpFleet, name: Any) -> None:
@@ -194,7 +194,7 @@ def _key(fleet: DcpFleet, name: Any) -> None:
     if _EXAMPLE_KEY.fullmatch(str(name)):
         fleet.examples["key_name"] = name
         text = "is not filled in. Write key_name if you want to log in to the machines."
-        fleet.tell(Kind.FILL_IN, "KeyName", text)
+        fleet.add_remark(Kind.FILL_IN, "KeyName", text)
     else:
         fleet.values["key_name"] = name
 
@@ -202,30 +202,30 @@ def _key(fleet: DcpFleet, name: Any) -> None:
 def _image(fleet: DcpFleet, image: Any) -> None:
     if image:
         fleet.examples["image_id"] = image
-        fleet.tell(
+        fleet.add_remark(
             Kind.DIFFERS,
             "ImageId",
-            f"{image} is left out: machines start from AWS's newest Amazon Linux 2023 for ECS. An "
-            "image of your own, with a single disk, is image_id.",
+            f"{image} is not used: machines launch from AWS's newest Amazon Linux 2023 for ECS. To "
+            "use an image of your own, with a single disk, write image_id.",
         )
 
 
-def _tell_of_the_request(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
-    fleet.tell(
+def _add_request_remarks(fleet: DcpFleet, request: Mapping[str, Any]) -> None:
+    fleet.add_remark(
         Kind.NO_COUNTERPART,
         "IamFleetRole",
-        "is not used: an EC2 Fleet works with AWSServiceRoleForEC2Fleet, made once in an account: "
+        "is not used: an EC2 Fleet uses AWSServiceRoleForEC2Fleet, created once in an account with "
         "aws iam create-service-linked-role --aws-service-name ec2fleet.amazonaws.com",
     )
     strategy = request.get("AllocationStrategy", "lowestPrice")
-    fleet.tell(
+    fleet.add_remark(
         Kind.DIFFERS,
         "AllocationStrategy",
         f"{strategy} becomes price-capacity-optimized: the cheapest of the machine types with the "
         "most spare capacity, which are interrupted less often.",
     )
-    fleet.tell(
+    fleet.add_remark(
         Kind.DIFFERS,
         "BlockDeviceMappings",
-        "become one disk of ebs_vol_size GB, encrypted, that ends with its machine.",
+        "become one encrypted disk of ebs_vol_size GB, which is deleted with its machine.",
     )

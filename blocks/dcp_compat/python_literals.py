@@ -1,8 +1,8 @@
-"""Values of a Python file of settings, read and never run.
+"""Reads the values of a Python file of settings without running it.
 
 Distributed-CellProfiler's config.py is a list of assignments: texts, numbers, lists, and sums of
-names assigned above (`APP_NAME + 'Queue'`, `3*60`, `DOCKER_CORES * 1024`). That is what is read;
-all else is refused by its line. No expression can take long or become large.
+names assigned above (`APP_NAME + 'Queue'`, `3*60`, `DOCKER_CORES * 1024`). Only these are read; any
+other statement is an error with its line. No expression can take long or become large.
 """
 
 import ast
@@ -14,18 +14,18 @@ from typing import Any
 from blocks.errors import ConfigError, Problem
 
 LONGEST_FILE = 100_000
-"""Characters of a file; Python takes minutes to parse some that are much longer."""
+"""Maximum characters of a file; Python takes minutes to parse some much longer files."""
 
 LONGEST = 10_000
-"""Characters of a text, or entries of a list."""
+"""Maximum characters of a text, or entries of a list."""
 
 LARGEST = 2**53
-"""Whole numbers are exact up to here, as floats too."""
+"""Up to here, whole numbers are exact even as floats."""
 
 LONGEST_POWER = 64
 
 DEEPEST = 100
-"""Expressions within expressions: a sum of so many terms."""
+"""Maximum depth of nested expressions, which is the number of terms of a sum."""
 
 ALLOWED = (
     "NAME = value, where the value is a text, a number, True, False, None, a list, or a sum "
@@ -64,13 +64,13 @@ _CALLED: Mapping[type[ast.AST], str] = {
 
 
 @dataclass(frozen=True)
-class Assigned:
-    """What a name stands for at the end of the file.
+class Assignment:
+    """The value of a name at the end of the file.
 
     Attributes:
         value: A text, a number, True, False, None, or a list of these.
         line: The line of its last assignment, from 1.
-        earlier: The lines of its assignments before that.
+        earlier: The lines of its earlier assignments.
         used: Whether a later expression uses it.
     """
 
@@ -80,31 +80,31 @@ class Assigned:
     used: bool = False
 
 
-class _Refused(Exception):
-    """An expression that is not read; the text never repeats the value: it may be a secret."""
+class _UnsupportedExpression(Exception):
+    """An unsupported expression; the text never repeats the value, which may be a secret."""
 
-    def __init__(self, node: ast.AST, what: str, allowed: str = ALLOWED) -> None:
-        super().__init__(what)
-        self.line, self.what, self.allowed = getattr(node, "lineno", 1), what, allowed
+    def __init__(self, node: ast.AST, mistake: str, allowed: str = ALLOWED) -> None:
+        super().__init__(mistake)
+        self.line, self.mistake, self.allowed = getattr(node, "lineno", 1), mistake, allowed
 
 
-def read_assignments(text: str, where: str) -> dict[str, Assigned]:
+def read_assignments(text: str, where: str) -> dict[str, Assignment]:
     """Every name that the file assigns, in the order of the last assignments.
 
     Raises:
-        ConfigError: The file is not Python, or has more than assignments of simple values; every
-            such line is named.
+        ConfigError: The file is not Python, or has other statements than assignments of simple
+            values; lists all such lines.
     """
-    reader = _Reader()
+    reader = _AssignmentReader()
     problems: list[Problem] = []
     for statement in _parse(text, where).body:
         try:
             reader.read(statement)
-        except _Refused as refused:
-            named = reader.give_up(statement)
-            if refused.what:
+        except _UnsupportedExpression as refused:
+            names = reader.give_up(statement)
+            if refused.mistake:
                 place = f"{where}:{refused.line}"
-                problems.append(Problem(place, named, refused.what, allowed=refused.allowed))
+                problems.append(Problem(place, names, refused.mistake, allowed=refused.allowed))
     if problems:
         raise ConfigError(*problems)
     return {
@@ -121,29 +121,29 @@ def _parse(text: str, where: str) -> ast.Module:
         place = f"{where}:{error.lineno}" if error.lineno else where
         raise ConfigError(Problem(place, "", f"is not Python: {error.msg}")) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        what = "is not Python" if isinstance(error, ValueError) else "is nested too deeply"
-        raise ConfigError(Problem(where, "", what)) from error
+        mistake = "is not Python" if isinstance(error, ValueError) else "is nested too deeply"
+        raise ConfigError(Problem(where, "", mistake)) from error
 
 
-class _Reader:
-    """The names assigned so far, in their order.
+class _AssignmentReader:
+    """The names assigned so far, in order.
 
     Attributes:
-        names: What they stand for.
-        used: The names that an expression has used.
-        refused: The names whose last assignment was refused: what follows from them is not told.
+        names: Their values.
+        used: The names used in expressions.
+        refused: The names whose last assignment was refused; errors caused by them are omitted.
     """
 
     def __init__(self) -> None:
-        self.names: dict[str, Assigned] = {}
+        self.names: dict[str, Assignment] = {}
         self.used: set[str] = set()
         self.refused: set[str] = set()
 
     def read(self, statement: ast.stmt) -> None:
-        """Take a statement in.
+        """Process a statement.
 
         Raises:
-            _Refused: It is not the assignment of a simple value.
+            _UnsupportedExpression: It is not the assignment of a simple value.
         """
         targets, expression = _assignment(statement)
         if expression is None:
@@ -152,11 +152,11 @@ class _Reader:
         for name in targets:
             before = self.names.pop(name, None)
             earlier = (*before.earlier, before.line) if before else ()
-            self.names[name] = Assigned(value, statement.lineno, earlier)
+            self.names[name] = Assignment(value, statement.lineno, earlier)
             self.refused.discard(name)
 
     def give_up(self, statement: ast.stmt) -> str:
-        """Note that a statement was refused; returns the names it would have assigned."""
+        """Record that a statement was refused; returns the names it would have assigned."""
         inner = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
         names = [node.id for node in inner if isinstance(node.ctx, ast.Store)]
         self.refused.update(names)
@@ -164,18 +164,18 @@ class _Reader:
 
     def _value(self, node: ast.expr, depth: int) -> Any:
         if depth > DEEPEST:
-            raise _Refused(node, "is nested too deeply", f"at most {DEEPEST} terms")
+            raise _UnsupportedExpression(node, "is nested too deeply", f"at most {DEEPEST} terms")
         below = depth + 1
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 return _bounded(node, value)
             case ast.Name(id=name) if name in self.refused:
-                raise _Refused(node, "")
+                raise _UnsupportedExpression(node, "")
             case ast.Name(id=name) if name in self.names:
                 self.used.add(name)
                 return self.names[name].value
             case ast.Name(id=name):
-                raise _Refused(node, f"uses {name}, which is not assigned above")
+                raise _UnsupportedExpression(node, f"uses {name}, which is not assigned above")
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return _bounded(node, [self._value(item, below) for item in items])
             case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _SIGNS:
@@ -185,80 +185,88 @@ class _Reader:
                 return _combined(node, type(sign), *terms)
             case ast.JoinedStr(values=parts):
                 text = ""
-                for part in parts:  # bounded on the way: a long text may stand in many parts
+                for part in parts:  # each step is bounded: many parts could make a long text
                     text = _bounded(node, text + self._part(part, below))
                 return text
             case _:
-                raise _Refused(node, f"has {_called(node)}")
+                raise _UnsupportedExpression(node, f"has {_called(node)}")
 
     def _part(self, node: ast.expr, depth: int) -> str:
-        """A piece of an f-string: a text, or a value in braces without a format of its own."""
+        """A part of an f-string: a text, or a value in braces without a format."""
         if not isinstance(node, ast.FormattedValue):
             return str(self._value(node, depth))
         if node.format_spec is not None or node.conversion != -1:
-            raise _Refused(node, "has a value with a format in an f-string")
+            raise _UnsupportedExpression(node, "has a value with a format in an f-string")
         value = self._value(node.value, depth)
         if isinstance(value, list):
-            raise _Refused(node, "has a list in an f-string")
+            raise _UnsupportedExpression(node, "has a list in an f-string")
         return str(value)
 
 
 def _assignment(statement: ast.stmt) -> tuple[list[str], ast.expr | None]:
-    """The names and the value of an assignment; nothing of a text that stands alone."""
+    """The names and the value of an assignment; none for a docstring or `pass`."""
     match statement:
         case ast.Assign(targets=targets, value=value):
-            names = [one.id for one in targets if isinstance(one, ast.Name)]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
             if len(names) == len(targets):
                 return names, value
-            raise _Refused(statement, "assigns to more than a name")
+            raise _UnsupportedExpression(statement, "assigns to something other than a name")
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             return [name], value
         case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
             return [], None
         case ast.Expr(value=expression):
-            raise _Refused(statement, f"has {_called(expression)}")
+            raise _UnsupportedExpression(statement, f"has {_called(expression)}")
         case _:
-            raise _Refused(statement, f"has {_called(statement)}")
+            raise _UnsupportedExpression(statement, f"has {_called(statement)}")
 
 
 def _called(node: ast.AST) -> str:
-    return _CALLED.get(type(node), "something else than the assignment of a simple value")
+    return _CALLED.get(type(node), "something other than the assignment of a simple value")
 
 
 def _combined(node: ast.expr, sign: type[ast.operator], left: Any, right: Any) -> Any:
     if sign is ast.Add and type(left) is type(right) and isinstance(left, (str, list)):
         return _bounded(node, left + right)
     first, second = _number(node, left), _number(node, right)
-    # No power is worked out that cannot stay within the bounds.
+    # Powers that would exceed the bounds are not computed.
     if sign is ast.Pow and not 0 <= second <= LONGEST_POWER:
-        raise _Refused(node, "has too large a power", f"powers from 0 to {LONGEST_POWER}")
+        raise _UnsupportedExpression(
+            node, "has too large a power", f"powers from 0 to {LONGEST_POWER}"
+        )
     try:
         return _bounded(node, _ARITHMETIC[sign](first, second))
     except ZeroDivisionError as error:
-        raise _Refused(node, "divides by zero", "other divisors") from error
+        raise _UnsupportedExpression(node, "divides by zero", "other divisors") from error
     except OverflowError as error:
-        raise _Refused(node, "is too large a number", f"numbers up to {LARGEST}") from error
+        raise _UnsupportedExpression(
+            node, "is too large a number", f"numbers up to {LARGEST}"
+        ) from error
 
 
 def _number(node: ast.expr, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Refused(node, "calculates with what is no number")
+        raise _UnsupportedExpression(node, "calculates with a value that is not a number")
     return value
 
 
 def _bounded(node: ast.expr, value: Any) -> Any:
     if isinstance(value, list) and any(isinstance(entry, list) for entry in value):
-        raise _Refused(node, "has a list in a list")
+        raise _UnsupportedExpression(node, "has a list in a list")
     if isinstance(value, (str, list)) and len(value) > LONGEST:
-        raise _Refused(node, "is too long", f"at most {LONGEST} characters or entries")
+        raise _UnsupportedExpression(
+            node, "is too long", f"at most {LONGEST} characters or entries"
+        )
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise _Refused(node, "has half of a character", "whole characters") from error
+            raise _UnsupportedExpression(
+                node, "has half of a character", "whole characters"
+            ) from error
     # A root of a negative number is complex; not-a-number compares false with everything.
     if isinstance(value, (int, float, complex)) and not abs(value) <= LARGEST:
-        raise _Refused(node, "is too large a number", f"numbers up to {LARGEST}")
+        raise _UnsupportedExpression(node, "is too large a number", f"numbers up to {LARGEST}")
     if isinstance(value, complex):
-        raise _Refused(node, "is no real number", "other powers")
+        raise _UnsupportedExpression(node, "is not a real number", "other powers")
     return value

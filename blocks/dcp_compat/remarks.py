@@ -1,26 +1,26 @@
-"""What somebody who brings files of Distributed-CellProfiler is told about them."""
+"""Remarks to the user about imported files of Distributed-CellProfiler."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Kind(Enum):
-    """Why something is told; the value is the heading it stands under."""
+    """The reason for a remark; the value is the heading in the output."""
 
     FILL_IN = "To fill in"
-    DIFFERS = "Means something else here"
-    NO_COUNTERPART = "Has no counterpart here"
+    DIFFERS = "Different here"
+    NO_COUNTERPART = "Not used here"
 
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing to know about a file that was brought.
+    """A remark about one key of an imported file.
 
     Attributes:
-        kind: Why it is told.
-        place: The file, with the line where there is one.
-        key: The key as that file spells it.
-        text: What it means and what to do, in sentences; never a secret.
+        kind: The reason for the remark.
+        place: The file, with the line if there is one.
+        key: The key as the file spells it.
+        text: What the key means and what to do, in sentences; never a secret.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""The fleet template: what of the account the machines need (network, role, image, key)."""
+"""The fleet template: the machines' settings in the account."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from blocks.errors import Refusal, Refusals
-from blocks.fields import OptionalText, TextRule, listed
+from blocks.fields import OptionalText, TextRule, as_list
 from blocks.fleet_template.spot_fleet_request import refusals_of
 
 
@@ -20,33 +20,33 @@ ImageId = Annotated[str, _aws_id("ami")]
 
 
 def on_demand_of(machines: int, base: int, share: int) -> int:
-    """How many of so many machines are bought on demand; parts of one count as one.
+    """The number of on-demand machines of a fleet, rounded up.
 
     Args:
-        machines: All machines, on demand and spot.
-        base: Machines bought on demand before any spot machine.
-        share: Percent of those above the base that are bought on demand.
+        machines: All machines, on-demand and Spot.
+        base: Number of on-demand machines before any Spot machine.
+        share: Percentage of on-demand machines above the base.
     """
     first = min(base, machines)
     return first + math.ceil((machines - first) * share / 100)
 
 
 class FleetTemplate(BaseModel):
-    """What of the account the machines need: network, role, machine image, key.
+    """The machines' settings in the account: network, role, machine image, key pair.
 
-    Everything may be left out. A fleet file of Distributed-CellProfiler is kept whole in
-    `spot_fleet_request` and starts a Spot Fleet; the other fields are then unused.
+    All fields are optional. `spot_fleet_request` holds a fleet file of Distributed-CellProfiler,
+    which requests a Spot Fleet; the other fields are then unused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    subnets: Annotated[list[Subnet], BeforeValidator(listed)] = Field(
+    subnets: Annotated[list[Subnet], BeforeValidator(as_list)] = Field(
         default=[],
-        description="Subnets to start machines in. Left out: those of the default VPC.",
+        description="Subnets of the machines. Default: those of the default VPC.",
     )
-    security_groups: Annotated[list[SecurityGroup], BeforeValidator(listed)] = Field(
+    security_groups: Annotated[list[SecurityGroup], BeforeValidator(as_list)] = Field(
         default=[],
-        description="Security groups of the machines. Left out: the VPC's default group.",
+        description="Security groups of the machines. Default: the VPC's default group.",
     )
     instance_profile: str = Field(
         default="ecsInstanceRole",
@@ -54,41 +54,40 @@ class FleetTemplate(BaseModel):
         description="Instance profile of the machines, by name or ARN.",
     )
     key_name: OptionalText = Field(
-        default=None, description="EC2 key pair to log in with. Left out: none."
+        default=None, description="EC2 key pair to log in with. Default: none."
     )
     image_id: ImageId | None = Field(
         default=None,
-        description="Machine image (ami-…). Left out: AWS's newest Amazon Linux 2023 for ECS.",
+        description="Machine image (ami-…). Default: AWS's newest Amazon Linux 2023 for ECS.",
     )
     architecture: Literal["x86_64", "arm64"] = Field(
         default="x86_64",
-        description="Processor of the machine types; the worker's image must be made for it.",
+        description="Processor of the machine types; the worker's image must be built for it.",
     )
     on_demand_base: int = Field(
         default=0,
         ge=0,
         le=10_000,
-        description="Machines bought on demand before any spot machine.",
+        description="Number of on-demand machines before any Spot machine.",
     )
     on_demand_share: int = Field(
         default=0,
         ge=0,
         le=100,
-        description="Percent of the machines above on_demand_base that are bought on demand; the "
-        "rest are spot.",
+        description="Percentage of on-demand machines above on_demand_base; the rest are Spot.",
     )
     capacity_rebalancing: bool = Field(
         default=True,
-        description="Start another machine as soon as AWS says that a spot machine is likely to "
-        "be taken back; the old one works on until it is.",
+        description="Launch a replacement as soon as AWS reports that a Spot machine is likely to "
+        "be interrupted; the old one runs until then.",
     )
     spot_fleet_request: dict[str, Any] | None = Field(
         default=None,
-        description="A fleet file of Distributed-CellProfiler (SpotFleetRequestConfig), as it is.",
+        description="An unchanged fleet file of Distributed-CellProfiler (SpotFleetRequestConfig).",
     )
 
     @model_validator(mode="after")
-    def _sound_spot_fleet(self) -> Self:
+    def _check_spot_fleet(self) -> Self:
         if self.spot_fleet_request is None:
             return self
         refusals = refusals_of(self.spot_fleet_request)
@@ -96,7 +95,7 @@ class FleetTemplate(BaseModel):
             Refusal(
                 "is not used with spot_fleet_request",
                 key=key,
-                remedy="Write it into the fleet file, or leave it out.",
+                remedy="Write it into the fleet file, or remove it.",
             )
             for key, field in type(self).model_fields.items()
             if key != "spot_fleet_request" and getattr(self, key) != field.default
@@ -106,7 +105,7 @@ class FleetTemplate(BaseModel):
         return self
 
     def on_demand(self, machines: int) -> int:
-        """How many of so many machines are bought on demand."""
+        """The number of on-demand machines of a fleet of this size."""
         return on_demand_of(machines, self.on_demand_base, self.on_demand_share)
 
     @property
@@ -120,6 +119,6 @@ class FleetTemplate(BaseModel):
 
     @property
     def instance_profile_specification(self) -> dict[str, str]:
-        """The instance profile as EC2's requests take it, by ARN or by name."""
+        """The instance profile as a parameter of EC2 requests, by ARN or by name."""
         kind = "Arn" if self.instance_profile.startswith("arn:") else "Name"
         return {kind: self.instance_profile}

@@ -1,7 +1,7 @@
-"""What a fleet file of Distributed-CellProfiler must have: pure checks.
+"""Checks of a fleet file of Distributed-CellProfiler. Pure.
 
 The file is a SpotFleetRequestConfig (Amazon EC2 API Reference, RequestSpotFleet). The run fills in
-user data, sizes, machine types, price, capacity and times; all else is taken as it is.
+user data, sizes, machine types, price, capacity and times, and keeps the rest unchanged.
 """
 
 import re
@@ -20,7 +20,7 @@ def is_spot_fleet(values: Any) -> bool:
 
 
 def refusals_of(request: Mapping[str, Any]) -> list[Refusal]:
-    """Everything that keeps a request from being started."""
+    """All mistakes for which the run would not send the request."""
     return [*_missing(request), *_placeholders(request, "")]
 
 
@@ -47,14 +47,14 @@ def _missing(request: Mapping[str, Any]) -> Iterator[Refusal]:
             yield Refusal(
                 "is missing",
                 key=f"{place}.IamInstanceProfile.Arn",
-                remedy="Machines without it cannot join the ECS cluster.",
+                remedy="Add it: machines cannot join the ECS cluster without it.",
             )
         if not specification.get("ImageId"):
             yield Refusal("is missing", key=f"{place}.ImageId")
 
 
 def _placeholders(value: Any, place: str) -> Iterator[Refusal]:
-    """Ids and account numbers that nobody has filled in yet."""
+    """Ids and account numbers that are still placeholders."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _placeholders(inner, f"{place}.{key}" if place else str(key))
@@ -66,15 +66,15 @@ def _placeholders(value: Any, place: str) -> Iterator[Refusal]:
 
 
 def _unfilled(value: str, place: str) -> Iterator[Refusal]:
-    # A subnet may be several, with commas between (RequestSpotFleet, SubnetId).
+    # SubnetId may hold several subnets, separated by commas (RequestSpotFleet, SubnetId).
     for part in value.split(","):
         part = part.strip()
-        if (named := _ID.fullmatch(part)) and not re.fullmatch(r"[0-9a-f]+", named[2]):
+        if (match := _ID.fullmatch(part)) and not re.fullmatch(r"[0-9a-f]+", match[2]):
             yield Refusal(
                 "is not filled in",
                 key=place,
                 got=repr(value),
-                allowed=f"{named[1]}- and hexadecimal digits",
+                allowed=f"{match[1]}- and hexadecimal digits",
                 remedy="Write the id from your account.",
             )
         elif (arn := _ARN.match(part)) and not re.fullmatch(r"\d{12}|aws", arn[1]):
@@ -83,7 +83,7 @@ def _unfilled(value: str, place: str) -> Iterator[Refusal]:
                 key=place,
                 got=repr(value),
                 allowed="an ARN with the 12 digits of an account",
-                remedy="Write the number of your account.",
+                remedy="Write your account number.",
             )
         elif re.fullmatch(r"your[_-]key[_-]file[_-]name", part):
             yield Refusal(

@@ -1,4 +1,4 @@
-"""From a job file to its sets of jobs: paths of a step, plates, layouts. Pure."""
+"""Expands a job file into its sets of jobs: paths of a step, plates, layouts. Pure."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ PLATE_MARK = "{plate}"
 
 
 def shared_keys(job: JobFileFields) -> dict[str, str]:
-    """What all jobs share: as the job file says, or as its step has it. `{plate}` stays."""
-    given = {key: str(getattr(job, key)) for key in SHARED}
-    return {**given, **_of_step(job, STEPS[job.step], given)} if job.step else given
+    """The keys that all jobs share, from the job file or its step. `{plate}` stays."""
+    shared = {key: str(getattr(job, key)) for key in SHARED}
+    return {**shared, **_of_step(job, STEPS[job.step], shared)} if job.step else shared
 
 
-def _of_step(job: JobFileFields, step: Step, given: dict[str, str]) -> dict[str, str]:
+def _of_step(job: JobFileFields, step: Step, shared: dict[str, str]) -> dict[str, str]:
     parts = {"identifier": job.identifier, "batch": job.batch, "source": job.source}
 
     def folder(name: Folder, other: str = "") -> str:
@@ -42,7 +42,7 @@ def _of_step(job: JobFileFields, step: Step, given: dict[str, str]) -> dict[str,
     }
     if job.data_file.endswith(".h5"):
         own["pipeline"] = job.data_file
-    return {key: own[key] if key == "pipeline" else given[key] or own[key] for key in own}
+    return {key: own[key] if key == "pipeline" else shared[key] or own[key] for key in own}
 
 
 def _in(folder: str, name: str) -> str:
@@ -51,7 +51,7 @@ def _in(folder: str, name: str) -> str:
 
 
 def rule_of(job: JobFileFields) -> GroupRule | None:
-    """How the groups are made, with the defaults of a step; None when they are listed."""
+    """The rule for the groups, with the defaults of a step; None if they are listed."""
     rule = job.groups
     if not job.step:
         return rule if isinstance(rule, GroupRule) else None
@@ -59,7 +59,7 @@ def rule_of(job: JobFileFields) -> GroupRule | None:
     return rule if rule.by else rule.with_defaults(STEPS[job.step].keys, ROWS, COLUMNS, SITES)
 
 
-def listed(job: JobFileFields) -> list[Pairs]:
+def listed_groups(job: JobFileFields) -> list[Pairs]:
     """The groups that a job file lists."""
     groups = job.groups if isinstance(job.groups, list) else []
     return [parse_metadata(group.get("Metadata", group)) for group in groups]
@@ -83,7 +83,7 @@ def _sets(job: JobFileFields, plates: tuple[str, ...]) -> list[JobSet]:
     one_a_plate = any(PLATE_MARK in value for value in shared.values())
     if isinstance(job.groups, str):
         raise Refusal(
-            "names a file of groups that was not read",
+            "names a file of groups, which cannot be read here",
             key="groups",
             got=repr(job.groups),
             remedy="Write the groups themselves.",
@@ -92,43 +92,45 @@ def _sets(job: JobFileFields, plates: tuple[str, ...]) -> list[JobSet]:
         return _listed_sets(job, shared, plates, one_a_plate)
     plates = plates or tuple(job.plates or rule.plates)
     if not plates and (one_a_plate or job.step):
-        why = f"{PLATE_MARK} stands in a key" if not job.step else "a step is given"
-        raise Refusal(f"is missing, and {why}", key="plates", remedy="Name the plates.")
+        why = f"{PLATE_MARK} in a key" if not job.step else "step"
+        raise Refusal(f"is missing, but {why} requires it", key="plates", remedy="Name the plates.")
     if one_a_plate:
-        # A plate's own CSV need not say whose it is.
+        # A plate's own CSV need not have a column for the plate.
         alone = rule.by and PLATE not in rule.by
-        return [_set(shared, _made(rule, () if alone else (plate,)), plate) for plate in plates]
-    return [_set(shared, _made(rule, plates), plates[0] if len(plates) == 1 else "")]
+        return [
+            _set(shared, _generated(rule, () if alone else (plate,)), plate) for plate in plates
+        ]
+    return [_set(shared, _generated(rule, plates), plates[0] if len(plates) == 1 else "")]
 
 
-def _made(rule: GroupRule, plates: tuple[str, ...]) -> Layout | FromCsv:
+def _generated(rule: GroupRule, plates: tuple[str, ...]) -> Layout | FromCsv:
     return rule.from_csv(plates) if rule.by else rule.layout(plates)
 
 
 def _listed_sets(
     job: JobFileFields, shared: dict[str, str], plates: tuple[str, ...], one_a_plate: bool
 ) -> list[JobSet]:
-    groups = listed(job)
+    groups = listed_groups(job)
     if not (one_a_plate or plates or job.plates):
         return [_set(shared, groups)]
     by_plate: dict[str, list[Pairs]] = defaultdict(list)
     for number, pairs in enumerate(groups, 1):
         plate = dict(pairs).get(PLATE)
         if plate is None:
-            raise Refusal(f"has no {PLATE}, and plates are asked for", key=f"groups[{number}]")
+            raise Refusal(f"has no {PLATE}, but plates are selected", key=f"groups[{number}]")
         by_plate[plate].append(pairs)
-    wanted = plates or tuple(job.plates) or tuple(by_plate)
-    for plate in wanted:
+    chosen_plates = plates or tuple(job.plates) or tuple(by_plate)
+    for plate in chosen_plates:
         if plate not in by_plate:
             raise Refusal(
-                f"names a plate that no group is of; {nearest(plate, by_plate)}",
+                f"names a plate without groups; {nearest(plate, by_plate)}",
                 key="plates",
                 got=repr(plate),
             )
     if one_a_plate:
-        return [_set(shared, by_plate[plate], plate) for plate in wanted]
-    chosen = set(wanted)
-    return [_set(shared, [pairs for pairs in groups if dict(pairs)[PLATE] in chosen])]
+        return [_set(shared, by_plate[plate], plate) for plate in chosen_plates]
+    selected = set(chosen_plates)
+    return [_set(shared, [pairs for pairs in groups if dict(pairs)[PLATE] in selected])]
 
 
 def _set(shared: dict[str, str], groups: Sequence[Pairs] | FromCsv, plate: str = "") -> JobSet:

@@ -1,7 +1,7 @@
-"""The fields of a job file: what to run on what.
+"""The fields of a job file.
 
-Its four forms differ in where the groups come from: a list as DCP writes it, the LoadData CSV, a
-layout, or one of DCP's standard steps. docs/jobs.md shows each.
+Its four forms differ in the source of the groups: a list as in DCP, the LoadData CSV, a layout, or
+a standard step of DCP. docs/jobs.md shows each form.
 """
 
 import json
@@ -23,15 +23,15 @@ from pydantic import (
 )
 
 from blocks.errors import Refusal, Refusals
-from blocks.fields import PlainField, form_title, unset
+from blocks.fields import PlainField, form_title, none_if_unset
 from blocks.job_file.group_selector import GroupRule, check_plates
 from blocks.job_file.print_groups import FILES, without_image_numbers
 from blocks.job_file.s3_keys import check_data_file, check_object_key, check_printable, ending
 from blocks.job_file.standard_steps import STEPS, PathStyle, StepName
 from blocks.job_file.value_lists import Names, as_text
 
-_TOLD = 20
-"""Groups of the wrong kind told one by one."""
+_LISTED = 20
+"""Maximum number of invalid groups listed one by one."""
 _groups_list = TypeAdapter(list[dict[str, Any]])
 
 
@@ -43,13 +43,14 @@ def _groups(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(value, str):
         if PurePosixPath(value).suffix.lower() not in FILES:
             raise Refusal(
-                "is neither a list nor a mapping, nor the name of a file of groups",
+                "is neither a list, a mapping nor the name of a file of groups",
                 got=repr(value),
-                allowed=f"a file of cellprofiler --print-groups ({', '.join(FILES)})",
+                allowed=f"a file with the output of cellprofiler --print-groups "
+                f"({', '.join(FILES)})",
             )
         return value
     if value == []:
-        raise Refusal("is empty", remedy="Write a group for each job, or by.")
+        raise Refusal("is empty", remedy="Write a group for each job, or a rule such as by.")
     texts = [
         Refusal(
             "is a text, not a group",
@@ -61,7 +62,7 @@ def _groups(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(group, str)
     ]
     if texts:
-        raise Refusals(texts[:_TOLD])
+        raise Refusals(texts[:_LISTED])
     return _groups_list.validate_python(without_image_numbers(value))
 
 
@@ -71,7 +72,7 @@ Groups = Annotated[
     WrapValidator(_groups),
     Field(
         json_schema_extra={
-            "allowed": "a list of groups, a mapping that says how to make them, or a file of them"
+            "allowed": "a list of groups, a mapping with rules for them, or a file of groups"
         }
     ),
 ]
@@ -84,13 +85,13 @@ class JobFileFields(BaseModel):
 
     pipeline: Key = Field(
         default="",
-        description="S3 key of the pipeline or batch file in the workspace bucket; with a step, "
-        "the name of another pipeline in its folder, or a key with a / in it.",
+        description="S3 key of the pipeline or batch file in the workspace bucket. With a step: "
+        "the name of another pipeline in its folder, or a key that contains a /.",
     )
     data_file: Annotated[Key, AfterValidator(check_data_file)] = Field(
         default="",
-        description="S3 key of the LoadData CSV, batch file or list of files in the workspace "
-        "bucket. With {plate} in it, there is one a plate.",
+        description="S3 key of the LoadData CSV, batch file or file list in the workspace bucket; "
+        "{plate} stands for the name of the plate.",
     )
     input: Key = Field(
         default="", description="S3 prefix of the default input folder in the workspace bucket."
@@ -101,47 +102,48 @@ class JobFileFields(BaseModel):
     output_structure: Annotated[str, AfterValidator(check_printable)] = Field(
         default="",
         description="Folders below output, such as Metadata_Plate/Metadata_Well. "
-        "Left out: the values of the group joined by -.",
+        "Default: the values of the group joined by -.",
     )
     groups: Groups = Field(
         default=None,
-        description='A list with one for each job ({"Metadata": "K=V,K=V"}, or keys and values), '
-        "a file of cellprofiler --print-groups, or a mapping that says how to make them.",
+        description='A list with one group per job ({"Metadata": "K=V,K=V"}, or keys and values), '
+        "a file with the output of cellprofiler --print-groups, or a mapping with rules for them.",
     )
     plates: Names = Field(
-        default=[], description="The plates, where {plate} stands in a key or a step is given."
+        default=[], description="The plates; required with a step or with {plate} in a key."
     )
-    step: Annotated[StepName | None, BeforeValidator(unset), PlainField()] = Field(
-        default=None, description="A standard step of Cell Painting, with all its paths."
+    step: Annotated[StepName | None, BeforeValidator(none_if_unset), PlainField()] = Field(
+        default=None, description="A standard step of Cell Painting; sets all paths."
     )
-    identifier: str = Field(default="", description="Of a step: the project, part of every path.")
-    batch: str = Field(default="", description="Of a step: the batch, part of every path.")
+    identifier: str = Field(default="", description="Steps only: the project, part of every path.")
+    batch: str = Field(default="", description="Steps only: the batch, part of every path.")
     path_style: PathStyle = Field(
         default="default",
-        description="Of a step: folders below projects/ (default), or those of the Cell Painting "
+        description="Steps only: folders below projects/ (default), or those of the Cell Painting "
         "Gallery (cpg).",
     )
-    source: str = Field(default="", description="Of a step, with cpg: the source, such as broad.")
+    source: str = Field(default="", description="Steps with cpg only: the source, such as broad.")
     use_batch: bool = Field(
-        default=False, description="Of a step: use the batch file in place of pipeline and CSV."
+        default=False,
+        description="Steps only: use the batch file instead of pipeline and CSV.",
     )
     batch_file: Annotated[Key, AfterValidator(ending(".h5"))] = Field(
         default="",
-        description="Of a step: the name of another batch file, or a key with a / in it.",
+        description="Steps only: the name of another batch file, or a key that contains a /.",
     )
     csv_name: Annotated[Key, AfterValidator(ending(".csv"))] = Field(
-        default="", description="Of a step: the name of another LoadData CSV."
+        default="", description="Steps only: the name of another LoadData CSV."
     )
-    pipeline_path: Key = Field(default="", description="Of a step: another folder of pipelines.")
-    batch_path: Key = Field(default="", description="Of a step: another folder of batch files.")
+    pipeline_path: Key = Field(default="", description="Steps only: another folder of pipelines.")
+    batch_path: Key = Field(default="", description="Steps only: another folder of batch files.")
     data_file_path: Key = Field(
-        default="", description="Of a step: another folder of CSVs, with one folder a plate."
+        default="", description="Steps only: another folder of CSVs, with one folder per plate."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, values: Any) -> Any:
-        # An empty field of a form is left out.
+        # An empty field of a form is not set.
         if isinstance(values, dict):
             values = {key: value for key, value in values.items() if value is not None}
         return values
@@ -153,7 +155,7 @@ class JobFileFields(BaseModel):
 
     @field_validator("plates")
     @classmethod
-    def _sound_plates(cls, plates: list[str]) -> list[str]:
+    def _check_plates(cls, plates: list[str]) -> list[str]:
         check_plates(plates)
         return plates
 
@@ -165,5 +167,5 @@ class JobFileFields(BaseModel):
 
     @property
     def app_suffix(self) -> str:
-        """What DCP adds to the identifier in the app's name, such as Analysis; empty if no step."""
+        """DCP's suffix to the identifier in the app name, such as Analysis; empty without step."""
         return STEPS[self.step].app_suffix if self.step else ""

@@ -1,4 +1,4 @@
-"""How groups are made where they are not listed: from the LoadData CSV, or from a layout."""
+"""Rules that make groups from the LoadData CSV or from a layout."""
 
 import re
 from collections.abc import Sequence
@@ -41,45 +41,45 @@ _ONE_OF = (
     ("format", "rows"),
     ("format", "columns"),
 )
-"""Keys that say the same."""
+"""Keys that exclude each other."""
 
 _RANGE_OF_WELLS = re.compile(r"[A-Za-z]{1,2}\d+\s*-\s*[A-Za-z]{1,2}\d+")
 
 
 class GroupRule(BaseModel):
-    """How groups are made: with `by` from the rows of the LoadData CSV, else from a layout."""
+    """A rule for groups: with `by` from the rows of the LoadData CSV, else from a layout."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=form_title)
 
     by: Names = Field(
         default=[],
-        description="Metadata columns of the LoadData CSV: a group for each combination of their "
-        "values that is in the file.",
+        description="Metadata columns of the LoadData CSV: one group for each combination of their "
+        "values in the file.",
     )
-    plates: Names = Field(default=[], description="The plates; with by, only these.")
+    plates: Names = Field(default=[], description="The plates; with by, use only these.")
     wells: Names = Field(
-        default=[], description="The wells, such as A01; with by, only these wells."
+        default=[], description="The wells, such as A01; with by, use only these wells."
     )
     sites: Ranges = Field(
-        default=[], description="The sites, such as 1-9; with by, only these sites."
+        default=[], description="The sites, such as 1-9; with by, use only these sites."
     )
     format: PlateFormat = Field(
-        default=None, description="Wells of a plate: all wells of a plate of this size."
+        default=None, description="Plate format: use all wells of a plate with this many wells."
     )
     rows: Ranges = Field(default=[], description="Rows of the wells, such as A-P or AA-AF.")
     columns: Ranges = Field(default=[], description="Columns of the wells, such as 1-24.")
     pad: bool = Field(default=True, description="Write wells as A01 (true) or A1 (false).")
     include: dict[str, Names] = Field(
-        default={}, description="Only these values of these metadata keys."
+        default={}, description="Use only these values of these metadata keys."
     )
     exclude: dict[str, Names] = Field(
-        default={}, description="None of these values of these metadata keys."
+        default={}, description="Skip these values of these metadata keys."
     )
     first: Annotated[int | None, PlainField()] = Field(
         default=None,
         ge=1,
         le=1_000_000_000,
-        description="Only so many groups of each data file, the first.",
+        description="Use only the first N groups of each data file.",
     )
 
     @field_validator("rows")
@@ -88,7 +88,9 @@ class GroupRule(BaseModel):
         for row in rows:
             if not (row.isascii() and row.isalpha() and len(row) <= 2):
                 raise Refusal(
-                    "is no row of a plate", got=repr(row), allowed="A to Z, then AA, AB and on"
+                    "is not a row of a plate",
+                    got=repr(row),
+                    allowed="A to Z, then AA, AB and so on",
                 )
         return [row_name(row_number(row)) for row in rows]
 
@@ -97,20 +99,24 @@ class GroupRule(BaseModel):
     def _whole_numbers(cls, columns: list[str]) -> list[str]:
         for column in columns:
             if not (column.isascii() and column.isdigit() and int(column) > 0):
-                raise Refusal("is no column of a plate", got=repr(column), allowed="1, 2, 3 and on")
+                raise Refusal(
+                    "is not a column of a plate",
+                    got=repr(column),
+                    allowed="1, 2, 3 and so on",
+                )
         return [str(int(column)) for column in columns]
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
-        refusals = [*self._twice(), *self._wrong_values(), *self._together()]
+    def _check(self) -> Self:
+        refusals = [*self._repeated_values(), *self._wrong_values(), *self._together()]
         if refusals:
             raise Refusals(refusals)
         return self
 
-    def _twice(self) -> list[Refusal]:
+    def _repeated_values(self) -> list[Refusal]:
         keys = ("by", "plates", "wells", "sites", "rows", "columns")
-        found = (named_twice(getattr(self, key), f"groups.{key}") for key in keys)
-        return [refusal for refusal in found if refusal]
+        refusals = (repeated_value(getattr(self, key), f"groups.{key}") for key in keys)
+        return [refusal for refusal in refusals if refusal]
 
     def _wrong_values(self) -> list[Refusal]:
         refusals = []
@@ -122,7 +128,7 @@ class GroupRule(BaseModel):
                     refusals.append(refusal.at_key(f"groups.{key}[{number}]", repr(value)))
         refusals += [
             Refusal(
-                "is a range, and wells are named one by one",
+                "is a range, but wells must be named one by one",
                 key=f"groups.wells[{number}]",
                 got=repr(well),
                 remedy="Write rows and columns, such as rows: A-H and columns: 1-12, or format.",
@@ -133,50 +139,52 @@ class GroupRule(BaseModel):
         return refusals
 
     def _together(self) -> list[Refusal]:
-        given = [key for key in ("format", "rows", "columns") if getattr(self, key)]
+        layout_keys = [key for key in ("format", "rows", "columns") if getattr(self, key)]
         if not self.pad:
-            given.append("pad")
+            layout_keys.append("pad")
         if self.by:
             return [
                 Refusal(
-                    "is of a layout, and by makes the groups from the CSV",
+                    "describes a layout, but by makes the groups from the CSV",
                     key=f"groups.{key}",
-                    remedy="Leave out by, or name the wells.",
+                    remedy="Remove by, or name the wells.",
                 )
-                for key in given
+                for key in layout_keys
             ]
-        known = [PLATE, WELL, SITE]
+        columns = [PLATE, WELL, SITE]
         refusals = [
             Refusal(
-                f"names {column!r}, which a layout has not",
+                f"names {column!r}, which a layout does not have",
                 key=f"groups.{key}",
-                allowed=", ".join(known),
+                allowed=", ".join(columns),
             )
             for key in ("include", "exclude")
             for column in getattr(self, key)
-            if column not in known
+            if column not in columns
         ]
-        for one, other in _ONE_OF:
-            if getattr(self, one) and getattr(self, other):
+        for first, second in _ONE_OF:
+            if getattr(self, first) and getattr(self, second):
                 refusals.append(
                     Refusal(
-                        f"is given beside {one}", key=f"groups.{other}", remedy="Keep one of them."
+                        f"cannot be combined with {first}",
+                        key=f"groups.{second}",
+                        remedy="Keep one of them.",
                     )
                 )
         return refusals
 
     def from_csv(self, plates: tuple[str, ...]) -> FromCsv:
-        """The groups to make from a CSV, of these plates alone; without any, of all."""
+        """The rule for groups from a CSV, only for these plates; without any, for all."""
         include = {column: tuple(values) for column, values in self.include.items()}
         for column, values in ((PLATE, plates), (WELL, self.wells), (SITE, self.sites)):
             if values:
-                also = include.get(column)
-                include[column] = tuple(v for v in values if also is None or v in also)
+                included = include.get(column)
+                include[column] = tuple(v for v in values if included is None or v in included)
         exclude: Filters = tuple((column, tuple(vs)) for column, vs in self.exclude.items())
         return FromCsv(tuple(self.by), tuple(include.items()), exclude, self.first)
 
     def with_defaults(self, keys: tuple[str, ...], rows: str, columns: str, sites: str) -> Self:
-        """The same layout of these keys alone, filled up where it says nothing."""
+        """The same layout with only these keys, and with defaults for missing values."""
         update: dict[str, Any] = {}
         if WELL not in keys:
             update = {"wells": [], "rows": [], "columns": [], "format": None}
@@ -189,23 +197,25 @@ class GroupRule(BaseModel):
         return self.model_copy(update=update)
 
     def layout(self, plates: tuple[str, ...]) -> Layout:
-        """The groups of the layout, for these plates; without any, for its wells alone.
+        """The groups of the layout for these plates; without any, only by well and site.
 
         Raises:
-            Refusal: It has no wells, or nothing at all.
+            Refusal: It has no values, or its filters leave none.
         """
         axes = {PLATE: plates, WELL: self._wells(), SITE: tuple(self.sites)}
-        left = {key: self._kept(key, values) for key, values in axes.items() if values}
+        left = {key: self._filtered(key, values) for key, values in axes.items() if values}
         if not left:
             raise Refusal(
-                "has neither plates, wells nor sites, and no columns of the CSV",
+                "has no plates, wells or sites, and no columns of the CSV",
                 key="groups",
                 remedy="Write by, such as by: [Metadata_Plate, Metadata_Well], or a layout.",
             )
         for key, values in left.items():
             if not values:
                 raise Refusal(
-                    f"leaves no {key} of the layout",
+                    f"matches no {key} of the layout"
+                    if key in self.include
+                    else f"excludes every {key} of the layout",
                     key="groups.include" if key in self.include else "groups.exclude",
                     got=", ".join((self.include.get(key) or self.exclude[key])[:5]),
                     allowed=f"some of {', '.join(axes[key][:5])} …",
@@ -220,7 +230,7 @@ class GroupRule(BaseModel):
             return tuple(wells_of(self.rows or rows, self.columns or columns, self.pad))
         return tuple(self.wells)
 
-    def _kept(self, key: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    def _filtered(self, key: str, values: tuple[str, ...]) -> tuple[str, ...]:
         include, exclude = self.include.get(key), set(self.exclude.get(key, ()))
         return tuple(
             v for v in values if v not in exclude and (include is None or v in set(include))
@@ -231,19 +241,19 @@ def check_plates(plates: Sequence[str]) -> None:
     """Check the names of plates.
 
     Raises:
-        Refusal: A name cannot be in a group, or is there twice.
+        Refusal: A name is not valid in a group, or occurs twice.
     """
     for plate in plates:
         check_value(PLATE, plate)
-    if twice := named_twice(list(plates), ""):
+    if twice := repeated_value(list(plates), ""):
         raise twice
 
 
-def named_twice(values: list[str], key: str) -> Refusal | None:
-    """The refusal of a list that has a value twice."""
-    seen: set[str] = set()
+def repeated_value(values: list[str], key: str) -> Refusal | None:
+    """The refusal of a list with a repeated value."""
+    earlier: set[str] = set()
     for value in values:
-        if value in seen:
+        if value in earlier:
             return Refusal(f"has {value!r} twice", key=key, remedy="Keep one of them.")
-        seen.add(value)
+        earlier.add(value)
     return None

@@ -1,7 +1,7 @@
-"""The group of a job: its metadata, and the output folder that follows from it. Pure.
+"""The group of a job: its metadata, and the output folder derived from it. Pure.
 
-The worker holds the same rules in code of its own; docs/contract.schema.json holds the examples
-that both are tested against.
+The worker has its own code for the same rules; both are tested against the examples in
+docs/contract.schema.json.
 """
 
 import re
@@ -11,7 +11,7 @@ from functools import lru_cache
 from blocks.errors import Refusal
 
 Pairs = tuple[tuple[str, str], ...]
-"""The metadata of a group: keys and values, in the order given."""
+"""The metadata of a group: keys and values, in order."""
 
 _FORM = "Metadata_Plate=P1,Metadata_Well=A01"
 
@@ -20,7 +20,7 @@ def parse_metadata(metadata: object) -> Pairs:
     """The keys and values of a group, from `K=V,K=V` or a mapping.
 
     Raises:
-        Refusal: CellProfiler could not read it, or it could lead out of the output folder.
+        Refusal: CellProfiler cannot read it, or it could point outside the output folder.
     """
     if isinstance(metadata, str):
         pairs = tuple(_pair(part, metadata) for part in metadata.split(","))
@@ -44,7 +44,9 @@ def _pair(part: str, metadata: str) -> tuple[str, str]:
         raise Refusal("has an empty part" if metadata.strip() else "is empty", allowed=f"{_FORM!r}")
     if part != part.strip():
         tidy = ",".join(piece.strip() for piece in metadata.split(","))
-        raise Refusal("has a space beside a comma or at an end", remedy=f"Write {tidy!r}.")
+        raise Refusal(
+            "has a space next to a comma, at the start or at the end", remedy=f"Write {tidy!r}."
+        )
     if not equals:
         raise Refusal(f"has {part!r} without =", allowed=f"{_FORM!r}")
     return key, value
@@ -61,30 +63,32 @@ def check_value(key: str, value: object) -> None:
     """Check the value of a key of a group.
 
     Raises:
-        Refusal: CellProfiler could not read it, or it could lead out of the output folder.
+        Refusal: CellProfiler cannot read it, or it could point outside the output folder.
     """
     if not isinstance(value, str):
         raise Refusal(f"has a {key} that is not text", remedy="Write it in quotes.")
     if not value:
         raise Refusal(f"has no value for {key}")
     if value != value.strip():
-        raise Refusal(f"has a space at an end of {key}", remedy=f"Write {value.strip()!r}.")
+        raise Refusal(
+            f"has a space at the start or end of {key}", remedy=f"Write {value.strip()!r}."
+        )
     if value in {".", ".."}:
-        raise Refusal(f"has {value!r} as {key}", remedy="It would lead out of the output folder.")
+        raise Refusal(f"has {value!r} as {key}", remedy="It would point outside the output folder.")
     if bad := _forbidden(value):
         why = "It is part of the output folder's name." if bad == "/" else ""
         raise Refusal(f"has {bad!r} in {key}", allowed="no = , / and line breaks", remedy=why)
 
 
 def _forbidden(text: str) -> str:
-    """The first character that may stand in no key or value; empty when all is well."""
+    """The first character that no key or value may contain; empty if there is none."""
     if text.isprintable() and not ("=" in text or "," in text or "/" in text):
         return ""
     return next(char for char in text if char in "=,/" or not char.isprintable())
 
 
 def metadata_text(pairs: Pairs) -> str:
-    """The group as CellProfiler's `-g` takes it."""
+    """The group as an argument of CellProfiler's `-g`."""
     return ",".join(f"{key}={value}" for key, value in pairs)
 
 
@@ -95,39 +99,39 @@ def metadata_id(pairs: Pairs, output_structure: str) -> str:
     replaced by its value, in one pass.
 
     Raises:
-        Refusal: The structure leads out of the output folder, or nowhere.
+        Refusal: The structure points outside the output folder, or names no folder.
     """
     if not output_structure:
         return "-".join(value for _, value in pairs)
     values = dict(pairs)
     pattern = _keys_pattern(tuple(values))
-    return joined(pattern.sub(lambda found: values[found[0]], output_structure))
+    return joined(pattern.sub(lambda match: values[match[0]], output_structure))
 
 
 def keys_in(output_structure: str, keys: Iterable[str]) -> set[str]:
-    """The keys of the groups that a structure names."""
+    """The keys of the groups that occur in a structure."""
     return set(_keys_pattern(tuple(keys)).findall(output_structure))
 
 
 def strays_in(output_structure: str, keys: Iterable[str]) -> list[str]:
-    """What looks like a metadata key in a structure, but is none of the groups'."""
+    """Apparent metadata keys in a structure that the groups do not have."""
     rest = _keys_pattern(tuple(keys)).sub("", output_structure)
     return re.findall(r"Metadata_[A-Za-z0-9]+", rest)
 
 
 @lru_cache(maxsize=64)
 def _keys_pattern(keys: tuple[str, ...]) -> re.Pattern[str]:
-    """Any of the keys, the longest first, where no letter or digit touches it."""
+    """A pattern for any of the keys as a whole word, the longest first."""
     longest_first = sorted(keys, key=len, reverse=True)
     choice = "|".join(re.escape(key) for key in longest_first)
     return re.compile(rf"(?<![^\W_])(?:{choice})(?![^\W_])")
 
 
 def joined(*paths: str) -> str:
-    """Paths put together, without empty parts.
+    """The joined paths, without empty parts.
 
     Raises:
-        Refusal: A part is `.` or `..`, or nothing is left.
+        Refusal: A part is `.` or `..`, or all parts are empty.
     """
     parts = [part for path in paths for part in path.split("/") if part]
     if not parts:

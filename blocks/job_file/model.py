@@ -1,4 +1,4 @@
-"""The job file: what to run on what, its keys checked against each other, and its jobs."""
+"""The job file: pipeline, data and groups, checked against each other, and the resulting jobs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -19,28 +19,28 @@ _PASSED_OVER = ("_comment", "$schema")
 
 
 class JobFile(JobFileFields):
-    """What to run on what: pipeline, data file, output place, and the groups.
+    """What to run: pipeline, data file, output folder, and the groups.
 
-    A group is a job. Groups are listed as in Distributed-CellProfiler's job files, made from the
-    LoadData CSV (`groups: {by: [...]}`) or from a layout (`groups: {format: 384, ...}`); one of
-    DCP's standard steps (`step: analysis`) has all else by itself.
+    Each group is a job. List the groups as in Distributed-CellProfiler's job files, or derive them
+    from the LoadData CSV (`groups: {by: [...]}`) or a layout (`groups: {format: 384, ...}`). A
+    standard step of DCP (`step: analysis`) sets everything else.
     """
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check(self) -> Self:
         if refusals := list(broken_rules(self)):
             raise Refusals(refusals)
         return self
 
     def sets(self, plates: Sequence[str] = (), where: str = "job file") -> tuple[JobSet, ...]:
-        """The jobs, as sets of which each has one data file. Nothing is read.
+        """The jobs as sets, each with one data file. No file is read.
 
         Args:
-            plates: Plates that take the place of the file's own.
+            plates: Plates that replace the file's own.
             where: The job file's name, for messages.
 
         Raises:
-            JobFileError: No plates are named where there must be, or none of these is in the file.
+            JobFileError: Plates are required but missing, or a plate is not in the file.
         """
         return sets_of(self, plates, where)
 
@@ -51,10 +51,10 @@ def parse_job_file(text: str, where: str, read: Callable[[str], str] | None = No
     Args:
         text: The text.
         where: Its name, for messages.
-        read: Gives the text of a file of groups that the job file names.
+        read: Returns the text of a file of groups that the job file names.
 
     Raises:
-        JobFileError: The text cannot be read, or something in it is wrong; all is named.
+        JobFileError: The text cannot be parsed, or has mistakes; lists all of them.
     """
     values = parse_mapping(text, where, JobFileError, as_text=True)
     values = {key: value for key, value in values.items() if not key.startswith(_PASSED_OVER)}
@@ -68,15 +68,18 @@ def validated(values: dict[str, Any], where: str) -> JobFile:
     """The job file with these keys.
 
     Raises:
-        JobFileError: Something in them is wrong; all is named.
+        JobFileError: The keys have mistakes; lists all of them.
     """
     problems = list(_empty_lists(values.get("groups"), where))
     try:
         job_file = JobFile.model_validate(values)
     except ValidationError as error:
-        found = problems_of(error, where, JobFile)
-        # What follows from an empty list need not be told beside it.
-        problems += [one for one in found if not (problems and one.key == "groups")]
+        # An empty list causes further errors about groups, which would only repeat it.
+        problems += [
+            problem
+            for problem in problems_of(error, where, JobFile)
+            if not (problems and problem.key == "groups")
+        ]
         raise JobFileError(*problems) from error
     if problems:
         raise JobFileError(*problems)
@@ -84,8 +87,8 @@ def validated(values: dict[str, Any], where: str) -> JobFile:
 
 
 def _empty_lists(groups: Any, where: str) -> Iterator[Problem]:
-    """Lists in which a file names nothing; in a form, an empty field is one that is left out."""
+    """Empty lists in a file are mistakes; in a form, an empty field is simply not set."""
     for key, value in groups.items() if isinstance(groups, dict) else ():
         if value == []:
-            remedy = "Fill it in, or leave it out."
+            remedy = "Fill it in, or remove it."
             yield Problem(where, f"groups.{key}", "is empty", remedy=remedy)

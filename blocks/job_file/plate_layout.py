@@ -1,4 +1,4 @@
-"""The wells of a plate by its layout, and the groups that follow from one. Pure."""
+"""The wells of a plate by its layout, and the groups of a layout. Pure."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,16 @@ from blocks.errors import Refusal
 from blocks.job_file.metadata import Pairs
 
 FORMATS = {96: (8, 12), 384: (16, 24), 1536: (32, 48)}
-"""Rows and columns of the plates of each size."""
+"""Rows and columns of each plate format."""
 
 MOST = 10_000
-"""Most values that a range may stand for; a longer one is a slip."""
+"""Maximum number of values in a range; a longer one is a mistake."""
 
 _RANGE = re.compile(r"(\d+|[A-Za-z]{1,2})\s*-\s*(\d+|[A-Za-z]{1,2})")
 
 
 def row_name(number: int) -> str:
-    """The letters of a row, counted from 0: A to Z, then AA, AB and on."""
+    """The letters of a row, counted from 0: A to Z, then AA, AB and so on."""
     name = ""
     while number >= 0:
         name = chr(ord("A") + number % 26) + name
@@ -38,7 +38,7 @@ def row_number(name: str) -> int:
 def expanded(text: str) -> list[str]:
     """The values of a text such as `1-9`, `A-P` or `1-3,7`.
 
-    Zeros in front of the first number of a range stay: `01-12` is 01, 02, … 12.
+    Leading zeros are kept: `01-12` is 01, 02, … 12.
 
     Raises:
         Refusal: A range runs backwards, or from a number to a letter.
@@ -47,17 +47,17 @@ def expanded(text: str) -> list[str]:
 
 
 def _part(part: str) -> Iterable[str]:
-    found = _RANGE.fullmatch(part)
-    if not found:
+    bounds = _RANGE.fullmatch(part)
+    if not bounds:
         return [part]
-    start, end = found.groups()
+    start, end = bounds.groups()
     if start.isdigit() != end.isdigit():
         raise Refusal("is a range from a number to a letter", got=repr(part), allowed="1-9 or A-P")
     low, high = (int(start), int(end)) if start.isdigit() else (row_number(start), row_number(end))
     if high < low:
-        raise Refusal("is a range that runs backwards", got=repr(part), remedy="Turn it around.")
+        raise Refusal("is a range that runs backwards", got=repr(part), remedy="Swap its ends.")
     if high - low >= MOST:
-        raise Refusal(f"stands for {high - low + 1} values", allowed=f"at most {MOST}")
+        raise Refusal(f"is a range of {high - low + 1} values", allowed=f"at most {MOST}")
     if not start.isdigit():
         return [row_name(number) for number in range(low, high + 1)]
     width = len(start) if start.startswith("0") else 1
@@ -65,30 +65,30 @@ def _part(part: str) -> Iterable[str]:
 
 
 def wells_of(rows: Iterable[str], columns: Iterable[str], pad: bool) -> list[str]:
-    """The names of the wells where rows and columns cross, row by row.
+    """The names of the wells in these rows and columns, row by row.
 
     Args:
         rows: Letters.
         columns: Numbers.
-        pad: Write the column with two digits at least, A01; else as A1.
+        pad: Write the column with at least two digits, A01 instead of A1.
     """
     numbers = [f"{int(column):02}" if pad else str(int(column)) for column in columns]
     return [f"{row}{number}" for row, number in product(rows, numbers)]
 
 
 def rows_and_columns(size: int) -> tuple[list[str], list[str]]:
-    """The letters of the rows and the numbers of the columns of a plate of so many wells."""
+    """The letters of the rows and the numbers of the columns of a plate with `size` wells."""
     rows, columns = FORMATS[size]
     return [row_name(n) for n in range(rows)], [str(n) for n in range(1, columns + 1)]
 
 
 @dataclass(frozen=True)
 class Layout(Sequence[Pairs]):
-    """The groups of a layout, each made when it is asked for.
+    """The groups of a layout, each computed on access.
 
     Attributes:
         axes: Each metadata key with its values; the last changes fastest.
-        first: Only so many groups; None for all.
+        first: Maximum number of groups; None for all.
     """
 
     axes: tuple[tuple[str, tuple[str, ...]], ...]

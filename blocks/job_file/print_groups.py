@@ -1,4 +1,4 @@
-"""Groups that are listed: by DCP's job files, or by `cellprofiler --print-groups`."""
+"""Groups listed in DCP's job files or by `cellprofiler --print-groups`."""
 
 import json
 import re
@@ -7,17 +7,17 @@ from typing import Any
 from blocks.errors import JobFileError, Problem
 
 FILES = (".json", ".txt")
-"""The endings of a file of groups."""
+"""The suffixes of a file of groups."""
 
 _LIST = re.compile(r"\[\s*[\[{]")
 _decoder = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def without_image_numbers(groups: Any) -> Any:
-    """A list of groups, each without the numbers of its images.
+    """A list of groups without the numbers of their image sets.
 
     CellProfiler prints a pair for each group: its keys and values, and the numbers of its image
-    sets (cellprofiler/__main__.py, print_groups). Which images a group has follows from its values.
+    sets (cellprofiler/__main__.py, print_groups). The values alone determine the images.
     """
     return [_group(group) for group in groups] if isinstance(groups, (list, tuple)) else groups
 
@@ -36,29 +36,29 @@ def _text(value: Any) -> Any:
 
 
 def read_groups(text: str, where: str) -> list[Any]:
-    """The groups in a file: what `cellprofiler --print-groups` printed, or DCP's lines of groups.
+    """The groups in a file: the output of `cellprofiler --print-groups`, or DCP's lines of groups.
 
-    What CellProfiler logged before and after the groups is passed over.
+    Ignores CellProfiler's log lines before and after the groups.
 
     Raises:
-        JobFileError: There is no list of groups in it.
+        JobFileError: The file contains no list of groups.
     """
-    for begin in _LIST.finditer(text):
+    for start in _LIST.finditer(text):
         try:
-            found: list[Any] = _decoder.raw_decode(text, begin.start())[0]
+            groups: list[Any] = _decoder.raw_decode(text, start.start())[0]
         except json.JSONDecodeError:
             continue
-        return found
+        return groups
     try:
-        # DCP's batches.sh writes a group a line, each with a comma after it.
-        return [found for found in _decoder.decode(f"[{text.strip().rstrip(',')}]") if found]
+        # DCP's batches.sh writes one group per line, followed by a comma.
+        return [group for group in _decoder.decode(f"[{text.strip().rstrip(',')}]") if group]
     except json.JSONDecodeError as error:
         raise JobFileError(
             Problem(
                 where,
                 "",
-                "holds no list of groups",
-                allowed="what cellprofiler --print-groups prints",
+                "contains no list of groups",
+                allowed="the output of cellprofiler --print-groups",
                 remedy="Write it with: cellprofiler --print-groups Batch_data.h5 > groups.json",
             )
         ) from error

@@ -1,4 +1,4 @@
-"""A profile: standard steps that follow each other, each with settings and sizes of its own."""
+"""A profile: consecutive standard steps, each with its own settings and sizes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from blocks.yaml_json import parse_mapping
 
 
 class ProfileStep(BaseModel):
-    """One step of a profile: a run of its own."""
+    """One step of a profile, which is a separate run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,13 +29,13 @@ class ProfileStep(BaseModel):
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step as it will be run.
+    """A step that is ready to run.
 
     Attributes:
         name: The step.
-        app: The name of its app, as DCP names it.
+        app: Its app name, as DCP names it.
         job: Its job file.
-        settings: Keys of the run config, among them the app's name.
+        settings: Keys of the run config, including the app name.
     """
 
     name: str
@@ -45,53 +45,53 @@ class PlannedStep:
 
 
 class Profile(BaseModel):
-    """The steps from images to measurements, in their order."""
+    """The steps from images to measurements, in order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: dict[str, Any] = Field(
-        description="Keys of the job file that all steps share: identifier, batch, plates …"
+        description="Keys of the job file shared by all steps: identifier, batch, plates …"
     )
-    steps: list[ProfileStep] = Field(min_length=1, description="The steps, in their order.")
+    steps: list[ProfileStep] = Field(min_length=1, description="The steps, in order.")
     failed_share: float = Field(
         default=0,
         ge=0,
         le=0.99,
-        description="The part of a step's jobs that may fail (0.05 is one in twenty) without "
-        "keeping the next step from starting.",
+        description="Fraction of a step's jobs that may fail (0.05 is one in twenty); above it, "
+        "the next step does not start.",
     )
 
     @field_validator("job")
     @classmethod
     def _of_all_steps(cls, job: dict[str, Any]) -> dict[str, Any]:
         if "step" in job:
-            raise Refusal("holds the key step", remedy="Write it in the list of steps.")
+            raise Refusal("contains the key step", remedy="Write it in the list of steps.")
         if not job.get("identifier"):
-            raise Refusal("has no identifier", remedy="Write it: it is part of every path.")
+            raise Refusal("has no identifier", remedy="Add it: it is part of every path.")
         return job
 
-    def planned(self, where: str = "profile") -> tuple[PlannedStep, ...]:
+    def plan(self, where: str = "profile") -> tuple[PlannedStep, ...]:
         """The steps with their job files.
 
         Args:
             where: Its name, for messages.
 
         Raises:
-            JobFileError: The keys of a step make no job file; all problems are named.
+            JobFileError: The keys of a step are not a valid job file; lists all problems.
         """
         steps: list[PlannedStep] = []
         problems: list[Problem] = []
-        for number, one in enumerate(self.steps, 1):
-            values = self.job | one.job | {"step": one.step}
+        for number, step in enumerate(self.steps, 1):
+            values = self.job | step.job | {"step": step.step}
             try:
-                job = validated(values, f"{where}: steps[{number}] ({one.step})")
+                job = validated(values, f"{where}: steps[{number}] ({step.step})")
             except JobFileError as error:
                 problems += error.problems
                 continue
             app = app_of(job.identifier, job.app_suffix)
-            # A queue of its own, whatever the config says: two runs cannot share one.
-            own = {"app_name": app, "sqs_queue_name": None} | one.settings
-            steps.append(PlannedStep(one.step, str(own["app_name"]), job, own))
+            # Two runs cannot share a queue, so the config's queue name does not apply.
+            settings = {"app_name": app, "sqs_queue_name": None} | step.settings
+            steps.append(PlannedStep(step.step, str(settings["app_name"]), job, settings))
         if problems:
             raise JobFileError(*problems)
         return tuple(steps)
@@ -101,9 +101,9 @@ def parse_profile(text: str, where: str) -> Profile:
     """The profile in a YAML or JSON text.
 
     Raises:
-        ConfigError: The text cannot be read, or something in it is wrong; all is named.
+        ConfigError: The text cannot be parsed, or has mistakes; lists all of them.
     """
-    # As it is written: a plate may be called 001.
+    # Scalars stay text: a plate may be called 001.
     values = parse_mapping(text, where, ConfigError, as_text=True)
     try:
         return Profile.model_validate(values)
@@ -111,10 +111,10 @@ def parse_profile(text: str, where: str) -> Profile:
         raise ConfigError(*problems_of(error, where, Profile)) from error
 
 
-def goes_on(submitted: int, failed: int, lost: int, failed_share: float) -> bool:
-    """Whether the next step may start after a step that ended so (pure).
+def may_continue(submitted: int, failed: int, lost: int, failed_share: float) -> bool:
+    """Whether the next step may start after a step with these counts. Pure.
 
-    Jobs without a result mean that the step is not complete, however few they are.
+    With even one lost job, the step is incomplete.
     """
-    # Divided: 0.29 * 100 is less than 29.
+    # A division is exact enough here; 0.29 * 100 would be less than 29.
     return not lost and failed / max(submitted, 1) <= failed_share

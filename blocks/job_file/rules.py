@@ -1,4 +1,4 @@
-"""What may be wrong between the keys and among the groups of a job file. Pure."""
+"""Rules between the keys and among the groups of a job file. Pure."""
 
 import json
 import re
@@ -24,17 +24,17 @@ from blocks.job_file.step_rules import STEP_KEYS, step_refusals
 from blocks.validation_errors import unknown_key
 
 MAX_KEY_BYTES = 1024
-"""Longest key of an S3 object (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+"""Maximum length of an S3 key (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
 
 _ROOM_FOR_FILE_NAMES = 200
-_TOLD = 20
-"""Wrong groups told one by one."""
+_LISTED = 20
+"""Maximum number of invalid groups listed one by one."""
 
 _ANY_MARK = re.compile(r"\{[^{}/]*\}")
 
 
 def broken_rules(job: JobFileFields) -> Iterator[Refusal]:
-    """What is wrong between the keys and among the groups."""
+    """The mistakes between the keys and among the groups."""
     forms = [*(step_refusals(job) if job.step else _plain_refusals(job)), *_marks(job)]
     yield from forms
     if forms:
@@ -51,16 +51,16 @@ def broken_rules(job: JobFileFields) -> Iterator[Refusal]:
 def _plain_refusals(job: JobFileFields) -> Iterator[Refusal]:
     for key in ("pipeline", "data_file", "output", "groups"):
         if not getattr(job, key):
-            what = "is empty" if key in job.model_fields_set else "is missing"
-            described = type(job).model_fields[key].description
-            yield Refusal(what, key=key, remedy=f"Add it: {described}")
+            mistake = "is empty" if key in job.model_fields_set else "is missing"
+            description = type(job).model_fields[key].description
+            yield Refusal(mistake, key=key, remedy=f"Add it: {description}")
     for key in STEP_KEYS:
-        # A block that was saved has every key, most as they are when left out.
+        # A saved block has every key, most of them with their default.
         if getattr(job, key) != type(job).model_fields[key].default:
             yield Refusal(
-                "is of a step, and no step is given",
+                "applies only to steps, but step is missing",
                 key=key,
-                remedy=f"Add step ({', '.join(STEPS)}), or leave it out.",
+                remedy=f"Add step ({', '.join(STEPS)}), or remove this key.",
             )
 
 
@@ -70,7 +70,7 @@ def _marks(job: JobFileFields) -> Iterator[Refusal]:
         for mark in _ANY_MARK.findall(value):
             if mark != PLATE_MARK and "plate" in mark.lower():
                 yield Refusal(
-                    f"holds {mark}", key=key, got=repr(value), remedy=f"Write {PLATE_MARK}."
+                    f"contains {mark}", key=key, got=repr(value), remedy=f"Write {PLATE_MARK}."
                 )
 
 
@@ -78,25 +78,27 @@ def _batch_file_refusals(job: JobFileFields, shared: dict[str, str]) -> Iterator
     kinds = {PurePosixPath(shared["pipeline"]).suffix, PurePosixPath(shared["data_file"]).suffix}
     if ".h5" in kinds and shared["pipeline"] != shared["data_file"]:
         yield Refusal(
-            "is another file than data_file, one of them a batch file",
+            "must be the same batch file as data_file",
             key="pipeline",
             got=f"{shared['pipeline']!r} and {shared['data_file']!r}",
-            remedy="A batch file (.h5) holds its pipeline: give it as both.",
+            remedy="A batch file (.h5) contains its pipeline: write it as both.",
         )
 
 
 def _rule_refusals(
     job: JobFileFields, rule: GroupRule, shared: dict[str, str]
 ) -> Iterator[Refusal]:
-    """What is wrong with groups that are to be made."""
+    """The mistakes in a rule for groups."""
     if job.plates and rule.plates:
-        yield Refusal("is given beside plates", key="groups.plates", remedy="Keep one of them.")
+        yield Refusal(
+            "cannot be combined with plates", key="groups.plates", remedy="Keep one of them."
+        )
         return
     if rule.by:
         keys: Sequence[str] = rule.by
         if PurePosixPath(shared["data_file"]).suffix != ".csv":
             yield Refusal(
-                "makes the groups from a CSV, and data_file is none",
+                "makes the groups from a CSV, but data_file is not a CSV",
                 key="groups.by",
                 got=repr(shared["data_file"]),
                 remedy="List the groups, or describe the layout.",
@@ -104,7 +106,7 @@ def _rule_refusals(
             return
     else:
         try:
-            # Whatever the plates are called, their names change nothing in the structure.
+            # The structure does not depend on the names of the plates.
             layout = rule.layout(tuple(job.plates or rule.plates or _some_plate(job, shared)))
         except Refusal as refusal:
             yield refusal
@@ -113,8 +115,8 @@ def _rule_refusals(
     yield from _structure_refusals(shared["output_structure"], keys)
     if PLATE not in keys and _only_csvs_differ(shared):
         yield Refusal(
-            f"has no {PLATE_MARK}, and the groups have no {PLATE}: the outputs of all plates would "
-            "have the same names",
+            f"has no {PLATE_MARK} and the groups have no {PLATE}, so the outputs of all plates "
+            "would have the same names",
             key="output",
             got=repr(shared["output"]),
             remedy=f"Write {PLATE_MARK} in output or output_structure, or {PLATE} in groups.by.",
@@ -126,31 +128,31 @@ def _rule_refusals(
 
 
 def _only_csvs_differ(shared: dict[str, str]) -> bool:
-    """Whether there is a CSV a plate, and one place for what comes of all of them."""
+    """Whether each plate has its own CSV, but all plates share one output folder."""
     places = (shared["output"], shared["output_structure"])
     return PLATE_MARK in shared["data_file"] and not any(PLATE_MARK in place for place in places)
 
 
 def _some_plate(job: JobFileFields, shared: dict[str, str]) -> tuple[str, ...]:
-    """A plate's name, when the plates will be named later."""
+    """A placeholder for a plate, if the plates will be named later."""
     later = job.step or any(PLATE_MARK in value for value in shared.values())
     return ("plate",) if later else ()
 
 
 def _listed_refusals(job: JobFileFields, groups: list[dict[str, object]]) -> Iterator[Refusal]:
-    """What is wrong with groups that are listed."""
+    """The mistakes in listed groups."""
     sound: dict[int, Pairs] = {}
     refusals = list(_group_refusals(groups, sound))
-    yield from refusals[:_TOLD]
-    if len(refusals) > _TOLD:
-        yield Refusal(f"have {len(refusals) - _TOLD} more mistakes", key="groups")
+    yield from refusals[:_LISTED]
+    if more := len(refusals[_LISTED:]):
+        yield Refusal(f"have {more} more mistake{'s' if more > 1 else ''}", key="groups")
     if refusals:
         return
     keys = [key for key, _ in sound[1]]
     mappings = any(not isinstance(group.get("Metadata", group), str) for group in groups)
     if mappings and not job.output_structure:
         yield Refusal(
-            "is missing, and the groups are mappings",
+            "is missing, but groups that are mappings require it",
             key="output_structure",
             remedy=f"Write the folders of a job, such as {'/'.join(keys)!r}.",
         )
@@ -160,14 +162,14 @@ def _listed_refusals(job: JobFileFields, groups: list[dict[str, object]]) -> Ite
 
 
 def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) -> Iterator[Refusal]:
-    """What is wrong with single groups; fills in the sound ones by number."""
+    """The mistakes in single groups; adds the valid ones to `sound` by number."""
     first: dict[frozenset[tuple[str, str]], int] = {}
     expected: set[str] = set()
     for number, group in enumerate(groups, 1):
         place = f"groups[{number}]"
-        named = "Metadata" in group
+        has_metadata = "Metadata" in group
         value = group.get("Metadata", group)
-        if named and len(group) > 1:
+        if has_metadata and len(group) > 1:
             extra = next(key for key in group if key != "Metadata")
             yield unknown_key(extra, ["Metadata"]).at_key(f"{place}.{extra}")
             continue
@@ -175,7 +177,7 @@ def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) ->
             pairs = parse_metadata(value)
         except Refusal as refusal:
             got = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
-            yield refusal.at_key(f"{place}.Metadata" if named else place, got)
+            yield refusal.at_key(f"{place}.Metadata" if has_metadata else place, got)
             continue
         sound[number] = pairs
         if (twin := first.setdefault(frozenset(pairs), number)) != number:
@@ -189,7 +191,7 @@ def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) ->
         expected = expected or keys
         if keys != expected:
             yield Refusal(
-                "has other keys than the first group",
+                "has different keys from the first group",
                 key=place,
                 got=", ".join(key for key, _ in pairs),
                 allowed=", ".join(sorted(expected)),
@@ -197,7 +199,7 @@ def _group_refusals(groups: list[dict[str, object]], sound: dict[int, Pairs]) ->
 
 
 def _structure_refusals(structure: str, keys: Sequence[str]) -> Iterator[Refusal]:
-    """What is wrong with an output structure for groups of these keys."""
+    """The mistakes in an output structure for groups with these keys."""
     strays = strays_in(structure, keys)
     if structure and (strays or not (keys_in(structure, keys) or PLATE_MARK in structure)):
         yield Refusal(
@@ -209,11 +211,11 @@ def _structure_refusals(structure: str, keys: Sequence[str]) -> Iterator[Refusal
 
 
 def _folder_refusals(job: JobFileFields, groups: list[Pairs]) -> Iterator[Refusal]:
-    """What is wrong with where the outputs of sound groups would lie."""
+    """The mistakes in the output folders of valid groups."""
     structure = job.output_structure
     keys = {key for key, _ in groups[0]}
-    # A structure that leaves keys out is a choice; equal folders in spite of all keys are an
-    # accident: P1-A, 1 and P1, A-1 are both P1-A-1.
+    # A structure may omit keys on purpose. With all keys, equal folders are a mistake: P1-A, 1 and
+    # P1, A-1 both become P1-A-1.
     distinct = not structure or keys_in(structure, keys) == keys
     first: dict[str, int] = {}
     for number, pairs in enumerate(groups, 1):
@@ -231,12 +233,12 @@ def _folder_refusals(job: JobFileFields, groups: list[Pairs]) -> Iterator[Refusa
                 f"has the same output folder as groups[{twin}]",
                 key=f"groups[{number}]",
                 got=repr(folder),
-                remedy="Part the keys by / in output_structure.",
+                remedy="Separate the keys with / in output_structure.",
             )
 
 
 def too_long(folder: str) -> Refusal | None:
-    """The refusal of an output folder that leaves no room for the names of files."""
+    """The refusal of an output folder whose name leaves no room for file names."""
     size = len(folder.encode())
     if size <= MAX_KEY_BYTES - _ROOM_FOR_FILE_NAMES:
         return None

@@ -1,4 +1,4 @@
-"""The keys of S3 objects that a job file or message names. Pure."""
+"""Checks of the S3 keys in a job file or message. Pure."""
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -7,29 +7,29 @@ from blocks.errors import Refusal
 from blocks.job_file.metadata import joined
 
 DATA_FILES = (".csv", ".h5", ".txt")
-"""A LoadData CSV, a batch file, a list of files."""
+"""A LoadData CSV, a batch file, a file list."""
 
 MOUNT = "/home/ubuntu/bucket"
-"""Where a worker has the bucket of the images, as in Distributed-CellProfiler."""
+"""Mount point of the bucket of the images on a worker, as in Distributed-CellProfiler."""
 
 
 def check_object_key(value: str) -> str:
-    """A key within a bucket, not a path of a machine or an address.
+    """The value, if it is a key within a bucket, not a local path or an address.
 
     Raises:
-        Refusal: It is none.
+        Refusal: It is not a key.
     """
     if "://" in value:
         raise Refusal(
-            "is an address", allowed="the key within the bucket", remedy="Leave out s3://bucket/."
+            "is an address", allowed="the key within the bucket", remedy="Remove s3://bucket/."
         )
     if value.startswith("/"):
         start = f"{MOUNT}/" if value.startswith(f"{MOUNT}/") else "/"
         raise Refusal(
-            "begins with /", allowed="the key within the bucket", remedy=f"Leave out {start}."
+            "begins with /", allowed="the key within the bucket", remedy=f"Remove {start}."
         )
     if value != value.strip():
-        raise Refusal("has a space at an end", remedy=f"Write {value.strip()!r}.")
+        raise Refusal("has a space at the start or end", remedy=f"Write {value.strip()!r}.")
     check_printable(value)
     if value.strip("/"):
         joined(value)
@@ -37,7 +37,7 @@ def check_object_key(value: str) -> str:
 
 
 def check_printable(value: str) -> str:
-    """A part of keys: a worker takes no line breaks or control characters.
+    """The value, if it has no line breaks or control characters, which a worker rejects.
 
     Raises:
         Refusal: It has some.
@@ -48,25 +48,25 @@ def check_printable(value: str) -> str:
 
 
 def check_data_file(value: str) -> str:
-    """The key of a file that jobs are made from, or nothing.
+    """The value, if it is empty or the key of a data file.
 
     Raises:
-        Refusal: It is another kind of file.
+        Refusal: It is another type of file.
     """
     if value and PurePosixPath(value).suffix not in DATA_FILES:
         raise Refusal(
-            "is no file that jobs are made from",
-            allowed="a LoadData CSV (.csv), a batch file (.h5) or a list of files (.txt)",
+            "is not a data file",
+            allowed="a LoadData CSV (.csv), a batch file (.h5) or a file list (.txt)",
         )
     return value
 
 
 def ending(suffix: str) -> Callable[[str], str]:
-    """A check that the name of a file, where one is given, ends so."""
+    """A check that the name of a file, unless it is empty, has this suffix."""
 
     def check(value: str) -> str:
         if value and PurePosixPath(value).suffix != suffix:
-            raise Refusal("is another kind of file", allowed=f"a name that ends in {suffix}")
+            raise Refusal("has the wrong file type", allowed=f"a name that ends in {suffix}")
         return value
 
     return check

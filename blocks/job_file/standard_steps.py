@@ -1,7 +1,6 @@
-"""The standard steps of DCP's run_batch_general, and the folders of both path styles: one table.
+"""Tables of the standard steps of DCP's run_batch_general and of the folders of both path styles.
 
-Every path is a template; what is left out of a step is empty. `{plate}` stays in the paths that
-differ from plate to plate.
+Every path is a template. `{plate}` stays in the paths that differ from plate to plate.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ class Step:
         csv: File name of the LoadData CSV.
         batch_file: File name of the batch file.
         output: Folder of the outputs, by path style.
-        app_suffix: What DCP adds to the identifier in the name of the app.
+        app_suffix: DCP's suffix to the identifier in the app name.
         output_structure: Folders below `output`; empty for the values joined by `-`.
     """
 
@@ -53,7 +52,7 @@ FOLDERS: Mapping[PathStyle, Mapping[Folder, str]] = {
         "input": "{identifier}/{source}/workspace/qc/{batch}/rules",
     },
 }
-"""Where each path style keeps what goes into the jobs of every step."""
+"""The input folders of all steps, by path style."""
 
 _PROJECTED: Mapping[PathStyle, str] = {
     "default": "projects/{identifier}/{batch}/images_projected",
@@ -112,4 +111,4 @@ STEPS: Mapping[StepName, Step] = {
 """The steps by name."""
 
 ROWS, COLUMNS, SITES = "A-P", "1-24", "1-9"
-"""The layout that a step has where none is given: DCP's."""
+"""The default layout of a step, as in DCP."""

@@ -1,4 +1,4 @@
-"""What may be wrong with a standard step in a job file. Pure."""
+"""Rules for a standard step in a job file. Pure."""
 
 from collections.abc import Iterator
 
@@ -18,25 +18,29 @@ STEP_KEYS = (
     "batch_path",
     "data_file_path",
 )
-"""Keys that only a step has."""
+"""Keys that apply only to steps."""
 
 
 def step_refusals(job: JobFileFields) -> Iterator[Refusal]:
-    """What is wrong with the keys of a step."""
+    """The mistakes in the keys of a step."""
     for key in ("identifier", "batch"):
         if not getattr(job, key):
-            described = type(job).model_fields[key].description
-            yield Refusal("is missing, and a step is given", key=key, remedy=f"Add it: {described}")
+            description = type(job).model_fields[key].description
+            yield Refusal(
+                "is missing, but step requires it", key=key, remedy=f"Add it: {description}"
+            )
     if job.path_style == "cpg" and not job.source:
         yield Refusal(
-            "is missing, and path_style is cpg", key="source", remedy="Add it, such as broad."
+            "is missing, but path_style cpg requires it",
+            key="source",
+            remedy="Add it, such as broad.",
         )
     if job.path_style != "cpg" and job.source:
         yield Refusal(
-            "is set, and only the folders of path_style cpg have it",
+            "applies only to path_style cpg",
             key="source",
             got=repr(job.source),
-            remedy="Set path_style to cpg, or leave it out.",
+            remedy="Set path_style to cpg, or remove it.",
         )
     for key in ("identifier", "batch", "source"):
         try:
@@ -45,31 +49,31 @@ def step_refusals(job: JobFileFields) -> Iterator[Refusal]:
             yield refusal.at_key(key, repr(getattr(job, key)))
     if isinstance(job.groups, (list, str)):
         yield Refusal(
-            "are listed, and a step is given",
+            "cannot be listed together with a step",
             key="groups",
             remedy="A step makes its groups: write a mapping such as groups: {wells: [A01]}, or "
-            "leave out step.",
+            "remove step.",
         )
     yield from _unused_keys(job)
     no_folder = job.path_style == "cpg" and not job.batch_path and "/" not in job.batch_file
     if job.use_batch and no_folder and not job.data_file:
         yield Refusal(
-            "is missing: the folders of path_style cpg have none for batch files",
+            "is missing: path_style cpg has no folder for batch files",
             key="batch_path",
             remedy="Add the folder of the batch file.",
         )
 
 
 def _unused_keys(job: JobFileFields) -> Iterator[Refusal]:
-    """Keys that say nothing beside others: whoever wrote them meant them to be used."""
+    """Keys without effect beside others, which their author expects to be used."""
     unused: dict[str, str] = {}
     if job.data_file:
         parts = ("csv_name", "data_file_path", "batch_file", "batch_path")
-        unused |= dict.fromkeys(parts, "data_file is given, which is the whole key")
+        unused |= dict.fromkeys(parts, "data_file is already the whole key")
     if "/" in job.pipeline:
-        unused["pipeline_path"] = "pipeline is a whole key, with a / in it"
+        unused["pipeline_path"] = "pipeline is already the whole key, with a / in it"
     if "/" in job.batch_file:
-        unused["batch_path"] = "batch_file is a whole key, with a / in it"
+        unused["batch_path"] = "batch_file is already the whole key, with a / in it"
     if not job.use_batch:
         unused |= dict.fromkeys(("batch_file", "batch_path"), "use_batch is false")
     if job.use_batch or job.data_file.endswith(".h5"):
@@ -79,8 +83,8 @@ def _unused_keys(job: JobFileFields) -> Iterator[Refusal]:
     for key, cause in unused.items():
         if getattr(job, key):
             yield Refusal(
-                f"is set, and {cause}",
+                f"has no effect, because {cause}",
                 key=key,
                 got=repr(getattr(job, key)),
-                remedy="Leave out one of the two.",
+                remedy="Remove one of the two.",
             )

@@ -9,27 +9,28 @@ from blocks.job_file.plate_layout import expanded
 
 
 def as_text(value: Any) -> Any:
-    """A number as it is written, for plates and sites that are numbers."""
+    """A number as text, for plates and sites that are numbers."""
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _names(value: Any) -> Any:
     if value == "":
         return []  # an empty field of a form
-    return [as_text(one) for one in value] if isinstance(value, (list, tuple)) else [as_text(value)]
+    names = value if isinstance(value, (list, tuple)) else [value]
+    return [as_text(name) for name in names]
 
 
 def _values(value: Any) -> Any:
-    """The values of a range, or of a list in which there may be ranges."""
+    """The values of a range, or of a list that may contain ranges."""
     if as_text(value) == "":
         return []
     if str(value).isdigit():
         raise Refusal(
-            "is one number, which may mean that one alone or so many",
-            remedy=f"Write 1-{value} for {value} of them, or [{value}] for that one alone.",
+            "is ambiguous: it could be a single value or a count",
+            remedy=f"Write 1-{value} for the values 1 to {value}, or [{value}] for only {value}.",
         )
     parts = value if isinstance(value, (list, tuple)) else [value]
-    return [one for part in parts for one in _expanded(as_text(part))]
+    return [item for part in parts for item in _expanded(as_text(part))]
 
 
 def _expanded(value: Any) -> list[Any]:
@@ -44,11 +45,11 @@ def _list_or_text(allowed: str) -> dict[str, Any]:
 Names = Annotated[
     list[str], BeforeValidator(_names), WithJsonSchema(_list_or_text("a list of names"))
 ]
-"""Names; a single one may stand alone."""
+"""Names; a single one needs no list."""
 
 Ranges = Annotated[
     list[str],
     BeforeValidator(_values),
     WithJsonSchema(_list_or_text("a range such as 1-9 or A-P, or a list of values")),
 ]
-"""Values, in which 1-3 stands for 1, 2, 3 and A-C for A, B, C."""
+"""Values; 1-3 means 1, 2, 3 and A-C means A, B, C."""

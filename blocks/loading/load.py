@@ -1,6 +1,6 @@
-"""Reading a run config, a fleet template or a job file from where the user keeps it.
+"""Reads run configs, fleet templates and job files from a block, a file or S3.
 
-Prefect is imported only where a saved block is named, or a config has credentials of its own.
+Prefect is imported only if the source is a saved block, or if a config has its own credentials.
 """
 
 from collections.abc import Collection, Mapping
@@ -26,14 +26,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def load_credentials(block: str | None, profile: str | None = None) -> Credentials:
-    """Who calls AWS: a saved block of credentials, else what AWS tools find by themselves.
+    """The credentials of a saved block, else the defaults of AWS tools.
 
     Args:
         block: Name of an AwsCredentials block.
-        profile: Where no block is named, a profile of the AWS configuration files.
+        profile: A profile of the AWS configuration files, used without a block.
 
     Raises:
-        ConfigError: The block was saved with values that are wrong.
+        ConfigError: The saved block has invalid values.
         NotFound: It does not exist.
     """
     if not block:
@@ -48,32 +48,32 @@ def load_config(source: str, credentials: str | None = None) -> RunConfig:
 
     Args:
         source: Block name, path or `s3://` address.
-        credentials: Name of an AwsCredentials block; it reads an `s3://` source and takes the
-            place of the config's own aws_credentials.
+        credentials: Name of an AwsCredentials block; it reads an `s3://` source and replaces the
+            config's own aws_credentials.
 
     Raises:
         ConfigError: The config is wrong.
-        NotFound: It is not there.
-        AwsRefused: AWS has no credentials, or refuses them.
+        NotFound: It does not exist.
+        AwsRefused: There are no AWS credentials, or AWS denies access.
     """
-    given = load_credentials(credentials) if credentials else None
+    block = load_credentials(credentials) if credentials else None
     config: RunConfig
     if is_block_name(source):
         from blocks.prefect_blocks import RunConfigBlock
 
         config = load_block(RunConfigBlock, source)
     else:
-        config = parse_config(read_text(source, given), source)
-    return config.model_copy(update={"aws_credentials": given}) if given else config
+        config = parse_config(read_text(source, block), source)
+    return config.model_copy(update={"aws_credentials": block}) if block else config
 
 
 def load_fleet(source: str | None, credentials: Credentials | None = None) -> FleetTemplate:
-    """The fleet template at a source; with none, one that leaves everything out.
+    """The fleet template at a source; without a source, the defaults.
 
     Raises:
         ConfigError: The template is wrong.
-        NotFound: It is not there.
-        AwsRefused: AWS has no credentials, or refuses them.
+        NotFound: It does not exist.
+        AwsRefused: There are no AWS credentials, or AWS denies access.
     """
     if not source:
         return FleetTemplate()
@@ -88,12 +88,12 @@ def load_job(source: str, credentials: Credentials | None = None) -> JobFile:
     """The job file at a source.
 
     Args:
-        source: Block name, path or `s3://` address. A file of groups that it names is looked for
-            beside it.
-        credentials: Read an `s3://` source.
+        source: Block name, path or `s3://` address. A file of groups that it names is read from
+            the same folder.
+        credentials: Credentials for an `s3://` source.
 
     Raises:
-        InputError: The job file is wrong or not there.
+        InputError: The job file is wrong or does not exist.
     """
 
     def read(name: str) -> str:
@@ -114,8 +114,8 @@ def load_job_text(source: str, credentials: Credentials | None = None) -> str:
     """The text of the job file at a source.
 
     Raises:
-        NotFound: It is not there.
-        AwsRefused: AWS has no credentials, or refuses them.
+        NotFound: It does not exist.
+        AwsRefused: There are no AWS credentials, or AWS denies access.
     """
     if is_block_name(source):
         from blocks.prefect_blocks import JobFileBlock
@@ -131,23 +131,23 @@ def parse_config(
     without: Collection[str] = (),
     defaults: Mapping[str, Any] | None = None,
 ) -> RunConfig:
-    """The run config in a text: YAML or JSON, with its keys flat or in sections, or DCP's.
+    """The run config in a text: YAML or JSON with flat keys or sections, or DCP's config.py.
 
-    A text as `aws_credentials` is the name of a block, which is loaded.
+    If `aws_credentials` is a text, it is the name of a block, which is loaded.
 
     Args:
         text: The text.
-        where: The name of the file; one that ends in .py is a config.py of DCP, which is not run.
-        without: Keys that are not looked at.
+        where: The name of the file; a name that ends in .py is DCP's config.py, which is not run.
+        without: Keys to ignore.
         defaults: Settings for keys that the text does not have.
 
     Raises:
-        ConfigError: The text cannot be read, or a setting is wrong; all problems are named.
+        ConfigError: The text cannot be parsed, or a setting is wrong; lists all problems.
     """
 
     def config(values: Mapping[str, Any]) -> RunConfig:
-        seen = {key: value for key, value in values.items() if key not in without}
-        return _config({**(defaults or {}), **seen}, where)
+        used = {key: value for key, value in values.items() if key not in without}
+        return _config({**(defaults or {}), **used}, where)
 
     if not is_dcp_config(where):
         return config(_flatten(parse_mapping(text, where, ConfigError), where))
@@ -155,7 +155,7 @@ def parse_config(
     try:
         return config(settings.values)
     except ConfigError as error:
-        raise ConfigError(*settings.in_its_words(error.problems)) from error
+        raise ConfigError(*settings.in_dcp_terms(error.problems)) from error
 
 
 def _config(values: dict[str, Any], where: str) -> RunConfig:
@@ -172,10 +172,10 @@ def _config(values: dict[str, Any], where: str) -> RunConfig:
 
 
 def parse_fleet(text: str, where: str) -> FleetTemplate:
-    """The fleet template in a YAML or JSON text, or a fleet file of DCP as it is.
+    """The fleet template in a YAML or JSON text, or an unchanged fleet file of DCP.
 
     Raises:
-        ConfigError: The text cannot be read, or a value is wrong; all problems are named.
+        ConfigError: The text cannot be parsed, or a value is wrong; lists all problems.
     """
     values = parse_mapping(text, where, ConfigError)
     if is_spot_fleet(values):
@@ -184,7 +184,7 @@ def parse_fleet(text: str, where: str) -> FleetTemplate:
 
 
 def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The settings of all sections in one mapping, each checked to stand in its own section."""
+    """The settings of all sections in one mapping; checks that each is in its own section."""
     flat: dict[str, Any] = {}
     problems: list[Problem] = []
 
@@ -199,7 +199,7 @@ def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
         if key not in GROUPS:
             take(key, value, key)
         elif not isinstance(value, dict):
-            problems.append(Problem(where, key, "is a section and must hold keys"))
+            problems.append(Problem(where, key, "is a section and must contain keys"))
         else:
             for inner, setting in value.items():
                 problems.extend(_misplaced(key, str(inner), where))
@@ -223,14 +223,14 @@ def _misplaced(section: str, key: str, where: str) -> list[Problem]:
         Problem(
             where,
             f"{section}.{key}",
-            "stands in the wrong section",
+            "is in the wrong section",
             remedy=f"Write it under {right}, or without a section.",
         )
     ]
 
 
 def _refuse_unknown(model: type[BaseModel], values: Any, where: str, place: str) -> None:
-    """prefect-aws's models take unknown keys in silence; a misspelt key must not be lost."""
+    """prefect-aws's models silently accept unknown keys, such as misspelt ones."""
     problems = [
         unknown_key(key, model.model_fields).at(where, f"{place}.{key}")
         for key in values

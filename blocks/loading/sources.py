@@ -1,4 +1,4 @@
-"""Where users keep what they give: a saved Prefect block, a file, or an object in S3.
+"""Reads the user's sources: a saved Prefect block, a file, or an object in S3.
 
 A source is the name of a block, the path of a file, or `s3://bucket/key`.
 """
@@ -31,43 +31,43 @@ _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 
 
 def is_block_name(source: str) -> bool:
-    """Whether a source is a block's name: lower-case letters, digits, dashes, and no such file."""
+    """Whether a source is a block name: lower-case letters, digits and dashes, and not a file."""
     return bool(re.fullmatch(r"[a-z0-9-]+", source)) and not Path(source).is_file()
 
 
 def prefect_server() -> str:
-    """The address of the Prefect server that is configured; empty if there is none."""
+    """The address of the configured Prefect server; empty if none is configured."""
     from prefect.settings import get_current_settings
 
     return str(get_current_settings().api.url or "")
 
 
 def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
-    """A saved block, in a flow or outside.
+    """A saved block, inside or outside of a flow.
 
     Args:
-        kind: The kind of block.
+        kind: The class of the block.
         name: Its name.
-        or_file: Whether the name could also have been the path of a file, for messages.
+        or_file: Whether the name could also be the path of a file, for messages.
 
     Raises:
-        NotFound: There is no such block, or no Prefect server is configured.
+        NotFound: The block does not exist, or no Prefect server is configured.
         PrefectUnreachable: The server does not answer.
-        ConfigError: It was saved with values that are wrong.
+        ConfigError: The saved block has invalid values.
     """
     import httpx
 
     where = f"block {kind.get_block_type_slug()}/{name}"
     if not prefect_server():
-        # Prefect would start a server of its own, with nothing in it.
-        what = "no Prefect server is configured to look for a block of that name"
+        # Otherwise Prefect would start an empty server of its own.
+        mistake = "no Prefect server is configured to load a block with that name"
         remedy = "Set PREFECT_API_URL."
         if or_file:
-            what = f"no such file, and {what}"
+            mistake = f"no such file, and {mistake}"
             remedy = "Write the file's path, or set PREFECT_API_URL."
-        raise NotFound(Problem(name, "", what, remedy=remedy))
-    # `_sync` is consumed by Prefect's dispatcher: without it, load() in an event loop is a
-    # coroutine. It is not in load's own signature.
+        raise NotFound(Problem(name, "", mistake, remedy=remedy))
+    # Prefect's dispatcher consumes `_sync`, which is not in load's own signature. Without it,
+    # load() in an event loop is a coroutine.
     load: Callable[..., Any] = kind.load
     try:
         block: B = load(name, _sync=True)
@@ -84,7 +84,7 @@ def load_block(kind: type[B], name: str, *, or_file: bool = True) -> B:
                 "",
                 "does not exist",
                 remedy="Save it in the Prefect UI"
-                + (", or give the path of a file (./name.yaml)." if or_file else "."),
+                + (", or pass the path of a file (./name.yaml)." if or_file else "."),
             )
         ) from error
     return block
@@ -94,8 +94,8 @@ def read_text(source: str, credentials: Credentials | None = None) -> str:
     """The text of a file or of an S3 object.
 
     Raises:
-        NotFound: It is not there.
-        AwsRefused: AWS has no credentials, or refuses them.
+        NotFound: It does not exist.
+        AwsRefused: There are no AWS credentials, or AWS denies access.
         ConfigError: It is not text.
     """
     data = _s3_object(source, credentials) if source.startswith("s3://") else _file(source)
@@ -122,7 +122,7 @@ def _file(source: str) -> bytes:
                 source,
                 "",
                 f"cannot be read ({error.strerror or error})",
-                remedy=f"Looked for {path.absolute()}.",
+                remedy=f"The full path is {path.absolute()}.",
             )
         ) from error
 
@@ -150,14 +150,14 @@ def _s3_object(source: str, credentials: Credentials | None) -> bytes:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in _MISSING:
-            what = "has no such bucket" if code == "NoSuchBucket" else "is not there"
-            raise NotFound(Problem(source, "", what)) from error
+            mistake = "names an unknown bucket" if code == "NoSuchBucket" else "does not exist"
+            raise NotFound(Problem(source, "", mistake)) from error
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise AwsUnreachable(f"Could not read {source}: AWS says {code}") from error
         denied = code in {"AccessDenied", "403"}
         remedy = f"Allow s3:GetObject on {bucket}, or use other credentials." if denied else ""
-        what = f"cannot be read: AWS says {code}"
-        raise AwsRefused(Problem(source, "", what, remedy=remedy)) from error
+        mistake = f"cannot be read: AWS answers {code}"
+        raise AwsRefused(Problem(source, "", mistake, remedy=remedy)) from error
     except NoCredentialsError as error:
         raise no_credentials() from error
     except (ConnectionError, HTTPClientError) as error:

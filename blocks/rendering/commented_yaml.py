@@ -1,4 +1,4 @@
-"""Run configs, fleet templates and job files as YAML texts that explain themselves."""
+"""Run configs, fleet templates and job files as YAML texts with explanatory comments."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ SCHEMAS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
-class Written:
-    """What is to be written of a model.
+class YamlFields:
+    """The parts of a model to write.
 
     Attributes:
         values: Its fields.
-        examples: Fields that are left out, with a value to show in a comment.
-        notes: What is to be said of a field beside its description.
+        examples: Fields that are not set, each with an example to show in a comment.
+        notes: Comments on a field in addition to its description.
     """
 
     values: Mapping[str, Any]
@@ -29,17 +29,17 @@ class Written:
     notes: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     def __contains__(self, key: str) -> bool:
-        """Whether the field is seen, as a value or as an example."""
+        """Whether the field is written, as a value or as an example."""
         return key in self.values or key in self.examples
 
 
-def config_text(config: Written, heading: str, schema: str = "") -> str:
-    """A run config, in its sections.
+def config_text(config: YamlFields, heading: str, schema: str = "") -> str:
+    """A run config as YAML, in sections.
 
     Args:
         config: Its settings.
-        heading: What to say first.
-        schema: Where editors find the JSON Schema; empty: nowhere.
+        heading: The comment at the top.
+        schema: The address of the JSON Schema for editors; empty for none.
     """
     lines = [*_head(heading, schema)]
     for group, title in GROUPS.items():
@@ -49,21 +49,21 @@ def config_text(config: Written, heading: str, schema: str = "") -> str:
             if extra_of(setting)["group"] == group and key in config
         ]
         if keys:
-            # A section of which nothing is set is a comment as a whole.
+            # A section without any value is written as a comment.
             is_set = any(key in config.values for key in keys)
             lines += ["", f"{'' if is_set else '# '}{group}: # {title}"]
             lines += indented(line for key in keys for line in _field(RunConfig, key, config))
     return "\n".join(lines) + "\n"
 
 
-def model_text(model: type[BaseModel], values: Written, heading: str, schema: str = "") -> str:
-    """A fleet template or a job file, field by field.
+def model_text(model: type[BaseModel], values: YamlFields, heading: str, schema: str = "") -> str:
+    """A fleet template or a job file as YAML.
 
     Args:
         model: The model.
         values: Its fields.
-        heading: What to say first.
-        schema: Where editors find the JSON Schema; empty: nowhere.
+        heading: The comment at the top.
+        schema: The address of the JSON Schema for editors; empty for none.
     """
     lines = [*_head(heading, schema)]
     for key in model.model_fields:
@@ -78,7 +78,7 @@ def _head(heading: str, schema: str) -> Iterator[str]:
     yield from comment(heading)
 
 
-def _field(model: type[BaseModel], key: str, written: Written) -> Iterator[str]:
+def _field(model: type[BaseModel], key: str, written: YamlFields) -> Iterator[str]:
     field = model.model_fields[key]
     yield from comment(field.description or "")
     for note in written.notes.get(key, ()):

@@ -1,4 +1,4 @@
-"""Pages of Markdown as Jinja templates; each lies beside the module that fills it."""
+"""Markdown pages from Jinja templates; each template is beside its module."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ _PART = re.compile(r"<!-- (?!end of )([^\n]+) -->\n.*?<!-- end of \1 -->\n", re.
 
 
 def render(module: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """The template of a module, filled.
+    """The rendered template of a module.
 
-    Nothing is escaped by itself: what may hold formatting goes through a filter.
+    Values are not escaped: the template must filter those that may contain formatting.
 
     Args:
-        module: The module's `__file__`; the template's name is its name with `.md.jinja`.
+        module: The module's `__file__`; the template has the same name with `.md.jinja`.
         filters: Functions that the template applies to values.
-        values: What the template shows; one that it lacks is an error.
+        values: The values of the template; a missing one is an error.
     """
     file = Path(module).with_suffix(".md.jinja")
     environment = Environment(
@@ -33,16 +33,16 @@ def render(module: str, filters: Mapping[str, Callable[..., Any]], **values: Any
 
 
 def with_parts(page: str, parts: str) -> str:
-    """A page whose marked parts are replaced.
+    """A page with its marked parts replaced.
 
-    A part stands between `<!-- name -->` and `<!-- end of name -->`.
+    A part is the text between `<!-- name -->` and `<!-- end of name -->`.
 
     Args:
         page: The page.
-        parts: All parts of the page as they are now, with their marks.
+        parts: The new text of all parts, with their marks.
 
     Raises:
-        ValueError: The page lacks a part, or has one that is not given.
+        ValueError: The page lacks a part, or has one that is not in `parts`.
     """
     now = {part[1]: part[0] for part in _PART.finditer(parts)}
     if {part[1] for part in _PART.finditer(page)} != now.keys():
@@ -51,10 +51,10 @@ def with_parts(page: str, parts: str) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as a cell of a table."""
+    """A value as a table cell."""
     return str(value).replace("|", r"\|")
 
 
 def code(values: list[str]) -> str:
-    """Values one after the other, each as code."""
+    """Values separated by commas, each as code."""
     return ", ".join(f"`{value}`" for value in values)

@@ -1,7 +1,7 @@
-"""Writes what docs/ says of the models: `python -m blocks.rendering.reference_docs`.
+"""Writes the pages that docs/ has about the models: `python -m blocks.rendering.reference_docs`.
 
-docs/configuration.md is the table of all settings; docs/*.schema.json are the JSON Schemas by which
-editors complete and check run configs, job files, fleet templates and profiles.
+docs/configuration.md is the table of all settings. Editors use docs/*.schema.json, the JSON
+Schemas, to complete and check run configs, job files, fleet templates and profiles.
 """
 
 import json
@@ -46,7 +46,7 @@ def configuration_page() -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     if text := extra_of(field)["default_text"]:
         return str(text)
     match field.default:
@@ -61,12 +61,12 @@ def _default(field: FieldInfo) -> str:
 
 
 def schema_texts() -> dict[str, str]:
-    """The texts of the JSON Schemas by their file names in docs/."""
+    """The JSON Schemas by their file names in docs/."""
     schemas = {
         "config": _config_schema(),
         "job": _job_schema(),
         "fleet": _schema(FleetTemplate, "Fleet template of dcp"),
-        "profile": _schema(Profile, "Profile of dcp: steps that follow each other"),
+        "profile": _schema(Profile, "Profile of dcp: consecutive steps"),
     }
     return {
         f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -75,11 +75,11 @@ def schema_texts() -> dict[str, str]:
 
 
 _NOTES = ("title", "group", "unit", "allowed", "default_text")
-"""What the form in Prefect and the messages use, and editors do not know."""
+"""Keys that the form in Prefect and the error messages use, and that editors do not know."""
 
 
 def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
-    """The schema of a file in YAML or JSON that holds a model."""
+    """The schema of a YAML or JSON file with a model."""
     schema = model.model_json_schema(ref_template="#/definitions/{model}")
     definitions = {"definitions": schema.pop("$defs")} if "$defs" in schema else {}
     return {
@@ -90,16 +90,16 @@ def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """A schema without our notes, in which a number may stand for a text in a list or mapping."""
+    """A schema without our notes; lists and mappings accept a number where they accept a text."""
     if isinstance(schema, list):
-        return [_plain(one) for one in schema if one != {"type": "null"}]
+        return [_plain(part) for part in schema if part != {"type": "null"}]
     if not isinstance(schema, dict):
         return schema
     if schema == {"type": "array", "items": {"type": "string"}}:
         return {"type": "array", "items": {"type": ["string", "number"]}}
-    # Names of properties may be those of notes.
+    # A property may have the same name as a note.
     inner = {
-        key: {name: _plain(one) for name, one in value.items()}
+        key: {name: _plain(part) for name, part in value.items()}
         if key in ("properties", "definitions")
         else _plain(value)
         for key, value in schema.items()
@@ -111,7 +111,7 @@ def _plain(schema: Any) -> Any:
 
 
 def _config_schema() -> dict[str, Any]:
-    """Settings stand alone or in their sections; credentials may be the name of a block."""
+    """Settings may be flat or in their sections; credentials may be the name of a block."""
     schema = _schema(RunConfig, "Run config of dcp")
     properties = schema["properties"]
     properties["aws_credentials"] = {
@@ -131,19 +131,19 @@ def _config_schema() -> dict[str, Any]:
         }
         for group, heading in GROUPS.items()
     }
-    schema.pop("required", None)  # it may stand in a section
+    schema.pop("required", None)  # a required key may be in a section
     return {**schema, "properties": {**properties, **sections}}
 
 
 def _job_schema() -> dict[str, Any]:
-    """Comments, groups as CellProfiler prints them, and what each form of job file needs."""
+    """Adds comments, groups as CellProfiler prints them, and the keys that each form requires."""
     schema = _schema(JobFile, "Job file of dcp")
     for key in ("identifier", "batch", "source"):
         schema["properties"][key]["type"] = ["string", "number"]
-    listed, *others = schema["properties"]["groups"]["anyOf"]
+    group_list, *others = schema["properties"]["groups"]["anyOf"]
     printed = {"type": "array", "minItems": 2, "maxItems": 2}
-    listed = {**listed, "minItems": 1, "items": {"anyOf": [{"type": "object"}, printed]}}
-    schema["properties"]["groups"]["anyOf"] = [listed, *others]
+    group_list = {**group_list, "minItems": 1, "items": {"anyOf": [{"type": "object"}, printed]}}
+    schema["properties"]["groups"]["anyOf"] = [group_list, *others]
     schema["patternProperties"] = {r"^_comment|^\$schema$": {}}
     schema["anyOf"] = [
         {"required": ["pipeline", "data_file", "output", "groups"]},

@@ -1,4 +1,4 @@
-"""YAML texts with comments, as people would write them."""
+"""YAML texts with comments, in the form in which people write them."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,24 +7,24 @@ from typing import Any
 import yaml
 
 WIDTH = 96
-_ENDLESS = 2**30  # columns, in which no line of ours is broken
-# libyaml's writer where it is there: a job file may have 100,000 groups.
+_ENDLESS = 2**30  # columns; PyYAML then wraps no line
+# libyaml's faster writer if it is installed: a job file may have 100,000 groups.
 _SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def comment(text: str) -> Iterator[str]:
-    """A comment, on as many lines as it takes."""
+    """A comment, wrapped over several lines."""
     for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
         yield f"# {line}"
 
 
 def entry(key: str, value: Any, unit: str = "") -> Iterator[str]:
-    """A key with its value: on one line, but for lists of mappings, with one on each."""
+    """A key with its value on one line; a list of mappings has one mapping per line."""
     after = f" # {unit}" if unit else ""
-    if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
         yield f"{key}:{after}"
-        for one in value:
-            yield f"  - {on_one_line(one)}"
+        for item in value:
+            yield f"  - {on_one_line(item)}"
     elif isinstance(value, Mapping) and value:
         yield f"{key}:{after}"
         for inner, part in value.items():
@@ -34,10 +34,10 @@ def entry(key: str, value: Any, unit: str = "") -> Iterator[str]:
 
 
 def on_one_line(value: Any) -> str:
-    """A value as YAML, without a line break, safe anywhere in a text.
+    """A value as YAML without a line break, valid anywhere in a text.
 
-    It is written as the one entry of a list, whose brackets are then left away: in there every
-    text that would end a list or begin a comment is quoted.
+    It is written as the only entry of a list, whose brackets are then removed: inside a list, YAML
+    quotes every text that would end the list or start a comment.
     """
     texts = [part for part in _texts(value) if not part.isprintable()]
     written: str = yaml.dump(
@@ -65,5 +65,5 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def indented(lines: Iterable[str]) -> Iterator[str]:
-    """The lines, two columns further in."""
+    """The lines, indented by two more columns."""
     return (f"  {line}" if line else line for line in lines)

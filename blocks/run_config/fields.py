@@ -1,4 +1,4 @@
-"""The fields of a run config: every setting of a run, and what follows from them.
+"""The fields of a run config: every setting of a run, and the values derived from them.
 
 The names are those of DCP's config.py in lower case. The attributes are flat, as a DCP user knows
 them; the groups order the form in the Prefect UI and the sections of the YAML file.
@@ -44,10 +44,10 @@ OptionalCredentials = Annotated[
 ]
 
 RETIRED = {
-    "auto_monitor": "Every full run is monitored to its end, without Lambda function or topic.",
+    "auto_monitor": "Every full run is monitored to its end without a Lambda function or topic.",
     "ssh_key_name": "The key pair of the machines is key_name of the fleet template.",
 }
-"""Keys of DCP's config.py, and of run configs of earlier versions, that have no effect; and why."""
+"""Keys of DCP's config.py and of earlier run configs that have no effect, each with the reason."""
 
 
 class RunConfigFields(BaseModel):
@@ -57,21 +57,21 @@ class RunConfigFields(BaseModel):
         extra="forbid",
         frozen=True,
         arbitrary_types_allowed=True,
-        # An error would otherwise print what it was given, secrets too.
+        # Otherwise an error would print its input, including secrets.
         hide_input_in_errors=True,
         field_title_generator=form_title,
     )
 
     app_name: AppName = setting(
-        "run", "DistributedCP", "Name of the run's app. All names in AWS are made of it."
+        "run", "DistributedCP", "App name. All names in AWS are derived from it."
     )
     dockerhub_tag: Image = setting(
-        "run", description="Image of the worker, made with worker/Dockerfile."
+        "run", description="Container image of the worker, built with worker/Dockerfile."
     )
     max_hours: int = setting(
         "run",
         72,
-        "Longest life of the machines: AWS itself ends the fleet after it.",
+        "Maximum lifetime of the fleet; AWS itself terminates the machines after it.",
         unit="h",
         ge=1,
         le=8760,
@@ -79,7 +79,7 @@ class RunConfigFields(BaseModel):
     cost_limit: OptionalAmount = setting(
         "run",
         None,
-        "Most that a run may be expected to cost before it is asked whether it shall start.",
+        "Require confirmation if the estimated cost of a run exceeds this.",
         unit="USD",
         default_text="no limit",
         gt=0,
@@ -89,8 +89,8 @@ class RunConfigFields(BaseModel):
     max_cost: OptionalAmount = setting(
         "run",
         None,
-        "Most that the machines of a run may have cost: what runs is finished then, the rest of "
-        "the jobs stays in the queue.",
+        "Budget for machines. Once it is spent, running jobs finish and no new ones start; the "
+        "rest stay in the queue.",
         unit="USD",
         default_text="no limit",
         gt=0,
@@ -100,29 +100,28 @@ class RunConfigFields(BaseModel):
     stall_minutes: OptionalNumber = setting(
         "run",
         None,
-        "How long jobs may be at work without one coming to an end before the run is stopped.",
+        "Stop the run if no running job finishes for this long.",
         unit="min",
-        default_text="ten times what a job took so far, at least 60; job_timeout before any ended",
+        default_text="ten times the job duration so far, at least 60; job_timeout before the first",
         ge=1,
         le=10_080,
     )
     alike_failures: int = setting(
         "run",
         20,
-        "The run is stopped when so many jobs have ended and all of them failed for the same "
-        "reason; 0: never.",
+        "Stop the run if the first N jobs all fail for the same reason (0: never).",
         ge=0,
         le=1_000_000,
     )
     cheapest: bool = setting(
         "run",
         False,
-        "Cheapest mode: after 15 minutes no machine that AWS takes back is replaced but the last.",
+        "After 15 minutes, stop replacing interrupted machines (one is always kept).",
     )
     seconds_per_job: OptionalAmount = setting(
         "run",
         None,
-        "Time that a job is expected to take, for the estimate of cost and hours.",
+        "Expected duration of a job, for the estimate of cost and hours.",
         unit="s",
         default_text="as in earlier runs of the app with the same pipeline",
         gt=0,
@@ -130,18 +129,18 @@ class RunConfigFields(BaseModel):
         allow_inf_nan=False,
     )
 
-    aws_region: Region = setting("aws", "us-east-1", "Region in which everything is made.")
+    aws_region: Region = setting("aws", "us-east-1", "Region of all resources.")
     aws_profile: OptionalText = setting(
         "aws",
         None,
-        "Profile of the AWS configuration files; not together with keys in aws_credentials.",
-        default_text="the credentials AWS tools find by themselves",
+        "Profile of the AWS configuration files; excludes keys in aws_credentials.",
+        default_text="the default credentials of AWS tools",
     )
     aws_credentials: OptionalCredentials = setting(
         "aws",
         None,
-        "Credentials of the account, and the address of an endpoint that stands in for AWS.",
-        default_text="the credentials AWS tools find by themselves",
+        "Credentials of the account, optionally with another endpoint for AWS.",
+        default_text="the default credentials of AWS tools",
         repr=False,
     )
 
@@ -161,19 +160,19 @@ class RunConfigFields(BaseModel):
     no_sign_request: bool = setting(
         "buckets",
         False,
-        "Read the bucket of the images without credentials, as public buckets allow.",
+        "Read the bucket of the images without credentials (public buckets).",
     )
     upload: UploadOptions = setting(
         "buckets",
         description="How outputs are stored.",
         default_factory=UploadOptions,
-        default_text="as the bucket has it",
+        default_text="the bucket's defaults",
         allowed="a mapping of the keys below",
     )
     upload_flags: str = setting(
         "buckets",
         "",
-        "The same as flags of `aws s3 mv`, such as `--acl bucket-owner-full-control`.",
+        "The upload options as flags of `aws s3 mv`, such as `--acl bucket-owner-full-control`.",
     )
     download_files: bool = setting(
         "buckets",
@@ -192,7 +191,7 @@ class RunConfigFields(BaseModel):
     machine_price: float = setting(
         "fleet",
         0.20,
-        "Most to pay for a machine.",
+        "Maximum price of a machine.",
         unit="USD/hour",
         gt=0,
         le=1000,
@@ -201,7 +200,7 @@ class RunConfigFields(BaseModel):
     ebs_vol_size: int = setting(
         "fleet",
         30,
-        "Disk of each machine; each container has size / tasks_per_machine - 2 GB.",
+        "Disk size of each machine; each container gets size / tasks_per_machine - 2 GB.",
         unit="GB",
         ge=22,
         le=16_384,
@@ -209,7 +208,7 @@ class RunConfigFields(BaseModel):
     assign_ip: bool = setting("fleet", True, "Give each machine a public IP address.")
 
     docker_cores: int = setting(
-        "container", 4, "CellProfilers running at a time in each container.", ge=1, le=192
+        "container", 4, "CellProfiler processes in each container.", ge=1, le=192
     )
     cpu_shares: OptionalNumber = setting(
         "container",
@@ -226,7 +225,7 @@ class RunConfigFields(BaseModel):
     seconds_to_start: int = setting(
         "container",
         10,
-        "Time between the starts of a container's CellProfilers.",
+        "Delay between the starts of a container's CellProfiler processes.",
         unit="s",
         ge=0,
         le=3600,
@@ -235,8 +234,8 @@ class RunConfigFields(BaseModel):
     idle_seconds: int = setting(
         "container",
         600,
-        "How long the queue must have been empty, with no job at work anywhere, before the "
-        "machines end themselves.",
+        "Machines terminate themselves after the queue has been empty, with no job running, for "
+        "this long.",
         unit="s",
         ge=10,
         le=86_400,
@@ -244,7 +243,7 @@ class RunConfigFields(BaseModel):
     idle_action: Literal["terminate", "reboot"] = setting(
         "container",
         "terminate",
-        "What becomes of a machine whose CPU did nothing for 15 minutes.",
+        "Action on a machine whose CPU was idle for 15 minutes.",
     )
     task_role: OptionalText = setting(
         "container",
@@ -256,7 +255,7 @@ class RunConfigFields(BaseModel):
     execution_role: OptionalText = setting(
         "container",
         None,
-        "IAM role with which ECS itself fetches the image of a private registry, by name or ARN.",
+        "IAM role with which ECS pulls the image from a private registry, by name or ARN.",
         default_text="the role of the machine",
     )
 
@@ -266,7 +265,8 @@ class RunConfigFields(BaseModel):
     sqs_message_visibility: int = setting(
         "queue",
         60,
-        "How long a job stays hidden after its worker was last heard of; a running job is renewed.",
+        "Visibility timeout: how soon a job is retried after its worker disappears. Workers extend "
+        "it while they run a job.",
         unit="s",
         ge=15,
         le=43_200,
@@ -274,69 +274,80 @@ class RunConfigFields(BaseModel):
     sqs_dead_letter_queue: OptionalQueue = setting(
         "queue",
         None,
-        "Queue of the jobs given up; may be shared between apps, is never deleted.",
+        "Dead-letter queue of the failed jobs; may be shared between apps, is never deleted.",
         default_text="app_name and DeadMessages",
     )
     job_retries: int = setting(
-        "queue", 3, "Attempts at a job before it is given up.", ge=1, le=1000
+        "queue",
+        3,
+        "Failed attempts before a job goes to the dead-letter queue.",
+        ge=1,
+        le=1000,
     )
     job_timeout: int = setting(
         "queue",
         41_400,
-        "Longest time of one attempt; SQS takes a job back after 12 h, whatever happens.",
+        "Time limit of one attempt. SQS makes a job visible again after 12 h in any case.",
         unit="s",
         ge=1,
         le=42_900,
     )
 
-    check_if_done_bool: bool = setting("skip", False, "Skip a job whose outputs are already there.")
+    check_if_done_bool: bool = setting("skip", False, "Skip a job whose outputs already exist.")
     check_if_done_exact: bool = setting(
         "skip",
         False,
-        "Skip a job that an earlier run has done with the same pipeline and CSV, and whose "
-        "outputs are all there.",
+        "Skip a job that an earlier run completed with the same pipeline and CSV, if all its "
+        "outputs still exist.",
     )
     expected_number_files: int = setting(
-        "skip", 7, "Files that make a job done.", ge=1, le=1_000_000
+        "skip", 7, "Number of output files of a completed job.", ge=1, le=1_000_000
     )
     min_file_size_bytes: int = setting(
-        "skip", 1, "A smaller file does not count.", unit="bytes", ge=0, le=5_000_000_000_000
+        "skip",
+        1,
+        "Minimum size of a file to be counted.",
+        unit="bytes",
+        ge=0,
+        le=5_000_000_000_000,
     )
     necessary_string: str = setting(
-        "skip", "", "Only files with this text in their name count.", default_text="any name"
+        "skip", "", "Count only files with this text in their name.", default_text="any name"
     )
 
     warm: bool = setting(
         "cellprofiler",
         True,
-        "Keep CellProfiler loaded between jobs (true), or start it anew for each (false).",
+        "Keep CellProfiler loaded between jobs (true), or restart it for each job (false).",
     )
     always_continue: bool = setting(
         "cellprofiler",
         False,
-        "Go on with the other image sets after an error in one; want of memory or disk is a "
-        "failure of the job all the same.",
+        "Continue with the remaining image sets if one fails. Running out of memory or disk still "
+        "fails the job.",
     )
     use_plugins: bool = setting("cellprofiler", False, "Use the CellProfiler plugins.")
     update_plugins: bool = setting(
-        "cellprofiler", False, "Fetch the plugins anew instead of using those of the image."
+        "cellprofiler", False, "Download the plugins instead of using those of the image."
     )
     plugins_commit: OptionalText = setting(
         "cellprofiler", None, "Commit, tag or branch of the plugins.", default_text="the newest"
     )
-    install_requirements: bool = setting("cellprofiler", False, "Install what the plugins require.")
+    install_requirements: bool = setting(
+        "cellprofiler", False, "Install the requirements of the plugins."
+    )
     requirements: OptionalText = setting(
         "cellprofiler",
         None,
-        "What of the plugins' requirements to install.",
+        "Which requirements of the plugins to install.",
         default_text="nothing",
     )
 
     monitor_seconds: int = setting(
-        "monitor", 60, "Time between two looks at the run.", unit="s", ge=1, le=3600
+        "monitor", 60, "Polling interval of the monitor.", unit="s", ge=1, le=3600
     )
     create_dashboard: bool = setting("monitor", True, "Create a CloudWatch dashboard.")
-    clean_dashboard: bool = setting("monitor", True, "Delete the dashboard at the end.")
+    clean_dashboard: bool = setting("monitor", True, "Delete the dashboard after the run.")
     log_group_name: OptionalLogGroup = setting(
         "monitor", None, "CloudWatch log group of the jobs.", default_text="app_name"
     )
@@ -360,14 +371,14 @@ class RunConfigFields(BaseModel):
     ) -> Any:
         """prefect-aws keeps the session token as plain text: mask it like the secret key."""
         data = handler(value)
-        shown = isinstance(info.context, dict) and info.context.get("include_secrets")
-        if isinstance(data, dict) and data.get("aws_session_token") and not shown:
+        include_secrets = isinstance(info.context, dict) and info.context.get("include_secrets")
+        if isinstance(data, dict) and data.get("aws_session_token") and not include_secrets:
             data["aws_session_token"] = "**********"
         return data
 
     @property
     def names(self) -> Names:
-        """The names of everything the run has in AWS."""
+        """The names of all resources of the run in AWS."""
         return Names.of(
             self.app_name, self.sqs_queue_name, self.sqs_dead_letter_queue, self.log_group_name
         )
@@ -382,41 +393,41 @@ class RunConfigFields(BaseModel):
 
     @property
     def images_bucket(self) -> str:
-        """The bucket that images are read from."""
+        """The bucket of the images."""
         return self.source_bucket or self.aws_bucket
 
     @property
     def workspace(self) -> str:
-        """The bucket that pipelines and LoadData CSVs are read from."""
+        """The bucket of the pipelines and LoadData CSVs."""
         return self.workspace_bucket or self.images_bucket
 
     @property
     def outputs_bucket(self) -> str:
-        """The bucket that outputs are written to."""
+        """The bucket of the outputs."""
         return self.destination_bucket or self.aws_bucket
 
     @property
     def upload_arguments(self) -> dict[str, Any]:
-        """How outputs are stored, as boto3's uploads take it (ExtraArgs)."""
-        given = parse_upload_flags(self.upload_flags) if self.upload_flags else self.upload
-        return given.arguments()
+        """The upload options as boto3's ExtraArgs."""
+        options = parse_upload_flags(self.upload_flags) if self.upload_flags else self.upload
+        return options.arguments()
 
     def buckets(self) -> tuple[str, ...]:
         """All buckets of the run, each once."""
-        used = (self.aws_bucket, self.images_bucket, self.workspace, self.outputs_bucket)
-        return tuple(dict.fromkeys(used))
+        buckets = (self.aws_bucket, self.images_bucket, self.workspace, self.outputs_bucket)
+        return tuple(dict.fromkeys(buckets))
 
     @property
     def cpu_units(self) -> int:
-        """CPU units of each container (1024 a vCPU)."""
+        """CPU units of each container (1024 per vCPU)."""
         return self.cpu_shares or self.docker_cores * 1024
 
     @property
     def containers(self) -> int:
-        """Containers of the whole run, the service's desired count."""
+        """Number of containers of the run, which is the service's desired count."""
         return self.cluster_machines * self.tasks_per_machine
 
     @property
     def disk_per_container(self) -> float:
-        """Disk that each container has, in GB (DCP's rule)."""
+        """Disk space of each container in GB (DCP's rule)."""
         return self.ebs_vol_size / self.tasks_per_machine - 2

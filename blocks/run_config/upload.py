@@ -1,4 +1,4 @@
-"""How outputs are stored: the options of an S3 upload, as settings of their own."""
+"""How outputs are stored: the options of an S3 upload as settings."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -7,18 +7,18 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from blocks.errors import Refusal
-from blocks.fields import PlainField, TextRule, unset
+from blocks.fields import PlainField, TextRule, none_if_unset
 
 # Amazon S3 User Guide, "Categorizing your objects using tags".
 MAX_TAGS = 10
 _TAG_KEY = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
-# Amazon S3 User Guide, "Working with object metadata": sent as headers, 2 KB of them.
+# Amazon S3 User Guide, "Working with object metadata": sent as headers, at most 2 KB.
 MAX_METADATA_BYTES = 2048
 _METADATA_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
 _METADATA_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
-_Optional = (BeforeValidator(unset), PlainField())
+_Optional = (BeforeValidator(none_if_unset), PlainField())
 
 Acl = Annotated[
     Literal[
@@ -73,7 +73,7 @@ Header = Annotated[
 
 
 class UploadOptions(BaseModel):
-    """How outputs are stored in S3; what is left out is as the bucket has it."""
+    """How outputs are stored in S3; by default as configured for the bucket."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,7 +90,7 @@ class UploadOptions(BaseModel):
 
     @field_validator("tags")
     @classmethod
-    def _sound_tags(cls, tags: dict[str, str]) -> dict[str, str]:
+    def _check_tags(cls, tags: dict[str, str]) -> dict[str, str]:
         if len(tags) > MAX_TAGS:
             raise Refusal(f"has {len(tags)} tags", allowed=f"at most {MAX_TAGS} (Amazon S3)")
         for key, value in tags.items():
@@ -104,12 +104,12 @@ class UploadOptions(BaseModel):
 
     @field_validator("metadata")
     @classmethod
-    def _sound_metadata(cls, metadata: dict[str, str]) -> dict[str, str]:
+    def _check_metadata(cls, metadata: dict[str, str]) -> dict[str, str]:
         for key, value in metadata.items():
             if not _METADATA_KEY.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
                 raise Refusal(
                     f"has {key!r} with {value!r}",
-                    allowed="keys that an HTTP header can have, values of ASCII characters",
+                    allowed="keys that are valid HTTP header names, values of ASCII characters",
                 )
         size = sum(len(key) + len(value) for key, value in metadata.items())
         if size > MAX_METADATA_BYTES:
@@ -124,13 +124,13 @@ class UploadOptions(BaseModel):
             raise Refusal(
                 "has a KMS key without encryption by KMS",
                 got=self.encryption or "no encryption",
-                remedy="Set encryption to aws:kms, or leave kms_key_id out.",
+                remedy="Set encryption to aws:kms, or remove kms_key_id.",
             )
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """The same as boto3's uploads take it (ExtraArgs)."""
-        given = {
+        """The options as boto3's ExtraArgs."""
+        arguments = {
             "ACL": self.acl,
             "StorageClass": self.storage_class,
             "ServerSideEncryption": self.encryption,
@@ -140,4 +140,4 @@ class UploadOptions(BaseModel):
             "CacheControl": self.cache_control,
             "Metadata": self.metadata,
         }
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in arguments.items() if value}

@@ -19,28 +19,28 @@ FLAGS: dict[str, str] = {
     "--cache-control": "cache_control",
     "--metadata": "metadata",
 }
-# Says what a copy within S3 keeps of the old object; an upload has none.
+# Applies to a copy within S3; has no effect on an upload.
 DIRECTIVE, DIRECTIVES = "--metadata-directive", ("COPY", "REPLACE")
 
 
 def parse_upload_flags(text: str) -> UploadOptions:
-    """The options that the flags stand for; a flag and its value are parted by a space or `=`.
+    """The options of the flags; a space or `=` separates a flag from its value.
 
-    Quotes mean nothing, as in DCP. `--metadata` takes `key=value,key=value`.
+    Quotes have no meaning, as in DCP. `--metadata` takes `key=value,key=value`.
 
     Raises:
-        Refusal: A flag is unknown, given twice, without a value, or with a value not allowed.
+        Refusal: A flag is unknown, repeated, without a value, or with an invalid value.
     """
     values: dict[str, str] = {}
     words = iter(text.split())
     for word in words:
         flag, equals, value = word.partition("=")
-        known = [*FLAGS, DIRECTIVE]
-        if flag not in known:
-            near = difflib.get_close_matches(flag, known, 1)
+        known_flags = [*FLAGS, DIRECTIVE]
+        if flag not in known_flags:
+            near = difflib.get_close_matches(flag, known_flags, 1)
             raise Refusal(
                 f"has the unknown flag {flag!r}",
-                allowed=" ".join(known),
+                allowed=" ".join(known_flags),
                 remedy=f"Did you mean {near[0]}?" if near else "",
             )
         if flag in values:

@@ -26,8 +26,8 @@ def _version() -> str:
 app = App(
     name="dcp",
     help="Distributed-CellProfiler on Prefect.",
-    help_epilogue="Exit status of any command, besides those in its help: 70 a defect of dcp, "
-    "74 the output could not be written.",
+    help_epilogue="Further exit statuses of all commands: 70 a defect of dcp, 74 the output could "
+    "not be written.",
     version=_version,
     help_format="markdown",
     default_parameter=Parameter(negative=(), show_default=False, validator=refuse_empty),

@@ -1,4 +1,4 @@
-"""How a command of dcp ends: its errors as messages on stderr."""
+"""Reports the errors of dcp's commands as messages on stderr, and as exit statuses."""
 
 import errno
 import functools
@@ -13,14 +13,14 @@ P = ParamSpec("P")
 
 
 UNWRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What stands in the way of output: no reader, no space, no disk."""
+"""Errors that prevent output: no reader, no space, no disk."""
 
 
 def reporting_errors(command: Callable[P, int]) -> Callable[P, int]:
-    """Decorate what runs a command: its errors become a message and an exit status.
+    """Decorator for a command: turns its errors into a message and an exit status.
 
-    Errors that are written for people are printed as they are; any other is a defect, and keeps
-    its traceback.
+    Errors that are written for people are printed as they are; any other is a defect and keeps its
+    traceback.
     """
 
     @functools.wraps(command)
@@ -31,11 +31,11 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, int]:
             print("Interrupted.", file=sys.stderr)
             return ExitStatus.PROBLEM
         except SystemExit as end:
-            # rich's way to end when nobody reads its output.
+            # rich exits like this if nobody reads its output.
             if isinstance(end.__context__, BrokenPipeError):
                 return ExitStatus.NO_OUTPUT
             raise
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is reported)
+        except Exception as error:  # noqa: BLE001 (every error is reported)
             if lost := _lost_output(error):
                 return _report_lost(lost)
             return _report(error)
@@ -47,11 +47,11 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, int]:
 
 
 def _lost_output(error: Exception | None = None) -> OSError | None:
-    """Why the output cannot be written, if it cannot."""
+    """The error for which the output cannot be written, if any."""
     if isinstance(error, OSError) and error.errno in UNWRITTEN:
         return error
     try:
-        if sys.stdout is not None:  # it is None where a shell has closed it
+        if sys.stdout is not None:  # None if the shell has closed it
             sys.stdout.flush()
     except OSError as lost:
         return lost
@@ -59,8 +59,8 @@ def _lost_output(error: Exception | None = None) -> OSError | None:
 
 
 def _report_lost(error: OSError) -> int:
-    """End without output: quietly where its reader has gone, as `head` does."""
-    # Python writes what is left once more when it exits.
+    """Report that the output was lost, unless its reader has gone, such as `head`."""
+    # At exit, Python tries again to write the buffered output.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
         print(f"Could not write the output: {error.strerror or error}", file=sys.stderr)
@@ -69,15 +69,15 @@ def _report_lost(error: OSError) -> int:
 
 def _report(error: Exception) -> int:
     """Print an error; returns the exit status."""
-    # Imported here: a command that succeeds must not wait for what errors alone need.
+    # Imported here: a successful command must not wait for modules that only errors need.
     from blocks.errors import DcpError, InputError
 
     if "botocore" in sys.modules:
-        from tasks.aws.errors import AwsError, refusal
+        from tasks.aws.errors import AwsError, access_error
 
         if isinstance(error, AwsError):
             # An answer that does not refuse the caller is shown as it is.
-            error = refusal(error, "", "Could not call AWS") or DcpError(
+            error = access_error(error, "", "Could not call AWS") or DcpError(
                 f"Could not call AWS: {error}"
             )
     if isinstance(error, DcpError):

@@ -1,6 +1,6 @@
-"""The command `dcp`: runs what `deployments.cli.app` defines, and reports how it ended.
+"""The command `dcp`: runs the application of `deployments.cli.app` and reports errors.
 
-All that takes time to import is imported where Ctrl-C and errors are reported already.
+Slow imports are inside `main`, where Ctrl-C and errors are already reported.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is said of a command line that cannot be parsed."""
+"""Error messages for a command line that cannot be parsed."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def refuse_empty(_: Any, value: Any) -> None:
-    """Refuse an empty text, as a script passes it when a variable of its own is empty.
+    """Refuse an empty text, which a script passes if one of its variables is empty.
 
     Raises:
-        ValueError: The value is empty, or one of several is.
+        ValueError: The value, or one of several, is empty.
     """
     if "" in (value if isinstance(value, tuple) else (value,)):
-        raise ValueError("is empty; give a value, or leave the option out")
+        raise ValueError("is empty; pass a value, or omit the option")
 
 
 def explain(error: CycloptsError) -> "Text":
-    """An error of the command line as a text that says what to do."""
+    """An error of the command line as a text with the remedy."""
     from rich.text import Text
 
     command = " ".join(("dcp", *(error.command_chain or ())))
@@ -48,49 +48,49 @@ def _unknown_command(error: UnknownCommandError) -> str:
     import difflib
 
     word = (error.unused_tokens or [""])[0]
-    known = sorted(name for name in error.app or () if not name.startswith("-"))
-    near = difflib.get_close_matches(word, known, 1)
+    commands = sorted(name for name in error.app or () if not name.startswith("-"))
+    near = difflib.get_close_matches(word, commands, 1)
     return (
         f'Unknown {"option" if word.startswith("-") else "command"} "{word}".'
         + (f' Did you mean "{near[0]}"?' if near else "")
-        + f" Commands: {', '.join(known)}."
+        + f" Commands: {', '.join(commands)}."
     )
 
 
 def _missing(error: MissingArgumentError) -> str:
-    """All that is missing, not only what was noticed first."""
+    """All missing options, not only the first."""
     typed = [token.partition("=")[0] for token in error.root_input_tokens or ()]
     arguments = error.app.assemble_argument_collection() if error.app else ()
-    required = [one for one in arguments if one.required and not {*one.names} & {*typed}]
-    options = [one.name for one in required if one.name.startswith("-")]
+    missing = [arg for arg in arguments if arg.required and not {*arg.names} & {*typed}]
+    options = [arg.name for arg in missing if arg.name.startswith("-")]
     if options:
         return f"Missing option{'s' if len(options) > 1 else ''}: {', '.join(options)}."
     return f"Missing argument: {error.argument.name if error.argument else ''}."
 
 
 def _unexpected(error: UnusedCliTokensError) -> str:
-    """A word too many: often one of several values after one option."""
+    """An unexpected word, which is often one of several values after one option."""
     word = (error.unused_tokens or [""])[0]
     text = f'Unexpected argument "{word}"'
     arguments = error.app.assemble_argument_collection() if error.app else ()
-    positional = [one for one in arguments if one.index is not None]
+    positional = [arg for arg in arguments if arg.index is not None]
     typed = list(error.root_input_tokens or ())[len(error.command_chain or ()) :]
-    loose, option, values = _loose(typed, {name: one for one in arguments for name in one.names})
+    loose, option, values = _loose(typed, {name: arg for arg in arguments for name in arg.names})
     if len(positional) != 1 or not loose:
         return f"{text}."
     text += f': {positional[0].name} is already "{loose[0]}".'
     if option:
-        # Where APP was taken from among the values, the last of them is what was meant as APP.
-        meant = values[:-1] if loose[0] in values else values
-        each = " ".join(f"{option} {shlex.quote(value)}" for value in meant)
-        text += f" Give one value per option: {each}."
+        # If the parser took one of the values as APP, the last value was intended as APP.
+        intended = values[:-1] if loose[0] in values else values
+        each = " ".join(f"{option} {shlex.quote(value)}" for value in intended)
+        text += f" Repeat the option for several values: {each}."
     return text
 
 
 def _loose(
     typed: Iterable[str], named: "Mapping[str, Argument]"
 ) -> tuple[list[str], str, list[str]]:
-    """The words of no option; and an option that may be repeated, with all words after it."""
+    """The words without an option; and a repeatable option, with all words after it."""
     loose: list[str] = []
     followed: list[tuple[str, list[str]]] = [("", [])]
     for token in typed:
@@ -99,8 +99,8 @@ def _loose(
             continue
         option, values = followed[-1]
         values.append(token)
-        known = named.get(option)
-        if known is None or known.is_flag() or len(values) > 1:
+        argument = named.get(option)
+        if argument is None or argument.is_flag() or len(values) > 1:
             loose.append(token)
     several = (
         (option, values)

@@ -1,4 +1,4 @@
-"""Folders of this computer as buckets: in before a run, out after it."""
+"""Copies local folders into buckets before a run, and outputs back after it."""
 
 import json
 import os
@@ -22,14 +22,14 @@ MAX_KEY_BYTES = 1024
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files below a folder, with their paths below it as keys; links are followed.
+    """The files below a folder by key, which is the relative path; links are followed.
 
     Raises:
-        NotFound: A folder or file cannot be read, or has a name that no key can have.
+        NotFound: A folder or file cannot be read, or its name is not a valid key.
     """
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
         here = Path(parent).resolve()
-        # A link to a folder that it lies in itself would be followed for ever.
+        # A link to one of its own parent folders would be followed forever.
         folders[:] = [
             name for name in sorted(folders) if not here.is_relative_to((here / name).resolve())
         ]
@@ -54,7 +54,7 @@ def _key(path: Path) -> str:
             Problem(
                 shown,
                 "--data",
-                "cannot be the key of an object in S3",
+                "is not a valid S3 key",
                 allowed=f"UTF-8, at most {MAX_KEY_BYTES} bytes",
                 remedy="Rename the file.",
             )
@@ -63,11 +63,11 @@ def _key(path: Path) -> str:
 
 
 def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
-    """Make a bucket where it is missing, with the policy that lets logs be exported to it."""
+    """Create a bucket if it is missing, with a policy that allows log exports."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError:
-        # us-east-1 is the one region that must not be named (S3 API Reference, CreateBucket).
+        # us-east-1 is the only region that must not be named (S3 API Reference, CreateBucket).
         if region == "us-east-1":
             s3.create_bucket(Bucket=bucket)
         else:
@@ -78,14 +78,16 @@ def make_bucket(s3: "S3Client", bucket: str, region: str) -> None:
 
 def _export_policy(bucket: str, region: str) -> dict[str, Any]:
     places = {"partition": "aws", "region": region, "account": ACCOUNT_ID, "bucket": bucket}
-    return document(EXPORTS, {name: (one,) for name, one in (places | {"label": "Local"}).items()})
+    return document(
+        EXPORTS, {name: (value,) for name, value in (places | {"label": "Local"}).items()}
+    )
 
 
 def fill_bucket(s3: "S3Client", bucket: str, folder: Path) -> int:
     """Copy a folder into a bucket; returns the number of files.
 
     Raises:
-        NotFound: Something in it cannot be read.
+        NotFound: A file or folder in it cannot be read.
     """
     files = list(files_of(folder))
 
@@ -102,7 +104,7 @@ def fill_bucket(s3: "S3Client", bucket: str, folder: Path) -> int:
 
 
 def empty_into(s3: "S3Client", bucket: str, prefixes: Iterable[str], folder: Path) -> int:
-    """Copy what lies below some prefixes of a bucket into a folder; returns the number of files."""
+    """Copy objects with some prefixes from a bucket to a folder; returns the number of files."""
     keys = {
         item["Key"]
         for prefix in prefixes

@@ -15,24 +15,24 @@ OPTION = "--chaos"
 
 
 def parse_chaos(texts: Iterable[str]) -> Chaos:
-    """Read what `--chaos` was given: `NAME[=VALUE]`, several joined by commas or repeated.
+    """Parse the values of `--chaos`: `NAME[=VALUE]`, separated by commas or repeated.
 
-    A switch that takes names may be repeated; without a value it means everything.
+    A switch with names may be repeated; without a value it applies to everything.
 
     Raises:
-        ConfigError: There is no such switch, it is repeated, or its value is not allowed.
+        ConfigError: A switch is unknown or repeated, or its value is not allowed.
     """
     values: dict[str, Any] = {}
     for part in ",".join(texts).split(","):
-        name, given, value = (text.strip() for text in part.partition("="))
+        name, equals, value = (text.strip() for text in part.partition("="))
         if not name:
             continue
         default = Chaos.model_fields[name].default if name in Chaos.model_fields else None
         several = isinstance(default, tuple | dict)
-        if not given and isinstance(default, tuple):
+        if not equals and isinstance(default, tuple):
             value = EVERYWHERE
         if name in values and not several:
-            raise ConfigError(Problem(OPTION, name, "is given twice", value))
+            raise ConfigError(Problem(OPTION, name, "occurs twice", value))
         values[name] = [*values.get(name, []), value] if several else value
     return _chaos_of(values)
 
@@ -41,18 +41,18 @@ def _chaos_of(values: Mapping[str, Any]) -> Chaos:
     unknown = [name for name in values if name not in Chaos.model_fields]
     if unknown:
         allowed = ", ".join(Chaos.model_fields)
-        problems = (unknown_key(one, Chaos.model_fields).at(OPTION, one) for one in unknown)
-        raise ConfigError(*(replace(one, allowed=allowed) for one in problems))
+        problems = (unknown_key(name, Chaos.model_fields).at(OPTION, name) for name in unknown)
+        raise ConfigError(*(replace(problem, allowed=allowed) for problem in problems))
     try:
         return Chaos.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(*(_problem(one) for one in error.errors())) from error
+        raise ConfigError(*(_problem(entry) for entry in error.errors())) from error
 
 
 def _problem(entry: ErrorDetails) -> Problem:
     switch, *names = map(str, entry["loc"])
-    name = "".join(f"{one}:" for one in names if one != EVERYWHERE)
-    # Of a name that is not allowed itself, pydantic tells the name as the input.
+    name = "".join(f"{part}:" for part in names if part != EVERYWHERE)
+    # If a name itself is not allowed, pydantic's input is the name.
     got = str(entry["input"]) if names[-1:] == ["[key]"] else f"{name}{entry['input']}"
     return Problem(
         OPTION, switch, "is not allowed", got or "nothing", allowed_values(Chaos, switch)

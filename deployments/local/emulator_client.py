@@ -1,4 +1,4 @@
-"""Starts and ends the emulator, and asks its control address: the only module others need."""
+"""Starts and stops the emulator and calls its control address: the only module others need."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator.core.settings import (
     DEFAULT_CONTAINER_COMMAND,
     REQUESTS_NAME,
-    Settings,
+    EmulatorSettings,
 )
 from tasks import interrupt
 
@@ -24,7 +24,7 @@ LOG_NAME = "emulator.log"
 
 
 class EmulatorError(DcpError):
-    """The emulator did not start; the text ends with what it wrote."""
+    """The emulator did not start; the text ends with its output."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Emulator:
     pid: int
     root: Path
 
-    def _ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
+    def _call(self, path: str, method: str = "GET", body: Any = None) -> Any:
         url = f"{self.endpoint_url}/_dcp/{path}"
-        # No proxy of the environment: the address is this machine's.
+        # Without the environment's proxy, because the address is local.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        asked = urllib.request.Request(url, data, headers, method=method)
-        with opener.open(asked, timeout=30) as answer:
-            return json.load(answer)
+        request = urllib.request.Request(url, data, headers, method=method)
+        with opener.open(request, timeout=30) as response:
+            return json.load(response)
 
     def containers(self) -> list[dict[str, Any]]:
         """Return the running containers.
@@ -57,119 +57,119 @@ class Emulator:
         Each has `task_arn`, `task_id`, `instance_id`, `pid`, `last_status`, `desired_status` and
         `protected`.
         """
-        found: list[dict[str, Any]] = self._ask("containers")
-        return found
+        containers: list[dict[str, Any]] = self._call("containers")
+        return containers
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what happened to machines and tasks: each with `time` and `kind`, oldest first."""
-        found: list[dict[str, Any]] = self._ask("events")
-        return found
+        """Return the events of machines and tasks, each with `time` and `kind`, oldest first."""
+        events: list[dict[str, Any]] = self._call("events")
+        return events
 
     def record(self, on: bool = True) -> None:
-        """Begin to record requests, with an empty record and counts of 0; or end it."""
-        self._ask(f"recording?on={str(on).lower()}", "POST")
+        """Start recording requests, with an empty record and counts of 0; or stop."""
+        self._call(f"recording?on={str(on).lower()}", "POST")
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the recorded requests, oldest first.
 
-        Each has `time`, `service` (as botocore names it), `operation`, `action` (as IAM names it),
+        Each has `time`, `service` (name in botocore), `operation`, `action` (name in IAM),
         `region`, `parameters`, `unknown` (parameters that the operation does not have), `key`,
         `who` (`caller`, `machine`, `container` or `function`), `owner`, `role`, `status`, `code`
-        (of the error; empty when there was none), `carried_out`.
+        (of the error; empty without an error), `carried_out`.
         """
         lines = (self.root / REQUESTS_NAME).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
     def request_counts(self) -> dict[str, int]:
-        """Return how many requests there were of each operation, such as `sqs:SendMessageBatch`.
+        """Return the number of requests by operation, such as `sqs:SendMessageBatch`.
 
         They are counted from the start of the emulator, or of the record.
         """
-        found: dict[str, int] = self._ask("recording")
-        return found
+        counts: dict[str, int] = self._call("recording")
+        return counts
 
     def set_account(self, **values: Any) -> None:
-        """Set what the account refuses, misses, has and pays.
+        """Set permissions, quotas and prices of the account.
 
         Args:
-            values: Attributes of `deployments.local.emulator.core.account_limits.Account`, such as
-                `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
-                `on_demand={"m5.xlarge": 0.192}`; those left out stay as they are.
+            values: Attributes of `deployments.local.emulator.core.account_limits.AccountLimits`,
+                such as `refused=["sqs:CreateQueue"]`, `quotas={"L-34B43A08": 5}` or
+                `on_demand={"m5.xlarge": 0.192}`; others stay unchanged.
 
         Raises:
-            urllib.error.HTTPError: When there is no such attribute.
+            urllib.error.HTTPError: An attribute is unknown.
         """
-        self._ask("account", "POST", values)
+        self._call("account", "POST", values)
 
     def set_chaos(self, **values: Any) -> None:
-        """Set what goes wrong from now on.
+        """Set the faults to inject from now on.
 
         Args:
             values: Switches of `deployments.local.emulator.core.chaos_switches.Chaos`, such as
-                `late=5`, `no_capacity=["m5.large"]` or `at_most={"m5.large": 2}`; those left out
-                stay as they are.
+                `late=5`, `no_capacity=["m5.large"]` or `at_most={"m5.large": 2}`; others stay
+                unchanged.
 
         Raises:
-            urllib.error.HTTPError: When there is no such switch, or its value is not allowed.
+            urllib.error.HTTPError: A switch is unknown, or its value is not allowed.
         """
-        self._ask("chaos", "POST", values)
+        self._call("chaos", "POST", values)
 
     def chaos(self) -> Chaos:
-        """Return what is switched on."""
-        return Chaos.model_validate(self._ask("chaos"))
+        """Return the current switches."""
+        return Chaos.model_validate(self._call("chaos"))
 
     def kill_container(self, task_id: str) -> None:
         """Send SIGKILL to a container's command; everything in the container dies with it.
 
         Raises:
-            urllib.error.HTTPError: When no such container runs.
+            urllib.error.HTTPError: No such container is running.
         """
-        self._ask(f"containers/{task_id}/kill", "POST")
+        self._call(f"containers/{task_id}/kill", "POST")
 
     def interrupt(self, instance_id: str, notice_seconds: float | None = None) -> None:
-        """Give a Spot instance its interruption notice; it is gone when the notice has run out.
+        """Give a Spot instance an interruption notice; it is terminated when the notice expires.
 
         Args:
             instance_id: The instance.
-            notice_seconds: Length of the notice in seconds; None: the emulator's setting.
+            notice_seconds: Length of the notice in seconds; None for the emulator's setting.
 
         Raises:
-            urllib.error.HTTPError: When it is no running Spot instance.
+            urllib.error.HTTPError: It is not a running Spot instance.
         """
         query = "" if notice_seconds is None else f"?seconds={notice_seconds}"
-        self._ask(f"instances/{instance_id}/interrupt{query}", "POST")
+        self._call(f"instances/{instance_id}/interrupt{query}", "POST")
 
     def recommend_rebalance(self, instance_id: str) -> None:
-        """Recommend a rebalance to a running instance.
+        """Send a rebalance recommendation to a running instance.
 
         Raises:
-            urllib.error.HTTPError: When it is no running instance.
+            urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/rebalance", "POST")
+        self._call(f"instances/{instance_id}/rebalance", "POST")
 
     def hang(self, instance_id: str) -> None:
-        """Let the containers of a running instance stand still for good, those to come as well.
+        """Freeze all containers of a running instance permanently, including new ones.
 
         Raises:
-            urllib.error.HTTPError: When it is no running instance.
+            urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/hang", "POST")
+        self._call(f"instances/{instance_id}/hang", "POST")
 
     def disconnect(self, instance_id: str) -> None:
-        """Cut the ECS agent of a running instance off; its containers go on.
+        """Disconnect the ECS agent of a running instance; its containers keep running.
 
         Raises:
-            urllib.error.HTTPError: When it is no running instance.
+            urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/disconnect", "POST")
+        self._call(f"instances/{instance_id}/disconnect", "POST")
 
     def connect(self, instance_id: str) -> None:
-        """Give the ECS agent of a running instance its connection back.
+        """Reconnect the ECS agent of a running instance.
 
         Raises:
-            urllib.error.HTTPError: When it is no running instance.
+            urllib.error.HTTPError: It is not a running instance.
         """
-        self._ask(f"instances/{instance_id}/connect", "POST")
+        self._call(f"instances/{instance_id}/connect", "POST")
 
 
 @contextmanager
@@ -179,48 +179,48 @@ def start_emulator(
     *,
     port: int = 0,
     container_command: Sequence[str] = DEFAULT_CONTAINER_COMMAND,
-    boot_seconds: float = Settings.boot_seconds,
-    tick_seconds: float = Settings.tick_seconds,
-    notice_seconds: float = Settings.notice_seconds,
-    metric_seconds: float = Settings.metric_seconds,
-    shutdown_seconds: float = Settings.shutdown_seconds,
-    retry_seconds: float = Settings.retry_seconds,
-    terminated_seconds: float = Settings.terminated_seconds,
-    export_seconds: float = Settings.export_seconds,
-    deleted_seconds: float = Settings.deleted_seconds,
-    speed: float = Settings.speed,
-    access_key: str = Settings.access_key,
+    boot_seconds: float = EmulatorSettings.boot_seconds,
+    tick_seconds: float = EmulatorSettings.tick_seconds,
+    notice_seconds: float = EmulatorSettings.notice_seconds,
+    metric_seconds: float = EmulatorSettings.metric_seconds,
+    shutdown_seconds: float = EmulatorSettings.shutdown_seconds,
+    retry_seconds: float = EmulatorSettings.retry_seconds,
+    terminated_seconds: float = EmulatorSettings.terminated_seconds,
+    export_seconds: float = EmulatorSettings.export_seconds,
+    deleted_seconds: float = EmulatorSettings.deleted_seconds,
+    speed: float = EmulatorSettings.speed,
+    access_key: str = EmulatorSettings.access_key,
     chaos: Chaos | None = None,
 ) -> Iterator[Emulator]:
-    """Run an emulator for the time of the `with` block.
+    """Run an emulator for the duration of the `with` block.
 
-    It ends with the block, with all its containers, and when this process is killed. All its state
-    is lost with it.
+    It stops with all its containers at the end of the block, and if this process is killed. Its
+    state is lost.
 
     Args:
-        root: Folder for its containers and its log `emulator.log`; made when missing.
-        worker_python: Interpreter that stands for the container image.
+        root: Folder for its containers and its log `emulator.log`; created if missing.
+        worker_python: Interpreter that stands in for the container image.
         port: Port on 127.0.0.1, 0 for any free one.
         container_command: Arguments of that interpreter.
-        boot_seconds: From launch to ECS registration of an instance, in seconds.
-        tick_seconds: Longest time between two looks of its keeper, in seconds.
-        notice_seconds: From interruption notice to end of a Spot instance, in seconds.
-        metric_seconds: Between two measurements of the queues, in seconds.
-        shutdown_seconds: What containers get to stop at the end, in seconds.
-        retry_seconds: How long a fleet leaves a pool that gave it no machine, in seconds.
-        terminated_seconds: How long a terminated instance is still described, in seconds.
-        export_seconds: How long an export of logs takes, in seconds.
-        deleted_seconds: How long the name of a deleted queue cannot be used again, in seconds.
-        speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
+        boot_seconds: Time from launch to ECS registration of an instance, in seconds.
+        tick_seconds: Maximum interval of the reconcile loop, in seconds.
+        notice_seconds: Time from interruption notice to termination, in seconds.
+        metric_seconds: Interval between measurements of the queues, in seconds.
+        shutdown_seconds: Time for containers to stop at the end, in seconds.
+        retry_seconds: Time before a fleet retries an empty pool, in seconds.
+        terminated_seconds: Time for which a terminated instance is described, in seconds.
+        export_seconds: Duration of a log export, in seconds.
+        deleted_seconds: Time before the name of a deleted queue can be reused, in seconds.
+        speed: Factor by which AWS's long waits are shortened: periods of alarms, termination
             delays of replaced machines, rates of schedules, sessions of assumed roles.
         access_key: Refuse every other access key id; empty: accept any.
-        chaos: What goes wrong; nothing, if None.
+        chaos: Faults to inject; None for none.
 
     Yields:
-        The emulator, answering.
+        The emulator, ready for requests.
 
     Raises:
-        EmulatorError: When it does not start.
+        EmulatorError: It does not start.
     """
     root.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "deployments.local.emulator", "--end-with-stdin"]
@@ -241,8 +241,8 @@ def start_emulator(
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=Path(__file__).resolve().parents[2],
-            # Ctrl-C in a terminal goes to the whole foreground group; the emulator must outlive
-            # the clean-up of whoever started it.
+            # Ctrl-C goes to the whole foreground group, but the emulator must outlive the clean-up
+            # of the process that started it.
             start_new_session=True,
         )
     assert process.stdin is not None

@@ -1,4 +1,4 @@
-"""What `dcp local run` and `dcp local up` have in common: the image's stand-in, the account's."""
+"""The parts that `dcp local run` and `dcp local up` share: the worker's Python, the credentials."""
 
 import os
 from pathlib import Path
@@ -14,26 +14,28 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def worker_python() -> Path:
-    """The interpreter of the worker's environment, which stands for the container image.
+    """The interpreter of the worker's environment, which stands in for the container image.
 
     Raises:
-        NotFound: It was not made yet.
+        NotFound: The environment does not exist yet.
     """
     python = PROJECT / ".venv-worker" / "bin" / "python"
     if not python.is_file():
         raise NotFound(
-            Problem(str(python), "", "the worker's environment is missing", remedy="`make env`.")
+            Problem(
+                str(python), "", "the worker's environment is missing", remedy="Run `make env`."
+            )
         )
     return python
 
 
 def leave_account() -> None:
-    """Take what leads to a real account, or through a proxy, out of this process's environment.
+    """Remove settings for a real account or a proxy from this process's environment.
 
-    A profile that is set but not there is an error in botocore even beside given keys, and it asks
-    a proxy for 127.0.0.1 too.
+    Even with explicit keys, botocore fails if the configured profile does not exist, and it uses a
+    proxy for 127.0.0.1 too.
     """
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    for name in [key for key in os.environ if key.startswith("AWS_")]:
         del os.environ[name]
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         os.environ[name] = os.devnull
@@ -42,7 +44,7 @@ def leave_account() -> None:
 
 
 def credentials_of(emulator: Emulator, region: str) -> AwsCredentials:
-    """The credentials block with which everything reaches the emulator instead of AWS."""
+    """The credentials block that directs all requests to the emulator instead of AWS."""
     return AwsCredentials(
         aws_access_key_id="local",
         aws_secret_access_key=SecretStr("local"),

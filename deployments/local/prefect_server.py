@@ -1,7 +1,7 @@
-"""A Prefect server of our own on 127.0.0.1, for as long as it is needed.
+"""dcp's own temporary Prefect server on 127.0.0.1.
 
-Imports nothing of Prefect: its settings are read when it is first imported, so the address of the
-server must stand in the environment before that.
+This module does not import Prefect, which reads its settings on first import: the environment must
+contain the address of the server before that.
 """
 
 import os
@@ -32,29 +32,29 @@ START_SECONDS = 180
 STOP_SECONDS = 15
 LOG_NAME = "server.log"
 DATABASE = "prefect.db"
-ENDING = "Ending everything in order. Ctrl-\\ ends this process at once."
+ENDING = "Shutting down cleanly. Ctrl-\\ kills this process at once."
 
 
 class PrefectError(DcpError):
-    """Prefect's server or a command of it failed; the text ends with what it wrote."""
+    """Prefect's server or a Prefect command failed; the text ends with its output."""
 
 
 @contextmanager
-def own_prefect(wanted: int = 0) -> Iterator[tuple[Path, int]]:
-    """Use a Prefect server of this process's own for the time of the `with` block.
+def temporary_prefect(preferred_port: int = 0) -> Iterator[tuple[Path, int]]:
+    """Use a separate Prefect server for the duration of the `with` block.
 
-    Signals are held, so that none comes between the start of something and its end. Prefect must
-    not have been imported before.
+    Signals are held, so that none arrives between the start of a process and the code that stops
+    it. Prefect must not have been imported before.
 
     Args:
-        wanted: The port that it listens on, if it is free.
+        preferred_port: The port to listen on, if it is free.
 
     Yields:
         The folder and the port of the server, which `start_server` starts.
     """
     try:
         with interrupt.held(ENDING), tempfile.TemporaryDirectory(prefix="dcp-prefect-") as folder:
-            home, port = Path(folder), free_port(wanted)
+            home, port = Path(folder), free_port(preferred_port)
             use_server(home, port)
             yield home, port
     except KeyboardInterrupt:
@@ -62,19 +62,19 @@ def own_prefect(wanted: int = 0) -> Iterator[tuple[Path, int]]:
         raise
 
 
-def free_port(wanted: int = 0) -> int:
-    """A port that is free, and that a server can have again after it has ended.
+def free_port(preferred_port: int = 0) -> int:
+    """A free port on which a server can listen again after a restart.
 
-    The system gives ports from 32768 on (Linux) to outgoing connections, and holds each for a
-    minute after its end: a server that is started again could not listen there.
+    Linux assigns ports from 32768 on to outgoing connections and holds each for a minute after it
+    closes: a restarted server could not listen there.
 
     Args:
-        wanted: The port to prefer.
+        preferred_port: The preferred port.
 
     Raises:
-        OSError: No free port was found.
+        OSError: No port is free.
     """
-    for port in (wanted or random.choice(PORTS), *random.sample(PORTS, PORT_TRIES)):
+    for port in (preferred_port or random.choice(PORTS), *random.sample(PORTS, PORT_TRIES)):
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
@@ -85,7 +85,7 @@ def free_port(wanted: int = 0) -> int:
 
 
 def use_server(home: Path, port: int) -> str:
-    """Make this process and its children use a server that will listen on this port.
+    """Make this process and its children use the server that will listen on this port.
 
     Returns:
         The address of its UI.
@@ -98,12 +98,12 @@ def use_server(home: Path, port: int) -> str:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when the one that started it is gone, however it went."""
+    """Make the kernel kill this process when its parent process dies."""
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def prefect(*arguments: str) -> list[str]:
-    """The command line of Prefect's own command in this environment."""
+    """The command line of a Prefect command in this environment."""
     return [sys.executable, "-m", "prefect", *arguments]
 
 
@@ -111,9 +111,9 @@ def prefect(*arguments: str) -> list[str]:
 def child(
     command: Sequence[str], log: Path, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program for the time of the `with` block, its output in a file.
+    """Run a program for the duration of the `with` block, with its output in a file.
 
-    It has a session of its own, so that Ctrl-C in the terminal reaches it only through us.
+    It has a separate session, so that Ctrl-C in the terminal does not reach it directly.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -138,53 +138,53 @@ def child(
 
 @contextmanager
 def start_server(home: Path, port: int) -> Iterator[Callable[[], None]]:
-    """Run the Prefect server for the time of the `with` block.
+    """Run the Prefect server for the duration of the `with` block.
 
     Args:
-        home: Its folder, made when missing; holds its database and its log.
-        port: Its port on 127.0.0.1, as given to `use_server`.
+        home: Its folder, created if missing, for its database and log.
+        port: Its port on 127.0.0.1, the same as for `use_server`.
 
     Yields:
-        A function that waits until the server answers, and raises PrefectError when it does not.
+        A function that waits until the server answers, and raises PrefectError if it does not.
     """
     home.mkdir(parents=True, exist_ok=True)
-    bring_new_database(home)
+    copy_cached_database(home)
     command = prefect("server", "start", "--host", HOST, "--port", str(port))
     with child(command, home / LOG_NAME) as process:
         yield partial(_await, process, home, port)
 
 
 def new_database() -> Path:
-    """Where the database of a Prefect server that has done nothing yet is kept for later servers.
+    """The path of a new Prefect server's database, cached for later servers.
 
-    Prefect creates its tables in some 120 migrations, which take half of the time of a start.
+    Prefect creates its tables in some 120 migrations, which take half of the start-up time.
     """
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "dcp" / f"prefect-{version('prefect')}.db"
 
 
-def bring_new_database(home: Path) -> None:
-    """Give a server that starts for the first time the database that an earlier one began with."""
-    kept = new_database()
-    if kept.is_file() and not (home / DATABASE).exists():
-        shutil.copyfile(kept, home / DATABASE)
+def copy_cached_database(home: Path) -> None:
+    """Give a new server the cached database of an earlier new server."""
+    cached = new_database()
+    if cached.is_file() and not (home / DATABASE).exists():
+        shutil.copyfile(cached, home / DATABASE)
 
 
-def keep_new_database(home: Path) -> None:
-    """Keep the database of a server that answers and has done nothing yet, unless one is kept."""
-    kept = new_database()
-    if kept.exists():
+def cache_new_database(home: Path) -> None:
+    """Cache the database of a new server that answers, unless one is already cached."""
+    cached = new_database()
+    if cached.exists():
         return
-    with suppress(OSError, sqlite3.Error):  # later servers start as slowly as this one
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+    with suppress(OSError, sqlite3.Error):  # then later servers start as slowly as this one
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
             copy = Path(folder) / DATABASE
             with (
                 closing(sqlite3.connect(home / DATABASE)) as source,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)
-            copy.replace(kept)  # whole or not at all, whoever else starts a server
+            copy.replace(cached)  # atomic, as other processes may start a server too
 
 
 def _await(process: subprocess.Popen[bytes], home: Path, port: int) -> None:
@@ -193,9 +193,9 @@ def _await(process: subprocess.Popen[bytes], home: Path, port: int) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with opener.open(f"http://{HOST}:{port}/api/health", timeout=5):
-                keep_new_database(home)
+                cache_new_database(home)
                 return
         except OSError:
             interrupt.sleep(0.2)
     log = (home / LOG_NAME).read_text(errors="replace")[-2000:]
-    raise PrefectError(f"the Prefect server did not start: {log}")
+    raise PrefectError(f"The Prefect server did not start: {log}")

@@ -1,4 +1,4 @@
-"""`dcp local run`: one full run on this computer, from a folder to a folder."""
+"""`dcp local run`: a full run on this computer, from one folder to another."""
 
 import json
 import os
@@ -19,6 +19,7 @@ from blocks.job_file.metadata import joined
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job, parse_config, parse_fleet
 from blocks.loading.sources import read_text
+from blocks.plurals import plural
 from blocks.prefect_blocks import block_of
 from deployments.exit_status import ExitStatus
 from deployments.local.bucket_folders import empty_into, files_of, fill_bucket, make_bucket
@@ -34,33 +35,34 @@ from tasks.jobs.results import account
 from tasks.lifecycle.leftovers import left_running
 from tasks.report.build import make_report, read_report
 from tasks.report.model import Report
+from tasks.report.remedies import remedy
 from tasks.runs import record
 from tasks.runs.run import Run
 
 BLOCK = "local"  # name of the blocks of config and fleet
-# What has no meaning here: a real account's credentials, an image's name.
+# Settings without meaning here: credentials of a real account, the image's name.
 ACCOUNT_KEYS = {"aws_credentials", "aws_profile"}
 HERE = {"dockerhub_tag": "this-computer"}
-TRIED = ("image_missing", "image_empty")  # costs nothing here; the job alone fails, by name
-TOLD = 20  # jobs without success that are told one by one
-MONITOR_SECONDS = 2  # a minute would be long beside jobs of seconds
+ACCEPTED = ("image_missing", "image_empty")  # costs nothing here; only the job fails, by name
+LISTED = 20  # maximum number of unsuccessful jobs listed one by one
+MONITOR_SECONDS = 2  # a minute would be long for jobs of seconds
 
 
 @dataclass(frozen=True)
-class Request:
-    """What `dcp local run` was asked for.
+class LocalRunRequest:
+    """The options of `dcp local run`.
 
     Attributes:
         config: Run config file.
         job: Job file.
-        plates: Plates in place of the job file's own; where none are named, those in `data`.
-        data: Folder that is the content of every bucket.
-        output: Folder that the outputs are copied to.
+        plates: Plates that replace the job file's own (default: all plates in `data`).
+        data: Folder with the content of every bucket.
+        output: Folder for the outputs.
         fleet: Fleet template or DCP fleet file.
-        report: File that the report is written to.
+        report: File for the report.
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
-        chaos: What goes wrong, as given to `--chaos`.
+        chaos: Faults to inject, as values of `--chaos`.
     """
 
     config: str
@@ -76,13 +78,13 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The files of a request, read and found sound.
+class LocalInputs:
+    """The parsed and valid files of a request.
 
     Attributes:
         config: The run config.
         sets: The jobs.
-        plates: Plates in place of the job file's own.
+        plates: Plates that replace the job file's own.
         fleet: The fleet template.
     """
 
@@ -93,15 +95,15 @@ class Inputs:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal; stdout is for the outcome."""
+    """Print a message to stderr; stdout is reserved for the result."""
     print(text, file=sys.stderr, flush=True)
 
 
-def read_inputs(request: Request) -> Inputs:
-    """Read and check all that was given.
+def read_inputs(request: LocalRunRequest) -> LocalInputs:
+    """Read and check all input files.
 
     Raises:
-        InputError: Something is wrong with it.
+        InputError: A file or option is wrong.
     """
     config = parse_config(
         read_text(request.config), request.config, without=ACCOUNT_KEYS, defaults=HERE
@@ -116,11 +118,11 @@ def read_inputs(request: Request) -> Inputs:
             raise ConfigError(Problem(str(request.report), "--report", "is a folder"))
         _check_writable(request.report.parent, "--report")
     plates = request.plates or _plates_in(request.data, jobs)
-    return Inputs(config, jobs.sets(plates, request.job), plates, fleet or FleetTemplate())
+    return LocalInputs(config, jobs.sets(plates, request.job), plates, fleet or FleetTemplate())
 
 
 def _plates_in(data: Path, jobs: JobFile) -> tuple[str, ...]:
-    """The plates whose data file is in the folder, where the job file leaves them open."""
+    """The plates whose data file is in the folder, if the job file names none."""
     data_file = shared_keys(jobs)["data_file"]
     if plates_named(jobs) or PLATE_MARK not in data_file:
         return ()
@@ -128,20 +130,20 @@ def _plates_in(data: Path, jobs: JobFile) -> tuple[str, ...]:
 
 
 def _check_writable(folder: Path, option: str) -> None:
-    """Check, before hours of work, that its results can be written; makes nothing yet."""
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir():
-        raise ConfigError(Problem(str(there), option, "is not a folder"))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(Problem(str(there), option, "cannot be written to"))
+    """Check, before hours of computation, that a folder is writable; creates nothing yet."""
+    ancestor = folder.absolute()
+    while not ancestor.exists():
+        ancestor = ancestor.parent
+    if not ancestor.is_dir():
+        raise ConfigError(Problem(str(ancestor), option, "is not a folder"))
+    if not os.access(ancestor, os.W_OK | os.X_OK):
+        raise ConfigError(Problem(str(ancestor), option, "is not writable"))
 
 
-def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
-    """The settings of a run on this computer: its endpoint, and what it cannot do."""
+def emulator_config(config: RunConfig, emulator: Emulator) -> RunConfig:
+    """The settings of a run on this computer, with the emulator's endpoint and limits."""
     if not config.download_files:
-        say("A bucket cannot be mounted on this computer: the images are downloaded instead.")
+        say("Buckets cannot be mounted on this computer: the images are downloaded instead.")
     return config.model_copy(
         update={
             "aws_credentials": credentials_of(emulator, config.aws_region),
@@ -151,13 +153,14 @@ def settings_here(config: RunConfig, emulator: Emulator) -> RunConfig:
     )
 
 
-def run(request: Request) -> int:
-    """Do the run; returns the exit status.
+def run(request: LocalRunRequest) -> int:
+    """Run `dcp local run`; returns the exit status.
 
-    Called with signals held, so that none comes between the start of a server and its end.
+    Called with signals held, so that none arrives between the start of a server and the code that
+    stops it.
 
     Raises:
-        InputError: Something that was given is wrong.
+        InputError: A file or option is wrong.
     """
     with interrupt.allowed():
         chaos = parse_chaos(request.chaos)
@@ -168,7 +171,7 @@ def run(request: Request) -> int:
         await_server = stack.enter_context(start_server(request.home, request.port))
         emulator = stack.enter_context(start_emulator(request.home / "aws", python, chaos=chaos))
         with interrupt.allowed():
-            config = settings_here(inputs.config, emulator)
+            config = emulator_config(inputs.config, emulator)
             fill_buckets(config, request.data)
             await_server()
             say(f"Prefect: http://127.0.0.1:{request.port}")
@@ -176,14 +179,14 @@ def run(request: Request) -> int:
 
 
 def fill_buckets(config: RunConfig, data: Path) -> None:
-    """Make every bucket of the config, with a folder as the content of each."""
+    """Create every bucket of the config, each with the content of the folder."""
     s3 = Aws.connect(config.credentials, config.aws_region).s3
     for bucket in config.buckets():
         make_bucket(s3, bucket, config.aws_region)
-        say(f"bucket {bucket}: {fill_bucket(s3, bucket, data)} files of {data}")
+        say(f"bucket {bucket}: {plural(fill_bucket(s3, bucket, data), 'file')} from {data}")
 
 
-def save_blocks(inputs: Inputs) -> None:
+def save_blocks(inputs: LocalInputs) -> None:
     """Save credentials, run config and fleet template as blocks in the Prefect server."""
     config = block_of(RunConfigBlock, inputs.config)
     config.aws_credentials.save(CREDENTIALS, overwrite=True)
@@ -191,7 +194,7 @@ def save_blocks(inputs: Inputs) -> None:
     block_of(FleetTemplateBlock, inputs.fleet).save(BLOCK, overwrite=True)
 
 
-def _run(request: Request, inputs: Inputs) -> int:
+def _run(request: LocalRunRequest, inputs: LocalInputs) -> int:
     save_blocks(inputs)
     failure = _flow(request.job, inputs.plates)
     aws = Aws.connect(inputs.config.credentials, inputs.config.aws_region)
@@ -201,48 +204,52 @@ def _run(request: Request, inputs: Inputs) -> int:
         raise failure
     if failure is not None:
         say(str(failure))
-    report = report or _account_of(run)
-    for problem in report.problems[:TOLD]:
-        say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']}")
-    if len(report.problems) > TOLD:
-        say(f"... and {len(report.problems) - TOLD} more (--report FILE.json has them all)")
-    left = left_running(run)
+    report = report or _late_report(run)
+    for problem in report.problems[:LISTED]:
+        todo = remedy(problem["reason"])
+        say(f"{problem['status']}: {problem['Metadata']}: {problem['reason_text']} {todo}")
+    if len(report.problems) > LISTED:
+        say(f"... and {len(report.problems) - LISTED} more (--report FILE.json has them all)")
+    remaining = left_running(run)
     try:
-        _hand_over(request, inputs, run, report, left)
+        _hand_over(request, inputs, run, report, remaining)
     except OSError as error:
         failure = error
-        say(f"the outputs could not be written: {error}")
-    print(f"{report.summary}; {'left: ' + ', '.join(left) if left else 'nothing left running'}")
-    done = failure is None and report.complete and not left
-    return ExitStatus.OK if done else ExitStatus.PROBLEM
+        say(f"Could not write the outputs: {error}")
+    ending = f"left: {', '.join(remaining)}" if remaining else "nothing left running"
+    print(f"{report.summary}; {ending}")
+    ok = failure is None and report.complete and not remaining
+    return ExitStatus.OK if ok else ExitStatus.PROBLEM
 
 
-def _hand_over(request: Request, inputs: Inputs, run: Run, report: Report, left: list[str]) -> None:
-    """Write the report and the outputs where they were asked for."""
+def _hand_over(
+    request: LocalRunRequest, inputs: LocalInputs, run: Run, report: Report, remaining: list[str]
+) -> None:
+    """Write the report and the outputs to the requested paths."""
     if request.report:
-        told = report.as_json() | {"left_running": left}
+        content = report.as_json() | {"left_running": remaining}
         request.report.parent.mkdir(parents=True, exist_ok=True)
-        request.report.write_text(json.dumps(told, indent=1) + "\n")
+        request.report.write_text(json.dumps(content, indent=1) + "\n")
     prefixes = {joined(jobs.output) + "/" for jobs in inputs.sets}
     files = empty_into(run.aws.s3, run.config.outputs_bucket, prefixes, request.output)
-    say(f"{files} files of outputs in {request.output}")
+    say(f"{plural(files, 'output file')} in {request.output}")
 
 
 def _flow(job: str, plates: tuple[str, ...]) -> BaseException | None:
-    """Run `dcp/full-run`'s flow; returns what went wrong, if anything did."""
+    """Run the flow of `dcp/full-run`; returns its error, if any."""
     try:
-        # What it would cost in an account is told, and is no reason to ask here.
+        # The estimated cost of a real account is reported, but needs no confirmation here.
         state: State[Any] = dcp(
             BLOCK,
             job,
             fleet=BLOCK,
             plates=list(plates),
             accept_cost=True,
-            accept=list(TRIED),
+            accept=list(ACCEPTED),
             return_state=True,
         )
     except (KeyboardInterrupt, TerminationSignal):
-        return DcpError("the run was broken off")
+        return DcpError("the run was interrupted")
     if state.is_completed():
         return None
     error = state.result(raise_on_failure=False)
@@ -253,9 +260,9 @@ def _report(run: Run) -> Report | None:
     return read_report(run) if run.run_id else None
 
 
-def _account_of(run: Run) -> Report:
-    """The account of a run that ended before its report was written."""
-    kept = record.load(run) if run.run_id else None
-    if kept is None or kept.jobs is None:
+def _late_report(run: Run) -> Report:
+    """The report of a run that ended before its report was written."""
+    loaded = record.load(run) if run.run_id else None
+    if loaded is None or loaded.jobs is None:
         return Report(run.names.app, run.run_id, 0, 0, 0, 0, 0)
     return make_report(run, account(run))

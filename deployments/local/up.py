@@ -19,12 +19,12 @@ from deployments.local.prefect_server import (
     start_server,
 )
 from deployments.local.run import (
-    Request,
+    LocalRunRequest,
+    emulator_config,
     fill_buckets,
     read_inputs,
     save_blocks,
     say,
-    settings_here,
 )
 from tasks import interrupt
 
@@ -42,9 +42,10 @@ def up(
     port: int,
     chaos: Sequence[str] = (),
 ) -> None:
-    """Run everything until Ctrl-C.
+    """Run Prefect, the emulator and a worker until Ctrl-C.
 
-    Called with signals held, so that none comes between the start of a process and its end.
+    Called with signals held, so that none arrives between the start of a process and the code that
+    stops it.
 
     Args:
         config: Run config file; None for the demo's.
@@ -53,17 +54,17 @@ def up(
         fleet: Fleet template or DCP fleet file.
         home: Folder of the Prefect server.
         port: Port of the Prefect server.
-        chaos: What goes wrong, as given to `--chaos`.
+        chaos: Faults to inject, as values of `--chaos`.
 
     Raises:
-        InputError: Something that was given is wrong.
+        InputError: A file or option is wrong.
     """
     switches = parse_chaos(chaos)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcp-up-")))
         job_file = job or str(DEMO / "job.json")
         with interrupt.allowed():
-            request = Request(
+            request = LocalRunRequest(
                 config=config or str(DEMO / "config.yaml"),
                 job=job_file,
                 data=data or _demo_plate(scratch / "data"),
@@ -79,23 +80,23 @@ def up(
         emulator = stack.enter_context(
             start_emulator(scratch / "aws", worker_python(), chaos=switches)
         )
-        here = replace(inputs, config=settings_here(inputs.config, emulator))
+        local_inputs = replace(inputs, config=emulator_config(inputs.config, emulator))
         with interrupt.allowed():
-            fill_buckets(here.config, request.data)
+            fill_buckets(local_inputs.config, request.data)
             await_server()
-            save_blocks(here)
+            save_blocks(local_inputs)
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
             _prefect("deploy", "--all", "--prefect-file", str(DEPLOYMENTS))
-        # What is scheduled without credentials (the reaper) reaches the emulator, too.
+        # Scheduled flows without credentials (the reaper) must also reach the emulator.
         os.environ |= {
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_ENDPOINT_URL": emulator.endpoint_url,
-            "AWS_DEFAULT_REGION": here.config.aws_region,
+            "AWS_DEFAULT_REGION": local_inputs.config.aws_region,
         }
         worker = prefect("worker", "start", "--pool", POOL, "--type", "process")
         stack.enter_context(child(worker, home / "worker.log", PROJECT))
-        _tell(port, Path(job_file).absolute(), emulator.endpoint_url)
+        _print_addresses(port, Path(job_file).absolute(), emulator.endpoint_url)
         _await_end()
 
 
@@ -111,24 +112,24 @@ def _await_end() -> None:
             while True:
                 interrupt.sleep(60)
     except KeyboardInterrupt:
-        say("ending all of it")
+        say("Shutting down")
 
 
 def _prefect(*arguments: str) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         prefect("--no-prompt", *arguments), cwd=PROJECT, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise PrefectError(f"prefect {' '.join(arguments)}: {done.stdout}{done.stderr}")
+    if process.returncode:
+        raise PrefectError(f"prefect {' '.join(arguments)}: {process.stdout}{process.stderr}")
 
 
-def _tell(port: int, job: Path, endpoint_url: str) -> None:
+def _print_addresses(port: int, job: Path, endpoint_url: str) -> None:
     print(
         f"Prefect's UI: http://127.0.0.1:{port}\n"
         f"AWS: {endpoint_url}\n"
         "In a second terminal:\n\n"
         f"  PREFECT_API_URL={os.environ['PREFECT_API_URL']} {PROJECT / '.venv/bin/prefect'} "
         f"deployment run dcp/full-run --watch -p config=local -p fleet=local -p job={job}\n\n"
-        "Ctrl-C ends all of it.",
+        "Ctrl-C shuts down everything.",
         flush=True,
     )

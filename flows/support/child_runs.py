@@ -1,4 +1,4 @@
-"""Flow runs that a flow starts, waits for, cancels, or has started again."""
+"""Flow runs that a flow starts, waits for, cancels or restarts."""
 
 import time
 from collections import deque
@@ -23,31 +23,31 @@ from flows.support import restart_watch
 from tasks.prefect_output.run_log import log
 
 POLL_SECONDS = 5
-PAGE = 200  # flow runs in one answer of Prefect
-OUTAGE_SECONDS = 1800  # Prefect may be out of reach for this long before the waiting is given up
-HOOK_OUTAGE_SECONDS = 600  # what killed a flow run's process may have killed Prefect's server too
-STARTS = 5  # of one flow run: what kills its process again and again must not go on forever
-RESTART_WITHIN = timedelta(minutes=2)  # a crashed flow run is started again, if at all
+PAGE = 200  # flow runs in one response of Prefect's
+OUTAGE_SECONDS = 1800  # retry for this long while Prefect is out of reach
+HOOK_OUTAGE_SECONDS = 600  # the server may have died together with the flow run's process
+STARTS = 5  # of one flow run: a process that always gets killed is not restarted forever
+RESTART_WITHIN = timedelta(minutes=2)  # a crashed flow run is restarted within this time, if at all
 
 
 def run_each(
     deployment: str, runs: Mapping[str, dict[str, Any]], at_a_time: int, parent: UUID
 ) -> dict[str, State[Any]]:
-    """Start a run of a deployment for each name, so many at a time, and wait for all of them.
+    """Start a run of a deployment for each name, a few at a time, and wait for all of them.
 
-    A run that fails stops no other. When this is broken off, those that run are cancelled.
+    A run that fails stops no other. If this function is interrupted, it cancels the running ones.
 
     Args:
         deployment: `flow/deployment`.
         runs: Parameters by name.
-        at_a_time: The most runs at a time.
-        parent: The flow run that this is called in.
+        at_a_time: Most runs at a time.
+        parent: The calling flow run.
 
     Returns:
-        How each ended, by name.
+        Final state of each run, by name.
 
     Raises:
-        NotFound: There is no such deployment.
+        NotFound: The deployment does not exist.
     """
     waiting = deque(runs.items())
     running: dict[str, UUID] = {}
@@ -70,12 +70,12 @@ def run_each(
 
 
 def told(state: State[Any]) -> str:
-    """How a run ended, in words."""
+    """The name and message of a final state."""
     return f"{state.name}: {state.message}" if state.message else str(state.name)
 
 
 def children_of(parent: UUID) -> list[FlowRun]:
-    """The flow runs that a flow run has started."""
+    """The flow runs that a flow run started."""
     by_parent = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent]))
     found: list[FlowRun] = []
     with get_client(sync_client=True) as client:
@@ -87,7 +87,7 @@ def children_of(parent: UUID) -> list[FlowRun]:
 
 
 def cancel_children(parent: UUID) -> None:
-    """Cancel whatever a flow run has started and what has not ended; each cleans up by itself."""
+    """Cancel the unfinished children of a flow run; each cleans up by itself."""
     for child in children_of(parent):
         if child.state is None or not child.state.is_final():
             with get_client(sync_client=True) as client:
@@ -95,7 +95,7 @@ def cancel_children(parent: UUID) -> None:
 
 
 def cancel_left_children(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Cancel what a flow run has started that was cancelled itself, or whose process was killed."""
+    """Cancel the children of a flow run that was cancelled, or whose process was killed."""
     patient_with_prefect(HOOK_OUTAGE_SECONDS)(cancel_children, flow_run.id)
 
 
@@ -105,9 +105,9 @@ def _start(deployment: str, name: str, parameters: dict[str, Any]) -> UUID:
         made: FlowRun = start(deployment, parameters=parameters, flow_run_name=name, timeout=0)
     except ObjectNotFound as error:
         remedy = "Deploy it: prefect deploy --all --prefect-file deployments/prefect.yaml."
-        missing = Problem(f"deployment {deployment}", "", "is not there", remedy=remedy)
+        missing = Problem(f"deployment {deployment}", "", "does not exist", remedy=remedy)
         raise NotFound(missing) from error
-    log(f"{name} is started: flow run {made.id}")
+    log(f"Started {name}: flow run {made.id}")
     return made.id
 
 
@@ -117,23 +117,23 @@ def _state(flow_run: UUID) -> State[Any] | None:
 
 
 def is_over(state: State[Any]) -> bool:
-    """Whether a flow run has ended for good, as far as its state can tell."""
+    """Whether a flow run has ended for good, judging by its state."""
     if state.is_crashed():
         return datetime.now(UTC) - state.timestamp > RESTART_WITHIN
     return state.is_final()
 
 
 def start_again(flow_run: FlowRun) -> bool:
-    """Have Prefect start a flow run again whose process was killed; returns whether it will.
+    """Have Prefect restart a flow run whose process was killed; returns whether it will.
 
-    Only a flow run of a deployment has a worker that takes it up, and Prefect must answer.
+    This needs a flow run of a deployment, which a worker picks up, and a reachable Prefect server.
     """
     if flow_run.deployment_id is None:
         return False
     try:
         scheduled = patient_with_prefect(HOOK_OUTAGE_SECONDS)(_start_again, flow_run)
     except (httpx.HTTPError, PrefectException) as error:
-        log(f"Could not have Prefect start flow run {flow_run.id} again: {error}")
+        log(f"Could not restart flow run {flow_run.id}: {error}")
         return False
     if scheduled:
         restart_watch.watch_in_background(flow_run.id)
@@ -149,7 +149,7 @@ def _start_again(flow_run: FlowRun) -> bool:
 
 
 def patient_with_prefect(seconds: float) -> Retrying:
-    """Repeat a request for this long while Prefect's server is out of reach."""
+    """Retry a request for this long while Prefect's server is out of reach."""
     return Retrying(
         retry=retry_if_exception_type((httpx.HTTPError, PrefectUnreachable)),
         wait=wait_random_exponential(max=60),

@@ -1,4 +1,4 @@
-"""What every flow of dcp has in common: its name, its parameters' descriptions, how it ends."""
+"""What every flow of dcp shares: its name, the descriptions of its parameters, how it fails."""
 
 import inspect
 import logging
@@ -26,9 +26,8 @@ APP_TAG = "app:"
 def dcp_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
     """Make a flow of a function.
 
-    A `DcpError` ends the flow run as failed, with the error's text as message and without a
-    traceback. The run's first name is made of its parameters; `flows.lifecycle` gives it a better
-    one once the run is open.
+    A `DcpError` fails the flow run with the error's text as message and no traceback. The flow run
+    is first named after its parameters; `flows.lifecycle` gives it a better name later.
 
     Args:
         name: Name of the flow.
@@ -50,9 +49,9 @@ def dcp_flow(name: str, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]
 
 
 def first_name(flow_name: str) -> str:
-    """A name for a flow run, as far as its parameters tell: `<app or config> · <subject>`.
+    """The name of a flow run from its parameters: `<app or config> · <subject>`.
 
-    A flow run that is started again keeps the name that it got then.
+    A restarted flow run keeps the name that it has.
     """
     if any(tag.startswith(APP_TAG) for tag in flow_run.tags):
         return str(flow_run.name)
@@ -65,14 +64,15 @@ def first_name(flow_name: str) -> str:
 
 
 def stem(source: str | None) -> str:
-    """What names a block, path or address: without folders and ending."""
+    """The name of a block, path or address, without folders and suffix."""
     return PurePosixPath(source).stem if source else ""
 
 
 def _described(function: Callable[..., Any]) -> str:
-    """The docstring of a flow with its common parameters described (`flows.support.parameters`).
+    """The docstring of a flow, with the descriptions of common parameters added.
 
-    Prefect reads the descriptions of a flow's parameters from its docstring alone.
+    Prefect reads descriptions of parameters only from the docstring, not from
+    `flows.support.parameters`.
     """
     lines = [
         f"    {name}: {text}"
@@ -96,7 +96,7 @@ def _description(annotation: Any) -> Iterator[str]:
 
 
 def outlive_readers() -> None:
-    """Have this process go on when nobody reads any more what Prefect logs."""
+    """Keep this process running when the reader of Prefect's log output is gone."""
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     for logger in (one for one in loggers if isinstance(one, logging.Logger)):
         for handler in console_handlers(logger):
@@ -104,16 +104,16 @@ def outlive_readers() -> None:
 
 
 def _log_failures_once() -> None:
-    """Keep Prefect's engine from logging a traceback for a flow run that failed in order.
+    """Keep Prefect's engine from logging a traceback for an expected failure.
 
-    The flow run's own log has its message already. The engine would log the same as an unexpected
-    exception: once there, and once in the log of the process.
+    The flow run's log has the message already. The engine would log it twice more as an unexpected
+    exception: in that log and in the log of the process.
     """
     for name in ("prefect.flow_runs", "prefect.engine"):
         logging.getLogger(name).addFilter(is_unexpected)
 
 
 def is_unexpected(entry: logging.LogRecord) -> bool:
-    """Whether a line of the log tells of a fault, rather than of a run that failed in order."""
+    """Whether a log record reports an unexpected exception, not an expected failure."""
     error = entry.exc_info[1] if entry.exc_info else None
     return not isinstance(error, DcpError | FailedRun)

@@ -1,4 +1,4 @@
-"""What a flow knows of its own run in Prefect, and how it names it."""
+"""The current flow run in Prefect: its id, name and tags."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from tasks.runs.run import new_run_id
 
 
 def this_flow_run() -> FlowRun:
-    """The flow run that is running here."""
+    """The current flow run."""
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
@@ -20,18 +20,18 @@ def this_flow_run() -> FlowRun:
 
 
 def this_run_id() -> str:
-    """The id of the run that the flow run makes which is running here."""
+    """The id of the run that the current flow run starts."""
     flow_run = this_flow_run()
     assert flow_run.created is not None
     return new_run_id(flow_run.created, flow_run.id)
 
 
 def label(parts: Iterable[str], tags: Iterable[str]) -> None:
-    """Name the flow run that is running here, and add tags to those that it has.
+    """Name the current flow run, and add tags to it.
 
     Args:
-        parts: Of the name; what is empty is left out.
-        tags: The tags.
+        parts: The parts of the name; empty ones are skipped.
+        tags: The tags to add.
     """
     flow_run = this_flow_run()
     name = SEPARATOR.join(filter(None, parts))

@@ -1,4 +1,4 @@
-"""The parameters that several flows have, with the descriptions that Prefect's form shows."""
+"""Parameters that several flows share, with the descriptions that Prefect's form shows."""
 
 from typing import Annotated, Any
 
@@ -10,26 +10,26 @@ Fleet = Annotated[
     str | None,
     Field(
         description="Fleet template or DCP fleet file: block name, local path or s3:// path "
-        "(default: the one the run was begun with; for a new run, the account's default network)."
+        "(default: the template of the existing run; for a new run, the account's default network)."
     ),
 ]
 Credentials = Annotated[
     str | None,
     Field(
-        description="AwsCredentials block (default: the run config's own, else what AWS tools "
-        "find by themselves)."
+        description="AwsCredentials block (default: the run config's own, else AWS's default "
+        "credential chain)."
     ),
 ]
 Settings = Annotated[
     dict[str, Any] | None,
-    Field(description="Keys of the run config that replace the config's own."),
+    Field(description="Keys of the run config to override."),
 ]
 RunId = Annotated[str | None, Field(description="Id of the run (default: the app's newest run).")]
 Plates = Annotated[
     list[str] | None, Field(description="Plates to run instead of the job file's own.")
 ]
 Undone = Annotated[
-    bool, Field(description="Leave out the jobs that an earlier run of the app has completed.")
+    bool, Field(description="Skip the jobs that an earlier run of the app completed.")
 ]
 AcceptCost = Annotated[
     bool, Field(description="Start even if the estimated cost exceeds the config's cost_limit.")

@@ -1,8 +1,8 @@
-"""Keeps a flow run that is to be started again from being taken for crashed: a process of its own.
+"""A separate process that keeps a restarted flow run from being marked as crashed again.
 
-A Prefect worker that lost a flow run's process has its hooks called, one of which schedules the
-flow run again. When the hooks have ended, the worker reports the crash once more, over the state
-that the hook has set. A flow run that the worker has not taken up by then would be lost.
+When a Prefect worker loses a flow run's process, it runs the flow's hooks, one of which schedules
+the flow run again. After the hooks, the worker reports the crash once more and overwrites that
+state. Unless a worker has picked up the flow run by then, it would be lost.
 """
 
 import logging
@@ -19,16 +19,16 @@ from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry
 
 POLL_SECONDS = 1
-WATCH_SECONDS = 120  # the worker's report comes when the process of the hooks has ended
+WATCH_SECONDS = 120  # the worker reports the crash again once the process of the hooks has exited
 
 
 def watch_in_background(flow_run_id: UUID) -> None:
-    """Run `watch` in a process that outlives this one, which the hooks are called in."""
+    """Run `watch` in a process that outlives this one, which runs the hooks."""
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     subprocess.Popen(
         [sys.executable, "-m", "flows.support.restart_watch", str(flow_run_id)],
         env=os.environ | settings,
-        # The worker waits until nobody has the output of the hooks open any more.
+        # The worker waits until every process has closed the output of the hooks.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -37,11 +37,11 @@ def watch_in_background(flow_run_id: UUID) -> None:
 
 
 def watch(flow_run_id: UUID, seconds: float = WATCH_SECONDS) -> None:
-    """Schedule a flow run once more if the crash is reported again before a worker takes it up.
+    """Schedule a flow run once more if its crash is reported again before a worker picks it up.
 
     Args:
         flow_run_id: The flow run, which is scheduled.
-        seconds: How long to watch; after that, whatever reports it has had its time.
+        seconds: How long to watch.
     """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -55,10 +55,10 @@ def watch(flow_run_id: UUID, seconds: float = WATCH_SECONDS) -> None:
 
 
 def _is_settled(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
-    """Whether nothing is to be done any more for the flow run; does it if it can be done."""
+    """Whether the flow run is safe; schedules it again if the crash was reported again."""
     states = sorted(client.read_flow_run_states(flow_run_id), key=lambda one: one.timestamp)
     before, last = states[-2:]
-    # After any other state, a worker has taken the flow run up: its process is on its way.
+    # In any other state, a worker has picked up the flow run.
     if last.is_crashed() and before.is_scheduled():
         client.set_flow_run_state(flow_run_id, AwaitingRetry())
         return True

@@ -1,6 +1,6 @@
-"""The rights that whoever runs `dcp account` needs: an administrator's, once. Data.
+"""The permissions for running `dcp account`: needed once, by an administrator. Data.
 
-A test holds them against the calls that the modules of tasks/account/ make.
+A test compares them with the calls that the modules of tasks/account/ make.
 """
 
 from tasks.account.policy_statements import Statement
@@ -15,18 +15,18 @@ ROLES = (
 PROFILES = (f"arn:{{partition}}:iam::{{account}}:instance-profile/{INSTANCE_ROLE}",)
 POLICIES = ("arn:{partition}:iam::{account}:policy/{name}-flows-{region}",)
 BUCKET = ("arn:{partition}:s3:::{bucket}",)
-FUNCTION = ("arn:{partition}:lambda:{region}:{account}:function:{net}",)
+FUNCTION = ("arn:{partition}:lambda:{region}:{account}:function:{safety_net}",)
 SCHEDULES = (
-    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{net}",
-    "arn:{partition}:scheduler:{region}:{account}:schedule/{net}/{net}",
+    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{safety_net}",
+    "arn:{partition}:scheduler:{region}:{account}:schedule/{safety_net}/{safety_net}",
 )
-NET_LOGS = (
-    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}",
-    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}:*",
+SAFETY_NET_LOGS = (
+    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{safety_net}",
+    "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{safety_net}:*",
 )
 
 ADMINISTRATOR: tuple[Statement, ...] = (
-    Statement(("sts:GetCallerIdentity",), ANY, "which account it is"),
+    Statement(("sts:GetCallerIdentity",), ANY, "id of the account"),
     Statement(
         (
             "iam:GetRole",
@@ -35,7 +35,7 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             "iam:ListRolePolicies",
         ),
         ROLES,
-        "how the roles are",
+        "state of the roles",
     ),
     Statement(
         (
@@ -66,7 +66,7 @@ ADMINISTRATOR: tuple[Statement, ...] = (
     Statement(
         ("iam:PassRole",),
         ROLES[:2],
-        "roles are handed to machines, the function and its schedule",
+        "passes roles to machines, the function and its schedule",
         {
             "StringEquals": {
                 "iam:PassedToService": (
@@ -77,18 +77,16 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             }
         },
     ),
-    Statement(
-        ("iam:ListRoles",), ANY, "whether AWS has made its service-linked roles; other set-ups"
-    ),
+    Statement(("iam:ListRoles",), ANY, "existing service-linked roles; other set-ups"),
     Statement(
         ("iam:GetRole",),
         ("arn:{partition}:iam::{account}:role/*-task-*",),
-        "other set-ups, which may use what is shared",
+        "other set-ups, which may use shared resources",
     ),
     Statement(
         ("iam:CreateServiceLinkedRole",),
         ("arn:{partition}:iam::{account}:role/aws-service-role/*",),
-        "AWS's service-linked roles, where they are missing",
+        "missing service-linked roles of AWS",
         {
             "StringEquals": {
                 "iam:AWSServiceName": (
@@ -113,12 +111,12 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             "iam:DeletePolicy",
         ),
         POLICIES,
-        "the policy for whoever runs the flows",
+        "the policy for running the flows",
     ),
     Statement(
         ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"),
         BUCKET,
-        "CloudWatch Logs may export into the bucket",
+        "allows CloudWatch Logs to export into the bucket",
     ),
     Statement(
         (
@@ -147,7 +145,7 @@ ADMINISTRATOR: tuple[Statement, ...] = (
         SCHEDULES,
         "the safety net's schedule",
     ),
-    Statement(("logs:DescribeLogGroups",), ANY, "whether its log group is there"),
+    Statement(("logs:DescribeLogGroups",), ANY, "whether its log group exists"),
     Statement(
         (
             "logs:ListTagsForResource",
@@ -156,7 +154,7 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             "logs:PutRetentionPolicy",
             "logs:DeleteLogGroup",
         ),
-        NET_LOGS,
+        SAFETY_NET_LOGS,
         "its log group",
     ),
     Statement(
@@ -166,6 +164,6 @@ ADMINISTRATOR: tuple[Statement, ...] = (
             "ec2:DescribeSpotFleetRequests",
         ),
         ANY,
-        "nothing of dcp runs before it is removed",
+        "whether dcp still has machines, before removal",
     ),
 )

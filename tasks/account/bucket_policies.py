@@ -1,4 +1,4 @@
-"""Bucket policies: for the export of logs, and for the buckets of other accounts."""
+"""Bucket policies: for the export of logs, and for other accounts' buckets."""
 
 import json
 import re
@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from blocks.errors import ConfigError, Problem
-from tasks.account.policy_statements import Document, Places, Statement, document, same
-from tasks.account.resource import AS_MADE, DIFFERS, MISSING, Look
+from tasks.account.policy_statements import (
+    Document,
+    Placeholders,
+    Statement,
+    document,
+    have_same_grants,
+)
+from tasks.account.resource import MISSING, POLICY_DIFFERS, UP_TO_DATE, ResourceState
 from tasks.aws.errors import error_code
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ EXPORTS: tuple[Statement, ...] = (
     Statement(
         ("s3:GetBucketAcl",),
         ("arn:{partition}:s3:::{bucket}",),
-        "CloudWatch Logs looks whose the bucket is",
+        "CloudWatch Logs checks who owns the bucket",
         {"StringEquals": FOR_ACCOUNT, "ArnLike": FROM_LOG_GROUPS},
         EXPORTER,
         "{label}LogExportAcl",
@@ -40,13 +46,13 @@ EXPORTS: tuple[Statement, ...] = (
         "{label}LogExport",
     ),
 )
-"""As the CloudWatch Logs User Guide has it: "Export log data to Amazon S3"."""
+"""From the CloudWatch Logs User Guide, "Export log data to Amazon S3"."""
 
 READ: tuple[Statement, ...] = (
     Statement(
         ("s3:ListBucket",),
         ("arn:{partition}:s3:::{bucket}",),
-        "what is there",
+        "listing of existing objects",
         {},
         {"AWS": ("{roles}",)},
         "DcpList",
@@ -72,7 +78,7 @@ WRITE: tuple[Statement, ...] = (
     Statement(
         ("s3:PutObjectAcl", "s3:AbortMultipartUpload"),
         ("arn:{partition}:s3:::{bucket}/{prefix}*",),
-        "giving the owner the outputs; no parts of a broken upload stay",
+        "giving the owner the outputs; removing the parts of a failed upload",
         {},
         {"AWS": ("{roles}",)},
         "DcpWriteInParts",
@@ -83,67 +89,72 @@ WRITE: tuple[Statement, ...] = (
 def for_other_account(
     bucket: str, roles: tuple[str, ...], write: bool = False, prefix: str = ""
 ) -> Document:
-    """The policy that the owner of a bucket in another account gives it.
+    """The policy that another account attaches to its bucket.
 
     Amazon S3 User Guide, "Bucket owner granting cross-account bucket permissions" and "Granting
     s3:PutObject permission with a condition".
 
     Args:
         bucket: The bucket.
-        roles: ARNs of the roles that read it: the containers' and who runs the flows.
-        write: Whether they write too.
-        prefix: Below which keys; empty: all.
+        roles: ARNs of the roles that read it: the containers' role, and whoever runs the flows.
+        write: Whether they also write to it.
+        prefix: Limits access to keys with this prefix; empty: all keys.
 
     Raises:
-        ConfigError: A role is no ARN of IAM.
+        ConfigError: A role is not an IAM ARN.
     """
-    wrong = [
-        Problem("bucket policy", "role", "is not the ARN of a role or user", one, PRINCIPALS)
-        for one in roles
-        if not PRINCIPAL.fullmatch(one)
+    problems = [
+        Problem("bucket policy", "role", "is not the ARN of a role or user", role, PRINCIPALS)
+        for role in roles
+        if not PRINCIPAL.fullmatch(role)
     ]
-    if wrong:
-        raise ConfigError(*wrong)
+    if problems:
+        raise ConfigError(*problems)
     partition = roles[0].split(":")[1]
-    places = {"partition": (partition,), "bucket": (bucket,), "prefix": (prefix,), "roles": roles}
-    return document(READ + (WRITE if write else ()), places)
+    placeholders = {
+        "partition": (partition,),
+        "bucket": (bucket,),
+        "prefix": (prefix,),
+        "roles": roles,
+    }
+    return document(READ + (WRITE if write else ()), placeholders)
 
 
 @dataclass(frozen=True)
 class ExportPolicy:
     """The statements of a bucket's policy that let CloudWatch Logs export into it.
 
-    The rest of the bucket's policy is left as it is; ours are told by their ids.
+    Other statements of the policy stay unchanged; ids identify ours.
     """
 
     s3: "S3Client"
     bucket: str
-    places: Places
+    placeholders: Placeholders
 
     @property
-    def what(self) -> str:
-        """What it is, for people."""
+    def description(self) -> str:
+        """Description for people."""
         return f"log export in the policy of bucket {self.bucket}"
 
-    def look(self) -> Look:
-        """Whether our statements are there as they should be."""
-        wanted = document(EXPORTS, self.places)
+    def check(self) -> ResourceState:
+        """Whether our statements exist and are correct."""
+        wanted = document(EXPORTS, self.placeholders)
         ours, _ = self._split(self._current(), wanted)
         if not ours:
             return MISSING
-        return AS_MADE if same({"Statement": ours}, wanted) else DIFFERS
+        return UP_TO_DATE if have_same_grants({"Statement": ours}, wanted) else POLICY_DIFFERS
 
-    def make(self, found: Look) -> None:
-        """Put our statements into the policy, in the place of older ones."""
-        wanted = document(EXPORTS, self.places)
+    def ensure(self, before: ResourceState) -> None:
+        """Add our statements to the policy; replaces older ones."""
+        wanted = document(EXPORTS, self.placeholders)
         current = self._current()
         _, others = self._split(current, wanted)
         self._put(wanted | current | {"Statement": others + wanted["Statement"]})
 
     def remove(self) -> None:
-        """Take our statements out of the policy."""
+        """Remove our statements from the policy."""
         current = self._current()
-        ours, others = self._split(current, document(EXPORTS, self.places))
+        ours, others = self._split(current, document(EXPORTS, self.placeholders))
         if not ours:
             return
         if others:
@@ -152,19 +163,19 @@ class ExportPolicy:
             self.s3.delete_bucket_policy(Bucket=self.bucket)
 
     def _split(self, current: Document, wanted: Document) -> tuple[list[Any], list[Any]]:
-        sids = {one["Sid"] for one in wanted["Statement"]}
-        statements = current.get("Statement", [])
-        listed = statements if isinstance(statements, list) else [statements]
+        sids = {statement["Sid"] for statement in wanted["Statement"]}
+        existing = current.get("Statement", [])
+        listed = existing if isinstance(existing, list) else [existing]
         return (
-            [one for one in listed if one.get("Sid") in sids],
-            [one for one in listed if one.get("Sid") not in sids],
+            [statement for statement in listed if statement.get("Sid") in sids],
+            [statement for statement in listed if statement.get("Sid") not in sids],
         )
 
     def _current(self) -> Document:
         try:
             text = self.s3.get_bucket_policy(Bucket=self.bucket)["Policy"]
         except ClientError as error:
-            # What lies in a bucket that is gone is gone too; making it fails, and says so.
+            # A deleted bucket has no policy; `make` fails with AWS's error.
             if error_code(error) in ("NoSuchBucketPolicy", "NoSuchBucket"):
                 return {}
             raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from tasks.account.resource import AS_MADE, IN_THE_WAY, MISSING, TAG, Look
+from tasks.account.resource import MISSING, NAME_TAKEN, TAG, UP_TO_DATE, ResourceState
 from tasks.aws.errors import error_code
 from tasks.resources.log_groups import RETENTION_DAYS
 
@@ -22,43 +22,43 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_name("safety_net.py")
 RUNTIME = "python3.13"
-SECONDS = 300
-MEGABYTES = 256
-EVERY = "rate(15 minutes)"
-# The net counts in the schedule's own time, in which its calls are 15 minutes apart however late
-# one is delivered (EventBridge Scheduler User Guide, "Adding context attributes").
+TIMEOUT_SECONDS = 300
+MEMORY_MB = 256
+SCHEDULE_RATE = "rate(15 minutes)"
+# The net uses the scheduled time, in which calls are exactly 15 minutes apart even if one is
+# delivered late (EventBridge Scheduler User Guide, "Adding context attributes").
 EVENT = json.dumps({"time": "<aws.scheduler.scheduled-time>"})
-ROLE_SETTLES_SECONDS = 60
-# What Lambda and Scheduler say of a role that IAM has just made and does not show everywhere yet
-# (IAM User Guide, "Changes that I make are not always immediately visible").
-ROLE_NOT_YET = frozenset({"InvalidParameterValueException", "ValidationException"})
+ROLE_READY_SECONDS = 60
+# Errors of Lambda and Scheduler for a new role that IAM has not propagated yet (IAM User Guide,
+# "Changes that I make are not always immediately visible").
+ROLE_NOT_READY = frozenset({"InvalidParameterValueException", "ValidationException"})
 
 
-def _role_not_yet(error: BaseException) -> bool:
-    return error_code(error) in ROLE_NOT_YET and "role" in str(error).lower()
+def _is_role_not_ready(error: BaseException) -> bool:
+    return error_code(error) in ROLE_NOT_READY and "role" in str(error).lower()
 
 
-when_role_is_known = retry(
-    retry=retry_if_exception(_role_not_yet),
+retry_until_role_is_ready = retry(
+    retry=retry_if_exception(_is_role_not_ready),
     wait=wait_fixed(3),
-    stop=stop_after_delay(ROLE_SETTLES_SECONDS),
+    stop=stop_after_delay(ROLE_READY_SECONDS),
     reraise=True,
 )
 
 
 def archive() -> bytes:
-    """The function's code as Lambda takes it; the same bytes for the same source."""
+    """The function's code as a ZIP file for Lambda; the same source gives the same bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         entry = zipfile.ZipInfo(SOURCE.name, date_time=(2000, 1, 1, 0, 0, 0))
         entry.compress_type = zipfile.ZIP_DEFLATED
-        entry.external_attr = 0o644 << 16  # readable by Lambda's own user
+        entry.external_attr = 0o644 << 16  # readable for Lambda's user
         archive.writestr(entry, SOURCE.read_bytes())
     return packed.getvalue()
 
 
 @dataclass(frozen=True)
-class Function:
+class LambdaFunction:
     """The Lambda function.
 
     Attributes:
@@ -76,55 +76,55 @@ class Function:
     environment: Mapping[str, str]
 
     @property
-    def what(self) -> str:
-        """What it is, for people."""
+    def description(self) -> str:
+        """Description for people."""
         return f"Lambda function {self.name}"
 
-    def look(self) -> Look:
-        """How it is now."""
-        found = self._function()
-        if found is None:
+    def check(self) -> ResourceState:
+        """Its current state."""
+        function = self._function()
+        if function is None:
             return MISSING
-        if found.get("Tags", {}).get(TAG) != self.owner:
-            return IN_THE_WAY
-        have = found["Configuration"]
-        wrong = [key for key, value in self._settings().items() if have.get(key) != value]
-        if have["CodeSha256"] != base64.b64encode(hashlib.sha256(archive()).digest()).decode():
+        if function.get("Tags", {}).get(TAG) != self.owner:
+            return NAME_TAKEN
+        current = function["Configuration"]
+        wrong = [key for key, value in self._configuration().items() if current.get(key) != value]
+        if current["CodeSha256"] != base64.b64encode(hashlib.sha256(archive()).digest()).decode():
             wrong.append("its code")
-        return Look("differs", ", ".join(wrong)) if wrong else AS_MADE
+        return ResourceState("differs", ", ".join(wrong)) if wrong else UP_TO_DATE
 
-    @when_role_is_known
-    def make(self, found: Look) -> None:
-        """Make the function, or bring code and settings up to date."""
-        settings = self._settings()
-        if found == MISSING:
+    @retry_until_role_is_ready
+    def ensure(self, before: ResourceState) -> None:
+        """Create the function, or update its code and settings."""
+        configuration = self._configuration()
+        if before == MISSING:
             self.lambda_.create_function(
                 FunctionName=self.name,
                 Code={"ZipFile": archive()},
-                Description="Ends machines of dcp that nobody watches and that have no work",
+                Description="Terminates machines of dcp runs that have no flow and no jobs",
                 Tags={TAG: self.owner},
-                **settings,
+                **configuration,
             )
             return
-        self.lambda_.update_function_configuration(FunctionName=self.name, **settings)
-        # A function takes one change at a time (AWS Lambda Developer Guide, "Lambda function
-        # states").
+        self.lambda_.update_function_configuration(FunctionName=self.name, **configuration)
+        # Lambda accepts one update of a function at a time (AWS Lambda Developer Guide, "Lambda
+        # function states").
         self.lambda_.get_waiter("function_updated_v2").wait(FunctionName=self.name)
         self.lambda_.update_function_code(FunctionName=self.name, ZipFile=archive())
 
     def remove(self) -> None:
-        """Remove it, if dcp made it."""
-        found = self._function()
-        if found is not None and found.get("Tags", {}).get(TAG) == self.owner:
+        """Remove it if dcp created it."""
+        function = self._function()
+        if function is not None and function.get("Tags", {}).get(TAG) == self.owner:
             self.lambda_.delete_function(FunctionName=self.name)
 
-    def _settings(self) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         return {
             "Runtime": RUNTIME,
             "Role": self.role,
             "Handler": f"{SOURCE.stem}.handler",
-            "Timeout": SECONDS,
-            "MemorySize": MEGABYTES,
+            "Timeout": TIMEOUT_SECONDS,
+            "MemorySize": MEMORY_MB,
             "Environment": {"Variables": dict(self.environment)},
         }
 
@@ -139,35 +139,37 @@ class Function:
 
 @dataclass(frozen=True)
 class LogGroup:
-    """The log group of the function, made before it so that its logs are not kept for ever."""
+    """The function's log group, created before it so that its logs expire."""
 
     logs: "CloudWatchLogsClient"
     owner: str
     name: str
 
     @property
-    def what(self) -> str:
-        """What it is, for people."""
+    def description(self) -> str:
+        """Description for people."""
         return f"log group {self.name}"
 
-    def look(self) -> Look:
-        """How it is now."""
+    def check(self) -> ResourceState:
+        """Its current state."""
         group = self._group()
         if group is None:
             return MISSING
         if not self._ours(group):
-            return IN_THE_WAY
-        kept = group.get("retentionInDays")
-        return AS_MADE if kept == RETENTION_DAYS else Look("differs", f"kept {kept or 'for ever'}")
+            return NAME_TAKEN
+        days = group.get("retentionInDays")
+        if days == RETENTION_DAYS:
+            return UP_TO_DATE
+        return ResourceState("differs", f"retention: {f'{days} days' if days else 'forever'}")
 
-    def make(self, found: Look) -> None:
-        """Make it, or set again how long it is kept."""
-        if found == MISSING:
+    def ensure(self, before: ResourceState) -> None:
+        """Create it, or reset its retention."""
+        if before == MISSING:
             self.logs.create_log_group(logGroupName=self.name, tags={TAG: self.owner})
         self.logs.put_retention_policy(logGroupName=self.name, retentionInDays=RETENTION_DAYS)
 
     def remove(self) -> None:
-        """Remove it, if dcp made it."""
+        """Remove it if dcp created it."""
         group = self._group()
         if group is not None and self._ours(group):
             self.logs.delete_log_group(logGroupName=self.name)
@@ -186,9 +188,9 @@ class LogGroup:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What calls the function every 15 minutes, in a schedule group of its own.
+    """The schedule that calls the function every 15 minutes, in a schedule group of its own.
 
-    Only groups can be tagged, and deleting one deletes its schedules (EventBridge Scheduler User
+    Only groups can have tags. Deleting a group deletes its schedules (EventBridge Scheduler User
     Guide, "Managing a schedule group").
 
     Attributes:
@@ -197,7 +199,7 @@ class Schedule:
         name: The name of group and schedule.
         group_arn: ARN of the group.
         function: ARN of the function.
-        role: ARN of the role with which it is called.
+        role: ARN of the role that calls the function.
     """
 
     scheduler: Any
@@ -208,26 +210,28 @@ class Schedule:
     role: str
 
     @property
-    def what(self) -> str:
-        """What it is, for people."""
+    def description(self) -> str:
+        """Description for people."""
         return f"schedule {self.name}"
 
-    def look(self) -> Look:
-        """How it is now."""
+    def check(self) -> ResourceState:
+        """Its current state."""
         ours = self._group_is_ours()
         if ours is False:
-            return IN_THE_WAY
-        found = self._schedule() if ours else None
-        if found is None:
+            return NAME_TAKEN
+        schedule = self._schedule() if ours else None
+        if schedule is None:
             return MISSING
         wrong = [
-            key for key, value in self._settings().items() if not _holds(found.get(key), value)
+            key
+            for key, value in self._configuration().items()
+            if not _contains(schedule.get(key), value)
         ]
-        return Look("differs", ", ".join(wrong)) if wrong else AS_MADE
+        return ResourceState("differs", ", ".join(wrong)) if wrong else UP_TO_DATE
 
-    @when_role_is_known
-    def make(self, found: Look) -> None:
-        """Make group and schedule, or set the schedule again."""
+    @retry_until_role_is_ready
+    def ensure(self, before: ResourceState) -> None:
+        """Create group and schedule, or update the schedule."""
         if self._group_is_ours() is None:
             self.scheduler.create_schedule_group(
                 Name=self.name, Tags=[{"Key": TAG, "Value": self.owner}]
@@ -237,19 +241,19 @@ class Schedule:
             if self._schedule() is None
             else self.scheduler.update_schedule
         )
-        save(Name=self.name, GroupName=self.name, **self._settings())
+        save(Name=self.name, GroupName=self.name, **self._configuration())
 
     def remove(self) -> None:
-        """Remove both, if dcp made them."""
+        """Remove both if dcp created them."""
         if self._group_is_ours():
             self.scheduler.delete_schedule_group(Name=self.name)
 
-    def _settings(self) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         return {
-            "ScheduleExpression": EVERY,
+            "ScheduleExpression": SCHEDULE_RATE,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "State": "ENABLED",
-            # Two calls at a time would gain nothing, and the next one comes soon.
+            # No retries: the next call is only 15 minutes away.
             "Target": {
                 "Arn": self.function,
                 "RoleArn": self.role,
@@ -259,7 +263,7 @@ class Schedule:
         }
 
     def _group_is_ours(self) -> bool | None:
-        """Whether the group is ours; None when there is none."""
+        """Whether the group is ours; None if it does not exist."""
         try:
             state = self.scheduler.get_schedule_group(Name=self.name)["State"]
             tags = self.scheduler.list_tags_for_resource(ResourceArn=self.group_arn)["Tags"]
@@ -278,10 +282,10 @@ class Schedule:
             raise
 
 
-def _holds(have: Any, wanted: Any) -> bool:
-    """Whether an answer has what was asked for; AWS may add to it."""
+def _contains(current: Any, wanted: Any) -> bool:
+    """Whether a response has the wanted values; AWS may add others."""
     if isinstance(wanted, dict):
-        return isinstance(have, dict) and all(
-            _holds(have.get(key), value) for key, value in wanted.items()
+        return isinstance(current, dict) and all(
+            _contains(current.get(key), value) for key, value in wanted.items()
         )
-    return bool(have == wanted)
+    return bool(current == wanted)

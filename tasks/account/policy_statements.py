@@ -1,4 +1,4 @@
-"""Statements of policies as data, as documents of IAM, and compared by what they mean."""
+"""Policy statements as data and as IAM documents, and comparison of their meaning."""
 
 import itertools
 import re
@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = "2012-10-17"  # of the policy language (IAM User Guide, "IAM JSON policy elements")
-NAMED = re.compile(r"\{(\w+)\}")
+VERSION = (
+    "2012-10-17"  # version of the policy language (IAM User Guide, "IAM JSON policy elements")
+)
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
-Places = Mapping[str, tuple[str, ...]]
-"""What the names in braces stand for; a name with several values stands for each of them."""
+Placeholders = Mapping[str, tuple[str, ...]]
+"""Values of the placeholders, which are names in braces; a name may have several values."""
 
 Document = dict[str, Any]
 Condition = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -18,15 +20,15 @@ Condition = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a policy. Names in braces stand for what `Places` says.
+    """One statement of a policy. `Placeholders` has the values of names in braces.
 
     Attributes:
-        actions: Names of IAM actions.
+        actions: IAM actions.
         resources: ARNs; none in a role's trust policy.
-        why: What it is for, for docs/account.md.
+        why: Its purpose, for docs/account.md.
         condition: Operator -> key -> values.
-        principal: Who it is for, where the policy is a resource's or a role's own.
-        sid: Its id, where it is found again among others by it: letters and digits.
+        principal: The principal, in the policy of a resource or role.
+        sid: Its id (letters and digits), if it must be found among other statements.
     """
 
     actions: tuple[str, ...]
@@ -37,62 +39,65 @@ class Statement:
     sid: str = ""
 
 
-def filled(text: str, places: Places) -> Iterator[str]:
-    """A text for each combination of what its names stand for.
+def fill(text: str, placeholders: Placeholders) -> Iterator[str]:
+    """The text with each combination of its placeholders' values.
 
     Raises:
-        KeyError: A name stands for nothing that is known.
+        KeyError: A placeholder has no value.
     """
-    names = list(dict.fromkeys(NAMED.findall(text)))
-    for values in itertools.product(*(places[name] for name in names)):
+    names = list(dict.fromkeys(PLACEHOLDER.findall(text)))
+    for values in itertools.product(*(placeholders[name] for name in names)):
         yield re.sub(r"\*\*+", "*", text.format(**dict(zip(names, values, strict=True))))
 
 
-def _all(texts: Iterable[str], places: Places) -> list[str]:
-    return list(dict.fromkeys(one for text in texts for one in filled(text, places)))
+def _fill_all(texts: Iterable[str], placeholders: Placeholders) -> list[str]:
+    return list(dict.fromkeys(value for text in texts for value in fill(text, placeholders)))
 
 
-def _maybe_one(values: list[str]) -> str | list[str]:
+def _unwrap_single(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
 
-def rendered(statement: Statement, places: Places) -> dict[str, Any]:
-    """A statement as IAM takes it."""
-    made: dict[str, Any] = {"Effect": "Allow"}
+def render_statement(statement: Statement, placeholders: Placeholders) -> dict[str, Any]:
+    """A statement in IAM's format."""
+    result: dict[str, Any] = {"Effect": "Allow"}
     if statement.sid:
-        made["Sid"] = next(filled(statement.sid, places))
+        result["Sid"] = next(fill(statement.sid, placeholders))
     if statement.principal:
-        made["Principal"] = {
-            kind: _maybe_one(_all(who, places)) for kind, who in statement.principal.items()
+        result["Principal"] = {
+            kind: _unwrap_single(_fill_all(who, placeholders))
+            for kind, who in statement.principal.items()
         }
-    made["Action"] = _maybe_one(list(statement.actions))
+    result["Action"] = _unwrap_single(list(statement.actions))
     if statement.resources:
-        made["Resource"] = _maybe_one(_all(statement.resources, places))
+        result["Resource"] = _unwrap_single(_fill_all(statement.resources, placeholders))
     if statement.condition:
-        made["Condition"] = {
-            operator: {key: _maybe_one(_all(values, places)) for key, values in keys.items()}
+        result["Condition"] = {
+            operator: {
+                key: _unwrap_single(_fill_all(values, placeholders)) for key, values in keys.items()
+            }
             for operator, keys in statement.condition.items()
         }
-    return made
+    return result
 
 
-def document(statements: Iterable[Statement], places: Places) -> Document:
-    """A policy document. A statement all of whose resources stand for nothing is left out."""
-    made = [rendered(one, places) for one in statements]
-    return {"Version": VERSION, "Statement": [one for one in made if one.get("Resource") != []]}
+def document(statements: Iterable[Statement], placeholders: Placeholders) -> Document:
+    """A policy document; skips statements whose resources have no values."""
+    items = [render_statement(statement, placeholders) for statement in statements]
+    return {"Version": VERSION, "Statement": [item for item in items if item.get("Resource") != []]}
 
 
-def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two policy documents mean the same, however they are written.
+def have_same_grants(policy: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two policy documents mean the same.
 
-    Order, ids, single values instead of lists, the case of actions, and how actions and resources
-    are spread over statements make no difference (IAM User Guide, "IAM JSON policy elements").
+    Ignores order, ids, single values instead of lists, the case of actions, and the grouping of
+    actions and resources into statements (IAM User Guide, "IAM JSON policy elements").
     """
-    return grants(one) == grants(other)
+    return grants(policy) == grants(other)
 
 
 def grants(policy: Mapping[str, Any]) -> frozenset[tuple[Any, ...]]:
-    """A policy as the set of its single grants: effect, who, action, resource, condition."""
+    """A policy as the set of its single grants: effect, principal, action, resource, condition."""
     return frozenset(
         (statement.get("Effect", ""), kind, who, action.lower(), resource, condition)
         for statement in _listed(policy.get("Statement", []))
@@ -111,7 +116,7 @@ def _principals(statement: Mapping[str, Any]) -> list[tuple[str, str]]:
     principal = statement.get("Principal", "")
     if isinstance(principal, str):
         return [("", principal)]
-    return [(kind, who) for kind, several in principal.items() for who in _listed(several)]
+    return [(kind, who) for kind, values in principal.items() for who in _listed(values)]
 
 
 def _condition(statement: Mapping[str, Any]) -> frozenset[tuple[str, str, frozenset[str]]]:

@@ -1,4 +1,4 @@
-"""What an account has for dcp as a whole: made, looked at, removed; nothing else is touched."""
+"""Creates, checks and removes dcp's resources in an account; touches nothing else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from tasks.account import role_policies
 from tasks.account.admin_permissions import ADMINISTRATOR
 from tasks.account.bucket_policies import ExportPolicy
 from tasks.account.iam_resources import InstanceProfile, ManagedPolicy, Role, ServiceLinkedRole
-from tasks.account.lambda_resources import Function, LogGroup, Schedule
+from tasks.account.lambda_resources import LambdaFunction, LogGroup, Schedule
 from tasks.account.policy_statements import Document, Statement, document
-from tasks.account.resource import AS_MADE, MISSING, Look, Part
+from tasks.account.resource import MISSING, UP_TO_DATE, AccountResource, ResourceState
 from tasks.account.setup_config import FLEET_ROLE, INSTANCE_ROLE, AccountAws, Setup, other_owners
 from tasks.aws.errors import AwsError
 from tasks.fleet.ec2_fleet import ENDED_STATES as ENDED_FLEETS
@@ -24,7 +24,7 @@ SERVICES = {
     "spot.amazonaws.com": "spot machines",
     "ec2fleet.amazonaws.com": "fleets",
     "spotfleet.amazonaws.com": "fleets of DCP fleet files",
-    "events.amazonaws.com": "idle alarms end machines",
+    "events.amazonaws.com": "idle alarms terminate machines",
 }
 # AWS's own policies for these roles (Amazon ECS Developer Guide, "Amazon ECS container instance
 # IAM role", "Amazon ECS task execution IAM role"; Amazon EC2 User Guide, "Spot Fleet permissions").
@@ -34,30 +34,33 @@ FOR_FLEETS = "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTag
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part, and whether this set-up wants it.
+class PlannedResource:
+    """A resource, and whether this set-up includes it.
 
     Attributes:
-        part: The part.
-        wanted: Whether it is to be there.
+        resource: The resource.
+        included: Whether the set-up includes it.
     """
 
-    part: Part
-    wanted: bool = True
+    resource: AccountResource
+    included: bool = True
 
 
-def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
-    """All parts that a set-up can have, each after those that it needs."""
-    wanted = setup.wanted
-    net = {"DCP_BUCKET": wanted.bucket}
+def planned_resources(aws: AccountAws, setup: Setup) -> list[PlannedResource]:
+    """All possible resources of a set-up, each after those that it needs."""
+    options = setup.options
+    net = {"DCP_BUCKET": options.bucket}
     task_role = _role(
         aws, setup, setup.task_role, role_policies.TRUST_CONTAINERS, role_policies.WORKER
     )
     return [
-        # The first, so that what remembers the set-up is the last to be removed.
-        Piece(replace(task_role, note=wanted.note())),
-        *(Piece(ServiceLinkedRole(aws.iam, service, why)) for service, why in SERVICES.items()),
-        Piece(
+        # First, so that it is removed last: its tags store the set-up.
+        PlannedResource(replace(task_role, option_tags=options.as_tags())),
+        *(
+            PlannedResource(ServiceLinkedRole(aws.iam, service, why))
+            for service, why in SERVICES.items()
+        ),
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -67,8 +70,8 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 shared=True,
             )
         ),
-        Piece(InstanceProfile(aws.iam, setup.owner, INSTANCE_ROLE)),
-        Piece(
+        PlannedResource(InstanceProfile(aws.iam, setup.owner, INSTANCE_ROLE)),
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -78,27 +81,27 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 shared=True,
             )
         ),
-        Piece(
+        PlannedResource(
             _role(
                 aws,
                 setup,
                 setup.execution_role,
                 role_policies.TRUST_CONTAINERS,
-                role_policies.EXECUTION if wanted.api_key_secret else (),
+                role_policies.EXECUTION if options.api_key_secret else (),
                 managed=(FOR_EXECUTION,),
             ),
-            wanted.execution_role or wanted.flow_role,
+            options.execution_role or options.flow_role,
         ),
-        Piece(ExportPolicy(aws.s3, wanted.bucket, setup.places)),
-        Piece(
+        PlannedResource(ExportPolicy(aws.s3, options.bucket, setup.placeholders)),
+        PlannedResource(
             ManagedPolicy(
                 aws.iam,
                 setup.owner,
                 setup.flows_policy,
-                document(role_policies.flows(), setup.places),
+                document(role_policies.flows(), setup.placeholders),
             )
         ),
-        Piece(
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -106,18 +109,33 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 role_policies.TRUST_CONTAINERS,
                 managed=(setup.flows_policy,),
             ),
-            wanted.flow_role,
+            options.flow_role,
         ),
-        Piece(
-            _role(aws, setup, setup.net, role_policies.TRUST_LAMBDA, role_policies.SAFETY_NET),
-            wanted.safety_net,
+        PlannedResource(
+            _role(
+                aws,
+                setup,
+                setup.safety_net_name,
+                role_policies.TRUST_LAMBDA,
+                role_policies.SAFETY_NET,
+            ),
+            options.safety_net,
         ),
-        Piece(LogGroup(aws.logs, setup.owner, f"/aws/lambda/{setup.net}"), wanted.safety_net),
-        Piece(
-            Function(aws.lambda_, setup.owner, setup.net, setup.role_arn(setup.net), net),
-            wanted.safety_net,
+        PlannedResource(
+            LogGroup(aws.logs, setup.owner, f"/aws/lambda/{setup.safety_net_name}"),
+            options.safety_net,
         ),
-        Piece(
+        PlannedResource(
+            LambdaFunction(
+                aws.lambda_,
+                setup.owner,
+                setup.safety_net_name,
+                setup.role_arn(setup.safety_net_name),
+                net,
+            ),
+            options.safety_net,
+        ),
+        PlannedResource(
             _role(
                 aws,
                 setup,
@@ -125,18 +143,18 @@ def pieces(aws: AccountAws, setup: Setup) -> list[Piece]:
                 role_policies.TRUST_SCHEDULER,
                 role_policies.SCHEDULE,
             ),
-            wanted.safety_net,
+            options.safety_net,
         ),
-        Piece(
+        PlannedResource(
             Schedule(
                 aws.scheduler,
                 setup.owner,
-                setup.net,
+                setup.safety_net_name,
                 setup.schedule_group_arn,
                 setup.function_arn,
                 setup.role_arn(setup.schedule_role),
             ),
-            wanted.safety_net,
+            options.safety_net,
         ),
     ]
 
@@ -154,173 +172,193 @@ def _role(
         aws.iam,
         setup.owner,
         name,
-        document(trust, setup.places),
-        document(policy, setup.places) if policy else None,
+        document(trust, setup.placeholders),
+        document(policy, setup.placeholders) if policy else None,
         tuple(arn.format(partition=setup.partition) for arn in managed),
         shared,
     )
 
 
 @dataclass(frozen=True)
-class Line:
-    """What became of a part, or how it is.
+class ResourceResult:
+    """The result for one resource.
 
     Attributes:
-        what: The part.
-        state: In words.
-        wrong: Whether something is to be done about it.
+        resource: Its description.
+        state: Its state or the result, for people.
+        needs_attention: Whether a person must act.
     """
 
-    what: str
+    resource: str
     state: str
-    wrong: bool = False
+    needs_attention: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.state}"
+        return f"{self.resource}: {self.state}"
 
 
-def create(aws: AccountAws, setup: Setup) -> list[Line]:
-    """Make what is missing, mend what differs, remove what is not wanted any more.
+def create(aws: AccountAws, setup: Setup) -> list[ResourceResult]:
+    """Create missing resources, repair changed ones, remove those that are no longer requested.
 
-    A part that fails stops no other. Can be repeated.
+    A failure does not stop the others. Safe to repeat.
     """
-    return [_each(piece.part, _made if piece.wanted else _unwanted) for piece in pieces(aws, setup)]
+    return [
+        _result_of(planned.resource, _ensure if planned.included else _remove_unrequested)
+        for planned in planned_resources(aws, setup)
+    ]
 
 
-def check(aws: AccountAws, setup: Setup) -> list[Line]:
-    """How everything is; changes nothing."""
-    return [_each(piece.part, _seen if piece.wanted else _left) for piece in pieces(aws, setup)]
+def check(aws: AccountAws, setup: Setup) -> list[ResourceResult]:
+    """The state of all resources; changes nothing."""
+    return [
+        _result_of(planned.resource, _check if planned.included else _check_unrequested)
+        for planned in planned_resources(aws, setup)
+    ]
 
 
-def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[Line]:
-    """Remove what `create` made, and nothing else. Can be repeated.
+def destroy(aws: AccountAws, setup: Setup, force: bool = False) -> list[ResourceResult]:
+    """Remove only what `create` created. Safe to repeat.
 
-    What another set-up of the account uses too is handed over to it.
+    Hands shared resources over to another set-up of the account that uses them.
 
     Args:
         aws: The clients.
         setup: The set-up.
-        force: Do so even while machines or fleets of dcp are there.
+        force: Remove them even while dcp has machines or fleets.
 
     Raises:
-        DcpError: Something of dcp still runs in the region.
+        DcpError: dcp still has machines or fleets in the region.
     """
-    running = active(aws.ec2)
+    running = machines_and_fleets(aws.ec2)
     if running and not force:
         raise DcpError(
-            f"{len(running)} machines and fleets of dcp are there in {setup.region}: "
+            f"dcp still has machines or fleets in {setup.region} ({len(running)}): "
             + ", ".join(running[:10])
-            + ". Their runs would lose their rights: end them first (dcp cleanup APP), or say "
-            "--force."
+            + ". Their runs would lose their permissions: clean them up first (dcp cleanup APP), "
+            "or use --force."
         )
     heirs = other_owners(aws, setup)
 
-    def remove(part: Part) -> Line:
-        return _removed(part, heirs[0] if heirs else None)
+    def remove(resource: AccountResource) -> ResourceResult:
+        return _remove(resource, heirs[0] if heirs else None)
 
-    return [_each(piece.part, remove) for piece in reversed(pieces(aws, setup))]
+    return [
+        _result_of(planned.resource, remove) for planned in reversed(planned_resources(aws, setup))
+    ]
 
 
-def active(ec2: Any) -> list[str]:
-    """The machines and fleets of all apps, in the region."""
+def machines_and_fleets(ec2: Any) -> list[str]:
+    """The machines and fleets of all apps in the region."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": "tag-key", "Values": [Names.app_tag]},
             {"Name": "instance-state-name", "Values": LIVE_STATES},
         ]
     )
-    found = [
+    ids = [
         instance["InstanceId"]
         for page in pages
         for reservation in page["Reservations"]
         for instance in reservation["Instances"]
     ]
     for page in ec2.get_paginator("describe_fleets").paginate():
-        found += [
+        ids += [
             fleet["FleetId"]
             for fleet in page["Fleets"]
-            if _is_apps(fleet) and fleet["FleetState"] not in ENDED_FLEETS
+            if _has_app_tag(fleet) and fleet["FleetState"] not in ENDED_FLEETS
         ]
     for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
-        found += [
+        ids += [
             fleet["SpotFleetRequestId"]
             for fleet in page["SpotFleetRequestConfigs"]
-            if _is_apps(fleet) and fleet["SpotFleetRequestState"] not in ENDED_SPOT_FLEETS
+            if _has_app_tag(fleet) and fleet["SpotFleetRequestState"] not in ENDED_SPOT_FLEETS
         ]
-    return found
+    return ids
 
 
-def _is_apps(fleet: Any) -> bool:
+def _has_app_tag(fleet: Any) -> bool:
     return any(tag["Key"] == Names.app_tag for tag in fleet.get("Tags", []))
 
 
-def _each(part: Part, step: Callable[[Part], Line]) -> Line:
+def _result_of(
+    resource: AccountResource, step: Callable[[AccountResource], ResourceResult]
+) -> ResourceResult:
     try:
-        return step(part)
+        return step(resource)
     except (DcpError, *AwsError) as error:
-        return Line(part.what, f"failed: {error}", wrong=True)
+        return ResourceResult(resource.description, f"failed: {error}", needs_attention=True)
 
 
-def _made(part: Part) -> Line:
-    found = part.look()
-    if found.state == "not ours":
-        return _seen(part, found)
-    if found == AS_MADE:
-        return Line(part.what, "was there")
-    part.make(found)
-    return Line(part.what, "made" if found == MISSING else f"mended: {found.detail}")
+def _ensure(resource: AccountResource) -> ResourceResult:
+    state = resource.check()
+    if state.status == "not ours":
+        return _check(resource, state)
+    if state == UP_TO_DATE:
+        return ResourceResult(resource.description, "unchanged")
+    resource.ensure(state)
+    return ResourceResult(
+        resource.description, "created" if state == MISSING else f"repaired: {state.detail}"
+    )
 
 
-def _unwanted(part: Part) -> Line:
-    if part.look().state in ("missing", "not ours"):
-        return Line(part.what, "not wanted")
-    part.remove()
-    return Line(part.what, "removed: not wanted any more")
+def _remove_unrequested(resource: AccountResource) -> ResourceResult:
+    if resource.check().status in ("missing", "not ours"):
+        return ResourceResult(resource.description, "not requested")
+    resource.remove()
+    return ResourceResult(resource.description, "removed: no longer requested")
 
 
-def _seen(part: Part, found: Look | None = None) -> Line:
-    found = found or part.look()
-    if found.state == "not ours" and found.usable:
-        return Line(part.what, "there, not made by this set-up: used as it is")
-    return Line(part.what, str(found), wrong=not found.usable)
+def _check(resource: AccountResource, state: ResourceState | None = None) -> ResourceResult:
+    state = state or resource.check()
+    if state.status == "not ours" and state.usable:
+        return ResourceResult(
+            resource.description, "ok (not created by this set-up, used unchanged)"
+        )
+    return ResourceResult(resource.description, str(state), needs_attention=not state.usable)
 
 
-def _left(part: Part) -> Line:
-    there = part.look().state in ("there", "differs")
-    return Line(part.what, "there, but not wanted" if there else "not wanted", wrong=there)
+def _check_unrequested(resource: AccountResource) -> ResourceResult:
+    exists = resource.check().status in ("ok", "differs")
+    return ResourceResult(
+        resource.description,
+        "exists, but not requested" if exists else "not requested",
+        needs_attention=exists,
+    )
 
 
-def _removed(part: Part, heir: str | None) -> Line:
-    found = part.look()
-    if found.state == "missing":
-        return Line(part.what, "was not there")
-    if found.state == "not ours":
-        return Line(part.what, "stays: not made by this set-up")
-    if heir and (isinstance(part, InstanceProfile) or (isinstance(part, Role) and part.shared)):
-        part.hand_over(heir)
-        return Line(part.what, f"stays: the set-up {heir} uses it")
-    part.remove()
-    return Line(part.what, "removed")
+def _remove(resource: AccountResource, heir: str | None) -> ResourceResult:
+    state = resource.check()
+    if state.status == "missing":
+        return ResourceResult(resource.description, "not found")
+    if state.status == "not ours":
+        return ResourceResult(resource.description, "kept: not created by this set-up")
+    if heir and (
+        isinstance(resource, InstanceProfile) or (isinstance(resource, Role) and resource.shared)
+    ):
+        resource.hand_over(heir)
+        return ResourceResult(resource.description, f"kept: the set-up {heir} uses it")
+    resource.remove()
+    return ResourceResult(resource.description, "removed")
 
 
-def settings(setup: Setup) -> dict[str, str]:
-    """What to put into the run config (and `instance_profile` into the fleet template)."""
+def config_values(setup: Setup) -> dict[str, str]:
+    """The values for the run config."""
     values = {
-        "aws_bucket": setup.wanted.bucket,
+        "aws_bucket": setup.options.bucket,
         "aws_region": setup.region,
         "task_role": setup.role_arn(setup.task_role),
     }
-    if setup.wanted.execution_role:
+    if setup.options.execution_role:
         values["execution_role"] = setup.role_arn(setup.execution_role)
     return values
 
 
 def policy_of(setup: Setup, whose: str) -> Document:
-    """A policy of a set-up: of `flows`, `worker`, `safety-net` or `admin`."""
+    """A policy of a set-up: for `flows`, `worker`, `safety-net` or `admin`."""
     statements = {
         "flows": role_policies.flows(),
         "worker": role_policies.WORKER,
         "safety-net": role_policies.SAFETY_NET,
         "admin": ADMINISTRATOR,
     }
-    return document(statements[whose], setup.places)
+    return document(statements[whose], setup.placeholders)

@@ -1,55 +1,55 @@
-"""A part of what an account has for dcp: looked at, made, repaired, removed."""
+"""The interface of an account's resources: check, create, repair and remove."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-State = Literal["there", "missing", "differs", "not ours"]
-TAG = "dcp:account"  # on whatever can be tagged; its value is the name of the set-up
+Status = Literal["ok", "missing", "differs", "not ours"]
+TAG = "dcp:account"  # on all resources that support tags; the value is the set-up's name
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found of a part.
+class ResourceState:
+    """The state of a resource.
 
     Attributes:
-        state: `there` as it is to be, `missing`, `differs`, or `not ours`: of its name, but not
-            made by dcp, so that it is neither changed nor removed.
+        status: `ok`, `missing`, `differs`, or `not ours`: dcp did not create it, and neither
+            changes nor removes it.
         detail: What differs.
-        usable: Whether runs can do with it as it is.
+        usable: Whether runs can use it as it is.
     """
 
-    state: State
+    status: Status
     detail: str = ""
 
     @property
     def usable(self) -> bool:
-        """Whether runs can do with it as it is."""
-        return self.state == "there" or (self.state == "not ours" and not self.detail)
+        """Whether runs can use it as it is."""
+        return self.status == "ok" or (self.status == "not ours" and not self.detail)
 
     def __str__(self) -> str:
-        return f"{self.state} ({self.detail})" if self.detail else self.state
+        return f"{self.status} ({self.detail})" if self.detail else self.status
 
 
-AS_MADE = Look("there")
-MISSING = Look("missing")
-DIFFERS = Look("differs", "its policy")
-USED = Look("not ours")
-"""Made by AWS or by somebody else, and used as it is."""
-IN_THE_WAY = Look("not ours", "something of this name was not made by dcp")
+UP_TO_DATE = ResourceState("ok")
+MISSING = ResourceState("missing")
+POLICY_DIFFERS = ResourceState("differs", "its policy")
+USED_UNCHANGED = ResourceState("not ours")
+"""Created by AWS or somebody else, and used unchanged."""
+NAME_TAKEN = ResourceState("not ours", "dcp did not create the resource with this name")
 
 
-class Part(Protocol):
-    """One resource, or a few that only stand together."""
+class AccountResource(Protocol):
+    """One resource in AWS, or a few that belong together."""
 
     @property
-    def what(self) -> str:
-        """What it is, for people."""
+    def description(self) -> str:
+        """Description for people."""
 
-    def look(self) -> Look:
-        """How it is now; changes nothing."""
+    def check(self) -> ResourceState:
+        """Its current state; changes nothing."""
 
-    def make(self, found: Look) -> None:
-        """Make it, or make it as it is to be. Not called for what is not ours."""
+    def ensure(self, before: ResourceState) -> None:
+        """Create or repair it, given its current state. Not called if it is not ours."""
 
     def remove(self) -> None:
-        """Remove what dcp made of it; nothing happens when it is not there or not ours."""
+        """Remove it if dcp created it; otherwise does nothing."""

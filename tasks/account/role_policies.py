@@ -1,16 +1,16 @@
-"""The policies that dcp's roles have: the least that the code needs. Data.
+"""The least-privilege policies of dcp's roles. Data.
 
-Tests hold each against the calls that the code makes, in both directions; docs/account.md shows
-them (`tasks.docs_pages.account_page`). What ends machines, fleets and services is limited to those
-with the tag `dcp:app` (IAM User Guide, "Controlling access to AWS resources using tags"; the
-condition keys of each action are those of the Service Authorization Reference).
+Tests compare each with the calls that the code makes, in both directions; docs/account.md shows
+them (`tasks.docs_pages.account_page`). Actions that terminate machines, delete fleets or stop
+services apply only to resources with the tag `dcp:app` (IAM User Guide, "Controlling access to AWS
+resources using tags"; condition keys of the actions: Service Authorization Reference).
 """
 
 from collections.abc import Iterator
 
 from blocks.resource_names import Names
 from tasks.account.policy_statements import Condition, Statement
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 ANY = ("*",)
 APP_TAGGED: Condition = {"Null": {f"aws:ResourceTag/{Names.app_tag}": ("false",)}}
@@ -24,8 +24,8 @@ SPOT_FLEETS = ("arn:{partition}:ec2:{region}:{account}:spot-fleet-request/*",)
 LOG_GROUPS = ("arn:{partition}:logs:{region}:{account}:log-group:{apps}:*",)
 ALARMS = ("arn:{partition}:cloudwatch:{region}:{account}:alarm:{apps}_i-*",)
 RECORDS = ("arn:{partition}:s3:::{bucket}/dcp/*",)
-NET_FUNCTION = "arn:{partition}:lambda:{region}:{account}:function:{net}"
-NET_LOGS = ("arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{net}:*",)
+SAFETY_NET_FUNCTION = "arn:{partition}:lambda:{region}:{account}:function:{safety_net}"
+SAFETY_NET_LOGS = ("arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{safety_net}:*",)
 
 WORKER: tuple[Statement, ...] = (
     Statement(
@@ -35,7 +35,7 @@ WORKER: tuple[Statement, ...] = (
             "arn:{partition}:s3:::{outputs}",
             "arn:{partition}:s3:::{bucket}",
         ),
-        "what is there already; without it S3 says of a missing object that it is forbidden",
+        "listing of existing objects; without it S3 answers 403 instead of 404 for missing ones",
     ),
     Statement(("s3:GetObject",), ("arn:{partition}:s3:::{inputs}/*",), "images, pipelines, CSVs"),
     Statement(
@@ -59,13 +59,13 @@ WORKER: tuple[Statement, ...] = (
             "sqs:GetQueueAttributes",
         ),
         QUEUES,
-        "jobs, and jobs that are given up",
+        "jobs, and jobs for the dead-letter queue",
     ),
     Statement(("logs:CreateLogStream", "logs:PutLogEvents"), LOG_GROUPS, "logs of jobs"),
     Statement(
         ("ecs:UpdateTaskProtection",),
         TASKS,
-        "a container at work survives scaling in",
+        "protects a busy container from scale-in",
         APP_TAGGED,
     ),
     Statement(
@@ -83,13 +83,13 @@ WORKER: tuple[Statement, ...] = (
     Statement(
         ("ecs:UpdateService",),
         SERVICES,
-        "machines end themselves when the queue is done",
+        "machines terminate themselves when the queue is empty",
         APP_TAGGED,
     ),
     Statement(
         ("ec2:ModifyFleet", "ec2:ModifySpotFleetRequest", "ec2:TerminateInstances"),
         FLEETS + SPOT_FLEETS + INSTANCES,
-        "the same, and an unfit machine is replaced",
+        "the same, and replacing an unhealthy machine",
         APP_TAGGED,
     ),
 )
@@ -103,43 +103,47 @@ SAFETY_NET: tuple[Statement, ...] = (
             "cloudwatch:DescribeAlarms",
         ),
         ANY,
-        "what runs, of which run",
+        "machines, fleets and alarms of each run",
     ),
     Statement(
-        ("sqs:GetQueueUrl", "sqs:GetQueueAttributes"), QUEUES, "whether there is work for it"
+        ("sqs:GetQueueUrl", "sqs:GetQueueAttributes"), QUEUES, "whether jobs are in the queue"
     ),
-    Statement(("s3:ListBucket",), ("arn:{partition}:s3:::{bucket}",), "a missing record is told"),
-    Statement(("s3:GetObject",), RECORDS, "the run's settings, and whether somebody watches it"),
+    Statement(("s3:ListBucket",), ("arn:{partition}:s3:::{bucket}",), "detects a missing record"),
+    Statement(("s3:GetObject",), RECORDS, "the run's settings and heartbeat"),
     Statement(
         ("s3:PutObject",),
         ("arn:{partition}:s3:::{bucket}/dcp/*/safety_net.json",),
-        "since when its queue was found empty",
+        "since when its queue is empty",
     ),
     Statement(
         ("ec2:DeleteFleets", "ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"),
         FLEETS + SPOT_FLEETS + INSTANCES,
-        "ends machines",
+        "terminates machines",
         APP_TAGGED,
     ),
-    Statement(("ecs:UpdateService",), SERVICES, "no container is started again", APP_TAGGED),
-    Statement(("cloudwatch:DeleteAlarms",), ALARMS, "alarms of the machines it ended"),
-    Statement(("logs:CreateLogStream", "logs:PutLogEvents"), NET_LOGS, "says what it did"),
+    Statement(("ecs:UpdateService",), SERVICES, "stops containers from starting", APP_TAGGED),
+    Statement(("cloudwatch:DeleteAlarms",), ALARMS, "alarms of terminated machines"),
+    Statement(("logs:CreateLogStream", "logs:PutLogEvents"), SAFETY_NET_LOGS, "its log"),
 )
 
 SCHEDULE: tuple[Statement, ...] = (
-    Statement(("lambda:InvokeFunction",), (NET_FUNCTION,), "EventBridge Scheduler calls the net"),
+    Statement(
+        ("lambda:InvokeFunction",),
+        (SAFETY_NET_FUNCTION,),
+        "EventBridge Scheduler calls the safety net",
+    ),
 )
 
 EXECUTION: tuple[Statement, ...] = (
     Statement(
         ("secretsmanager:GetSecretValue",),
         ("{secret}",),
-        "ECS hands flows that run in AWS the API key of Prefect",
+        "ECS passes Prefect's API key to flows that run in AWS",
     ),
 )
 
 PASSED_TO = ("ec2.amazonaws.com", "ecs-tasks.amazonaws.com", "spotfleet.amazonaws.com")
-# Of the flows' rights: what is only done to what carries the tag of an app.
+# Actions of the flows that apply only to resources with the tag of an app.
 ONLY_TAGGED = frozenset(
     {
         "ec2:CancelSpotFleetRequests",
@@ -151,8 +155,8 @@ ONLY_TAGGED = frozenset(
         "ec2:TerminateInstances",
     }
 )
-# What stands in braces in `tasks.permissions.flow_permissions`, for all runs of an account.
-FLOW_PLACES = {
+# Placeholder values for `tasks.permissions.flow_permissions`, for all runs of an account.
+FLOW_PLACEHOLDERS = {
     "queue": "{apps}",
     "dead_letter_queue": "{apps}",
     "cluster": "*",
@@ -177,18 +181,18 @@ FLOW_PLACES = {
 
 
 def flows() -> tuple[Statement, ...]:
-    """What whoever runs the flows needs, for all runs: `tasks.permissions` as a policy.
+    """`tasks.permissions.flow_permissions` as a policy: for running the flows, for all runs.
 
-    Actions on the same resources share a statement, since a managed policy has at most 6,144
+    Actions on the same resources share a statement, because a managed policy has at most 6,144
     characters (IAM User Guide, "IAM and AWS STS quotas").
     """
     by_action: dict[tuple[str, str], dict[str, None]] = {}
-    for action, condition, resource in _single_rights():
+    for action, condition, resource in _single_permissions():
         by_action.setdefault((action, condition), {})[resource] = None
     by_resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (action, condition), resources in by_action.items():
-        several = ANY if "*" in resources else tuple(sorted(resources))
-        by_resources.setdefault((condition, several), []).append(action)
+        arns = ANY if "*" in resources else tuple(sorted(resources))
+        by_resources.setdefault((condition, arns), []).append(action)
     return tuple(
         Statement(tuple(sorted(actions)), resources, "", CONDITIONS[condition])
         for (condition, resources), actions in by_resources.items()
@@ -202,10 +206,10 @@ CONDITIONS: dict[str, Condition] = {
 }
 
 
-def _single_rights() -> Iterator[tuple[str, str, str]]:
-    for right in RIGHTS:
-        resource = right.resource.format(**FLOW_PLACES)
-        for action in right.actions:
+def _single_permissions() -> Iterator[tuple[str, str, str]]:
+    for permission in PERMISSIONS:
+        resource = permission.resource.format(**FLOW_PLACEHOLDERS)
+        for action in permission.actions:
             if action in ONLY_TAGGED:
                 yield action, "tagged", resource
             elif action == "iam:PassRole":
@@ -215,14 +219,14 @@ def _single_rights() -> Iterator[tuple[str, str, str]]:
 
 
 def trust(service: str, source: str = "") -> tuple[Statement, ...]:
-    """Who may take a role on: a service, and for others' sake only when it acts for this account.
+    """A trust policy: the service may assume the role, but only on behalf of this account.
 
     IAM User Guide, "The confused deputy problem"; Amazon ECS Developer Guide, "Amazon ECS task IAM
     role"; EventBridge Scheduler User Guide, "Confused deputy prevention".
 
     Args:
         service: The service principal.
-        source: ARN of what it acts for; empty where the service does not say.
+        source: ARN pattern of the resource that it acts for; empty if the service names none.
     """
     condition: dict[str, dict[str, tuple[str, ...]]] = {}
     if source:
@@ -237,5 +241,6 @@ TRUST_MACHINES = trust("ec2.amazonaws.com")
 TRUST_SPOT_FLEET = trust("spotfleet.amazonaws.com")
 TRUST_LAMBDA = trust("lambda.amazonaws.com")
 TRUST_SCHEDULER = trust(
-    "scheduler.amazonaws.com", "arn:{partition}:scheduler:{region}:{account}:schedule-group/{net}"
+    "scheduler.amazonaws.com",
+    "arn:{partition}:scheduler:{region}:{account}:schedule-group/{safety_net}",
 )

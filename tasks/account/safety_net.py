@@ -1,16 +1,16 @@
-"""The safety net: a Lambda function that ends machines which nobody watches and which have no work.
+"""The safety net: a Lambda function that terminates machines of runs without a flow and jobs.
 
-It needs nothing of dcp but this file, so that it works while no Prefect is alive. EventBridge
-Scheduler calls `handler` every 15 minutes. Each call looks at every run whose machines or fleets
-carry the tag `dcp:app`, decides (`decide`, pure), and acts. It ends a run
+It consists of this file alone and works without Prefect. EventBridge Scheduler calls `handler`
+every 15 minutes. Each call checks every run whose machines or fleets have the tag `dcp:app`,
+decides (`decide`, pure), and acts. It stops a run
 
-* whose fleets are all past their `ValidUntil`, or, when no fleet is left, whose machines are older
-  than the run's `max_hours`: watched or not;
-* whose queue held nothing, or was not there, at three looks over half an hour or more, while no
-  flow said in the run's record that it watches it.
+* past its time limit, with or without a flow: all its fleets are past their `ValidUntil`, or it has
+  no fleet and its machines are older than the run's `max_hours`;
+* without a flow's heartbeat in its record, whose queue was empty or did not exist in three checks
+  over at least half an hour.
 
-What it knows between calls lies in the run's record, `dcp/<app>/<run>/safety_net.json`. A run whose
-record is in another bucket than `DCP_BUCKET` is only ended when it is past its time.
+Between calls it keeps its state in the run's record, `dcp/<app>/<run>/safety_net.json`. A run whose
+record is in another bucket than `DCP_BUCKET` is only stopped past its time limit.
 """
 
 import json
@@ -29,17 +29,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 log = logging.getLogger("dcp.safety_net")
 log.setLevel(logging.INFO)
 
-EMPTY_FOR = timedelta(minutes=28)  # three calls, of which one may come a little early
-EMPTY_LOOKS = 3  # SQS's counts are approximate
-GRACE = timedelta(minutes=10)  # in which AWS itself ends what is past its time
-BEATS = 5  # missed beats of watch.json after which nobody watches
-LIVE = ["pending", "running", "stopping", "stopped"]
+EMPTY_FOR = timedelta(minutes=28)  # three calls, one of which may be slightly early
+EMPTY_CHECKS = 3  # SQS's counts are approximate
+GRACE = timedelta(minutes=10)  # time for AWS itself to terminate expired fleets
+MISSED_HEARTBEATS = 5  # in watch.json, after which a flow counts as dead
+LIVE_STATES = ["pending", "running", "stopping", "stopped"]
 FLEETS_ENDED = {"deleted", "deleted_terminating", "failed"}
 SPOT_FLEETS_ENDED = {"cancelled", "cancelled_terminating", "failed"}
 NO_OBJECT = {"NoSuchKey", "404"}
 NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 NO_SERVICE = {"ClusterNotFoundException", "ServiceNotActiveException", "ServiceNotFoundException"}
-UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # of a document that is not ours
+FORMAT_ERRORS = (AttributeError, KeyError, TypeError, ValueError)  # errors for a foreign document
 COUNTS = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -48,8 +48,8 @@ COUNTS = [
 
 
 @dataclass(frozen=True)
-class Clients:
-    """The clients of AWS."""
+class SafetyNetClients:
+    """The AWS clients."""
 
     ec2: Any
     ecs: Any
@@ -59,8 +59,8 @@ class Clients:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """A fleet that has not ended.
+class LiveFleet:
+    """A fleet that still exists.
 
     Attributes:
         id: Its id.
@@ -72,131 +72,137 @@ class Fleet:
 
     @property
     def is_spot_fleet(self) -> bool:
-        """Whether it is a Spot Fleet, of a DCP fleet file."""
+        """Whether it is a Spot Fleet (from a DCP fleet file)."""
         return self.id.startswith("sfr-")
 
 
 @dataclass(frozen=True)
-class Memory:
-    """How the queue of a run was found before.
+class QueueHistory:
+    """The results of earlier checks of a run's queue.
 
     Attributes:
-        empty_since: Since when it held nothing at every look; None: it held something.
-        looks: How many looks that are.
+        empty_since: Since when every check found it empty; None: the last check found messages.
+        checks: Number of those checks.
     """
 
     empty_since: datetime | None = None
-    looks: int = 0
+    checks: int = 0
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A run as it is now.
+class ObservedRun:
+    """The current state of a run.
 
     Attributes:
         app: Its app.
-        run: Its id.
-        machines: Its machines, with when each was launched.
+        run_id: Its id.
+        machines: Its machines, with their launch times.
         fleets: Its fleets.
-        known: Whether its record was read; without it the queue is not known.
-        messages: Messages of its queue, also hidden and delayed ones; 0 without a queue.
-        watched: Whether a flow watches it.
-        max_hours: The longest life of its machines; None: not known.
+        has_record: Whether its record was read; without it, the queue is unknown.
+        messages: Number of messages in its queue, including hidden and delayed ones; 0 without a
+            queue.
+        monitored: Whether a flow monitors it.
+        max_hours: The longest run time of its machines; None: unknown.
         cluster: Its ECS cluster.
-        memory: What was found before.
+        history: The results of earlier checks.
     """
 
     app: str
-    run: str
+    run_id: str
     machines: dict[str, datetime] = field(default_factory=dict)
-    fleets: tuple[Fleet, ...] = ()
-    known: bool = False
+    fleets: tuple[LiveFleet, ...] = ()
+    has_record: bool = False
     messages: int = 0
-    watched: bool = False
+    monitored: bool = False
     max_hours: float | None = None
     cluster: str = "default"
-    memory: Memory = Memory()
+    history: QueueHistory = QueueHistory()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done about a run.
+    """The decision about a run.
 
     Attributes:
-        end: Why it is ended; empty: it is left alone.
-        memory: What to remember of its queue.
+        stop_reason: Why to stop it; empty: do not stop it.
+        history: The state to keep about its queue.
     """
 
-    end: str
-    memory: Memory
+    stop_reason: str
+    history: QueueHistory
 
 
-def decide(seen: Seen, now: datetime) -> Verdict:
-    """Whether a run is to be ended (pure)."""
-    if _is_past(seen, now):
-        return Verdict("it is past its time", seen.memory)
-    if not seen.known or seen.watched or seen.messages:
-        return Verdict("", Memory())
-    since = seen.memory.empty_since or now
-    memory = Memory(since, seen.memory.looks + 1)
-    if memory.looks >= EMPTY_LOOKS and now - since >= EMPTY_FOR:
-        return Verdict(f"nobody watches it, and it has no work since {since:%H:%M} UTC", memory)
-    return Verdict("", memory)
+def decide(run: ObservedRun, now: datetime) -> Verdict:
+    """Whether to stop a run (pure)."""
+    if _is_expired(run, now):
+        return Verdict("it is past its time limit", run.history)
+    if not run.has_record or run.monitored or run.messages:
+        return Verdict("", QueueHistory())
+    since = run.history.empty_since or now
+    history = QueueHistory(since, run.history.checks + 1)
+    if history.checks >= EMPTY_CHECKS and now - since >= EMPTY_FOR:
+        reason = f"no flow monitors it, and its queue has been empty since {since:%H:%M} UTC"
+        return Verdict(reason, history)
+    return Verdict("", history)
 
 
-def _is_past(seen: Seen, now: datetime) -> bool:
-    if seen.fleets:
-        return all(one.valid_until and now - one.valid_until > GRACE for one in seen.fleets)
-    if seen.max_hours is None or not seen.machines:
+def _is_expired(run: ObservedRun, now: datetime) -> bool:
+    if run.fleets:
+        return all(fleet.valid_until and now - fleet.valid_until > GRACE for fleet in run.fleets)
+    if run.max_hours is None or not run.machines:
         return False
-    longest = timedelta(hours=seen.max_hours) + GRACE
-    return all(now - launched > longest for launched in seen.machines.values())
+    longest = timedelta(hours=run.max_hours) + GRACE
+    return all(now - launched > longest for launched in run.machines.values())
 
 
-def tend(clients: Clients, bucket: str, now: datetime) -> tuple[list[str], list[str]]:
-    """Look at every run, and end those that are to be ended.
+def check_runs(
+    clients: SafetyNetClients, bucket: str, now: datetime
+) -> tuple[list[str], list[str]]:
+    """Check every run, and stop it if necessary.
 
     Returns:
-        What was done and why, and what failed; both in words.
+        The action for each run with its reason, and the failures; both for people.
     """
-    said: list[str] = []
+    results: list[str] = []
     failed: list[str] = []
-    runs = _running(clients.ec2)
-    for run in runs:
-        name = f"{run.app} {run.run}"
+    runs = _find_runs(clients.ec2)
+    for observed in runs:
+        name = f"{observed.app} {observed.run_id}"
         try:
-            seen = _with_record(clients, bucket, run)
-            verdict = decide(seen, now)
-            if verdict.end:
-                said.append(f"{name}: ended, since {verdict.end}")
-                others = {one for other in runs if other != run for one in other.machines}
-                failed += [f"{name}: {text}" for text in _end(clients, seen, others)]
+            run = _add_record(clients, bucket, observed)
+            verdict = decide(run, now)
+            if verdict.stop_reason:
+                results.append(f"{name}: stopped, because {verdict.stop_reason}")
+                others = {
+                    machine for other in runs if other != observed for machine in other.machines
+                }
+                failed += [f"{name}: {text}" for text in _stop(clients, run, others)]
             else:
-                said.append(f"{name}: left alone")
-            if verdict.memory != seen.memory:
-                _remember(clients.s3, bucket, seen, verdict.memory)
-        except (BotoCoreError, ClientError, *UNREADABLE) as error:
+                results.append(f"{name}: not stopped")
+            if verdict.history != run.history:
+                _save_history(clients.s3, bucket, run, verdict.history)
+        except (BotoCoreError, ClientError, *FORMAT_ERRORS) as error:
             failed.append(f"{name}: {type(error).__name__}: {error}")
-    return said, failed
+    return results, failed
 
 
-def _running(ec2: Any) -> list[Seen]:
-    """Every run that has machines or fleets."""
-    runs: dict[tuple[str, str], Seen] = {}
+def _find_runs(ec2: Any) -> list[ObservedRun]:
+    """Every run with machines or fleets."""
+    runs: dict[tuple[str, str], ObservedRun] = {}
 
-    def of(tagged: Any) -> tuple[str, str] | None:
+    def key_of(tagged: Any) -> tuple[str, str] | None:
         tags = {tag["Key"]: tag["Value"] for tag in tagged.get("Tags", [])}
         app = tags.get("dcp:app")
         return (app, tags.get("dcp:run", "")) if app else None
 
     for machine in _machines(ec2):
-        if key := of(machine):
-            seen = runs.setdefault(key, Seen(*key))
-            seen.machines[machine["InstanceId"]] = machine["LaunchTime"]
+        if key := key_of(machine):
+            run = runs.setdefault(key, ObservedRun(*key))
+            run.machines[machine["InstanceId"]] = machine["LaunchTime"]
     for tagged, fleet in _fleets(ec2):
-        if key := of(tagged):
-            seen = runs.setdefault(key, Seen(*key))
-            runs[key] = replace(seen, fleets=(*seen.fleets, fleet))
+        if key := key_of(tagged):
+            run = runs.setdefault(key, ObservedRun(*key))
+            runs[key] = replace(run, fleets=(*run.fleets, fleet))
     return list(runs.values())
 
 
@@ -204,7 +210,7 @@ def _machines(ec2: Any) -> Iterator[Any]:
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": "tag-key", "Values": ["dcp:app"]},
-            {"Name": "instance-state-name", "Values": LIVE},
+            {"Name": "instance-state-name", "Values": LIVE_STATES},
         ]
     )
     for page in pages:
@@ -212,100 +218,101 @@ def _machines(ec2: Any) -> Iterator[Any]:
             yield from reservation["Instances"]
 
 
-def _fleets(ec2: Any) -> Iterator[tuple[Any, Fleet]]:
+def _fleets(ec2: Any) -> Iterator[tuple[Any, LiveFleet]]:
     for page in ec2.get_paginator("describe_fleets").paginate():
-        for one in page["Fleets"]:
-            if one["FleetState"] not in FLEETS_ENDED:
-                yield one, Fleet(one["FleetId"], one.get("ValidUntil"))
+        for fleet in page["Fleets"]:
+            if fleet["FleetState"] not in FLEETS_ENDED:
+                yield fleet, LiveFleet(fleet["FleetId"], fleet.get("ValidUntil"))
     for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
-        for one in page["SpotFleetRequestConfigs"]:
-            if one["SpotFleetRequestState"] not in SPOT_FLEETS_ENDED:
-                until = one["SpotFleetRequestConfig"].get("ValidUntil")
-                yield one, Fleet(one["SpotFleetRequestId"], until)
+        for request in page["SpotFleetRequestConfigs"]:
+            if request["SpotFleetRequestState"] not in SPOT_FLEETS_ENDED:
+                until = request["SpotFleetRequestConfig"].get("ValidUntil")
+                yield request, LiveFleet(request["SpotFleetRequestId"], until)
 
 
-def _with_record(clients: Clients, bucket: str, seen: Seen) -> Seen:
-    """The run with what its record and its queue say."""
-    record = _read(clients.s3, bucket, seen, "run.json") if seen.run else None
+def _add_record(clients: SafetyNetClients, bucket: str, run: ObservedRun) -> ObservedRun:
+    """The run, with the data of its record and its queue."""
+    record = _read(clients.s3, bucket, run, "run.json") if run.run_id else None
     if record is None:
-        return seen
+        return run
     config = json.loads(record["Body"].read())["config"]
-    remembered = _read(clients.s3, bucket, seen, "safety_net.json")
-    queue = config.get("sqs_queue_name") or f"{seen.app}Queue"
+    queue = config.get("sqs_queue_name") or f"{run.app}Queue"
     return replace(
-        seen,
-        known=True,
+        run,
+        has_record=True,
         messages=_messages(clients.sqs, queue),
-        watched=_is_watched(_read(clients.s3, bucket, seen, "watch.json")),
+        monitored=_has_recent_heartbeat(_read(clients.s3, bucket, run, "watch.json")),
         max_hours=config.get("max_hours"),
         cluster=config.get("ecs_cluster") or "default",
-        memory=_memory(remembered),
+        history=_parse_history(_read(clients.s3, bucket, run, "safety_net.json")),
     )
 
 
-def _key(seen: Seen, name: str) -> str:
-    return f"dcp/{seen.app}/{seen.run}/{name}"
+def _key(run: ObservedRun, name: str) -> str:
+    return f"dcp/{run.app}/{run.run_id}/{name}"
 
 
-def _read(s3: Any, bucket: str, seen: Seen, name: str) -> Any:
+def _read(s3: Any, bucket: str, run: ObservedRun, name: str) -> Any:
     try:
-        return s3.get_object(Bucket=bucket, Key=_key(seen, name))
+        return s3.get_object(Bucket=bucket, Key=_key(run, name))
     except ClientError as error:
         if error.response["Error"]["Code"] in NO_OBJECT:
             return None
         raise
 
 
-def _memory(found: Any) -> Memory:
-    if found is None:
-        return Memory()
+def _parse_history(response: Any) -> QueueHistory:
+    if response is None:
+        return QueueHistory()
     try:
-        told = json.loads(found["Body"].read())
-        since = told["empty_since"]
-        return Memory(datetime.fromisoformat(since) if since else None, int(told["looks"]))
-    except UNREADABLE:
-        return Memory()
+        document = json.loads(response["Body"].read())
+        since = document["empty_since"]
+        return QueueHistory(
+            datetime.fromisoformat(since) if since else None, int(document["looks"])
+        )
+    except FORMAT_ERRORS:
+        return QueueHistory()
 
 
-def _remember(s3: Any, bucket: str, seen: Seen, memory: Memory) -> None:
-    if not seen.known:
+def _save_history(s3: Any, bucket: str, run: ObservedRun, history: QueueHistory) -> None:
+    if not run.has_record:
         return
-    since = memory.empty_since.isoformat() if memory.empty_since else None
-    body = json.dumps({"empty_since": since, "looks": memory.looks}).encode()
-    s3.put_object(Bucket=bucket, Key=_key(seen, "safety_net.json"), Body=body)
+    since = history.empty_since.isoformat() if history.empty_since else None
+    body = json.dumps({"empty_since": since, "looks": history.checks}).encode()
+    s3.put_object(Bucket=bucket, Key=_key(run, "safety_net.json"), Body=body)
 
 
-def _is_watched(found: Any) -> bool:
-    """Whether a flow's last beat is fresh, by the clock of S3 alone."""
-    if found is None:
+def _has_recent_heartbeat(response: Any) -> bool:
+    """Whether the flow's last heartbeat is recent, by S3's clock alone."""
+    if response is None:
         return False
     try:
-        every = float(json.loads(found["Body"].read())["every"])
-    except UNREADABLE:
-        return False  # not of a flow of ours
-    answered = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-    age: timedelta = answered - found["LastModified"]
-    return age <= timedelta(seconds=BEATS * every)
+        every = float(json.loads(response["Body"].read())["every"])
+    except FORMAT_ERRORS:
+        return False  # not written by dcp
+    answered = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    age: timedelta = answered - response["LastModified"]
+    return age <= timedelta(seconds=MISSED_HEARTBEATS * every)
 
 
 def _messages(sqs: Any, queue: str) -> int:
     try:
         url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=COUNTS)["Attributes"]
+        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=COUNTS)["Attributes"]
     except ClientError as error:
         if error.response["Error"]["Code"] in NO_QUEUE:
             return 0
         raise
-    return sum(int(told[name]) for name in COUNTS)
+    return sum(int(counts[name]) for name in COUNTS)
 
 
-def _end(clients: Clients, seen: Seen, others: set[str]) -> list[str]:
-    """End what a run has that costs; each step is tried. Returns what failed, in words."""
+def _stop(clients: SafetyNetClients, run: ObservedRun, others: set[str]) -> list[str]:
+    """Stop everything that costs money in a run; tries each step. Returns the failures."""
     steps: list[Callable[[], None]] = [
-        lambda: _empty_service(clients.ecs, seen),
-        lambda: _cancel_fleets(clients.ec2, seen),
-        lambda: _terminate(clients.ec2, list(seen.machines)),
-        lambda: _delete_alarms(clients.cloudwatch, seen.app, others),
+        lambda: _stop_containers(clients.ecs, run),
+        lambda: _cancel_fleets(clients.ec2, run),
+        lambda: _terminate(clients.ec2, list(run.machines)),
+        lambda: _delete_alarms(clients.cloudwatch, run.app, others),
     ]
     failed = []
     for step in steps:
@@ -316,28 +323,28 @@ def _end(clients: Clients, seen: Seen, others: set[str]) -> list[str]:
     return failed
 
 
-def _empty_service(ecs: Any, seen: Seen) -> None:
+def _stop_containers(ecs: Any, run: ObservedRun) -> None:
     try:
-        ecs.update_service(cluster=seen.cluster, service=f"{seen.app}Service", desiredCount=0)
+        ecs.update_service(cluster=run.cluster, service=f"{run.app}Service", desiredCount=0)
     except ClientError as error:
         if error.response["Error"]["Code"] not in NO_SERVICE:
             raise
 
 
-def _cancel_fleets(ec2: Any, seen: Seen) -> None:
-    fleets = [one.id for one in seen.fleets if not one.is_spot_fleet]
-    requests = [one.id for one in seen.fleets if one.is_spot_fleet]
-    left: list[Any] = []
+def _cancel_fleets(ec2: Any, run: ObservedRun) -> None:
+    fleets = [fleet.id for fleet in run.fleets if not fleet.is_spot_fleet]
+    requests = [fleet.id for fleet in run.fleets if fleet.is_spot_fleet]
+    failures: list[Any] = []
     if requests:
         answer = ec2.cancel_spot_fleet_requests(
             SpotFleetRequestIds=requests, TerminateInstances=True
         )
-        left += answer.get("UnsuccessfulFleetRequests", [])
+        failures += answer.get("UnsuccessfulFleetRequests", [])
     if fleets:
         answer = ec2.delete_fleets(FleetIds=fleets, TerminateInstances=True)
-        left += answer.get("UnsuccessfulFleetDeletions", [])
-    if left:
-        raise RuntimeError(f"fleets were not cancelled: {left}")
+        failures += answer.get("UnsuccessfulFleetDeletions", [])
+    if failures:
+        raise RuntimeError(f"could not cancel fleets: {failures}")
 
 
 def _terminate(ec2: Any, machines: list[str]) -> None:
@@ -346,42 +353,42 @@ def _terminate(ec2: Any, machines: list[str]) -> None:
 
 
 def _delete_alarms(cloudwatch: Any, app: str, others: set[str]) -> None:
-    """Delete the idle alarms of an app, but for those of machines that go on."""
+    """Delete the idle alarms of an app, except those of machines that keep running."""
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{app}_i-")
-    names = [one["AlarmName"] for page in pages for one in page["MetricAlarms"]]
-    mine = [name for name in names if name.removeprefix(f"{app}_") not in others]
-    for first in range(0, len(mine), 100):
-        cloudwatch.delete_alarms(AlarmNames=mine[first : first + 100])
+    names = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
+    own = [name for name in names if name.removeprefix(f"{app}_") not in others]
+    for first in range(0, len(own), 100):
+        cloudwatch.delete_alarms(AlarmNames=own[first : first + 100])
 
 
 def _scheduled(event: Any) -> datetime:
-    """When this call was due by its schedule; now, when something else calls."""
+    """The scheduled time of this call; the current time if the schedule did not make it."""
     try:
         return datetime.fromisoformat(event["time"]).astimezone(UTC)
-    except UNREADABLE:
+    except FORMAT_ERRORS:
         return datetime.now(UTC)
 
 
 def handler(event: object, context: object) -> list[str]:
-    """What Lambda calls.
+    """Lambda's entry point.
 
     Args:
-        event: `{"time": …}`, from the schedule: when the call was due.
-        context: Lambda's; not used.
+        event: `{"time": …}`, the scheduled time of the call.
+        context: Lambda's context; not used.
 
     Raises:
-        RuntimeError: Something failed, after everything was tried; Lambda counts it as an error.
+        RuntimeError: Something failed. All runs were tried, and Lambda counts an error.
     """
     config = Config(retries={"mode": "standard", "total_max_attempts": 8})
     client: Any = boto3.client
-    clients = Clients(
-        **{name: client(name, config=config) for name in Clients.__dataclass_fields__}
+    clients = SafetyNetClients(
+        **{name: client(name, config=config) for name in SafetyNetClients.__dataclass_fields__}
     )
-    said, failed = tend(clients, os.environ["DCP_BUCKET"], _scheduled(event))
-    for line in said:
+    results, failed = check_runs(clients, os.environ["DCP_BUCKET"], _scheduled(event))
+    for line in results:
         log.info(line)
     for line in failed:
         log.error(line)
     if failed:
         raise RuntimeError("; ".join(failed))
-    return said
+    return results

@@ -1,4 +1,4 @@
-"""What an account is set up for, and the names of what that makes."""
+"""The options of an account's set-up, and the names of its resources."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from blocks.credentials.identity import Credentials
 from blocks.errors import ConfigError, Problem, Refusal
 from blocks.fields import AppName, Bucket, TextRule
 from blocks.validation_errors import problems_of
-from tasks.account.policy_statements import Places
+from tasks.account.policy_statements import Placeholders
 from tasks.account.resource import TAG
 from tasks.aws.clients import client_maker
-from tasks.aws.errors import AwsError, error_code, refusal
+from tasks.aws.errors import AwsError, access_error, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-INSTANCE_ROLE = "ecsInstanceRole"  # of AWS's console and of DCP
-FLEET_ROLE = "aws-ec2-spot-fleet-tagging-role"  # of AWS's console and of DCP
-NAME = re.compile("[a-z][a-z0-9-]{0,15}")  # so that a role's name keeps within 64 characters
+INSTANCE_ROLE = "ecsInstanceRole"  # AWS's console and DCP use this name
+FLEET_ROLE = "aws-ec2-spot-fleet-tagging-role"  # AWS's console and DCP use this name
+NAME = re.compile("[a-z][a-z0-9-]{0,15}")  # keeps role names below IAM's 64 characters
 TASK_ROLE = re.compile(r"(?P<name>.+)-task-(?P<region>[a-z]{2}-[a-z-]+-\d+)")
-PREFIX = "dcp"  # of the tags that remember what a set-up is for
-LONGEST_NOTE = 256  # characters of a tag's value (IAM User Guide, "Tagging IAM resources")
-FLAGS = ("safety_net", "execution_role", "flow_role")
-SEVERAL = ("inputs", "outputs", "apps")
+PREFIX = "dcp"  # prefix of the tags that store the options of a set-up
+MAX_TAG_VALUE = 256  # characters in a tag's value (IAM User Guide, "Tagging IAM resources")
+FLAG_OPTIONS = ("safety_net", "execution_role", "flow_role")
+LIST_OPTIONS = ("inputs", "outputs", "apps")
 
 
 Secret = Annotated[
@@ -47,7 +47,7 @@ Secret = Annotated[
 
 @dataclass(frozen=True)
 class AccountAws:
-    """The clients that an account is set up with.
+    """The clients for the set-up of an account.
 
     Attributes:
         lambda_: AWS Lambda.
@@ -64,23 +64,23 @@ class AccountAws:
 
     @classmethod
     def connect(cls, credentials: Credentials, region: str) -> "AccountAws":
-        """Make the clients; no request is sent yet."""
+        """Create the clients; sends no request yet."""
         make = client_maker(credentials)
         return cls(**{name: make(name.strip("_"), region) for name in cls.__dataclass_fields__})
 
 
-class Wanted(BaseModel):
-    """What an account is to be set up for.
+class AccountOptions(BaseModel):
+    """The options of a set-up.
 
     Attributes:
         bucket: The bucket of records and logs (`aws_bucket`).
-        inputs: Buckets that are read (`source_bucket`, `workspace_bucket`); none: `bucket`.
-        outputs: Buckets that are written to (`destination_bucket`); none: `bucket`.
-        apps: What the names of apps, queues and log groups begin with; none: anything.
-        safety_net: Whether AWS itself looks after runs that nobody watches.
-        execution_role: Whether there is a role to pull images from ECR or a private registry.
-        flow_role: Whether there is a role for flows that run in AWS.
-        api_key_secret: ARN of the secret with the API key of Prefect, for such flows; empty: none.
+        inputs: Source and workspace buckets (default: `bucket`).
+        outputs: Destination buckets (default: `bucket`).
+        apps: Allowed name prefixes of apps, queues and log groups (default: any).
+        safety_net: Whether to create the safety net, which ends runs without a flow.
+        execution_role: Whether to create a role that pulls images from ECR or a private registry.
+        flow_role: Whether to create a role for flows that run in AWS.
+        api_key_secret: ARN of the secret with Prefect's API key, for such flows; empty: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,75 +96,77 @@ class Wanted(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        long = [key for key, value in self.note().items() if len(value) > LONGEST_NOTE]
+        long = [key for key, value in self.as_tags().items() if len(value) > MAX_TAG_VALUE]
         if long:
             raise Refusal(
-                f"are more than fit into a tag of {LONGEST_NOTE} characters",
+                f"do not fit into a tag of {MAX_TAG_VALUE} characters",
                 key=long[0].removeprefix(f"{PREFIX}:"),
-                remedy="Make a set-up of another name (--name) for some of them.",
+                remedy="Move some of them to another set-up (--name).",
             )
         return self
 
-    def note(self) -> dict[str, str]:
-        """The same as tags of a role, by which it is remembered."""
+    def as_tags(self) -> dict[str, str]:
+        """The options as tags of a role, which store them."""
         return {
             f"{PREFIX}:bucket": self.bucket,
             f"{PREFIX}:inputs": " ".join(self.inputs),
             f"{PREFIX}:outputs": " ".join(self.outputs),
             f"{PREFIX}:apps": " ".join(self.apps),
             f"{PREFIX}:secret": self.api_key_secret,
-            f"{PREFIX}:parts": " ".join(flag for flag in FLAGS if getattr(self, flag)),
+            f"{PREFIX}:parts": " ".join(flag for flag in FLAG_OPTIONS if getattr(self, flag)),
         }
 
     @classmethod
-    def noted(cls, tags: Mapping[str, str]) -> "Wanted":
-        """What the tags of a role remember."""
-        told: dict[str, Any] = {key: tags.get(f"{PREFIX}:{key}", "").split() for key in SEVERAL}
+    def from_tags(cls, tags: Mapping[str, str]) -> "AccountOptions":
+        """The options stored in a role's tags."""
+        lists: dict[str, Any] = {
+            key: tags.get(f"{PREFIX}:{key}", "").split() for key in LIST_OPTIONS
+        }
         flags = tags.get(f"{PREFIX}:parts", "").split()
         return cls(
             bucket=tags[f"{PREFIX}:bucket"],
             api_key_secret=tags.get(f"{PREFIX}:secret", ""),
-            **told | {flag: flag in flags for flag in FLAGS},
+            **lists | {flag: flag in flags for flag in FLAG_OPTIONS},
         )
 
 
-def wanted_of(**given: Any) -> Wanted:
-    """What an account is to be set up for.
+def account_options(**options: Any) -> AccountOptions:
+    """The options of a set-up, validated.
 
     Raises:
-        ConfigError: Something of it is wrong; all is told.
+        ConfigError: Options are invalid; it names all of them.
     """
     try:
-        return Wanted(**given)
+        return AccountOptions(**options)
     except ValidationError as error:
-        raise ConfigError(*problems_of(error, "account", Wanted)) from error
+        raise ConfigError(*problems_of(error, "account", AccountOptions)) from error
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A set-up of dcp in a region of an account: what for, and the names of all that it makes.
+    """A set-up of dcp in a region of an account: its options, and the names of its resources.
 
     Attributes:
         name: The name of the set-up; an account may have several.
         partition: `aws`, `aws-cn`, ...
         account: The account's id.
         region: The region.
-        wanted: What it is for.
+        options: Its options.
     """
 
     name: str
     partition: str
     account: str
     region: str
-    wanted: Wanted
+    options: AccountOptions
 
     @property
     def owner(self) -> str:
-        """The value of the tag by which its parts are found again."""
+        """The value of the tag that identifies its resources."""
         return f"{self.name}-{self.region}"
 
     def named(self, part: str) -> str:
-        """The name of a part: IAM's names are of the whole account, so they say the region."""
+        """The name of a resource; includes the region, because IAM's names are global."""
         return f"{self.name}-{part}-{self.region}"
 
     def role_arn(self, name: str) -> str:
@@ -178,7 +180,7 @@ class Setup:
 
     @property
     def execution_role(self) -> str:
-        """The role with which ECS starts containers."""
+        """The role that ECS uses to start containers."""
         return self.named("execution")
 
     @property
@@ -187,102 +189,102 @@ class Setup:
         return self.named("flows")
 
     @property
-    def net(self) -> str:
-        """The safety net: function, role, schedule."""
+    def safety_net_name(self) -> str:
+        """The name of the safety net's function, role and schedule."""
         return self.named("safety-net")
 
     @property
     def schedule_role(self) -> str:
-        """The role with which the schedule calls the function."""
+        """The role that the schedule uses to call the function."""
         return self.named("schedule")
 
     @property
     def function_arn(self) -> str:
         """The ARN of the safety net's function."""
-        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.net}"
+        name = self.safety_net_name
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{name}"
 
     @property
     def schedule_group_arn(self) -> str:
-        """The ARN of the group of the safety net's schedule."""
-        return (
-            f"arn:{self.partition}:scheduler:{self.region}:{self.account}:schedule-group/{self.net}"
-        )
+        """The ARN of the safety net's schedule group."""
+        name = self.safety_net_name
+        return f"arn:{self.partition}:scheduler:{self.region}:{self.account}:schedule-group/{name}"
 
     @property
     def flows_policy(self) -> str:
-        """The ARN of the policy for whoever runs the flows."""
+        """The ARN of the policy for running the flows."""
         return f"arn:{self.partition}:iam::{self.account}:policy/{self.named('flows')}"
 
     @cached_property
-    def places(self) -> Places:
-        """What the names in braces of policies stand for."""
-        wanted = self.wanted
+    def placeholders(self) -> Placeholders:
+        """Values of the placeholders in policies."""
+        options = self.options
         label = "".join(word.title() for word in self.owner.split("-"))
         return {
             "name": (self.name,),
             "partition": (self.partition,),
             "region": (self.region,),
             "account": (self.account,),
-            "apps": tuple(f"{app}*" for app in wanted.apps) or ("*",),
-            "bucket": (wanted.bucket,),
-            "inputs": wanted.inputs or (wanted.bucket,),
-            "outputs": wanted.outputs or (wanted.bucket,),
-            "secret": (wanted.api_key_secret,) if wanted.api_key_secret else (),
-            "net": (self.net,),
+            "apps": tuple(f"{app}*" for app in options.apps) or ("*",),
+            "bucket": (options.bucket,),
+            "inputs": options.inputs or (options.bucket,),
+            "outputs": options.outputs or (options.bucket,),
+            "secret": (options.api_key_secret,) if options.api_key_secret else (),
+            "safety_net": (self.safety_net_name,),
             "label": ("".join(filter(str.isalnum, label)),),
             "roles": (self.task_role, self.execution_role, INSTANCE_ROLE, FLEET_ROLE),
         }
 
 
 def open_setup(
-    aws: AccountAws, region: str, name: str = "dcp", given: Mapping[str, Any] | None = None
+    aws: AccountAws, region: str, name: str = "dcp", overrides: Mapping[str, Any] | None = None
 ) -> Setup:
-    """The set-up of this name, as it was made, and as far as given otherwise.
+    """The set-up of this name with its stored options, overridden by `overrides`.
 
     Args:
         aws: The clients.
         region: The region.
         name: The name of the set-up.
-        given: Fields of `Wanted` that take the place of what it was made for.
+        overrides: Fields of `AccountOptions` that override the stored options.
 
     Raises:
-        ConfigError: There is none of this name and no bucket is given, or something is wrong.
-        AwsRefused: AWS has no credentials of ours, or refuses them.
-        AwsUnreachable: AWS does not answer.
+        ConfigError: The set-up does not exist and no bucket is given, or an option is invalid.
+        AwsRefused: There are no credentials, or AWS rejects them.
+        AwsUnreachable: AWS does not respond.
     """
     if not NAME.fullmatch(name):
-        allowed = "1 to 16 lower-case letters, digits and hyphens, beginning with a letter"
-        raise ConfigError(Problem("account", "name", "is not a name of a set-up", name, allowed))
+        allowed = "1 to 16 lower-case letters, digits and hyphens, starting with a letter"
+        raise ConfigError(Problem("account", "name", "is not a valid set-up name", name, allowed))
     try:
-        who = aws.sts.get_caller_identity()
-        partition, account = who["Arn"].split(":")[1], who["Account"]
+        identity = aws.sts.get_caller_identity()
+        partition, account = identity["Arn"].split(":")[1], identity["Account"]
         tags = _tags_of_task_role(aws, f"{name}-task-{region}", f"{name}-{region}")
     except AwsError as error:
         needs = "The credentials need iam:GetRole."
-        if refused := refusal(error, "account", "could not be read", needs):
+        if refused := access_error(error, "", "Could not read the account's set-up", needs):
             raise refused from error
         raise
-    known = Wanted.noted(tags).model_dump() if tags else {}
-    asked = known | dict(given or {})
-    if not asked.get("bucket"):
+    stored = AccountOptions.from_tags(tags).model_dump() if tags else {}
+    options = stored | dict(overrides or {})
+    if not options.get("bucket"):
         raise ConfigError(
             Problem(
                 f"account {account}",
                 "bucket",
-                f"is not given, and the set-up {name} in {region} was not made yet",
+                f"is required, because the set-up {name} in {region} does not exist yet",
                 remedy="Name the bucket of records and logs: dcp account create --bucket BUCKET.",
             )
         )
-    return Setup(name, partition, account, region, wanted_of(**asked))
+    return Setup(name, partition, account, region, account_options(**options))
 
 
 def other_owners(aws: AccountAws, setup: Setup) -> list[str]:
-    """The other set-ups of the account, in any region: what is shared is theirs too."""
+    """The other set-ups of the account in any region, which also use shared resources."""
     owners = []
     for page in aws.iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
-            named = TASK_ROLE.fullmatch(role["RoleName"])
-            owner = f"{named['name']}-{named['region']}" if named else setup.owner
+            match = TASK_ROLE.fullmatch(role["RoleName"])
+            owner = f"{match['name']}-{match['region']}" if match else setup.owner
             if owner != setup.owner and _tags_of_task_role(aws, role["RoleName"], owner):
                 owners.append(owner)
     return owners
@@ -290,10 +292,10 @@ def other_owners(aws: AccountAws, setup: Setup) -> list[str]:
 
 def _tags_of_task_role(aws: AccountAws, role: str, owner: str) -> dict[str, str]:
     try:
-        found = aws.iam.get_role(RoleName=role)["Role"]
+        description = aws.iam.get_role(RoleName=role)["Role"]
     except ClientError as error:
         if error_code(error) == "NoSuchEntity":
             return {}
         raise
-    tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+    tags = {tag["Key"]: tag["Value"] for tag in description.get("Tags", [])}
     return tags if tags.get(TAG) == owner and f"{PREFIX}:bucket" in tags else {}

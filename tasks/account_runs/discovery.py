@@ -1,8 +1,8 @@
-"""All runs of an account: what their records say, what AWS has of them, and what that comes to.
+"""All runs of an account: their records, their resources in AWS, and their states.
 
-A run is found by the tags of what it has (`dcp:app`, `dcp:run`, `dcp:bucket`), and by the records
-in the buckets that are looked into. What is asked of a run are a few small objects of its record
-and its queue's counts, however many jobs it has.
+Runs are found by the tags of their resources (`dcp:app`, `dcp:run`, `dcp:bucket`), and by records
+in the searched buckets. Each run takes a few small S3 objects and its queue's counts, however many
+jobs it has.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 from blocks import RunConfig
 from blocks.credentials.identity import Credentials
 from blocks.errors import NotFound
+from blocks.plurals import plural
 from blocks.resource_names import RECORDS, Names
 from tasks.account_runs.tagged_resources import COSTLY, Resource, inventory
 from tasks.aws.clients import Aws
@@ -29,36 +30,36 @@ from tasks.runs.record import RunRecord
 from tasks.runs.run import Run
 
 PARALLEL = 16
-SETTLING = timedelta(minutes=10)  # what AWS tells by tag lags behind; a run just begun has nothing
+SETTLING = timedelta(minutes=10)  # AWS finds tags with a delay, and a new run has no resources yet
 
 
 class State(StrEnum):
-    """How a run stands."""
+    """The state of a run."""
 
-    WATCHED = "watched"  # a flow looks after it
-    UNWATCHED = "unwatched"  # it has machines, and nobody looks after it
-    WAITING = "waiting"  # it has not ended, and nothing of it costs by the hour
+    WATCHED = "watched"  # a flow monitors it
+    UNWATCHED = "unwatched"  # it has machines, and no flow monitors it
+    WAITING = "waiting"  # it has not ended, and nothing costs by the hour
     ENDED = "ended"
-    ORPHANED = "orphaned"  # something is there of a run that has ended or has no record
+    ORPHANED = "orphaned"  # it has resources, but has ended or has no record
     UNKNOWN = "unknown"  # its record cannot be read
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run as it is.
+    """A run and its resources.
 
     Attributes:
         app: Its app.
-        run_id: Its id; "" when not even a tag tells.
-        region: Where it runs.
-        bucket: Where its record is, or should be; "" when nothing tells.
-        record: Its record; None when it has none, or none that can be read.
-        unread: Why the record could not be read; "" when it was, or is certainly not there.
-        watch: The newest beat of a flow that watches it.
-        resources: What it has in AWS.
-        queue: Its queue's counts, of a run that has not ended; None when the queue is not there.
-        jobs: Numbers of jobs by what became of them, as far as is known without counting.
-        usd: What its machines have cost, in USD; None when it is not known.
+        run_id: Its id; "" if unknown.
+        region: Its AWS region.
+        bucket: The bucket of its record; "" if unknown.
+        record: Its record; None if missing or unreadable.
+        unread: Why the record could not be read; "" if it was read or does not exist.
+        watch: The newest heartbeat of a flow that monitors it.
+        resources: Its resources in AWS.
+        queue: Counts of its queue; None if the run has ended or the queue does not exist.
+        jobs: Numbers of jobs by status, as last recorded.
+        usd: Cost of its machines so far, in USD; None if unknown.
     """
 
     app: str
@@ -75,12 +76,12 @@ class RunState:
 
     @property
     def costly(self) -> tuple[Resource, ...]:
-        """What of its resources costs by the hour."""
+        """Its resources that cost by the hour."""
         return tuple(one for one in self.resources if one.kind in COSTLY)
 
     @property
     def state(self) -> State:
-        """How it stands."""
+        """Its state."""
         if self.unread:
             return State.UNKNOWN
         if self.record is None or self.record.state == "ended":
@@ -91,23 +92,23 @@ class RunState:
 
     @property
     def orphans(self) -> tuple[Resource, ...]:
-        """What is there of it though it has ended, or has no record."""
+        """Its resources, if it has ended or has no record."""
         return self.resources if self.state is State.ORPHANED else ()
 
     def machines(self) -> dict[str, int]:
-        """Number of machines by what EC2 calls their state."""
+        """Number of machines by EC2 state."""
         states = [one.state for one in self.resources if one.kind == "machine"]
         return {state: states.count(state) for state in sorted(set(states))}
 
     def age(self, now: datetime) -> timedelta | None:
-        """From its begin to now or to its end; None without a record."""
+        """Time from its start to now or its end; None without a record."""
         if self.record is None:
             return None
         return (self.record.ended_at or now) - self.record.started_at
 
 
 class Deed(StrEnum):
-    """What is to be done about a run that a reaper finds."""
+    """What a reaper does about a run."""
 
     LEAVE = "leave"
     TICK = "tick"
@@ -115,49 +116,49 @@ class Deed(StrEnum):
 
 
 def due(run: RunState, now: datetime) -> tuple[Deed, str]:
-    """What is to be done about a run, and why (pure).
+    """What to do about a run, and why (pure).
 
-    What is watched, what cannot be read and what carries no tag of ours is left alone; so are runs
-    of which nothing costs by the hour and that can be continued.
+    The reaper does not touch runs that a flow monitors, runs with an unreadable record, and runs
+    that cost nothing by the hour and can be continued.
     """
     if run.state is State.WATCHED and run.watch is not None:
         return Deed.LEAVE, f"watched by {run.watch.beat.by}"
     if run.state is State.UNKNOWN:
         return Deed.LEAVE, run.unread
     if run.state is State.ENDED:
-        return Deed.LEAVE, "it has ended"
+        return Deed.LEAVE, "ended"
     if run.record is None:
-        return Deed.END, f"it has no record in s3://{run.bucket}"
+        return Deed.END, f"no record in s3://{run.bucket}"
     if run.state is State.ORPHANED:
         ended = run.record.ended_at or now
         settled = bool(run.costly) or now - ended >= SETTLING
-        return (Deed.END if settled else Deed.LEAVE), "it has ended, and something of it is left"
+        return (Deed.END if settled else Deed.LEAVE), "ended with orphaned resources"
     if run.state is State.UNWATCHED:
-        return Deed.TICK, "it has machines, and no flow watches it"
+        return Deed.TICK, "machines are running, and no flow monitors the run"
     return _waiting(run, run.record, now)
 
 
 def _waiting(run: RunState, kept: RunRecord, now: datetime) -> tuple[Deed, str]:
     age = now - kept.counts_from
     if run.queue is None and age >= SETTLING:
-        return Deed.END, "it has neither machines nor a queue"
+        return Deed.END, "no machines and no queue"
     if run.queue is None:
-        return Deed.LEAVE, "it has just begun"
+        return Deed.LEAVE, "just started"
     if run.queue.total:
-        return Deed.LEAVE, f"{run.queue.total} messages wait in its queue, and nothing of it costs"
+        return Deed.LEAVE, f"{plural(run.queue.total, 'queued message')}, no machines"
     if kept.jobs and kept.fleet_id:
-        return Deed.TICK, "its queue is empty, and it has not ended"
+        return Deed.TICK, "the queue is empty, and the run has not ended"
     hours = RunConfig.model_fields["max_hours"].default
     if age >= timedelta(hours=float(kept.config.get("max_hours", hours))):
-        return Deed.END, "its max_hours are over, and it never had a machine"
-    return Deed.LEAVE, "it was set up, and nothing of it costs"
+        return Deed.END, "max_hours are over, and the run never had a machine"
+    return Deed.LEAVE, "set up, no machines"
 
 
 def plan(runs: Iterable[RunState], now: datetime) -> list[tuple[RunState, Deed, str]]:
-    """What is to be done about each run, and why (pure).
+    """What to do about each run, and why (pure).
 
-    A run is ended by its app's names: where another run of the same app in the same region has not
-    ended, nothing is done.
+    A clean-up finds resources by the app's names, so a run is skipped while another run of the same
+    app in the same region has not ended.
     """
     found = list(runs)
     planned = []
@@ -171,7 +172,7 @@ def plan(runs: Iterable[RunState], now: datetime) -> list[tuple[RunState, Deed, 
             and one.state not in (State.ENDED, State.ORPHANED)
         ]
         if deed is not Deed.LEAVE and others:
-            deed, why = Deed.LEAVE, f"another run of this app goes on, of bucket {others[0]}"
+            deed, why = Deed.LEAVE, f"another run of this app has not ended, bucket {others[0]}"
         planned.append((run, deed, why))
     return planned
 
@@ -185,14 +186,14 @@ def find_runs(
     """The runs of an account.
 
     Args:
-        credentials: Who to be; those that AWS tools find by themselves when they are empty.
-        regions: Where to look for what runs have.
-        buckets: Where to look for records besides those that the tags name; None for every bucket
-            of the account.
+        credentials: The credentials; empty ones select AWS's default chain.
+        regions: Regions to search for resources.
+        buckets: Buckets to search for records, besides those that the tags name; None for every
+            bucket of the account.
         app: Only this app.
 
     Returns:
-        Those that something is left of, and the newest run of every app in the buckets.
+        All runs with resources, and the newest run of every app in the buckets.
 
     Raises:
         InputError: AWS refuses the credentials.
@@ -213,7 +214,7 @@ def find_runs(
 
 
 def in_records(aws: Aws, buckets: Iterable[str], app: str | None) -> Iterator[tuple[str, str, str]]:
-    """Bucket, app and id of the newest run of each app that has a record in the buckets."""
+    """Bucket, app and id of the newest recorded run of each app in the buckets."""
     for bucket in buckets:
         try:
             apps = [app] if app else _apps(aws, bucket)
@@ -223,7 +224,7 @@ def in_records(aws: Aws, buckets: Iterable[str], app: str | None) -> Iterator[tu
                     yield bucket, one, record.newest_in(text)
         except AwsError as error:
             if not error_code(error):
-                raise  # no answer at all; a bucket that is shut is not ours
+                raise  # no answer at all; a bucket that refuses us is not ours
 
 
 def _apps(aws: Aws, bucket: str) -> list[str]:
@@ -235,7 +236,7 @@ def _apps(aws: Aws, bucket: str) -> list[str]:
 
 
 def _read(aws: Aws, asking: RunConfig, bucket: str, app: str, run_id: str) -> RunState:
-    """What a run's record says of it."""
+    """A run as its record describes it."""
     config = asking.model_copy(update={"app_name": app, "aws_bucket": bucket})
     run = Run(config, run_id, aws)
     unknown = RunState(app, run_id, "", bucket)
@@ -252,7 +253,7 @@ def _read(aws: Aws, asking: RunConfig, bucket: str, app: str, run_id: str) -> Ru
         jobs = (("submitted", kept.jobs or 0), ("done", known.progress.ended)) if kept.jobs else ()
         return replace(found, watch=heartbeat.newest(run), jobs=jobs, usd=known.spending.spent)
     except (*AwsError, ValueError) as error:
-        return replace(unknown, unread=f"its record in s3://{bucket} cannot be read: {error}")
+        return replace(unknown, unread=f"could not read its record in s3://{bucket}: {error}")
 
 
 def _reported(run: Run, found: RunState) -> RunState:
@@ -263,17 +264,17 @@ def _reported(run: Run, found: RunState) -> RunState:
 
 
 def draw(runs: Iterable[RunState], resources: Iterable[Resource]) -> list[RunState]:
-    """Give every resource to its run (pure); what belongs to none makes a run of its own.
+    """Assign every resource to its run; resources without a run form a new one (pure).
 
-    An app's names are those of all its runs: what is there belongs to the run that has not ended,
-    whichever run it was made for; else to the run that it names, else to the newest.
+    All runs of an app share its names. So a resource belongs to the run that has not ended, even if
+    another run created it; else to the run that its tag names, else to the newest.
     """
     by_key = {(one.bucket, one.app, one.run_id): one for one in runs}
     taken: dict[tuple[str, str, str], list[Resource]] = {key: [] for key in by_key}
     for one in resources:
         key = _owner(one, by_key)
         if key not in by_key:
-            unread = "" if one.bucket else "nothing tells in which bucket its record is"
+            unread = "" if one.bucket else "the bucket of its record is unknown"
             by_key[key] = RunState(one.app, one.run_id, one.region, one.bucket, unread=unread)
             taken[key] = []
         taken[key].append(one)
@@ -281,7 +282,7 @@ def draw(runs: Iterable[RunState], resources: Iterable[Resource]) -> list[RunSta
         replace(run, resources=tuple(taken[key]), region=run.region or _region(taken[key]))
         for key, run in by_key.items()
     ]
-    # A record that a tag named and that is not there, of a run that has nothing, is no run.
+    # A tag may name a run that has neither a record nor resources: that is no run.
     real = [run for run in found if run.record or run.resources or run.unread]
     return sorted(real, key=lambda run: (run.state is State.ENDED, run.app, run.run_id))
 
@@ -316,12 +317,12 @@ def _asked(run: RunState, settings: RunConfig, clients: dict[str, Aws]) -> RunSt
 
 
 def open_run(state: RunState, settings: RunConfig, aws: Aws | None = None) -> Run:
-    """The run, to be worked on; of one without a record, as much as its tags tell.
+    """Open a run; without a record, from its tags alone.
 
     Args:
-        state: The run as it was found.
-        settings: Names the credentials.
-        aws: The clients of its region; None to make them.
+        state: The run and its resources.
+        settings: Config with the credentials.
+        aws: The clients of its region; None to create them.
     """
     mine = settings.model_copy(update={"aws_region": state.region, "app_name": state.app})
     aws = aws or Aws.connect(settings.credentials, state.region)
@@ -344,14 +345,14 @@ def find_app(
     bucket: str | None = None,
     run_id: str | None = None,
 ) -> tuple[Run, bool]:
-    """A run to be ended, by its app's name alone; the arguments are those of `locate`.
+    """Find a run to clean up by its app's name alone; the arguments are those of `locate`.
 
     Returns:
-        The run, and whether it has a record: without one, what carries the app's tag.
+        The run, and whether it has a record; without one, it was found by the app's tag.
 
     Raises:
-        InputError: Neither a record nor anything in the region tells of the app, or AWS refuses
-            the credentials.
+        InputError: The app has neither a record nor resources in the region, or AWS refuses the
+            credentials.
     """
     try:
         return locate(app, credentials, region, bucket, run_id), True

@@ -1,9 +1,10 @@
-"""How the runs of an account are told: in a row each, and what is orphaned (pure)."""
+"""The runs of an account as table rows, JSON, and a list of orphaned resources (pure)."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from blocks.plurals import plural
 from tasks.account_runs.discovery import RunState, State
 
 
@@ -28,7 +29,7 @@ def row_of(run: RunState, now: datetime) -> dict[str, str]:
 
 def _note(run: RunState) -> str:
     if run.orphans:
-        return f"left: {', '.join(map(str, run.orphans))}"
+        return f"orphaned: {', '.join(map(str, run.orphans))}"
     if run.unread:
         return run.unread
     if run.state is State.WATCHED and run.watch is not None:
@@ -37,13 +38,13 @@ def _note(run: RunState) -> str:
 
 
 def hours(span: timedelta) -> str:
-    """A time in hours and minutes, such as `3:07 h`."""
+    """A duration in hours and minutes, such as `3:07 h`."""
     minutes = int(span.total_seconds() // 60)
     return f"{minutes // 60}:{minutes % 60:02} h"
 
 
 def orphans_of(runs: Sequence[RunState]) -> list[str]:
-    """What is there though its run has ended or has no record, and what ends it."""
+    """Resources whose run has ended or has no record, each with the command that deletes it."""
     return [
         f"{one} of app {run.app}, run {run.run_id}: `dcp cleanup {run.app}`"
         for run in runs
@@ -55,11 +56,11 @@ def summary_of(runs: Sequence[RunState]) -> str:
     """The runs in one line."""
     states = [str(run.state) for run in runs]
     counts = [f"{states.count(state)} {state}" for state in State if state in states]
-    return f"{len(runs)} runs" + (f": {', '.join(counts)}" if counts else "")
+    return plural(len(runs), "run") + (f": {', '.join(counts)}" if counts else "")
 
 
 def as_json(run: RunState, now: datetime) -> dict[str, Any]:
-    """A run as `dcp status --json` tells it; times in seconds, money in USD."""
+    """A run as `dcp status --json` prints it; times in seconds, money in USD."""
     age = run.age(now)
     return {
         "app": run.app,

@@ -1,8 +1,8 @@
-"""What in an account and region carries dcp's tags, whoever made it.
+"""All resources in an account and region that carry dcp's tags.
 
-EC2 is asked kind by kind, with states. Queues, services and alarms are found in one paged call of
-the Resource Groups Tagging API ("GetResources" in its API Reference), which lags behind by a
-minute or so. The number of calls depends on how much there is of each kind, never on jobs.
+EC2 resources are listed kind by kind, with their states. Queues, services and alarms come from one
+paged call of the Resource Groups Tagging API ("GetResources" in its API Reference), which lags by a
+minute or so. The number of calls depends on the number of resources, not of jobs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,16 +30,16 @@ TAGGED: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Resource:
-    """Something in AWS that carries the tag `dcp:app`.
+    """A resource in AWS with the tag `dcp:app`.
 
     Attributes:
-        kind: What it is.
-        id: Its id, or its name; of a service, cluster and name.
+        kind: Its kind.
+        id: Its id or name; for a service, cluster/name.
         app: Its app.
-        run_id: Its run; "" when it does not say.
-        bucket: Where the run's record lies; "" when it does not say.
+        run_id: Its run; "" without the tag.
+        bucket: The bucket of the run's record; "" without the tag.
         region: The region.
-        state: What AWS says of it; "" when it has no states.
+        state: Its state in AWS; "" if its kind has no states.
     """
 
     kind: Kind
@@ -55,10 +55,9 @@ class Resource:
 
 
 def inventory(aws: Aws, app: str | None = None) -> list[Resource]:
-    """Everything of an app, or of all apps, in the region of the clients.
+    """The resources of an app, or of all apps, in the region of the clients.
 
-    What ends by itself is left out: machines that are terminated, fleets that are deleted, and
-    volumes that a machine has.
+    Excludes what needs no clean-up: terminated machines, deleted fleets and attached volumes.
     """
     key = [{"Name": "tag-key", "Values": [Names.app_tag]}]
     by_app = [{"Name": f"tag:{Names.app_tag}", "Values": [app]}] if app else key
@@ -83,7 +82,7 @@ def _pairs(tags: Iterable[Any] | None) -> dict[str, str]:
 
 
 def _fleets(aws: Aws) -> Iterator[Resource]:
-    """Fleets of both kinds: neither can be asked for by tag."""
+    """Fleets of both kinds; neither API filters by tag."""
     for page in aws.ec2.get_paginator("describe_fleets").paginate():
         for fleet in page["Fleets"]:
             if (state := fleet["FleetState"]) not in EC2_ENDED:
@@ -128,7 +127,7 @@ def _tagged(aws: Aws, app: str | None) -> Iterator[Resource]:
 
 
 def _there(aws: Aws, services: list[str]) -> set[str]:
-    """Those of the services that are not deleted: ECS keeps deleted ones for a while, with tags."""
+    """The services that are not deleted; ECS keeps deleted ones for a while, with their tags."""
     there = set()
     clusters = {one.partition("/")[0] for one in services}
     for cluster in sorted(clusters):
@@ -147,7 +146,7 @@ def _there(aws: Aws, services: list[str]) -> set[str]:
 
 
 def _named(arn: str) -> tuple[Kind, str]:
-    """Kind and name of what an ARN stands for (Service Authorization Reference).
+    """Kind and name of the resource with this ARN (Service Authorization Reference).
 
     For example `arn:aws:ecs:eu-west-1:1:service/cluster/LabService`.
     """

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
-# The price list of every region is asked there (AWS Billing, "AWS Price List Query API").
+# It serves the price lists of all regions (AWS Billing, "AWS Price List Query API").
 PRICE_REGION = "us-east-1"
 
-# botocore's standard mode repeats throttled requests, 5xx answers and lost connections with
-# exponential backoff and full jitter, and nothing else: a wrong parameter or a refused permission
-# fails at once. (botocore documentation, "Retries"; AWS SDKs and Tools, "Retry behavior")
+# botocore's standard mode retries only throttled requests, 5xx responses and lost connections, with
+# exponential backoff and full jitter: a wrong parameter or a denied permission fails at once.
+# (botocore documentation, "Retries"; AWS SDKs and Tools, "Retry behavior")
 CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 8},
     max_pool_connections=32,
@@ -41,10 +41,10 @@ CLIENT_CONFIG = Config(
 
 @dataclass(frozen=True)
 class Aws:
-    """One client for each AWS service that a run uses, all of one account and region.
+    """One client for each AWS service that a run uses, all for one account and region.
 
-    The price list alone is asked in a region of its own. Made once and handed to whatever calls
-    AWS; boto3's clients may be shared between threads.
+    Only the price list has a region of its own. Created once and passed to all code that calls AWS;
+    boto3's clients can be shared between threads.
     """
 
     sqs: "SQSClient"
@@ -62,10 +62,10 @@ class Aws:
 
     @classmethod
     def connect(cls, credentials: Credentials, region: str) -> "Aws":
-        """Make the clients; no request is sent yet.
+        """Create the clients; sends no request yet.
 
         Args:
-            credentials: Who to be, and the client parameters (endpoint, certificates, ...).
+            credentials: The identity, and the client parameters (endpoint, certificates, ...).
             region: The region of the run; a region in the credentials does not override it.
         """
         make = client_maker(credentials)
@@ -77,10 +77,10 @@ class Aws:
 
 
 def client_maker(credentials: Credentials) -> Callable[[str, str], Any]:
-    """What makes a client of a service in a region, with dcp's way to repeat requests.
+    """Returns a function that creates a service's client in a region, with dcp's retries.
 
     Args:
-        credentials: Who to be, and the client parameters (endpoint, certificates, ...).
+        credentials: The identity, and the client parameters (endpoint, certificates, ...).
     """
     session = session_of(credentials)
     parameters = client_parameters(credentials)
@@ -90,7 +90,7 @@ def client_maker(credentials: Credentials) -> Callable[[str, str], Any]:
 
 
 def unsigned(s3: "S3Client") -> "S3Client":
-    """A client like this one that asks without credentials, for public buckets."""
+    """A client like this one without credentials, for public buckets."""
     session = boto3.session.Session(region_name=s3.meta.region_name)
     config = s3.meta.config.merge(Config(signature_version=UNSIGNED))
     return session.client("s3", endpoint_url=s3.meta.endpoint_url, config=config)

@@ -1,4 +1,4 @@
-"""Many calls at a time, or many items in a call."""
+"""Concurrent calls, and batches of items."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,27 +10,27 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AHEAD = 4
-"""Calls begun, for each thread, before the first of them is taken: threads find work at all times,
-and no more than so many answers are in memory, however many calls there are."""
+"""Calls to submit per thread before taking the first result. Keeps all threads busy, and limits the
+number of results in memory."""
 
 
 def in_order(
     call: Callable[[T], R], items: Iterable[T], threads: int, name: str = "parallel"
 ) -> Generator[R]:
-    """Call a function with each item, many at a time; yields the answers in the items' order.
+    """Call a function with each item concurrently; yields the results in the items' order.
 
-    Items are taken as they are needed, so that there may be any number of them. When a call raises,
-    or whoever takes the answers stops, what runs is waited for and nothing more is begun.
+    Takes items lazily, so their number is unlimited. If a call raises or the consumer stops, it
+    waits for running calls and starts no new ones.
     """
-    begun: deque[Future[R]] = deque()
+    futures: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:
         for item in items:
-            begun.append(pool.submit(call, item))
-            if len(begun) >= threads * AHEAD:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            futures.append(pool.submit(call, item))
+            if len(futures) >= threads * AHEAD:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 

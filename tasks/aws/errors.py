@@ -1,4 +1,4 @@
-"""What an error of AWS means: whether to ask again, what is missing, who is refused."""
+"""What an AWS error means: worth a retry, missing object, rejected caller."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -47,42 +47,42 @@ REFUSED_CODES = DENIED_CODES | frozenset(
 
 
 def error_code(error: BaseException) -> str:
-    """The code of an AWS error answer, or "" when it is none."""
+    """The code of an AWS error response, or "" for other errors."""
     return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether S3 has no such object, or no such bucket."""
+    """Whether the S3 object or bucket does not exist."""
     return error_code(error) in ("NoSuchKey", "NoSuchBucket", "404")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later: throttling, a 5xx answer, a lost connection."""
+    """Whether the same request may succeed later: throttling, a 5xx response, a lost connection."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in THROTTLING_CODES or status >= 500
-    gone = HTTPClientError | ConnectionError | IncompleteReadError | AwsUnreachable
-    return isinstance(error, gone)
+    connection_errors = HTTPClientError | ConnectionError | IncompleteReadError | AwsUnreachable
+    return isinstance(error, connection_errors)
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether AWS said no to who asked (as against what was asked)."""
+    """Whether AWS rejected the caller (rather than the request)."""
     return error_code(error) in REFUSED_CODES
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether AWS knows who asked, and a permission is missing."""
+    """Whether AWS knows the caller but denies the permission."""
     return error_code(error) in DENIED_CODES
 
 
-def refusal(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
-    """What is wrong with who called AWS, as an error that says what to do; None if nothing is.
+def access_error(error: BaseException, where: str, what: str, needs: str = "") -> DcpError | None:
+    """An error with a remedy, if the caller or the connection is at fault; otherwise None.
 
     Args:
-        error: What a boto3 call raised.
-        where: What the call was about.
-        what: What could not be done, as in `could not be found`.
-        needs: The permissions of the call, and whatever else helps without them; a sentence.
+        error: The exception of a boto3 call.
+        where: The subject of the call.
+        what: The failed action, such as `Could not call AWS`.
+        needs: The permissions of the call, and any alternative without them; a sentence.
     """
     if isinstance(error, NoCredentialsError):
         return no_credentials()
@@ -95,4 +95,4 @@ def refusal(error: BaseException, where: str, what: str, needs: str = "") -> Dcp
 
 
 AwsError = (ClientError, BotoCoreError)
-"""What a boto3 call raises: an error answer, or none at all (no credentials, no connection)."""
+"""Exceptions of boto3 calls: an error response, or no response (no credentials, no connection)."""

@@ -1,6 +1,6 @@
-"""Repeating what AWS did not answer: for how long, in seconds, before a step is given up.
+"""Retries while AWS is out of reach, and how long each kind of step retries, in seconds.
 
-botocore has repeated every request for about half a minute before.
+They begin after botocore has retried each request for about half a minute.
 """
 
 import logging
@@ -16,17 +16,17 @@ from tenacity import (
 from tasks.aws.errors import is_transient
 
 RUN_OUTAGE = 1800
-"""While machines run: to give up a run costs its progress, and its machines go on meanwhile."""
+"""While machines run: giving up would cost the run's progress, and the machines keep working."""
 
 STEP_OUTAGE = 600
-"""For a submission and for the clean-up as a whole: both can be repeated, and somebody waits."""
+"""For a submission, and for a whole clean-up: both can be repeated, and a person is waiting."""
 
 REAPER_OUTAGE = 300
-"""For one run of the reaper's: others wait for their turn, and it comes back within 15 minutes."""
+"""For one run in the reaper: other runs wait, and the reaper returns within 15 minutes."""
 
 
-def patient(seconds: float) -> Retrying:
-    """Repeats a call for so long while AWS is out of reach; any other error is raised at once."""
+def retrying(seconds: float) -> Retrying:
+    """Retries a call for up to `seconds` while AWS is out of reach; raises other errors at once."""
     return Retrying(
         retry=retry_if_exception(is_transient),
         wait=wait_random_exponential(multiplier=1, max=60),

@@ -1,28 +1,28 @@
-"""What the machines of a run have cost, by the machines that were noted and AWS's own prices.
+"""The cost of a run's machines, from the recorded machines and AWS's prices.
 
-What has no price is not known. `tasks.cost.spend` has what the run has cost so far.
+Costs without a price are unknown. `tasks.cost.spend` has the cost of a run so far.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from blocks import FleetTemplate
-from tasks.cost.amounts import Cost, Part, Range, total
-from tasks.cost.machine_hours import Machine
+from tasks.cost.amounts import Cost, CostItem, Range, total
+from tasks.cost.machine_hours import MachineUsage
 from tasks.cost.prices import Prices, prices
-from tasks.fleet.ebs_volumes import usd_of, volumes_of
+from tasks.fleet.ebs_volumes import volumes_of, volumes_usd_per_hour
 from tasks.runs import record
 from tasks.runs.run import Run
 
 NOT_COUNTED = "S3 and SQS requests, logs, data transfer and public addresses (not counted)"
 
 
-def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
-    """What the run has cost so far.
+def cost_of(run: Run, machines: Sequence[MachineUsage]) -> Cost | None:
+    """The cost of the run so far.
 
     Args:
         run: The run.
-        machines: All machines that it has had.
+        machines: All its machines, past and present.
 
     Returns:
         None if it never had a machine.
@@ -35,12 +35,12 @@ def cost_of(run: Run, machines: Sequence[Machine]) -> Cost | None:
 
 def volumes_in(run: Run) -> dict[str, int]:
     """GB of the volumes of each of the run's machines, by volume type."""
-    kept = record.load(run)
-    return volumes_of(run.config, FleetTemplate(**(kept.fleet if kept else {})))
+    loaded = record.load(run)
+    return volumes_of(run.config, FleetTemplate(**(loaded.fleet if loaded else {})))
 
 
-def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int]) -> Prices:
-    """The prices of machines and their volumes at the time they ran."""
+def prices_of(run: Run, machines: Sequence[MachineUsage], volumes: Mapping[str, int]) -> Prices:
+    """The prices of machines and their volumes while they ran."""
     return prices(
         run,
         sorted({machine.machine_type for machine in machines}),
@@ -51,25 +51,25 @@ def prices_of(run: Run, machines: Sequence[Machine], volumes: Mapping[str, int])
     )
 
 
-def cost(machines: Sequence[Machine], paid: Prices, volumes: Mapping[str, int]) -> Cost:
-    """What machines have cost (pure).
+def cost(machines: Sequence[MachineUsage], paid: Prices, volumes: Mapping[str, int]) -> Cost:
+    """The cost of machines (pure).
 
     Args:
         machines: The machines.
-        paid: Prices at the time they ran.
+        paid: Prices while they ran.
         volumes: GB of each machine's volumes, by volume type.
     """
     hours = sum(machine.hours for machine in machines)
     each = [machine_usd(machine, paid) for machine in machines]
     priced = sum(usd for usd in each if usd is not None) if None not in each else None
-    disk = usd_of(volumes, paid.gb_month)
-    volume = Part("volumes", _exactly(None if disk is None else disk * hours))
-    parts = (Part("machines", _exactly(priced)), volume)
+    disk = volumes_usd_per_hour(volumes, paid.gb_month)
+    volume = CostItem("volumes", _exactly(None if disk is None else disk * hours))
+    parts = (CostItem("machines", _exactly(priced)), volume)
     unknown = list(paid.unknown)
     if priced is None and paid.spot:
-        unknown.append("the price of some machines at the time they ran")
-    bought = [_on_demand_usd(machine, paid) for machine in machines]
-    on_demand = sum(usd for usd in bought if usd is not None) if None not in bought else None
+        unknown.append("the price of some machines while they ran")
+    listed = [_on_demand_usd(machine, paid) for machine in machines]
+    on_demand = sum(usd for usd in listed if usd is not None) if None not in listed else None
     return Cost(
         usd=None if priced is None else total(parts).low,
         machine_hours=hours,
@@ -84,8 +84,8 @@ def _exactly(usd: float | None) -> Range | None:
     return None if usd is None else Range(usd, usd)
 
 
-def machine_usd(machine: Machine, paid: Prices) -> float | None:
-    """What a machine has cost, in USD; None when its price is not known for all of its time."""
+def machine_usd(machine: MachineUsage, paid: Prices) -> float | None:
+    """The cost of a machine in USD; None if its price is unknown for part of its time."""
     if machine.free:
         return 0.0
     if not machine.spot:
@@ -96,7 +96,7 @@ def machine_usd(machine: Machine, paid: Prices) -> float | None:
     return sum(hours * usd for hours, usd in paid_hours(machine, steps))
 
 
-def _on_demand_usd(machine: Machine, paid: Prices) -> float | None:
+def _on_demand_usd(machine: MachineUsage, paid: Prices) -> float | None:
     usd = paid.on_demand.get(machine.machine_type)
     return None if usd is None else usd * machine.hours
 
@@ -104,8 +104,8 @@ def _on_demand_usd(machine: Machine, paid: Prices) -> float | None:
 Steps = Sequence[tuple[datetime, float]]
 
 
-def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Hours of a machine, and the price an hour they had."""
+def paid_hours(machine: MachineUsage, steps: Steps) -> Iterator[tuple[float, float]]:
+    """Hours of a machine at each price, with that price per hour."""
     end = machine.ended or machine.seen
     ends = [since for since, _ in steps[1:]] + [end]
     for (since, usd), until in zip(steps, ends, strict=False):
@@ -114,8 +114,8 @@ def paid_hours(machine: Machine, steps: Steps) -> Iterator[tuple[float, float]]:
             yield seconds / 3600, usd
 
 
-def hours_before(machine: Machine, steps: Steps) -> float:
-    """Hours of a machine before the first of the prices."""
+def hours_before(machine: MachineUsage, steps: Steps) -> float:
+    """Hours of a machine before the first price."""
     if not steps:
         return machine.hours
     until = min(steps[0][0], machine.ended or machine.seen)

@@ -1,9 +1,8 @@
-"""The machines a run has had, and how long; `tasks.cost.spend` has what they cost.
+"""The machines of a run and how long they ran; `tasks.cost.spend` has their cost.
 
-What machines there were lies in the run's record as `machines.json`, since AWS forgets a
-terminated machine within an hour or so. It is read at every look, and written when a machine came
-or went and otherwise every ten minutes, so that the time of a machine that ends while nobody looks
-is known to ten minutes.
+The run's record keeps them in `machines.json`, because AWS forgets a terminated machine within
+about an hour. Each poll reads the file. dcp writes it when a machine launches or terminates, and
+otherwise every ten minutes, so the end of a machine is known to at least ten minutes.
 """
 
 import re
@@ -24,18 +23,18 @@ INTERRUPTED = "Server.SpotInstanceTermination"
 TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
-class Machine(BaseModel):
+class MachineUsage(BaseModel):
     """A machine of the run.
 
     Attributes:
         machine_type: Such as `m5.xlarge`.
         zone: Such as `us-east-1a`.
-        spot: Whether it was bought as a spot machine.
-        launched: When it was launched.
-        seen: When it was last seen running.
-        ended: When it ended: as AWS says, else when it was last seen; None while it runs.
-        interrupted: Whether AWS took it back.
-        alarm: Whether its idle alarm may still be there.
+        spot: Whether it is a spot machine.
+        launched: Launch time.
+        seen: Time of the last poll that found it running.
+        ended: Termination time according to AWS, or else `seen`; None while it runs.
+        interrupted: Whether AWS interrupted it.
+        alarm: Whether its idle alarm may still exist.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,138 +50,150 @@ class Machine(BaseModel):
 
     @property
     def hours(self) -> float:
-        """How long it was there, in hours."""
+        """How long it ran, in hours."""
         until = self.ended or self.seen
         return max((until - self.launched).total_seconds(), 0) / 3600
 
     @property
     def free(self) -> bool:
-        """Whether AWS asks nothing for it.
+        """Whether AWS does not charge for it.
 
-        Linux machines that AWS interrupts in their first hour ("Billing for interrupted Spot
-        Instances" in the Amazon EC2 User Guide).
+        AWS does not charge for Linux machines that it interrupts in their first hour ("Billing for
+        interrupted Spot Instances" in the Amazon EC2 User Guide).
         """
         return self.interrupted and self.hours < FREE_WHEN_INTERRUPTED.total_seconds() / 3600
 
 
-Machines = dict[str, Machine]
+Machines = dict[str, MachineUsage]
 _MACHINES = TypeAdapter(Machines)
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of the machines at a look.
+class MachineUpdate:
+    """The recorded machines before and after a poll.
 
     Attributes:
-        before: What the record says.
-        now: The same with what this look saw.
+        before: As in the record.
+        now: As updated by this poll.
     """
 
     before: Machines
     now: Machines
 
 
-def know(run: Run, machines: Collection[str], at: datetime) -> Known:
-    """What is known of the run's machines; nothing is written.
+def observe_machines(run: Run, machines: Collection[str], at: datetime) -> MachineUpdate:
+    """The recorded machines of the run, updated by a poll; writes nothing.
 
-    Costs a request to S3, and only when a machine came or went one to EC2 for each 1000 machines.
+    Makes one S3 request. If a machine launched or terminated, it also makes one EC2 request per
+    1000 machines.
 
     Args:
         run: The run.
-        machines: The ids of those that it has now.
-        at: When that was seen.
+        machines: The ids of its current machines.
+        at: Time of the poll.
     """
-    kept = noted(run)
+    recorded = recorded_machines(run)
     now = frozenset(machines)
-    alive = {name for name, machine in kept.items() if machine.ended is None}
-    return Known(kept, looked(kept, described(run, at) if now != alive else {}, now, at))
+    alive = {name for name, machine in recorded.items() if machine.ended is None}
+    return MachineUpdate(
+        recorded,
+        merge_machines(recorded, describe_machines(run, at) if now != alive else {}, now, at),
+    )
 
 
 def with_alarms(machines: Machines) -> frozenset[str]:
-    """The machines that have ended, and whose idle alarms may still exist (pure)."""
-    return frozenset(name for name, one in machines.items() if one.ended and one.alarm)
+    """The terminated machines whose idle alarms may still exist (pure)."""
+    return frozenset(name for name, machine in machines.items() if machine.ended and machine.alarm)
 
 
-def note(run: Run, known: Known, at: datetime, cleared: Collection[str] = ()) -> None:
-    """Write down which machines the run has, if a machine came or went, else every ten minutes.
+def record_machines(
+    run: Run, update: MachineUpdate, at: datetime, cleared: Collection[str] = ()
+) -> None:
+    """Record the run's machines when one launches or terminates, otherwise every ten minutes.
 
     Args:
         run: The run.
-        known: The machines, from `know`.
+        update: The machines, from `observe_machines`.
         at: Time of the poll.
         cleared: Ids of machines whose alarms have been deleted.
     """
-    gone = {name: known.now[name].model_copy(update={"alarm": False}) for name in cleared}
-    now = known.now | gone
-    newest = max((machine.seen for machine in known.before.values()), default=at)
+    without_alarm = {name: update.now[name].model_copy(update={"alarm": False}) for name in cleared}
+    now = update.now | without_alarm
+    newest = max((machine.seen for machine in update.before.values()), default=at)
     late = at - newest >= SEEN_EVERY and any(machine.ended is None for machine in now.values())
-    if late or _states(now) != _states(known.before):
-        write(run, now)
+    if late or _states(now) != _states(update.before):
+        write_machines(run, now)
 
 
-def settle(run: Run, at: datetime) -> Machines:
-    """The machines of a run that has ended, as AWS describes them for the last time; written down.
+def record_final_machines(run: Run, at: datetime) -> Machines:
+    """Record the final state of the machines of a run that has ended.
 
     Args:
         run: The run.
-        at: The time now.
+        at: The current time.
     """
-    kept = noted(run)
-    now = looked(kept, described(run, at), (), at)
-    if now != kept:
-        write(run, now)
+    recorded = recorded_machines(run)
+    now = merge_machines(recorded, describe_machines(run, at), (), at)
+    if now != recorded:
+        write_machines(run, now)
     return now
 
 
 def _states(machines: Machines) -> dict[str, tuple[Any, ...]]:
-    return {name: (one.ended, one.interrupted, one.alarm) for name, one in machines.items()}
+    return {
+        name: (machine.ended, machine.interrupted, machine.alarm)
+        for name, machine in machines.items()
+    }
 
 
-def noted(run: Run) -> Machines:
+def recorded_machines(run: Run) -> Machines:
     """The machines in the run's record, by instance id."""
     text = record.read(run, record.MACHINES)
     return _MACHINES.validate_json(text) if text else {}
 
 
-def looked(kept: Machines, described: Machines, now: Collection[str], at: datetime) -> Machines:
-    """What is known of the machines after a look (pure).
+def merge_machines(
+    recorded: Machines, described: Machines, now: Collection[str], at: datetime
+) -> Machines:
+    """The recorded machines after a poll (pure).
 
     Args:
-        kept: What was known before.
-        described: What AWS tells of the run's machines, those too that ended lately.
-        now: The ids of the machines that run.
-        at: When the look was.
+        recorded: The machines before the poll.
+        described: AWS's description of the run's machines, including recently terminated ones.
+        now: The ids of the running machines.
+        at: Time of the poll.
     """
-    found = dict(kept)
+    updated = dict(recorded)
     for name, machine in described.items():
-        before = kept.get(name)
+        before = recorded.get(name)
         if before is None or before.ended is None or machine.ended is None:
-            found[name] = machine if before is None else _newer(before, machine)
-    # A fleet may not list a machine that EC2 has.
+            updated[name] = machine if before is None else _newer(before, machine)
+    # EC2 may have a machine that the fleet does not list.
     running = {name for name, machine in described.items() if machine.ended is None} | set(now)
-    for name, machine in found.items():
+    for name, machine in updated.items():
         if machine.ended is None and name in running:
-            found[name] = machine.model_copy(update={"seen": max(at, machine.seen)})
+            updated[name] = machine.model_copy(update={"seen": max(at, machine.seen)})
         elif machine.ended is None:
-            # It ended while nobody looked, and AWS no longer says when.
-            found[name] = machine.model_copy(update={"ended": max(machine.seen, machine.launched)})
-    return found
+            # It terminated between polls, and AWS no longer reports when.
+            ended = max(machine.seen, machine.launched)
+            updated[name] = machine.model_copy(update={"ended": ended})
+    return updated
 
 
-def _newer(before: Machine, machine: Machine) -> Machine:
+def _newer(before: MachineUsage, machine: MachineUsage) -> MachineUsage:
     changes = {"ended": machine.ended, "interrupted": machine.interrupted}
     if machine.ended is None:
         changes["seen"] = max(before.seen, machine.seen)
     return before.model_copy(update=changes)
 
 
-def write(run: Run, machines: Machines) -> None:
+def write_machines(run: Run, machines: Machines) -> None:
     """Write the machines into the run's record."""
     record.put(run, record.MACHINES, _MACHINES.dump_json(machines, indent=1).decode())
 
 
-def described(run: Run, at: datetime) -> Machines:
-    """What AWS tells of the run's machines; it forgets those that ended an hour ago."""
+def describe_machines(run: Run, at: datetime) -> Machines:
+    """AWS's description of the run's machines; it drops them an hour after they terminate."""
     pages = run.aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": f"tag:{key}", "Values": [value]}
@@ -197,17 +208,17 @@ def described(run: Run, at: datetime) -> Machines:
     }
 
 
-def _machine(instance: Mapping[str, Any], at: datetime) -> Machine:
+def _machine(instance: Mapping[str, Any], at: datetime) -> MachineUsage:
     launched = instance["LaunchTime"]
-    gone = instance["State"]["Name"] in ("shutting-down", "terminated")
-    said = TRANSITION.search(instance.get("StateTransitionReason", ""))
-    ended = datetime.fromisoformat(f"{said[1]}+00:00") if said else at
-    return Machine(
+    terminated = instance["State"]["Name"] in ("shutting-down", "terminated")
+    transition = TRANSITION.search(instance.get("StateTransitionReason", ""))
+    ended = datetime.fromisoformat(f"{transition[1]}+00:00") if transition else at
+    return MachineUsage(
         machine_type=instance["InstanceType"],
         zone=instance["Placement"]["AvailabilityZone"],
         spot=instance.get("InstanceLifecycle") == "spot",
         launched=launched,
-        seen=max(launched, min(ended, at) if gone else at),
-        ended=max(launched, ended) if gone else None,
+        seen=max(launched, min(ended, at) if terminated else at),
+        ended=max(launched, ended) if terminated else None,
         interrupted=instance.get("StateReason", {}).get("Code") == INTERRUPTED,
     )

@@ -1,6 +1,6 @@
-"""Prices as AWS tells them: spot prices with their history, and the price list.
+"""Prices from AWS: the spot price history, and the price list.
 
-No price is written here: what AWS does not tell is not known (`Prices.unknown`).
+The code contains no prices: what AWS does not return is unknown (`Prices.unknown`).
 """
 
 import json
@@ -21,13 +21,13 @@ SPOT_PRODUCT = "Linux/UNIX"
 
 @dataclass(frozen=True)
 class SpotPrice:
-    """A spot price from a time on, in one zone.
+    """A spot price in one zone, from its start time on.
 
     Attributes:
         machine_type: Such as `m5.xlarge`.
         zone: Such as `us-east-1a`.
         since: When it came into effect.
-        usd: USD an hour.
+        usd: USD per hour.
     """
 
     machine_type: str
@@ -38,15 +38,15 @@ class SpotPrice:
 
 @dataclass(frozen=True)
 class Prices:
-    """What AWS tells of the prices of a run.
+    """AWS's prices for a run.
 
     Attributes:
-        spot: Spot prices, in no order.
-        on_demand: USD an hour by machine type.
-        gb_month: USD for a GB of a volume for a month, by volume type.
-        requests: USD a request: `s3_write` (PUT, LIST), `s3_read` (GET), `sqs`.
-        sources: Which API told them, of which region, when.
-        unknown: What was not told, and why.
+        spot: Spot prices, unordered.
+        on_demand: USD per hour, by machine type.
+        gb_month: USD per GB and month of a volume, by volume type.
+        requests: USD per request: `s3_write` (PUT, LIST), `s3_read` (GET), `sqs`.
+        sources: API, region and time of the prices.
+        unknown: Missing prices, and the reason.
     """
 
     spot: tuple[SpotPrice, ...] = ()
@@ -58,13 +58,13 @@ class Prices:
 
     @cached_property
     def _steps(self) -> dict[tuple[str, str], list[tuple[datetime, float]]]:
-        found: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
-        for one in sorted(self.spot, key=lambda price: price.since):
-            found.setdefault((one.machine_type, one.zone), []).append((one.since, one.usd))
-        return found
+        steps: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
+        for price in sorted(self.spot, key=lambda price: price.since):
+            steps.setdefault((price.machine_type, price.zone), []).append((price.since, price.usd))
+        return steps
 
     def steps(self, machine_type: str, zone: str) -> Sequence[tuple[datetime, float]]:
-        """The spot prices of a machine type in a zone, each with when it came into effect."""
+        """The spot prices of a machine type in a zone, each with its start time."""
         return self._steps.get((machine_type, zone), ())
 
     def current(self) -> dict[tuple[str, str], float]:
@@ -73,22 +73,22 @@ class Prices:
         return {(price.machine_type, price.zone): price.usd for price in newest}
 
     def spot_range(self, limit: float) -> Range | None:
-        """What a spot machine costs an hour: over the history of what may be bought now.
+        """Cost of a spot machine per hour, over the history of types and zones within the limit.
 
         Args:
-            limit: The most to pay, in USD an hour; dearer is not bought.
+            limit: The highest price to pay, in USD per hour.
 
         Returns:
-            The range, or None when no price is known or all are above the limit.
+            The range, or None if no price is known or all are above the limit.
         """
-        bought = {place for place, usd in self.current().items() if usd <= limit}
-        seen = [one.usd for one in self.spot if (one.machine_type, one.zone) in bought]
-        return Range(min(seen), min(max(seen), limit)) if seen else None
+        affordable = {place for place, usd in self.current().items() if usd <= limit}
+        usd = [price.usd for price in self.spot if (price.machine_type, price.zone) in affordable]
+        return Range(min(usd), min(max(usd), limit)) if usd else None
 
     def on_demand_range(self) -> Range | None:
-        """What a machine costs an hour on demand, over the types; None when not known."""
-        found = list(self.on_demand.values())
-        return Range(min(found), max(found)) if found else None
+        """Cost of an on-demand machine per hour, over all types; None if unknown."""
+        usd = list(self.on_demand.values())
+        return Range(min(usd), max(usd)) if usd else None
 
 
 def spot_history(
@@ -96,7 +96,7 @@ def spot_history(
 ) -> list[SpotPrice]:
     """The spot prices of machine types in all zones of the region.
 
-    The price in effect at `since` is among them (Amazon EC2 API Reference,
+    They include the price in effect at `since` (Amazon EC2 API Reference,
     DescribeSpotPriceHistory).
 
     Raises:
@@ -110,15 +110,18 @@ def spot_history(
     )
     return [
         SpotPrice(
-            one["InstanceType"], one["AvailabilityZone"], one["Timestamp"], float(one["SpotPrice"])
+            item["InstanceType"],
+            item["AvailabilityZone"],
+            item["Timestamp"],
+            float(item["SpotPrice"]),
         )
         for page in pages
-        for one in page["SpotPriceHistory"]
+        for item in page["SpotPriceHistory"]
     ]
 
 
-def usd_of(product: Mapping[str, Any]) -> float | None:
-    """The on-demand price of a product of the price list; of several tiers, the dearest.
+def product_usd(product: Mapping[str, Any]) -> float | None:
+    """The on-demand price of a product in the price list; with several tiers, the highest.
 
     Source: "Reading a price list file" in the AWS Billing User Guide (`terms`,
     `priceDimensions`).
@@ -140,21 +143,21 @@ def _products(run: Run, service: str, **fields: str) -> list[dict[str, Any]]:
             for name, value in ({"regionCode": run.config.aws_region} | fields).items()
         ],
     )
-    return [json.loads(one) for page in pages for one in page["PriceList"]]
+    return [json.loads(product) for page in pages for product in page["PriceList"]]
 
 
 def _by(products: Iterable[Mapping[str, Any]], attribute: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+    highest: dict[str, float] = {}
     for product in products:
         name = product["product"]["attributes"].get(attribute, "")
-        usd = usd_of(product)
+        usd = product_usd(product)
         if name and usd:
-            found[name] = max(usd, found.get(name, 0))
-    return found
+            highest[name] = max(usd, highest.get(name, 0))
+    return highest
 
 
 def on_demand(run: Run, machine_types: Iterable[str]) -> dict[str, float]:
-    """USD an hour of Linux machines, by type.
+    """USD per hour of Linux machines, by type.
 
     Raises:
         ClientError: AWS refused or failed.
@@ -173,28 +176,28 @@ def on_demand(run: Run, machine_types: Iterable[str]) -> dict[str, float]:
 
 
 def gb_month(run: Run, volume_types: Iterable[str]) -> dict[str, float]:
-    """USD a GB and month of EBS volumes, by volume type.
+    """USD per GB and month of EBS volumes, by volume type.
 
     Raises:
         ClientError: AWS refused or failed.
     """
-    wanted = ",".join(volume_types)
+    names = ",".join(volume_types)
     return _by(
-        _products(run, "AmazonEC2", productFamily="Storage", volumeApiName=wanted), "volumeApiName"
+        _products(run, "AmazonEC2", productFamily="Storage", volumeApiName=names), "volumeApiName"
     )
 
 
 def requests(run: Run) -> dict[str, float]:
-    """USD a request of S3 and SQS.
+    """USD per request to S3 and SQS.
 
     Raises:
         ClientError: AWS refused or failed.
     """
     tiers = {"s3_write": "S3-API-Tier1", "s3_read": "S3-API-Tier2"}
     s3 = _by(_products(run, "AmazonS3", group=",".join(tiers.values())), "group")
-    found = {name: s3[group] for name, group in tiers.items() if group in s3}
+    usd = {name: s3[group] for name, group in tiers.items() if group in s3}
     queues = _by(_products(run, "AWSQueueService", productFamily="API Request"), "queueType")
-    return found | ({"sqs": queues["Standard"]} if "Standard" in queues else {})
+    return usd | ({"sqs": queues["Standard"]} if "Standard" in queues else {})
 
 
 def prices(
@@ -206,44 +209,46 @@ def prices(
     until: datetime,
     of_requests: bool = True,
 ) -> Prices:
-    """Ask for all prices of a run; what cannot be had is named in the answer.
+    """Fetch all prices of a run; the result names missing ones.
 
     Args:
         run: The run.
         machine_types: The machine types to price.
         volume_types: The volume types to price.
-        since: From when on spot prices are wanted; AWS has those of 90 days.
-        until: Until when.
-        of_requests: Whether those of S3 and SQS requests are wanted.
+        since: Start of the spot price history; AWS keeps 90 days.
+        until: End of the spot price history.
+        of_requests: Whether to include prices of S3 and SQS requests.
     """
-    asked: dict[str, Callable[[], Any]] = {
+    calls: dict[str, Callable[[], Any]] = {
         "spot": lambda: tuple(spot_history(run, machine_types, since, until)),
         "on_demand": lambda: on_demand(run, machine_types),
         "gb_month": lambda: gb_month(run, volume_types),
     }
     if of_requests:
-        asked["requests"] = lambda: requests(run)
-    with ThreadPoolExecutor(len(asked), thread_name_prefix="prices") as pool:
-        answers = dict(zip(asked, pool.map(_answer, asked.values()), strict=True))
-    found = {name: one for name, one in answers.items() if one and not isinstance(one, str)}
+        calls["requests"] = lambda: requests(run)
+    with ThreadPoolExecutor(len(calls), thread_name_prefix="prices") as pool:
+        answers = dict(zip(calls, pool.map(_answer, calls.values()), strict=True))
+    known = {
+        name: answer for name, answer in answers.items() if answer and not isinstance(answer, str)
+    }
     region = run.config.aws_region
     sources = []
-    if "spot" in found:
+    if "spot" in known:
         sources.append(
-            f"EC2 DescribeSpotPriceHistory of {region}, {since:%Y-%m-%d %H:%M} to "
+            f"EC2 DescribeSpotPriceHistory in {region}, {since:%Y-%m-%d %H:%M} to "
             f"{until:%Y-%m-%d %H:%M} UTC"
         )
-    if found.keys() - {"spot"}:
+    if known.keys() - {"spot"}:
         sources.append(
-            f"AWS Price List (GetProducts of {PRICE_REGION}) for {region}, "
+            f"AWS Price List (GetProducts in {PRICE_REGION}) for {region}, "
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         )
     unknown = tuple(
-        f"{WORDS[name]} ({answer or 'AWS told none'})"
+        f"{WORDS[name]} ({answer or 'AWS returned none'})"
         for name, answer in answers.items()
-        if name not in found
+        if name not in known
     )
-    return Prices(**found, sources=tuple(sources), unknown=unknown)
+    return Prices(**known, sources=tuple(sources), unknown=unknown)
 
 
 WORDS = {
@@ -255,11 +260,11 @@ WORDS = {
 ACTIONS = {"DescribeSpotPriceHistory": "ec2", "GetProducts": "pricing"}
 
 
-def _answer(ask: Callable[[], Any]) -> Any:
-    """The answer, or why there is none."""
+def _answer(call: Callable[[], Any]) -> Any:
+    """The answer, or the error as text."""
     try:
-        return ask()
+        return call()
     except AwsError as error:
         action = getattr(error, "operation_name", "")
-        named = f"{ACTIONS[action]}:{action} on *" if action in ACTIONS else "AWS"
-        return f"{named}: {error_code(error) or type(error).__name__}"
+        source = f"{ACTIONS[action]}:{action} on *" if action in ACTIONS else "AWS"
+        return f"{source}: {error_code(error) or type(error).__name__}"

@@ -1,7 +1,7 @@
-"""What a run has cost so far, for each look at it.
+"""The cost of a run so far, for each poll.
 
-At least what was spent: where a price is missing one is taken that is not lower, and that is said,
-since a budget must not be passed because a price is missing.
+Never below the real cost: a missing price is replaced by an upper bound, which the report names, so
+that a missing price cannot hide an exceeded budget.
 """
 
 import logging
@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from tasks.aws.errors import AwsError
 from tasks.cost.machine_cost import hours_before, paid_hours, prices_of, volumes_in
-from tasks.cost.machine_hours import Known, Machine, know
+from tasks.cost.machine_hours import MachineUpdate, MachineUsage, observe_machines
 from tasks.cost.prices import Prices
-from tasks.fleet.ebs_volumes import usd_of
+from tasks.fleet.ebs_volumes import volumes_usd_per_hour
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger("prefect.dcp")
 
 PRICES_EVERY = timedelta(minutes=15)  # spot prices change a few times a day
-# USD a GB and month that no general purpose volume costs in any region (Amazon EBS pricing).
+# USD per GB and month; no general purpose volume costs more in any region (Amazon EBS pricing).
 DEAREST_VOLUME = 0.2
 
 
 @dataclass(frozen=True)
-class Bought:
-    """The machines of one type in one zone, bought in one way.
+class MachineGroup:
+    """The spot or on-demand machines of one type in one zone.
 
     Attributes:
         machine_type: Such as `m5.xlarge`.
         zone: Such as `us-east-1a`.
-        spot: Whether they were bought as spot machines.
-        machines: How many there ever were.
-        running: How many there are.
-        hours: Their hours together.
-        usd: What they have cost.
-        usd_an_hour: What one costs an hour now.
-        bound: What was taken where their price is not known; "" where it is.
+        spot: Whether they are spot machines.
+        machines: Number of machines so far.
+        running: Number of running machines.
+        hours: Hours of all of them together.
+        usd: Their cost.
+        usd_an_hour: Current cost of one machine per hour.
+        bound: The upper bound used for an unknown price; "" if the price is known.
     """
 
     machine_type: str
@@ -59,26 +59,26 @@ class Bought:
 
 @dataclass(frozen=True)
 class Spend:
-    """What a run has cost so far.
+    """The cost of a run so far.
 
     Attributes:
-        usd: In USD, machines and volumes, at least what was spent; None when it cannot be known
-            which machines the run had.
+        usd: Cost of machines and volumes in USD, never too low; None if the run's machines are
+            unknown.
         machine_hours: Hours of all machines together.
-        usd_an_hour: What the machines that run cost an hour, with their volumes.
-        bought: The machines by type, zone and way of buying.
-        volumes_usd: What of it the volumes are.
-        bounds: What was taken for prices that are not known, in words.
-        known: The machines; for `machine_time.note` after the same poll.
+        usd_an_hour: Cost of the running machines and their volumes per hour.
+        groups: The machines by type, zone, and spot or on demand.
+        volumes_usd: The volumes' part of the cost.
+        bounds: The upper bounds used for unknown prices, for people.
+        machines: The run's machines; for `machine_hours.record_machines` after the same poll.
     """
 
     usd: float | None = None
     machine_hours: float = 0.0
     usd_an_hour: float = 0.0
-    bought: tuple[Bought, ...] = ()
+    groups: tuple[MachineGroup, ...] = ()
     volumes_usd: float = 0.0
     bounds: tuple[str, ...] = ()
-    known: Known | None = field(default=None, repr=False, compare=False)
+    machines: MachineUpdate | None = field(default=None, repr=False, compare=False)
 
 
 UNKNOWN = Spend()
@@ -86,7 +86,7 @@ UNKNOWN = Spend()
 
 @dataclass(frozen=True)
 class _Tariff:
-    """What the machines of a run are paid by, as asked at a time."""
+    """The prices of a run's machines at one time."""
 
     at: datetime
     types: frozenset[str]
@@ -94,87 +94,92 @@ class _Tariff:
     volumes: Mapping[str, int]
 
 
-# By the client that they were asked with, and the run's place in S3.
+# By EC2 client, and the run's place in S3.
 _TARIFFS: "WeakKeyDictionary[EC2Client, dict[str, _Tariff]]" = WeakKeyDictionary()
 
 
-def spent(run: Run, machines: Collection[str], at: datetime) -> Spend:
-    """What the run has cost so far.
+def spend_so_far(run: Run, machines: Collection[str], at: datetime) -> Spend:
+    """The cost of the run so far.
 
-    Costs a request to S3 at each look; every 15 minutes, and when a new machine type appears, one
-    more and those for the prices: a page of spot prices for each 1000 changes, and two of the
-    price list; when machines came or went, one to EC2 for each 1000 machines.
+    Makes one S3 request per poll. Every 15 minutes, and for a new machine type, it makes another
+    and fetches the prices: a page of spot prices per 1000 changes, and two of the price list. When
+    machines launched or terminated, it makes one EC2 request per 1000 machines.
 
     Args:
         run: The run.
-        machines: The ids of the machines that it has now.
-        at: When that was seen.
+        machines: The ids of its current machines.
+        at: Time of the poll.
     """
     try:
-        known = know(run, machines, at)
-        tariff = _tariff(run, list(known.now.values()), at) if known.now else None
+        update = observe_machines(run, machines, at)
+        tariff = _tariff(run, list(update.now.values()), at) if update.now else None
     except (*AwsError, ValidationError) as error:
         # An unknown cost must not keep the monitor from terminating machines. After that it calls
-        # `machine_time.know` again, which raises the same.
-        logger.warning("What the run has cost so far is not known: %s", error)
+        # `machine_hours.observe_machines` again, which raises the same.
+        logger.warning("Could not determine the cost so far: %s", error)
         return UNKNOWN
     if tariff is None:
-        return Spend(usd=0.0, known=known)
-    return spend(known, tariff.paid, tariff.volumes, run.config.machine_price)
+        return Spend(usd=0.0, machines=update)
+    return spend(update, tariff.paid, tariff.volumes, run.config.machine_price)
 
 
-def _tariff(run: Run, machines: Sequence[Machine], at: datetime) -> _Tariff:
-    kept = _TARIFFS.setdefault(run.aws.ec2, {})
+def _tariff(run: Run, machines: Sequence[MachineUsage], at: datetime) -> _Tariff:
+    cache = _TARIFFS.setdefault(run.aws.ec2, {})
     place = f"{run.config.aws_bucket}/{run.key('')}"
     types = frozenset(machine.machine_type for machine in machines)
-    found = kept.get(place)
-    if found is None or not types <= found.types or at - found.at >= PRICES_EVERY:
+    tariff = cache.get(place)
+    if tariff is None or not types <= tariff.types or at - tariff.at >= PRICES_EVERY:
         volumes = volumes_in(run)
-        found = kept[place] = _Tariff(at, types, prices_of(run, machines, volumes), volumes)
-    return found
+        tariff = cache[place] = _Tariff(at, types, prices_of(run, machines, volumes), volumes)
+    return tariff
 
 
-def spend(known: Known, paid: Prices, volumes: Mapping[str, int], machine_price: float) -> Spend:
-    """What machines have cost so far, at least (pure).
+def spend(
+    update: MachineUpdate, paid: Prices, volumes: Mapping[str, int], machine_price: float
+) -> Spend:
+    """The cost of machines so far, never too low (pure).
 
-    A spot machine without a price counts at the on-demand price of its type, and any machine
-    without that one at `machine_price`, which a spot price does not exceed.
+    A spot machine without a price counts at the on-demand price of its type. Without that price
+    too, a machine counts at `machine_price`, which no spot price exceeds.
 
     Args:
-        known: The machines.
-        paid: Prices at the time they ran.
+        update: The machines.
+        paid: Prices while they ran.
         volumes: GB of each machine's volumes, by volume type.
-        machine_price: The most that is paid for a spot machine, in USD an hour.
+        machine_price: The highest spot price to pay, in USD per hour.
     """
-    groups: dict[tuple[str, str, bool], list[Machine]] = {}
-    for machine in known.now.values():
+    by_kind: dict[tuple[str, str, bool], list[MachineUsage]] = {}
+    for machine in update.now.values():
         key = (machine.machine_type, machine.zone, machine.spot)
-        groups.setdefault(key, []).append(machine)
-    bought = tuple(_bought(groups[key], paid, machine_price) for key in sorted(groups))
-    hours = sum(one.hours for one in bought)
-    disk = usd_of(volumes, {name: DEAREST_VOLUME for name in volumes} | dict(paid.gb_month)) or 0.0
-    running = sum(one.running for one in bought)
-    bounds = [f"{one.machine_type} in {one.zone}: {one.bound}" for one in bought if one.bound]
+        by_kind.setdefault(key, []).append(machine)
+    groups = tuple(_group(by_kind[key], paid, machine_price) for key in sorted(by_kind))
+    hours = sum(group.hours for group in groups)
+    gb_month = {name: DEAREST_VOLUME for name in volumes} | dict(paid.gb_month)
+    disk = volumes_usd_per_hour(volumes, gb_month) or 0.0
+    running = sum(group.running for group in groups)
+    bounds = [
+        f"{group.machine_type} in {group.zone}: {group.bound}" for group in groups if group.bound
+    ]
     if not volumes.keys() <= paid.gb_month.keys():
-        bounds.append(f"volumes: {DEAREST_VOLUME} USD a GB and month")
+        bounds.append(f"volumes: {DEAREST_VOLUME} USD per GB and month")
     return Spend(
-        usd=sum(one.usd for one in bought) + disk * hours,
+        usd=sum(group.usd for group in groups) + disk * hours,
         machine_hours=hours,
-        usd_an_hour=sum(one.usd_an_hour * one.running for one in bought) + disk * running,
-        bought=bought,
+        usd_an_hour=sum(group.usd_an_hour * group.running for group in groups) + disk * running,
+        groups=groups,
         volumes_usd=disk * hours,
         bounds=tuple(bounds),
-        known=known,
+        machines=update,
     )
 
 
-def _bought(machines: Sequence[Machine], paid: Prices, machine_price: float) -> Bought:
+def _group(machines: Sequence[MachineUsage], paid: Prices, machine_price: float) -> MachineGroup:
     first = machines[0]
     listed = paid.on_demand.get(first.machine_type)
     most, name = (
-        (machine_price, f"machine_price, {machine_price} USD an hour")
+        (machine_price, f"machine_price, {machine_price} USD per hour")
         if listed is None
-        else (listed, f"the on-demand price, {listed} USD an hour")
+        else (listed, f"the on-demand price, {listed} USD per hour")
     )
     steps = paid.steps(first.machine_type, first.zone) if first.spot else ()
     usd, unpriced = 0.0, 0.0
@@ -182,7 +187,7 @@ def _bought(machines: Sequence[Machine], paid: Prices, machine_price: float) -> 
         if not machine.free:
             usd += sum(hours * price for hours, price in paid_hours(machine, steps))
             unpriced += hours_before(machine, steps)
-    return Bought(
+    return MachineGroup(
         machine_type=first.machine_type,
         zone=first.zone,
         spot=first.spot,

@@ -1,6 +1,6 @@
-"""What AWS says when machines or containers do not come, what it means, and what to do. Data.
+"""Why machines do not launch or containers do not start: AWS's messages, causes, remedies. Data.
 
-The texts are those of "Error codes for the Amazon EC2 API" and EventInformation (Amazon EC2 API
+The messages are those of "Error codes for the Amazon EC2 API" and EventInformation (Amazon EC2 API
 Reference), and of "Resolve Amazon ECS stopped task errors", "CannotPullContainer task errors" and
 "Amazon ECS service event messages" (Amazon ECS Developer Guide). docs/aws.md shows these tables.
 """
@@ -13,45 +13,45 @@ from typing import Literal
 
 Level = Literal["configuration", "capacity", "notice"]
 LEVELS: tuple[Level, ...] = ("configuration", "capacity", "notice")
-"""Waiting does not help; waiting may help; worth knowing."""
+"""Waiting does not help; waiting may help; for information."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A thing that goes wrong, and how AWS's words tell it.
+    """A cause of trouble, and how to recognise it in AWS's messages.
 
     Attributes:
-        code: Its name, the same however the words change.
-        level: What it means while nothing works; what works already makes a notice of it.
+        code: Stable name, independent of the wording.
+        level: Level while nothing works; once something works, it is only a notice.
         summary: What is wrong.
         remedy: What to do.
-        words: Regular expression of what AWS says, in any case of letters.
-        times: How often it must happen before it is believed.
-        of_place: Whether another machine type or subnet may be free of it.
+        pattern: Regular expression that matches AWS's message, ignoring case.
+        times: Number of occurrences before it is reported.
+        depends_on_place: Whether another machine type or subnet may not be affected.
     """
 
     code: str
     level: Level
     summary: str
     remedy: str
-    words: str
+    pattern: str
     times: int = 1
-    of_place: bool = False
+    depends_on_place: bool = False
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(self.words, re.IGNORECASE | re.DOTALL)
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile(self.pattern, re.IGNORECASE | re.DOTALL)
 
-    def tells(self, text: str) -> bool:
-        """Whether this is what the text says."""
-        return self._pattern.search(text) is not None
+    def matches(self, text: str) -> bool:
+        """Whether a message has this cause."""
+        return self._regex.search(text) is not None
 
 
 UNKNOWN = Cause(
     "unknown",
     "notice",
     "AWS reports an error",
-    "Look its words up in AWS's documentation.",
+    "Search AWS's documentation for the message.",
     "",
 )
 
@@ -59,16 +59,16 @@ FLEET: Sequence[Cause] = (
     Cause(
         "fleet_role",
         "configuration",
-        "the fleet's role may not start machines",
-        "Look at IamFleetRole of the fleet file: it needs the policy "
+        "the fleet's role is not allowed to launch machines",
+        "Check IamFleetRole in the fleet file: it needs the policy "
         "AmazonEC2SpotFleetTaggingRole, and trust in spotfleet.amazonaws.com.",
         "iamFleetRoleInvalid|IamFleetRole",
     ),
     Cause(
         "machine_image",
         "configuration",
-        "the machine image is not there, or not for this account",
-        "Look at image_id in the fleet template (ImageId of a fleet file); images belong to a "
+        "the machine image does not exist, or is not shared with this account",
+        "Check image_id in the fleet template (ImageId in a fleet file). An image belongs to one "
         "region.",
         r"InvalidAMIID|InvalidImageID|image id '.*' (does not exist|is not valid)"
         r"|Not authorized for images",
@@ -83,38 +83,38 @@ FLEET: Sequence[Cause] = (
     Cause(
         "instance_profile",
         "configuration",
-        "the instance profile is not there",
-        "Look at instance_profile in the fleet template; make it in IAM (docs/aws.md).",
+        "the instance profile does not exist",
+        "Check instance_profile in the fleet template, or create it in IAM (docs/aws.md).",
         r"iamInstanceProfile|Invalid IAM Instance Profile|instance profile.*(not exist|not found)",
     ),
     Cause(
         "security_group",
         "configuration",
-        "a security group is not there, or belongs to another network than the subnet",
-        "Look at security_groups and subnets in the fleet template: they must be of one VPC.",
+        "a security group does not exist, or is not in the subnet's VPC",
+        "Check security_groups and subnets in the fleet template: all must be in one VPC.",
         r"InvalidGroup|InvalidSecurityGroup|security group.*does not exist|different networks",
     ),
     Cause(
         "subnet_full",
         "capacity",
         "a subnet has no free addresses left",
-        "Add subnets to the fleet template, or ask for fewer, larger machines.",
+        "Add subnets to the fleet template, or request fewer, larger machines.",
         r"InsufficientFreeAddressesInSubnet|not enough free addresses",
     ),
     Cause(
         "subnet",
         "configuration",
-        "there is no such subnet",
-        "Look at subnets in the fleet template; without any, the account needs a default VPC.",
+        "the subnet does not exist",
+        "Check subnets in the fleet template; without subnets, the account needs a default VPC.",
         r"InvalidSubnet|subnet.*does not exist|No default (VPC|subnet)|VPCIdNotSpecified"
         r"|Subnet.*cannot be used",
-        of_place=True,
+        depends_on_place=True,
     ),
     Cause(
         "key_pair",
         "configuration",
-        "there is no such key pair",
-        "Look at key_name in the fleet template, or leave it out.",
+        "the key pair does not exist",
+        "Correct or remove key_name in the fleet template.",
         r"InvalidKeyPair|key pair '.*' does not exist",
     ),
     Cause(
@@ -127,8 +127,8 @@ FLEET: Sequence[Cause] = (
     Cause(
         "encryption",
         "configuration",
-        "the encrypted volume cannot be made: its KMS key may not be used",
-        "Look at the key for EBS encryption (EC2 console, Data protection and security) and at its "
+        "the encrypted volume cannot be created: access to its KMS key is denied",
+        "Check the key for EBS encryption (EC2 console, Data protection and security) and its "
         "policy: the service-linked roles AWSServiceRoleForEC2Fleet, AWSServiceRoleForEC2Spot and "
         "AWSServiceRoleForEC2SpotFleet need kms:CreateGrant, Decrypt and GenerateDataKey.",
         r"kms|Client\.InternalError|Client error on launch",
@@ -137,9 +137,10 @@ FLEET: Sequence[Cause] = (
     Cause(
         "launch_permission",
         "configuration",
-        "AWS does not permit the launch",
-        "Look at ec2:RunInstances, ec2:CreateTags and iam:PassRole of whoever runs the flows, at "
-        "the service-linked roles of EC2 Fleet and Spot, and at policies of the organisation.",
+        "AWS denies the launch",
+        "Check that the identity that runs the flows has ec2:RunInstances, ec2:CreateTags and "
+        "iam:PassRole. Check the service-linked roles of EC2 Fleet and Spot, and the "
+        "organisation's policies.",
         r"Unauthorized|not authorized|AccessDenied|AuthFailure|service-linked role"
         r"|explicit deny",
     ),
@@ -154,16 +155,16 @@ FLEET: Sequence[Cause] = (
     Cause(
         "price_invalid",
         "configuration",
-        "machine_price is no price",
-        "Set machine_price to more than 0.001 USD an hour.",
+        "machine_price is not a valid price",
+        "Set machine_price to more than 0.001 USD per hour.",
         r"(invalid|bad).{0,30}price|MaxPrice|price.{0,30}(invalid|must be more)",
     ),
     Cause(
         "quota",
         "capacity",
         "the account's quota is used up",
-        "Ask for more in Service Quotas, under Amazon EC2 (spot and on-demand vCPUs) or EBS "
-        "(storage); or end other machines.",
+        "Request an increase in Service Quotas, under Amazon EC2 (spot and on-demand vCPUs) or "
+        "EBS (storage), or terminate other machines.",
         r"MaxSpotInstanceCount|Max Spot Instance Count|spotInstanceCountLimit"
         r"|Spot Max Instance Count|VcpuLimitExceeded|vCPU (capacity|limit)|InstanceLimitExceeded"
         r"|VolumeLimitExceeded|Volume limit exceeded|PendingVerification",
@@ -171,16 +172,16 @@ FLEET: Sequence[Cause] = (
     Cause(
         "unsupported",
         "configuration",
-        "a machine type cannot be had in a zone, or not as it is asked for",
-        "Name other machine types or subnets of other zones.",
+        "a zone does not offer a machine type, or not in this configuration",
+        "Name other machine types, or subnets in other zones.",
         r"Unsupported|not supported in your requested|currently not supported",
-        of_place=True,
+        depends_on_place=True,
     ),
     Cause(
         "no_capacity",
         "capacity",
-        "AWS has no machines of these types to give at present",
-        "Name more machine types and subnets of more zones, or set on_demand_share.",
+        "AWS has no capacity for these machine types at present",
+        "Name more machine types and subnets in more zones, or set on_demand_share.",
         r"InsufficientInstanceCapacity|InsufficientCapacity|insufficient.{0,40}capacity"
         r"|no Spot capacity|UnfulfillableCapacity|Unable to fulfill capacity"
         r"|capacity.not.available",
@@ -188,17 +189,17 @@ FLEET: Sequence[Cause] = (
     Cause(
         "fleet_request",
         "configuration",
-        "AWS refuses the machines as they are asked for",
-        "Look at the fleet template and machine_type.",
+        "AWS rejects the fleet request",
+        "Check the fleet template and machine_type.",
         r"spotFleetRequestConfigurationInvalid|InvalidParameter|InvalidFleetConfig"
         r"|InvalidLaunchTemplate|InvalidBlockDeviceMapping|InvalidSnapshot|BadParameters"
         r"|bad parameters|MissingParameter",
     ),
     Cause(
-        "no_luck_yet",
+        "launches_failing",
         "capacity",
-        "AWS has failed several times to start any machine, and tries again",
-        "Name more machine types and subnets of more zones.",
+        "AWS failed several times to launch a machine, and keeps trying",
+        "Name more machine types and subnets in more zones.",
         r"allLaunchSpecsTemporarilyBlacklisted|launchSpecTemporarilyBlacklisted",
     ),
 )
@@ -207,16 +208,16 @@ CONTAINER: Sequence[Cause] = (
     Cause(
         "image_platform",
         "configuration",
-        "the worker's image is made for another processor than the machines have",
-        "Build the image for it (docker buildx build --platform), or set architecture and "
-        "machine_type to the image's.",
+        "the worker's image is built for a different processor than the machines'",
+        "Build the image for their processor (docker buildx build --platform), or set "
+        "architecture and machine_type to the image's processor.",
         r"exec format error|matching platform|no matching manifest",
     ),
     Cause(
         "image_rate",
         "notice",
-        "the registry limits how often the worker's image may be fetched",
-        "Put the image into Amazon ECR, or fetch it with an account of the registry.",
+        "the registry limits the rate of image pulls",
+        "Push the image to Amazon ECR, or pull it with an account at the registry.",
         r"toomanyrequests|rate limit|429 Too Many",
     ),
     Cause(
@@ -230,8 +231,8 @@ CONTAINER: Sequence[Cause] = (
         "image_route",
         "configuration",
         "the machines cannot reach the registry of the worker's image",
-        "Give them a way out: assign_ip with an internet gateway, a NAT gateway, or VPC endpoints; "
-        "look at the security group's outbound rules.",
+        "Give them outbound access: assign_ip with an internet gateway, a NAT gateway, or VPC "
+        "endpoints. Check the security group's outbound rules.",
         r"(CannotPull|pull|manifest|registry).*(i/o timeout|Client\.Timeout|request canceled"
         r"|no such host|connection refused|connection reset|deadline exceeded|TLS handshake"
         r"|dial tcp|unreachable)",
@@ -240,26 +241,26 @@ CONTAINER: Sequence[Cause] = (
     Cause(
         "image_missing",
         "configuration",
-        "the worker's image is not in the registry, or may not be read",
-        "Look at dockerhub_tag: registry, name and tag, and whether it is public or the machines' "
-        "role may read it.",
+        "the worker's image is not in the registry, or access is denied",
+        "Check registry, name and tag in dockerhub_tag. The image must be public, or readable "
+        "with the machines' role.",
         r"CannotPull.*(not found|manifest unknown|does not exist|pull access denied"
         r"|invalid reference|requested access to the resource is denied)",
     ),
     Cause(
-        "image_rights",
+        "image_access",
         "configuration",
-        "the worker's image may not be read",
-        "Give the machines' role, or execution_role, the rights of "
-        "AmazonEC2ContainerRegistryReadOnly; ECS does not know the password of another registry.",
+        "access to the worker's image is denied",
+        "Attach AmazonEC2ContainerRegistryReadOnly to the machines' role or to execution_role; "
+        "ECS has no credentials for other registries.",
         r"CannotPull.*(not authorized|no basic auth|403 Forbidden|unauthorized|AccessDenied"
         r"|authorization failed|denied)",
     ),
     Cause(
         "image_pull",
         "configuration",
-        "the worker's image cannot be fetched",
-        "Look at dockerhub_tag and at the machines' way to its registry.",
+        "the worker's image cannot be pulled",
+        "Check dockerhub_tag and the machines' network route to its registry.",
         r"CannotPull|failed to pull|pull image",
         times=3,
     ),
@@ -267,29 +268,29 @@ CONTAINER: Sequence[Cause] = (
         "log_group",
         "configuration",
         "the container's log cannot be opened",
-        "Run dcp-setup, which makes the log group; the machines' role needs logs:CreateLogStream "
-        "and logs:PutLogEvents.",
+        "Run dcp-setup, which creates the log group. The machines' role needs "
+        "logs:CreateLogStream and logs:PutLogEvents.",
         r"log group does not exist|logging driver|logger args|logs:CreateLogStream",
     ),
     Cause(
         "task_role",
         "configuration",
-        "ECS may not take the role of the containers",
-        "Look at task_role and execution_role: they must trust ecs-tasks.amazonaws.com, and "
-        "whoever runs the flows needs iam:PassRole.",
+        "ECS cannot assume the containers' role",
+        "Check task_role and execution_role: they must trust ecs-tasks.amazonaws.com. The identity "
+        "that runs the flows needs iam:PassRole.",
         r"unable to assume the( service linked)? role|AssumeRole|pass.{0,6}role",
     ),
     Cause(
         "mount",
         "configuration",
         "the machine has no /dev/fuse for mounting buckets",
-        "Set download_files: true, or take a machine image with FUSE.",
+        "Set download_files: true, or use a machine image with FUSE.",
         r"/dev/fuse|error gathering device",
     ),
     Cause(
         "out_of_memory",
         "configuration",
-        "containers are ended since their memory is not enough",
+        "containers run out of memory and are killed",
         "Raise memory, or lower docker_cores.",
         r"OutOfMemory|memory usage|oom.?kill",
         times=3,
@@ -298,7 +299,7 @@ CONTAINER: Sequence[Cause] = (
         "container_start",
         "configuration",
         "containers cannot be started",
-        "Look at the image and the task definition; its words are Docker's.",
+        "Check the image and the task definition; the message comes from Docker.",
         r"CannotCreate|CannotStart|ResourceInitialization|DockerTimeout|CannotInspect"
         r"|TaskFailedToStart",
         times=3,
@@ -306,9 +307,9 @@ CONTAINER: Sequence[Cause] = (
     Cause(
         "container_exit",
         "configuration",
-        "containers end as soon as they start",
-        "Look at the log of the machines (log group _perInstance): the image must be dcp's worker, "
-        "and for the machines' processor.",
+        "containers exit as soon as they start",
+        "Check the machines' log (log group _perInstance). The image must be dcp's worker, built "
+        "for the machines' processor.",
         r"Essential container.*exited|EssentialContainerExited",
         times=3,
     ),
@@ -320,28 +321,28 @@ SERVICE: Sequence[Cause] = (
         "container_size",
         "configuration",
         "the container does not fit on the machine",
-        "Lower memory or cpu_shares (docker_cores), or take larger machines.",
+        "Lower memory or cpu_shares (docker_cores), or use larger machines.",
         r"has insufficient (memory|CPU)|RESOURCE:(MEMORY|CPU)",
     ),
     Cause(
         "agent",
         "notice",
-        "a machine's ECS agent does not answer",
-        "If it stays so, the machine has lost its way out or hangs; its alarm ends it.",
+        "a machine's ECS agent does not respond",
+        "If this persists, the machine hangs or has lost its network; its alarm terminates it.",
         r'encountered error "AGENT"',
     ),
     Cause(
         "task_quota",
         "capacity",
         "the account's quota of containers or vCPUs is used up",
-        "Ask for more in Service Quotas, under Amazon ECS.",
+        "Request an increase in Service Quotas, under Amazon ECS.",
         r"reached the limit on the number of",
     ),
     Cause(
         "restarts",
         "notice",
-        "containers end again and again; ECS starts them less often",
-        "Look at the log of the machines (log group _perInstance).",
+        "containers keep exiting, so ECS starts them less often",
+        "Check the machines' log (log group _perInstance).",
         r"unable to consistently start",
     ),
 )
@@ -349,8 +350,8 @@ SERVICE: Sequence[Cause] = (
 NEVER_REGISTERS = Cause(
     "never_registers",
     "configuration",
-    "machines are up and do not join the cluster",
-    "They need a way out to ECS (assign_ip with an internet gateway, a NAT gateway, or VPC "
+    "machines are running but do not join the cluster",
+    "They need network access to ECS (assign_ip with an internet gateway, a NAT gateway, or VPC "
     "endpoints for ecs, ecs-agent and ecs-telemetry), an instance profile with "
     "AmazonEC2ContainerServiceforEC2Role, and a machine image for ECS.",
     "",
@@ -360,20 +361,20 @@ ALL: Sequence[Cause] = tuple(
     dict.fromkeys((*FLEET, NEVER_REGISTERS, *CONTAINER, *SERVICE, UNKNOWN))
 )
 
-# What ECS's service scheduler says of its usual work.
+# Messages of ECS's service scheduler in normal operation.
 USUAL = re.compile(
     r"has started|has stopped|steady state|registered|has begun draining|deployment .*completed"
     r"|No Container Instances were found|stopped \d+ pending tasks|AZ balanced",
     re.IGNORECASE,
 )
-# Ends of tasks that are no failure (Amazon ECS Developer Guide, "Stopped task error codes").
+# Stop codes of tasks that did not fail (Amazon ECS Developer Guide, "Stopped task error codes").
 USUAL_STOPS = frozenset(
     {"UserInitiated", "ServiceSchedulerInitiated", "SpotInterruption", "TerminationNotice"}
 )
 USUAL_REASONS = re.compile(
     r"Host EC2 .*(terminated|stopped)|Scaling activity|Task stopped by|interrupted", re.IGNORECASE
 )
-# Ends of machines that are no failure (EC2 API Reference, StateReason).
+# State reasons of machines that did not fail (EC2 API Reference, StateReason).
 USUAL_ENDS = (
     "Client.UserInitiatedShutdown",
     "Client.InstanceInitiatedShutdown",

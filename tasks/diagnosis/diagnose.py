@@ -1,15 +1,14 @@
-"""What is wrong when machines do not come, or come and do nothing. Pure.
+"""Diagnoses why machines do not launch, or run no containers. Pure.
 
-    findings(symptoms: Symptoms) -> tuple[Diagnosis, ...]
+    diagnose(symptoms: Symptoms) -> tuple[FleetDiagnosis, ...]
 
-`tasks.diagnosis.evidence.symptoms(run, fleets, since)` gathers the input from AWS. Each `Diagnosis`
-has a `level`: a "configuration" ends the run, and `str(diagnosis)` is the reason; "capacity" and
-"notice" are told once, as `key` tells one from another. `machines` are the instances that it is
-about.
+`tasks.diagnosis.evidence.collect_symptoms(run, fleets, since)` gathers the input from AWS. Each
+`FleetDiagnosis` has a `level`: a "configuration" stops the run, with `str(diagnosis)` as the
+reason; "capacity" and "notice" are reported once for each `key`. `machines` are the affected
+instances.
 
-While something works, what fails beside it is a notice: a machine that came, a container that ran
-well or a job that ended is proof that the run can go on. What AWS says and nobody here knows is
-told word for word.
+While something works, other failures are notices: a launched machine, a container that ran well or
+a finished job proves that the run can continue. An unknown message of AWS is reported verbatim.
 """
 
 import re
@@ -35,12 +34,12 @@ from tasks.diagnosis.causes import (
 )
 from tasks.fleet.base import FleetEvent
 
-RECENT = timedelta(minutes=30)  # what is older says little of what is wrong now
+RECENT = timedelta(minutes=30)  # older events say little about the present
 REGISTER_WITHIN = timedelta(minutes=10)  # from launch; a machine boots and joins in 1 to 4 minutes
-AT_ONCE = timedelta(minutes=2)  # a container that ran longer than this has started well
-MOST_TEXTS = 3  # of one cause, in a diagnosis
+AT_ONCE = timedelta(minutes=2)  # a container that ran at least this long started well
+MOST_TEXTS = 3  # messages of one cause, in a diagnosis
 
-# Information events by which EC2 tells that it cannot launch (EC2 API Reference, EventInformation).
+# Information events that report failed launches (EC2 API Reference, EventInformation).
 TROUBLE = frozenset(
     {"launchSpecUnusable", "launchSpecTemporarilyBlacklisted", "fleetProgressHalted"}
 )
@@ -48,7 +47,7 @@ MACHINE_TYPE = re.compile(
     r"\b[a-z][a-z0-9-]*\d[a-z0-9-]*\.(?:\d+x|x)?(?:nano|micro|small|medium|large|metal[\w-]*)\b"
 )
 PLACE = re.compile(r"\bsubnet-[0-9a-f]+|\b[a-z]{2}(?:-[a-z]+)+-\d[a-z]\b")
-# What EC2 puts around the reason of a launch that failed.
+# EC2's text around the reason of a failed launch.
 REPEATED = re.compile(
     r"(?:launchSpec\w+: )?Repeated errors have occurred processing the launch specification "
     r'"(?P<spec>[^"]*?)(?: while launching[^"]*)?"\. .*? Error message: '
@@ -57,14 +56,14 @@ CHANGING = re.compile(r"\b(?:[a-z]+-)?[0-9a-f]{8,}\b|\d+")
 
 
 @dataclass(frozen=True)
-class Machine:
+class FleetMachine:
     """An instance of the run.
 
     Attributes:
-        id: Its id.
-        launched_at: When it was launched.
-        alive: Whether it is up, or about to be.
-        ended: Why it ended, in EC2's words (StateReason); "" while it is alive.
+        id: Instance id.
+        launched_at: Launch time.
+        alive: Whether it is pending or running.
+        ended: EC2's reason for its end (StateReason); "" while it is alive.
     """
 
     id: str
@@ -80,8 +79,8 @@ class StoppedTask:
     Attributes:
         code: ECS's stop code, such as `TaskFailedToStart`.
         reason: ECS's reason, with those of its containers.
-        exit_code: Of its container; None when it never ran.
-        ran: How long it ran.
+        exit_code: Exit code of its container; None if it never ran.
+        ran: Run time.
     """
 
     code: str
@@ -92,28 +91,28 @@ class StoppedTask:
 
 @dataclass(frozen=True)
 class Symptoms:
-    """What AWS tells of a run's machines and containers.
+    """AWS's reports about a run's machines and containers.
 
     Attributes:
-        at: When it was asked.
-        types: The machine types asked for.
-        subnets: How many subnets they are asked for in; 0 when it is left to AWS.
-        events: The history of the fleets; what is older than `RECENT` proves what worked, and no
-            longer what does not.
-        machines: The run's instances, also those that ended lately.
+        at: Time of the requests.
+        types: The requested machine types.
+        subnets: Number of subnets in the request; 0 if AWS chooses them.
+        events: The history of the fleets. Events older than `RECENT` prove what worked, but not
+            what fails now.
+        machines: The run's instances, including recently terminated ones.
         joined: Container instance id to EC2 instance id of the machines in the cluster.
-        service: What ECS says of the service.
-        stopped: Tasks that have stopped lately.
-        running: Containers that run.
-        placed: Containers on the machines, running or about to.
-        worked: Whether a job of the run has come to an end: containers did run then.
+        service: ECS's messages about the service.
+        stopped: Recently stopped tasks.
+        running: Number of running containers.
+        placed: Number of containers on the machines, running or pending.
+        worked: Whether a job of the run has finished, which proves that containers ran.
     """
 
     at: datetime
     types: tuple[str, ...] = ()
     subnets: int = 0
     events: tuple[FleetEvent, ...] = ()
-    machines: tuple[Machine, ...] = ()
+    machines: tuple[FleetMachine, ...] = ()
     joined: Mapping[str, str] = field(default_factory=dict)
     service: tuple[str, ...] = ()
     stopped: tuple[StoppedTask, ...] = ()
@@ -122,22 +121,22 @@ class Symptoms:
     worked: bool = False
 
     @property
-    def alive(self) -> list[Machine]:
-        """The machines that are up, or about to be."""
+    def alive(self) -> list[FleetMachine]:
+        """The machines that are pending or running."""
         return [machine for machine in self.machines if machine.alive]
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class FleetDiagnosis:
     """What is wrong, and what to do.
 
     Attributes:
         level: Whether waiting helps.
-        code: Its cause.
+        code: Code of the cause.
         summary: What is wrong.
-        detail: AWS's own words.
+        detail: AWS's own messages.
         remedy: What to do.
-        machines: The instances that it is about.
+        machines: The affected instances.
     """
 
     level: Level
@@ -149,37 +148,39 @@ class Diagnosis:
 
     @property
     def key(self) -> str:
-        """The same for what need not be told again, whatever ids and numbers AWS names."""
-        said = CHANGING.sub("#", self.detail) if self.code == UNKNOWN.code else self.summary
-        return f"{self.level} {self.code}: {said}"
+        """Equal for repeated diagnoses, whatever ids and numbers AWS names."""
+        text = CHANGING.sub("#", self.detail) if self.code == UNKNOWN.code else self.summary
+        return f"{self.level} {self.code}: {text}"
 
     def __str__(self) -> str:
         return f"{self.summary}. AWS says: {self.detail or 'nothing'}. {self.remedy}"
 
 
-def findings(symptoms: Symptoms) -> tuple[Diagnosis, ...]:
-    """Say what is wrong (pure): configurations first, each thing once.
+def diagnose(symptoms: Symptoms) -> tuple[FleetDiagnosis, ...]:
+    """What is wrong (pure): configurations first, each diagnosis once.
 
     Args:
-        symptoms: What AWS tells.
+        symptoms: AWS's reports.
     """
-    found = [
+    diagnoses = [
         *_fleet(symptoms),
         *_registration(symptoms),
         *_containers(symptoms),
         *_service(symptoms),
     ]
-    once = {one.key: one for one in reversed(found)}
-    return tuple(sorted(reversed(once.values()), key=lambda one: LEVELS.index(one.level)))
+    unique = {diagnosis.key: diagnosis for diagnosis in reversed(diagnoses)}
+    return tuple(
+        sorted(reversed(unique.values()), key=lambda diagnosis: LEVELS.index(diagnosis.level))
+    )
 
 
 def cause_of(text: str, causes: Iterable[Cause]) -> Cause:
-    """The first cause whose words are in the text; else the unknown."""
-    return next((cause for cause in causes if cause.tells(text)), UNKNOWN)
+    """The first cause that matches the text; else UNKNOWN."""
+    return next((cause for cause in causes if cause.matches(text)), UNKNOWN)
 
 
 def _by_cause(texts: Iterable[str], causes: Sequence[Cause]) -> Iterator[tuple[Cause, list[str]]]:
-    """Causes with their texts; of what is unknown each text is told."""
+    """Causes with their texts; each unknown text comes alone."""
     by_cause: dict[Cause, list[str]] = {}
     for text in texts:
         cause = cause_of(text, causes)
@@ -191,99 +192,102 @@ def _by_cause(texts: Iterable[str], causes: Sequence[Cause]) -> Iterator[tuple[C
 
 
 def _diagnosis(
-    cause: Cause, level: Level, said: Sequence[str], machines: Iterable[str] = ()
-) -> Diagnosis:
-    """The texts that say most stand for all."""
-    shorter = said if cause is UNKNOWN else [REPEATED.sub(r"\g<spec>: ", text) for text in said]
-    alike = {CHANGING.sub("#", text): text.strip() for text in shorter}
-    detail = "; ".join(sorted(alike.values(), key=len, reverse=True)[:MOST_TEXTS])
-    return Diagnosis(level, cause.code, cause.summary, detail, cause.remedy, tuple(machines))
+    cause: Cause, level: Level, texts: Sequence[str], machines: Iterable[str] = ()
+) -> FleetDiagnosis:
+    """The longest texts represent all of them."""
+    shorter = texts if cause is UNKNOWN else [REPEATED.sub(r"\g<spec>: ", text) for text in texts]
+    distinct = {CHANGING.sub("#", text): text.strip() for text in shorter}
+    detail = "; ".join(sorted(distinct.values(), key=len, reverse=True)[:MOST_TEXTS])
+    return FleetDiagnosis(level, cause.code, cause.summary, detail, cause.remedy, tuple(machines))
 
 
 def _level(cause: Cause, works: bool, times: int) -> Level:
-    """A configuration is believed when it happened often enough, and nothing works."""
+    """A configuration counts as one only if it occurred often enough and nothing works."""
     if cause.level == "configuration" and (works or times < cause.times):
         return "notice"
     return cause.level
 
 
-def _fleet(seen: Symptoms) -> Iterator[Diagnosis]:
-    said = [
-        event.words
-        for event in sorted(seen.events, key=lambda event: event.at)
-        if (event.error or event.subtype in TROUBLE) and seen.at - event.at <= RECENT
+def _fleet(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
+    messages = [
+        event.message
+        for event in sorted(symptoms.events, key=lambda event: event.at)
+        if (event.error or event.subtype in TROUBLE) and symptoms.at - event.at <= RECENT
     ]
     dead = [
         machine.ended
-        for machine in seen.machines
+        for machine in symptoms.machines
         if machine.ended and not machine.ended.startswith(USUAL_ENDS)
     ]
-    said += dead
-    # A machine that came is proof, unless it ended as it started.
-    launched = sum(event.subtype == "launched" for event in seen.events)
-    works = bool(seen.joined or seen.alive or seen.running) or launched > len(dead)
-    for cause, texts in _by_cause(said, FLEET):
+    messages += dead
+    # A launched machine is proof, unless it failed while it started.
+    launched = sum(event.subtype == "launched" for event in symptoms.events)
+    works = bool(symptoms.joined or symptoms.alive or symptoms.running) or launched > len(dead)
+    for cause, texts in _by_cause(messages, FLEET):
         level = _level(cause, works, len(texts))
-        if level == "configuration" and cause.of_place and not _everywhere(seen, texts):
+        if level == "configuration" and cause.depends_on_place and not _everywhere(symptoms, texts):
             level = "notice"
-        named = _types(texts) or sorted(seen.types)
-        told = _diagnosis(cause, level, texts)
-        if cause.level == "capacity" or cause.of_place:
-            told = replace(told, summary=f"{told.summary}: {', '.join(named)}".rstrip(": "))
-        yield told
+        types = _types(texts) or sorted(symptoms.types)
+        diagnosis = _diagnosis(cause, level, texts)
+        if cause.level == "capacity" or cause.depends_on_place:
+            summary = f"{diagnosis.summary}: {', '.join(types)}".rstrip(": ")
+            diagnosis = replace(diagnosis, summary=summary)
+        yield diagnosis
 
 
 def _types(texts: Iterable[str]) -> list[str]:
-    return sorted({found for text in texts for found in MACHINE_TYPE.findall(text)})
+    return sorted({name for text in texts for name in MACHINE_TYPE.findall(text)})
 
 
-def _everywhere(seen: Symptoms, texts: Sequence[str]) -> bool:
-    """Whether no machine type is left that may be had in some subnet, as far as texts name them."""
+def _everywhere(symptoms: Symptoms, texts: Sequence[str]) -> bool:
+    """Whether the texts name every machine type in every subnet."""
     pairs = {
         pair
         for text in texts
         for pair in product(MACHINE_TYPE.findall(text) or [""], PLACE.findall(text) or [""])
     }
-    types = len(seen.types) if any(kind for kind, _ in pairs) else 1
+    types = len(symptoms.types) if any(kind for kind, _ in pairs) else 1
     if not any(place for _, place in pairs):
         return len(pairs) >= types
-    return seen.subnets > 0 and len(pairs) >= types * seen.subnets
+    return symptoms.subnets > 0 and len(pairs) >= types * symptoms.subnets
 
 
-def _registration(seen: Symptoms) -> Iterator[Diagnosis]:
-    there = set(seen.joined.values())
+def _registration(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
+    joined = set(symptoms.joined.values())
     late = [
         machine.id
-        for machine in seen.alive
-        if machine.id not in there and seen.at - machine.launched_at >= REGISTER_WITHIN
+        for machine in symptoms.alive
+        if machine.id not in joined and symptoms.at - machine.launched_at >= REGISTER_WITHIN
     ]
     if late:
-        level = _level(NEVER_REGISTERS, bool(there) or _works(seen), len(late))
+        level = _level(NEVER_REGISTERS, bool(joined) or _works(symptoms), len(late))
         minutes = round(REGISTER_WITHIN.total_seconds() / 60)
-        detail = f"{len(late)} machines did not join within {minutes} minutes: {', '.join(late)}"
+        noun = "machine" if len(late) == 1 else "machines"
+        detail = f"{len(late)} {noun} did not join within {minutes} minutes: {', '.join(late)}"
         yield replace(_diagnosis(NEVER_REGISTERS, level, [detail]), machines=tuple(late))
 
 
-def _containers(seen: Symptoms) -> Iterator[Diagnosis]:
-    failed = [task for task in seen.stopped if _failed(task) and task.ran < AT_ONCE]
+def _containers(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
+    failed = [task for task in symptoms.stopped if _failed(task) and task.ran < AT_ONCE]
     texts = [
         f"{task.code}: {task.reason}" + (f" (exit code {task.exit_code})" if task.exit_code else "")
         for task in failed
     ]
-    works = _works(seen)
-    for cause, said in _by_cause(texts, CONTAINER):
+    works = _works(symptoms)
+    for cause, reasons in _by_cause(texts, CONTAINER):
+        diagnosis = _diagnosis(cause, _level(cause, works, len(reasons)), reasons)
         if cause.code == "container_exit":
-            yield replace(
-                _diagnosis(cause, _level(cause, works, len(said)), said),
-                summary=f"{cause.summary}{_exit_codes(failed)}",
-            )
-        else:
-            yield _diagnosis(cause, _level(cause, works, len(said)), said)
+            diagnosis = replace(diagnosis, summary=f"{cause.summary}{_exit_codes(failed)}")
+        yield diagnosis
 
 
-def _works(seen: Symptoms) -> bool:
-    """Whether a container of the run has ever run well, as far as is known."""
-    return seen.worked or seen.running > 0 or any(task.ran >= AT_ONCE for task in seen.stopped)
+def _works(symptoms: Symptoms) -> bool:
+    """Whether a container of the run is known to have run well."""
+    return (
+        symptoms.worked
+        or symptoms.running > 0
+        or any(task.ran >= AT_ONCE for task in symptoms.stopped)
+    )
 
 
 def _failed(task: StoppedTask) -> bool:
@@ -296,20 +300,20 @@ def _exit_codes(failed: Sequence[StoppedTask]) -> str:
     return f", with exit code {codes.most_common(1)[0][0]}" if codes else ""
 
 
-def _service(seen: Symptoms) -> Iterator[Diagnosis]:
-    said = [text for text in seen.service if _tells_much(text, seen)]
-    for cause, texts in _by_cause(said, SERVICE):
-        yield _diagnosis(cause, _level(cause, _works(seen), len(texts)), texts)
+def _service(symptoms: Symptoms) -> Iterator[FleetDiagnosis]:
+    messages = [text for text in symptoms.service if _is_unusual(text, symptoms)]
+    for cause, texts in _by_cause(messages, SERVICE):
+        yield _diagnosis(cause, _level(cause, _works(symptoms), len(texts)), texts)
 
 
-def _tells_much(text: str, seen: Symptoms) -> bool:
-    """Whether what ECS says of the service is more than its usual work.
+def _is_unusual(text: str, symptoms: Symptoms) -> bool:
+    """Whether ECS's message about the service reports trouble.
 
-    That a container finds no place is usual while others have theirs, and before machines came.
-    Which machine is the closest match says little unless it is one of the run's own.
+    An unplaced container is normal while others are placed, and before machines have joined. The
+    closest match that ECS names matters only if it is one of the run's own machines.
     """
     if "unable to place a task" in text:
-        own = "closest matching" not in text or any(one in text for one in seen.joined)
-        room = not (seen.placed or seen.running or seen.stopped)
-        return own and bool(seen.joined) and (room or "AGENT" in text)
+        own = "closest matching" not in text or any(name in text for name in symptoms.joined)
+        room = not (symptoms.placed or symptoms.running or symptoms.stopped)
+        return own and bool(symptoms.joined) and (room or "AGENT" in text)
     return not USUAL.search(text)

@@ -1,8 +1,8 @@
-"""Asking AWS how a run's machines and containers are, for `tasks.diagnosis.diagnose.findings`.
+"""Collects the state of a run's machines and containers for `tasks.diagnosis.diagnose`.
 
-    symptoms(run, fleets, since) -> Symptoms
+    collect_symptoms(run, fleets, since) -> Symptoms
 
-Six calls and one a fleet, however many jobs there are; more only where the answers have pages, and
+Makes six calls plus one per fleet, whatever the number of jobs; more only for paged responses, and
 one for each hundred machines.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tasks.diagnosis.diagnose import RECENT, Machine, StoppedTask, Symptoms
+from tasks.diagnosis.diagnose import RECENT, FleetMachine, StoppedTask, Symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.instances import app_instances, container_instances
 from tasks.resources.ecs import find_service
@@ -20,22 +20,22 @@ MOST_TASKS = 100  # in an answer of DescribeTasks (Amazon ECS API Reference)
 ALIVE = ("pending", "running")
 
 
-def symptoms(
+def collect_symptoms(
     run: Run,
     fleets: Sequence[Fleet],
     since: datetime,
     subnets: int = 0,
     worked: bool = False,
 ) -> Symptoms:
-    """Ask AWS how the run's machines and containers are.
+    """Collect the state of the run's machines and containers from AWS.
 
     Args:
         run: The run.
         fleets: Its fleets.
-        since: From when on events and stopped tasks count: at the earliest the request of the
-            fleet, since what was mended before then is of no concern.
-        subnets: Subnets that machines are asked for in; 0 when it is left to AWS.
-        worked: Whether a job of the run has come to an end.
+        since: Ignore events and stopped tasks before this time. Not before the fleet request:
+            trouble fixed before it is irrelevant.
+        subnets: Number of subnets in the fleet request; 0 if AWS chooses them.
+        worked: Whether a job of the run has finished.
     """
     now = datetime.now(UTC)
     recently = max(since, now - RECENT)
@@ -48,7 +48,8 @@ def symptoms(
         events=tuple(event for fleet in fleets for event in fleet.events(since)),
         machines=tuple(_machines(run, since)),
         joined={
-            one["containerInstanceArn"].rpartition("/")[2]: one["ec2InstanceId"] for one in joined
+            instance["containerInstanceArn"].rpartition("/")[2]: instance["ec2InstanceId"]
+            for instance in joined
         },
         service=tuple(
             event.get("message", "")
@@ -57,24 +58,28 @@ def symptoms(
         ),
         stopped=tuple(_stopped(run, recently)),
         running=service["runningCount"] if service else 0,
-        placed=sum(one["runningTasksCount"] + one["pendingTasksCount"] for one in joined),
+        placed=sum(
+            instance["runningTasksCount"] + instance["pendingTasksCount"] for instance in joined
+        ),
         worked=worked,
     )
 
 
-def _machines(run: Run, since: datetime) -> Iterator[Machine]:
-    for one in app_instances(run.aws.ec2, run.names.app):
-        alive = one["State"]["Name"] in ALIVE
-        # EC2 shows a terminated instance for an hour; one of an earlier fleet may be among them.
-        if alive or one["LaunchTime"] >= since:
-            reason = one.get("StateReason", {})
+def _machines(run: Run, since: datetime) -> Iterator[FleetMachine]:
+    for instance in app_instances(run.aws.ec2, run.names.app):
+        alive = instance["State"]["Name"] in ALIVE
+        # EC2 lists a terminated instance for an hour, so instances of an earlier fleet may appear.
+        if alive or instance["LaunchTime"] >= since:
+            reason = instance.get("StateReason", {})
             code, text = reason.get("Code", ""), reason.get("Message", "")
-            told = text if text.startswith(code) else f"{code}: {text}"
-            yield Machine(one["InstanceId"], one["LaunchTime"], alive, "" if alive else told)
+            ended = text if text.startswith(code) else f"{code}: {text}"
+            yield FleetMachine(
+                instance["InstanceId"], instance["LaunchTime"], alive, "" if alive else ended
+            )
 
 
 def _stopped(run: Run, since: datetime) -> Iterator[StoppedTask]:
-    """The tasks that have stopped; ECS shows them for at least an hour."""
+    """The stopped tasks; ECS lists them for at least an hour."""
     ecs, cluster = run.aws.ecs, run.config.ecs_cluster
     arns = ecs.list_tasks(
         cluster=cluster,
@@ -91,12 +96,12 @@ def _stopped(run: Run, since: datetime) -> Iterator[StoppedTask]:
 
 def _stopped_task(task: Any) -> StoppedTask:
     containers = task.get("containers", [])
-    said = [task.get("stoppedReason", ""), *(one.get("reason", "") for one in containers)]
-    exit_codes = [one["exitCode"] for one in containers if one.get("exitCode") is not None]
+    reasons = [task.get("stoppedReason", ""), *(c.get("reason", "") for c in containers)]
+    exit_codes = [c["exitCode"] for c in containers if c.get("exitCode") is not None]
     started, stopped = task.get("startedAt"), task.get("stoppedAt")
     return StoppedTask(
         code=task.get("stopCode", ""),
-        reason="; ".join(dict.fromkeys(filter(None, said))),
+        reason="; ".join(dict.fromkeys(filter(None, reasons))),
         exit_code=max(exit_codes, default=None),
         ran=stopped - started if started and stopped else timedelta(0),
     )

@@ -34,7 +34,7 @@ def _conditions(statement: Statement) -> Iterator[str]:
 
 
 def page(text: str) -> str:
-    """docs/account.md with the policies as they are now."""
+    """docs/account.md with up-to-date policies."""
     trust = document(
         (
             *role_policies.TRUST_CONTAINERS,

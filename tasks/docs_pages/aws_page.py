@@ -5,20 +5,20 @@ from pathlib import Path
 
 from blocks.rendering.markdown_pages import code, render, with_parts
 from tasks.diagnosis.causes import ALL
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "aws.md"
 
 
 def short(resource: str) -> str:
-    """A resource without what is the same for all, its names as `<name>`."""
+    """A resource's ARN without its common prefix, with its names as `<name>`."""
     shown = re.sub(r"^arn:\{partition\}:[^:]+:[^:]*:[^:]*:", "", resource)
     return re.sub(r"\{(\w+)\}", r"<\1>", shown)
 
 
 def page(text: str) -> str:
-    """docs/aws.md with the tables as they are now."""
-    tables = render(__file__, {"code": code, "short": short}, rights=RIGHTS, causes=ALL)
+    """docs/aws.md with up-to-date tables."""
+    tables = render(__file__, {"code": code, "short": short}, permissions=PERMISSIONS, causes=ALL)
     return with_parts(text, tables)
 
 

@@ -1,4 +1,4 @@
-"""The machine image: which one, for which processor, and how large its volumes are at least."""
+"""The machine image: its id, processor, and the minimum size of its volumes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ ROOT_DEVICE = "/dev/xvda"  # of Amazon Linux images
 
 @dataclass(frozen=True)
 class MachineImage:
-    """A machine image as DescribeImages describes it.
+    """A machine image, as DescribeImages returns it.
 
     Attributes:
         id: Its id.
-        architecture: The processor it is made for, such as `x86_64`.
+        architecture: Its processor, such as `x86_64`.
         root_device: The device of its root volume.
-        gb: GB of the snapshot of each of its volumes, by device: a volume may not be smaller.
+        gb: GB of each volume's snapshot, by device: the minimum size of the volume.
     """
 
     id: str
@@ -31,7 +31,7 @@ class MachineImage:
 
 
 def image_id(run: Run, template: FleetTemplate) -> str:
-    """The id of the image of a fleet template: the one it names, or AWS's newest.
+    """The image id of a fleet template, or AWS's newest image for ECS.
 
     Amazon ECS Developer Guide, "Retrieving Amazon ECS-optimized Linux AMI metadata".
     """
@@ -44,19 +44,19 @@ def describe(ec2: "EC2Client", ids: Sequence[str]) -> list[MachineImage]:
     """Describe images.
 
     Raises:
-        ClientError: One is not there, or not for this account; AWS refused or failed.
+        ClientError: An image does not exist or is not shared with this account; or AWS failed.
     """
-    return [_image(one) for one in ec2.describe_images(ImageIds=list(ids))["Images"]]
+    return [_image(image) for image in ec2.describe_images(ImageIds=list(ids))["Images"]]
 
 
-def _image(one: Any) -> MachineImage:
+def _image(image: Any) -> MachineImage:
     return MachineImage(
-        id=one["ImageId"],
-        architecture=one.get("Architecture", "x86_64"),
-        root_device=one.get("RootDeviceName") or ROOT_DEVICE,
+        id=image["ImageId"],
+        architecture=image.get("Architecture", "x86_64"),
+        root_device=image.get("RootDeviceName") or ROOT_DEVICE,
         gb={
             device["DeviceName"]: device["Ebs"].get("VolumeSize", 0)
-            for device in one.get("BlockDeviceMappings", [])
+            for device in image.get("BlockDeviceMappings", [])
             if "Ebs" in device
         },
     )

@@ -1,20 +1,20 @@
-"""The fleet: what both kinds of it can do."""
+"""The interface of both kinds of fleet, and their history."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-# By these tags a fleet keeps its on-demand part, whoever resizes it.
+# Tags that store a fleet's on-demand part, so that every resize can keep it.
 BASE_TAG, SHARE_TAG = "dcp:on_demand_base", "dcp:on_demand_share"
 
 
 @dataclass(frozen=True)
 class FleetEvent:
-    """An event of a fleet's history.
+    """An event in a fleet's history.
 
     Attributes:
-        at: When it happened.
+        at: Time of the event.
         error: Whether EC2 calls it an error.
         subtype: Such as `spotFleetRequestConfigurationInvalid` (EC2 API, EventInformation).
         text: EC2's description.
@@ -26,8 +26,8 @@ class FleetEvent:
     text: str
 
     @property
-    def words(self) -> str:
-        """What it says, but for when."""
+    def message(self) -> str:
+        """Its subtype and text."""
         return ": ".join(filter(None, (self.subtype, self.text)))
 
 
@@ -36,43 +36,43 @@ class Fleet(Protocol):
 
     @property
     def id(self) -> str:
-        """The id that AWS gave it."""
+        """Its id in AWS."""
 
     def resize(self, machines: int) -> None:
-        """Ask for so many machines; those above are not terminated by this."""
+        """Set the target capacity; does not terminate surplus machines."""
 
     def target(self) -> int:
-        """How many machines are asked for; 0 when the fleet is cancelled."""
+        """Target capacity; 0 if the fleet is cancelled."""
 
     def machines(self) -> list[str]:
-        """The ids of the instances that the fleet has now."""
+        """The ids of the fleet's current instances."""
 
     def events(self, since: datetime) -> Iterator[FleetEvent]:
-        """The fleet's history."""
+        """The fleet's history since a time."""
 
     def cancel(self) -> None:
-        """End the request and terminate its machines; nothing happens when it has ended."""
+        """Cancel the request and terminate its machines; safe to repeat."""
 
 
 def history(describe: Callable[..., Any], error_type: str, **request: Any) -> Iterator[FleetEvent]:
-    """The events of a fleet's history, page by page: botocore has no paginators for it.
+    """The events of a fleet's history. botocore has no paginators for it.
 
     Args:
         describe: DescribeFleetHistory or DescribeSpotFleetRequestHistory.
-        error_type: The event type by which this kind of fleet tells an error; `error` is one in
-            both, as the examples of "Describe your EC2 Fleet" in the EC2 User Guide show.
+        error_type: The event type for errors of this kind of fleet. Both kinds also use `error`
+            (EC2 User Guide, examples of "Describe your EC2 Fleet").
         request: The request's parameters.
     """
     more: dict[str, str] = {}
     while True:
         page = describe(**request, **more)
         for entry in page["HistoryRecords"]:
-            what = entry["EventInformation"]
+            event = entry["EventInformation"]
             yield FleetEvent(
                 entry["Timestamp"],
                 entry["EventType"] in (error_type, "error"),
-                what.get("EventSubType", ""),
-                what.get("EventDescription", ""),
+                event.get("EventSubType", ""),
+                event.get("EventDescription", ""),
             )
         if not page.get("NextToken"):
             return

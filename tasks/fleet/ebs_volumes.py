@@ -1,13 +1,13 @@
-"""The EBS volumes that each machine of a run has, and what they cost."""
+"""The EBS volumes of a run's machines, and their cost."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from blocks import FleetTemplate, RunConfig
 
-MONTH_HOURS = 30 * 24  # volumes are billed by the second of months of 30 days (Amazon EBS pricing)
-TEMPLATE_TYPE = "gp3"  # of the launch template that dcp makes
-DEFAULT_TYPE = "gp2"  # of a device that names none (EC2 API Reference, EbsBlockDevice)
+MONTH_HOURS = 30 * 24  # volumes are billed per second, in months of 30 days (Amazon EBS pricing)
+TEMPLATE_TYPE = "gp3"  # in dcp's launch template
+DEFAULT_TYPE = "gp2"  # of a device without a type (EC2 API Reference, EbsBlockDevice)
 
 
 def volumes_of(config: RunConfig, template: FleetTemplate) -> dict[str, int]:
@@ -16,7 +16,7 @@ def volumes_of(config: RunConfig, template: FleetTemplate) -> dict[str, int]:
     Args:
         config: The run config.
         template: The fleet template, or a fleet file of Distributed-CellProfiler: its last
-            device gets the run config's size, and the others have their own.
+            device gets the run config's size, the others keep their own.
     """
     request = template.spot_fleet_request
     if request is None:
@@ -30,8 +30,8 @@ def volumes_of(config: RunConfig, template: FleetTemplate) -> dict[str, int]:
     return dict(sizes)
 
 
-def usd_of(sizes: Mapping[str, int], gb_month: Mapping[str, float]) -> float | None:
-    """What the volumes of a machine cost an hour; None when the price of one is not known."""
+def volumes_usd_per_hour(sizes: Mapping[str, int], gb_month: Mapping[str, float]) -> float | None:
+    """Hourly cost of a machine's volumes; None if a price is unknown."""
     if not sizes.keys() <= gb_month.keys():
         return None
     return sum(size * gb_month[kind] for kind, size in sizes.items()) / MONTH_HOURS

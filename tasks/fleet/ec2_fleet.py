@@ -1,4 +1,4 @@
-"""EC2 Fleet of type `maintain`, from a launch template: the default (EC2 User Guide, EC2 Fleet)."""
+"""EC2 Fleet of type `maintain` with a launch template, the default (EC2 User Guide, EC2 Fleet)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ENDED_STATES = frozenset({"deleted", "deleted_running", "deleted_terminating", "
 
 @dataclass(frozen=True)
 class Ec2Fleet:
-    """An EC2 Fleet that exists.
+    """An existing EC2 Fleet.
 
     Attributes:
         ec2: The client.
@@ -33,7 +33,7 @@ class Ec2Fleet:
     id: str
 
     def resize(self, machines: int) -> None:
-        """Ask for so many machines; those above are not terminated by this."""
+        """Set the target capacity; does not terminate surplus machines."""
         (fleet,) = self.ec2.describe_fleets(FleetIds=[self.id])["Fleets"]
         tags = {tag["Key"]: tag["Value"] for tag in fleet.get("Tags", [])}
         base, share = int(tags.get(BASE_TAG, 0)), int(tags.get(SHARE_TAG, 0))
@@ -45,14 +45,14 @@ class Ec2Fleet:
         )
 
     def target(self) -> int:
-        """How many machines are asked for; 0 when the fleet is deleted."""
+        """Target capacity; 0 if the fleet is deleted."""
         for fleet in self.ec2.describe_fleets(FleetIds=[self.id])["Fleets"]:
             if fleet["FleetState"] not in ENDED_STATES:
                 return fleet["TargetCapacitySpecification"]["TotalTargetCapacity"]
         return 0
 
     def machines(self) -> list[str]:
-        """The ids of the instances that the fleet has now."""
+        """The ids of the fleet's current instances."""
         ids: list[str] = []
         more: dict[str, Any] = {}
         while True:
@@ -63,17 +63,17 @@ class Ec2Fleet:
             more = {"NextToken": page["NextToken"]}
 
     def events(self, since: datetime) -> Iterator[FleetEvent]:
-        """The fleet's history."""
+        """The fleet's history since a time."""
         return history(
             self.ec2.describe_fleet_history, "service-error", FleetId=self.id, StartTime=since
         )
 
     def cancel(self) -> None:
-        """Delete the fleet and terminate its machines; nothing happens when it is deleted."""
+        """Delete the fleet and terminate its machines; safe to repeat."""
         answer = self.ec2.delete_fleets(FleetIds=[self.id], TerminateInstances=True)
-        for refused in answer.get("UnsuccessfulFleetDeletions", []):
-            if refused["Error"]["Code"] != "fleetNotInDeletableState":  # it has ended
-                raise FleetError(f"fleet {self.id} was not deleted: {refused['Error']['Message']}")
+        for failure in answer.get("UnsuccessfulFleetDeletions", []):
+            if failure["Error"]["Code"] != "fleetNotInDeletableState":  # it has ended
+                raise FleetError(f"Could not delete fleet {self.id}: {failure['Error']['Message']}")
 
 
 def fleet_request(
@@ -84,18 +84,17 @@ def fleet_request(
     ends_at: datetime,
     token: str,
 ) -> dict[str, Any]:
-    """The request for the fleet (EC2 API Reference, CreateFleet).
+    """The request that creates the fleet (EC2 API Reference, CreateFleet).
 
-    Spot machines of all the listed types in all the subnets, cheapest of those with the most
-    spare capacity first. AWS itself ends the fleet and its machines at `ends_at`; a request that
-    is repeated with the same token makes no second fleet.
+    It requests spot machines of all listed types in all subnets: of the pools with the most spare
+    capacity, the cheapest. AWS deletes the fleet and terminates its machines at `ends_at`. A
+    repeated request with the same token creates no second fleet.
 
-    Capacity rebalancing (EC2 User Guide, "Capacity Rebalancing") is of the kind `launch`: a machine
-    at risk works on until EC2 takes it back, and another is started at once.
-    `launch-before-terminate` would end it after two hours at the latest, whatever runs on it, and
-    also when EC2 never takes it. `launch` leaves the machine beyond the target to us: the monitor
-    ends machines without a container that are more than it needs, the clean-up and `ends_at` end
-    all.
+    Capacity rebalancing (EC2 User Guide, "Capacity Rebalancing") uses `launch`: EC2 launches a
+    replacement at once, and the machine at risk keeps working until EC2 interrupts it.
+    `launch-before-terminate` would terminate it within two hours, even while it runs jobs and even
+    if EC2 never interrupts it. With `launch`, surplus machines are ours to terminate: the monitor
+    terminates idle ones, the clean-up and `ends_at` all.
     """
     config = run.config
     subnets = [{"SubnetId": subnet} for subnet in fleet.subnets] or [{}]
@@ -110,7 +109,6 @@ def fleet_request(
     }
     if fleet.capacity_rebalancing:
         spot["MaintenanceStrategies"] = {"CapacityRebalance": {"ReplacementStrategy": "launch"}}
-    # By its tags the fleet keeps its on-demand share whoever resizes it.
     tags = run.tags | {
         BASE_TAG: str(fleet.on_demand_base),
         SHARE_TAG: str(fleet.on_demand_share),
@@ -147,14 +145,14 @@ def _capacity(machines: int, on_demand: int) -> dict[str, Any]:
 
 
 def find_ec2_fleets(ec2: "EC2Client", app: str) -> Iterator[Ec2Fleet]:
-    """All EC2 Fleets tagged as the app's that have not ended."""
+    """The app's EC2 Fleets that have not ended, by their tag."""
     for fleet in _tagged(ec2, {Names.app_tag: app}):
         if fleet["FleetState"] not in ENDED_STATES:
             yield Ec2Fleet(ec2, fleet["FleetId"])
 
 
 def ended_ec2_fleets(ec2: "EC2Client", tags: Mapping[str, str]) -> int:
-    """How many EC2 Fleets with these tags have ended within two days."""
+    """Number of EC2 Fleets with these tags that ended in the last two days."""
     fleets = _tagged(ec2, tags)
     return sum(fleet["FleetState"] in ENDED_STATES for fleet in fleets)
 

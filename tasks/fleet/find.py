@@ -1,4 +1,4 @@
-"""The fleets of an app, found by their tags."""
+"""Finds the fleets of an app by their tags."""
 
 from tasks.fleet.base import Fleet
 from tasks.fleet.ec2_fleet import find_ec2_fleets
@@ -7,6 +7,6 @@ from tasks.runs.run import Run
 
 
 def find_fleets(run: Run) -> list[Fleet]:
-    """All fleets of the app that have not ended, of either kind, found by their tags."""
+    """The app's fleets of both kinds that have not ended."""
     app = run.names.app
     return [*find_ec2_fleets(run.aws.ec2, app), *find_spot_fleets(run.aws.ec2, app)]

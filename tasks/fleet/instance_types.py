@@ -1,4 +1,4 @@
-"""EC2 machine types: what they have, and what of it ECS gives to containers."""
+"""EC2 machine types: their resources, and the part that ECS gives to containers."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 CPU_UNITS = 1024
 """CPU units of a vCPU (Amazon ECS API Reference, ContainerDefinition)."""
 
-# The agent registers what the kernel reports, which is less than the machine has: "Reserving
-# Amazon ECS Linux container instance memory" in the Amazon ECS Developer Guide. How much less
-# differs between types and images: 2 % on m4 and c4, 4 to 6 % on m6i and inf1. Karpenter, which
-# must know the same, allows for 7.5 % ("vmMemoryOverheadPercent").
+# The agent registers the memory that the kernel reports, which is less than the machine's (Amazon
+# ECS Developer Guide, "Reserving Amazon ECS Linux container instance memory"). The difference
+# depends on type and image: 2 % on m4 and c4, 4 to 6 % on m6i and inf1. Karpenter assumes 7.5 %
+# ("vmMemoryOverheadPercent").
 LEAST_REGISTERED = 0.925
 MOST_REGISTERED = 0.98
 
-FILTER_VALUES = 200  # the most that EC2 takes in a filter ("Filtering" in the EC2 API Reference)
+FILTER_VALUES = 200  # EC2's limit per filter ("Filtering" in the EC2 API Reference)
 
 
 @dataclass(frozen=True)
 class MachineType:
-    """A machine type as DescribeInstanceTypes describes it.
+    """A machine type, as DescribeInstanceTypes returns it.
 
     Attributes:
         name: Such as `m5.xlarge`.
-        vcpus: Its vCPUs, which quotas count in.
-        memory: Memory that it is sold with, in MiB.
+        vcpus: Number of vCPUs, the unit of quotas.
+        memory: Nominal memory in MiB.
         architectures: Such as `x86_64`.
-        spot: Whether it can be had as a spot machine.
+        spot: Whether it is available as a spot machine.
     """
 
     name: str
@@ -41,7 +41,7 @@ class MachineType:
 
     @property
     def cpu_units(self) -> int:
-        """CPU units that the machine registers with ECS."""
+        """CPU units that it registers with ECS."""
         return self.vcpus * CPU_UNITS
 
     @property
@@ -50,9 +50,9 @@ class MachineType:
         return int(self.memory * LEAST_REGISTERED), int(self.memory * MOST_REGISTERED)
 
     def holds(self, cpu_units: int, memory: int) -> tuple[int, int]:
-        """How many containers of a size ECS places on it: surely, and at most.
+        """Number of containers of a size that ECS places on it: at least, and at most.
 
-        ECS places by CPU units and memory; no ports are asked for here, so none limit it.
+        ECS places by CPU units and memory; these containers use no ports.
 
         Args:
             cpu_units: CPU units of a container.
@@ -68,8 +68,8 @@ class MachineTypes:
     """The machine types of a run.
 
     Attributes:
-        known: Those that the region offers.
-        unknown: The others, each with the nearest names that the region offers.
+        known: The types that the region offers.
+        unknown: The other names, each with the nearest offered ones.
     """
 
     known: tuple[MachineType, ...]
@@ -77,48 +77,50 @@ class MachineTypes:
 
 
 def describe(ec2: "EC2Client", names: Sequence[str]) -> MachineTypes:
-    """Describe machine types; one that the region does not have is named, not raised.
+    """Describe machine types; types that the region does not offer raise no error.
 
     Raises:
         ClientError: AWS refused or failed.
     """
-    found: dict[str, MachineType] = {}
+    known: dict[str, MachineType] = {}
     for start in range(0, len(names), FILTER_VALUES):
         pages = ec2.get_paginator("describe_instance_types").paginate(
             Filters=[
                 {"Name": "instance-type", "Values": list(names[start : start + FILTER_VALUES])}
             ]
         )
-        found |= {
-            one["InstanceType"]: _machine_type(one)
+        known |= {
+            description["InstanceType"]: _machine_type(description)
             for page in pages
-            for one in page["InstanceTypes"]
+            for description in page["InstanceTypes"]
         }
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in known]
     offered = _offered(ec2) if missing else []
     return MachineTypes(
-        known=tuple(found[name] for name in names if name in found),
+        known=tuple(known[name] for name in names if name in known),
         unknown={name: _nearest(name, offered) for name in missing},
     )
 
 
 def _nearest(name: str, offered: Sequence[str]) -> list[str]:
-    """The names that are spelled most alike, else some of the same family."""
+    """The names with the most similar spelling, else some of the same family."""
     family = name.split(".")[0] + "."
-    alike = difflib.get_close_matches(name, offered, n=3)
-    return alike or [one for one in offered if one.startswith(family)][:3]
+    similar = difflib.get_close_matches(name, offered, n=3)
+    return similar or [other for other in offered if other.startswith(family)][:3]
 
 
-def _machine_type(one: Any) -> MachineType:
+def _machine_type(description: Any) -> MachineType:
     return MachineType(
-        name=one["InstanceType"],
-        vcpus=one["VCpuInfo"]["DefaultVCpus"],
-        memory=one["MemoryInfo"]["SizeInMiB"],
-        architectures=frozenset(one["ProcessorInfo"]["SupportedArchitectures"]),
-        spot="spot" in one.get("SupportedUsageClasses", ["spot"]),
+        name=description["InstanceType"],
+        vcpus=description["VCpuInfo"]["DefaultVCpus"],
+        memory=description["MemoryInfo"]["SizeInMiB"],
+        architectures=frozenset(description["ProcessorInfo"]["SupportedArchitectures"]),
+        spot="spot" in description.get("SupportedUsageClasses", ["spot"]),
     )
 
 
 def _offered(ec2: "EC2Client") -> list[str]:
     pages = ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="region")
-    return sorted(one["InstanceType"] for page in pages for one in page["InstanceTypeOfferings"])
+    return sorted(
+        offering["InstanceType"] for page in pages for offering in page["InstanceTypeOfferings"]
+    )

@@ -16,7 +16,7 @@ LIVE_STATES = ["pending", "running", "stopping", "stopped"]
 
 
 def app_instances(ec2: "EC2Client", app: str) -> Iterator["InstanceTypeDef"]:
-    """All instances tagged as the app's as EC2 describes them, also those that have just ended."""
+    """The app's instances, by their tag; includes recently terminated ones."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": f"tag:{Names.app_tag}", "Values": [app]}]
     )
@@ -26,7 +26,7 @@ def app_instances(ec2: "EC2Client", app: str) -> Iterator["InstanceTypeDef"]:
 
 
 def live_machines(ec2: "EC2Client", app: str) -> list[str]:
-    """The ids of all instances tagged as the app's that cost money still."""
+    """The ids of the app's instances that still cost money."""
     return [
         instance["InstanceId"]
         for instance in app_instances(ec2, app)
@@ -35,16 +35,16 @@ def live_machines(ec2: "EC2Client", app: str) -> list[str]:
 
 
 def terminate(ec2: "EC2Client", instance_ids: Iterable[str]) -> None:
-    """Terminate machines, at most 1000 in a request as EC2 recommends."""
+    """Terminate machines, at most 1000 per request as EC2 recommends."""
     for ids in batches(instance_ids, 1000):
         ec2.terminate_instances(InstanceIds=ids)
 
 
 def tasks_by_machine(run: Run) -> dict[str, int]:
-    """Containers, running or about to, on each of the app's registered machines.
+    """Number of running and pending ECS tasks on each registered machine of the app.
 
     Returns:
-        EC2 instance id to number of ECS tasks, of every kind: a machine without any is idle.
+        EC2 instance id -> number of all its ECS tasks; a machine without any is idle.
     """
     return {
         machine["ec2InstanceId"]: machine["runningTasksCount"] + machine["pendingTasksCount"]
@@ -53,7 +53,7 @@ def tasks_by_machine(run: Run) -> dict[str, int]:
 
 
 def container_instances(run: Run) -> Iterator["ContainerInstanceTypeDef"]:
-    """The app's machines in the cluster, as ECS describes them, a hundred in a call."""
+    """The app's machines in the cluster as ECS describes them, a hundred per call."""
     for arns in batches(_container_instances(run), 100):
         described = run.aws.ecs.describe_container_instances(
             cluster=run.config.ecs_cluster, containerInstances=arns
@@ -62,23 +62,25 @@ def container_instances(run: Run) -> Iterator["ContainerInstanceTypeDef"]:
 
 
 def deregister_machines(run: Run, alive: Collection[str]) -> int:
-    """Deregister the app's container instances whose machines are gone; returns how many.
+    """Deregister the app's container instances without a machine; returns their number.
 
-    ECS does this by itself when an instance is terminated while its agent is connected, and
-    otherwise keeps a dead entry that would keep the cluster (ECS, DeregisterContainerInstance).
+    ECS itself does this if an instance terminates while its agent is connected. Otherwise it keeps
+    a stale entry, and the cluster cannot be deleted (ECS, DeregisterContainerInstance).
 
     Args:
         run: The run.
-        alive: The ids of machines that are still there.
+        alive: The ids of the machines that still exist.
     """
-    dead = [one for one in container_instances(run) if one["ec2InstanceId"] not in alive]
-    for one in dead:
+    stale = [
+        instance for instance in container_instances(run) if instance["ec2InstanceId"] not in alive
+    ]
+    for instance in stale:
         run.aws.ecs.deregister_container_instance(
             cluster=run.config.ecs_cluster,
-            containerInstance=one["containerInstanceArn"],
+            containerInstance=instance["containerInstanceArn"],
             force=True,
         )
-    return len(dead)
+    return len(stale)
 
 
 def _container_instances(run: Run) -> Iterator[str]:

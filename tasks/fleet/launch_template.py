@@ -1,4 +1,4 @@
-"""What a machine of the fleet is made from: user data and launch template."""
+"""User data and launch template of the fleet's machines."""
 
 import base64
 import hashlib
@@ -17,10 +17,10 @@ from tasks.runs.run import Run
 
 
 def user_data(names: Names, cluster: str) -> str:
-    """The script with which a machine joins the cluster as one of this app's, in base64.
+    """The script with which a machine joins the cluster as a machine of this app, in base64.
 
-    Spot draining is off unless asked for (Amazon ECS Developer Guide, "Amazon ECS container agent
-    configuration"); with it, containers get SIGTERM as soon as an interruption is announced.
+    It enables Spot draining, so that containers get SIGTERM as soon as AWS announces an
+    interruption (Amazon ECS Developer Guide, "Amazon ECS container agent configuration").
     """
     attributes = json.dumps({names.attribute: names.app}, separators=(",", ":"))
     script = (
@@ -35,15 +35,15 @@ def user_data(names: Names, cluster: str) -> str:
 
 
 def ec2_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as EC2's requests take them."""
+    """Tags in the format of EC2's requests."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def launch_template_data(run: Run, fleet: FleetTemplate, image: MachineImage) -> dict[str, Any]:
     """The launch template's data (EC2 API Reference, RequestLaunchTemplateData).
 
-    IMDSv2 only; a hop more than EC2's default, since containers reach it through ECS's bridge. A
-    fleet of type `maintain` tags machines and volumes by it alone (CreateFleet).
+    It allows only IMDSv2, with one hop more than EC2's default, because containers reach it through
+    ECS's bridge. A fleet of type `maintain` tags machines and volumes only from it (CreateFleet).
     """
     config = run.config
     tags = ec2_tags(run.tags | {"Name": run.names.app})
@@ -77,11 +77,11 @@ def launch_template_data(run: Run, fleet: FleetTemplate, image: MachineImage) ->
 
 
 def find_launch_template(run: Run) -> str | None:
-    """The id of the app's launch template, or None when there is none."""
-    found = run.aws.ec2.describe_launch_templates(
+    """The id of the app's launch template; None if it does not exist."""
+    templates = run.aws.ec2.describe_launch_templates(
         Filters=[{"Name": "launch-template-name", "Values": [run.names.launch_template]}]
     )["LaunchTemplates"]
-    return found[0]["LaunchTemplateId"] if found else None
+    return templates[0]["LaunchTemplateId"] if templates else None
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class LaunchTemplate:
 
     Attributes:
         id: The template's id.
-        version: Its number. A fleet takes this one for all its life, not `$Latest`: another run of
-            the app, or this one continued with another template, must not change what machines
-            this fleet starts later; and a request that is repeated is the same request.
+        version: Its number. A fleet uses it throughout, not `$Latest`: another run of the app, or a
+            continuation with another template, must not change the machines that the fleet
+            launches later. It also keeps a repeated request identical.
     """
 
     id: str
@@ -100,24 +100,20 @@ class LaunchTemplate:
 
 
 def ensure_launch_template(run: Run, fleet: FleetTemplate) -> LaunchTemplate:
-    """Make the launch template of the run, or a new version of the app's existing one.
-
-    Returns:
-        The version; the one there is when it says the same.
-    """
+    """Create the app's launch template, or a new version if it differs; returns the version."""
     ec2 = run.aws.ec2
     data: Any = launch_template_data(run, fleet, _image(run, fleet))
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
     existing = find_launch_template(run)
     if existing is None:
         specifications: Any = [{"ResourceType": "launch-template", "Tags": ec2_tags(run.tags)}]
-        made = ec2.create_launch_template(
+        created = ec2.create_launch_template(
             LaunchTemplateName=run.names.launch_template,
             VersionDescription=digest,
             LaunchTemplateData=data,
             TagSpecifications=specifications,
         )["LaunchTemplate"]
-        return LaunchTemplate(made["LaunchTemplateId"], str(made["LatestVersionNumber"]))
+        return LaunchTemplate(created["LaunchTemplateId"], str(created["LatestVersionNumber"]))
     for version in ec2.describe_launch_template_versions(
         LaunchTemplateId=existing, Versions=["$Latest"]
     )["LaunchTemplateVersions"]:
@@ -130,19 +126,19 @@ def ensure_launch_template(run: Run, fleet: FleetTemplate) -> LaunchTemplate:
 
 
 def _image(run: Run, fleet: FleetTemplate) -> MachineImage:
-    """The image, as far as AWS tells of it: preflight names what is wrong with it."""
-    named = image_id(run, fleet)
+    """The image as AWS describes it; preflight reports what is wrong with it."""
+    image = image_id(run, fleet)
     try:
-        found = describe(run.aws.ec2, [named])
+        images = describe(run.aws.ec2, [image])
     except ClientError as error:
         if is_transient(error):
             raise
-        found = []
-    return found[0] if found else MachineImage(named)
+        images = []
+    return images[0] if images else MachineImage(image)
 
 
 def delete_launch_template(run: Run) -> bool:
-    """Delete the app's launch template; returns whether there was one."""
+    """Delete the app's launch template; returns whether it existed."""
     existing = find_launch_template(run)
     if existing:
         run.aws.ec2.delete_launch_template(LaunchTemplateId=existing)

@@ -1,4 +1,4 @@
-"""Spot Fleet, for the fleet files of Distributed-CellProfiler, taken as they are."""
+"""Spot Fleet, for unchanged fleet files of Distributed-CellProfiler (DCP)."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ ENDED_STATES = frozenset({"cancelled", "cancelled_running", "cancelled_terminati
 
 @dataclass(frozen=True)
 class SpotFleet:
-    """A Spot Fleet request that exists.
+    """An existing Spot Fleet request.
 
     Attributes:
         ec2: The client.
@@ -32,7 +32,7 @@ class SpotFleet:
     id: str
 
     def resize(self, machines: int) -> None:
-        """Ask for so many machines; those above are not terminated by this."""
+        """Set the target capacity; does not terminate surplus machines."""
         (request,) = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[self.id])[
             "SpotFleetRequestConfigs"
         ]
@@ -48,22 +48,22 @@ class SpotFleet:
         )
 
     def target(self) -> int:
-        """How many machines are asked for; 0 when the request is cancelled."""
-        found = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[self.id])
-        for request in found["SpotFleetRequestConfigs"]:
+        """Target capacity; 0 if the request is cancelled."""
+        response = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[self.id])
+        for request in response["SpotFleetRequestConfigs"]:
             if request["SpotFleetRequestState"] not in ENDED_STATES:
                 return request["SpotFleetRequestConfig"].get("TargetCapacity", 0)
         return 0
 
     def machines(self) -> list[str]:
-        """The ids of the instances that the fleet has now."""
+        """The ids of the fleet's current instances."""
         pages = self.ec2.get_paginator("describe_spot_fleet_instances").paginate(
             SpotFleetRequestId=self.id
         )
-        return [one["InstanceId"] for page in pages for one in page["ActiveInstances"]]
+        return [instance["InstanceId"] for page in pages for instance in page["ActiveInstances"]]
 
     def events(self, since: datetime) -> Iterator[FleetEvent]:
-        """The fleet's history."""
+        """The fleet's history since a time."""
         return history(
             self.ec2.describe_spot_fleet_request_history,
             "error",
@@ -72,25 +72,23 @@ class SpotFleet:
         )
 
     def cancel(self) -> None:
-        """Cancel the request and terminate its machines; nothing happens when it is cancelled."""
+        """Cancel the request and terminate its machines; safe to repeat."""
         answer = self.ec2.cancel_spot_fleet_requests(
             SpotFleetRequestIds=[self.id], TerminateInstances=True
         )
-        for refused in answer.get("UnsuccessfulFleetRequests", []):
-            if refused["Error"]["Code"] != "fleetRequestNotInCancellableState":  # it has ended
-                raise FleetError(
-                    f"fleet {self.id} was not cancelled: {refused['Error']['Message']}"
-                )
+        for failure in answer.get("UnsuccessfulFleetRequests", []):
+            if failure["Error"]["Code"] != "fleetRequestNotInCancellableState":  # it has ended
+                raise FleetError(f"Could not cancel fleet {self.id}: {failure['Error']['Message']}")
 
 
 def spot_fleet_request(
     run: Run, template: Mapping[str, Any], machines: int, ends_at: datetime, token: str
 ) -> dict[str, Any]:
-    """A DCP fleet file, filled in with what the run says (EC2 API, SpotFleetRequestConfigData).
+    """A DCP fleet file with the values of the run (EC2 API, SpotFleetRequestConfigData).
 
-    As DCP does: one launch specification for each machine type, user data, the data volume's
-    size, price, target and times. The last device is the data volume; on an image with a single
-    volume that is the root.
+    Like DCP, sets a launch specification for each machine type, user data, the size of the data
+    volume, price, target and times. The last device is the data volume; on an image with a single
+    volume, the root.
     """
     config = run.config
     request = copy.deepcopy(dict(template))
@@ -99,7 +97,7 @@ def spot_fleet_request(
         for kind in config.machine_type
         for specification in template["LaunchSpecifications"]
     ]
-    request.pop("ValidFrom", None)  # at once
+    request.pop("ValidFrom", None)  # valid at once
     tags = run.tags
     if base := request.get("OnDemandTargetCapacity"):
         request["OnDemandTargetCapacity"] = min(base, machines)
@@ -136,19 +134,19 @@ def _specification(run: Run, template: Mapping[str, Any], kind: str) -> dict[str
 
 
 def data_volume(devices: Sequence[Any]) -> Any:
-    """The device of a launch specification that gets the run's size: its last volume, or None."""
+    """The device that gets the run's `ebs_vol_size`: the last volume, or None."""
     return next((device for device in reversed(devices) if "Ebs" in device), None)
 
 
 def find_spot_fleets(ec2: "EC2Client", app: str) -> Iterator[SpotFleet]:
-    """All Spot Fleet requests tagged as the app's that have not ended."""
+    """The app's Spot Fleet requests that have not ended, by their tag."""
     for request in _tagged(ec2, {Names.app_tag: app}):
         if request["SpotFleetRequestState"] not in ENDED_STATES:
             yield SpotFleet(ec2, request["SpotFleetRequestId"])
 
 
 def ended_spot_fleets(ec2: "EC2Client", tags: Mapping[str, str]) -> int:
-    """How many Spot Fleet requests with these tags have ended within two days."""
+    """Number of Spot Fleet requests with these tags that ended in the last two days."""
     requests = _tagged(ec2, tags)
     return sum(request["SpotFleetRequestState"] in ENDED_STATES for request in requests)
 

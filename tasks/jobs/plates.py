@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from blocks import JobFile, RunConfig
 from blocks.errors import JobFileError, Problem
-from blocks.job_file.expand import PLATE_MARK, listed, rule_of, shared_keys
+from blocks.job_file.expand import PLATE_MARK, listed_groups, rule_of, shared_keys
 from blocks.job_file.job_set import PLATE, FromCsv, JobSet
 from blocks.job_file.metadata import joined, metadata_id
 from blocks.resource_names import app_of
@@ -54,7 +54,7 @@ def plates_named(job: JobFile) -> tuple[str, ...]:
     rule = rule_of(job)
     if job.plates or rule is not None:
         return tuple(job.plates or (rule.plates if rule else ()))
-    groups = (dict(pairs) for pairs in listed(job))
+    groups = (dict(pairs) for pairs in listed_groups(job))
     return tuple(dict.fromkeys(group[PLATE] for group in groups if PLATE in group))
 
 

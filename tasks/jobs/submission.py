@@ -18,7 +18,7 @@ from s3transfer.manager import TransferConfig, TransferManager
 
 from blocks.errors import InputError, JobFileError, Problem
 from tasks.aws.concurrency import AHEAD, in_order
-from tasks.aws.retries import STEP_OUTAGE, patient
+from tasks.aws.retries import STEP_OUTAGE, retrying
 from tasks.jobs.job_ids import JobIds, listed
 from tasks.jobs.messages import JobMessage
 from tasks.jobs.priority import longest_first
@@ -71,7 +71,7 @@ def write_plan(run: Run, messages: Iterable[JobMessage], **of_plan: Any) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="dcp-plan-") as folder:
         plan = _spool(messages, Path(folder) / record.JOBS)
-        return patient(STEP_OUTAGE)(_keep, run, plan, of_plan)
+        return retrying(STEP_OUTAGE)(_keep, run, plan, of_plan)
 
 
 def _spool(messages: Iterable[JobMessage], file: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""The begin and the end of a run in AWS: launch, continuation, clean-up, and what is left over.
+"""Start and end of a run in AWS: launch, continuation, clean-up, and remaining resources.
 
-What happens in between is in `tasks.monitor`; `tasks.steps` has all of it as Prefect tasks.
+Monitoring is in `tasks.monitor`; `tasks.steps` makes Prefect tasks of all of it.
 """

@@ -1,8 +1,8 @@
-"""The end of a run: everything it has in AWS goes, whatever fails on the way.
+"""Clean-up of a run: deletes its resources in AWS, even if single steps fail.
 
-The results, the record, the dead-letter queue and the log groups stay. Each step looks first and
-can be repeated; what is already gone, or goes meanwhile since somebody else cleans up too, is no
-error. A step that fails is told at the end and stops no other.
+Results, record, dead-letter queue and log groups are kept. Each step first checks what exists, and
+is safe to repeat. A resource that is already gone, or that another clean-up deletes meanwhile, is
+no error. A step that fails stops no other; failures are reported at the end.
 """
 
 import time
@@ -15,8 +15,9 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from blocks.errors import DcpError
+from blocks.plurals import plural
 from tasks.aws.errors import AwsError, error_code
-from tasks.aws.retries import STEP_OUTAGE, patient
+from tasks.aws.retries import STEP_OUTAGE, retrying
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import LIVE_STATES, deregister_machines, terminate
 from tasks.fleet.launch_template import delete_launch_template
@@ -42,13 +43,13 @@ from tasks.runs.run import Run
 
 T = TypeVar("T")
 
-MACHINES_SECONDS = 600  # a machine that shuts down takes a minute or two
+MACHINES_SECONDS = 600  # a machine takes a minute or two to shut down
 LOOK_SECONDS = 5
-# What EC2 tells lags (Amazon EC2 Developer Guide, "Ensuring eventual consistency"): a fleet that
-# was just cancelled may show a machine that it had begun to start.
+# EC2 is eventually consistent (Amazon EC2 Developer Guide, "Ensuring eventual consistency"): a
+# cancelled fleet may later show a machine that it was just launching.
 SETTLE_SECONDS = 10
 SERVICE_SECONDS = 300
-# Codes of what was there at the look and is gone at the call.
+# Error codes for a resource that was deleted between the check and the call.
 GONE_CODES = MISSING_CODES | {
     MISSING_CLUSTER,
     "ClusterContainsServicesException",
@@ -64,9 +65,9 @@ class Outcome:
     """What a clean-up did.
 
     Attributes:
-        done: What each step says of itself.
-        failures: What failed, in words, one a step.
-        kept: Why the queue is kept, when jobs in it have no result: the run can be continued.
+        done: A line from each successful step.
+        failures: A line for each failed step.
+        kept: Why the queue is kept, if jobs in it have no result; the run can be continued.
     """
 
     done: tuple[str, ...]
@@ -75,16 +76,16 @@ class Outcome:
 
 
 def is_gone(error: BaseException) -> bool:
-    """Whether a call was for something that is no longer there."""
+    """Whether a call failed because the resource no longer exists."""
     code = error_code(error)
     if isinstance(error, ClientError) and error.operation_name == "DeregisterContainerInstance":
-        return code == "InvalidParameterException"  # ECS's word for one that it does not know
+        return code == "InvalidParameterException"  # ECS's code for an unknown instance
     # Also InvalidLaunchTemplateName.NotFoundException ("Error codes for the Amazon EC2 API").
     return code in GONE_CODES or ".NotFound" in code
 
 
 def _each(items: Iterable[T], do: Callable[[T], object]) -> None:
-    """Do something with each, whatever fails; the first error is raised at the end."""
+    """Call a function for each item; raises the first error at the end."""
     errors = []
     for item in items:
         try:
@@ -100,70 +101,71 @@ def end_fleets(run: Run) -> str:
     """Cancel every fleet of the app, with its machines."""
     fleets = find_fleets(run)
     _each(fleets, lambda fleet: fleet.cancel())
-    return f"{len(fleets)} fleets cancelled"
+    return f"{plural(len(fleets), 'fleet')} cancelled"
 
 
 def end_machines(run: Run) -> str:
-    """Terminate every machine of the app, those too that no fleet counts as its own."""
+    """Terminate every machine of the app, including those that belong to no fleet."""
     live = [one for one, state in machine_states(run).items() if state in LIVE_STATES]
     terminate(run.aws.ec2, live)
-    return f"{len(live)} more machines terminated"
+    return f"{plural(len(live), 'more machine')} terminated"
 
 
 def await_machines(run: Run) -> str:
-    """Wait until no machine of the app is left; one that comes up late is terminated.
+    """Wait until all machines of the app have terminated; terminates late ones too.
 
     Raises:
-        DcpError: Some have not ended within 10 minutes, or a fleet goes on starting them.
+        DcpError: Machines have not terminated within 10 minutes, or a fleet keeps launching them.
     """
     seen: set[str] = set()
     give_up = time.monotonic() + MACHINES_SECONDS
     while left := machine_states(run):
         seen |= left.keys()
         if fleets := find_fleets(run):
-            raise DcpError(f"fleet {fleets[0].id} goes on starting machines")
+            raise DcpError(f"fleet {fleets[0].id} keeps launching machines")
         if time.monotonic() > give_up:
-            raise DcpError(f"not ended within 10 minutes: {', '.join(sorted(left))}")
+            raise DcpError(f"not terminated within 10 minutes: {', '.join(sorted(left))}")
         terminate(run.aws.ec2, [one for one, state in left.items() if state in LIVE_STATES])
         time.sleep(min(LOOK_SECONDS, run.config.monitor_seconds))
-    return f"{len(seen)} machines gone"
+    return f"{plural(len(seen), 'machine')} gone"
 
 
 def end_late_machines(run: Run) -> str:
-    """Look once more for fleets and machines, after what AWS tells has settled."""
+    """Check once more for fleets and machines, after AWS has become consistent."""
     time.sleep(min(SETTLE_SECONDS, run.config.monitor_seconds))
     end_fleets(run)
-    return f"looked again: {await_machines(run)}"
+    return f"second check: {await_machines(run)}"
 
 
 def end_service(run: Run) -> str:
-    """Tell the service to keep no container, so that none is started again elsewhere."""
+    """Set the desired count of the service to 0, so that it restarts no container."""
     if_cluster(lambda run: set_desired_count(run, 0), run)
-    return "service at 0"
+    return "service scaled to 0"
 
 
 def end_containers(run: Run) -> str:
     """Delete the service, dead container instances, task definitions and an unused cluster."""
     if_cluster(delete_service, run)
-    # Before the service is waited for: a machine whose agent was away when it ended stays
-    # registered, and with it its tasks (Amazon ECS Developer Guide, "Deregistering an Amazon EC2
-    # backed container instance").
+    # Before waiting for the service: a machine whose agent was disconnected when it terminated
+    # stays registered, and so do its tasks (Amazon ECS Developer Guide, "Deregistering an Amazon
+    # EC2 backed container instance").
     if_cluster(lambda run: deregister_machines(run, machine_states(run)), run)
     _await_service(run)
     definitions = deregister_task_definitions(run)
-    return f"{definitions} task definitions deregistered, cluster {if_cluster(delete_cluster, run)}"
+    count = plural(definitions, "task definition")
+    return f"{count} deregistered, cluster {if_cluster(delete_cluster, run)}"
 
 
 def _await_service(run: Run) -> None:
     give_up = time.monotonic() + SERVICE_SECONDS
     while if_cluster(_service_is_there, run):
         if time.monotonic() > give_up:
-            raise DcpError(f"service {run.names.service} has not ended within 5 minutes")
+            raise DcpError(f"service {run.names.service} is still draining after 5 minutes")
         time.sleep(min(LOOK_SECONDS, run.config.monitor_seconds))
 
 
 def _service_is_there(run: Run) -> bool:
-    """Whether the service exists still, also while it drains: its name is taken until then."""
+    """Whether the service still exists or drains: its name is taken until then."""
     found = run.aws.ecs.describe_services(
         cluster=run.config.ecs_cluster, services=[run.names.service]
     )
@@ -171,10 +173,10 @@ def _service_is_there(run: Run) -> bool:
 
 
 def end_volumes(run: Run) -> str:
-    """Delete volumes of machines that are gone and that did not go with them."""
+    """Delete volumes that outlived their machines."""
     volumes = left_volumes(run)
     _each(volumes, lambda volume: run.aws.ec2.delete_volume(VolumeId=volume))
-    return f"{len(volumes)} volumes deleted"
+    return f"{plural(len(volumes), 'volume')} deleted"
 
 
 def end_dashboard(run: Run) -> str:
@@ -185,25 +187,27 @@ def end_dashboard(run: Run) -> str:
 
 
 def unfinished(run: Run, kept: record.RunRecord | None) -> str:
-    """Why the queue of a run is not to be deleted; "" when nothing is lost with it."""
+    """Why the queue of a run must be kept; "" if nothing would be lost with it."""
     url = find_queue(run.aws.sqs, run.names.queue)
     if url is None:
         return ""
     if kept is None:
         messages = count(run.aws.sqs, url).total
-        return f"{messages} messages are in it, and the run has no record" if messages else ""
+        return (
+            f"it holds {plural(messages, 'message')}, and the run has no record" if messages else ""
+        )
     left = len(account(run).open) if kept.jobs else 0
-    return f"{left} of {kept.jobs} jobs have no result yet" if left else ""
+    return f"{left} of {plural(kept.jobs or 0, 'job')} without a result" if left else ""
 
 
 def clean_up(run: Run, abandon: bool = False, note: str = "", recorded: bool = True) -> Outcome:
-    """End everything that the run has in AWS.
+    """Delete the resources of the run in AWS.
 
     Args:
         run: The run.
-        abandon: Delete the queue even when jobs in it have no result.
-        note: Why the run ends before its jobs do; kept in the record.
-        recorded: Whether the run has a record; what has none is ended by its names alone.
+        abandon: Delete the queue even if jobs in it have no result.
+        note: Why the run ends before its jobs do; stored in the record.
+        recorded: Whether the run has a record; without one, resources are found by name.
     """
     kept = ""
 
@@ -219,7 +223,7 @@ def clean_up(run: Run, abandon: bool = False, note: str = "", recorded: bool = T
         return _end_record(run, note, kept) if recorded else _check(run, kept)
 
     steps: list[tuple[str, Callable[[], str]]] = [
-        # What costs money goes first, whatever state the rest of AWS is in.
+        # Resources that cost money go first, whatever fails later.
         ("fleets", lambda: end_fleets(run)),
         ("machines", lambda: end_machines(run)),
         ("service", lambda: end_service(run)),
@@ -229,11 +233,11 @@ def clean_up(run: Run, abandon: bool = False, note: str = "", recorded: bool = T
         ("dashboard", lambda: end_dashboard(run)),
         (
             "launch template",
-            lambda: "launch template deleted" if delete_launch_template(run) else "none",
+            lambda: "launch template deleted" if delete_launch_template(run) else "no template",
         ),
         ("machines", lambda: end_late_machines(run)),
-        # After the last machine, since each makes its own alarm when it starts.
-        ("alarms", lambda: f"{delete_alarms(run)} alarms deleted"),
+        # After the last machine, since each creates an alarm when it starts.
+        ("alarms", lambda: f"{plural(delete_alarms(run), 'alarm')} deleted"),
         ("volumes", lambda: end_volumes(run)),
     ]
     done, failures = _all_of(steps)
@@ -248,14 +252,14 @@ def _all_of(steps: list[tuple[str, Callable[[], str]]]) -> tuple[tuple[str, ...]
     give_up = time.monotonic() + STEP_OUTAGE
     for name, step in steps:
         try:
-            done.append(patient(max(give_up - time.monotonic(), 0))(_looking_again, step))
-        except Exception as error:  # noqa: BLE001 (whatever fails, the next step must still run)
+            done.append(retrying(max(give_up - time.monotonic(), 0))(_looking_again, step))
+        except Exception as error:  # noqa: BLE001 (the next step must still run)
             failures.append(f"{name}: {error}")
     return tuple(done), tuple(failures)
 
 
 def _looking_again(step: Callable[[], str]) -> str:
-    """Do a step; what somebody else took away between its look and its call is looked at again."""
+    """Run a step; retries if another process deleted a resource between its check and its call."""
     again = Retrying(
         retry=retry_if_exception(is_gone),
         stop=stop_after_attempt(3),
@@ -266,20 +270,20 @@ def _looking_again(step: Callable[[], str]) -> str:
 
 
 def _check(run: Run, kept: str) -> str:
-    """See that nothing is left, but for a queue that is kept.
+    """Check that no resource remains, except for a queue that is kept.
 
     Raises:
-        DcpError: Something is left; each is named.
+        DcpError: Resources remain; all are named.
     """
     queue = f"queue {run.names.queue}"
     left = [one for one in left_running(run) if not (kept and one == queue)]
     if left:
-        raise DcpError("left: " + ", ".join(left))
-    return f"nothing left running{', but ' + kept if kept else ''}"
+        raise DcpError("not deleted: " + ", ".join(left))
+    return f"nothing is left running{', but ' + kept if kept else ''}"
 
 
 def _end_record(run: Run, note: str, kept: str) -> str:
-    """Call the run ended in its record, once nothing is left; one with a queue goes on."""
+    """Mark the run as ended in its record, once no resource remains and no queue is kept."""
     told = _check(run, kept)
     changes: dict[str, Any] = {"note": note}
     if not kept:

@@ -1,7 +1,7 @@
-"""Continuing a run that was stopped with jobs left over: its hours and its cost begin anew.
+"""Continuing a run that was stopped before all jobs were done; max_hours and max_cost start again.
 
-The jobs are those of its plan, and what is done stays done. How large, how long and how dear the
-run may be can change; what a job is, and what becomes of it, cannot.
+The run keeps its jobs and their results. Size, duration and budget may change; settings that define
+a job or its outcome may not.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import InputError, Problem
-from tasks.cost.spend import spent
+from tasks.cost.spend import spend_so_far
 from tasks.fleet.find import find_fleets
 from tasks.jobs.queues import count, find_queue
 from tasks.jobs.results import account
@@ -31,31 +31,30 @@ MAY_CHANGE = frozenset(
         *("monitor_seconds", "create_dashboard", "clean_dashboard"),
     }
 )
-"""Keys of the run config that another value of changes no job's outcome."""
+"""Keys of the run config that do not affect the outcome of a job."""
 
 
 def continued(
     run: Run, settings: Settings = None, template: FleetTemplate | None = None, by: str = ""
 ) -> Run:
-    """The run, ready to be carried out again from where it was stopped.
+    """Prepare a stopped run to be carried out again.
 
     Args:
-        run: A run that was begun.
-        settings: Keys of the run config that take the place of those it was begun with, from now
-            on.
-        template: The fleet template to use from now on; None for its own.
+        run: An existing run.
+        settings: Keys of the run config to override from now on.
+        template: The fleet template to use from now on (default: the run's own).
         by: The flow run that continues it.
 
     Raises:
-        InputError: The run has ended, has no jobs yet or is at work, or a setting is wrong or one
-            that cannot change.
+        InputError: The run has ended, has no jobs yet or is running, or a setting is wrong or must
+            not change.
     """
     config = check(run, settings)
     again = Run(config, run.run_id, run.aws)
     changes: dict[str, Any] = {
         "continued_at": datetime.now(UTC),
         "continued_by": by,
-        "spent_before": spent(run, (), datetime.now(UTC)).usd or 0.0,
+        "spent_before": spend_so_far(run, (), datetime.now(UTC)).usd or 0.0,
         "ended_before": account(run).ended,
         "config": config.model_dump(mode="json", exclude=record.NOT_RECORDED),
         "note": "",
@@ -63,8 +62,8 @@ def continued(
     if template is not None:
         changes["fleet"] = template.model_dump(mode="json", include=set(FleetTemplate.model_fields))
     if _empty(run):
-        # Its messages are gone, after 14 days for example. Workers only delete those of jobs that
-        # are done.
+        # SQS drops messages after 14 days, for example. Sending a finished job again is harmless:
+        # workers just delete its message.
         record.note_submitted(run, 0)
     state.forget(run)
     resume(run)
@@ -73,7 +72,7 @@ def continued(
 
 
 def check(run: Run, settings: Settings = None) -> RunConfig:
-    """The config with which a run would be continued; nothing is changed.
+    """The config with which a run would be continued. Changes nothing.
 
     Raises:
         InputError: As for `continued`.
@@ -84,24 +83,24 @@ def check(run: Run, settings: Settings = None) -> RunConfig:
         remedy = "Submit them (dcp-submit)."
         raise InputError(Problem(where, "", "has no jobs yet", remedy=remedy))
     if kept.state == "ended":
-        remedy = "Run what failed or was lost again: `dcp retry`, or deployment `retry-failed`."
+        remedy = "Run failed and lost jobs again with `dcp retry` or deployment `retry-failed`."
         raise InputError(Problem(where, "", "has ended: its queue is gone", remedy=remedy))
     if find_fleets(run) and watched(run):
         remedy = "Wait until it stops, or cancel its flow run."
-        raise InputError(Problem(where, "", "is at work, and somebody watches it", remedy=remedy))
+        raise InputError(Problem(where, "", "is running, and a flow monitors it", remedy=remedy))
     return changed(run.config, settings or {}, where)
 
 
 def changed(config: RunConfig, settings: Mapping[str, Any], where: str = "settings") -> RunConfig:
-    """The config with some keys changed, if they are such as may change (pure).
+    """Override keys of a run's config, if they may change (pure).
 
     Args:
-        config: As the run was begun.
-        settings: Keys of the run config, flat; a key that keeps its value may be any.
-        where: What the run is called in messages.
+        config: The run's config.
+        settings: Keys of the run config, flat; an unchanged value is allowed for any key.
+        where: Name of the run in messages.
 
     Raises:
-        InputError: A key is unknown, its value is wrong, or it cannot change; all are named.
+        InputError: A key is unknown, its value is wrong, or it must not change; all are named.
     """
     given = {key: value for key, value in settings.items() if key not in NAMING}
     new = with_settings(config, given)
@@ -109,10 +108,10 @@ def changed(config: RunConfig, settings: Mapping[str, Any], where: str = "settin
         Problem(
             where,
             key,
-            "cannot change while a run goes on: its jobs would not be what they were",
+            "cannot change when a run is continued: its jobs would differ",
             got=repr(value),
-            allowed=f"{getattr(config, key)!r}, as it was begun",
-            remedy="Continue it without, or begin another run.",
+            allowed=f"{getattr(config, key)!r}, as before",
+            remedy="Continue without this setting, or start another run.",
         )
         for key, value in given.items()
         if key not in MAY_CHANGE and getattr(new, key) != getattr(config, key)

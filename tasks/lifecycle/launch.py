@@ -1,4 +1,4 @@
-"""Starting the machines: the fleet request, and waiting until AWS gives some or says why not."""
+"""Launch: requests the fleet, and waits for its first machine or AWS's reason for having none."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from blocks.errors import FleetError
 from tasks import interrupt
 from tasks.aws.errors import error_code, is_transient
 from tasks.diagnosis.causes import FLEET, UNKNOWN
-from tasks.diagnosis.diagnose import Machine, Symptoms, cause_of, findings
+from tasks.diagnosis.diagnose import FleetMachine, Symptoms, cause_of, diagnose
 from tasks.fleet.base import Fleet
 from tasks.fleet.ec2_fleet import Ec2Fleet, ended_ec2_fleets, fleet_request
 from tasks.fleet.find import find_fleets
@@ -31,8 +31,8 @@ from tasks.runs.drain import resume
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
 
-WAIT_SECONDS = 600  # for the first machine; the monitor waits on
-LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1, 15  # from look to look, the longer the longer it takes
+WAIT_SECONDS = 600  # for the first machine; then the monitor waits for it
+LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1, 15  # between polls, growing
 SHOWN_WITHIN = 60  # s until EC2 shows a new fleet ("Eventual consistency in the Amazon EC2 API")
 OTHER_REQUEST = "IdempotentParameterMismatch"
 
@@ -41,7 +41,7 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
     """Request the machines, unless the run has a fleet already.
 
     Raises:
-        FleetError: AWS refused the request for what is in it.
+        FleetError: AWS refused the request.
     """
     for fleet in find_fleets(run):
         kept = record.load(run)
@@ -58,7 +58,7 @@ def request_fleet(run: Run, template: FleetTemplate, machines: int) -> Fleet:
             return _requested_before(run)
         raise FleetError(_refusal(error)) from error
     record.update(run, fleet_id=fleet.id, fleet_at=asked_at)
-    # A run that is continued waits for its machines anew, and its workers start jobs again.
+    # A continued run waits for machines as a new one does, and its workers start jobs again.
     state.forget(run)
     resume(run)
     return fleet
@@ -68,7 +68,7 @@ def _refusal(error: ClientError) -> str:
     said = error.response["Error"]
     text = f"{said.get('Code', '')}: {said.get('Message', error)}"
     cause = cause_of(text, FLEET)
-    remedy = "Look at the fleet template, machine_type and machine_price."
+    remedy = "Check the fleet template, machine_type and machine_price."
     if cause is UNKNOWN:
         return f"AWS refused the fleet: {text}. {remedy}"
     return f"AWS refused the fleet: {cause.summary}. AWS says: {text}. {cause.remedy}"
@@ -76,7 +76,7 @@ def _refusal(error: ClientError) -> str:
 
 def _request(run: Run, template: FleetTemplate, machines: int) -> Fleet:
     ec2, kept = run.aws.ec2, record.load(run)
-    assert kept is not None, "a run that has no record is not started"
+    assert kept is not None, "a run without a record is never launched"
     ends_at = limits_of(run, kept.counts_from).ends_at
     token = _token(run, kept)
     config: Any
@@ -87,20 +87,20 @@ def _request(run: Run, template: FleetTemplate, machines: int) -> Fleet:
     launch_template = ensure_launch_template(run, template)
     config = fleet_request(run, template, launch_template, machines, ends_at, token)
     made = ec2.create_fleet(**config)
-    # Only fleets of type `instant` answer with errors, says the API reference: if ever, they count.
+    # The API reference documents errors only for fleets of type `instant`; report any others too.
     if not made.get("FleetId"):
         errors = [f"{one.get('ErrorCode')}: {one.get('ErrorMessage')}" for one in made["Errors"]]
-        raise FleetError(f"AWS made no fleet: {'; '.join(errors) or 'it does not say why'}")
+        raise FleetError(f"AWS created no fleet: {'; '.join(errors) or 'it gives no reason'}")
     return Ec2Fleet(ec2, made["FleetId"])
 
 
 def _token(run: Run, kept: record.RunRecord) -> str:
-    """By which AWS tells a request that is repeated from another one of the same run.
+    """The client token: the same for a retried request, different for a request of another fleet.
 
-    A repeated request must come to the fleet that the first one made, which EC2 may not show yet;
-    but a run whose fleet has ended, and that is continued, asks for another one. So the fleets of
-    the run that have ended are counted. EC2 shows them for two days (EventInformation); long
-    before, the fleet in the record has either been found or has ended.
+    A retry must return the fleet of the first request, which EC2 may not list yet. But a continued
+    run, whose fleet has ended, needs another fleet. So the token depends on the number of the run's
+    ended fleets. EC2 lists these for two days (EventInformation); long before that, the fleet in
+    the record has either been found or has ended.
     """
     ended = ended_ec2_fleets(run.aws.ec2, run.tags) + ended_spot_fleets(run.aws.ec2, run.tags)
     words = [run.names.app, run.run_id, str(ended)]
@@ -110,10 +110,10 @@ def _token(run: Run, kept: record.RunRecord) -> str:
 
 
 def _requested_before(run: Run) -> Fleet:
-    """The fleet that an earlier, different request of this run has made, once EC2 shows it.
+    """The fleet that an earlier, different request of this run created, once EC2 lists it.
 
     Raises:
-        FleetError: EC2 does not show it.
+        FleetError: EC2 does not list it.
     """
     shown = Retrying(
         retry=retry_if_result(lambda fleets: not fleets),
@@ -125,8 +125,8 @@ def _requested_before(run: Run) -> Fleet:
         record.update(run, fleet_id=fleet.id, fleet_at=datetime.now(UTC))
         return fleet
     raise FleetError(
-        f"AWS has a fleet of run {run.run_id} that was asked for with other settings, and does not "
-        "show it. Wait some minutes and start it again, or end the run with dcp-cleanup."
+        f"run {run.run_id} requested a fleet with other settings before, and AWS does not list it "
+        "yet. Start the fleet again in some minutes, or clean up the run with dcp-cleanup."
     )
 
 
@@ -138,22 +138,22 @@ def wait_for_machines(
     tell: Callable[[str], None] = print,
     seconds: float = WAIT_SECONDS,
 ) -> int:
-    """Wait until the fleet has its first machine, and tell what AWS says meanwhile, once each.
+    """Wait until the fleet has launched its first machine; reports each message of AWS once.
 
     Args:
         run: The run.
         fleet: The fleet.
-        since: From when on its history is read.
-        subnets: Subnets that machines are asked for in; 0 when it is left to AWS.
-        tell: Is given each new line.
-        seconds: How long to wait. Capacity may come at any time: the monitor goes on waiting.
+        since: Start of the fleet's history to read.
+        subnets: Number of subnets in the request; 0 if AWS chooses.
+        tell: Called with each new line.
+        seconds: How long to wait; afterwards the monitor waits for capacity.
 
     Returns:
-        The number of machines; 0 when none came yet.
+        The number of machines; 0 if none has launched yet.
 
     Raises:
-        FleetError: The configuration is wrong, so that no machine will ever come: the fleet is to
-            be cancelled.
+        FleetError: The configuration is wrong, so no machine will ever launch; the caller cancels
+            the fleet.
     """
     told: set[str] = set()
 
@@ -165,18 +165,18 @@ def wait_for_machines(
             types=tuple(run.config.machine_type),
             subnets=subnets,
             events=events,
-            machines=tuple(Machine(one, datetime.now(UTC)) for one in machines),
+            machines=tuple(FleetMachine(one, datetime.now(UTC)) for one in machines),
         )
-        found = findings(seen)
-        # AWS tries again and again, and says the same each time; its words stand in its events.
+        found = diagnose(seen)
+        # AWS retries and repeats its messages.
         meaning = (f"{one.level}: {one.summary}. {one.remedy}" for one in found)
-        for line in (*(event.words for event in events), *meaning):
+        for line in (*(event.message for event in events), *meaning):
             if line not in told:
                 told.add(line)
                 tell(f"fleet: {line}")
         for one in found:
             if one.level == "configuration":
-                raise FleetError(f"fleet {fleet.id} is cancelled: {one}")
+                raise FleetError(f"cancelling fleet {fleet.id}: {one}")
         return len(machines)
 
     waiting = Retrying(
@@ -190,24 +190,24 @@ def wait_for_machines(
 
 
 def start_containers(run: Run, containers: int) -> None:
-    """Tell the service how many containers to keep.
+    """Set the desired count of the service.
 
     Raises:
-        FleetError: There is no service.
+        FleetError: The service does not exist.
     """
     if not set_desired_count(run, containers):
         raise FleetError(
-            f"there is no service {run.names.service} in cluster {run.config.ecs_cluster}; "
+            f"service {run.names.service} does not exist in cluster {run.config.ecs_cluster}; "
             "run dcp-setup first"
         )
 
 
 def ensure_dashboard(run: Run, fleet: Fleet) -> None:
-    """Make the CloudWatch dashboard, if the configuration says so."""
+    """Create the CloudWatch dashboard if create_dashboard is on."""
     if run.config.create_dashboard:
         put_dashboard(run, fleet.id)
 
 
 def history_start(started_at: datetime) -> datetime:
-    """From when on a fleet's history is read, allowing for clocks that differ."""
+    """Start of the fleet's history to read, allowing for clock differences."""
     return started_at - timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""What is left of an app in AWS: looked for by its names and its tag, one kind after the other."""
+"""The resources of an app in AWS, found by name and tag, kind by kind."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ THERE_STATES = [*LIVE_STATES, "shutting-down"]
 
 
 def if_cluster(step: Callable[[Run], Any], run: Run) -> Any:
-    """Do a step in ECS; that there is no such cluster means that there is nothing left to do."""
+    """Run a step in ECS; without the cluster there is nothing to do."""
     try:
         return step(run)
     except AwsError as error:
@@ -29,7 +29,7 @@ def if_cluster(step: Callable[[Run], Any], run: Run) -> Any:
 
 
 def machine_states(run: Run) -> dict[str, str]:
-    """The app's machines that have not ended, those too that are about to: id to state."""
+    """State of each machine of the app that has not terminated yet, by instance id."""
     return {
         instance["InstanceId"]: instance["State"]["Name"]
         for instance in app_instances(run.aws.ec2, run.names.app)
@@ -38,7 +38,7 @@ def machine_states(run: Run) -> dict[str, str]:
 
 
 def left_volumes(run: Run) -> list[str]:
-    """The ids of the app's volumes that no machine has, and that cost all the same."""
+    """The ids of the app's unattached volumes, which still cost money."""
     pages = run.aws.ec2.get_paginator("describe_volumes").paginate(
         Filters=[
             {"Name": f"tag:{Names.app_tag}", "Values": [run.names.app]},
@@ -49,10 +49,10 @@ def left_volumes(run: Run) -> list[str]:
 
 
 def left_running(run: Run) -> list[str]:
-    """What the app has in AWS that runs, costs, or is in the way of its next run.
+    """Resources of the app that run, cost money, or would conflict with its next run.
 
     Returns:
-        Each in words; empty when nothing is left.
+        Kind and name of each.
     """
     names = run.names
     left = [f"fleet {fleet.id}" for fleet in find_fleets(run)]
@@ -81,7 +81,7 @@ def _tasks(run: Run) -> list[str]:
 
 
 def what_stays(run: Run) -> str:
-    """What a clean-up leaves by intention, in words."""
+    """What a clean-up deliberately keeps, in words."""
     config, names = run.config, run.names
     stays = [
         f"results, record and report in s3://{config.aws_bucket}/{run.key('')}",
@@ -90,4 +90,4 @@ def what_stays(run: Run) -> str:
     ]
     if not config.clean_dashboard:
         stays.append(f"dashboard {names.dashboard} (clean_dashboard is off)")
-    return "stays: " + "; ".join(stays)
+    return "kept: " + "; ".join(stays)

@@ -1,4 +1,4 @@
-"""Monitoring of a run: observation, pure decisions about it, and what is shown of both.
+"""Monitoring of a run: observation, pure decisions, and the display of both.
 
 The report at the end of a run is in `tasks.report`.
 """

@@ -1,10 +1,11 @@
-"""What of a look at a run is news to tell: each once in a run. Pure."""
+"""Alerts about a run: which events to send after a poll, each once in a run. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from blocks.plurals import plural
 from tasks.monitor.observation import Observation
 from tasks.monitor.policy import Decision, minutes, over_budget
 from tasks.monitor.trackers import Memory
@@ -12,19 +13,19 @@ from tasks.prefect_output import events
 from tasks.runs.limits import Limits
 
 LATE = timedelta(minutes=15)  # without any machine
-UNWATCHED = timedelta(minutes=10)  # from one look to the next
+UNWATCHED = timedelta(minutes=10)  # between two polls
 FAILING_LEAST = 10  # failed jobs
 FAILING_SHARE = 0.2  # of those that have ended
 
 
 @dataclass(frozen=True)
 class News:
-    """Something to be told.
+    """An event to send.
 
     Attributes:
-        event: Its name, of `tasks.prefect_output.events`.
+        event: Its name, from `tasks.prefect_output.events`.
         text: What happened, in a sentence.
-        payload: What else is told.
+        payload: Further values.
     """
 
     event: str
@@ -39,14 +40,14 @@ def news(
     decision: Decision,
     last: datetime | None = None,
 ) -> tuple[News, ...]:
-    """What is to be told after a look; nothing that was told before.
+    """The alerts after a poll, without those that were sent before.
 
     Args:
-        seen: What was seen.
+        seen: The observation.
         limits: The run's size and end.
-        memory: The memory after this observation; `told` has the events of earlier ones.
-        decision: What was decided.
-        last: When the look before was; None when there was none.
+        memory: The state after this observation, with the events sent so far.
+        decision: The decision.
+        last: Time of the poll before; None if this is the first one.
     """
     payload = {
         "jobs": seen.account.counts(),
@@ -69,18 +70,21 @@ def _found(
     last: datetime | None,
 ) -> Iterator[tuple[str, str]]:
     why = decision.stop or decision.finish
-    yield events.STARTED, f"{len(seen.account.submitted)} jobs, and {len(seen.machines)} machines"
+    yield (
+        events.STARTED,
+        f"{plural(len(seen.account.submitted), 'job')}, {plural(len(seen.machines), 'machine')}",
+    )
     alone = seen.at - (last or seen.at)
     if alone >= max(UNWATCHED, timedelta(seconds=3 * limits.look_seconds)):
-        yield events.ORPHANED, f"nobody looked at the run for {minutes(alone)} minutes"
+        yield events.ORPHANED, f"no flow monitored the run for {minutes(alone)} minutes"
     began = limits.ends_at - limits.most
     none_yet = memory.first_machine.machines_since is None
     if seen.account.open and none_yet and seen.at - began >= LATE:
-        yield events.MACHINES_LATE, f"no machine came within {minutes(LATE)} minutes"
+        yield events.MACHINES_LATE, f"no machine launched within {minutes(LATE)} minutes"
     failed, ended = len(seen.account.failed), seen.account.ended
     if failed >= FAILING_LEAST and failed >= FAILING_SHARE * ended:
         alike = f", all for the same reason: {seen.alike}" if seen.alike else ""
-        yield events.JOBS_FAILING, f"{failed} of {ended} jobs that ended have failed{alike}"
+        yield events.JOBS_FAILING, f"{failed} of {ended} finished jobs failed{alike}"
     elif seen.alike and 0 < limits.alike_failures <= ended:
         yield events.JOBS_FAILING, why
     stalled = memory.idle.expired(seen.at) or memory.progress.stalled(seen, limits)

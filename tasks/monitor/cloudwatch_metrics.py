@@ -1,7 +1,8 @@
-"""The figures of a run as CloudWatch metrics: what AWS itself does not measure, for the dashboard.
+"""CloudWatch metrics of a run that AWS itself does not provide, for the dashboard.
 
-Seven metrics an app, sent while the run is watched and `create_dashboard` is on. CloudWatch counts
-a custom metric by the hours in which it gets values ("Amazon CloudWatch pricing").
+There are seven metrics per app, sent while the run is monitored and `create_dashboard` is on.
+CloudWatch charges a custom metric for the hours in which it gets values ("Amazon CloudWatch
+pricing").
 """
 
 import logging
@@ -27,11 +28,11 @@ MACHINES = "Machines"
 
 
 def values(seen: Observation, seconds: float | None) -> dict[str, tuple[float, str]]:
-    """The values and units of a look (pure); what is not known is left out.
+    """Values and units of the metrics, without unknown ones (pure).
 
     Args:
-        seen: What was seen.
-        seconds: What a job takes; None when that is not known.
+        seen: The observation.
+        seconds: Duration of a job; None if unknown.
     """
     found = {JOBS[name]: (float(number), "Count") for name, number in seen.counts().items()}
     found[MACHINES] = (float(len(seen.machines)), "Count")
@@ -43,14 +44,14 @@ def values(seen: Observation, seconds: float | None) -> dict[str, tuple[float, s
 
 
 def publish(run: Run, seen: Observation, seconds: float | None) -> None:
-    """Send the figures of a look: one request, and none without a dashboard.
+    """Send the metrics of a poll in one request, if the app has a dashboard.
 
-    That they cannot be sent is told once, and is in the way of nothing.
+    A failure is logged once and otherwise ignored.
 
     Args:
         run: The run.
-        seen: What was seen.
-        seconds: What a job takes.
+        seen: The observation.
+        seconds: Duration of a job; None if unknown.
     """
     if not run.config.create_dashboard:
         return
@@ -74,4 +75,4 @@ def publish(run: Run, seen: Observation, seconds: float | None) -> None:
 
 @lru_cache(maxsize=64)
 def _warn(_: str, __: str, text: str) -> None:
-    logger.warning("The dashboard lacks the figures of the run: %s", text)
+    logger.warning("Could not send metrics for the dashboard: %s", text)

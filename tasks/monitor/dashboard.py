@@ -1,7 +1,7 @@
 """The CloudWatch dashboard of an app.
 
-The seven widgets that Distributed-CellProfiler's users know, and three of the figures that the
-monitor sends (`tasks.monitor.cloudwatch_metrics`).
+It has the seven widgets of Distributed-CellProfiler, and three with the monitor's metrics
+(`tasks.monitor.cloudwatch_metrics`).
 """
 
 import json
@@ -18,13 +18,13 @@ COLUMNS = 2
 def dashboard(run: Run, fleet_id: str) -> dict[str, Any]:
     """The dashboard's body (CloudWatch API Reference, "Dashboard Body Structure and Syntax").
 
-    Fleets of both kinds have their capacity in `AWS/EC2Spot` ("Monitor your EC2 Fleet or Spot Fleet
-    using CloudWatch" in the Amazon EC2 User Guide). It counts spot machines; the machines that the
-    monitor sees stand beside it.
+    Fleets of both kinds report their capacity in `AWS/EC2Spot` ("Monitor your EC2 Fleet or Spot
+    Fleet using CloudWatch" in the Amazon EC2 User Guide). That counts only spot machines, so the
+    widget also shows the monitor's count of machines.
 
     Args:
         run: The run.
-        fleet_id: The fleet whose capacity is shown.
+        fleet_id: The fleet whose capacity to show.
     """
     names, region = run.names, run.config.aws_region
     queue = ["AWS/SQS", "QueueName", names.queue]
@@ -121,14 +121,14 @@ def _log(region: str, group: str, title: str, query: str) -> dict[str, Any]:
 
 
 def put_dashboard(run: Run, fleet_id: str) -> None:
-    """Make the dashboard, or bring the existing one up to date."""
+    """Create or update the dashboard."""
     run.aws.cloudwatch.put_dashboard(
         DashboardName=run.names.dashboard, DashboardBody=json.dumps(dashboard(run, fleet_id))
     )
 
 
 def find_dashboard(run: Run) -> bool:
-    """Whether the app's dashboard is there, by its whole name."""
+    """Whether the app's dashboard exists, by its full name."""
     pages = run.aws.cloudwatch.get_paginator("list_dashboards").paginate(
         DashboardNamePrefix=run.names.dashboard
     )
@@ -137,7 +137,7 @@ def find_dashboard(run: Run) -> bool:
 
 
 def delete_dashboard(run: Run) -> bool:
-    """Delete the app's dashboard; returns whether there was one."""
+    """Delete the app's dashboard; returns whether it existed."""
     if not find_dashboard(run):
         return False
     run.aws.cloudwatch.delete_dashboards(DashboardNames=[run.names.dashboard])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tasks.cost.spend import UNKNOWN, Spend
-from tasks.diagnosis.diagnose import Diagnosis
+from tasks.diagnosis.diagnose import FleetDiagnosis
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
 
@@ -41,7 +41,7 @@ class Observation:
     desired: int = 0
     running: int = 0
     says: str = ""
-    findings: tuple[Diagnosis, ...] = ()
+    findings: tuple[FleetDiagnosis, ...] = ()
     alike: str = ""
     stale: bool = False
     spend: Spend = UNKNOWN

@@ -1,8 +1,8 @@
-"""A look at a run: queue, results, fleet and containers, in few calls whatever its size.
+"""One poll of a run: queue, results, fleet and containers, in few calls for a run of any size.
 
-A look takes the queue's URL and counts, the service, the container instances (a page a hundred),
-and of each fleet its target and its machines. Results are listed, a thousand a page: where they
-are many, not at every look.
+A poll reads the queue's URL and counts, the service, the container instances (100 per page), and
+each fleet's target and machines. Results are listed 1000 per page; if there are many, not at every
+poll.
 """
 
 import json
@@ -23,18 +23,20 @@ from tasks.runs.limits import Limits
 from tasks.runs.run import Run
 
 PAGE = 1000  # keys of a listing (S3, ListObjectsV2)
-LISTED_EVERY = timedelta(seconds=3)  # a page: 10,000 results every look, a million every 50 minutes
+LISTED_EVERY = timedelta(
+    seconds=3
+)  # per page: 10,000 results at every poll, a million every 50 minutes
 PARALLEL = 8
 
 
 @dataclass
 class Followed:
-    """The jobs of a run, followed from look to look by one process.
+    """The jobs of a run, tracked from poll to poll by one process.
 
     Attributes:
         ids: The ids of the jobs.
-        account: Where each was when the results were last listed.
-        listed_at: When that was.
+        account: Their statuses when the results were last listed.
+        listed_at: Time of that listing.
     """
 
     ids: Set[str]
@@ -42,9 +44,9 @@ class Followed:
     listed_at: datetime | None = None
 
     def look(self, run: Run, queue: QueueCounts | None, at: datetime) -> tuple[Account, bool]:
-        """Where every job is, and whether that is of an earlier look.
+        """The status of every job, and whether it is from an earlier poll.
 
-        Few messages are left: then each result counts, for machines are to be ended.
+        When few messages remain, results are listed more often, to terminate idle machines soon.
         """
         if self.account is not None and self.listed_at is not None and queue is not None:
             pages = self.account.ended / PAGE
@@ -58,19 +60,19 @@ class Followed:
 def observe(
     run: Run, fleets: list[Fleet], jobs: Followed, limits: Limits, memory: Memory
 ) -> Observation:
-    """Look at the run.
+    """Poll the run.
 
     Args:
         run: The run.
         fleets: Its fleets.
         jobs: Its jobs.
         limits: The run's size.
-        memory: Of the look before this one.
+        memory: The monitor's state after the poll before.
     """
     at = datetime.now(UTC)
     url = find_queue(run.aws.sqs, run.names.queue)
-    # The queue is read before the results: a job that ends between the two is then seen in both,
-    # and never in neither.
+    # The queue is read before the results, so that a job that ends in between is counted in both,
+    # never in neither.
     queue = count(run.aws.sqs, url) if url else None
     found, stale = jobs.look(run, queue, at)
     service = find_service(run)
@@ -94,15 +96,15 @@ def observe(
 
 
 def alike(run: Run, found: Account, enough: int) -> str:
-    """The reason that all jobs have failed for which ended, when there are enough of them.
+    """The reason for which all ended jobs failed, if enough have ended.
 
     Args:
         run: The run.
-        found: Where every job is.
-        enough: So many; as many records are read. 0: never.
+        found: The statuses of the jobs.
+        enough: How many must have ended, and how many records to read; 0: never.
 
     Returns:
-        The reason in words; "" when a job came to another end, or too few have ended.
+        The reason in words; "" if a job ended otherwise, or too few have ended.
     """
     if not 0 < enough <= len(found.failed) or found.succeeded or found.skipped:
         return ""

@@ -1,14 +1,15 @@
-"""What to do about an observation of a run: pure decisions.
+"""Decisions of the monitor about a run. Pure.
 
-A poll makes an `Observation` (tasks/monitor/observation.py); the trackers add what earlier ones
-showed (tasks/monitor/trackers.py); `decide` says what to do. Nothing here calls AWS, so the
-benchmark of the fleet runs the very same code in virtual time (benchmarks/fleet.py).
+A poll makes an `Observation` (tasks/monitor/observation.py), the trackers add the history
+(tasks/monitor/trackers.py), and `decide` returns what to do. Nothing here calls AWS, so the fleet
+benchmark runs the same code in virtual time (benchmarks/fleet.py).
 """
 
 import math
 from dataclasses import dataclass
 from datetime import timedelta
 
+from blocks.plurals import plural
 from tasks.monitor.observation import Observation
 from tasks.monitor.trackers import IDLE_LIMIT, Memory
 from tasks.runs.limits import (
@@ -20,10 +21,10 @@ from tasks.runs.limits import (
 )
 
 CHEAPEST_AFTER = timedelta(minutes=15)  # as in DCP's cheapest mode
-TAIL_SECONDS = 15.0  # between polls once no job waits: machines come free, and each minute costs
-FINISH_JOBS = 3  # no job starts in the last time of the run that this many jobs take
+TAIL_SECONDS = 15.0  # between polls once no job waits: idle machines cost money
+FINISH_JOBS = 3  # no job starts in the last part of a run: the duration of this many jobs
 FINISH_MOST = 0.1  # of max_hours, at most
-OVER_BUDGET = 1.1  # of max_cost: jobs that still run are stopped
+OVER_BUDGET = 1.1  # of max_cost: running jobs are stopped
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class Decision:
 
     Attributes:
         done: The run is over: every job has a result, or `stop` says why not.
-        stop: Why the run ends before its jobs do; "" when it does not.
-        lost: The jobs without a result are in no queue either: there is nothing to go on with.
-        claim: Look for open jobs in the dead-letter queue.
-        desired: Containers to ask the service for; None to leave it.
-        target: Machines to ask the fleet for, without terminating any; None to leave it.
-        terminate: Machines to end: none of them has a container.
-        finish: Why workers begin nothing new from now on; "" when they do.
-        look_after: Seconds to the next look.
+        stop: Why the run ends before its jobs do; "" if it does not.
+        lost: Jobs without a result are in no queue either, so the run cannot be continued.
+        claim: Search the dead-letter queue for open jobs.
+        desired: New desired count of the service; None to keep it.
+        target: New target capacity of the fleet; terminates no machine; None to keep it.
+        terminate: Machines to terminate; none of them has a container.
+        finish: Why workers start no new jobs from now on; "" if they do.
+        look_after: Seconds until the next poll.
     """
 
     done: bool = False
@@ -54,7 +55,7 @@ class Decision:
 
 
 def decide(seen: Observation, limits: Limits, memory: Memory) -> Decision:
-    """Decide what to do about an observation (pure).
+    """Decide what to do after a poll (pure).
 
     ECS chooses the containers to stop when the service scales in, and it spares those that run
     jobs, since a worker protects itself while it has one (Amazon ECS Developer Guide, "Task
@@ -64,7 +65,7 @@ def decide(seen: Observation, limits: Limits, memory: Memory) -> Decision:
     Args:
         seen: The observation.
         limits: The run's size and end.
-        memory: The memory after this observation.
+        memory: The state after this observation.
     """
     if not seen.account.open:
         return Decision(done=True)
@@ -92,24 +93,25 @@ def _stop(seen: Observation, limits: Limits, memory: Memory) -> str:
         return seen.broken
     if memory.idle.expired(seen.at):
         return (
-            f"jobs wait on machines, and no container ran for {minutes(IDLE_LIMIT)} minutes; "
+            f"machines are up, but no container has run for {minutes(IDLE_LIMIT)} minutes; "
             f"ECS says: {seen.says or 'nothing'}"
         )
     if memory.no_fleet.expired(seen.at):
-        return "jobs wait, and the run has no fleet: it was never requested, or has been ended"
+        return (
+            "jobs are queued but the run has no fleet: it was never requested or has been deleted"
+        )
     ended = seen.account.ended - limits.ended_before
     if seen.alike and 0 < limits.alike_failures <= ended:
-        return f"all of the first {seen.account.ended} jobs that ended failed alike: {seen.alike}"
+        first = plural(seen.account.ended, "job")
+        return f"the first {first} all failed for the same reason: {seen.alike}"
     if memory.progress.stalled(seen, limits):
         patience = minutes(memory.progress.stall_limit(seen, limits))
-        return (
-            f"jobs are at work, and none has come to an end for {patience} minutes (stall_minutes)"
-        )
+        return f"no running job has finished for {patience} minutes (stall_minutes)"
     return ""
 
 
 def _finish(seen: Observation, limits: Limits, memory: Memory) -> str:
-    """Why no new jobs are to start; "" if they are.
+    """Why no new jobs should start; "" if they should.
 
     Running jobs need time and money to finish within the limits of the run.
     """
@@ -150,19 +152,19 @@ def _wind_down(
 
 
 def _scale(seen: Observation, limits: Limits, memory: Memory, claim: bool) -> Decision:
-    """As many containers and machines as the open jobs can use, and pay their start.
+    """Scale to the containers and machines that the open jobs can use.
 
-    Jobs without a result are counted exactly; SQS's own counts are approximate.
+    Open jobs are counted exactly from their results; SQS's counts are approximate.
     """
     left = seen.left
     target = _target(seen, limits, memory)
-    # A container more than the machines can hold would only be one that cannot be placed.
+    # ECS could not place more containers than the machines can hold.
     room = max(target, len(seen.joined)) * limits.tasks_per_machine
     containers = min(containers_needed(left, limits), room)
     surplus = max(len(seen.machines) - target, 0)
-    # While ECS looks for a place for a container, an empty machine may just have become it.
+    # While ECS is placing containers, an empty machine may just have received one.
     empty = _empty(seen) if seen.desired <= max(containers, seen.running) else []
-    # A machine that has not joined yet may be the place that a container waits for.
+    # A container may be waiting for a machine that has not joined yet.
     starts = seen.running < containers
     if starts or _earns_its_start(seen, limits, memory.progress.seconds_per_job(seen, limits)):
         empty = [machine for machine in empty if machine in seen.joined]
@@ -177,17 +179,17 @@ def _scale(seen: Observation, limits: Limits, memory: Memory, claim: bool) -> De
 
 
 def _empty(seen: Observation) -> list[str]:
-    """Machines without a container, those first that are farthest from having one."""
+    """Machines without a container; first those that have not joined the cluster."""
     empty = [machine for machine, containers in seen.machines.items() if not containers]
     return sorted(empty, key=lambda machine: (machine in seen.joined, machine))
 
 
 def _target(seen: Observation, limits: Limits, memory: Memory) -> int:
-    """Machines to ask for.
+    """Target capacity of the fleet.
 
-    Never more than the open jobs can use, and never fewer than those at work need, but in
-    cheapest mode. A machine that would come too late to work as long as it takes to start is not
-    asked for: what is lost near the end is not replaced.
+    Never more machines than the open jobs can use; never fewer than running jobs need, except in
+    cheapest mode. A machine that would work for less time than it takes to start is not requested,
+    so machines lost near the end are not replaced.
     """
     if limits.cheapest and memory.first_machine.age(seen.at) >= CHEAPEST_AFTER:
         return 1
@@ -202,7 +204,7 @@ def _target(seen: Observation, limits: Limits, memory: Memory) -> int:
 
 
 def _earns_its_start(seen: Observation, limits: Limits, seconds: float | None) -> bool:
-    """Whether a machine asked for now would still find as much work as its start takes."""
+    """Whether a machine requested now would work at least as long as it takes to start."""
     slots = seen.running * limits.cores
     if seconds is None or not slots:
         return True
@@ -212,9 +214,9 @@ def _earns_its_start(seen: Observation, limits: Limits, seconds: float | None) -
 
 def _money(memory: Memory) -> str:
     spent = memory.spending.spent
-    return "spending is not known" if spent is None else f"{spent:.2f} USD spent"
+    return "the cost is unknown" if spent is None else f"{spent:.2f} USD spent"
 
 
 def minutes(time: timedelta) -> int:
-    """A time in whole minutes, for messages."""
+    """A duration in whole minutes, for messages."""
     return round(time.total_seconds() / 60)

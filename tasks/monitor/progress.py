@@ -1,4 +1,4 @@
-"""What is shown of a run while it runs: artifacts in Prefect, a bar in a terminal."""
+"""Progress display of a run: artifacts in Prefect, a bar in a terminal."""
 
 import json
 import logging
@@ -21,6 +21,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from blocks.plurals import plural
 from tasks.cost.amounts import figure
 from tasks.monitor.observation import Observation
 from tasks.prefect_output.artifacts import artifact_key, prefect_may_be_away
@@ -31,17 +32,17 @@ from tasks.resources.console_links import links
 from tasks.runs.run import Run
 
 WRITE_EVERY = timedelta(minutes=10)
-SUBMISSION_EVERY = 10  # seconds between two reports of how far the submission is
+SUBMISSION_EVERY = 10  # seconds between two progress reports of the submission
 LOG_LEVELS = {"warning": logging.WARNING, "note": logging.INFO}
 MOST_FINDINGS = 100  # lines of findings in the log; the artifact has all
 
 
 def table(seen: Observation, hours_left: float | None = None) -> list[dict[str, Any]]:
-    """The counts, and what the run has cost, as rows of a table artifact.
+    """Counts and cost of the run as rows of a table artifact.
 
     Args:
-        seen: What was seen.
-        hours_left: How long the rest takes at the rate so far; None when that is not known.
+        seen: The observation.
+        hours_left: Estimated hours until the end; None if unknown.
     """
     found = numbers(seen)
     if seen.spend.usd is not None:
@@ -62,20 +63,20 @@ def numbers(seen: Observation) -> dict[str, float]:
         found["messages in flight (approximate)"] = seen.queue.in_flight
     return found | {
         "machines": len(seen.machines),
-        "machines asked for": seen.target,
+        "machines requested": seen.target,
         "containers running": seen.running,
-        "containers asked for": seen.desired,
+        "containers requested": seen.desired,
     }
 
 
 @contextmanager
 def told(run: Run) -> Iterator[Callable[[Observation], None]]:
-    """Show a run: yields a function to be called with each observation.
+    """Show the progress of a run: yields a function to call with each observation.
 
-    At first a page of links is written. The run has one progress artifact and one table of counts,
-    updated when a count changes, and every ten minutes for what the run has cost: at most two
-    calls a poll. In a terminal there is a bar with the jobs done, running, waiting and failed, the
-    rate, the cost and the time left.
+    First it writes a page of links. The run has one progress artifact and one table of counts,
+    updated when a count changes and every ten minutes for the cost: at most two calls per poll. In
+    a terminal, a bar shows the jobs done, running, waiting and failed, the rate, the cost and the
+    time left.
     """
     shown: dict[str, Any] = {}
     artifacts = _RunArtifacts(run)
@@ -91,7 +92,7 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
                 line,
                 total=total,
                 completed=seen.account.ended,
-                numbers=f"{total} jobs: "
+                numbers=f"{plural(total, 'job')}: "
                 + ", ".join(f"{number} {name}" for name, number in jobs.items()),
                 rate=rate(speed, seen),
             )
@@ -107,11 +108,11 @@ def told(run: Run) -> Iterator[Callable[[Observation], None]]:
 
 
 def jobs_an_hour(first: tuple[datetime, int], seen: Observation) -> float | None:
-    """Jobs ended an hour since the first look; None as long as it is unknown.
+    """Jobs ended per hour since the first poll; None while unknown.
 
     Args:
-        first: When the first look was, and how many jobs had ended then.
-        seen: This look.
+        first: Time of the first poll, and the number of jobs that had ended.
+        seen: The current observation.
     """
     hours = (seen.at - first[0]).total_seconds() / 3600
     ended = seen.account.ended - first[1]
@@ -119,7 +120,7 @@ def jobs_an_hour(first: tuple[datetime, int], seen: Observation) -> float | None
 
 
 def rate(speed: float | None, seen: Observation) -> str:
-    """How fast the run is and what it costs, in words; "" as long as neither is known."""
+    """Speed and cost of the run, in words; "" while both are unknown."""
     said = [] if speed is None else [f"{speed:.0f} jobs/hour"]
     if seen.spend.usd is not None and seen.spend.machine_hours:
         said.append(f"{figure(seen.spend.usd)} USD, {figure(seen.spend.usd_an_hour)} USD/hour")
@@ -128,7 +129,7 @@ def rate(speed: float | None, seen: Observation) -> str:
 
 @contextmanager
 def terminal_bar() -> Iterator[Progress]:
-    """Show a bar where standard error is a terminal, and the lines of Prefect's log above it."""
+    """Show a bar below the lines of Prefect's log, if standard error is a terminal."""
     console = Console(stderr=True, markup=False, highlight=False)
     outlive_reader(console)
     handlers = console_handlers(logging.root) if console.is_terminal else []
@@ -164,10 +165,10 @@ class _RunArtifacts:
         self._counts: UUID | None = None
 
     def write(self, share: float, rows: list[dict[str, Any]]) -> None:
-        """Show how far the run is.
+        """Update both artifacts.
 
         Args:
-            share: Jobs that have ended, in percent.
+            share: Share of the jobs that have ended, in percent.
             rows: The counts.
         """
         with prefect_may_be_away():
@@ -178,7 +179,7 @@ class _RunArtifacts:
 
 @contextmanager
 def _unless_deleted() -> Iterator[None]:
-    """Go on when an artifact is not there any more: anybody may delete it in Prefect's UI."""
+    """Ignore a missing artifact: somebody may have deleted it in Prefect's UI."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -210,9 +211,9 @@ def _counts(run: Run, artifact: UUID | None, rows: list[dict[str, Any]]) -> UUID
 
 
 def submission_progress(run: Run, jobs: int) -> Callable[[int], None]:
-    """Make a function that reports how far a submission is, in the log and as an artifact.
+    """Make a function that reports the progress of a submission, in the log and as an artifact.
 
-    What takes less than ten seconds is not reported.
+    A submission of less than ten seconds is not reported.
 
     Args:
         run: The run.
@@ -227,7 +228,7 @@ def submission_progress(run: Run, jobs: int) -> Callable[[int], None]:
         if time.monotonic() - reported_at < SUBMISSION_EVERY and not last:
             return
         reported_at = time.monotonic()
-        log(f"{sent} of {jobs} jobs are in the queue")
+        log(f"{sent} of {plural(jobs, 'job')} in the queue")
         with prefect_may_be_away():
             artifact = _progress(run, "submission", artifact, 100.0 * sent / jobs)
 
@@ -235,14 +236,14 @@ def submission_progress(run: Run, jobs: int) -> Callable[[int], None]:
 
 
 def show_findings(run: Run, findings: Sequence[Finding], where: str) -> None:
-    """Show what preflight found, in the log and as artifacts.
+    """Show the findings of preflight, in the log and as artifacts.
 
     Args:
         run: The run.
         findings: The findings.
         where: The job file's name.
     """
-    # Errors end the run, and are its last line.
+    # Errors are in the last line of the run.
     logged = [finding for finding in findings if finding.level in LOG_LEVELS]
     for finding in logged[:MOST_FINDINGS]:
         log(str(finding), LOG_LEVELS[finding.level])
@@ -258,7 +259,7 @@ def show_findings(run: Run, findings: Sequence[Finding], where: str) -> None:
 
 
 def findings_page(findings: Sequence[Finding], where: str) -> str:
-    """The findings as a person reads them."""
+    """The findings as a Markdown page."""
     lines = [f"# Preflight of {where}", "", summary(findings), ""]
     for level in LEVELS:
         of_level = [finding for finding in findings if finding.level == level]

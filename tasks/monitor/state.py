@@ -1,9 +1,9 @@
-"""What the monitor remembers from poll to poll, in the run's record.
+"""The monitor's state between polls, stored as `memory.json` in the run's record.
 
-In an object of its own, `memory.json`: it is written at every poll, while others may change
-`run.json`. Its keys are the fields of all trackers in one flat object. A tracker reads its own keys
-and ignores all others, and a missing key has its default: versions of dcp that know other trackers
-read each other's memory.
+It is separate from `run.json`, which other processes may change, since it is written at every poll.
+Its keys are the fields of all trackers in one flat object. A tracker reads its own keys and ignores
+all others, and a missing key has its default, so versions of dcp with different trackers can read
+each other's state.
 """
 
 import json
@@ -22,7 +22,7 @@ _TRACKERS = tuple(one.name for one in fields(Memory) if is_dataclass(one.default
 
 
 def from_keys(keys: Mapping[str, Any]) -> Memory:
-    """The memory that a `memory.json` holds."""
+    """The state in a `memory.json`."""
     return _MEMORY.validate_python({**keys, **dict.fromkeys(_TRACKERS, keys)})
 
 
@@ -35,16 +35,16 @@ def as_keys(memory: Memory) -> dict[str, Any]:
 
 
 def recall(run: Run) -> Memory:
-    """The memory of the last poll; an empty one before the first."""
+    """The state after the last poll; an empty one before the first."""
     text = record.read(run, record.MEMORY)
     return from_keys(json.loads(text)) if text else Memory()
 
 
 def keep(run: Run, memory: Memory) -> None:
-    """Write the memory for the next poll."""
+    """Write the state for the next poll."""
     record.put(run, record.MEMORY, json.dumps(as_keys(memory), indent=1))
 
 
 def forget(run: Run) -> None:
-    """Delete the memory: a run that is continued waits for its machines as a new one does."""
+    """Delete the state, so that a continued run waits for its machines as a new one does."""
     record.forget(run, record.MEMORY)

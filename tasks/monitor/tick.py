@@ -1,7 +1,7 @@
-"""One tick of the monitor: a look at a run, what to do about it, and doing it.
+"""One tick of the monitor: poll a run, decide what to do, and do it.
 
-A tick holds no memory of its own: what must be remembered between two looks lies in the run's
-record, so that a loop, a schedule or a person may run the ticks, from any machine.
+A tick is stateless: state between polls is in the run's record. So a loop, a schedule or a person
+can run the ticks, from any computer.
 """
 
 import logging
@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from tasks.aws.errors import error_code, is_transient
 from tasks.cost import machine_hours
 from tasks.cost.machine_hours import Machines
-from tasks.cost.spend import spent
-from tasks.diagnosis.diagnose import Diagnosis, findings
-from tasks.diagnosis.evidence import symptoms
+from tasks.cost.spend import spend_so_far
+from tasks.diagnosis.diagnose import FleetDiagnosis, diagnose
+from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.fleet.instances import terminate
@@ -39,7 +39,7 @@ logger = logging.getLogger("prefect.dcp")
 
 
 def act(run: Run, fleets: list[Fleet], decision: Decision) -> None:
-    """Do what was decided, but for ending the run: that is the clean-up's."""
+    """Act on a decision, except for ending the run, which is up to the clean-up."""
     if decision.finish:
         drain(run, decision.finish)
     if decision.desired is not None:
@@ -53,22 +53,22 @@ def _resize(fleet: Fleet, machines: int) -> None:
     try:
         fleet.resize(machines)
     except ClientError as error:
-        # It is being modified; the next look asks again.
+        # The fleet is being modified; the next poll tries again.
         if "NotInModifiableState" not in error_code(error):
             raise
 
 
-def diagnose(
+def diagnose_run(
     run: Run, fleets: list[Fleet], kept: record.RunRecord, worked: bool
-) -> tuple[Diagnosis, ...]:
-    """What is wrong, as far as AWS lets it be known: a run goes on without."""
+) -> tuple[FleetDiagnosis, ...]:
+    """Diagnose missing machines and containers; nothing if AWS refuses to answer."""
     since, subnets = kept.fleet_at or kept.started_at, len(kept.fleet.get("subnets", ()))
     try:
-        return findings(symptoms(run, fleets, since, subnets, worked))
+        return diagnose(collect_symptoms(run, fleets, since, subnets, worked))
     except ClientError as error:
         if is_transient(error):
             raise
-        logger.warning("What keeps the machines could not be asked: %s", error)
+        logger.warning("Could not ask AWS why machines are missing: %s", error)
         return ()
 
 
@@ -83,39 +83,42 @@ def clear_alarms(run: Run, machines: Machines) -> frozenset[str]:
 
 
 def tick(run: Run, jobs: Set[str] | Followed) -> tuple[Observation, Decision]:
-    """Look at the run once and do what there is to do.
+    """Poll the run once, and act on the decision.
 
     Args:
         run: The run.
-        jobs: The ids of its jobs; who looks again and again hands in `Followed` ones, whose
-            results are listed less often where they are many.
+        jobs: The ids of its jobs; a loop passes `Followed` jobs, to list many results less often.
     """
     kept = record.load(run)
     if kept is None:
-        return Observation(datetime.now(UTC), None, Account()), Decision(True, "it has no record")
+        return Observation(datetime.now(UTC), None, Account()), Decision(
+            True, "the run has no record"
+        )
     followed = jobs if isinstance(jobs, Followed) else Followed(jobs)
     limits = replace(limits_of(run, kept.counts_from), ended_before=kept.ended_before)
     fleets = find_fleets(run)
     before = state.recall(run)
     seen = observe(run, fleets, followed, limits, before)
     if seen.running < seen.desired or not seen.machines:
-        seen = replace(seen, findings=diagnose(run, fleets, kept, seen.account.ended > 0))
+        seen = replace(seen, findings=diagnose_run(run, fleets, kept, seen.account.ended > 0))
     known = before.after(seen, limits)
     decision = decide(seen, limits, known)
     known = known.draining(decision.finish)
     if decision.claim:
         claim_dead_letters(run, seen.account.open)
     act(run, fleets, decision)
-    # After what saves money: a note that cannot be written must not keep machines. What was spent
-    # counts at the next look.
+    # After the actions that save money: a failed write must not keep machines running. The cost
+    # counts at the next poll.
     if seen.running and not kept.image_digest:
         record.update(run, image_digest=image_digest(run))
     for one in news(seen, limits, known, decision, before.at):
         emit(run, one.event, one.text, **one.payload)
         known = known.having_told(one.event)
-    seen = replace(seen, spend=spent(run, seen.machines.keys(), seen.at))
+    seen = replace(seen, spend=spend_so_far(run, seen.machines.keys(), seen.at))
     state.keep(run, known.paid(seen.spend, kept.spent_before))
-    machines = seen.spend.known or machine_hours.know(run, seen.machines.keys(), seen.at)
-    machine_hours.note(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
+    machines = seen.spend.machines or machine_hours.observe_machines(
+        run, seen.machines.keys(), seen.at
+    )
+    machine_hours.record_machines(run, machines, seen.at, cleared=clear_alarms(run, machines.now))
     publish(run, seen, known.progress.seconds_per_job(seen, limits))
     return seen, decision

@@ -1,8 +1,7 @@
-"""What the monitor remembers from poll to poll: one small tracker a concern, all of them pure.
+"""The monitor's state between polls: one small tracker per concern. Pure.
 
-A tracker is a value, and its `after` returns the tracker as it is after another observation. The
-fields of all trackers together are the keys of `memory.json` (tasks/monitor/state.py), so each name
-occurs once.
+A tracker is immutable; `after` returns the tracker after another observation. The fields of all
+trackers together are the keys of `memory.json` (tasks/monitor/state.py), so each name occurs once.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from tasks.monitor.observation import Observation
 from tasks.runs.limits import Limits
 
 EMPTY_LOOKS = 3  # consecutive observations of an empty queue: SQS counts approximately
-LOST_LOOKS = 10  # and at least this many, over LOST_AFTER, before jobs are called lost
+LOST_LOOKS = 10  # jobs count as lost after this many, over at least LOST_AFTER
 LOST_AFTER = timedelta(minutes=5)  # the counts may lag by a minute (SQS, GetQueueAttributes)
 IDLE_LIMIT = timedelta(minutes=30)
 USELESS_LIMIT = timedelta(minutes=12)
@@ -286,11 +285,11 @@ class Drain:
 
 @dataclass(frozen=True)
 class Memory:
-    """All that the monitor remembers of a run.
+    """The monitor's state of a run.
 
     Attributes:
         at: Time of the last observation; None before the first one.
-        told: Names of the events that Prefect has received.
+        told: Names of the events sent to Prefect.
     """
 
     at: datetime | None = None
@@ -306,7 +305,7 @@ class Memory:
     drain: Drain = Drain()
 
     def after(self, seen: Observation, limits: Limits) -> "Memory":
-        """The memory after another observation."""
+        """The state after another observation."""
         return replace(
             self,
             at=seen.at,
@@ -321,11 +320,11 @@ class Memory:
         )
 
     def paid(self, spend: Spend, before: float = 0.0) -> "Memory":
-        """The memory after another estimate of the cost, as `Spending.after` takes it."""
+        """The state after another estimate of the cost; see `Spending.after`."""
         return replace(self, spending=self.spending.after(spend, before))
 
     def draining(self, why: str) -> "Memory":
-        """The memory once no new jobs start.
+        """The state once no new jobs start.
 
         Args:
             why: The reason; "" if nothing changes.
@@ -333,5 +332,5 @@ class Memory:
         return replace(self, drain=replace(self.drain, finishing=why)) if why else self
 
     def having_told(self, event: str) -> "Memory":
-        """The memory once Prefect has received an event."""
+        """The state after an event was sent to Prefect."""
         return replace(self, told=self.told | {event})

@@ -1,4 +1,4 @@
-"""Which IAM permissions the flows need, and the IAM actions of API operations. Data.
+"""The IAM permissions that the flows need. Data.
 
 Policies of an account are in `tasks.account`; preflight checks permissions in
 `tasks.preflight.aws`.

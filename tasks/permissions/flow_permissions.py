@@ -1,6 +1,6 @@
-"""The rights that whoever runs the flows needs: which calls, on what, in which step. Data.
+"""The IAM permissions that running the flows needs: actions, resource and step. Data.
 
-docs/aws.md shows this table (`tasks.docs_pages.aws_page`). A test holds it against the calls that
+docs/aws.md shows this table (`tasks.docs_pages.aws_page`). A test compares it with the calls that
 the modules of tasks/ make.
 """
 
@@ -13,17 +13,17 @@ Condition = Callable[[RunConfig, FleetTemplate], bool]
 
 
 @dataclass(frozen=True)
-class Right:
+class Permission:
     """Actions on a resource that a step needs.
 
     Attributes:
-        step: The step that first needs it.
-        actions: Names of IAM actions.
-        resource: The resource: its ARN with the names of `places` in braces.
-        when: Whether a run of these settings needs it; None: every run.
+        step: The first step that needs them.
+        actions: IAM actions.
+        resource: ARN with placeholders, in braces.
+        when: Whether a run with these settings needs them; None: every run.
         only: `when` in words, for the page.
-        needed: Whether the run cannot be without it; else it goes on and says what is missing.
-        unproven: Why neither simulation nor a dry run is asked about it.
+        needed: Whether the run needs them; without an optional one it continues with a warning.
+        not_simulated: Why preflight does not simulate them; empty: it does.
     """
 
     step: str
@@ -32,7 +32,7 @@ class Right:
     when: Condition | None = None
     only: str = ""
     needed: bool = True
-    unproven: str = ""
+    not_simulated: str = ""
 
 
 def _from_template(_: RunConfig, template: FleetTemplate) -> bool:
@@ -55,7 +55,7 @@ def _dashboard(config: RunConfig, _: FleetTemplate) -> bool:
     return config.create_dashboard
 
 
-def _no_dashboard_left(config: RunConfig, _: FleetTemplate) -> bool:
+def _deletes_dashboard(config: RunConfig, _: FleetTemplate) -> bool:
     return config.clean_dashboard
 
 
@@ -84,17 +84,19 @@ IMAGES_BUCKET = "arn:{partition}:s3:::{images_bucket}"
 WORKSPACE = "arn:{partition}:s3:::{workspace}/*"
 WORKSPACE_BUCKET = "arn:{partition}:s3:::{workspace}"
 OUTPUTS_BUCKET = "arn:{partition}:s3:::{outputs_bucket}"
-DRY_RUN = "a dry run asks EC2 itself"
-ASKED = "preflight makes the call itself"
+DRY_RUN = "an EC2 dry run tests it"
+CALLED = "preflight makes the call itself"
 
-RIGHTS: tuple[Right, ...] = (
-    Right("preflight", ("sts:GetCallerIdentity",), ANY, unproven="nobody can be refused it"),
-    Right("preflight", ("s3:GetObject",), WORKSPACE),
-    Right("preflight", ("s3:ListBucket",), WORKSPACE_BUCKET),
-    Right("preflight", ("s3:ListBucket",), IMAGES_BUCKET, _signed, "not no_sign_request"),
-    Right("preflight", ("s3:ListBucket",), OUTPUTS_BUCKET, needed=False),
-    Right("preflight", ("s3:GetBucketLocation",), RECORD_BUCKET, needed=False, unproven=ASKED),
-    Right(
+PERMISSIONS: tuple[Permission, ...] = (
+    Permission("preflight", ("sts:GetCallerIdentity",), ANY, not_simulated="cannot be denied"),
+    Permission("preflight", ("s3:GetObject",), WORKSPACE),
+    Permission("preflight", ("s3:ListBucket",), WORKSPACE_BUCKET),
+    Permission("preflight", ("s3:ListBucket",), IMAGES_BUCKET, _signed, "not no_sign_request"),
+    Permission("preflight", ("s3:ListBucket",), OUTPUTS_BUCKET, needed=False),
+    Permission(
+        "preflight", ("s3:GetBucketLocation",), RECORD_BUCKET, needed=False, not_simulated=CALLED
+    ),
+    Permission(
         "preflight",
         (
             "ec2:DescribeImages",
@@ -106,9 +108,9 @@ RIGHTS: tuple[Right, ...] = (
         ),
         ANY,
         needed=False,
-        unproven=ASKED,
+        not_simulated=CALLED,
     ),
-    Right(
+    Permission(
         "preflight",
         (
             "iam:GetInstanceProfile",
@@ -117,14 +119,14 @@ RIGHTS: tuple[Right, ...] = (
         ),
         ANY,
         needed=False,
-        unproven=ASKED,
+        not_simulated=CALLED,
     ),
-    Right("preflight", ("s3:GetObject",), ALL_RECORDS, needed=False, unproven=ASKED),
-    Right("set-up", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"), RECORDS),
-    # When an upload in parts breaks off, so that its parts do not stay and cost.
-    Right("set-up", ("s3:AbortMultipartUpload",), RECORDS, needed=False),
-    Right("set-up", ("s3:ListBucket",), RECORD_BUCKET),
-    Right(
+    Permission("preflight", ("s3:GetObject",), ALL_RECORDS, needed=False, not_simulated=CALLED),
+    Permission("set-up", ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"), RECORDS),
+    # Parts of a failed multipart upload would stay and cost money.
+    Permission("set-up", ("s3:AbortMultipartUpload",), RECORDS, needed=False),
+    Permission("set-up", ("s3:ListBucket",), RECORD_BUCKET),
+    Permission(
         "set-up",
         (
             "sqs:CreateQueue",
@@ -135,74 +137,78 @@ RIGHTS: tuple[Right, ...] = (
         ),
         QUEUE,
     ),
-    Right("set-up", ("sqs:CreateQueue", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"), DEAD_LETTERS),
-    Right("set-up", ("ecs:CreateCluster", "ecs:DescribeClusters", "ecs:TagResource"), CLUSTER),
-    Right("set-up", ("ecs:RegisterTaskDefinition", "ecs:TagResource"), TASK_DEFINITION),
-    Right("set-up", ("ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition"), ANY),
-    Right("set-up", ("ecs:CreateService", "ecs:DescribeServices", "ecs:TagResource"), SERVICE),
-    Right(
+    Permission(
+        "set-up", ("sqs:CreateQueue", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"), DEAD_LETTERS
+    ),
+    Permission("set-up", ("ecs:CreateCluster", "ecs:DescribeClusters", "ecs:TagResource"), CLUSTER),
+    Permission("set-up", ("ecs:RegisterTaskDefinition", "ecs:TagResource"), TASK_DEFINITION),
+    Permission("set-up", ("ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition"), ANY),
+    Permission("set-up", ("ecs:CreateService", "ecs:DescribeServices", "ecs:TagResource"), SERVICE),
+    Permission(
         "set-up", ("logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"), LOG_GROUP
     ),
-    Right(
+    Permission(
         "set-up",
         ("logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"),
         INSTANCE_LOG_GROUP,
     ),
-    Right("submission", ("sqs:SendMessage",), QUEUE),
-    Right("fleet", ("ecs:UpdateService",), SERVICE),
-    Right("fleet", ("ssm:GetParameter",), IMAGE_PARAMETER, _newest_image, "newest image"),
-    Right(
+    Permission("submission", ("sqs:SendMessage",), QUEUE),
+    Permission("fleet", ("ecs:UpdateService",), SERVICE),
+    Permission("fleet", ("ssm:GetParameter",), IMAGE_PARAMETER, _newest_image, "newest image"),
+    Permission(
         "fleet",
         ("ec2:DescribeLaunchTemplates", "ec2:DescribeFleets", "ec2:DescribeSpotFleetRequests"),
         ANY,
     ),
-    Right("fleet", ("ec2:DescribeLaunchTemplateVersions",), ANY, _from_template, "fleet template"),
-    Right(
+    Permission(
+        "fleet", ("ec2:DescribeLaunchTemplateVersions",), ANY, _from_template, "fleet template"
+    ),
+    Permission(
         "fleet",
         ("ec2:CreateLaunchTemplate", "ec2:CreateLaunchTemplateVersion"),
         LAUNCH_TEMPLATE,
         _from_template,
         "fleet template",
     ),
-    Right("fleet", ("ec2:CreateFleet",), FLEET, _from_template, "fleet template"),
-    Right(
+    Permission("fleet", ("ec2:CreateFleet",), FLEET, _from_template, "fleet template"),
+    Permission(
         "fleet",
         ("ec2:RunInstances", "ec2:CreateTags"),
         ANY,
         _from_template,
         "fleet template",
-        unproven=DRY_RUN,
+        not_simulated=DRY_RUN,
     ),
-    Right(
+    Permission(
         "fleet",
         ("ec2:DescribeFleetInstances", "ec2:DescribeFleetHistory"),
         ANY,
         _from_template,
         "fleet template",
     ),
-    Right("fleet", ("ec2:RequestSpotFleet",), ANY, _from_fleet_file, "fleet file"),
-    Right("fleet", ("ec2:CreateTags",), SPOT_FLEET, _from_fleet_file, "fleet file"),
-    Right(
+    Permission("fleet", ("ec2:RequestSpotFleet",), ANY, _from_fleet_file, "fleet file"),
+    Permission("fleet", ("ec2:CreateTags",), SPOT_FLEET, _from_fleet_file, "fleet file"),
+    Permission(
         "fleet",
         ("ec2:DescribeSpotFleetInstances", "ec2:DescribeSpotFleetRequestHistory"),
         ANY,
         _from_fleet_file,
         "fleet file",
     ),
-    Right("fleet", ("iam:PassRole",), "{roles}"),
-    Right("fleet", ("cloudwatch:PutDashboard",), DASHBOARD, _dashboard, "create_dashboard"),
-    Right("monitoring", ("ec2:ModifyFleet",), FLEET, _from_template, "fleet template"),
-    Right(
+    Permission("fleet", ("iam:PassRole",), "{roles}"),
+    Permission("fleet", ("cloudwatch:PutDashboard",), DASHBOARD, _dashboard, "create_dashboard"),
+    Permission("monitoring", ("ec2:ModifyFleet",), FLEET, _from_template, "fleet template"),
+    Permission(
         "monitoring", ("ec2:ModifySpotFleetRequest",), SPOT_FLEET, _from_fleet_file, "fleet file"
     ),
-    Right("monitoring", ("ec2:DescribeInstances",), ANY),
-    Right("monitoring", ("ec2:TerminateInstances",), INSTANCE),
-    Right("monitoring", ("ecs:ListContainerInstances",), CLUSTER),
-    Right("monitoring", ("ecs:DescribeContainerInstances",), CONTAINER_INSTANCE),
-    Right("monitoring", ("ecs:ListTasks", "ecs:DescribeTasks"), ANY),
-    Right("monitoring", ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"), DEAD_LETTERS),
-    Right("monitoring", ("cloudwatch:DeleteAlarms",), ALARM),
-    Right(
+    Permission("monitoring", ("ec2:DescribeInstances",), ANY),
+    Permission("monitoring", ("ec2:TerminateInstances",), INSTANCE),
+    Permission("monitoring", ("ecs:ListContainerInstances",), CLUSTER),
+    Permission("monitoring", ("ecs:DescribeContainerInstances",), CONTAINER_INSTANCE),
+    Permission("monitoring", ("ecs:ListTasks", "ecs:DescribeTasks"), ANY),
+    Permission("monitoring", ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"), DEAD_LETTERS),
+    Permission("monitoring", ("cloudwatch:DeleteAlarms",), ALARM),
+    Permission(
         "monitoring",
         ("cloudwatch:PutMetricData",),
         ANY,
@@ -210,48 +216,56 @@ RIGHTS: tuple[Right, ...] = (
         "create_dashboard",
         needed=False,
     ),
-    Right("clean-up", ("ec2:DeleteFleets",), FLEET, _from_template, "fleet template"),
-    Right("clean-up", ("ec2:CancelSpotFleetRequests",), SPOT_FLEET, _from_fleet_file, "fleet file"),
-    Right(
+    Permission("clean-up", ("ec2:DeleteFleets",), FLEET, _from_template, "fleet template"),
+    Permission(
+        "clean-up", ("ec2:CancelSpotFleetRequests",), SPOT_FLEET, _from_fleet_file, "fleet file"
+    ),
+    Permission(
         "clean-up", ("ec2:DeleteLaunchTemplate",), LAUNCH_TEMPLATE, _from_template, "fleet template"
     ),
-    Right("clean-up", ("ec2:DescribeVolumes",), ANY),
-    Right("clean-up", ("ec2:DeleteVolume",), VOLUME),
-    Right("clean-up", ("sqs:DeleteQueue",), QUEUE),
-    Right("clean-up", ("ecs:DeleteService",), SERVICE),
-    Right("clean-up", ("ecs:DeregisterTaskDefinition",), ANY),
-    Right("clean-up", ("ecs:DeleteCluster", "ecs:DeregisterContainerInstance"), CLUSTER),
-    Right("clean-up", ("cloudwatch:DescribeAlarms",), ANY),
-    Right("clean-up", ("cloudwatch:ListDashboards",), ANY, _no_dashboard_left, "clean_dashboard"),
-    Right(
+    Permission("clean-up", ("ec2:DescribeVolumes",), ANY),
+    Permission("clean-up", ("ec2:DeleteVolume",), VOLUME),
+    Permission("clean-up", ("sqs:DeleteQueue",), QUEUE),
+    Permission("clean-up", ("ecs:DeleteService",), SERVICE),
+    Permission("clean-up", ("ecs:DeregisterTaskDefinition",), ANY),
+    Permission("clean-up", ("ecs:DeleteCluster", "ecs:DeregisterContainerInstance"), CLUSTER),
+    Permission("clean-up", ("cloudwatch:DescribeAlarms",), ANY),
+    Permission(
+        "clean-up", ("cloudwatch:ListDashboards",), ANY, _deletes_dashboard, "clean_dashboard"
+    ),
+    Permission(
         "clean-up",
         ("cloudwatch:DeleteDashboards",),
         DASHBOARD,
-        _no_dashboard_left,
+        _deletes_dashboard,
         "clean_dashboard",
     ),
-    Right("clean-up", ("logs:CreateExportTask",), LOG_GROUP, needed=False),
-    Right("clean-up", ("logs:CreateExportTask",), INSTANCE_LOG_GROUP, needed=False),
-    # Who asks for an export must be allowed to write where it goes (CloudWatch Logs API Reference,
-    # CreateExportTask).
-    Right("clean-up", ("s3:PutObject",), EXPORTED, needed=False),
-    Right("clean-up", ("logs:DescribeExportTasks",), ANY, needed=False),
-    Right("status", ("tag:GetResources",), ANY, needed=False, only="dcp-status and dcp-reaper"),
-    Right("failures", ("s3:ListAllMyBuckets",), ANY, needed=False, only="no bucket is given"),
+    Permission("clean-up", ("logs:CreateExportTask",), LOG_GROUP, needed=False),
+    Permission("clean-up", ("logs:CreateExportTask",), INSTANCE_LOG_GROUP, needed=False),
+    # The caller of an export must be allowed to write to its destination (CloudWatch Logs API
+    # Reference, CreateExportTask).
+    Permission("clean-up", ("s3:PutObject",), EXPORTED, needed=False),
+    Permission("clean-up", ("logs:DescribeExportTasks",), ANY, needed=False),
+    Permission(
+        "status", ("tag:GetResources",), ANY, needed=False, only="dcp-status and dcp-reaper"
+    ),
+    Permission(
+        "failures", ("s3:ListAllMyBuckets",), ANY, needed=False, only="without a bucket option"
+    ),
 )
 
 
-def rights_of(config: RunConfig, template: FleetTemplate) -> Iterator[Right]:
-    """The rights that a run of these settings needs."""
-    for right in RIGHTS:
-        if right.when is None or right.when(config, template):
-            yield right
+def permissions_of(config: RunConfig, template: FleetTemplate) -> Iterator[Permission]:
+    """The permissions that a run with these settings needs."""
+    for permission in PERMISSIONS:
+        if permission.when is None or permission.when(config, template):
+            yield permission
 
 
-def places(
+def placeholder_values(
     config: RunConfig, template: FleetTemplate, partition: str, account: str
 ) -> dict[str, str]:
-    """What stands in braces in a resource, for one run."""
+    """The values of a resource's placeholders, for one run."""
     names = config.names
     return {
         "partition": partition,

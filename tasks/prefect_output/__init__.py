@@ -1,4 +1,4 @@
-"""What a flow run writes to Prefect: log lines, artifacts, events, and failed states.
+"""Output of a flow run to Prefect: log lines, artifacts, events, and failed states.
 
-What the texts say is composed in `tasks.monitor` and `tasks.report`.
+`tasks.monitor` and `tasks.report` compose the texts.
 """

@@ -1,6 +1,6 @@
-"""What all artifacts of a run in Prefect have in common.
+"""Helpers for the artifacts of a run in Prefect.
 
-Prefect is imported when an artifact is written: commands that only ask AWS go without it.
+Prefect is imported only when an artifact is written: many commands do without it.
 """
 
 import logging
@@ -19,7 +19,7 @@ def artifact_key(run: Run, what: str) -> str:
 
 @contextmanager
 def prefect_may_be_away() -> Iterator[None]:
-    """Go on when Prefect does not answer: what it shows is worth less than the run itself."""
+    """Log and ignore errors of Prefect: the run matters more than its display."""
     import httpx
     from prefect.exceptions import PrefectException
 

@@ -1,4 +1,4 @@
-"""The console of a process: Prefect's log goes there, and a bar where it is a terminal."""
+"""The console of a process: Prefect's log, and a progress bar in a terminal."""
 
 import logging
 import os
@@ -9,11 +9,10 @@ from rich.console import Console
 
 
 def outlive_reader(console: Console) -> None:
-    """Have this process go on when nobody reads any more what a console writes.
+    """Keep this process running when the reader of a console is gone.
 
-    A Prefect worker that is killed takes along the pipe through which it reads a flow's output.
-    Rich would end the process at its next line, and the run with it (rich.console,
-    `Console.on_broken_pipe`).
+    When a Prefect worker is killed, the pipe for its flow's output breaks. Rich would then exit the
+    process, and end the run, at the next line (rich.console, `Console.on_broken_pipe`).
     """
     vars(console)["on_broken_pipe"] = _write_to_nowhere
 

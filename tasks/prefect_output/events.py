@@ -1,7 +1,7 @@
 """Events in Prefect that automations act on: mail, chat, webhooks, other flows.
 
-Each has the run as its resource, `dcp.run.<app>.<run id>`, and a payload with `text`, a sentence
-for people, `app_name`, `run_id`, and what else belongs to it. docs/watching.md has the list.
+The resource of each is the run, `dcp.run.<app>.<run id>`. Its payload has `text`, a sentence for
+people, `app_name`, `run_id` and more. docs/watching.md has the list.
 """
 
 from typing import Any
@@ -18,21 +18,20 @@ OVER_BUDGET = "dcp.run.over-budget"
 OUT_OF_TIME = "dcp.run.out-of-time"
 ORPHANED = "dcp.run.orphaned"
 
-LONGEST_TEXT = 2000  # characters: an event is to fit into a chat message
+LONGEST_TEXT = 2000  # characters: an event should fit into a chat message
 
 
 def emit(run: Run, event: str, text: str, **payload: Any) -> None:
-    """Tell Prefect that something happened to a run.
+    """Send an event about a run to Prefect.
 
-    Nothing is raised and nothing waits when Prefect is away: events are sent by a thread of
-    Prefect's. Without any Prefect, none is started for it. The flow run that this is called in is
-    related to the event.
+    Prefect sends events from its own thread, so this never raises or waits if Prefect is out of
+    reach. Without a Prefect server, nothing is sent. The current flow run is related to the event.
 
     Args:
         run: The run.
         event: One of this module's names.
         text: What happened, in a sentence.
-        payload: What else is told, as JSON has it.
+        payload: Further JSON values.
     """
     from prefect.context import FlowRunContext
     from prefect.events import emit_event

@@ -1,4 +1,4 @@
-"""How a flow run or task run ends when something that a reader can act on went wrong."""
+"""Failed states of flow runs and task runs, for errors that the user can fix."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,9 +15,8 @@ R = TypeVar("R")
 def readable(function: Callable[P, R]) -> Callable[P, R]:
     """Turn a `DcpError` of a flow or task into a failed state with the error's text as message.
 
-    Prefect logs a traceback above whatever a flow or task raises, and none above a state that it
-    returns. Whoever calls the flow or task in the same process gets the error raised as before: it
-    is the data of the state.
+    Prefect logs a traceback for an exception that a flow or task raises, but not for a state that
+    it returns. The error is the data of the state, so a caller in the same process still gets it.
 
     Args:
         function: The function of the flow or task.

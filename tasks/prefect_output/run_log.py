@@ -1,4 +1,4 @@
-"""The log of the flow run that does the work, or of the process where there is none."""
+"""The log of the current flow run, or of the process outside of a flow run."""
 
 import logging
 
@@ -6,7 +6,7 @@ LOGGER = "prefect.dcp"
 
 
 def log(text: str, level: int = logging.INFO) -> None:
-    """Write a line to the log of the task run or flow run; in a hook, to the process's own log.
+    """Write a line to the log of the task run or flow run; in a hook, to the process's log.
 
     Args:
         text: The line.

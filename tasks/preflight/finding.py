@@ -1,4 +1,4 @@
-"""What a look before the start found: findings, and how they are shown. Pure."""
+"""The findings of the checks before a run, and how they are shown. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ from blocks.errors import Problem
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-"""An error stops the run; a warning may be meant so; a note is worth knowing."""
+"""An error stops the run; a warning may be intentional; a note is for information."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found before anything was made.
+    """One result of the checks before a run.
 
     Attributes:
         level: Whether it stops the run.
-        code: What kind of finding it is, the same however its words change.
-        problem: What, where and how to mend it.
+        code: Stable code of the kind of finding, independent of its wording.
+        problem: What is wrong, where, and how to fix it.
     """
 
     level: Level
@@ -34,7 +34,7 @@ class Finding:
 
 
 def by_level(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings with the errors first, otherwise in their order."""
+    """The findings sorted by level, errors first; otherwise their order stays."""
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -46,17 +46,19 @@ def errors(findings: Iterable[Finding]) -> tuple[Problem, ...]:
 def summary(findings: Iterable[Finding]) -> str:
     """The number of findings of each level in one line."""
     numbers = Counter(finding.level for finding in findings)
-    return ", ".join(f"{numbers[level]} {level}s" for level in LEVELS)
+    return ", ".join(
+        f"{numbers[level]} {level}{'' if numbers[level] == 1 else 's'}" for level in LEVELS
+    )
 
 
 def rows(findings: Iterable[Finding]) -> list[dict[str, str]]:
-    """The findings as the rows of a table: what, where, how to mend."""
+    """The findings as table rows."""
     return [
         {
             "level": finding.level,
             "where": ": ".join(filter(None, (finding.problem.where, finding.problem.key))),
             "what": _what(finding.problem),
-            "how to mend": finding.problem.remedy,
+            "how to fix": finding.problem.remedy,
             "code": finding.code,
         }
         for finding in by_level(findings)
@@ -64,21 +66,21 @@ def rows(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 
 def table(findings: Iterable[Finding]) -> Table:
-    """The findings for a terminal, each with the code by which it can be accepted.
+    """The findings for a terminal, each with the code that accepts it.
 
-    Addresses are long and must be whole: a finding's place, text and remedy stand below each other.
+    Place, text and remedy are on separate lines, so that long addresses stay whole.
     """
-    shown = Table("level", Column("what was found, and how to mend it", overflow="fold"))
-    shown.show_lines = True
+    output = Table("level", Column("finding and fix", overflow="fold"))
+    output.show_lines = True
     for row in rows(findings):
-        text = "\n".join(filter(None, (row["where"], row["what"], row["how to mend"])))
-        # As Text: what a pipeline or a CSV holds in brackets is no markup.
-        shown.add_row(Text(f"{row['level']}\n{row['code']}"), Text(text))
-    return shown
+        text = "\n".join(filter(None, (row["where"], row["what"], row["how to fix"])))
+        # As Text, because brackets from a pipeline or a CSV are not markup.
+        output.add_row(Text(f"{row['level']}\n{row['code']}"), Text(text))
+    return output
 
 
 def _what(problem: Problem) -> str:
-    text = problem.what
+    text = problem.mistake
     if problem.got:
         text += f", got {problem.got}"
     if problem.allowed:

@@ -1,4 +1,4 @@
-"""What is looked at in AWS before anything is created; nothing is changed by it."""
+"""Checks a run before anything is created; changes nothing."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from tasks.runs.run import Run
 def preflight(
     run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs, template: FleetTemplate
 ) -> list[Finding]:
-    """Look at everything a run needs, and change nothing.
+    """Check everything that a run needs; change nothing.
 
     Args:
         run: The run.
@@ -34,31 +34,31 @@ def preflight(
         template: The fleet.
 
     Returns:
-        What was found, the errors first.
+        The findings, errors first.
 
     Raises:
-        AwsRefused: There are no credentials, or AWS does not know them.
-        AwsUnreachable: AWS does not answer.
+        AwsRefused: There are no credentials, or AWS rejects them.
+        AwsUnreachable: AWS does not respond.
     """
     check_credentials(run)
-    seen = data_checks.look(run, sets, where, csvs)
-    jobs = account_checks.Jobs(
-        # Where the data does not tell, as many as the machines can work on at a time.
-        seen.jobs or run.config.containers * run.config.docker_cores,
+    run_data = data_checks.check_data(run, sets, where, csvs)
+    jobs = account_checks.JobStats(
+        # If the number of jobs is unknown, assume one per slot.
+        run_data.jobs or run.config.containers * run.config.docker_cores,
         {jobs.pipeline for jobs in sets},
-        seen.largest_job,
-        seen.images,
+        run_data.largest_job,
+        run_data.images,
     )
-    found, _ = account_checks.look(run, template, jobs)
-    return by_level([*seen.findings, *found])
+    account_findings, _ = account_checks.check_account(run, template, jobs)
+    return by_level([*run_data.findings, *account_findings])
 
 
 def check_credentials(run: Run) -> None:
-    """Ask AWS who we are.
+    """Verify the credentials with AWS.
 
     Raises:
-        AwsRefused: There are no credentials, or AWS does not know them.
-        AwsUnreachable: AWS does not answer.
+        AwsRefused: There are no credentials, or AWS rejects them.
+        AwsUnreachable: AWS does not respond.
     """
     try:
         run.aws.sts.get_caller_identity()
@@ -73,9 +73,9 @@ def check_credentials(run: Run) -> None:
             Problem(
                 "AWS credentials",
                 "aws_credentials",
-                "AWS refuses them" if is_refused(error) else f"AWS cannot use them ({error})",
+                "AWS rejects them" if is_refused(error) else f"AWS cannot use them ({error})",
                 got=error_code(error),
-                remedy="Check the credentials block, the profile or the environment that they "
-                "come from, and the region.",
+                remedy="Check the region, and the credentials block, profile or environment that "
+                "they come from.",
             )
         ) from error

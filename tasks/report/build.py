@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from tasks.aws.concurrency import in_order
 from tasks.aws.errors import AwsError
 from tasks.cost.machine_cost import cost_of
-from tasks.cost.machine_hours import settle
+from tasks.cost.machine_hours import record_final_machines
 from tasks.jobs.results import Account, account
 from tasks.report.job_table import (
     COLUMNS,
@@ -166,7 +166,7 @@ def _hours(kept: record.RunRecord | None) -> float:
 
 def _cost(run: Run) -> dict[str, Any] | None:
     try:
-        cost = cost_of(run, list(settle(run, datetime.now(UTC)).values()))
+        cost = cost_of(run, list(record_final_machines(run, datetime.now(UTC)).values()))
     except (*AwsError, ValidationError) as error:
         logger.warning("What the run has cost is not known: %s", error)
         return {"usd": None, "text": f"cost not known: {error}"}

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from blocks.plurals import plural
+
 
 @dataclass(frozen=True)
 class Report:
@@ -58,6 +60,6 @@ class Report:
     def summary(self) -> str:
         """The counts in one line."""
         return (
-            f"{self.submitted} jobs: {self.succeeded} succeeded, {self.skipped} skipped, "
+            f"{plural(self.submitted, 'job')}: {self.succeeded} succeeded, {self.skipped} skipped, "
             f"{self.failed} failed, {self.lost} lost"
         )

@@ -1,64 +1,92 @@
 """What to do: about each reason for which a job fails, and about a run that was stopped.
 
-The reasons' codes are the worker's (docs/jobs.md).
+The remedies are those of the contract with the worker (docs/contract.schema.json).
 """
 
 from tasks.runs.run import Run
 
-_BUCKETS = "Look at the config's buckets and the job file's keys."
-_ROLE = "Give the task role (or the machines' role) the right to it; docs/aws.md lists them."
-_CSV = "Mend the LoadData CSV, then retry."
-_GROUPS = "Make the groups of the job file and the pipeline's Groups module agree."
-_IMAGE = "Look at the image named in the text; put a sound one into the bucket, then retry."
-_PIPELINE = "Mend the pipeline in CellProfiler, then retry with it."
-_MEMORY = "Retry with more `memory`, or fewer `docker_cores` in each container."
-_DISK = "Retry with a larger `ebs_vol_size`, or fewer `tasks_per_machine`."
-_AGAIN = "Retry: it may pass."
-_REPLACED = "Let nothing write to the inputs while a run goes on, then retry."
+_CSV = "Correct the LoadData CSV, then retry."
+_PIPELINE = "Save the pipeline again from CellProfiler and upload it, then retry."
+_IMAGE = "Replace the image with an intact copy, then retry."
+_MEMORY = "Retry with more `memory`, or fewer slots per container (`docker_cores`)."
+_ANOTHER_TIME = "Retry: another attempt may succeed."
 
 REMEDIES = {
-    "bad_message": "Make the messages with dcp: something else wrote into the queue.",
-    "access_denied": _ROLE,
-    "bucket_missing": _BUCKETS,
-    "s3_refused": "Look at the text: S3 says there what it does not take.",
-    "pipeline_missing": "Put the pipeline into the workspace bucket, or retry with another key.",
+    "bad_message": "Create the messages with dcp: another program has written to the queue.",
+    "access_denied": (
+        "Give the task role (or the machines' role) access; docs/aws.md lists the "
+        "permissions. Without permission to list the bucket, S3 gives the same answer for a "
+        "missing object."
+    ),
+    "bucket_missing": "Correct the bucket in the run config.",
+    "s3_refused": (
+        "Correct the bucket, the key or the upload options; the text says what S3 rejected."
+    ),
+    "pipeline_missing": "Upload the pipeline to the workspace bucket, or retry with another key.",
     "pipeline_broken": _PIPELINE,
     "pipeline_unreadable": _PIPELINE,
-    "unknown_module": "Switch `use_plugins` on, or take a worker image that has it.",
-    "data_file_missing": "Put the CSV into the workspace bucket, or mend the job file's data_file.",
+    "unknown_module": (
+        "Set `use_plugins` if the module is a plugin; otherwise save the pipeline with "
+        "CellProfiler 4.2."
+    ),
+    "data_file_missing": (
+        "Upload the file to the workspace bucket, or correct `data_file` in the job file."
+    ),
     "csv_empty": _CSV,
     "csv_malformed": _CSV,
     "csv_unreadable": _CSV,
-    "channel_missing": "Add the channel's FileName_ and PathName_ columns to the CSV, or take the "
-    "image out of the pipeline.",
-    "group_not_found": "Compare the group with the CSV's Metadata_ columns: mostly a zero, a space "
-    "or a capital letter is missing. `dcp check` names the nearest.",
-    "group_empty": _GROUPS,
-    "group_keys": _GROUPS,
-    "group_malformed": _GROUPS,
-    "image_missing": "Put the image into the bucket, or take its row out of the CSV.",
+    "channel_missing": (
+        "Add the FileName_ and PathName_ columns of the image to the CSV, or remove the image "
+        "from the pipeline."
+    ),
+    "group_not_found": (
+        "Compare the group with the CSV's Metadata_ columns: often a zero, a space or a "
+        "capital letter differs. `dcp check` shows the nearest values."
+    ),
+    "group_empty": (
+        "Compare the group with the CSV's Metadata_ columns, and check LoadData's range of rows."
+    ),
+    "group_keys": "Use the same keys in the job file's groups and in the pipeline's grouping.",
+    "group_malformed": "Write Metadata as K=V,K=V.",
+    "image_missing": (
+        "Upload the image, or correct its path or remove its row in the CSV, then retry."
+    ),
     "image_broken": _IMAGE,
     "image_unreadable": _IMAGE,
     "input_missing": "Put the file back into the job file's input folder, then retry.",
-    "file_missing": "Put the file into the job file's input folder, then retry.",
-    "module_failed": "Read the log: it names the module and the image set. "
-    "`always_continue` goes on with the others.",
-    "no_outputs": "See that the pipeline has an Export or Save module that is active.",
-    "disk_full": _DISK,
-    "machine_error": _AGAIN,
-    "s3_unreachable": _AGAIN,
-    "url_unreachable": "See that the machines reach the address in the CSV, then retry.",
+    "file_missing": (
+        "Upload the file to the job file's input folder, or correct its path in the CSV or "
+        "the pipeline, then retry."
+    ),
+    "module_failed": (
+        "Read the log: it names the module and the image set. Run the group in CellProfiler's "
+        "test mode. With `always_continue`, CellProfiler still processes the other image "
+        "sets."
+    ),
+    "no_outputs": (
+        "Add an export or save module to the pipeline that writes to the Default Output "
+        "Folder, or enable it."
+    ),
+    "disk_full": (
+        "Retry with a larger `ebs_vol_size`, or fewer slots per machine (`docker_cores`, "
+        "`tasks_per_machine`)."
+    ),
+    "machine_error": "Retry: another machine may succeed.",
+    "s3_unreachable": _ANOTHER_TIME,
+    "url_unreachable": "Check that the machines can reach the address in the CSV, then retry.",
     "out_of_memory": _MEMORY,
     "killed": _MEMORY,
-    "timeout": "Retry with a longer `job_timeout`, or smaller groups.",
+    "timeout": "Retry with a longer `job_timeout` (at most 12 hours), or make the groups smaller.",
     "not_complete": "Read the log, then retry.",
-    "output_folder": _DISK,
-    "input_replaced": _REPLACED,
-    "output_missing": "See that nothing deletes from the destination bucket, then retry.",
-    "upload_incomplete": _AGAIN,
-    "worker_error": "Read the log, retry, and report it: it is a fault of dcp.",
+    "output_folder": (
+        "Check the paths in the pipeline's export modules; if they are correct, retry."
+    ),
+    "input_replaced": "Make sure that no program changes the inputs during a run, then retry.",
+    "output_missing": "Make sure that no program deletes from the destination bucket, then retry.",
+    "upload_incomplete": _ANOTHER_TIME,
+    "worker_error": "This is a fault of dcp: read the log, report it, and retry.",
     "worker_died": _MEMORY,
-    "no_result": "Retry these jobs: they were not done.",
+    "no_result": "Retry these jobs: they did not finish.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Where a person looks at what a run has in AWS: addresses in the AWS console."""
+"""Links to a run's resources in the AWS console."""
 
 from functools import lru_cache
 from urllib.parse import quote
@@ -12,19 +12,19 @@ _STREAM_LENGTH = 512  # CloudWatch Logs, CreateLogStream
 
 
 def stream_name(metadata_id: str) -> str:
-    """The log stream of a job, as its worker names it: one that was killed could not tell it.
+    """A job's log stream, derived like in the worker, because a killed worker cannot report it.
 
     Args:
-        metadata_id: The folders of its group below `output`.
+        metadata_id: The folders of the job's group below `output`.
     """
     return metadata_id.replace(":", "_").replace("*", "_")[:_STREAM_LENGTH]
 
 
 def log_link(region: str, group: str, stream: str) -> str:
-    """The address of a log stream in the console of its region's partition; "" without a stream.
+    """The console link of a log stream; "" without a stream.
 
-    The part after `#` is read by the console's own page: names are escaped as in any address,
-    their `%` are escaped once more, and each `%` of that is written `$`.
+    The console's page reads the part after `#`: it expects names that are URL-escaped twice, with
+    `$` instead of `%`.
     """
     if not stream:
         return ""
@@ -35,21 +35,21 @@ def log_link(region: str, group: str, stream: str) -> str:
 
 
 def links(run: Run) -> dict[str, str]:
-    """The addresses of what a run has, by what they show."""
+    """Console links of a run's resources, by their description."""
     region, names, bucket = run.config.aws_region, run.names, run.config.aws_bucket
     base, cloudwatch = f"https://{_console(region)}", f"cloudwatch/home?region={region}#"
     cluster = quote(run.config.ecs_cluster, safe="")
-    shown = {
+    paths = {
         "record and report in S3": f"s3/buckets/{bucket}?region={region}"
         f"&prefix={quote(run.key(''), safe='/')}",
-        "logs of the jobs": f"{cloudwatch}logsV2:log-groups/log-group/{_escaped(names.log_group)}",
-        "logs of the containers": f"{cloudwatch}logsV2:log-groups/log-group/"
+        "job logs": f"{cloudwatch}logsV2:log-groups/log-group/{_escaped(names.log_group)}",
+        "container logs": f"{cloudwatch}logsV2:log-groups/log-group/"
         f"{_escaped(names.instance_log_group)}",
         "containers": f"ecs/v2/clusters/{cluster}/services/{names.service}/health?region={region}",
     }
     if run.config.create_dashboard:
-        shown["dashboard"] = f"{cloudwatch}dashboards/dashboard/{quote(names.dashboard, safe='')}"
-    return {what: f"{base}/{path}" for what, path in shown.items()}
+        paths["dashboard"] = f"{cloudwatch}dashboards/dashboard/{quote(names.dashboard, safe='')}"
+    return {description: f"{base}/{path}" for description, path in paths.items()}
 
 
 def _escaped(name: str) -> str:

@@ -1,7 +1,7 @@
-"""The idle alarms that the workers put on their machines.
+"""The idle alarms, which workers create for their machines.
 
-The monitor deletes those of machines that have ended (`tasks.monitor.tick.clear_alarms`), and the
-clean-up deletes all by the prefix of their names, so that none is left of any machine of the app.
+The monitor deletes those of terminated machines (`tasks.monitor.tick.clear_alarms`). The clean-up
+deletes all alarms of the app by the prefix of their names.
 """
 
 import logging
@@ -17,14 +17,14 @@ from tasks.runs.run import Run
 
 logger = logging.getLogger("prefect.dcp")
 
-BATCH = 100  # the most names that CloudWatch takes in a DeleteAlarms request
-# An account may send 3 DeleteAlarms a second, and no more can be had ("CloudWatch service quotas"
-# in the CloudWatch User Guide): the workers of other runs and the console need some of them.
+BATCH = 100  # CloudWatch's limit for a DeleteAlarms request
+# An account has a fixed quota of 3 DeleteAlarms requests per second (CloudWatch User Guide,
+# "CloudWatch service quotas"), shared with other runs and the console.
 SECONDS_APART = 0.5
 
 
 def alarm_names(run: Run) -> list[str]:
-    """The names of all idle alarms of the app's machines, those of past machines too."""
+    """The names of the idle alarms of all present and past machines of the app."""
     pages = run.aws.cloudwatch.get_paginator("describe_alarms").paginate(
         AlarmNamePrefix=run.names.alarm_prefix
     )
@@ -34,29 +34,31 @@ def alarm_names(run: Run) -> list[str]:
 
 
 def delete_alarms(run: Run) -> int:
-    """Delete all idle alarms of the app; returns how many."""
+    """Delete all idle alarms of the app; returns their number."""
     names = alarm_names(run)
     _delete(run, names)
     return len(names)
 
 
-def delete_alarms_of(run: Run, gone: Collection[str]) -> bool:
-    """Delete the idle alarms of machines that are gone; a call for each hundred, none for none.
+def delete_alarms_of(run: Run, terminated: Collection[str]) -> bool:
+    """Delete the idle alarms of terminated machines, a hundred per request.
 
-    An alarm costs a little and does nothing any more, so that what AWS refuses is only told: it
-    must not be in the way of what ends machines.
+    Such an alarm costs little and has no effect, so an error is only logged: it must not keep the
+    caller from terminating machines.
 
     Args:
         run: The run.
-        gone: Instance ids. Some may never have had an alarm.
+        terminated: Instance ids. Some may never have had an alarm.
 
     Returns:
-        Whether none of these alarms is left.
+        Whether all these alarms are deleted.
     """
     try:
-        _delete(run, [run.names.alarm(machine) for machine in sorted(gone)])
+        _delete(run, [run.names.alarm(machine) for machine in sorted(terminated)])
     except AwsError as error:
-        logger.warning("Alarms of %d machines that are gone are left for now: %s", len(gone), error)
+        logger.warning(
+            "Could not delete the alarms of %d terminated machines: %s", len(terminated), error
+        )
         return False
     return True
 
@@ -68,7 +70,6 @@ def _delete(run: Run, names: Collection[str]) -> None:
         try:
             run.aws.cloudwatch.delete_alarms(AlarmNames=batch)
         except ClientError as error:
-            # Those of the request that are there are deleted all the same (CloudWatch API
-            # Reference, DeleteAlarms).
+            # It still deletes the alarms that exist (CloudWatch API Reference, DeleteAlarms).
             if error_code(error) != "ResourceNotFound":
                 raise

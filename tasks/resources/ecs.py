@@ -1,4 +1,4 @@
-"""The ECS cluster, the task definition of the worker, and the service that keeps it running."""
+"""The ECS cluster, the worker's task definition, and the service that runs it."""
 
 import hashlib
 import json
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     )
 
 DIGEST_TAG = "dcp:digest"
-# What mounting a file system takes within a container ("Running Mountpoint for Amazon S3 in a
-# Docker container"), without all that "privileged" would give besides.
+# What a container needs to mount a file system ("Running Mountpoint for Amazon S3 in a Docker
+# container"); "privileged" would grant much more.
 FUSE: dict[str, Any] = {
     "devices": [{"hostPath": "/dev/fuse", "containerPath": "/dev/fuse"}],
     "capabilities": {"add": ["SYS_ADMIN"]},
 }
-# Above ECS's default of 10m, since a burst that does not fit is lost (ECS Developer Guide, "Send
-# Amazon ECS logs to CloudWatch", and AWS's tests of this size at 5 MB a second).
+# Above ECS's default of 10m, because output that exceeds the buffer is lost. AWS tested this size
+# with 5 MB per second (ECS Developer Guide, "Send Amazon ECS logs to CloudWatch").
 LOG_BUFFER = "25m"
-STOP_SECONDS = 120  # from SIGTERM to SIGKILL: what a spot interruption leaves too
+STOP_SECONDS = 120  # from SIGTERM to SIGKILL; a spot interruption leaves the same time
 
 
 class WorkerVariable(NamedTuple):
     """A variable of the worker's environment (docs/contract.schema.json, `worker_settings`).
 
     Attributes:
-        key: Of the run config, or of the run's own values beside it.
-        name: Of the variable; the worker's setting has the name of the key.
-        always: Whether it is written whatever its value; else only a value that is set.
+        key: Key of the run config, or of a value of the run; also the name of the worker's setting.
+        name: Name of the variable.
+        always: Whether to write it even if its value is empty.
     """
 
     key: str
@@ -81,16 +81,16 @@ WORKER_VARIABLES = (
 
 
 def _text(value: object) -> str:
-    """A value as the worker reads it: True or False, a number, text, a JSON object."""
+    """A value in the worker's format: True or False, a number, text, or a JSON object."""
     return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
 
 
 def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[str, str]:
-    """The environment of a worker container: DCP's variables, and what this run adds.
+    """The environment of a worker container: DCP's variables, and values of this run.
 
-    No credentials: a container gets those of its task role from ECS.
+    It has no credentials: ECS gives the container those of its task role.
     """
-    of_the_run: dict[str, object] = {
+    run_values: dict[str, object] = {
         "run_id": run.run_id,
         "ecs_service": run.names.service,
         "log_group_name": run.names.log_group,
@@ -100,7 +100,7 @@ def worker_environment(run: Run, queue_url: str, dead_letter_url: str) -> dict[s
     }
     environment = {}
     for key, name, always in WORKER_VARIABLES:
-        value = of_the_run[key] if key in of_the_run else getattr(run.config, key)
+        value = run_values[key] if key in run_values else getattr(run.config, key)
         if value or always:
             environment[name] = _text(value)
     return environment
@@ -113,8 +113,8 @@ def task_definition(
 
     Args:
         run: The run.
-        environment: Of the container.
-        execution_role: The ARN of the role with which ECS fetches the image and opens the log.
+        environment: The container's environment.
+        execution_role: ARN of the role with which ECS pulls the image and opens the log.
     """
     config, names = run.config, run.names
     container: dict[str, Any] = {
@@ -133,7 +133,7 @@ def task_definition(
                 "awslogs-group": names.instance_log_group,
                 "awslogs-region": config.aws_region,
                 "awslogs-stream-prefix": names.app,
-                # A slow log service must not stop the worker's own output, and with it the work.
+                # A slow log service must not block the worker's output, and thereby its jobs.
                 "mode": "non-blocking",
                 "max-buffer-size": LOG_BUFFER,
             },
@@ -155,13 +155,13 @@ def task_definition(
 
 
 def _execution_role(run: Run) -> str | None:
-    """The ARN of the execution role: RegisterTaskDefinition takes no name for it."""
-    named = run.config.execution_role
-    if not named or named.startswith("arn:"):
-        return named
-    me = run.aws.sts.get_caller_identity()
-    partition = me["Arn"].split(":")[1]
-    return f"arn:{partition}:iam::{me['Account']}:role/{named}"
+    """The ARN of the execution role, because RegisterTaskDefinition accepts no name."""
+    role = run.config.execution_role
+    if not role or role.startswith("arn:"):
+        return role
+    identity = run.aws.sts.get_caller_identity()
+    partition = identity["Arn"].split(":")[1]
+    return f"arn:{partition}:iam::{identity['Account']}:role/{role}"
 
 
 def _tags(tags: dict[str, str]) -> "list[TagTypeDef]":
@@ -169,19 +169,15 @@ def _tags(tags: dict[str, str]) -> "list[TagTypeDef]":
 
 
 def ensure_cluster(run: Run) -> None:
-    """Make the ECS cluster where there is none; a cluster that exists is left as it is."""
+    """Create the ECS cluster if it does not exist; does not change an existing one."""
     name = run.config.ecs_cluster
-    found = run.aws.ecs.describe_clusters(clusters=[name])["clusters"]
-    if not any(cluster["status"] == "ACTIVE" for cluster in found):
+    clusters = run.aws.ecs.describe_clusters(clusters=[name])["clusters"]
+    if not any(cluster["status"] == "ACTIVE" for cluster in clusters):
         run.aws.ecs.create_cluster(clusterName=name, tags=_tags({run.names.app_tag: run.names.app}))
 
 
 def ensure_task_definition(run: Run, environment: dict[str, str]) -> str:
-    """Register the worker's task definition, unless the newest one is the same already.
-
-    Returns:
-        Its ARN.
-    """
+    """Register the worker's task definition if it has changed; returns its ARN."""
     definition = task_definition(run, environment, _execution_role(run))
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
     pages = run.aws.ecs.get_paginator("list_task_definitions").paginate(
@@ -199,32 +195,32 @@ def ensure_task_definition(run: Run, environment: dict[str, str]) -> str:
 
 
 def find_service(run: Run) -> "ServiceTypeDef | None":
-    """The service of the app as ECS describes it, or None when there is none that is active."""
-    found = run.aws.ecs.describe_services(
+    """The app's active service as ECS describes it; None if there is none."""
+    response = run.aws.ecs.describe_services(
         cluster=run.config.ecs_cluster, services=[run.names.service]
     )
-    for service in found["services"]:
+    for service in response["services"]:
         if service["status"] == "ACTIVE":
             return service
     return None
 
 
 def placement_constraints(run: Run) -> "list[PlacementConstraintTypeDef]":
-    """Where containers are placed: on machines that this app started, told by attribute.
+    """Constraints that place containers on this app's machines, by their attribute.
 
-    ECS fills a machine with as many as fit, whatever was planned, and other machines stay empty.
-    It knows no limit of tasks on a machine but that of one (ECS Developer Guide, "Define which
-    container instances Amazon ECS uses for tasks"); for more, preflight tells of the room.
+    ECS places as many containers on a machine as fit, even if fewer are planned and other machines
+    stay empty. The only limit it offers is one task per machine (ECS Developer Guide, "Define which
+    container instances Amazon ECS uses for tasks"). Preflight warns if more containers fit than
+    planned.
     """
     own: PlacementConstraintTypeDef = {"type": "memberOf", "expression": run.names.placement}
     return [own, {"type": "distinctInstance"}] if run.config.tasks_per_machine == 1 else [own]
 
 
 def ensure_service(run: Run, task_definition_arn: str) -> None:
-    """Make the service with no container yet; of one that exists only the definition changes.
+    """Create the service with no containers yet, or set the task definition of an existing one.
 
-    Its containers fill one machine before the next, so that machines come free as the work gets
-    less.
+    It fills one machine before the next, so that machines become idle as the jobs run out.
     """
     ecs, cluster, name = run.aws.ecs, run.config.ecs_cluster, run.names.service
     service = find_service(run)
@@ -232,9 +228,9 @@ def ensure_service(run: Run, task_definition_arn: str) -> None:
         if service["taskDefinition"] != task_definition_arn:
             ecs.update_service(cluster=cluster, service=name, taskDefinition=task_definition_arn)
         return
-    # A service that was just deleted drains first, and its name is taken until then.
-    found = ecs.describe_services(cluster=cluster, services=[name])["services"]
-    if any(service["status"] == "DRAINING" for service in found):
+    # A deleted service drains first, and keeps its name until then.
+    services = ecs.describe_services(cluster=cluster, services=[name])["services"]
+    if any(service["status"] == "DRAINING" for service in services):
         ecs.get_waiter("services_inactive").wait(
             cluster=cluster, services=[name], WaiterConfig={"Delay": 5, "MaxAttempts": 60}
         )
@@ -254,23 +250,20 @@ def ensure_service(run: Run, task_definition_arn: str) -> None:
 
 
 def image_digest(run: Run) -> str:
-    """The digest of the worker's image as a machine fetched it; "" while no container runs.
+    """The digest of the worker's image that a machine pulled; "" while no container runs.
 
-    It tells which image a tag stood for (Amazon ECS API Reference, Container).
+    It identifies the image behind a tag (Amazon ECS API Reference, Container).
     """
     ecs, cluster = run.aws.ecs, run.config.ecs_cluster
     arns = ecs.list_tasks(cluster=cluster, family=run.names.task_family, maxResults=10)["taskArns"]
     tasks = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
-    digests = (one.get("imageDigest", "") for task in tasks for one in task.get("containers", []))
+    containers = (container for task in tasks for container in task.get("containers", []))
+    digests = (container.get("imageDigest", "") for container in containers)
     return next(filter(None, digests), "")
 
 
 def set_desired_count(run: Run, containers: int) -> bool:
-    """Tell the service how many containers to keep.
-
-    Returns:
-        Whether there is a service to tell.
-    """
+    """Set the number of containers of the service; returns whether the service exists."""
     if find_service(run) is None:
         return False
     run.aws.ecs.update_service(
@@ -280,11 +273,7 @@ def set_desired_count(run: Run, containers: int) -> bool:
 
 
 def delete_service(run: Run) -> bool:
-    """Delete the service with whatever it still runs.
-
-    Returns:
-        Whether there was one.
-    """
+    """Delete the service and stop its containers; returns whether it existed."""
     if find_service(run) is None:
         return False
     run.aws.ecs.delete_service(
@@ -294,7 +283,7 @@ def delete_service(run: Run) -> bool:
 
 
 def deregister_task_definitions(run: Run) -> int:
-    """Deregister all active task definitions of the app; returns how many."""
+    """Deregister all active task definitions of the app; returns their number."""
     pages = run.aws.ecs.get_paginator("list_task_definitions").paginate(
         familyPrefix=run.names.task_family, status="ACTIVE"
     )
@@ -306,24 +295,24 @@ def deregister_task_definitions(run: Run) -> int:
 
 
 def delete_cluster(run: Run) -> str:
-    """Delete the cluster when it is not `default`, was made by dcp, and nothing uses it.
+    """Delete the cluster if dcp created it, nothing uses it, and it is not `default`.
 
     Returns:
-        What was done with it, in words.
+        The result, for people.
     """
     name = run.config.ecs_cluster
-    found = run.aws.ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]
-    cluster = next((cluster for cluster in found if cluster["status"] == "ACTIVE"), None)
+    clusters = run.aws.ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]
+    cluster = next((cluster for cluster in clusters if cluster["status"] == "ACTIVE"), None)
     if name == "default" or cluster is None:
-        return "kept" if cluster else "not there"
+        return "kept" if cluster else "not found"
     if not any(tag.get("key") == run.names.app_tag for tag in cluster.get("tags", [])):
-        return "kept: it was not made by dcp"
+        return "kept: not created by dcp"
     used = (
         cluster["registeredContainerInstancesCount"]
         + cluster["activeServicesCount"]
         + cluster["runningTasksCount"]
     )
     if used:
-        return "kept: it is in use"
+        return "kept: in use"
     run.aws.ecs.delete_cluster(cluster=name)
     return "deleted"

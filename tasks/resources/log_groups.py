@@ -1,4 +1,4 @@
-"""The log groups of an app: made with a limit on how long they are kept, exported at the end."""
+"""The log groups of an app: created with a retention period, exported after the run."""
 
 import time
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from tasks.runs import record
 from tasks.runs.run import Run
 
 RETENTION_DAYS = 60
-EXPORT_SECONDS = 900  # for both groups, and for exports of others that come before
-LOOK_SECONDS = 2
+EXPORT_SECONDS = 900  # for both groups, including the wait for other exports of the account
+POLL_SECONDS = 2
 BUSY, NO_GROUP = "LimitExceededException", "ResourceNotFoundException"
-GOING_ON = ("PENDING", "RUNNING", "PENDING_CANCEL")
+UNFINISHED = ("PENDING", "RUNNING", "PENDING_CANCEL")
 
 
 class Export(BaseModel):
-    """What of the logs was exported; in the run's record as `logs.json`.
+    """The exported logs; in the run's record as `logs.json`.
 
     Attributes:
-        until_ms: Up to when, in milliseconds since 1970.
-        prefixes: Where it lies in `aws_bucket`.
+        until_ms: End of the exported period, in milliseconds since 1970.
+        prefixes: Their prefixes in `aws_bucket`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,7 +35,7 @@ class Export(BaseModel):
 
 
 def ensure_log_groups(run: Run) -> None:
-    """Make the log groups of the jobs and of the instances, each kept for 60 days."""
+    """Create the log groups of jobs and instances, with a retention of 60 days."""
     for group in (run.names.log_group, run.names.instance_log_group):
         try:
             run.aws.logs.create_log_group(logGroupName=group, tags=run.tags)
@@ -46,41 +46,41 @@ def ensure_log_groups(run: Run) -> None:
 
 
 def export_logs(run: Run, wait_seconds: float = EXPORT_SECONDS) -> tuple[str, ...]:
-    """Export both log groups to `aws_bucket` below `exportedlogs/`, and wait for it.
+    """Export both log groups to `exportedlogs/` in `aws_bucket`, and wait for the end.
 
-    CloudWatch Logs runs one export at a time in an account, and needs a bucket policy that lets
-    it write (CloudWatch Logs User Guide, "Export log data to Amazon S3"). What was exported after
-    the end of the run is not exported again.
+    CloudWatch Logs runs one export at a time in an account, and needs write access by a bucket
+    policy (CloudWatch Logs User Guide, "Export log data to Amazon S3"). Logs that were exported
+    after the end of the run are not exported again.
 
     Args:
-        run: The run, which has a record.
-        wait_seconds: How long to wait, for other exports of the account too.
+        run: The run; does nothing without a record.
+        wait_seconds: Time limit, including the wait for other exports of the account.
 
     Returns:
-        The prefixes written to.
+        The prefixes of the exported logs.
 
     Raises:
-        DcpError: The export ended otherwise than completed, or not in time; the text says how it
-            is repeated.
+        DcpError: The export failed or took too long; the text says how to repeat it.
         ClientError: AWS refused it.
     """
-    kept = record.load(run)
-    before = _exported(run)
-    if kept is None:
+    run_record = record.load(run)
+    earlier = _exported(run)
+    if run_record is None:
         return ()
-    if before and kept.ended_at and before.until_ms >= kept.ended_at.timestamp() * 1000:
-        return before.prefixes
+    ended_at = run_record.ended_at
+    if earlier and ended_at and earlier.until_ms >= ended_at.timestamp() * 1000:
+        return earlier.prefixes
     give_up = time.monotonic() + wait_seconds
     until, prefixes = int(time.time() * 1000), []
     for group in (run.names.log_group, run.names.instance_log_group):
         prefix = f"exportedlogs/{group}"
-        task = _begin(run, group, prefix, (kept.started_ms, until), give_up)
+        task = _start(run, group, prefix, (run_record.started_ms, until), give_up)
         if task:
-            _await(run, group, task, give_up)
+            _wait_for(run, group, task, give_up)
             prefixes.append(prefix)
-    done = Export(until_ms=until, prefixes=tuple(prefixes))
-    record.put(run, record.LOGS, done.model_dump_json())
-    return done.prefixes
+    export = Export(until_ms=until, prefixes=tuple(prefixes))
+    record.put(run, record.LOGS, export.model_dump_json())
+    return export.prefixes
 
 
 def _exported(run: Run) -> Export | None:
@@ -88,8 +88,8 @@ def _exported(run: Run) -> Export | None:
     return Export.model_validate_json(text) if text else None
 
 
-def _begin(run: Run, group: str, prefix: str, span: tuple[int, int], give_up: float) -> str | None:
-    """Begin an export, once no other runs; returns its id, None when there is no such group."""
+def _start(run: Run, group: str, prefix: str, span: tuple[int, int], give_up: float) -> str | None:
+    """Start an export once no other runs; returns its id, or None if the group does not exist."""
 
     def create() -> str | None:
         try:
@@ -106,31 +106,31 @@ def _begin(run: Run, group: str, prefix: str, span: tuple[int, int], give_up: fl
                 return BUSY if error_code(error) == BUSY else None
             raise
 
-    late = f"log group {group} is not exported, since other exports of the account run"
-    begun: str | None = _until(create, (BUSY,), give_up, late)
-    return begun
+    late = f"Could not export log group {group}: other exports of the account are running"
+    task_id: str | None = _poll(create, (BUSY,), give_up, late)
+    return task_id
 
 
-def _await(run: Run, group: str, task: str, give_up: float) -> None:
+def _wait_for(run: Run, group: str, task: str, give_up: float) -> None:
     def status() -> str:
         tasks = run.aws.logs.describe_export_tasks(taskId=task)["exportTasks"]
         return tasks[0]["status"]["code"] if tasks else "UNKNOWN"
 
-    late = f"the export of log group {group} (task {task}) goes on in AWS"
-    code: str = _until(status, GOING_ON, give_up, late)
+    late = f"The export of log group {group} (task {task}) is still running in AWS"
+    code: str = _poll(status, UNFINISHED, give_up, late)
     if code != "COMPLETED":
-        raise DcpError(f"the export of log group {group} (task {task}) ended as {code}")
+        raise DcpError(f"The export of log group {group} (task {task}) ended with status {code}")
 
 
-def _until(look: Callable[[], Any], while_: tuple[str, ...], give_up: float, late: str) -> Any:
+def _poll(call: Callable[[], Any], while_: tuple[str, ...], give_up: float, late: str) -> Any:
     try:
         return Retrying(
-            retry=retry_if_result(lambda seen: seen in while_),
-            wait=wait_fixed(LOOK_SECONDS),
+            retry=retry_if_result(lambda status: status in while_),
+            wait=wait_fixed(POLL_SECONDS),
             stop=stop_after_delay(max(give_up - time.monotonic(), 0)),
-        )(look)
+        )(call)
     except RetryError as error:
         raise DcpError(
-            f"{late}; it was waited for as long as it may. The logs stay in CloudWatch for "
-            f"{RETENTION_DAYS} days; the clean-up, repeated, exports them."
+            f"{late}, and the time limit is reached. The logs stay in CloudWatch for "
+            f"{RETENTION_DAYS} days; to export them, repeat the clean-up."
         ) from error

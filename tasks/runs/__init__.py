@@ -1,4 +1,4 @@
-"""A single run: its config and clients, its record in S3, its limits, and how it is found again.
+"""A single run: its config and clients, its record in S3, its limits, and how to find it again.
 
-What a run has in AWS is in `tasks.fleet`, `tasks.resources` and `tasks.jobs`.
+The resources of a run in AWS are in `tasks.fleet`, `tasks.resources` and `tasks.jobs`.
 """

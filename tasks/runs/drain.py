@@ -1,4 +1,4 @@
-"""The order to the workers to start no new jobs, in the run's record; they poll for it there."""
+"""The drain signal in the run's record: workers poll for it, and start no new jobs."""
 
 import json
 from datetime import UTC, datetime
@@ -8,11 +8,11 @@ from tasks.runs.run import Run
 
 
 def drain(run: Run, why: str) -> None:
-    """Let running jobs finish, and no new ones start."""
+    """Have workers finish their running jobs and start no new ones."""
     order = json.dumps({"why": why, "at": datetime.now(UTC).isoformat()})
     record.put(run, record.FINISH, order)
 
 
 def resume(run: Run) -> None:
-    """Let jobs start again."""
+    """Have workers start new jobs again."""
     record.forget(run, record.FINISH)

@@ -1,10 +1,10 @@
-"""Whether somebody watches a run: its flow says so each minute, in the run's record.
+"""Heartbeat of a run: the flow that monitors it writes `watch.json` in its record every minute.
 
-`watch.json` says who watches and how often that is written. Its age is told by S3 alone, from when
-S3 stored it (`Last-Modified`) to when S3 answers (`Date`), so that no other clock counts (Amazon S3
-API Reference, "Common response headers"). A flow that is killed, or whose computer sleeps, falls
-silent; a run that nobody has watched for five beats may be taken over. Whoever ends in order takes
-its beat away, so that the run need not wait for that.
+`watch.json` names the flow and the interval. Its age is the time from S3's `Last-Modified` to the
+`Date` of S3's answer, so only S3's clock counts (Amazon S3 API Reference, "Common response
+headers"). When a flow is killed or its computer sleeps, the heartbeat stops; after five missed
+heartbeats another process may take over the run. A flow that ends properly deletes its heartbeat,
+so that nobody has to wait.
 """
 
 import logging
@@ -28,18 +28,18 @@ logger = logging.getLogger("prefect.dcp")
 NAME = "watch.json"
 SECONDS = 60.0
 LOOKS = 5
-JOIN_SECONDS = 10  # for a beat that is being written
-_KEPT: set[str] = set()  # the runs that this process watches, by where their beat is
-MISSED = 5  # beats; an outage of S3 or a slow minute must not look like the end of a flow
+JOIN_SECONDS = 10  # for a heartbeat that is being written
+_KEPT: set[str] = set()  # runs that this process monitors, by address of their heartbeat
+MISSED = 5  # heartbeats; a short outage of S3 must not look like a dead flow
 
 
 class Beat(BaseModel):
-    """What stands in `watch.json`.
+    """The content of `watch.json`.
 
     Attributes:
-        at: When it was written, by the clock of who wrote it; for people.
-        every: Seconds from one beat to the next.
-        by: Who watches: a flow run's id, or computer and process.
+        at: Time of writing by the writer's clock; for people only.
+        every: Seconds between heartbeats.
+        by: Who monitors the run: id of a flow run, or host and process.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,11 +51,11 @@ class Beat(BaseModel):
 
 @dataclass(frozen=True)
 class Watch:
-    """The newest beat of a run.
+    """The newest heartbeat of a run.
 
     Attributes:
-        beat: The beat.
-        age: How long ago S3 stored it, by S3's clock.
+        beat: The heartbeat.
+        age: Time since S3 stored it, by S3's clock.
     """
 
     beat: Beat
@@ -63,12 +63,12 @@ class Watch:
 
     @property
     def alive(self) -> bool:
-        """Whether who wrote it is still there, as far as it can be known."""
+        """Whether its writer is presumably still running."""
         return self.age <= timedelta(seconds=MISSED * self.beat.every)
 
 
 def newest(run: Run) -> Watch | None:
-    """The newest beat of a run, or None when nobody ever watched it."""
+    """The newest heartbeat of a run; None if there is none."""
     try:
         found = run.aws.s3.get_object(Bucket=run.config.aws_bucket, Key=run.key(NAME))
     except AwsError as error:
@@ -79,28 +79,27 @@ def newest(run: Run) -> Watch | None:
     try:
         beat = Beat.model_validate_json(found["Body"].read())
     except ValidationError as error:
-        logger.warning("run %s: %s is not ours: %s", run.run_id, NAME, error)
+        logger.warning("run %s: Could not parse %s: %s", run.run_id, NAME, error)
         return None
     return Watch(beat, answered - found["LastModified"])
 
 
 def watched(run: Run) -> bool:
-    """Whether somebody watches the run now."""
+    """Whether a process monitors the run now."""
     found = newest(run)
     return found is not None and found.alive
 
 
 @contextmanager
 def kept(run: Run, every: float | None = None) -> Iterator[None]:
-    """Say for the time of the `with` block that the run is watched.
+    """Write heartbeats of the run during the `with` block.
 
-    A beat that cannot be written is logged and breaks nothing off. Within another such block of
-    the same process nothing is to be done.
+    A failure to write one is logged and otherwise ignored. A nested block does nothing.
 
     Args:
         run: The run.
-        every: Seconds from one beat to the next; left out, a minute, or five looks of the monitor
-            where these take less.
+        every: Seconds between heartbeats (default: a minute, or five polls of the monitor if
+            shorter).
     """
     from prefect.runtime import flow_run
 
@@ -111,7 +110,7 @@ def kept(run: Run, every: float | None = None) -> Iterator[None]:
     every = every or min(SECONDS, LOOKS * run.config.monitor_seconds)
     by = str(flow_run.get_id() or f"{socket.gethostname()}/{os.getpid()}")
     over = Event()
-    # The first one before anything else is done: whoever looks must not find the run alone.
+    # Before anything else, so that a reaper never finds the run without a heartbeat.
     _beat(run, every, by)
     thread = Thread(target=_beat_until, args=(over, run, every, by), name="watch", daemon=True)
     thread.start()
@@ -126,13 +125,15 @@ def kept(run: Run, every: float | None = None) -> Iterator[None]:
 
 
 def _take_away(run: Run, by: str) -> None:
-    """Delete the beat, unless somebody else has written a newer one."""
+    """Delete the heartbeat, unless another process has written a newer one."""
     try:
         last = newest(run)
         if last is not None and last.beat.by == by:
             record.forget(run, NAME)
     except AwsError as error:
-        logger.warning("run %s: its beat is left to grow old: %s", run.run_id, error)
+        logger.warning(
+            "run %s: could not delete the heartbeat; it will expire: %s", run.run_id, error
+        )
 
 
 def _beat_until(over: Event, run: Run, every: float, by: str) -> None:
@@ -145,4 +146,4 @@ def _beat(run: Run, every: float, by: str) -> None:
     try:
         record.put(run, NAME, beat.model_dump_json())
     except AwsError as error:
-        logger.warning("run %s: that it is watched could not be written: %s", run.run_id, error)
+        logger.warning("run %s: could not write the heartbeat: %s", run.run_id, error)

@@ -1,4 +1,4 @@
-"""How large a run may be, how long it may last, and what so much work needs."""
+"""Limits of a run in size, time and cost; and how many machines and containers its jobs need."""
 
 import math
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from datetime import datetime, timedelta
 from tasks.runs.run import Run
 
 START_SECONDS = 240.0
-"""From the request of a machine to its first job, in seconds, as a rule.
+"""Typical time from the request of a machine to its first job, in seconds.
 
-A minute or two until AWS has it up, then the agent, and the pull of an image of 2 GB.
+AWS takes a minute or two to boot it; then the agent starts and pulls an image of 2 GB.
 """
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What of the configuration the decision needs.
+    """The part of the configuration that the monitor's decisions need.
 
     Attributes:
-        machines: The most machines.
+        machines: Most machines.
         tasks_per_machine: Containers on a machine.
-        cores: Jobs that a container works on at a time.
-        ends_at: When AWS ends the fleet.
+        cores: Jobs that a container runs at a time.
+        ends_at: When AWS deletes the fleet.
         most: `max_hours`.
-        max_cost: Most that the machines may cost, in USD; None: no limit.
-        stall: How long jobs may be at work without one ending; None: by what jobs take.
+        max_cost: Budget for machines, in USD; None: no limit.
+        stall: How long jobs may run without any of them finishing; None: based on job durations.
         job_timeout: Longest time of an attempt at a job.
-        alike_failures: Failures of one kind that end the run when nothing else happened; 0: never.
-        ended_before: Jobs that had ended when the run was continued; their failures are old.
-        cheapest: Whether machines that AWS takes back are not replaced after a while.
-        seconds_per_job: What a job is expected to take, in seconds; None when nobody says.
-        look_seconds: Between two looks, in seconds.
+        alike_failures: Stop the run if this many first jobs all fail for one reason; 0: never.
+        ended_before: Jobs that had ended when the run was continued; their failures do not count.
+        cheapest: Whether to stop replacing interrupted machines after a while.
+        seconds_per_job: Expected duration of a job, in seconds; None if unknown.
+        look_seconds: Seconds between polls.
     """
 
     machines: int
@@ -49,7 +49,7 @@ class Limits:
 
     @property
     def slots(self) -> int:
-        """Jobs that a machine works on at a time."""
+        """Jobs that a machine runs at a time."""
         return self.tasks_per_machine * self.cores
 
 
@@ -75,21 +75,21 @@ def limits_of(run: Run, started_at: datetime) -> Limits:
 
 
 def containers_needed(jobs: int, limits: Limits) -> int:
-    """Containers that so many jobs can keep busy, within the run's size."""
+    """Containers that the jobs can keep busy, within the run's size."""
     return min(math.ceil(jobs / limits.cores), limits.machines * limits.tasks_per_machine)
 
 
 def machines_needed(containers: int, limits: Limits) -> int:
-    """Machines that so many containers need."""
+    """Machines that the containers need."""
     return math.ceil(containers / limits.tasks_per_machine)
 
 
 def useful_machines(jobs: int, seconds: float | None, limits: Limits) -> int:
-    """Machines that find as much work as their start takes, at least one.
+    """Machines that would work at least as long as they take to start; at least one.
 
     Args:
-        jobs: Jobs that are to be done.
-        seconds: What a job takes; None when that is not known, then each machine is useful.
+        jobs: Jobs to do.
+        seconds: Duration of a job; if None (unknown), every machine is useful.
         limits: The run's size.
     """
     if seconds is None:

@@ -1,4 +1,4 @@
-"""A run found by its app's name alone, on a machine that has nothing but credentials."""
+"""Finding a run by its app's name, on a computer that has only AWS credentials."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from blocks import RunConfig
 from blocks.credentials.identity import Credentials, DefaultCredentials
 from blocks.errors import ConfigError, InputError, NotFound, Problem
+from blocks.plurals import plural
 from blocks.resource_names import Names
 from blocks.validation_errors import problems_of
 from tasks.aws.clients import Aws
 from tasks.aws.concurrency import in_order
-from tasks.aws.errors import AwsError, error_code, is_missing, refusal
+from tasks.aws.errors import AwsError, access_error, error_code, is_missing
 from tasks.runs import record
 from tasks.runs.run import Run
 
@@ -27,20 +28,20 @@ def locate(
     bucket: str | None = None,
     run_id: str | None = None,
 ) -> Run:
-    """The newest run of an app, or another one, with the settings it was begun with.
+    """The newest run of an app, or an earlier one, with its recorded settings.
 
     Args:
         app: The app's name.
-        credentials: Who to be; those that AWS tools find by themselves when they are empty.
-        region: Where to begin: buckets of all regions are looked into, and the run's own region is
-            used from then on.
-        bucket: The bucket with the app's record (`aws_bucket`); None to look into every bucket of
-            the account.
+        credentials: The credentials; empty ones select AWS's default chain.
+        region: Region of the first request. Buckets of all regions are searched, and the run uses
+            its own region.
+        bucket: The bucket with the app's record (`aws_bucket`); None to search every bucket of the
+            account.
         run_id: The run; None for the newest.
 
     Raises:
-        InputError: There is no such app or run, more than one bucket has the app, or AWS refuses
-            the credentials.
+        InputError: The app or run was not found, several buckets have the app, or AWS refuses the
+            credentials.
         AwsUnreachable: AWS does not answer.
     """
     config = asking(app, credentials, region, bucket or "to-be-found")
@@ -54,7 +55,7 @@ def locate(
             if bucket
             else "The credentials need s3:ListAllMyBuckets, or name the bucket (--bucket)."
         )
-        if refused := refusal(error, f"app {app}", "could not be found", needs):
+        if refused := access_error(error, f"app {app}", "could not be found", needs):
             raise refused from error
         raise
     return Run(run.config, run.run_id, Aws.connect(run.config.credentials, run.config.aws_region))
@@ -67,17 +68,17 @@ def asking(
     bucket: str,
     called: Mapping[str, str] = MappingProxyType({}),
 ) -> RunConfig:
-    """As much of a run config as is known: names and credentials; the record has the rest.
+    """A minimal run config with names and credentials; the record has the rest.
 
     Args:
         app: `app_name`.
-        credentials: Who to be.
+        credentials: The credentials.
         region: `aws_region`.
         bucket: `aws_bucket`.
-        called: What these keys are called in messages.
+        called: Names of these keys in messages.
 
     Raises:
-        ConfigError: A name cannot be one.
+        ConfigError: A name is not valid.
     """
     block = None if isinstance(credentials, DefaultCredentials) else credentials
     try:
@@ -114,7 +115,7 @@ def _bucket_of(aws: Aws, app: str) -> str:
             if not error_code(error):
                 raise
             if not is_missing(error):
-                # Also S3's answer for what is not there, to who may not list the bucket.
+                # S3 also refuses a missing object if we may not list the bucket.
                 shut.append(bucket)
             return False
         return True
@@ -139,7 +140,7 @@ def _bucket_of(aws: Aws, app: str) -> str:
         Problem(
             f"app {app}",
             "",
-            f"none of the {len(buckets)} buckets of this account has a run of it",
+            f"no run found in any of the {plural(len(buckets), 'bucket')} of this account",
             remedy=f"Check the app's name and the credentials, or name the bucket "
             f"(--bucket).{unread}",
         )

@@ -1,4 +1,4 @@
-"""From what a user names (config, run) to a run that steps can work on."""
+"""Opening a run from its config and id, so that steps can work on it."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -20,22 +20,22 @@ from tasks.runs.run import Run
 C = TypeVar("C", bound=RunConfigFields)
 
 Settings = Mapping[str, Any] | None
-"""Keys of the run config that take the place of the config's own."""
+"""Keys of the run config to override."""
 
 NAMING = ("app_name", "aws_bucket", "aws_region", "aws_profile")  # by which a run is found
 
 
 def naming(settings: Settings) -> Settings:
-    """Those of the settings that say which app's run it is."""
+    """The settings that identify the app."""
     return {key: value for key, value in (settings or {}).items() if key in NAMING}
 
 
 def check_settings(settings: Settings, where: str) -> None:
-    """Check each key and its value by itself, as far as that needs no run config.
+    """Check keys and values one by one, as far as possible without the run config.
 
     Args:
         settings: Keys of the run config, flat.
-        where: What they are called in messages.
+        where: Name of the settings in messages.
 
     Raises:
         ConfigError: A key is unknown or its value wrong; all are named.
@@ -45,12 +45,12 @@ def check_settings(settings: Settings, where: str) -> None:
 
 
 def with_settings(config: C, settings: Settings, where: str = "settings") -> C:
-    """The config with some of its keys replaced, checked as a whole again.
+    """Override keys of a config, and validate it as a whole.
 
     Args:
         config: The run config.
         settings: Keys of the run config, flat.
-        where: What they are called in messages.
+        where: Name of the settings in messages.
 
     Raises:
         ConfigError: A key is unknown or its value wrong; all are named.
@@ -58,9 +58,9 @@ def with_settings(config: C, settings: Settings, where: str = "settings") -> C:
     if not settings:
         return config
     if "aws_credentials" in settings:
-        # They would stand in the parameters of the flow run, for everybody to read.
+        # As parameters of the flow run, they would be visible to everybody.
         remedy = "Name an AwsCredentials block in the parameter `credentials`."
-        raise ConfigError(Problem(where, "aws_credentials", "are not given here", remedy=remedy))
+        raise ConfigError(Problem(where, "aws_credentials", "are not allowed here", remedy=remedy))
     if retired := RETIRED.keys() & settings.keys():
         raise ConfigError(*(retired_key(RETIRED[key]).at(where, key) for key in sorted(retired)))
     own = {
@@ -75,16 +75,16 @@ def with_settings(config: C, settings: Settings, where: str = "settings") -> C:
 def open_new(
     config: str, run_id: str, credentials: str | None = None, settings: Settings = None
 ) -> Run:
-    """A run that is to be begun under this id, or was.
+    """Open a run from its config; it need not exist yet.
 
     Args:
         config: Block name, path or `s3://` address of the run config.
         run_id: The id of the run.
-        credentials: Name of an AwsCredentials block that takes the place of the config's own.
-        settings: Keys of the run config that take the place of the config's own.
+        credentials: Name of an AwsCredentials block to use instead of the config's own.
+        settings: Keys of the run config to override.
 
     Raises:
-        InputError: The config is wrong or not there.
+        InputError: The config is wrong or was not found.
     """
     chosen = with_settings(load_config(config, credentials), settings)
     return Run(chosen, run_id, Aws.connect(chosen.credentials, chosen.aws_region))
@@ -93,27 +93,27 @@ def open_new(
 def open_existing(
     config: str, run_id: str | None, credentials: str | None = None, settings: Settings = None
 ) -> Run:
-    """A run that was begun, with the settings it was begun with.
+    """Open an existing run with its recorded settings.
 
     Args:
         config: As for `open_new`; names the app and its bucket.
         run_id: The id of the run; None for the app's newest.
         credentials: As for `open_new`.
-        settings: As for `open_new`; of them only what names the app and its bucket counts, and
-            whatever else stands there hinders nobody from ending the run.
+        settings: As for `open_new`; only those that identify the app count, so that mistakes in
+            others do not prevent a clean-up.
 
     Raises:
-        InputError: The config is wrong or not there, or there is no such run.
+        InputError: The config is wrong, or config or run were not found.
     """
     asking = open_new(config, "", credentials, naming(settings))
     return record.find(asking.aws, asking.config, run_id)
 
 
 def open_profile(profile: str, credentials: Credentials | None = None) -> Profile:
-    """The profile at a source, as for `blocks.loading.load.load_job`.
+    """Load a profile, as `blocks.loading.load.load_job` loads a job file.
 
     Raises:
-        InputError: The profile is wrong or not there.
+        InputError: The profile is wrong or was not found.
     """
     if is_block_name(profile):
         from blocks.prefect_blocks import ProfileBlock

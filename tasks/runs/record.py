@@ -1,8 +1,8 @@
-"""The record of a run in S3: what any machine, at any later time, needs to take the run over.
+"""The record of a run in S3: everything another computer needs to take over the run later.
 
-It lies in `aws_bucket` below `dcp/<app_name>/<run_id>/`: the objects named here, and
-`results/<status>/<job_id>.json`, written by the workers. `dcp/<app_name>/latest.json` names the
-newest run.
+It is in `aws_bucket` below `dcp/<app_name>/<run_id>/`: the objects named here, and
+`results/<status>/<job_id>.json`, which workers write. `dcp/<app_name>/latest.json` names the newest
+run.
 """
 
 import json
@@ -19,48 +19,48 @@ from tasks.aws.clients import Aws
 from tasks.aws.errors import error_code, is_missing
 from tasks.runs.run import Run
 
-# What of the configuration is not the run's own: who is asking, and from where.
+# Keys of the configuration that belong to the user and computer, not to the run.
 NOT_RECORDED = {"aws_credentials", "aws_profile"}
 RUN = "run.json"  # this module's `RunRecord`
-JOBS = "jobs.jsonl"  # the plan, a job message a line (tasks/jobs/submission.py)
+JOBS = "jobs.jsonl"  # the plan, one job message per line (tasks/jobs/submission.py)
 SUBMITTED = "submitted.json"  # how many of them are in the queue
-MEMORY = "memory.json"  # what the monitor remembers from poll to poll (tasks/monitor/state.py)
-FINISH = "finish.json"  # the order to the workers to start no new jobs (tasks/runs/drain.py)
+MEMORY = "memory.json"  # state of the monitor between polls (tasks/monitor/state.py)
+FINISH = "finish.json"  # drain signal: workers start no new jobs (tasks/runs/drain.py)
 MACHINES = "machines.json"  # which machines ran for how long (tasks/cost/machine_hours.py)
 LOGS = "logs.json"  # where the logs were exported to (tasks/resources/log_groups.py)
 REPORT = "report.json"  # the counts, and the jobs that did not succeed (tasks/report/build.py)
-TABLE = "report.csv"  # a row a job (tasks/report/job_table.py)
-BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` that are read at a time
+TABLE = "report.csv"  # one row per job (tasks/report/job_table.py)
+BLOCK = 1024 * 1024  # bytes of `jobs.jsonl` read at a time
 
 
 def results(status: str) -> str:
-    """The part of a record that holds the result records of a status."""
+    """Name of the folder with the result records of a status."""
     return f"results/{status}/"
 
 
 def result(status: str, name: str) -> str:
-    """The result record of a job: its part of the run's record."""
+    """Name of the result record of a job."""
     return f"{results(status)}{name}.json"
 
 
 class RunRecord(BaseModel):
-    """What is kept of a run, but for its jobs and results.
+    """The record of a run, without its jobs and results.
 
     Attributes:
         state: `active` until its clean-up is complete.
-        jobs: Number of jobs; None before they were submitted.
-        plan: Digest of the jobs, by which another job file is told from the same one.
+        jobs: Number of jobs; None before they are planned.
+        plan: Digest of the jobs, to detect a different job file.
         fleet_id: The fleet, once requested.
-        fleet_at: When it was requested: what AWS tells of earlier times is not about it.
-        image_digest: The worker's image as the machines fetched it, once a container ran.
-        continued_at: When it was continued last, after it had been stopped.
-        continued_by: The flow run that did so.
-        spent_before: What it had cost by then, in USD.
+        fleet_at: Time of the request; earlier messages of AWS are about other fleets.
+        image_digest: Digest of the worker's image, once a container ran.
+        continued_at: When the run was last continued.
+        continued_by: The flow run that continued it.
+        spent_before: Cost of the run until then, in USD.
         ended_before: Jobs that had ended by then.
         note: Why the run ended before its jobs did.
-        fleet: The fleet template it was begun with, as its fields.
-        plates: The plates of its jobs, where they are known.
-        retry_of: The run whose failed jobs these are; "" when it is no retry.
+        fleet: The fields of the fleet template.
+        plates: The plates of its jobs, if known.
+        retry_of: The earlier run whose failed jobs these are; "" if this is not a retry.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,23 +87,23 @@ class RunRecord(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The run's configuration, without keys of another version of dcp."""
+        """The run's configuration, without unknown keys of other versions of dcp."""
         known = RunConfig.model_fields
         return {name: value for name, value in self.config.items() if name in known}
 
     @property
     def started_ms(self) -> int:
-        """When the run began, in milliseconds since 1970."""
+        """Start of the run, in milliseconds since 1970."""
         return int(self.started_at.timestamp() * 1000)
 
     @property
     def counts_from(self) -> datetime:
-        """From when `max_hours` counts."""
+        """When `max_hours` starts to count."""
         return self.continued_at or self.started_at
 
 
 def read_object(aws: Aws, bucket: str, key: str) -> str | None:
-    """The text of an object, or None when it is not there."""
+    """The text of an object; None if it does not exist."""
     try:
         return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     except ClientError as error:
@@ -113,12 +113,12 @@ def read_object(aws: Aws, bucket: str, key: str) -> str | None:
 
 
 def read(run: Run, name: str) -> str | None:
-    """A part of the run's record, or None when it is not there."""
+    """Read an object of the run's record; None if it does not exist."""
     return read_object(run.aws, run.config.aws_bucket, run.key(name))
 
 
 def put(run: Run, name: str, text: str, content_type: str = "application/json") -> str:
-    """Write a part of the run's record; returns its S3 address."""
+    """Write an object of the run's record; returns its S3 address."""
     run.aws.s3.put_object(
         Bucket=run.config.aws_bucket,
         Key=run.key(name),
@@ -129,12 +129,12 @@ def put(run: Run, name: str, text: str, content_type: str = "application/json") 
 
 
 def forget(run: Run, name: str) -> None:
-    """Delete a part of the run's record; that it is not there is no error."""
+    """Delete an object of the run's record, if it exists."""
     run.aws.s3.delete_object(Bucket=run.config.aws_bucket, Key=run.key(name))
 
 
 def load(run: Run) -> RunRecord | None:
-    """The record of the run, or None when there is none."""
+    """The record of the run; None if it does not exist."""
     text = read(run, RUN)
     return None if text is None else RunRecord.model_validate_json(text)
 
@@ -146,7 +146,7 @@ def save(run: Run, record: RunRecord) -> RunRecord:
 
 
 def update(run: Run, **changes: Any) -> RunRecord:
-    """Change some fields of the record."""
+    """Change fields of the record."""
     record = load(run)
     if record is None:
         raise _no_run(run.config, run.run_id)
@@ -154,13 +154,13 @@ def update(run: Run, **changes: Any) -> RunRecord:
 
 
 def begin(run: Run) -> RunRecord:
-    """Write the record of a new run and make it the app's newest; an existing record is kept.
+    """Write the record of a new run and make it the app's newest; keep an existing record.
 
-    A run that has ended, and is begun again under its id, sends its jobs anew: its queue is gone.
-    Those that were done are not done again by the workers; those that failed get another chance.
+    A run that has ended starts again under the same id: it sends its jobs again, since its queue is
+    deleted. Workers skip the jobs that were done, and retry those that failed.
 
     Raises:
-        InputError: Another run of the same app has not ended: the two would share a queue.
+        InputError: Another run of the same app has not ended; the two would share a queue.
     """
     existing = load(run)
     if existing is not None:
@@ -173,8 +173,8 @@ def begin(run: Run) -> RunRecord:
                 f"app {run.names.app}",
                 "app_name",
                 f"its run {other.run_id} has not ended",
-                remedy=f"Look at it (`dcp status {run.names.app}`), end it with `dcp cleanup "
-                f"{run.names.app}` (--abandon gives its unfinished jobs up), or give this run "
+                remedy=f"Check it with `dcp status {run.names.app}`, clean it up with `dcp cleanup "
+                f"{run.names.app}` (--abandon gives up its unfinished jobs), or give this run "
                 "another app_name.",
             )
         )
@@ -221,13 +221,13 @@ def _begin_again(run: Run) -> RunRecord:
 
 
 def latest_id(aws: Aws, config: RunConfig) -> str | None:
-    """The id of the app's newest run, or None when it never had one."""
+    """The id of the app's newest run; None if it has none."""
     text = read_object(aws, config.aws_bucket, config.names.latest_key)
     return None if text is None else newest_in(text)
 
 
 def newest_in(text: str) -> str:
-    """The run that a `latest.json` names."""
+    """The run id in a `latest.json`."""
     return _Latest.model_validate_json(text).run_id
 
 
@@ -236,7 +236,7 @@ class _Latest(BaseModel):
 
 
 def find(aws: Aws, config: RunConfig, run_id: str | None) -> Run:
-    """A run that exists, with the configuration it was begun with.
+    """Find an existing run, with its recorded configuration.
 
     Args:
         aws: The clients.
@@ -244,7 +244,7 @@ def find(aws: Aws, config: RunConfig, run_id: str | None) -> Run:
         run_id: The run; None for the app's newest.
 
     Raises:
-        NotFound: There is no such run.
+        NotFound: The run does not exist.
     """
     found = run_id or latest_id(aws, config)
     run = Run(config, found or "", aws)
@@ -255,7 +255,7 @@ def find(aws: Aws, config: RunConfig, run_id: str | None) -> Run:
 
 
 def recorded_config(record: RunRecord, asking: RunConfig) -> RunConfig:
-    """The configuration that a run was begun with, and the credentials of who asks."""
+    """The recorded configuration of a run, with the credentials of another config."""
     return RunConfig(**record.settings, **{name: getattr(asking, name) for name in NOT_RECORDED})
 
 
@@ -264,34 +264,34 @@ def _no_run(config: RunConfig, run_id: str | None) -> NotFound:
         Problem(
             f"s3://{config.aws_bucket}/{config.names.record_prefix}",
             "run_id",
-            f"app {config.app_name} has no run of this id" if run_id else "no run of this app",
+            f"app {config.app_name} has no run with this id" if run_id else "no run of this app",
             got=run_id or "",
-            remedy="Look at app_name and aws_bucket, or begin a run with dcp-setup.",
+            remedy="Check app_name and aws_bucket, or start a run with dcp-setup.",
         )
     )
 
 
 def submitted(run: Run) -> int:
-    """How many of the run's jobs, in the order of `jobs.jsonl`, are known to be in the queue."""
+    """Number of jobs already sent to the queue, in the order of `jobs.jsonl`."""
     text = read(run, SUBMITTED)
     return 0 if text is None else int(json.loads(text)["submitted"])
 
 
 def note_submitted(run: Run, jobs: int) -> None:
-    """Note how many jobs are in the queue.
+    """Record the number of jobs sent to the queue.
 
-    In an object of its own: it is written many times, while others may change `run.json`.
+    In a separate object, since it is written often while other processes may change `run.json`.
     """
     put(run, SUBMITTED, json.dumps({"submitted": jobs}))
 
 
 def job_lines(run: Run) -> Iterator[str]:
-    """The job messages of the run, in their order, however many there are."""
+    """The job messages of the run, in order; they need not fit in memory."""
     return lines(run, JOBS)
 
 
 def lines(run: Run, name: str) -> Iterator[str]:
-    """The lines of a part of the run's record, without empty ones, however many there are."""
+    """The non-empty lines of an object of the run's record; they need not fit in memory."""
     rest = b""
     for block in _blocks(run, run.key(name)):
         *whole, rest = (rest + block).split(b"\n")
@@ -301,7 +301,7 @@ def lines(run: Run, name: str) -> Iterator[str]:
 
 
 def _blocks(run: Run, key: str) -> Iterator[bytes]:
-    # A request a block: S3 may close a connection that is read as slowly as jobs are sent.
+    # One request per block: sending jobs is slow, and S3 may close a slowly read connection.
     start, size = 0, 1
     while start < size:
         try:
@@ -310,7 +310,7 @@ def _blocks(run: Run, key: str) -> Iterator[bytes]:
             )
         except ClientError as error:
             if error_code(error) == "InvalidRange":
-                return  # no byte at all: a plan without jobs
+                return  # an empty object: a plan without jobs
             raise
         block = found["Body"].read()
         size = int(found["ContentRange"].rpartition("/")[2])

@@ -1,14 +1,14 @@
-"""The fleet in virtual time: every policy comes to the end of the work, ours soon after it."""
+"""The fleet in virtual time: every policy completes the jobs, and ours ends soon after."""
 
 from collections.abc import Callable
 
 import pytest
 from fleet_policies import dcp, ours, plain
-from fleet_world import Outcome, Scenario, Trace, draw
+from fleet_world import Scenario, SimulationResult, Trace, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-POLICIES: dict[str, Callable[[Trace], Outcome]] = {
+POLICIES: dict[str, Callable[[Trace], SimulationResult]] = {
     "ours": lambda trace: ours(trace, earlier=True),
     "first run": lambda trace: ours(trace, earlier=False),
     "plain": plain,

@@ -1,4 +1,4 @@
-"""The blocks on a real Prefect server with a database of its own."""
+"""The blocks on a real Prefect server with its own database."""
 
 import asyncio
 import inspect
@@ -45,12 +45,12 @@ def account(key: str) -> AwsCredentials:
 
 def test_registering_the_module_registers_all_blocks() -> None:
     """`prefect block register -m blocks` registers every block among the module's names."""
-    found = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
-    assert found == {AwsCredentials, FleetTemplateBlock, JobFileBlock, ProfileBlock, RunConfigBlock}
-    for kind in found:
+    kinds = {kind for _, kind in inspect.getmembers(blocks) if Block.is_block_class(kind)}
+    assert kinds == {AwsCredentials, FleetTemplateBlock, JobFileBlock, ProfileBlock, RunConfigBlock}
+    for kind in kinds:
         kind.register_type_and_schema()
     with get_client(sync_client=True) as client:
-        assert all(client.read_block_type_by_slug(kind.get_block_type_slug()) for kind in found)
+        assert all(client.read_block_type_by_slug(kind.get_block_type_slug()) for kind in kinds)
 
 
 def test_nested_credentials_are_a_live_reference() -> None:
@@ -65,22 +65,22 @@ def test_nested_credentials_are_a_live_reference() -> None:
 
 def test_secrets_survive_saving_within_the_config() -> None:
     RunConfigBlock(**BASE, aws_credentials=account("AKIA")).save("inline", overwrite=True)
-    held = load_config("inline").aws_credentials
-    assert held.aws_secret_access_key is not None
-    assert held.aws_secret_access_key.get_secret_value() == "wJalrXUtnFEMI"
-    assert held.aws_session_token == "FwoGZXIvYXdzE"
+    credentials = load_config("inline").aws_credentials
+    assert credentials.aws_secret_access_key is not None
+    assert credentials.aws_secret_access_key.get_secret_value() == "wJalrXUtnFEMI"
+    assert credentials.aws_session_token == "FwoGZXIvYXdzE"
 
 
-def test_upload_options_are_saved_whole() -> None:
+def test_upload_options_are_saved_completely() -> None:
     upload = {"acl": "private", "tags": {"project": "a b"}, "metadata": {"batch": "1"}}
     RunConfigBlock(**BASE, upload=upload, idle_action="reboot").save("stored", overwrite=True)
-    held = load_config("stored")
-    assert held.upload_arguments == RunConfigBlock(**BASE, upload=upload).upload_arguments
-    assert held.idle_action == "reboot"
+    loaded = load_config("stored")
+    assert loaded.upload_arguments == RunConfigBlock(**BASE, upload=upload).upload_arguments
+    assert loaded.idle_action == "reboot"
 
 
 def test_a_block_saved_by_an_earlier_version_is_loaded() -> None:
-    """It has all keys that there were, and the server keeps them."""
+    """The server stores all keys of the earlier version."""
     kind = RunConfigBlock
     kind.register_type_and_schema()
     with get_client(sync_client=True) as client:
@@ -109,7 +109,7 @@ def test_yaml_names_a_credentials_block() -> None:
     assert parse_config(text, "c.yaml").aws_credentials.aws_access_key_id == "AKIA4"
 
 
-def test_a_block_that_is_not_there() -> None:
+def test_a_missing_block() -> None:
     with pytest.raises(NotFound, match="dcp-run-config/nothing"):
         load_config("nothing")
     with pytest.raises(NotFound, match="aws-credentials/nobody"):
@@ -130,7 +130,7 @@ def test_a_block_saved_with_wrong_values_says_which() -> None:
         load_config("broken")
 
 
-def test_fleet_templates_are_saved_whole() -> None:
+def test_fleet_templates_are_saved_completely() -> None:
     FleetTemplateBlock(subnets=["subnet-0abc"], on_demand_base=2).save("net", overwrite=True)
     fleet = load_fleet("net")
     assert (fleet.subnets, fleet.on_demand_base) == (["subnet-0abc"], 2)
@@ -152,8 +152,8 @@ def test_loading_in_flows_and_in_coroutines() -> None:
 
 
 @pytest.mark.parametrize("form", range(len(FORMS)))
-def test_job_files_of_every_form_are_saved_whole(form: int) -> None:
-    name = f"form-{form}"  # the server is that of all processes
+def test_job_files_of_every_form_are_saved_completely(form: int) -> None:
+    name = f"form-{form}"  # all processes share the server
     JobFileBlock(**FORMS[form]).save(name, overwrite=True)
     expected = JobFileBlock(**FORMS[form]).sets()
     assert load_block(JobFileBlock, name).sets() == expected
@@ -161,7 +161,7 @@ def test_job_files_of_every_form_are_saved_whole(form: int) -> None:
 
 
 def test_a_job_file_filled_in_as_a_form() -> None:
-    """The form sends what is left empty as nothing, as an empty text or as an empty list."""
+    """The form sends an empty field as null, as an empty text or as an empty list."""
     JobFileBlock.register_type_and_schema()
     keys = {"step": "qc", "identifier": "I", "batch": "B", "plates": ["P1"]}
     empty = {"pipeline": "", "data_file": None, "path_style": "default", "use_batch": False}

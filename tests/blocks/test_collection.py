@@ -1,4 +1,4 @@
-"""Prefect finds the blocks of an installed dcp by itself."""
+"""Prefect finds the blocks of an installed dcp automatically."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def test_a_new_server_lists_the_blocks_and_has_their_forms(tmp_path: Path) -> No
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240",
     }
-    listed = subprocess.run(
+    command = subprocess.run(
         [sys.executable, "-m", "prefect", "block", "types", "ls", "--output", "json"],
         env=clean | own,
         cwd=tmp_path,
@@ -38,10 +38,10 @@ def test_a_new_server_lists_the_blocks_and_has_their_forms(tmp_path: Path) -> No
         timeout=600,
         check=False,
     )
-    assert listed.returncode == 0, listed.stderr
-    slugs = {one["slug"] for one in json.loads(listed.stdout)}
+    assert command.returncode == 0, command.stderr
+    slugs = {row["slug"] for row in json.loads(command.stdout)}
     assert {kind.get_block_type_slug() for kind in KINDS} < slugs
-    assert "Failed to load collection" not in listed.stdout + listed.stderr
+    assert "Failed to load collection" not in command.stdout + command.stderr
     with closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
         rows = database.execute("SELECT checksum FROM block_schema")
         schemas = {checksum for (checksum,) in rows}

@@ -1,4 +1,4 @@
-"""What the modules of blocks import: no circle, and Prefect in one module alone."""
+"""The imports of the modules of blocks: no cycle, and Prefect only in one module."""
 
 import ast
 import subprocess
@@ -17,7 +17,7 @@ MODULES = {
 
 
 def imports_of(tree: ast.Module) -> set[str]:
-    """Every module that is imported, for types alone and within functions too."""
+    """Every imported module, including imports for types and inside functions."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -23,10 +23,10 @@ def test_every_name_is_valid_where_it_is_used(app: str) -> None:
 
 
 @given(apps, apps)
-def test_no_app_finds_the_alarms_or_records_of_another(one: str, other: str) -> None:
-    mine, theirs = Names.of(one), Names.of(other)
+def test_no_app_finds_the_alarms_or_records_of_another(app: str, other: str) -> None:
+    mine, theirs = Names.of(app), Names.of(other)
     alarm = theirs.alarm("i-0123456789abcdef0")
-    if one != other and not other.startswith(f"{one}_i-"):
+    if app != other and not other.startswith(f"{app}_i-"):
         assert not alarm.startswith(mine.alarm_prefix)
         assert not theirs.run_prefix("r1").startswith(mine.record_prefix)
 

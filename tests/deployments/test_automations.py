@@ -1,4 +1,4 @@
-"""The example automations: Prefect takes them, and an event of a run sets them off."""
+"""The example automations: Prefect accepts them, and an event of a run triggers them."""
 
 import json
 import subprocess
@@ -34,26 +34,26 @@ def filled_in(path: Path, block: str) -> str:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_prefect_takes_them_and_they_wait_for_events_that_there_are(path: Path) -> None:
-    given = yaml.safe_load(filled_in(path, str(uuid4())))["automations"]
-    made = [AutomationCore.model_validate(one) for one in given]
-    assert len({one.name for one in made}) == len(made)
+    specifications = yaml.safe_load(filled_in(path, str(uuid4())))["automations"]
+    automations = [AutomationCore.model_validate(values) for values in specifications]
+    assert len({automation.name for automation in automations}) == len(automations)
     expected = set()
-    for one in made:
-        assert one.actions
-        expected |= one.trigger.expect | one.trigger.after  # type: ignore[union-attr]
+    for automation in automations:
+        assert automation.actions
+        expected |= automation.trigger.expect | automation.trigger.after  # type: ignore[union-attr]
     assert expected <= EVENTS
-    assert EVENTS - {events.STARTED} <= expected, "what is told can be acted upon"
+    assert EVENTS - {events.STARTED} <= expected, "every event has an automation"
 
 
 @pytest.fixture
 def received() -> Iterator[tuple[str, "Queue[Any]"]]:
-    """The address of an HTTP server, and what is sent to it."""
-    found: Queue[Any] = Queue()
+    """The address of an HTTP server, and the requests it receives."""
+    queue: Queue[Any] = Queue()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.put((self.headers["Content-Type"], json.loads(body)))
+            queue.put((self.headers["Content-Type"], json.loads(body)))
             self.send_response(204)
             self.end_headers()
 
@@ -62,7 +62,7 @@ def received() -> Iterator[tuple[str, "Queue[Any]"]]:
 
     with ThreadingHTTPServer((HOST, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_port}/dcp", found
+        yield f"http://{HOST}:{server.server_port}/dcp", queue
         server.shutdown()
 
 
@@ -81,7 +81,7 @@ def create(path: Path) -> str:
 
 @pytest.fixture
 def no_automations(prefect: None) -> Iterator[None]:
-    """Those that a test creates are deleted after it: other tests use the same server."""
+    """Delete the automations of a test after it: other tests use the same server."""
     yield
     with get_client(sync_client=True) as client:
         for automation in client.read_automations():
@@ -93,7 +93,7 @@ def no_automations(prefect: None) -> Iterator[None]:
 def test_a_failed_run_calls_the_webhook(
     tmp_path: Path, received: tuple[str, "Queue[Any]"], emulator: Emulator, app_name: str
 ) -> None:
-    address, found = received
+    address, queue = received
     webhook = Webhook(url=SecretStr(address), headers=JSON)
     block = str(webhook.save("webhook", overwrite=True))
 
@@ -105,13 +105,13 @@ def test_a_failed_run_calls_the_webhook(
     run = new_run(config_at(emulator.endpoint_url, app_name), f"20260301-120000-{app_name[-6:]}")
     events.emit(run, events.FAILED, 'it said "no"', jobs={"failed": 2})
     while True:
-        kind, told = found.get(timeout=600)
-        if told["payload"]["run_id"] == run.run_id:
+        kind, event = queue.get(timeout=600)
+        if event["payload"]["run_id"] == run.run_id:
             break
-    # The server looks closer than the model: at templates, and at what is awaited.
+    # The server checks more than the model: templates, and expected events.
     assert "Created 5" in create(file("slack.yaml"))
     assert "Created 5" in create(file("email.yaml"))
     assert kind == "application/json"
-    assert told["event"] == events.FAILED
-    assert told["payload"]["text"] == 'it said "no"'
-    assert told["payload"]["jobs"] == {"failed": 2}
+    assert event["event"] == events.FAILED
+    assert event["payload"]["text"] == 'it said "no"'
+    assert event["payload"]["jobs"] == {"failed": 2}

@@ -1,6 +1,6 @@
-"""Everything breaks that can, and every job has its one right result, and nothing is left.
+"""With every possible fault, each job has its correct result, and nothing is left.
 
-`benchmarks/chaos.py` runs any seeds, with as many jobs as wanted.
+`benchmarks/chaos.py` runs any seeds, with any number of jobs.
 """
 
 import random
@@ -19,15 +19,15 @@ MOST_OF_A_LOG = 6000  # characters from its end, in a failure
 
 def whatever_breaks(seed: int, jobs: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with prefect_site(folder / "prefect") as site:
-        told = chaos_run(site, seed, folder, jobs)
+        result = chaos_run(site, seed, folder, jobs)
     with capsys.disabled():
-        sys.stdout.write(f"\n{told}\n")
-    assert told.strikes
+        sys.stdout.write(f"\n{result}\n")
+    assert result.strikes
     logs = "\n".join(
         f"{path.name}:\n{path.read_text(errors='replace')[-MOST_OF_A_LOG:]}"
         for path in sorted((folder / "prefect").glob("*.log"))
     )
-    assert not told.wrong, "\n".join([*told.wrong, f"{told}", logs])
+    assert not result.wrong, "\n".join([*result.wrong, f"{result}", logs])
 
 
 def test_nothing_is_lost_doubled_or_left(

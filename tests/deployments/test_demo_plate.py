@@ -1,4 +1,4 @@
-"""The demo: the plate is what its truth says, and CellProfiler finds it."""
+"""The demo: the plate matches its truth, and CellProfiler finds it."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from blocks.job_file.model import parse_job_file
 from blocks.loading.load import load_config
-from deployments.demo import EXAMPLE, Well, compare, plate_map, read_counts
+from deployments.demo import EXAMPLE, DemoWell, compare, plate_map, read_counts
 from deployments.examples.demo import make_plate as plate
 from tasks.jobs.load_data_csv import Csvs, LoadData
 from tasks.jobs.messages import messages
@@ -24,7 +24,7 @@ from tasks.jobs.messages import messages
 ROOT = Path(__file__).parents[2]
 CELLPROFILER = ROOT / ".venv-worker/bin/cellprofiler"
 
-# One process: what its tests stand on is made once.
+# One process: the fixtures are created once.
 pytestmark = pytest.mark.xdist_group("demo-plate")
 
 
@@ -57,7 +57,7 @@ def test_another_seed_is_another_plate():
     assert plate.make_sites(1) != plate.make_sites(2)
 
 
-def test_truth_is_what_was_drawn(bucket):
+def test_the_truth_matches_the_drawn_nuclei(bucket):
     sites = plate.make_sites(2006)
     truth = {
         (row["Metadata_Well"], row["Metadata_Site"]): int(row["Nuclei"])
@@ -67,7 +67,7 @@ def test_truth_is_what_was_drawn(bucket):
     for site in sites:
         assert truth[site.well, str(site.site)] == len(site.nuclei)
         drawn = plate.light("DNA", site) - plate.light("DNA", replace(site, nuclei=()))
-        # All light of a soft ellipse: so each nucleus is there once, and whole.
+        # The total light of a soft ellipse: each nucleus occurs once, and completely.
         soft = 1 + (math.pi * 0.09) ** 2 / 3
         lights = [math.pi * n.long_radius * n.short_radius * n.brightness for n in site.nuclei]
         assert drawn.sum() == pytest.approx(sum(lights) * soft, rel=0.005)
@@ -86,12 +86,12 @@ def test_nuclei_fall_with_the_dose():
 def test_nuclei_lie_apart_and_within_the_image(count, seed):
     nuclei = plate.place_nuclei(count, np.random.default_rng(seed))
     assert len(nuclei) == count
-    for number, one in enumerate(nuclei):
-        for value in (one.y, one.x):
-            assert one.long_radius < value < plate.SIZE - one.long_radius
+    for number, nucleus in enumerate(nuclei):
+        for value in (nucleus.y, nucleus.x):
+            assert nucleus.long_radius < value < plate.SIZE - nucleus.long_radius
         for other in nuclei[:number]:
-            apart = math.hypot(one.y - other.y, one.x - other.x)
-            assert apart >= plate.CLOSEST * (one.long_radius + other.long_radius)
+            apart = math.hypot(nucleus.y - other.y, nucleus.x - other.x)
+            assert apart >= plate.CLOSEST * (nucleus.long_radius + other.long_radius)
 
 
 def test_more_nuclei_than_there_is_room_for():
@@ -100,13 +100,13 @@ def test_more_nuclei_than_there_is_room_for():
 
 
 def test_load_data_names_every_image_where_the_worker_has_it(bucket):
-    named = set()
+    paths = set()
     for row in rows(bucket / plate.LOAD_DATA):
         for channel in plate.CHANNELS:
             path = f"{row[f'PathName_Orig{channel}']}/{row[f'FileName_Orig{channel}']}"
-            named.add(bucket / path.removeprefix("/home/ubuntu/bucket/"))
-    assert named == set((bucket / plate.IMAGES).iterdir())
-    assert len(named) == 32
+            paths.add(bucket / path.removeprefix("/home/ubuntu/bucket/"))
+    assert paths == set((bucket / plate.IMAGES).iterdir())
+    assert len(paths) == 32
 
 
 def test_images_are_16_bit_and_unevenly_lit(bucket):
@@ -120,7 +120,7 @@ def test_images_are_16_bit_and_unevenly_lit(bucket):
 
 def test_job_file_is_one_job_for_each_site(bucket):
     job_file = parse_job_file((EXAMPLE / "job.json").read_text(), "job.json")
-    with Csvs(None) as csvs:  # it lists its groups: no CSV is fetched
+    with Csvs(None) as csvs:  # its groups are listed: no CSV is downloaded
         jobs = list(messages(job_file.sets(), "", csvs))
     assert [message.metadata for message in jobs] == [
         ",".join(
@@ -134,7 +134,7 @@ def test_job_file_is_one_job_for_each_site(bucket):
 
 
 @pytest.mark.parametrize("example", ["from_csv.yaml", "layout.yaml"])
-def test_other_forms_of_job_file_come_to_the_same_jobs(bucket, example):
+def test_other_forms_of_job_file_result_in_the_same_jobs(bucket, example):
     def jobs(path):
         sets = parse_job_file(path.read_text(), path.name).sets()
         found = messages(sets, "", lambda key: LoadData.open(key, bucket / key))
@@ -166,7 +166,7 @@ def test_counts_are_read_wherever_they_lie(tmp_path):
 def test_a_site_counted_twice_is_an_error(tmp_path):
     image_csv(tmp_path / "a", "A01", 1, 71.0)
     image_csv(tmp_path / "b", "A01", 1, 71.0)
-    with pytest.raises(ValueError, match="A01, site 1 is there twice"):
+    with pytest.raises(ValueError, match="A01, site 1 occurs twice"):
         read_counts(tmp_path)
 
 
@@ -182,16 +182,16 @@ def test_wells_are_right_only_when_every_site_was_counted():
 
 @given(truth=st.integers(1, 1000), counted=st.integers(0, 2000))
 def test_five_per_cent_are_tolerated(truth, counted):
-    well = Well("A01", 0.0, truth, counted)
+    well = DemoWell("A01", 0.0, truth, counted)
     assert well.right == (20 * abs(counted - truth) <= truth)
 
 
-def test_plate_map_says_in_words_what_is_off():
+def test_the_plate_map_marks_deviations_in_words():
     wells = [
-        Well("A01", 0.0, 100, 96),
-        Well("A02", 1.0, 100, 94),
-        Well("B01", 3.0, 50, None),
-        Well("B02", 10.0, 40, 40),
+        DemoWell("A01", 0.0, 100, 96),
+        DemoWell("A02", 1.0, 100, 94),
+        DemoWell("B01", 3.0, 50, None),
+        DemoWell("B02", 10.0, 40, 40),
     ]
     text = io.StringIO()
     Console(file=text, width=100).print(plate_map(wells))

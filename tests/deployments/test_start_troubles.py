@@ -1,4 +1,4 @@
-"""Machines that do not come, or come and do nothing, on the emulator: what is told of them."""
+"""Machines that do not launch, or launch and do nothing: the reported causes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +12,8 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from blocks.errors import FleetError
 from deployments.local.emulator_client import Emulator
-from tasks.diagnosis.diagnose import REGISTER_WITHIN, Diagnosis, Symptoms, findings
-from tasks.diagnosis.evidence import symptoms
+from tasks.diagnosis.diagnose import REGISTER_WITHIN, FleetDiagnosis, Symptoms, diagnose
+from tasks.diagnosis.evidence import collect_symptoms
 from tasks.fleet.base import Fleet
 from tasks.fleet.find import find_fleets
 from tasks.lifecycle import launch
@@ -35,7 +35,7 @@ def chaos(switched: Emulator) -> Callable[..., None]:
 
 @pytest.fixture
 def run(switched: Emulator, app_name: str, request: pytest.FixtureRequest) -> Iterator[Run]:
-    """A run that is set up, with one container asked for."""
+    """A run that is set up, with one requested container."""
     settings: dict[str, Any] = {"ecs_cluster": app_name, "machine_type": ["m5.xlarge"]}
     settings |= getattr(request, "param", {})
     one = new_run(config_at(switched.endpoint_url, app_name, **settings))
@@ -57,19 +57,19 @@ def since() -> datetime:
 def seen(
     run: Run, fleet: Fleet, enough: Callable[[Symptoms], object], later: timedelta = timedelta(0)
 ) -> Symptoms:
-    """What AWS tells once it tells enough, as if so much time had gone by since."""
+    """AWS's answers once they suffice, as if this time had passed."""
 
     def look() -> Symptoms | None:
-        found = symptoms(run, [fleet], since())
+        found = collect_symptoms(run, [fleet], since())
         shown = replace(found, at=found.at + later)
         return shown if enough(shown) else None
 
-    found: Symptoms = wait_for(look, "AWS to tell enough")
+    found: Symptoms = wait_for(look, "sufficient answers of AWS")
     return found
 
 
-def told(found: Symptoms, code: str) -> Diagnosis | None:
-    return next((one for one in findings(found) if one.code == code), None)
+def diagnosis_of(symptoms: Symptoms, code: str) -> FleetDiagnosis | None:
+    return next((diagnosis for diagnosis in diagnose(symptoms) if diagnosis.code == code), None)
 
 
 def started(run: Run) -> tuple[Fleet, list[str], int]:
@@ -79,7 +79,7 @@ def started(run: Run) -> tuple[Fleet, list[str], int]:
     return fleet, lines, machines
 
 
-def test_capacity_that_comes_late_is_waited_for_and_the_types_told(
+def test_late_capacity_is_awaited_and_the_types_reported(
     run: Run, chaos: Callable[..., None]
 ) -> None:
     chaos(late={"m5.xlarge": 2})
@@ -95,66 +95,66 @@ def test_a_launch_that_can_never_be_ends_the_waiting(run: Run, chaos: Callable[.
         started(run)
 
 
-def test_a_wrong_image_name_is_told(run: Run, chaos: Callable[..., None]) -> None:
+def test_a_wrong_image_name_is_reported(run: Run, chaos: Callable[..., None]) -> None:
     chaos(unpullable=["lab/*"])
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: now.stopped)
-    wrong = told(found, "image_missing")
+    wrong = diagnosis_of(found, "image_missing")
     assert wrong is not None
     assert wrong.level == "configuration"
     assert "lab/worker" in wrong.detail
     assert ecs.image_digest(run) == ""
 
 
-def test_machines_that_never_join_are_told_when_they_are_late(
+def test_machines_that_never_join_are_reported_when_they_are_late(
     run: Run, chaos: Callable[..., None]
 ) -> None:
     chaos(unregistered=1)
     fleet, _, _ = started(run)
     early = seen(run, fleet, lambda now: now.alive)
-    assert told(early, "never_registers") is None
-    late = told(replace(early, at=early.at + REGISTER_WITHIN), "never_registers")
+    assert diagnosis_of(early, "never_registers") is None
+    late = diagnosis_of(replace(early, at=early.at + REGISTER_WITHIN), "never_registers")
     assert late is not None
     assert late.level == "configuration"
     assert late.machines == tuple(fleet.machines())
 
 
-def test_containers_that_exit_at_once_are_told_by_their_code(
+def test_containers_that_exit_at_once_are_reported_by_their_code(
     run: Run, chaos: Callable[..., None]
 ) -> None:
     chaos(exits={"78": 1})
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: len(now.stopped) >= 3 and not now.running)
-    exits = told(found, "container_exit")
+    exits = diagnosis_of(found, "container_exit")
     assert exits is not None
     assert exits.level == "configuration"
     assert "78" in exits.summary
 
 
 @pytest.mark.parametrize("run", [{"memory": 16_300}], indirect=True)
-def test_a_container_that_is_too_large_for_the_machine_is_told(run: Run) -> None:
+def test_a_container_that_is_too_large_for_the_machine_is_reported(run: Run) -> None:
     fleet, _, _ = started(run)
-    found = seen(run, fleet, lambda now: now.joined and told(now, "container_size"))
-    size = told(found, "container_size")
+    found = seen(run, fleet, lambda now: now.joined and diagnosis_of(now, "container_size"))
+    size = diagnosis_of(found, "container_size")
     assert size is not None
     assert size.level == "configuration"
 
 
-def test_machines_that_end_while_they_start_are_told_by_their_reason(
+def test_machines_that_end_while_they_start_are_reported_by_their_reason(
     run: Run, chaos: Callable[..., None]
 ) -> None:
     chaos(launch_errors={"Client.VolumeLimitExceeded": 1})
     fleet: Fleet = request_fleet(run, FleetTemplate(), 1)
-    found = seen(run, fleet, lambda now: any(one.ended for one in now.machines))
-    quota = told(found, "quota")
+    found = seen(run, fleet, lambda now: any(machine.ended for machine in now.machines))
+    quota = diagnosis_of(found, "quota")
     assert quota is not None
     assert quota.level == "capacity"
 
 
-def test_what_works_is_nothing_to_tell_and_the_image_is_known(run: Run) -> None:
+def test_a_working_run_has_no_diagnosis_and_a_known_image(run: Run) -> None:
     fleet, _, _ = started(run)
     found = seen(run, fleet, lambda now: now.running)
-    assert findings(found) == ()
+    assert diagnose(found) == ()
     digest = ecs.image_digest(run)
     assert digest.startswith("sha256:")
     assert record.update(run, image_digest=digest).image_digest == digest

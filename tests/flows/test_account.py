@@ -12,8 +12,8 @@ from prefect_aws.workers.ecs_worker import ECSJobConfiguration, ECSVariables
 
 from blocks.errors import ConfigError, DcpError
 from flows.account import account
-from tasks.account.ecs_work_pool import Pool, job_template, make_pool
-from tasks.account.setup_config import Setup, wanted_of
+from tasks.account.ecs_work_pool import WorkPoolSettings, ensure_work_pool, job_template
+from tasks.account.setup_config import Setup, account_options
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
 IMAGE = "lab/dcp-flows:1"
@@ -44,8 +44,8 @@ def bucket(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def setup() -> Setup:
-    wanted = wanted_of(bucket="lab-bucket", flow_role=True, api_key_secret=SECRET)
-    return Setup("dcp", "aws", "123456789012", "us-east-1", wanted)
+    options = account_options(bucket="lab-bucket", flow_role=True, api_key_secret=SECRET)
+    return Setup("dcp", "aws", "123456789012", "us-east-1", options)
 
 
 def test_the_account_is_made_looked_at_and_cleared_by_the_flow(prefect: None, bucket: str) -> None:
@@ -78,21 +78,23 @@ def test_flows_in_aws_get_a_pool_and_a_role(prefect: None, bucket: str) -> None:
 
 
 def test_a_pool_is_made_once_and_mended(prefect: None, setup: Setup) -> None:
-    assert make_pool(setup, Pool("flows", IMAGE)) == "made"
-    assert make_pool(setup, Pool("flows", IMAGE)) == "was there"
-    assert make_pool(setup, Pool("flows", "lab/dcp-flows:2")).startswith("mended")
+    assert ensure_work_pool(setup, WorkPoolSettings("flows", IMAGE)) == "created"
+    assert ensure_work_pool(setup, WorkPoolSettings("flows", IMAGE)) == "unchanged"
+    assert ensure_work_pool(setup, WorkPoolSettings("flows", "lab/dcp-flows:2")).startswith(
+        "updated"
+    )
 
 
 def test_a_pool_of_another_type_is_not_touched(prefect: None, setup: Setup) -> None:
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="processes", type="process"))
     with pytest.raises(ConfigError, match="processes"):
-        make_pool(setup, Pool("processes", IMAGE))
+        ensure_work_pool(setup, WorkPoolSettings("processes", IMAGE))
 
 
 def test_prefect_aws_takes_the_template(prefect: None, setup: Setup) -> None:
     """Its own classes say what a task of a flow run would be started with."""
-    template = job_template(setup, Pool("flows", IMAGE, "lab", "vpc-0123456789abcdef0"))
+    template = job_template(setup, WorkPoolSettings("flows", IMAGE, "lab", "vpc-0123456789abcdef0"))
     defaults = {
         name: one["default"]
         for name, one in template["variables"]["properties"].items()

@@ -16,9 +16,9 @@ import forked_run
 import pytest
 import yaml
 from botocore.exceptions import ClientError
-from foundation import start
-from left import left_in_account
 from prefect.settings import get_current_settings
+from remaining_resources import remaining_in_account
+from shared_fixtures import start
 from waiting import wait_for
 
 from blocks import RunConfig
@@ -93,26 +93,26 @@ class Runs:
         seen = [0]
 
         def ended() -> bool:
-            if (now := lines(own / "told")) != seen[-1]:
+            if (now := lines(own / "log")) != seen[-1]:
                 seen.append(now)
             return not process.is_alive()
 
         wait_for(ended, "the end of a whole run")
-        assert process.exitcode == 0, (own / "told").read_text()
+        assert process.exitcode == 0, (own / "log").read_text()
         return seen
 
     def interrupted(self, moment: Moment) -> Ended:
         """Do a run, and interrupt it."""
         name = f"Moment{moment.number}"
         process, own = self._start(name, None if moment.own_servers else self.emulator)
-        interrupted = self._interrupt(process, own / "told", moment)
+        interrupted = self._interrupt(process, own / "log", moment)
         wait_for(lambda: not process.is_alive(), f"the end of {moment}")
         return Ended(
             moment,
             parse_config((own / "config.yaml").read_text(), "config.yaml"),
             interrupted,
             process.exitcode,
-            (own / "told").read_text(),
+            (own / "log").read_text(),
             [str(path) for path in (own / "scratch").iterdir()] + processes_of(own),
         )
 
@@ -238,7 +238,7 @@ def test_a_run_that_is_interrupted_at_any_moment_leaves_nothing(runs: Runs, turn
     # A run that writes fewer lines than the first one did ends before a late moment comes.
     assert sum(one.interrupted for one in ended) >= MOMENTS * 3 // 4
     aws = Aws.connect(credentials_of(runs.emulator, "us-east-1"), "us-east-1")
-    assert left_in_account(aws, runs.emulator) == []
+    assert remaining_in_account(aws, runs.emulator) == []
 
 
 def left_of(config: RunConfig, emulator: Emulator) -> list[str]:

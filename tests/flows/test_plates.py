@@ -47,7 +47,7 @@ def test_new_plates_have_runs_of_their_own_and_one_that_fails_stops_no_other(lab
         assert left_running(run) == []
     again: State[Any] = run_plates(lab.config, job, return_state=True)
     assert again.is_completed()
-    assert again.message == "No plate has data and no results yet"
+    assert again.message == "Every plate with data has results already"
 
 
 def test_one_run_for_all_plates(lab: Lab) -> None:

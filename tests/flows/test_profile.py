@@ -86,7 +86,7 @@ def test_a_step_with_too_many_failed_jobs_is_the_last(lab: Lab) -> None:
 def test_a_step_that_cannot_begin_is_the_last(lab: Lab) -> None:
     state = run(lab, profile(lab))
     assert state.is_failed()
-    assert "stopped after qc: it was not begun; not run: assaydev" in str(state.message)
+    assert "stopped after qc: its run did not start; not run: assaydev" in str(state.message)
     assert "qc.cppipe" in str(state.message)
     assert lab.app(f"{lab.settings.app_name}_QC").run_id == ""
 
@@ -96,7 +96,7 @@ def test_a_profile_that_is_retried_does_not_repeat_its_completed_steps(lab: Lab)
     retried = run_profile.with_options(retries=1, retry_delay_seconds=0)
     state: State[Any] = retried(lab.config, profile(lab), return_state=True)
     assert state.is_failed(), "the second step has no pipeline"
-    assert "assaydev: it was not begun" in str(state.message)
+    assert "assaydev: its run did not start" in str(state.message)
     runs = lab.aws.s3.list_objects_v2(
         Bucket=lab.settings.aws_bucket,
         Prefix=f"dcp/{lab.settings.app_name}_QC/2",

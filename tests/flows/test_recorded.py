@@ -1,4 +1,4 @@
-"""Every request of a full run, recorded: as AWS's models have it, and with no more than its rights.
+"""Every recorded request of a full run is valid by AWS's models, and allowed by its permissions.
 
 The flows and the containers have the policies that the set-up of the account makes, and nothing
 else: the emulator refuses what these do not allow.
@@ -26,7 +26,7 @@ from tasks.account import role_policies
 from tasks.account.provision import create
 from tasks.account.setup_config import INSTANCE_ROLE, AccountAws, open_setup
 from tasks.lifecycle.cleanup import left_running
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 # One process: what its tests stand on is made once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("recorded")]
@@ -69,7 +69,7 @@ def make_strict_lab(make_lab: Callable[..., Lab], strict: Emulator) -> Callable[
         # A set-up for each app, since it is for the app's bucket.
         name = f"lab-{len(account.iam.list_users()['Users'])}"
         setup = open_setup(account, region, name, {"bucket": bucket, "safety_net": False})
-        assert [str(line) for line in create(account, setup) if line.wrong] == []
+        assert [str(line) for line in create(account, setup) if line.needs_attention] == []
         account.iam.create_user(UserName=bucket)
         account.iam.attach_user_policy(UserName=bucket, PolicyArn=setup.flows_policy)
         key = account.iam.create_access_key(UserName=bucket)["AccessKey"]
@@ -91,12 +91,12 @@ def actions(statements: tuple[Any, ...]) -> set[str]:
 
 
 def wrong_with(requests: list[dict[str, Any]]) -> set[tuple[str, ...]]:
-    """What is wrong with requests: by their models, their answers, the rights of whoever asked."""
+    """What is wrong with requests: by AWS's models, the answers, and the caller's permissions."""
     session = botocore.session.get_session()
     services = {one["service"] for one in requests}
     models = {service: session.get_service_model(service) for service in services}
-    rights = {
-        "caller": {action for right in RIGHTS for action in right.actions},
+    permissions = {
+        "caller": {action for permission in PERMISSIONS for action in permission.actions},
         "container": actions(role_policies.WORKER),
     }
     found = set()
@@ -108,8 +108,8 @@ def wrong_with(requests: list[dict[str, Any]]) -> set[tuple[str, ...]]:
             found.add((*named, report.generate_report() if report else str(one["unknown"])))
         if one["code"] and one["code"].rpartition("#")[2] not in WANTED:
             found.add((*named, one["code"]))
-        if one["action"] not in rights.get(one["who"], set()):
-            found.add((*named, "is no right of theirs"))
+        if one["action"] not in permissions.get(one["who"], set()):
+            found.add((*named, "is not among its permissions"))
     return found
 
 

@@ -19,7 +19,7 @@ from tasks.report.job_table import planned
 from tasks.runs import record
 
 pytestmark = pytest.mark.e2e
-MENDED = "p/mended.cppipe"
+MENDED = "p/fixed.cppipe"
 
 
 def artifact(lab: Lab, what: str) -> Any:
@@ -55,7 +55,7 @@ def test_failed_jobs_are_told_and_run_again_with_another_pipeline(lab: Lab) -> N
     wrong = retry_failed(lab.config, settings={"app_name": "Other"}, return_state=True)
     assert "app_name" in str(error_of(wrong))
     wrong = retry_failed(lab.config, settings={"memory": 900_000}, return_state=True)
-    assert "is never placed on these machines" in str(error_of(wrong))
+    assert "does not fit on these machines" in str(error_of(wrong))
     assert lab.run().run_id == first.run_id, "nothing was begun"
 
     state = retry_failed(
@@ -65,7 +65,7 @@ def test_failed_jobs_are_told_and_run_again_with_another_pipeline(lab: Lab) -> N
         settings={"memory": 3000},
         return_state=True,
     )
-    assert state.message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert state.message == "1 job: 1 succeeded, 0 skipped, 0 failed, 0 lost"
     again = lab.run()
     assert again.run_id != first.run_id
     kept = record.load(again)
@@ -87,7 +87,7 @@ def test_a_run_under_another_name_is_retried_by_that_name(lab: Lab) -> None:
     first = lab.app(name["app_name"])
     lab.put(MENDED, LAB_PIPELINE.read_bytes())
     state = retry_failed(lab.config, settings=name, pipeline=MENDED, return_state=True)
-    assert state.message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert state.message == "1 job: 1 succeeded, 0 skipped, 0 failed, 0 lost"
     again = lab.app(name["app_name"])
     kept = record.load(again)
     assert kept is not None

@@ -25,7 +25,7 @@ def test_an_app_of_another_name_is_found_by_every_step(lab: Lab) -> None:
     other = f"{lab.settings.app_name}2"
     settings = {"app_name": other, "cluster_machines": 1, "job_retries": 2}
     state: State[Any] = dcp(lab.config, lab.jobs("A01"), settings=settings, return_state=True)
-    assert state.message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert state.message == "1 job: 1 succeeded, 0 skipped, 0 failed, 0 lost"
     kept = record.load(lab.app(other))
     assert kept is not None
     assert (kept.state, kept.config["job_retries"]) == ("ended", 2)
@@ -66,15 +66,15 @@ def test_wrong_settings_are_told_by_key_and_credentials_are_no_setting(lab: Lab)
     assert lab.run().run_id == ""
 
 
-def test_jobs_that_are_done_are_left_out_when_asked(lab: Lab) -> None:
+def test_completed_jobs_are_skipped_with_undone(lab: Lab) -> None:
     job = lab.jobs("A01", "A02")
     assert dcp(lab.config, job, return_state=True).is_completed()
     first = lab.run()
     for line in record.job_lines(first):
         lab.put(f"dcp/{first.names.app}/done/{json.loads(line)['job_id']}.json", "{}")
     state: State[Any] = dcp(lab.config, job, undone=True, return_state=True)
-    assert state.message == "No run: an earlier run has completed all 2 jobs"
+    assert state.message == "Nothing to run: an earlier run completed all jobs (2)"
     assert lab.run().run_id == first.run_id
     more = lab.jobs("A01", "A02", "A03")
     state = dcp(lab.config, more, undone=True, return_state=True)
-    assert state.message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert state.message == "1 job: 1 succeeded, 0 skipped, 0 failed, 0 lost"

@@ -1,4 +1,4 @@
-"""The AWS calls that source files make, as IAM's actions, read off their syntax trees."""
+"""The AWS calls in source files, as IAM actions, from their syntax trees."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from botocore import xform_name
 
 from deployments.local.emulator.protocol.iam_actions import action_of
 
-# Names that clients have in the code, to the service in botocore and in IAM.
+# Names of clients in the code, with the service's name in botocore and IAM.
 CLIENTS = {
     "cloudwatch": ("cloudwatch", "cloudwatch"),
     "ec2": ("ec2", "ec2"),
@@ -42,7 +42,7 @@ STUBS = re.compile(r"mypy_boto3_(\w+)")
 
 
 def client_name(node: ast.expr) -> str:
-    """The last name of what a method is called on: `run.aws.s3`, `s3`, `_s3(run, bucket)`."""
+    """The last name in the expression of a client: `run.aws.s3`, `s3`, `_s3(run, bucket)`."""
     if isinstance(node, ast.Call):
         return client_name(node.func).lstrip("_")
     if isinstance(node, ast.Attribute):
@@ -51,16 +51,16 @@ def client_name(node: ast.expr) -> str:
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Client and method of every call, paginators and waiters by what they are made for."""
+    """Client and method of every call; paginators and waiters by their operation."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield client_name(node.value), node.attr
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            made_for = (
+            operation = (
                 node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
             )
             if node.func.attr in ("get_paginator", "get_waiter"):
-                yield client_name(node.func.value), WAITERS.get(str(made_for), str(made_for))
+                yield client_name(node.func.value), WAITERS.get(str(operation), str(operation))
 
 
 def _operations() -> dict[str, dict[str, str]]:
@@ -68,36 +68,37 @@ def _operations() -> dict[str, dict[str, str]]:
     session = botocore.session.get_session()
     operations: dict[str, dict[str, str]] = {}
     for name, (service, _) in CLIENTS.items():
-        known = session.get_service_model(service).operation_names
-        operations[name] = {xform_name(one): one for one in known} | {one: one for one in known}
+        names = session.get_service_model(service).operation_names
+        operations[name] = {xform_name(operation): operation for operation in names} | {
+            operation: operation for operation in names
+        }
     operations["s3"] |= TRANSFERS
     return operations
 
 
 def actions_in(files: Iterable[Path]) -> set[str]:
-    """The actions that are called on clients with the names of `CLIENTS`."""
+    """The actions called on clients with the names in `CLIENTS`."""
     operations = _operations()
-    found = set()
+    actions = set()
     for path in files:
         for client, method in calls(ast.parse(path.read_text(encoding="utf-8"))):
             if method in operations.get(client, {}):
-                found.add(action_of(CLIENTS[client][1], operations[client][method]))
-    return found
+                actions.add(action_of(CLIENTS[client][1], operations[client][method]))
+    return actions
 
 
 def actions_by_stubs(files: Iterable[Path]) -> set[str]:
-    """The actions that are called in modules whose clients have any name.
+    """The actions called in modules whose clients have other names.
 
-    Of such a module it is known with the clients of which services it deals, since it imports
-    their types.
+    The client types that such a module imports determine its services.
     """
     operations = _operations()
-    found = set()
+    actions = set()
     for path in files:
         text = path.read_text(encoding="utf-8")
         services = set(STUBS.findall(text)) & CLIENTS.keys()
         for _, method in calls(ast.parse(text)):
             for service in services:
                 if method in operations[service]:
-                    found.add(action_of(CLIENTS[service][1], operations[service][method]))
-    return found
+                    actions.add(action_of(CLIENTS[service][1], operations[service][method]))
+    return actions

@@ -1,6 +1,6 @@
-"""Block schemas that are generated once in a process.
+"""Block schemas that are generated once per process.
 
-Prefect generates the schema of a block hundreds of times when it saves one, which takes seconds.
+Prefect generates the schema of a block hundreds of times when saving it, which takes seconds.
 """
 
 from copy import deepcopy

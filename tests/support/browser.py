@@ -29,7 +29,7 @@ class Browser:
         ask(f"{self._session}/url", {"url": url})
 
     def click(self, xpath: str) -> None:
-        """Click on the element that an XPath names, as soon as it is there and can be clicked."""
+        """Click on the element at an XPath as soon as it can be clicked."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -42,16 +42,16 @@ class Browser:
                 time.sleep(0.3)
 
     def resize(self, width: int, height: int) -> None:
-        """Give the window a size, in pixels."""
+        """Set the size of the window, in pixels."""
         ask(f"{self._session}/window/rect", {"width": width, "height": height})
 
     def picture(self, path: Path) -> None:
-        """Write what is seen to a PNG."""
+        """Write a screenshot to a PNG."""
         path.write_bytes(base64.b64decode(ask(f"{self._session}/screenshot")))
 
 
 def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-    """A command of the WebDriver protocol."""
+    """Send a command of the WebDriver protocol."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=600) as answer:
@@ -60,7 +60,7 @@ def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None)
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser for the time of the `with` block."""
+    """A browser for the duration of the `with` block."""
     port = free_port()
     driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL)
     base = f"http://{HOST}:{port}/session"
@@ -85,11 +85,11 @@ def browser() -> Iterator[Browser]:
 
 
 def click_cancel(page: str, pictures: Path) -> float:
-    """Cancel a flow run as a person does: open its page, click on Cancel, and again when asked.
+    """Cancel a flow run like a person: open its page, click on Cancel, and confirm.
 
     Args:
         page: The flow run's page in Prefect's UI.
-        pictures: Folder for what was seen when asked, and after.
+        pictures: Folder for screenshots of the confirmation and of the result.
 
     Returns:
         The moment of the second click (time.monotonic).

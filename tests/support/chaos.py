@@ -1,7 +1,7 @@
-"""A run of hundreds of jobs during which everything around it breaks, and what is left of it.
+"""A run of hundreds of jobs with faults everywhere, and the checks of its results.
 
-Real are the flows, the Prefect server and worker, and the worker's processes with all that they do
-to queue, bucket and machine; the emulator is AWS, and a stand-in is CellProfiler's arithmetic.
+The flows, the Prefect server and worker, and the worker processes are real; the emulator replaces
+AWS, and a stand-in replaces CellProfiler's computation.
 """
 
 import json
@@ -18,8 +18,8 @@ from urllib.error import HTTPError
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from chaos_plate import OUTPUT, Plate, make_image
-from left import left_in_account
-from prefect_site import ENDED, Site
+from prefect_site import ENDED, PrefectSite
+from remaining_resources import remaining_in_account
 
 from blocks.loading.load import load_config
 from deployments.local.bucket_folders import make_bucket
@@ -32,12 +32,12 @@ from tasks.runs.run import Run
 
 MACHINES, SLOTS = 3, 2
 LOOK_SECONDS, MOST_LOOKS = 0.3, 2000
-AWAY_SECONDS = 3.0, 8.0  # Prefect's server or worker, between its end and its next start
+AWAY_SECONDS = 3.0, 8.0  # downtime of Prefect's server or worker
 NOTICE_SECONDS = 1.0, 6.0  # of a Spot interruption; 120 on AWS, where jobs take minutes
 EVERY_JOBS = 6, 20  # between two interruptions
 STRIKES = "worker", "server", "flow"
-BETWEEN = 0.15, 0.75  # of the jobs are done when Prefect is struck
-# The worker's settings, to the measure of jobs that take a second.
+BETWEEN = 0.15, 0.75  # share of completed jobs at which Prefect is struck
+# The worker's settings, scaled to jobs of about a second.
 SETTINGS = {
     "dockerhub_tag": "lab/worker:1",
     "cluster_machines": MACHINES,
@@ -47,13 +47,13 @@ SETTINGS = {
     "sqs_message_visibility": 15,
     "monitor_seconds": 1,
     "idle_seconds": 20,
-    "job_retries": 10,  # DCP's own: no job is to fail because it was struck again and again
+    "job_retries": 10,  # DCP's default: no job may fail because of repeated faults
     "warm": False,
 }
 SHORT_BOOT = 0.5
 REAPER, REAPER_SECONDS = "dcp-reaper/reaper", 20
 FAULTS = {RESET, *(code for codes in (*CODES.values(), OTHERS) for code, _ in codes)}
-# What AWS itself does all the time, as the emulator's switches.
+# Permanent faults of AWS, as switches of the emulator.
 SWITCHES = {
     "errors": 0.05,
     "late": 2,
@@ -65,21 +65,21 @@ SWITCHES = {
 
 
 @dataclass
-class Told:
-    """What happened in a run.
+class ChaosResult:
+    """The events and the outcome of a run.
 
     Attributes:
-        seed: What all chance of it comes from.
-        jobs: How many it had.
-        seconds: From its start to the last resource's end.
-        after_last: Of these, those after the last job's result.
-        interruptions: Machines that were taken back.
-        killed: Containers that were killed.
-        errors: Requests that AWS answered with an error of its own.
-        strikes: What was done to Prefect, with the jobs done by then.
-        ended_by: What brought the run to its end.
+        seed: Seed of all random numbers.
+        jobs: Number of jobs.
+        seconds: From the start to the end of the last resource.
+        after_last: Seconds of these after the last job's result.
+        interruptions: Interrupted machines.
+        killed: Killed containers.
+        errors: Requests that failed on AWS's side.
+        strikes: Faults of Prefect, each with the number of completed jobs.
+        ended_by: The cause of the run's end.
         again: Jobs that were received more than once.
-        wrong: What is lost, doubled, wrong or left; empty when nothing is.
+        wrong: Anything lost, duplicated, wrong or left; empty if all is well.
     """
 
     seed: int
@@ -97,23 +97,23 @@ class Told:
 
 @dataclass
 class Strikes:
-    """What breaks, and when: by the number of jobs that are done, so that no machine is too slow.
+    """Injects faults, timed by the number of completed jobs, so that slow computers do not matter.
 
     Attributes:
         site: Prefect.
         emulator: AWS.
-        flow_run: The run's.
-        rng: All chance.
-        told: Takes what was done.
-        plan: What is done to Prefect at how many jobs.
-        config: The run config's file.
+        flow_run: The run's flow run.
+        rng: The random numbers.
+        outcome: Collects the faults.
+        plan: Faults of Prefect, each with the number of completed jobs.
+        config: File of the run config.
     """
 
-    site: Site
+    site: PrefectSite
     emulator: Emulator
     flow_run: str
     rng: random.Random
-    told: Told
+    outcome: ChaosResult
     plan: dict[str, int]
     config: str
     _next_interruption: int = 0
@@ -121,31 +121,31 @@ class Strikes:
     _back: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     def look(self, done: int) -> None:
-        """Break what is due, and start again what was away for long enough."""
+        """Inject the faults that are due, and restart what was down for long enough."""
         for name, jobs in list(self.plan.items()):
             if done >= jobs and not self._back and self.site.answers():
                 del self.plan[name]
-                self.told.strikes.append(f"{name} at {done}")
+                self.outcome.strikes.append(f"{name} at {done}")
                 getattr(self, f"_{name}")()
         for entry in list(self._back):
             if time.monotonic() >= entry[0]:
                 self._back.remove(entry)
                 entry[1]()
-        if self._next_interruption <= done < self.told.jobs:
+        if self._next_interruption <= done < self.outcome.jobs:
             self._next_interruption = done + self.rng.randint(*EVERY_JOBS)
             self._interrupt()
 
     def take_over(self) -> None:
-        """Bring the run to its end as a person does, where Prefect does not look for such runs."""
+        """Finish the run like a person, if Prefect has no reaper."""
         if self.site.has(REAPER) or (self._hand and self.site.state(self._hand) not in ENDED):
             return
         step = "monitor" if not self._hand else "cleanup"
         self._hand = self.site.start_run(f"dcp-{step}/{step}", config=self.config)
-        self.told.ended_by = "dcp-monitor and dcp-cleanup by hand"
+        self.outcome.ended_by = "dcp-monitor and dcp-cleanup by hand"
 
     @property
     def over(self) -> bool:
-        """Whether all of Prefect has been struck, and stands again."""
+        """Whether all faults of Prefect have happened and it runs again."""
         return not self.plan and not self._back and self.site.answers()
 
     def _away(self, start: Callable[[], None]) -> None:
@@ -161,36 +161,36 @@ class Strikes:
 
     def _flow(self) -> None:
         if not self.site.kill_flows(self.flow_run):
-            self.told.strikes[-1] += " (gone already)"
+            self.outcome.strikes[-1] += " (gone already)"
 
     def _interrupt(self) -> None:
-        """A machine is taken back after a short notice, or one of its containers is killed."""
+        """Interrupt a machine after a short notice, or kill one of its containers."""
         running = self.emulator.containers()
         if not running:
             return
-        one = self.rng.choice(sorted(running, key=lambda one: str(one["task_id"])))
+        one = self.rng.choice(sorted(running, key=lambda candidate: str(candidate["task_id"])))
         try:
             if self.rng.random() < 0.3:
                 self.emulator.kill_container(one["task_id"])
-                self.told.killed += 1
+                self.outcome.killed += 1
             else:
                 self.emulator.interrupt(one["instance_id"], self.rng.uniform(*NOTICE_SECONDS))
-                self.told.interruptions += 1
+                self.outcome.interruptions += 1
         except HTTPError:
-            return  # it has just ended
+            return  # it has just been terminated
 
 
-def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> Told:
-    """One run with everything that can break.
+def chaos_run(site: PrefectSite, seed: int, folder: Path, jobs: int = 300) -> ChaosResult:
+    """Run with every possible fault.
 
     Args:
         site: Prefect.
-        seed: What all chance comes from.
-        folder: For its files.
-        jobs: How many jobs it has.
+        seed: Seed of all random numbers.
+        folder: Folder for its files.
+        jobs: Number of jobs.
     """
     rng = random.Random(seed)
-    told = Told(seed, jobs)
+    outcome = ChaosResult(seed, jobs)
     plate = Plate.drawn(jobs, rng)
     image = make_image(folder / "image", worker_python())
     with start_emulator(
@@ -215,28 +215,28 @@ def chaos_run(site: Site, seed: int, folder: Path, jobs: int = 300) -> Told:
         moments = sorted(rng.sample(range(low, high), len(STRIKES)))
         names = rng.sample(STRIKES, len(STRIKES))
         plan = dict(zip(names, moments, strict=True))
-        strikes = Strikes(site, emulator, flow_run, rng, told, plan, str(folder / "config.yaml"))
+        strikes = Strikes(site, emulator, flow_run, rng, outcome, plan, str(folder / "config.yaml"))
         last = _until_over(run, strikes, started)
-        told.seconds = time.monotonic() - started
-        told.ended_by = told.ended_by or _ended_by(site, flow_run)
-        told.after_last = told.seconds - last
-        told.errors = sum(one["code"] in FAULTS for one in emulator.requests())
+        outcome.seconds = time.monotonic() - started
+        outcome.ended_by = outcome.ended_by or _ended_by(site, flow_run)
+        outcome.after_last = outcome.seconds - last
+        outcome.errors = sum(request["code"] in FAULTS for request in emulator.requests())
         emulator.set_chaos(**{name: type(value)() for name, value in SWITCHES.items()})
-        told.wrong += left_in_account(run().aws, emulator)
-        told.wrong += wrong_in(run(), plate)
-        told.again = received_again(run())
-    return told
+        outcome.wrong += remaining_in_account(run().aws, emulator)
+        outcome.wrong += wrong_in(run(), plate)
+        outcome.again = received_again(run())
+    return outcome
 
 
-def _ended_by(site: Site, flow_run: str) -> str:
-    """What brought the run to its end: its flow, or the reaper when nobody saw the flow's end."""
+def _ended_by(site: PrefectSite, flow_run: str) -> str:
+    """The cause of the run's end: its flow, or the reaper if the flow died."""
     outcome = site.outcome(flow_run)
     reaped = site.state(flow_run) not in ENDED and site.has(REAPER)
     return f"{REAPER} (the flow: {outcome})" if reaped else outcome
 
 
-def reap(site: Site, run: Run) -> None:
-    """Have Prefect look for runs that nobody watches, as often as fits jobs of a second."""
+def reap(site: PrefectSite, run: Run) -> None:
+    """Schedule the reaper as often as jobs of a second require."""
     if site.has(REAPER):
         site.save("chaos", run.config.credentials)
         site.schedule(REAPER, REAPER_SECONDS, credentials="chaos", minutes=REAPER_SECONDS / 60)
@@ -264,11 +264,11 @@ def prepare(folder: Path, emulator: Emulator, plate: Plate, app: str) -> Callabl
 
 
 def _until_over(run: Callable[[], Run], strikes: Strikes, started: float) -> float:
-    """Watch and break until nothing is left; returns when the last job had its result."""
+    """Inject faults until nothing is left; returns the time of the last job's result."""
     last, done = 0.0, 0
     for _ in range(MOST_LOOKS):
         time.sleep(LOOK_SECONDS)
-        with suppress(ClientError, BotoCoreError):  # the errors are for everyone
+        with suppress(ClientError, BotoCoreError):  # the faults also hit this client
             now = run()
             before, done = done, len(result_keys(now)) if now.run_id else 0
             if done > before:
@@ -278,16 +278,16 @@ def _until_over(run: Callable[[], Run], strikes: Strikes, started: float) -> flo
                 raise AssertionError(
                     f"the run did not begin: {strikes.site.message(strikes.flow_run)}"
                 )
-            kept = record.load(now) if now.run_id else None
-            ended = kept is not None and kept.state == "ended"
+            loaded = record.load(now) if now.run_id else None
+            ended = loaded is not None and loaded.state == "ended"
             if ended:
                 strikes.plan.clear()
             if strikes.over and not ended and not heartbeat.watched(now):
                 strikes.take_over()
-            # Of a flow whose end nobody saw Prefect says for ever that it is running.
-            if ended and strikes.over and not left_in_account(now.aws, strikes.emulator):
+            # Prefect reports a flow run whose process was killed as running forever.
+            if ended and strikes.over and not remaining_in_account(now.aws, strikes.emulator):
                 return last
-    strikes.told.wrong.append(f"not over after {MOST_LOOKS} looks")
+    strikes.outcome.wrong.append(f"not finished after {MOST_LOOKS} polls")
     return last
 
 
@@ -303,34 +303,39 @@ def result_keys(run: Run) -> list[str]:
 
 
 def body(run: Run, bucket: str, key: str) -> bytes:
-    """An object."""
+    """The content of an object."""
     return run.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def wrong_in(run: Run, plate: Plate) -> list[str]:
-    """What is lost, doubled or wrong of a run that has ended."""
+    """Anything lost, duplicated or wrong in a run that has ended."""
     records = [json.loads(body(run, run.config.aws_bucket, key)) for key in result_keys(run)]
-    told = plate.wrong(records)
-    found = {
+    mistakes = plate.wrong(records)
+    outputs = {
         key: body(run, run.config.outputs_bucket, key)
         for key in objects(run, run.config.outputs_bucket, f"{OUTPUT}/")
     }
     expected = plate.expected()
-    told += [f"{key} is missing" for key in expected.keys() - found.keys()]
-    told += [f"{key} is no output" for key in found.keys() - expected.keys()]
-    both = expected.keys() & found.keys()
-    told += [f"{key} is wrong" for key in both if expected[key] != found[key]]
+    mistakes += [f"{key} is missing" for key in expected.keys() - outputs.keys()]
+    mistakes += [f"{key} is no output" for key in outputs.keys() - expected.keys()]
+    both = expected.keys() & outputs.keys()
+    mistakes += [f"{key} is wrong" for key in both if expected[key] != outputs[key]]
     report = json.loads(record.read(run, "report.json") or "{}")
     counts = {name: report.get(name) for name in ("submitted", "succeeded", "failed", "lost")}
     good, all_of_it = len(plate.good), len(plate.sites)
-    wanted = {"submitted": all_of_it, "succeeded": good, "failed": all_of_it - good, "lost": 0}
-    if counts != wanted:
-        told.append(f"the report has {counts}, not {wanted}")
-    return told
+    expected_counts = {
+        "submitted": all_of_it,
+        "succeeded": good,
+        "failed": all_of_it - good,
+        "lost": 0,
+    }
+    if counts != expected_counts:
+        mistakes.append(f"the report has {counts}, not {expected_counts}")
+    return mistakes
 
 
 def received_again(run: Run) -> int:
-    """How many jobs were received more than once, by what the workers say of each attempt."""
+    """The number of jobs that were received more than once, from the workers' logs."""
     attempts: Counter[str] = Counter()
     pages = run.aws.logs.get_paginator("filter_log_events").paginate(
         logGroupName=run.names.instance_log_group
@@ -339,6 +344,6 @@ def received_again(run: Run) -> int:
         for event in page["events"]:
             if event["message"].startswith('{"job_id"'):
                 ended = json.loads(event["message"])
-                # Whoever was killed in mid-job says nothing, but the next one counts it.
+                # A killed attempt logs nothing, but the next one counts it.
                 attempts[ended["job_id"]] += max(1, ended["attempt"] - attempts[ended["job_id"]])
     return sum(number > 1 for number in attempts.values())

@@ -1,4 +1,4 @@
-"""A plate of hundreds of small jobs whose results are known before they are run."""
+"""A plate of hundreds of small jobs with known results."""
 
 import io
 import json
@@ -23,19 +23,19 @@ PIPELINE_TEXT = (
     LAB_PIPELINE.read_text().replace("grouping:Plate,Well", "grouping:Plate,Well,Site").encode()
 )
 IMAGES = "images"
-# What is wrong with a job that fails, and the reason that must be told.
+# The flaw of a failing job, and the expected reason.
 REASONS = {"missing": "image_missing", "fails": "module_failed", "dies": "killed"}
 
 
 @dataclass(frozen=True)
-class Site:
-    """A site of a well: a job.
+class ChaosSite:
+    """A site of a well, which is a job.
 
     Attributes:
         well: Its well.
         site: Its number.
-        fate: What is wrong with it (a key of `REASONS`); "" when nothing is.
-        image: Its image's file.
+        fate: Its flaw (a key of `REASONS`); "" for none.
+        image: Content of its image file.
     """
 
     well: str
@@ -50,46 +50,46 @@ class Site:
 
     @property
     def key(self) -> str:
-        """The image's key."""
+        """The key of its image."""
         return f"{IMAGES}/{self.well}_{self.site}.tif"
 
     @property
     def prefix(self) -> str:
-        """Where its outputs must be, and nothing else."""
+        """The prefix of all its outputs."""
         return f"{OUTPUT}/Chaos-{self.well}-{self.site}/"
 
 
-def _sites(jobs: int, fates: list[str], rng: random.Random) -> Iterator[Site]:
+def _sites(jobs: int, fates: list[str], rng: random.Random) -> Iterator[ChaosSite]:
     for number in range(jobs):
         well = f"{'ABCDEFGHIJKLMNOP'[number // 24 % 16]}{number % 24 + 1:02}"
         pixels = Image.new("I;16", (8, 8))
         pixels.putdata([rng.randrange(1 << 16) for _ in range(64)])
         file = io.BytesIO()
         pixels.save(file, "TIFF")
-        yield Site(well, 1 + number // 384, fates[number], file.getvalue())
+        yield ChaosSite(well, 1 + number // 384, fates[number], file.getvalue())
 
 
 @dataclass(frozen=True)
 class Plate:
     """All sites of a plate."""
 
-    sites: tuple[Site, ...]
+    sites: tuple[ChaosSite, ...]
 
     @classmethod
     def drawn(cls, jobs: int, rng: random.Random) -> "Plate":
-        """A plate of so many jobs, one in fifty of which must fail."""
+        """A plate with this number of jobs, one in fifty of which must fail."""
         kinds = list(REASONS)
         fates = [kinds[number % 3] if number < jobs // 50 else "" for number in range(jobs)]
         rng.shuffle(fates)
         return cls(tuple(_sites(jobs, fates, rng)))
 
     @property
-    def good(self) -> list[Site]:
+    def good(self) -> list[ChaosSite]:
         """The sites whose jobs must succeed."""
         return [site for site in self.sites if not site.fate]
 
     def fill(self, aws: Aws, bucket: str) -> None:
-        """Put pipeline, CSV and images into a bucket."""
+        """Upload pipeline, CSV and images to a bucket."""
         names = ["FileName_OrigDNA", "PathName_OrigDNA"]
         names += [f"Metadata_{name}" for name in ("Plate", "Well", "Site", "Fate")]
         rows = [
@@ -117,7 +117,7 @@ class Plate:
         return path
 
     def expected(self) -> dict[str, bytes]:
-        """Every object that must be below `OUTPUT`, with its content."""
+        """Every expected object below `OUTPUT`, with its content."""
         return {
             site.prefix + name: text.encode()
             for site in self.good
@@ -127,32 +127,36 @@ class Plate:
         }
 
     def wrong(self, records: list[dict[str, Any]]) -> list[str]:
-        """What is wrong with the result records of a run that has ended; [] when nothing is."""
+        """The mistakes in the result records of a run that has ended."""
         counted = Counter(record["Metadata"] for record in records)
         groups = {site.group: site for site in self.sites}
-        told = [f"{group} has {counted[group]} results" for group in groups if counted[group] != 1]
-        told += [f"{group} is no job of the plate" for group in counted.keys() - groups.keys()]
+        mistakes = [
+            f"{group} has {counted[group]} results" for group in groups if counted[group] != 1
+        ]
+        mistakes += [f"{group} is no job of the plate" for group in counted.keys() - groups.keys()]
         for record in records:
             fate = groups[record["Metadata"]].fate if record["Metadata"] in groups else ""
-            wanted = ("failed", REASONS[fate]) if fate else ("succeeded", "")
-            if (record["status"], record["reason"]) != wanted:
+            expected = ("failed", REASONS[fate]) if fate else ("succeeded", "")
+            if (record["status"], record["reason"]) != expected:
                 text = f"{record['status']} {record['reason']}: {record['reason_text']}"
-                told.append(f"{record['Metadata']} should be {' '.join(wanted)}; it is {text}")
-        return told
+                mistakes.append(
+                    f"{record['Metadata']} should be {' '.join(expected)}; it is {text}"
+                )
+        return mistakes
 
 
 def make_image(folder: Path, python: Path) -> Path:
-    """A container image: the worker's environment with another `cellprofiler` in it.
+    """A container image: the worker's environment with another `cellprofiler`.
 
-    The worker runs the `cellprofiler` that lies beside its interpreter, when it is set to run the
-    command line (`warm: false`).
+    With `warm: false`, the worker runs the command line of the `cellprofiler` beside its
+    interpreter.
 
     Args:
-        folder: Where to make it.
+        folder: Folder of the image.
         python: Interpreter of the worker's environment.
 
     Returns:
-        The image's interpreter.
+        The interpreter of the image.
     """
     environment = python.parent.parent
     (folder / "bin").mkdir(parents=True)

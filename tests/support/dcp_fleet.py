@@ -1,4 +1,4 @@
-"""A fleet file as Distributed-CellProfiler's users have it."""
+"""A fleet file of a Distributed-CellProfiler user."""
 
 from typing import Any
 

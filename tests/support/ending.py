@@ -1,4 +1,4 @@
-"""Ways in which a run's end can be brought about, and what is left then, second by second."""
+"""Ways to stop a run from outside, and what remains afterwards, second by second."""
 
 import random
 import signal
@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from browser import click_cancel
 from chaos import SHORT_BOOT, prepare, reap, result_keys
 from chaos_plate import Plate, make_image
-from left import left_in_account
-from prefect_site import Site
+from prefect_site import PrefectSite
+from remaining_resources import remaining_in_account
 from waiting import wait_for
 
 from deployments.local.emulator_client import Emulator, start_emulator
@@ -22,46 +22,46 @@ from deployments.local.environment import worker_python
 from tasks.runs import record
 from tasks.runs.run import Run
 
-JOBS, BEGUN = 300, 8  # of a run, and how many are done when its end comes
+JOBS, BEGUN = 300, 8  # jobs of a run, and how many are completed when it is stopped
 LOOK_SECONDS = 1.0
-STAYS_SECONDS = 30.0  # after which what is still there without any machine is taken to stay
+STAYS_SECONDS = 30.0  # remaining resources without any machine count as permanent after this
 
 
-def cancel(site: Site, flow_run: str) -> None:
-    """What the UI's button asks of the API."""
+def cancel(site: PrefectSite, flow_run: str) -> None:
+    """Request what the UI's button requests of the API."""
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     site.ask(f"flow_runs/{flow_run}/set_state", cancelling)
 
 
-def click(site: Site, flow_run: str) -> float:
-    """The same with a browser; returns the moment, long before the browser has ended."""
+def click(site: PrefectSite, flow_run: str) -> float:
+    """The same with a browser; returns the time of the click, long before the browser exits."""
     return click_cancel(f"{site.api.removesuffix('/api')}/runs/flow-run/{flow_run}", site.home)
 
 
-def stop_worker(site: Site, flow_run: str) -> None:
-    """SIGTERM to the Prefect worker, as a service manager sends it."""
+def stop_worker(site: PrefectSite, flow_run: str) -> None:
+    """Send SIGTERM to the Prefect worker, like a service manager."""
     site.signal_worker(signal.SIGTERM)
 
 
-def kill_worker(site: Site, flow_run: str) -> None:
-    """SIGKILL to the Prefect worker."""
+def kill_worker(site: PrefectSite, flow_run: str) -> None:
+    """Send SIGKILL to the Prefect worker."""
     site.signal_worker(signal.SIGKILL)
 
 
-def kill_flow(site: Site, flow_run: str) -> None:
-    """SIGKILL to the flow's process."""
+def kill_flow(site: PrefectSite, flow_run: str) -> None:
+    """Send SIGKILL to the flow's process."""
     site.kill_flows(flow_run)
 
 
-def pull_the_plug(site: Site, flow_run: str) -> None:
-    """SIGKILL to all of Prefect."""
+def pull_the_plug(site: PrefectSite, flow_run: str) -> None:
+    """Send SIGKILL to all of Prefect."""
     site.signal_worker(signal.SIGKILL)
     site.kill_flows()
     site.signal_server(signal.SIGKILL)
 
 
 CLICK = "Cancel clicked in the UI"
-CASES: dict[str, Callable[[Site, str], float | None]] = {
+CASES: dict[str, Callable[[PrefectSite, str], float | None]] = {
     CLICK: click,
     "cancelled by the API": cancel,
     "flow's process killed": kill_flow,
@@ -72,13 +72,13 @@ CASES: dict[str, Callable[[Site, str], float | None]] = {
 
 
 @dataclass
-class Seen:
-    """What became of a run whose end was brought about.
+class EndingResult:
+    """The outcome of a run that was stopped.
 
     Attributes:
-        case: How, a key of `CASES`.
-        machines: Seconds until the last machine was gone; None when one stayed.
-        everything: Seconds until nothing was left; None when something stayed.
+        case: The cause, a key of `CASES`.
+        machines: Seconds until the last machine was gone; None if one stayed.
+        everything: Seconds until nothing was left; None if something stayed.
         stays: What stayed, by kind.
         results: Jobs with a result at the end.
         ended: Whether the run's record says that it has ended.
@@ -94,14 +94,14 @@ class Seen:
     trace: list[tuple[float, Counter[str]]] = field(default_factory=list)
 
 
-def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
-    """Start a run, bring its end about in mid-work, and watch what is left.
+def end_a_run(site: PrefectSite, case: str, folder: Path, limit: float = 240) -> EndingResult:
+    """Start a run, stop it in the middle of its jobs, and observe what is left.
 
     Args:
-        site: Prefect; started again where the case ended it.
+        site: Prefect; restarted if the case stopped it.
         case: A key of `CASES`.
-        folder: For the run's files.
-        limit: Seconds after which what is left is taken to stay.
+        folder: Folder for the run's files.
+        limit: Seconds after which remaining resources count as permanent.
     """
     plate = Plate.drawn(JOBS, random.Random(case))
     image = make_image(folder / "image", worker_python())
@@ -121,30 +121,32 @@ def end_a_run(site: Site, case: str, folder: Path, limit: float = 240) -> Seen:
         wait_for(lambda: run().run_id and len(result_keys(run())) >= BEGUN, "the first results")
         before = time.monotonic()
         started = CASES[case](site, flow_run) or before
-        seen = _watch(case, run, emulator, started, limit)
-        kept = record.load(run())
-        seen.ended = kept is not None and kept.state == "ended"
-        seen.results = len(result_keys(run()))
-    return seen
+        result = _watch(case, run, emulator, started, limit)
+        loaded = record.load(run())
+        result.ended = loaded is not None and loaded.state == "ended"
+        result.results = len(result_keys(run()))
+    return result
 
 
 def _watch(
     case: str, run: Callable[[], Run], emulator: Emulator, started: float, limit: float
-) -> Seen:
-    seen = Seen(case)
+) -> EndingResult:
+    result = EndingResult(case)
     while (now := time.monotonic() - started) < limit:
         with suppress(ClientError, BotoCoreError):
-            kinds = Counter(one.split()[0] for one in left_in_account(run().aws, emulator))
-            seen.trace.append((now, kinds))
-            seen.stays = kinds
+            kinds = Counter(
+                resource.split()[0] for resource in remaining_in_account(run().aws, emulator)
+            )
+            result.trace.append((now, kinds))
+            result.stays = kinds
             if kinds["machine"]:
-                seen.machines = None
-            elif seen.machines is None:
-                seen.machines = now
+                result.machines = None
+            elif result.machines is None:
+                result.machines = now
             if not kinds:
-                seen.everything = now
-                return seen
-            if seen.machines is not None and now - seen.machines > STAYS_SECONDS:
-                return seen
+                result.everything = now
+                return result
+            if result.machines is not None and now - result.machines > STAYS_SECONDS:
+                return result
         time.sleep(LOOK_SECONDS)
-    return seen
+    return result

@@ -1,4 +1,4 @@
-"""An SQS over HTTP that takes messages when a test says so."""
+"""An SQS over HTTP that accepts messages as the test decides."""
 
 import json
 import threading
@@ -10,18 +10,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Verdict = Callable[[str, int], tuple[str, bool] | None]
-"""What becomes of a message at an attempt (from 1): None takes it, else code and sender's fault."""
+"""Result for a message at an attempt (from 1): None accepts it, else code and sender's fault."""
 
 
 @dataclass
 class FlawedSqs:
-    """What it was asked and what it took.
+    """The requests and accepted messages.
 
     Attributes:
-        verdict: Judges each message each time.
-        refusals: Error codes by which whole requests are refused, one request each.
-        taken: The messages taken, in the order of their requests.
-        attempts: How often each message was sent.
+        verdict: Decides about each message at each attempt.
+        refusals: Error codes for whole requests, one request each.
+        taken: The accepted messages, in the order of their requests.
+        attempts: Number of attempts of each message.
     """
 
     endpoint_url: str = ""
@@ -31,14 +31,14 @@ class FlawedSqs:
     attempts: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def answer(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Answer a SendMessageBatch."""
         with self.lock:
             if self.refusals:
                 code = f"com.amazonaws.sqs#{self.refusals.pop()}"
                 return 400, {"__type": code, "message": "not now"}
             answer: dict[str, list[Any]] = {"Successful": [], "Failed": []}
-            for entry in asked["Entries"]:
+            for entry in request["Entries"]:
                 body = entry["MessageBody"]
                 self.attempts[body] += 1
                 refused = self.verdict(body, self.attempts[body])
@@ -56,15 +56,15 @@ class FlawedSqs:
 
 @contextmanager
 def flawed_sqs() -> Iterator[FlawedSqs]:
-    """Run one."""
+    """Run such an SQS."""
     sqs = FlawedSqs()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = sqs.answer(asked)
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, answer = sqs.answer(request)
             body = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.0")

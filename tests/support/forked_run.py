@@ -1,6 +1,6 @@
 """`dcp local run` in a process that is forked after the imports, which take longest.
 
-The stand-in takes the place of the worker, and servers that run already, if any, that of its own.
+A stand-in replaces the worker; running servers replace the run's own, if there are any.
 """
 
 import multiprocessing
@@ -33,11 +33,11 @@ def start(arguments: list[str], folder: Path, emulator: Emulator | None) -> Base
 
     Args:
         arguments: Those of `dcp local run`.
-        folder: Empty folder, in which it writes `told`, and makes its own in `scratch`.
-        emulator: Emulator that is used; None for one of its own, and a Prefect server too.
+        folder: Empty folder for its log in `log`, and its own folders in `scratch`.
+        emulator: The emulator to use; None to start its own, and a Prefect server.
     """
     (folder / "scratch").mkdir()
-    (folder / "told").touch()
+    (folder / "log").touch()
     process = FORKS.Process(target=_run, args=(arguments, folder, emulator))
     process.start()
     return process
@@ -48,24 +48,24 @@ def finish(arguments: list[str], folder: Path, emulator: Emulator) -> tuple[int 
 
     Args:
         arguments: Those of `dcp local run`.
-        folder: Empty folder of its own.
-        emulator: Emulator with the worker that does the jobs.
+        folder: Empty folder for its log.
+        emulator: The emulator to use.
 
     Returns:
-        Its exit status, and what it wrote to standard output and standard error.
+        Its exit status, and its standard output and standard error.
     """
     process = start(arguments, folder, emulator)
     process.join()
-    return process.exitcode, (folder / "told").read_text()
+    return process.exitcode, (folder / "log").read_text()
 
 
 def _run(arguments: list[str], folder: Path, emulator: Emulator | None) -> None:
     from deployments.cli.main import main
     from deployments.local import run
 
-    told = os.open(folder / "told", os.O_WRONLY | os.O_APPEND)
-    os.dup2(told, 1)
-    os.dup2(told, 2)
+    output = os.open(folder / "log", os.O_WRONLY | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     tempfile.tempdir = str(folder / "scratch")
     # Runs share a Prefect server here.
     run.BLOCK = "".join(filter(str.isalnum, folder.name.lower()))

@@ -1,4 +1,4 @@
-"""A project with nothing wrong in it: a Cell Painting plate, its pipeline, job file and config."""
+"""A project without mistakes: a Cell Painting plate, its pipeline, job file and config."""
 
 import csv
 import io
@@ -68,17 +68,17 @@ def rows() -> list[dict[str, str]]:
 
 @dataclass
 class Project:
-    """A project that a test may spoil.
+    """A project that a test may break.
 
     Attributes:
-        objects: Key and content of everything in the bucket.
-        rows: Of the LoadData CSV.
+        objects: Key and content of every object in the bucket.
+        rows: Rows of the LoadData CSV.
         job: The job file.
         config: The run config, without bucket and credentials.
-        account: What the account refuses, misses and has
+        account: Permissions, quotas and prices of the account
             (`deployments.local.emulator.core.account_limits`).
-        csv: Makes the CSV's content from its text.
-        pipeline: Its text.
+        csv: Turns the text of the CSV into its content.
+        pipeline: Text of the pipeline.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -125,12 +125,12 @@ class Project:
         }
 
     def replace(self, old: str, new: str) -> None:
-        """Change the pipeline where it says something for the first time."""
+        """Replace the first occurrence of a text in the pipeline."""
         assert old in self.pipeline, old
         self.pipeline = self.pipeline.replace(old, new, 1)
 
     def write_outputs(self, files: int, *sites: tuple[str, int]) -> None:
-        """Let sites have so many outputs already."""
+        """Add this number of outputs to sites."""
         for well, site in sites:
             for number in range(files):
                 self.objects[f"{folder(well, site)}/{number}.csv"] = b"1,2"
@@ -144,9 +144,9 @@ class Project:
         return text.getvalue()
 
     def find(self, aws: Aws, bucket: str, at: Path) -> list[Finding]:
-        """Put the project into a bucket of its own and look at it before a run."""
-        given = self.csv(self.csv_text())
-        content = given if isinstance(given, bytes) else given.encode()
+        """Upload the project to a new bucket and run preflight."""
+        csv_content = self.csv(self.csv_text())
+        content = csv_content if isinstance(csv_content, bytes) else csv_content.encode()
         objects = {CSV: content, PIPELINE: self.pipeline.encode(), **self.objects}
         config = self.settings(bucket, at)
         make_bucket(aws.s3, bucket, config.aws_region)

@@ -1,6 +1,6 @@
-"""Prints the most bytes that making the groups of each CSV takes: `group_memory.py CSV...`.
+"""Prints the peak memory in bytes of making the groups of each CSV: `group_memory.py CSV...`.
 
-A process of its own, since what other threads of the tests' process allocate would count, too.
+In a separate process, because other threads of the tests' process allocate memory too.
 """
 
 import sys

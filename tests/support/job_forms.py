@@ -1,4 +1,4 @@
-"""A job file in every form."""
+"""Job files of every form."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""An app of one test, in an AWS of its own or shared."""
+"""An app of one test, in its own or a shared AWS."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ LAB_PIPELINE = Path(__file__).with_name("lab.cppipe")
 
 @dataclass(frozen=True)
 class Lab:
-    """An app of one test: its files, and the AWS that it runs in."""
+    """An app of one test: its files, and its AWS."""
 
     folder: Path
     config: str
@@ -30,7 +30,7 @@ class Lab:
         return self.run_of(self.settings)
 
     def run_of(self, settings: RunConfig) -> Run:
-        """The newest run of the app that has these settings."""
+        """The newest run of the app with these settings."""
         return Run(settings, record.latest_id(self.aws, settings) or "", self.aws)
 
     def app(self, name: str) -> Run:
@@ -43,7 +43,7 @@ class Lab:
         self.aws.s3.put_object(Bucket=self.settings.aws_bucket, Key=key, Body=text)
 
     def plate(self, plate: str, *wells: str, csv: str = CSV) -> None:
-        """Write pipeline, images and LoadData CSV of a plate, a row a well."""
+        """Write pipeline, images and LoadData CSV of a plate, one row per well."""
         self.put(PIPELINE, LAB_PIPELINE.read_bytes())
         rows = ["FileName_OrigDNA,PathName_OrigDNA,Metadata_Plate,Metadata_Well"]
         for well in dict.fromkeys(wells):
@@ -52,7 +52,7 @@ class Lab:
         self.put(csv, "\n".join(rows) + "\n")
 
     def jobs(self, *wells: str) -> str:
-        """Write a plate and a job file with a group for each of its wells; returns its path."""
+        """Write a plate and a job file with one group per well; returns its path."""
         self.plate("P1", *wells)
         groups = [{"Metadata": f"Metadata_Plate=P1,Metadata_Well={well}"} for well in wells]
         return self.job_file(data_file=CSV, groups=groups)

@@ -1,4 +1,4 @@
-"""moto's server as an account of AWS that knows AWS's managed policies, without dcp's emulator."""
+"""moto's server as an AWS account with AWS's managed policies, without dcp's emulator."""
 
 import itertools
 import logging
@@ -13,10 +13,10 @@ _accounts = itertools.count(100_000_000_000)
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The address of a server, which runs in a thread of this process."""
+    """The address of a server in a thread of this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line a request
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line per request
         running = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         running.start()
         host, port = running.get_host_and_port()
@@ -25,7 +25,7 @@ def server() -> Iterator[str]:
 
 
 def empty(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let the server be another account from now on, an empty one; returns its id."""
+    """Switch the server to a new empty account; returns its id."""
     account = str(next(_accounts))
     monkeypatch.setenv("MOTO_ACCOUNT_ID", account)
     return account

@@ -1,4 +1,4 @@
-"""Machines and prices of a time that is the test's own, and what a run asks of AWS."""
+"""Machines and prices in the test's own time, and the AWS calls of a run."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from waiting import wait_for
 
 from blocks import FleetTemplate
 from deployments.local.emulator_client import Emulator
-from tasks.cost.machine_hours import Machine
+from tasks.cost.machine_hours import MachineUsage
 from tasks.cost.prices import Prices, SpotPrice
 from tasks.lifecycle.launch import request_fleet
 from tasks.runs.run import Run
@@ -24,15 +24,15 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def machine(hours: float, begin: float = 0, **fields: Any) -> Machine:
-    """One that ran for some hours, and has ended."""
+def machine(hours: float, begin: float = 0, **fields: Any) -> MachineUsage:
+    """A terminated machine that ran for some hours."""
     values = {"machine_type": "m5.xlarge", "zone": ZONE, "spot": True}
     times = {"launched": at(begin), "seen": at(begin + hours), "ended": at(begin + hours)}
-    return Machine(**(values | times | fields))
+    return MachineUsage(**(values | times | fields))
 
 
 def steps(*points: tuple[float, float]) -> Prices:
-    """Spot prices from an hour on, and what else is paid."""
+    """Spot prices from each hour on, and the other prices."""
     return Prices(
         spot=tuple(SpotPrice("m5.xlarge", ZONE, at(hour), usd) for hour, usd in points),
         on_demand={"m5.xlarge": 0.2},
@@ -43,7 +43,7 @@ def steps(*points: tuple[float, float]) -> Prices:
 def run_with_machines(
     emulator: Emulator, app: str, machines: int, **settings: Any
 ) -> tuple[Run, list[str]]:
-    """A run whose fleet has its machines."""
+    """A run whose fleet has launched its machines."""
     run = new_run(config_at(emulator.endpoint_url, app, cluster_machines=machines, **settings))
     fleet = request_fleet(run, FleetTemplate(), machines)
     wait_for(lambda: len(fleet.machines()) >= machines, "the machines")
@@ -52,17 +52,17 @@ def run_with_machines(
 
 @contextmanager
 def counted(run: Run) -> Iterator[Counter[str]]:
-    """Count the calls that a run makes, by operation."""
-    found: Counter[str] = Counter()
+    """Count the calls of a run by operation."""
+    calls: Counter[str] = Counter()
 
     def count(model: Any, **_: Any) -> None:
-        found[model.name] += 1
+        calls[model.name] += 1
 
     clients = [getattr(run.aws, name) for name in run.aws.__dataclass_fields__]
     for client in clients:
         client.meta.events.register("before-call.*.*", count)
     try:
-        yield found
+        yield calls
     finally:
         for client in clients:
             client.meta.events.unregister("before-call.*.*", count)

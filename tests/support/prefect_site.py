@@ -1,4 +1,4 @@
-"""Prefect's server and worker as processes of their own, to be killed and started again."""
+"""Prefect's server and worker as separate processes, which can be killed and restarted."""
 
 import json
 import os
@@ -19,10 +19,10 @@ from waiting import wait_for
 
 from deployments.local.prefect_server import (
     HOST,
-    bring_new_database,
+    cache_new_database,
+    copy_cached_database,
     die_with_parent,
     free_port,
-    keep_new_database,
     prefect,
 )
 
@@ -34,27 +34,27 @@ RUNNING_FLOW = b"prefect.flow_engine", b"prefect.engine"
 
 
 def flow_processes(api: str, flow_run: str = "") -> list[int]:
-    """The processes that run a flow run, or any of a server's."""
-    mine = f"PREFECT_API_URL={api}\0".encode()
-    wanted = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
-    found = []
+    """The processes of a flow run, or of all flow runs of a server."""
+    server_marker = f"PREFECT_API_URL={api}\0".encode()
+    marker = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes()
             command = (folder / "cmdline").read_bytes()
-        except OSError:  # it ended, or is not ours
+        except OSError:  # it ended, or belongs to another user
             continue
         runs_flow = any(name in command for name in RUNNING_FLOW)
-        if runs_flow and mine in environment + b"\0" and wanted in environment:
-            found.append(int(folder.name))
-    return found
+        if runs_flow and server_marker in environment + b"\0" and marker in environment:
+            pids.append(int(folder.name))
+    return pids
 
 
-class Site:
-    """A Prefect server with all deployments, and a worker that carries them out.
+class PrefectSite:
+    """A Prefect server with all deployments, and a worker that runs them.
 
     Attributes:
-        home: Its folder: database, logs.
+        home: Folder of its database and logs.
         api: Address of the server's API.
     """
 
@@ -88,17 +88,17 @@ class Site:
     def start_server(self) -> None:
         """Start the server; it answers some seconds later."""
         port = str(urlsplit(self.api).port)
-        bring_new_database(self.home)
+        copy_cached_database(self.home)
         self._server = self._start("server.log", "server", "start", "--host", HOST, "--port", port)
 
     def serve(self) -> None:
         """Start the server, and wait until it answers."""
         self.start_server()
         wait_for(self.answers, f"the Prefect server ({self.home / 'server.log'})")
-        keep_new_database(self.home)
+        cache_new_database(self.home)
 
     def answers(self) -> bool:
-        """Whether the server does."""
+        """Whether the server answers."""
         with suppress(OSError):
             return bool(self.ask("health"))
         return False
@@ -110,7 +110,7 @@ class Site:
         )
 
     def deploy(self) -> None:
-        """Make the work pool and all deployments."""
+        """Create the work pool and all deployments."""
         for command in (
             ("work-pool", "create", POOL, "--type", "process"),
             ("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"),
@@ -124,15 +124,15 @@ class Site:
             )
 
     def signal_server(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the server's process, with the processes of it."""
+        """Signal the server's process and its children."""
         self._server = _ended(self._server, number)
 
     def signal_worker(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the Prefect worker's process alone."""
+        """Signal only the Prefect worker's process."""
         self._worker = _ended(self._worker, number)
 
     def kill_flows(self, flow_run: str = "") -> int:
-        """SIGKILL to the processes that run a flow run, or any; returns how many there were."""
+        """Send SIGKILL to the processes of a flow run, or of all; returns their number."""
         killed = 0
         for pid in flow_processes(self.api, flow_run):
             with suppress(ProcessLookupError):
@@ -141,7 +141,7 @@ class Site:
         return killed
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        """A request to the API: its answer."""
+        """Send a request to the API; returns the response."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.api}/{path}", data, headers, method=method)
@@ -158,21 +158,25 @@ class Site:
                 return json.loads(text) if text else None
 
     def start_run(self, deployment: str, **parameters: Any) -> str:
-        """Start a run of a deployment, as the UI does; returns the flow run's id."""
-        found = self.ask(f"deployments/name/{deployment}")
-        made = self.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})
-        return str(made["id"])
+        """Start a run of a deployment like the UI; returns the flow run's id."""
+        deployment_record = self.ask(f"deployments/name/{deployment}")
+        flow_run = self.ask(
+            f"deployments/{deployment_record['id']}/create_flow_run", {"parameters": parameters}
+        )
+        return str(flow_run["id"])
 
     def schedule(self, deployment: str, seconds: float, **parameters: Any) -> None:
-        """Have a deployment run every so many seconds, in the place of its own schedules."""
-        found = self.ask(f"deployments/name/{deployment}")
-        for one in found["schedules"]:
-            self.ask(f"deployments/{found['id']}/schedules/{one['id']}", method="DELETE")
+        """Run a deployment every this many seconds instead of on its own schedules."""
+        deployment_record = self.ask(f"deployments/name/{deployment}")
+        for existing in deployment_record["schedules"]:
+            self.ask(
+                f"deployments/{deployment_record['id']}/schedules/{existing['id']}", method="DELETE"
+            )
         every = {"schedule": {"interval": seconds}, "active": True, "parameters": parameters}
-        self.ask(f"deployments/{found['id']}/schedules", [every])  # type: ignore[arg-type]
+        self.ask(f"deployments/{deployment_record['id']}/schedules", [every])  # type: ignore[arg-type]
 
     def has(self, deployment: str) -> bool:
-        """Whether there is a deployment of this name."""
+        """Whether a deployment with this name exists."""
         try:
             return bool(self.ask(f"deployments/name/{deployment}"))
         except urllib.error.HTTPError:
@@ -184,23 +188,23 @@ class Site:
             block.save(name, overwrite=True)
 
     def state(self, flow_run: str) -> str:
-        """The type of a flow run's state; "" while the server does not answer."""
+        """The type of a flow run's state; "" if the server does not answer."""
         try:
             return str(self.ask(f"flow_runs/{flow_run}")["state"]["type"])
         except OSError:
             return ""
 
     def outcome(self, flow_run: str) -> str:
-        """A flow run's state, and how often its process was started."""
-        found = self.ask(f"flow_runs/{flow_run}")
-        return f"{found['state']['name']}, start {found['run_count']}"
+        """A flow run's state, and the number of its process's starts."""
+        record = self.ask(f"flow_runs/{flow_run}")
+        return f"{record['state']['name']}, start {record['run_count']}"
 
     def message(self, flow_run: str) -> str:
-        """What a flow run's state says."""
+        """The message of a flow run's state."""
         return str(self.ask(f"flow_runs/{flow_run}")["state"]["message"])
 
     def close(self) -> None:
-        """End all of it."""
+        """Stop everything."""
         self.signal_worker()
         self.kill_flows()
         self.signal_server(signal.SIGTERM)
@@ -222,25 +226,25 @@ def _ended(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> N
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
-    """A server for the time of the `with` block: the address of its API."""
-    with closing(Site(home)) as site:
+    """A server for the duration of the `with` block; yields the address of its API."""
+    with closing(PrefectSite(home)) as site:
         site.serve()
         yield site.api
 
 
 @contextmanager
 def prefect_worker(home: Path, api: str) -> Iterator[None]:
-    """All deployments on a server, and a worker, for the time of the `with` block."""
-    with closing(Site(home, api)) as site:
+    """All deployments on a server, and a worker, for the duration of the `with` block."""
+    with closing(PrefectSite(home, api)) as site:
         site.deploy()
         site.start_worker()
         yield
 
 
 @contextmanager
-def prefect_site(home: Path) -> Iterator[Site]:
-    """Server, deployments and worker for the time of the `with` block."""
-    with closing(Site(home)) as site:
+def prefect_site(home: Path) -> Iterator[PrefectSite]:
+    """Server, deployments and worker for the duration of the `with` block."""
+    with closing(PrefectSite(home)) as site:
         site.serve()
         site.deploy()
         site.start_worker()

@@ -1,4 +1,4 @@
-"""A run whose record is written by the test: jobs, and what became of them."""
+"""A run whose record the test writes: jobs and their results."""
 
 import json
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ PIPELINE = "p/a.cppipe"
 
 
 def config_at(endpoint_url: str, app: str, **settings: Any) -> RunConfig:
-    """The config of an app, in the AWS at an endpoint."""
-    given: dict[str, Any] = {
+    """The config of an app for the AWS endpoint."""
+    values: dict[str, Any] = {
         "app_name": app,
         "dockerhub_tag": "lab/worker:1",
         "aws_bucket": f"{app.lower()}-bucket",
@@ -27,11 +27,11 @@ def config_at(endpoint_url: str, app: str, **settings: Any) -> RunConfig:
             aws_client_parameters={"endpoint_url": endpoint_url},
         ),
     }
-    return RunConfig(**(given | settings))
+    return RunConfig(**(values | settings))
 
 
 def new_run(config: RunConfig, run_id: str = "20260301-120000-abcdef") -> Run:
-    """A run that has begun, with its bucket."""
+    """A started run with its bucket."""
     run = Run(config, run_id, Aws.connect(config.credentials, config.aws_region))
     make_bucket(run.aws.s3, config.aws_bucket, config.aws_region)
     record.begin(run)
@@ -53,7 +53,7 @@ def plan(run: Run, jobs: Iterable[JobMessage]) -> list[JobMessage]:
 
 
 def result(run: Run, message: JobMessage, status: str, **fields: Any) -> dict[str, Any]:
-    """A result record as a worker writes it."""
+    """A result record like a worker's."""
     return {
         "job_id": message.job_id,
         "run_id": run.run_id,
@@ -79,16 +79,16 @@ def result(run: Run, message: JobMessage, status: str, **fields: Any) -> dict[st
 
 
 def ends(run: Run, message: JobMessage, status: str, **fields: Any) -> None:
-    """Let a job end."""
+    """Record the result of a job."""
     text = json.dumps(result(run, message, status, **fields))
     record.put(run, f"results/{status}/{message.job_id}.json", text)
 
 
 def fails(run: Run, message: JobMessage, reason: str, text: str = "why", **fields: Any) -> None:
-    """Let a job fail."""
+    """Record the failure of a job."""
     ends(run, message, "failed", reason=reason, reason_text=text, **fields)
 
 
 def end(run: Run, note: str = "") -> None:
-    """Let the run end."""
+    """Record the end of the run."""
     record.update(run, state="ended", ended_at=datetime.now(UTC), note=note)

@@ -1,4 +1,4 @@
-"""Sends the jobs of a run and prints how many are sent: `sender.py APP ENDPOINT RUN QUEUE`."""
+"""Sends the jobs of a run and prints the number sent so far: `sender.py APP ENDPOINT RUN QUEUE`."""
 
 import sys
 

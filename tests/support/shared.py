@@ -1,4 +1,4 @@
-"""What all processes of a test session share; pytest-xdist runs several."""
+"""Objects that all processes of a test session share; pytest-xdist runs several."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 def shared(
     request: pytest.FixtureRequest, name: str, start: Callable[[Path], AbstractContextManager[T]]
 ) -> Iterator[T]:
-    """Something of which there is one in a session, for the time of the `with` block.
+    """An object that exists once per session, for the duration of the `with` block.
 
-    The first process to come starts it, and ends it when its own tests and those of all others are
-    over: not before its fixtures have ended, since two processes that each waited for the other in
-    a fixture would wait for ever.
+    The first process starts it, and stops it after its own tests and those of all others. It does
+    so after the end of its fixtures: two processes that waited for each other in a fixture would
+    wait forever.
 
     Args:
-        request: Of the fixture.
-        name: What it is called, in the session.
-        start: Starts it, in a folder; what it yields must be fit for pickle.
+        request: The fixture's request.
+        name: Its name in the session.
+        start: Starts it in a folder; the object that it yields must be picklable.
     """
     folder = _session_folder(request) / name
     folder.mkdir(exist_ok=True)

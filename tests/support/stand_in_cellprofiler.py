@@ -1,11 +1,11 @@
-"""CellProfiler's command line without its arithmetic, for runs of hundreds of jobs.
+"""CellProfiler's command line without its computation, for runs of hundreds of jobs.
 
-It takes the arguments that the worker gives to CellProfiler, reads the pipeline, the rows of its
-group in the LoadData CSV and their images, works for a moment, and writes files that are a function
-of all of these: whoever knows the inputs knows, byte for byte, what must be in S3.
+It takes the arguments that the worker passes to CellProfiler. It reads the pipeline, the rows of
+its group in the LoadData CSV and their images, waits a moment, and writes files that depend only on
+these. The test therefore knows the expected bytes in S3.
 
-A row's `Metadata_Fate` decides what becomes of its job: `fails` ends as a module that failed,
-`dies` as a process that was killed. Standard library alone, Python 3.9.
+`Metadata_Fate` of a row decides the result of its job: `fails` exits like a failed module, `dies`
+like a killed process. Uses only the standard library of Python 3.9.
 """
 
 import argparse
@@ -17,11 +17,11 @@ import sys
 import time
 from pathlib import Path
 
-SHORTEST, LONGEST = 0.1, 1.0  # seconds that a job takes, by its digest
+SHORTEST, LONGEST = 0.1, 1.0  # seconds of a job, by its digest
 
 
 def digest_of(group: str, pipeline: bytes, images: "list[bytes]") -> str:
-    """What a job is made from, as one number."""
+    """A digest of a job's inputs."""
     whole = hashlib.sha256(f"{group}\n".encode())
     for part in (pipeline, *images):
         whole.update(hashlib.sha256(part).digest())
@@ -29,12 +29,12 @@ def digest_of(group: str, pipeline: bytes, images: "list[bytes]") -> str:
 
 
 def seconds_of(digest: str) -> float:
-    """How long a job takes."""
+    """The duration of a job."""
     return SHORTEST + (LONGEST - SHORTEST) * int(digest[:4], 16) / 0xFFFF
 
 
 def outputs(group: str, pipeline: bytes, images: "list[bytes]") -> "dict[str, str]":
-    """The files of a job, name and text: as many nuclei as its digest says."""
+    """The files of a job, name and text; the digest determines the number of nuclei."""
     digest = digest_of(group, pipeline, images)
     nuclei = 1 + int(digest[4:6], 16) % 40
     rows = [f"{number},{digest[number : number + 8]}" for number in range(nuclei)]
@@ -58,22 +58,22 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    given = read_arguments()
-    wanted = dict(pair.split("=") for pair in given.group.split(","))
-    with given.data_file.open(newline="") as file:
-        (row,) = (row for row in csv.DictReader(file) if wanted.items() <= row.items())
+    options = read_arguments()
+    group = dict(pair.split("=") for pair in options.group.split(","))
+    with options.data_file.open(newline="") as file:
+        (row,) = (row for row in csv.DictReader(file) if group.items() <= row.items())
     image = Path(row["PathName_OrigDNA"], row["FileName_OrigDNA"]).read_bytes()
-    pipeline = given.pipeline.read_bytes()
-    time.sleep(seconds_of(digest_of(given.group, pipeline, [image])))
+    pipeline = options.pipeline.read_bytes()
+    time.sleep(seconds_of(digest_of(options.group, pipeline, [image])))
     if row["Metadata_Fate"] == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     if row["Metadata_Fate"] == "fails":
         sys.stdout.write("Error detected during run of module IdentifyPrimaryObjects\n")
-        given.done.write_text("Failure\n")
+        options.done.write_text("Failure\n")
         return 1
-    for name, text in outputs(given.group, pipeline, [image]).items():
-        (given.output / name).write_text(text)
-    given.done.write_text("Complete\n")
+    for name, text in outputs(options.group, pipeline, [image]).items():
+        (options.output / name).write_text(text)
+    options.done.write_text("Complete\n")
     return 0
 
 

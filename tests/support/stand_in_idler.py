@@ -1,4 +1,4 @@
-"""Stands for the worker where nobody has work: does what the environment variable MODE says."""
+"""Replaces the worker if there are no jobs: behaves as the environment variable MODE says."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def main() -> int:
     if mode == "environment":
         say(json.dumps({"environment": dict(os.environ), "cwd": os.getcwd()}))
     if mode == "children":
-        # A grandchild in a session of its own, its parent gone: what a daemon would be.
+        # An orphaned grandchild in its own session, like a daemon.
         subprocess.run([sys.executable, "-c", DAEMON], check=True)
         child = subprocess.Popen(["sleep", "600"], start_new_session=True)
         say(f"child {child.pid}")

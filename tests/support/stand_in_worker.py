@@ -1,9 +1,9 @@
-"""A worker without CellProfiler: takes messages, waits a moment, writes an output and a record.
+"""A worker without CellProfiler: receives messages, waits a moment, writes an output and a record.
 
-What a group's metadata says decides what becomes of its job: a value `fail` gives it up (but with a
-pipeline that has `mended` in its name), `die` kills the container, `slow` takes some seconds,
-`hang` never ends. Once the run is to finish, what it receives is given back. For tests of all that
-is around the worker. With a `MODE` in its environment it takes no messages (`stand_in_idler.py`).
+A group's metadata decides the result of its job: `fail` fails it (unless the name of the pipeline
+contains `fixed`), `die` kills the container, `slow` takes some seconds, `hang` never ends. When the
+run drains, it returns the messages it receives. For tests of everything except the worker. With
+`MODE` in its environment, it receives no messages (`stand_in_idler.py`).
 """
 
 import json
@@ -36,7 +36,7 @@ def write(s3, message: dict, status: str, reason: str = "") -> None:
         "Metadata": message["Metadata"],
         "status": status,
         "reason": reason,
-        "reason_text": f"the stand-in was told to {reason}" if reason else "",
+        "reason_text": f"the stand-in had to {reason}" if reason else "",
     }
     key = of_run(f"results/{status}/{message['job_id']}.json")
     s3.put_object(Bucket=os.environ["AWS_BUCKET"], Key=key, Body=json.dumps(record).encode())
@@ -50,7 +50,7 @@ def work(sqs, s3, received: dict) -> None:
     while "hang" in values:
         time.sleep(1)
     time.sleep(8 if "slow" in values else 0.2)
-    if "fail" in values and "mended" not in message["pipeline"]:
+    if "fail" in values and "fixed" not in message["pipeline"]:
         write(s3, message, "failed", "fail")
     else:
         key = f"{message['output'].rstrip('/')}/{'-'.join(values)}/Image.csv"
@@ -68,7 +68,7 @@ def finishing(s3) -> bool:
 
 
 def give_back(sqs, received: dict) -> None:
-    """As the worker does: SQS cannot take a receipt back, so a copy takes the message's place."""
+    """Return a message like the worker: SQS cannot undo a receipt, so a copy replaces it."""
     queue = os.environ["SQS_QUEUE_URL"]
     sqs.send_message(QueueUrl=queue, MessageBody=received["Body"])
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=received["ReceiptHandle"])

@@ -1,4 +1,4 @@
-"""How tests wait: for what happens, and for no time."""
+"""Waiting in tests: for conditions, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 LOOKS = 1200
-PAUSE, LONGEST_PAUSE, GROWTH = 0.05, 0.5, 1.02  # seconds between two looks, and how they grow
-SHARE = 9  # a pause lasts at least this many times as long as the look before it
+PAUSE, LONGEST_PAUSE, GROWTH = 0.05, 0.5, 1.02  # seconds between two checks, and their growth
+SHARE = 9  # a pause lasts at least this many times as long as the check before it
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
     """Wait until a condition holds.
 
-    Looks are counted, not seconds: a busy machine gets more time. The pauses between them grow, and
-    are long against a look, which takes the time of a server too: the tests beside need it.
+    It counts checks, not seconds, so that a busy computer gets more time. The pauses grow, and are
+    long compared with a check, which also costs the servers time that parallel tests need.
 
     Args:
-        condition: What is awaited.
-        what: The same in words, for the message of the failure.
+        condition: The condition.
+        what: The expected event in words, for the error message.
 
     Returns:
         The condition's first true value.
@@ -31,4 +31,4 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
             return value
         time.sleep(max(pause, SHARE * (time.monotonic() - began)))
         pause = min(LONGEST_PAUSE, pause * GROWTH)
-    raise AssertionError(f"still waiting after {LOOKS} looks for {what}")
+    raise AssertionError(f"still waiting after {LOOKS} checks for {what}")

@@ -1,4 +1,4 @@
-"""Everything that a run has in AWS, made without its flows: no container runs."""
+"""All AWS resources of a run, created without its flows; no container runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ SPOT_FLEET = FleetTemplate(spot_fleet_request=DCP_FLEET)
 
 
 def set_up(run: Run) -> None:
-    """Make what `dcp-setup` makes."""
+    """Create what `dcp-setup` creates."""
     ensure_queues(run)
     ensure_log_groups(run)
     ensure_cluster(run)
@@ -29,7 +29,7 @@ def set_up(run: Run) -> None:
 
 
 def start(run: Run, machines: int, template: FleetTemplate | None = None) -> Fleet:
-    """Request a fleet, and wait until it has its machines and they have joined the cluster."""
+    """Request a fleet, and wait until its machines have joined the cluster."""
     fleet: Fleet = request_fleet(run, template or FleetTemplate(), machines)
     wait_for(lambda: len(fleet.machines()) >= machines, "the machines")
     wait_for(lambda: len(list(container_instances(run))) >= machines, "them to join the cluster")
@@ -37,7 +37,7 @@ def start(run: Run, machines: int, template: FleetTemplate | None = None) -> Fle
 
 
 def put_alarm(run: Run, instance_id: str, actions: Sequence[str] = ()) -> None:
-    """Put the idle alarm on a machine, as its worker does."""
+    """Create the idle alarm of a machine like its worker."""
     run.aws.cloudwatch.put_metric_alarm(
         AlarmName=run.names.alarm(instance_id),
         AlarmActions=list(actions),
@@ -54,18 +54,18 @@ def put_alarm(run: Run, instance_id: str, actions: Sequence[str] = ()) -> None:
 
 
 def leave_volume(run: Run) -> str:
-    """Make a volume as it is left by a machine that did not take it along; returns its id."""
+    """Create a volume that outlived its machine; returns its id."""
     tags: Any = [{"Key": key, "Value": value} for key, value in run.tags.items()]
-    made = run.aws.ec2.create_volume(
+    volume = run.aws.ec2.create_volume(
         AvailabilityZone=f"{run.config.aws_region}a",
         Size=22,
         TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
     )
-    return made["VolumeId"]
+    return volume["VolumeId"]
 
 
 def make_whole(run: Run, machines: int = 2, template: FleetTemplate | None = None) -> None:
-    """Make everything that a run can have, of past machines too."""
+    """Create all resources that a run can have, also of earlier machines."""
     set_up(run)
     fleet = start(run, machines, template)
     put_dashboard(run, fleet.id)

@@ -12,7 +12,7 @@ from tasks.runs.run import Run
 
 @pytest.mark.parametrize(
     ("failed", "lost", "share", "part"),
-    [(0, 0, 0, ""), (1, 0, 0, "failed"), (1, 0, 0.25, ""), (0, 1, 0.9, "no result")],
+    [(0, 0, 0, ""), (1, 0, 0, "failed"), (1, 0, 0.25, ""), (0, 1, 0.9, "without a result")],
 )
 def test_an_ended_run_is_judged_by_its_jobs(
     run: Run, failed: int, lost: int, share: float, part: str
@@ -25,10 +25,10 @@ def test_an_ended_run_is_judged_by_its_jobs(
     assert bool(stop) == bool(part)
 
 
-def test_no_step_follows_one_of_which_something_is_left(run: Run) -> None:
+def test_no_step_follows_an_incomplete_clean_up(run: Run) -> None:
     record.put(run, "report.json", json.dumps({"submitted": 4, "failed": 0, "lost": 0}))
     assert "not ended" in _stop(run, None, 0.5)
 
 
-def test_a_run_that_was_not_begun_is_told_so(run: Run) -> None:
-    assert "not begun" in _stop(run, run.run_id, 0.5)
+def test_a_run_that_did_not_start_is_reported(run: Run) -> None:
+    assert "did not start" in _stop(run, run.run_id, 0.5)

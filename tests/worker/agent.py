@@ -1,4 +1,4 @@
-"""The machine's own addresses: instance metadata (version 2 only) and the ECS agent."""
+"""Emulates the machine's local addresses: instance metadata (IMDSv2 only) and the ECS agent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Agent(ThreadingHTTPServer):
 
     Attributes:
         metadata: Text by path below `latest/meta-data/`.
-        tokens: Those that are valid; emptied, a new one must be fetched.
-        failures: How many requests for metadata fail from now on.
-        asked: Paths of all requests for metadata.
-        states: What task protection was set to.
+        tokens: Valid tokens; clear it to force a new token.
+        failures: Number of metadata requests that will fail.
+        requested: Paths of all requests for metadata.
+        states: All states that task protection was set to.
         refuse: Whether the ECS agent refuses.
-        answer: What the ECS agent answers.
+        answer: The ECS agent's answer.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Agent(ThreadingHTTPServer):
         self.metadata = {"instance-id": INSTANCE}
         self.tokens: set[str] = set()
         self.failures = 0
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.states: list[dict[str, object]] = []
         self.refuse = False
         self.answer = '{"protection": {"ProtectionEnabled": true}}'
@@ -58,7 +58,7 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("/imds/one/latest/meta-data/")[2]
-        self.server.asked.append(path)
+        self.server.requested.append(path)
         if self.server.failures:
             self.server.failures -= 1
             self._answer(503, "")

@@ -1,4 +1,4 @@
-"""What the tests see of AWS, and a container of the worker in it."""
+"""The tests' view of AWS, and a container of the worker in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import plate
 from task_definition import ENVIRONMENT
 
 REGION = ENVIRONMENT["AWS_REGION"]
-# Nobody is there, and that is found out at once.
+# Nothing listens at this address, so calls fail at once.
 NOBODY = {
     "region_name": REGION,
     "endpoint_url": "http://127.0.0.1:1",
@@ -47,7 +47,7 @@ class Cloud:
 
     @classmethod
     def make(cls, name: str, receives: int = 3) -> Cloud:
-        """Make them; a message received so often without being deleted becomes a dead letter."""
+        """Create them; a message becomes a dead letter after `receives` receipts."""
         services = ("s3", "sqs", "logs")
         s3, sqs, logs = (boto3.client(service, region_name=REGION) for service in services)
         bucket = f"{name}.bucket"
@@ -92,7 +92,7 @@ class Cloud:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
 
     def work_off(self, *bodies: str) -> list[dict[str, Any]]:
-        """Send messages to a running container; their records, in that order, when all are done."""
+        """Send messages to a running container; returns their records, in order, once all end."""
         ids = [message.parse(body, RUN).job_id for body in bodies]
         for body in bodies:
             self.send(body)
@@ -112,26 +112,26 @@ class Cloud:
     def counts(self, url: str | None = None) -> dict[str, int]:
         """Messages visible and in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=url or self.queue_url, AttributeNames=names)
-        visible, hidden = (int(found["Attributes"][name]) for name in names)
+        answer = self.sqs.get_queue_attributes(QueueUrl=url or self.queue_url, AttributeNames=names)
+        visible, hidden = (int(answer["Attributes"][name]) for name in names)
         return {"visible": visible, "in flight": hidden}
 
     def empty(self) -> bool:
         return not any(self.counts().values())
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        """All dead letters; they are taken out."""
-        found: list[dict[str, Any]] = []
+        """Receive and delete all dead letters."""
+        letters: list[dict[str, Any]] = []
         while True:
-            letters = self.sqs.receive_message(
+            batch = self.sqs.receive_message(
                 QueueUrl=self.dead_letter_url,
                 MaxNumberOfMessages=10,
                 MessageAttributeNames=["All"],
             ).get("Messages", [])
-            if not letters:
-                return found
-            found += letters
-            for letter in letters:
+            if not batch:
+                return letters
+            letters += batch
+            for letter in batch:
                 self.sqs.delete_message(
                     QueueUrl=self.dead_letter_url, ReceiptHandle=letter["ReceiptHandle"]
                 )
@@ -147,7 +147,7 @@ class Cloud:
 
 
 def job_message(**changes: Any) -> str:
-    """A message for a well of the plate, as DCP writes it."""
+    """A message for a well of the plate, in DCP's form."""
     return json.dumps(
         {
             "Metadata": "Metadata_Plate=P1,Metadata_Well=A01",
@@ -163,7 +163,7 @@ def job_message(**changes: Any) -> str:
 
 @dataclass
 class Container:
-    """The worker as ECS runs it: one process with the task definition's environment."""
+    """The worker, run as by ECS: one process with the task definition's environment."""
 
     cloud: Cloud
     folder: Path
@@ -190,7 +190,7 @@ class Container:
 
     def processes(self) -> dict[int, str]:
         """Every living process of this container, by pid, with its command line."""
-        found = {}
+        commands = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 environment = (folder / "environ").read_bytes()
@@ -199,22 +199,22 @@ class Container:
             except OSError:
                 continue
             if f"TEST_MARK={self.mark}".encode() in environment and state != "Z":
-                found[int(folder.name)] = " ".join(words)
-        return found
+                commands[int(folder.name)] = " ".join(words)
+        return commands
 
     def slots(self) -> list[int]:
         return [pid for pid, words in self.processes().items() if "dcp_worker.slot" in words]
 
     def cellprofilers(self) -> list[int]:
-        """What a slot has started: its warm child or a command line, at work or not."""
-        # By their command lines: for a moment, what is started has that of who starts it.
+        """Processes that a slot has started: warm children or command lines, busy or idle."""
+        # By their command lines: for a moment, a new process still has its parent's.
         programs = "dcp_worker.cellprofiler.warm_child", "bin/cellprofiler"
-        found = self.processes().items()
-        return [pid for pid, words in found if any(program in words for program in programs)]
+        commands = self.processes().items()
+        return [pid for pid, words in commands if any(program in words for program in programs)]
 
     def computing(self) -> bool:
         """Whether CellProfiler is in the middle of a job: it has its measurements open."""
-        # Folders may go while they are looked through, which os.walk does not mind.
+        # Folders may disappear meanwhile, which os.walk tolerates.
         names = (name for _, _, files in os.walk(self.folder) for name in files)
         return any(name.startswith("Cpmeasurements") for name in names)
 
@@ -223,20 +223,20 @@ class Container:
             self.process.send_signal(number)
 
     def killed(self) -> bool:
-        """Kill what is left of it; whether nothing was."""
-        left = self.processes()
-        for pid in left:
+        """Kill the remaining processes; returns whether there were none."""
+        remaining = self.processes()
+        for pid in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return not left
+        return not remaining
 
     def stop(self, limit: float = 40) -> int:
-        """SIGTERM, and its exit status."""
+        """Send SIGTERM; returns the exit status."""
         assert self.process is not None
         self.kill(signal.SIGTERM)
         return self.process.wait(limit)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The structured lines of its attempts."""
+        """The JSON lines of its attempts."""
         lines = [line for line in self.log.read_text().splitlines() if line[:1] == "{"]
         return [figures for figures in map(json.loads, lines) if "machine" not in figures]

@@ -1,4 +1,4 @@
-"""The worker's tests stand on moto's server as AWS, over HTTP, and on the real CellProfiler."""
+"""The worker's tests run against moto's server as AWS, over HTTP, and the real CellProfiler."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from cloud import Cloud, Container
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep quiet about what others deprecate: the versions are those of the image."""
+    """Ignore deprecation warnings of packages: the image fixes their versions."""
     for message in ("Boto3 will no longer support", ".*deprecated"):
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a container that stands for many in one process."""
+    """Keep the tests of a shared container in one process."""
     for item in items:
         names = [*getattr(item, "fixturenames", ()), *_parameters(item)]
         for container in {"standing", "cold"}.intersection(names):
@@ -46,7 +46,7 @@ def _parameters(item: pytest.Item) -> list[object]:
 
 @contextmanager
 def moto_server(folder: Path) -> Iterator[str]:
-    """A moto server for the time of the `with` block: its address."""
+    """Run a moto server within the `with` block; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -63,7 +63,7 @@ def moto_server(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def aws(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The moto server of all tests; its address is in the environment, as AWS's is."""
+    """The moto server of all tests; the environment contains its address."""
     with shared(request, "moto", moto_server) as endpoint, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
@@ -84,25 +84,25 @@ def _answers(endpoint: str) -> bool:
 
 @pytest.fixture
 def cloud(aws: str) -> Cloud:
-    """Bucket, queues and log group of this test alone."""
+    """Bucket, queues and log group of a single test."""
     return Cloud.make(f"t{uuid.uuid4().hex[:10]}")
 
 
 @pytest.fixture(scope="session")
 def standing(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """A container of two slots that serves many tests, each with an output folder of its own."""
+    """A container with two slots for many tests, each with its own output folder."""
     yield from _standing(tmp_path_factory.mktemp("standing"))
 
 
 @pytest.fixture(scope="session")
 def cold(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """One that runs CellProfiler's command line for each job."""
+    """The same, but it runs CellProfiler's command line for each job."""
     yield from _standing(tmp_path_factory.mktemp("cold"), WARM="False")
 
 
 @pytest.fixture(params=["standing", "cold"])
 def either(request: pytest.FixtureRequest) -> Container:
-    """Each of the two in turn, for what may depend on how CellProfiler is run."""
+    """Each of the two in turn, for tests that may depend on how CellProfiler runs."""
     container = request.getfixturevalue(request.param)
     assert isinstance(container, Container)
     return container

@@ -1,4 +1,4 @@
-"""What CellProfiler's own modules say of themselves: the table that the look before a run goes by.
+"""Generates preflight's table of CellProfiler's modules from the modules themselves.
 
 .venv-worker/bin/python tests/worker/module_table.py > tasks/preflight/pipeline/modules.json
 """
@@ -19,27 +19,27 @@ from cellprofiler_core.setting.subscriber import ImageListSubscriber, ImageSubsc
 from cellprofiler_core.setting.text import Directory, Filename, ImageName, LabelName
 from cellprofiler_core.utilities.core.modules import fill_modules
 
-# A module's CSV, programs and folders of results are none of the default input folder's files.
+# These modules' CSVs, programs and result folders are not files of the default input folder.
 _NO_INPUTS = ("LoadData", "RunImageJMacro")
-# It reads the file in one mode and writes it in the other.
+# This module reads the file in one mode and writes it in the other.
 _READ = {"UntangleWorms": {"when": {"Train or untangle worms?": ["Untangle"]}}}
 
 
 def table() -> dict[str, Any]:
-    """Module -> its revision, its least settings, and those that name images and files."""
+    """Module -> its revision, its minimal number of settings, and those for images and files."""
     preferences.set_headless()
     if not all_modules:
         fill_modules()
-    modules = {name: _about(name, made) for name, made in sorted(all_modules.items())}
+    modules = {name: _about(name, make) for name, make in sorted(all_modules.items())}
     return {"modules": modules, "renamed": dict(sorted(renamed_modules.items()))}
 
 
-def _about(name: str, made: Any) -> dict[str, Any]:
-    settings = _module(made).settings()
+def _about(name: str, make: Any) -> dict[str, Any]:
+    settings = _module(make).settings()
 
     def named(*kinds: type) -> list[dict[str, Any]]:
         return [
-            {"label": setting.text, **_shown(made, settings, at)}
+            {"label": setting.text, **_shown(make, settings, at)}
             for at, setting in enumerate(settings)
             if isinstance(setting, kinds)
         ]
@@ -48,14 +48,14 @@ def _about(name: str, made: Any) -> dict[str, Any]:
         {
             "folder": folder.text,
             "file": file.text,
-            **(_READ.get(name) or _shown(made, settings, at)),
+            **(_READ.get(name) or _shown(make, settings, at)),
         }
         for at, (folder, file) in enumerate(zip(settings, settings[1:]))
         if isinstance(folder, Directory) and isinstance(file, Filename) and name not in _NO_INPUTS
     ]
     about = {
-        "revision": made.variable_revision_number,
-        "settings": len(made().settings()),
+        "revision": make.variable_revision_number,
+        "settings": len(make().settings()),
         "images": _once(named(ImageSubscriber, ImageListSubscriber)),
         "makes": _once([s.text for s in settings if isinstance(s, ImageName)]),
         "objects": _once(named(LabelName)),
@@ -64,44 +64,44 @@ def _about(name: str, made: Any) -> dict[str, Any]:
     return {key: value for key, value in about.items() if value}
 
 
-def _module(made: Any) -> Any:
+def _module(make: Any) -> Any:
     """A module with one of everything that can be added to it."""
-    module = made()
+    module = make()
     for setting in list(module.visible_settings()):
         if isinstance(setting, DoSomething) and (setting.label or "").startswith("Add"):
             setting.on_event_fired()
     return module
 
 
-def _shown(made: Any, settings: list[Any], at: int) -> dict[str, dict[str, list[str]]]:
-    """Under which values of other settings a setting is shown, and so used.
+def _shown(make: Any, settings: list[Any], at: int) -> dict[str, dict[str, list[str]]]:
+    """The values of other settings with which a setting is shown, and so used.
 
     Returns:
-        `when`: label -> the values that show it, all together (none: it is never shown in a module
-        of one each); `unless`: label -> the values that hide it.
+        `when`: label -> the values that together show it (none: never shown in such a module);
+        `unless`: label -> the values that hide it.
     """
     values = {
         index: ["Yes", "No"] if isinstance(setting, Binary) else list(setting.choices)
         for index, setting in enumerate(settings)
         if isinstance(setting, (Binary, Choice)) and index != at
     }
-    plain = _is_shown(made, at, {})
-    found: dict[str, list[str]] = {}
+    plain = _is_shown(make, at, {})
+    effective: dict[str, list[str]] = {}
     for index, value in ((at, text) for at, texts in values.items() for text in texts):
-        if _is_shown(made, at, {index: value}) != plain:
-            found.setdefault(settings[index].text, []).append(value)
-    if found or plain:
-        return {"unless" if plain else "when": found} if found else {}
+        if _is_shown(make, at, {index: value}) != plain:
+            effective.setdefault(settings[index].text, []).append(value)
+    if effective or plain:
+        return {"unless" if plain else "when": effective} if effective else {}
     for first, second in itertools.combinations(values, 2):
         for pair in itertools.product(values[first], values[second]):
-            if _is_shown(made, at, dict(zip((first, second), pair))):
-                found.setdefault(settings[first].text, []).append(pair[0])
-                found.setdefault(settings[second].text, []).append(pair[1])
-    return {"when": {label: sorted(set(texts)) for label, texts in found.items()}}
+            if _is_shown(make, at, dict(zip((first, second), pair))):
+                effective.setdefault(settings[first].text, []).append(pair[0])
+                effective.setdefault(settings[second].text, []).append(pair[1])
+    return {"when": {label: sorted(set(texts)) for label, texts in effective.items()}}
 
 
-def _is_shown(made: Any, at: int, values: dict[int, str]) -> bool:
-    module = _module(made)
+def _is_shown(make: Any, at: int, values: dict[int, str]) -> bool:
+    module = _module(make)
     settings = module.settings()
     for index, value in values.items():
         settings[index].value = value

@@ -1,4 +1,4 @@
-"""A plate small enough to be analysed in two seconds: images, LoadData CSV, pipeline."""
+"""A plate that CellProfiler analyses in two seconds: images, LoadData CSV, pipeline."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def pipeline(tags: str = "Plate,Well", image: str = "DNA", unknown_module: bool 
 
 
 def nuclei(well: str, site: str) -> int:
-    """How many nuclei the image of a site shows: the truth."""
+    """The true number of nuclei in the image of a site."""
     return 3 + 2 * WELLS.index(well) + SITES.index(site)
 
 

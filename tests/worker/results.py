@@ -1,4 +1,4 @@
-"""What jobs leave behind, beside the truth of the plate."""
+"""Results of jobs, and the true values of the plate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from dcp_worker.slot.slot import CACHE
+from dcp_worker.slot.slot import CACHE_FOLDER
 from waiting import wait_for
 
 import plate
@@ -18,12 +18,12 @@ OUTPUTS = ("Experiment.csv", "Image.csv", "Nuclei.csv")
 
 
 def reasons(records: list[dict[str, Any]]) -> list[str]:
-    """Status and reason of each."""
+    """Status and reason of each record."""
     return [f"{record['status']} {record['reason']}".strip() for record in records]
 
 
 def attempts(container: Container) -> list[str]:
-    """Status and reason of every attempt, in their order."""
+    """Status and reason of every attempt, in order."""
     return reasons(container.lines())
 
 
@@ -38,24 +38,24 @@ def truth(well: str) -> dict[str, float]:
 
 
 def local_files(container: Container) -> list[str]:
-    """What is there of jobs; the machine's cache is there until the container ends."""
-    cache = container.folder / CACHE
+    """Files and folders of jobs; the machine's cache stays until the container ends."""
+    cache = container.folder / CACHE_FOLDER
     return [str(path) for path in container.folder.rglob("*") if cache not in (path, *path.parents)]
 
 
 def run_all(cloud: Cloud, container: Container, **changes: str) -> None:
-    """Start the container and wait until no message is left."""
+    """Start the container and wait until the queue is empty."""
     container.start(**changes)
     wait_for(cloud.empty, "the queue to be empty")
 
 
 def send_long(cloud: Cloud, times: int = 30) -> None:
-    """Send a job of well A01, with its two image sets so many times: some 50 ms each."""
+    """Send a job of well A01 that repeats its two image sets `times` times, about 50 ms each."""
     cloud.put_plate()
     cloud.put({"long.csv": plate.load_data(plate.load_data_rows() * times).encode()})
     cloud.send(job_message(data_file="long.csv"))
 
 
 def shorten(cloud: Cloud) -> None:
-    """Give that job its two image sets once, for whoever does it next."""
+    """Let the next attempt at that job process its two image sets only once."""
     cloud.put({"long.csv": plate.load_data(plate.load_data_rows()).encode()})

@@ -41,12 +41,12 @@ ENVIRONMENT = {
 
 
 def settings(**changes: str) -> Settings:
-    """The settings of a worker with some other variables."""
+    """The settings of a worker, with some variables changed."""
     return Settings.from_environment({**ENVIRONMENT, **changes})
 
 
 def refused(folder: Path, **changes: str) -> str:
-    """What the container says that does not start with some other variables."""
+    """The output of a container that does not start because of changed variables."""
     done = subprocess.run(
         [sys.executable, "-m", "dcp_worker"],
         env={**os.environ, **ENVIRONMENT, **changes},

@@ -1,18 +1,19 @@
-"""What worker and flows share, as docs/contract.schema.json has it."""
+"""The worker follows the contract with the flows, docs/contract.schema.json."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from dcp_worker.common.settings import Settings, SettingsError
+from dcp_worker.diagnosis.reasons import REASONS
 from dcp_worker.inputs import input_folder
-from dcp_worker.jobs import finish_order, message, result_record
-from dcp_worker.jobs.result_record import Figures, Result
+from dcp_worker.jobs import drain_order, message, result_record
+from dcp_worker.jobs.result_record import Measurements, ResultRecord
 from dcp_worker.load_data import local_paths
 from dcp_worker.machine import instance
 from dcp_worker.outputs import completed_jobs
@@ -53,7 +54,7 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
     body = json.dumps(CONTRACT["examples"][0]["message"])
     job = message.parse(body, "own-run") if readable else None
     now = datetime.now(timezone.utc)
-    result = Result(
+    result = ResultRecord(
         job=job,
         job_id=job.job_id if job else "",
         run_id="own-run",
@@ -66,13 +67,13 @@ def test_every_record_is_valid(status: str, readable: bool) -> None:
         started_at=now,
         ended_at=now,
         log_stream="P1-A01",
-        figures=Figures(wait=0.5),
+        measurements=Measurements(wait=0.5),
     )
     validator("result_record").validate(json.loads(json.dumps(result.document())))
 
 
 def environment(keys: Iterable[str]) -> dict[str, str]:
-    """The examples of some settings as the flows write them."""
+    """The examples of some settings, as the flows write them."""
     return {SETTINGS[key]["variable"]: text(SETTINGS[key]["examples"][0]) for key in keys}
 
 
@@ -81,7 +82,7 @@ def text(value: object) -> str:
 
 
 def test_the_settings_are_those_of_the_contract() -> None:
-    variables = {one.name: one.metadata["variable"].name for one in fields(Settings)}
+    variables = {setting.name: setting.metadata["variable"].name for setting in fields(Settings)}
     assert variables == {key: setting["variable"] for key, setting in SETTINGS.items()}
 
 
@@ -91,7 +92,7 @@ def test_settings_are_read_as_the_flows_write_them() -> None:
     assert read == {key: setting["examples"][0] for key, setting in SETTINGS.items()}
 
 
-def test_what_the_flows_may_leave_out_has_the_default_of_the_contract() -> None:
+def test_optional_settings_have_the_defaults_of_the_contract() -> None:
     read = vars(Settings.from_environment(environment(REQUIRED)))
     fallbacks = {"source_bucket": "lab", "workspace_bucket": "lab", "destination_bucket": "lab"}
     optional = {key: SETTINGS[key]["default"] for key in SETTINGS if key not in REQUIRED}
@@ -99,27 +100,31 @@ def test_what_the_flows_may_leave_out_has_the_default_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("key", REQUIRED)
-def test_what_is_required_must_be_there(key: str) -> None:
+def test_a_missing_required_setting_is_an_error(key: str) -> None:
     with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
-        Settings.from_environment(environment(one for one in REQUIRED if one != key))
+        Settings.from_environment(environment(other for other in REQUIRED if other != key))
 
 
 @pytest.mark.parametrize("key", [key for key in SETTINGS if "minimum" in SETTINGS[key]])
 def test_a_number_has_the_bounds_of_the_contract(key: str) -> None:
     low, high = SETTINGS[key]["minimum"], SETTINGS[key]["maximum"]
     for value, allowed in ((low - 1, False), (low, True), (high, True), (high + 1, False)):
-        given = {**environment(REQUIRED), SETTINGS[key]["variable"]: str(value)}
+        variables = {**environment(REQUIRED), SETTINGS[key]["variable"]: str(value)}
         if allowed:
-            assert getattr(Settings.from_environment(given), key) == value
+            assert getattr(Settings.from_environment(variables), key) == value
         else:
             with pytest.raises(SettingsError, match=SETTINGS[key]["variable"]):
-                Settings.from_environment(given)
+                Settings.from_environment(variables)
+
+
+def test_the_reasons_are_those_of_the_contract() -> None:
+    assert {code: asdict(reason) for code, reason in REASONS.items()} == SHARED["reasons"]
 
 
 NAMES = {"app_name": "App", "run_id": "r1", "status": "failed", "name": "j1", "job_id": "j1"}
 
 
-def test_the_inputs_are_found_where_the_flows_have_checked_them() -> None:
+def test_the_worker_and_preflight_agree_on_the_inputs() -> None:
     assert SHARED["mount"] == local_paths.MOUNT
     assert list(message.DATA_FILES) == SHARED["data_files"]
     folder = {"objects": input_folder.INPUT_OBJECTS, "bytes": input_folder.INPUT_BYTES}
@@ -129,13 +134,13 @@ def test_the_inputs_are_found_where_the_flows_have_checked_them() -> None:
 def test_the_record_is_written_where_the_flows_read_it() -> None:
     keys = {
         "result": result_record.key("App", "r1", "failed", "j1"),
-        "finish": finish_order.key("App", "r1"),
+        "finish": drain_order.key("App", "r1"),
         "done": completed_jobs.key("App", "j1"),
     }
     assert keys == {kind: key.format(**NAMES) for kind, key in SHARED["keys"].items()}
 
 
-def test_the_alarm_is_named_and_tagged_as_the_flows_look_for_it() -> None:
+def test_the_alarm_has_the_name_and_tags_of_the_contract() -> None:
     assert SHARED["tags"] == {"app": instance.APP_TAG, "run": instance.RUN_TAG}
     alarm = instance.alarm_name("App", "i-1")
     assert alarm == SHARED["alarm"].format(app_name="App", instance_id="i-1")

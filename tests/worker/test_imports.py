@@ -12,15 +12,15 @@ ROOT = Path(dcp_worker.__file__).parent
 
 
 def imported(module: Path) -> set[str]:
-    """Whatever a module imports, for type checking alone too."""
-    found = set()
+    """All imports of a module, including those for type checking only."""
+    names = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
-            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def test_no_imports_go_in_a_circle() -> None:

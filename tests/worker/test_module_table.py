@@ -1,4 +1,4 @@
-"""The look before a run goes by a table of modules: it is as this CellProfiler has them."""
+"""Preflight uses a table of modules: it matches the installed CellProfiler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = ROOT / "tasks" / "preflight" / "pipeline" / "modules.json"
 GOOD = ROOT / "tests" / "support" / "analysis.cppipe"
 
 
-def test_the_table_is_what_cellprofiler_says_of_itself() -> None:
+def test_the_table_matches_the_installed_cellprofiler() -> None:
     assert json.loads(TABLE.read_text(encoding="utf-8")) == module_table.table()
 
 

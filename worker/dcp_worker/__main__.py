@@ -1,4 +1,4 @@
-"""`python -m dcp_worker`: what the container runs."""
+"""`python -m dcp_worker`: the container's command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import PROMPTLY, RETRIES
 from dcp_worker.common.settings import Settings, SettingsError
 from dcp_worker.inputs import bucket_mount
-from dcp_worker.jobs.finish_order import Finish
+from dcp_worker.jobs.drain_order import DrainOrder
 from dcp_worker.machine import instance, metrics, self_termination, spot_notice
-from dcp_worker.machine.scale_in_protection import Protection
+from dcp_worker.machine.scale_in_protection import ScaleInProtection
 from dcp_worker.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -33,19 +33,19 @@ BAD_PLUGINS = 3
 
 
 def main() -> int:
-    """Run the container's slots until SIGTERM; the exit status."""
+    """Run the container's slots until SIGTERM; returns the exit status."""
     container_log.to_stdout("main")
-    # The first process of a container has no default handling of signals.
+    # For the first process of a container, signals have no default action.
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = Settings.from_environment(os.environ)
         bucket_mount.prepare(settings)
         plugins_folder = plugins.prepare(settings)
     except (SettingsError, bucket_mount.MountError) as error:
-        log.error("The worker cannot start. %s", error)
+        log.error("The worker cannot start: %s", error)
         return BAD_SETTINGS
     except plugins.PluginsError as error:
-        log.error("The worker cannot start. %s", error)
+        log.error("The worker cannot start: %s", error)
         return BAD_PLUGINS
     metrics.watch(Path.cwd())
     instance_id = instance.identify(os.environ)
@@ -60,11 +60,11 @@ def main() -> int:
     supervisor = Supervisor(
         settings,
         session.client("sqs", config=PROMPTLY),
-        Protection(os.environ),
-        Finish(session.client("s3", config=PROMPTLY), settings),
+        ScaleInProtection(os.environ),
+        DrainOrder(session.client("s3", config=PROMPTLY), settings),
         plugins_folder,
         instance_id,
-        partial(self_termination.end_machine, ecs, ec2, settings, instance_id),
+        partial(self_termination.terminate_machine, ecs, ec2, settings, instance_id),
         partial(self_termination.replace_machine, ec2, instance_id),
     )
     if instance_id:
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Before there are slots, nothing has to be returned."""
+    """Exit at once: before the slots start, there are no messages to return."""
     sys.exit(0)
 
 

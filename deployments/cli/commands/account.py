@@ -1,4 +1,4 @@
-"""`dcp account`: what an AWS account must have for dcp, created, checked and removed."""
+"""`dcp account`: creates, checks and removes the resources that dcp needs in an AWS account."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from deployments.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from blocks.errors import Problem
-    from tasks.account.provision import Line
+    from tasks.account.provision import ResourceResult
     from tasks.account.setup_config import AccountAws, Setup
 
 Buckets = Annotated[tuple[str, ...], Parameter(metavar="BUCKET", consume_multiple=(1, None))]
@@ -24,8 +24,8 @@ account = App(
     name="account",
     help="""Set up an AWS account for dcp: roles, policies and safety net, once per region.
 
-    Create, check or remove what an AWS account must have for dcp: roles, instance profile,
-    policies, and a safety net that terminates machines no flow monitors. All of it has the tag
+    Create, check or remove the resources that dcp needs in an AWS account: roles, instance profile,
+    policies, and a safety net that terminates machines no flow monitors. All of them have the tag
     dcp:account; nothing else is changed.""",
 )
 
@@ -33,7 +33,7 @@ account = App(
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SetupOptions(AwsOptions):
-    """Which set-up of an account.
+    """Selects the set-up of an account.
 
     Attributes:
         name: name of the set-up (default: dcp)
@@ -44,10 +44,10 @@ class SetupOptions(AwsOptions):
     credentials: Annotated[str | None, Parameter(metavar="BLOCK")] = None
 
     def open(self, **chosen: Any) -> "tuple[AccountAws, Setup]":
-        """The clients, and the set-up with what is chosen for it.
+        """The clients, and the set-up with the chosen options.
 
         Raises:
-            InputError: Something chosen is wrong, or AWS refuses the credentials.
+            InputError: An option is wrong, or AWS refuses the credentials.
         """
         from blocks.errors import ConfigError
         from blocks.loading.load import load_credentials
@@ -59,17 +59,17 @@ class SetupOptions(AwsOptions):
             credentials = load_credentials(self.credentials)
             region = self.region or region_of(credentials)
         else:
-            credentials, region = self.who_and_where()
+            credentials, region = self.credentials_and_region()
         aws = AccountAws.connect(credentials, region)
-        given = {key: value for key, value in chosen.items() if value not in (None, ())}
+        options = {key: value for key, value in chosen.items() if value not in (None, ())}
         try:
-            return aws, open_setup(aws, region, self.name, given)
+            return aws, open_setup(aws, region, self.name, options)
         except ConfigError as error:
             raise ConfigError(*map(_as_typed, error.problems)) from error
 
 
 def _as_typed(problem: "Problem") -> "Problem":
-    """A problem of a set-up, as one of the option that it was given with."""
+    """A problem of a set-up as a problem of the option on the command line."""
     if problem.where != "account" or not problem.key:
         return problem
     return replace(problem, where="", key=f"--{problem.key.replace('_', '-')}")
@@ -94,8 +94,8 @@ def create(
 
     Safe to repeat: omitted options keep their previous values.
 
-    Exit status: 0 everything is in place, 1 something could not be created or repaired, 2
-    bad input.
+    Exit status: 0 all resources are in place, 1 a resource could not be created or repaired, 2 bad
+    input.
 
     Args:
         bucket: bucket of records and logs (aws_bucket)
@@ -104,7 +104,7 @@ def create(
         outputs: destination bucket, if it differs from --bucket; repeat the option for several
         apps: allowed name prefix of apps, queues and log groups (default: any); repeat the option
             for several
-        safety_net: a Lambda function that terminates idle machines which no flow monitors
+        safety_net: a Lambda function that terminates idle machines that no flow monitors
         execution_role: a role with which ECS pulls the image from ECR or a private registry
         work_pool: create this Prefect work pool on ECS, and its roles
         image: image of the flows (deployments/Dockerfile)
@@ -118,16 +118,16 @@ def create(
         remedy = "Name the flows' image, built with deployments/Dockerfile."
         raise ConfigError(Problem("--work-pool", "", "needs --image", remedy=remedy))
 
-    def act(aws: "AccountAws", made: "Setup") -> "list[Line]":
-        lines = whole.create(aws, made)
+    def act(aws: "AccountAws", setup_config: "Setup") -> "list[ResourceResult]":
+        lines = whole.create(aws, setup_config)
         if work_pool and image:
-            from tasks.account.ecs_work_pool import Pool, make_pool
+            from tasks.account.ecs_work_pool import WorkPoolSettings, ensure_work_pool
 
-            state = make_pool(made, Pool(work_pool, image, vpc=vpc))
-            lines.append(whole.Line(f"work pool {work_pool}", state))
-        if not any(line.wrong for line in lines):
+            state = ensure_work_pool(setup_config, WorkPoolSettings(work_pool, image, vpc=vpc))
+            lines.append(whole.ResourceResult(f"work pool {work_pool}", state))
+        if not any(line.needs_attention for line in lines):
             print("# for the run config")
-            for key, value in whole.settings(made).items():
+            for key, value in whole.config_values(setup_config).items():
                 print(f"{key}: {value}")
         return lines
 
@@ -147,9 +147,9 @@ def create(
 
 @account.command
 def check(*, setup: SetupOptions = SetupOptions()) -> int:
-    """List what exists, is missing or differs.
+    """List existing, missing and changed resources.
 
-    Exit status: 0 everything is in place, 1 something is missing or differs, 2 bad input.
+    Exit status: 0 all resources are in place, 1 some are missing or differ, 2 bad input.
     """
     from tasks.account import provision as whole
 
@@ -158,18 +158,18 @@ def check(*, setup: SetupOptions = SetupOptions()) -> int:
 
 @account.command
 def destroy(*, setup: SetupOptions = SetupOptions(), force: bool = False) -> int:
-    """Remove only what `dcp account create` created.
+    """Remove the resources that `dcp account create` created, and nothing else.
 
     Refuses while dcp machines or fleets exist.
 
-    Exit status: 0 all is removed, 1 something could not be removed, 2 bad input.
+    Exit status: 0 all resources are removed, 1 a resource could not be removed, 2 bad input.
 
     Args:
-        force: remove it even while machines exist
+        force: remove the resources even while machines exist
     """
     from tasks.account import provision as whole
 
-    return _report(lambda aws, made: whole.destroy(aws, made, force), setup)
+    return _report(lambda aws, setup_config: whole.destroy(aws, setup_config, force), setup)
 
 
 @account.command(usage="dcp account policy [OPTIONS] [WHOSE]")
@@ -185,16 +185,16 @@ def policy(
     Print a policy as JSON: for the user or role that runs the flows, for the worker containers, for
     the safety net, or for the administrator who runs `dcp account`.
 
-    Exit status: 0 it was printed, 1 AWS failed, 2 bad input.
+    Exit status: 0 the policy was printed, 1 AWS failed, 2 bad input.
 
     Args:
-        whose: whose policy (default: flows)
+        whose: user of the policy (default: flows)
         bucket: bucket of records and logs; needed only before `dcp account create` has run
     """
     from tasks.account.provision import policy_of
 
-    _, made = setup.open(bucket=bucket)
-    print(json.dumps(policy_of(made, whose), indent=2))
+    _, setup_config = setup.open(bucket=bucket)
+    print(json.dumps(policy_of(setup_config, whose), indent=2))
     return ExitStatus.OK
 
 
@@ -211,7 +211,7 @@ def bucket_policy(
     Print, as JSON, the bucket policy that lets this account read a bucket of another account, and
     write to it with --write (ACL bucket-owner-full-control). Calls no AWS API.
 
-    Exit status: 0 it was printed, 2 bad input.
+    Exit status: 0 the policy was printed, 2 bad input.
 
     Args:
         bucket: the other account's bucket
@@ -226,19 +226,23 @@ def bucket_policy(
 
 
 def _report(
-    act: "Callable[[AccountAws, Setup], Sequence[Line]]", setup: SetupOptions, **chosen: Any
+    act: "Callable[[AccountAws, Setup], Sequence[ResourceResult]]",
+    setup: SetupOptions,
+    **options: Any,
 ) -> int:
-    """Act on the set-up and print each resource; returns the exit status."""
+    """Apply `act` to the set-up and print each resource; returns the exit status."""
     from blocks.errors import DcpError
     from tasks.aws.errors import AwsError
 
-    aws, made = setup.open(**chosen)
+    aws, setup_config = setup.open(**options)
     try:
-        lines = act(aws, made)
+        lines = act(aws, setup_config)
     except AwsError as error:
         raise DcpError(str(error)) from error  # not bad input: the credentials were accepted
     for line in lines:
-        print(line, file=sys.stderr if line.wrong else sys.stdout)
-    wrong = [line for line in lines if line.wrong]
-    print(f"{len(lines)} resources: {len(lines) - len(wrong)} ok, {len(wrong)} need attention")
-    return ExitStatus.PROBLEM if wrong else ExitStatus.OK
+        print(line, file=sys.stderr if line.needs_attention else sys.stdout)
+    attention = [line for line in lines if line.needs_attention]
+    print(
+        f"{len(lines)} resources: {len(lines) - len(attention)} ok, {len(attention)} need attention"
+    )
+    return ExitStatus.PROBLEM if attention else ExitStatus.OK

@@ -1,4 +1,4 @@
-"""`dcp check`: everything that would stop a run, found without creating anything."""
+"""`dcp check`: reports errors of a run before anything is created."""
 
 import json
 from dataclasses import asdict
@@ -21,13 +21,12 @@ def check(
     plates: Plates = (),
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Check everything that a run needs, and create nothing.
+    """Check a run without creating anything.
 
     Check config, job file, pipeline, CSVs, images, machines, quotas, permissions and cost of a run.
     Nothing is created or changed.
 
-    Exit status: 0 no error, 1 errors were found, 2 a file cannot be read or AWS refuses the
-    credentials.
+    Exit status: 0 no errors, 1 errors, 2 a file cannot be read or AWS refuses the credentials.
 
     Args:
         as_json: print the findings as JSON

@@ -1,4 +1,4 @@
-"""`dcp --install-completion`: what makes a shell complete dcp's commands."""
+"""`dcp --install-completion`: shell completion of dcp's commands."""
 
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,13 @@ def install_completion(
 ) -> int:
     """Make the shell complete commands, options and file names.
 
-    Exit status: 0 it does in new shells, 2 a file could not be written or the shell is not known.
+    Exit status: 0 completion works in new shells, 2 a file could not be written or the shell is
+    unknown.
 
     Args:
-        app: whose commands are completed
-        shell: the shell (default: the one that dcp was called from)
-        output: file to write the completion to (default: where the shell looks for it)
+        app: the application whose commands are completed
+        shell: the shell (default: the current one)
+        output: file to write the completion to (default: the shell's own)
     """
     from cyclopts.completion.detect import ShellDetectionError, detect_shell
     from cyclopts.completion.install import create_install_completion_command
@@ -35,17 +36,17 @@ def install_completion(
         create_install_completion_command(partial(_install, app), True)(shell=chosen, output=output)
     except ShellDetectionError as error:
         allowed = "bash, fish, zsh"
-        raise InputError(Problem("--shell", "", "is not given", allowed=allowed)) from error
+        raise InputError(Problem("--shell", "", "is missing", allowed=allowed)) from error
     except OSError as error:
         place, cause = error.filename or output or "the completion", error.strerror or error
         raise InputError(Problem("", "", f"Could not write {place}: {cause}")) from error
     return ExitStatus.OK
 
 
-def _install(app: App, **chosen: Any) -> Path:
-    path = app.install_completion(**chosen)
-    if chosen["shell"] == "bash":
-        # With this, a folder is completed with a slash, so that what is in it comes next.
+def _install(app: App, **options: Any) -> Path:
+    path = app.install_completion(**options)
+    if options["shell"] == "bash":
+        # With this option, a folder is completed with a slash, and then its content.
         text = path.read_text().replace("complete -F", "complete -o filenames -F")
         path.write_text(text)
     return path

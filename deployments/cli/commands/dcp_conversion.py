@@ -1,4 +1,4 @@
-"""Files of Distributed-CellProfiler as ours: what `dcp import` reads, writes and tells."""
+"""Converts files of Distributed-CellProfiler: the input, output and remarks of `dcp import`."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from blocks.fleet_template.spot_fleet_request import is_spot_fleet
 from blocks.job_file.model import JobFile
 from blocks.loading.load import load_job, parse_config, parse_fleet
 from blocks.loading.sources import read_text
-from blocks.rendering.commented_yaml import SCHEMAS, Written, config_text, model_text
+from blocks.rendering.commented_yaml import SCHEMAS, YamlFields, config_text, model_text
 from blocks.yaml_json import parse_mapping
 
 CONFIG, FLEET, JOB = "config.yaml", "fleet.yaml", "job.yaml"
@@ -27,8 +27,8 @@ IMAGE = "my-account/dcp-worker:1.0"
 
 
 @dataclass(frozen=True)
-class Brought:
-    """The files of a user of DCP, read.
+class DcpFiles:
+    """The parsed files of a user of DCP.
 
     Attributes:
         config: The config.py.
@@ -42,20 +42,20 @@ class Brought:
 
     @property
     def remarks(self) -> list[Remark]:
-        """All that is to be said of them, what is to be filled in first."""
-        told = [*self.config.remarks, *(self.fleet.remarks if self.fleet else ())]
-        return sorted(told, key=lambda remark: list(Kind).index(remark.kind))
+        """All remarks about them; those that the user must act on come first."""
+        remarks = [*self.config.remarks, *(self.fleet.remarks if self.fleet else ())]
+        return sorted(remarks, key=lambda remark: list(Kind).index(remark.kind))
 
 
-def read_files(config: str, others: Sequence[str]) -> Brought:
-    """Read a config.py and what comes with it, in any order.
+def read_files(config: str, others: Sequence[str]) -> DcpFiles:
+    """Read a config.py, and a fleet file and job file in any order.
 
     Args:
         config: Path or `s3://` address of the config.py.
-        others: The same of a fleet file, a job file, or both.
+        others: Paths or `s3://` addresses of a fleet file, a job file, or both.
 
     Raises:
-        InputError: Something in them is wrong; all is named.
+        InputError: The files have mistakes; lists all of them.
     """
     problems: list[Problem] = []
     settings, fleet, job = DcpSettings(config), None, None
@@ -80,13 +80,13 @@ def read_files(config: str, others: Sequence[str]) -> Brought:
         raise InputError(*problems)
     if fleet:
         _settle_address(settings, fleet)
-    return Brought(settings, fleet, job)
+    return DcpFiles(settings, fleet, job)
 
 
 def _config(source: str) -> DcpSettings:
     if not is_dcp_config(source):
-        what = "is not a config.py of DCP"
-        raise ConfigError(Problem(source, "", what, remedy="Its name must end in .py."))
+        mistake = "is not a config.py of DCP"
+        raise ConfigError(Problem(source, "", mistake, remedy="Its name must end in .py."))
     text = read_text(source)
     parse_config(text, source, without={"aws_credentials"}, defaults={"dockerhub_tag": IMAGE})
     return read_dcp_config(text, source)
@@ -101,29 +101,29 @@ def _fleet(values: Mapping[str, Any], source: str) -> DcpFleet:
 
 def _only_one(before: object, source: str, kind: str) -> None:
     if before is not None:
-        raise InputError(Problem(source, "", f"is a second {kind}", remedy="Import it by itself."))
+        raise InputError(Problem(source, "", f"is a second {kind}", remedy="Import it separately."))
 
 
 def _settle_address(config: DcpSettings, fleet: DcpFleet) -> None:
-    """DCP gives a public address where config.py and fleet file agree to."""
+    """DCP assigns a public address only if both config.py and fleet file allow it."""
     if fleet.assign_ip is False and config.values.get("assign_ip", True):
         config.values["assign_ip"] = False
         text = f"is false, as AssociatePublicIpAddress is in {fleet.where}."
-        config.tell(Kind.DIFFERS, "assign_ip", text)
+        config.add_remark(Kind.DIFFERS, "assign_ip", text)
 
 
-def texts_of(brought: Brought, folder: Path) -> dict[str, str]:
-    """Our files, by their names.
+def texts_of(dcp_files: DcpFiles, folder: Path) -> dict[str, str]:
+    """The converted files by name.
 
     Args:
-        brought: What they are made from.
-        folder: Where they will lie; their first line says where editors find their schema.
+        dcp_files: The files of DCP.
+        folder: The output folder; the first line of each file has its schema's path from there.
     """
-    texts = {CONFIG: _config_text(brought.config, _schema("config", folder))}
-    if brought.fleet:
-        texts[FLEET] = _fleet_text(brought.fleet, _schema("fleet", folder))
-    if brought.job:
-        texts[JOB] = _job_text(brought.job, _schema("job", folder))
+    texts = {CONFIG: _config_text(dcp_files.config, _schema("config", folder))}
+    if dcp_files.fleet:
+        texts[FLEET] = _fleet_text(dcp_files.fleet, _schema("fleet", folder))
+    if dcp_files.job:
+        texts[JOB] = _job_text(dcp_files.job, _schema("job", folder))
     return texts
 
 
@@ -139,10 +139,9 @@ def _config_text(config: DcpSettings, schema: str) -> str:
             notes[remark.key.lower()].append(f"TO FILL IN: {remark.text}")
     examples = {} if "dockerhub_tag" in config.values else {"dockerhub_tag": IMAGE}
     return config_text(
-        Written(config.values, examples, notes),
-        f"The run config of {config.values.get('app_name', 'DistributedCP')}, made from "
-        f"{Path(config.where).name}. Settings that are not here have their defaults: "
-        "docs/configuration.md.",
+        YamlFields(config.values, examples, notes),
+        f"The run config of {config.values.get('app_name', 'DistributedCP')}, converted from "
+        f"{Path(config.where).name}. Other settings have their defaults: docs/configuration.md.",
         schema,
     )
 
@@ -150,59 +149,61 @@ def _config_text(config: DcpSettings, schema: str) -> str:
 def _fleet_text(fleet: DcpFleet, schema: str) -> str:
     return model_text(
         FleetTemplate,
-        Written(fleet.values, fleet.examples),
-        f"The fleet template made from {Path(fleet.where).name}. All of it may be left out.",
+        YamlFields(fleet.values, fleet.examples),
+        f"The fleet template, converted from {Path(fleet.where).name}. All fields are optional.",
         schema,
     )
 
 
 def _job_text(job: JobFile, schema: str) -> str:
     values = parse_mapping(job.text, "", InputError)
-    return model_text(JobFile, Written(values), "The job file. Its groups are the jobs.", schema)
+    return model_text(JobFile, YamlFields(values), "The job file. Each group is a job.", schema)
 
 
 def write_files(texts: Mapping[str, str], folder: Path, force: bool) -> list[Path]:
-    """Write our files; returns their paths.
+    """Write the converted files; returns their paths.
 
     Raises:
-        InputError: A file is there already and may not be overwritten, or cannot be written.
+        InputError: A file exists and may not be overwritten, or cannot be written.
     """
     paths = {folder / name: text for name, text in texts.items()}
-    there = [path for path in paths if path.exists()]
-    if there and not force:
-        remedy = "Write elsewhere with --output DIR, or over it with --force."
+    existing = [path for path in paths if path.exists()]
+    if existing and not force:
+        remedy = "Write elsewhere with --output DIR, or overwrite it with --force."
         raise InputError(
-            *(Problem(str(path), "", "is there already", remedy=remedy) for path in there)
+            *(Problem(str(path), "", "already exists", remedy=remedy) for path in existing)
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in paths.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        place, what = str(error.filename or folder), f"cannot be written ({error.strerror})"
-        raise InputError(Problem(place, "", what)) from error
+        place, mistake = str(error.filename or folder), f"cannot be written ({error.strerror})"
+        raise InputError(Problem(place, "", mistake)) from error
     return list(paths)
 
 
-def told(brought: Brought, written: Sequence[Path]) -> Iterator[str]:
-    """What is said at the end, line by line: what was written, what to know, what to do next."""
-    yield f"written: {', '.join(str(path) for path in written)}"
+def summary_lines(dcp_files: DcpFiles, written: Sequence[Path]) -> Iterator[str]:
+    """The lines of the final message: the files, the remarks and the next steps."""
+    yield f"Wrote {', '.join(str(path) for path in written)}"
     for kind in Kind:
-        remarks = [remark for remark in brought.remarks if remark.kind is kind]
+        remarks = [remark for remark in dcp_files.remarks if remark.kind is kind]
         if remarks:
             yield f"\n{kind.value}:"
             yield from (f"  {remark}" for remark in remarks)
     yield "\nNext:"
-    yield from (f"  {step}" for step in _next_steps(brought, {path.name: path for path in written}))
+    yield from (
+        f"  {step}" for step in _next_steps(dcp_files, {path.name: path for path in written})
+    )
 
 
-def _next_steps(brought: Brought, written: Mapping[str, Path]) -> Iterable[str]:
-    if any(remark.kind is Kind.FILL_IN for remark in brought.remarks):
-        yield "fill in what is listed above"
+def _next_steps(dcp_files: DcpFiles, written: Mapping[str, Path]) -> Iterable[str]:
+    if any(remark.kind is Kind.FILL_IN for remark in dcp_files.remarks):
+        yield "fill in the values listed above"
     job = written.get(JOB, "JOB.yaml")
     options = ["--config", str(written[CONFIG]), "--job", str(job)]
     if FLEET in written:
         options += ["--fleet", str(written[FLEET])]
     files = shlex.join(options)
-    yield f"dcp local run {files} --data DIR --output DIR   # a plate of it, on this computer"
+    yield f"dcp local run {files} --data DIR --output DIR   # one plate, on this computer"
     yield f"dcp check {files}   # before it costs anything"

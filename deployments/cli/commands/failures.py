@@ -1,4 +1,4 @@
-"""`dcp failures APP`: every job that did not succeed, from nothing but the app's name."""
+"""`dcp failures APP`: lists every job that did not succeed, given only the app's name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,16 +21,17 @@ def failures(
     app: AppName,
     /,
     *,
-    which: RunOptions = RunOptions(),
+    selection: RunOptions = RunOptions(),
     csv: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     all_: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
     """List every job of a run that did not succeed, by reason.
 
     List every failed, dead-lettered or lost job of an app's newest run, by reason, with a remedy
-    and a link to the log. Changes nothing. Only needs AWS credentials.
+    and a link to the log. Changes nothing. Needs only AWS credentials.
 
-    Exit status: 0 every job succeeded, 1 some did not, 2 the run is not found or AWS refuses.
+    Exit status: 0 every job succeeded, 1 some did not, 2 the run was not found or AWS refuses the
+    credentials.
 
     Args:
         csv: write all failed jobs to this CSV file, one row per job
@@ -41,15 +42,15 @@ def failures(
     from blocks.errors import InputError, Problem
     from tasks.report.failures import find_failures
 
-    found = find_failures(which.find(app))
+    run_failures = find_failures(selection.find(app))
     if csv:
         try:
-            csv.write_text(found.csv(), encoding="utf-8", newline="")
+            csv.write_text(run_failures.csv(), encoding="utf-8", newline="")
         except OSError as error:
-            what = f"could not be written: {error.strerror or error}"
-            raise InputError(Problem(str(csv), "", what)) from error
-    show(found, Console(), None if all_ else SHOWN)
-    return ExitStatus.PROBLEM if found.reasons else ExitStatus.OK
+            mistake = f"Could not write {csv}: {error.strerror or error}"
+            raise InputError(Problem("", "", mistake)) from error
+    show(run_failures, Console(), None if all_ else SHOWN)
+    return ExitStatus.PROBLEM if run_failures.reasons else ExitStatus.OK
 
 
 def show(found: "Failures", console: "Console", most: int | None) -> None:
@@ -68,14 +69,14 @@ def show(found: "Failures", console: "Console", most: int | None) -> None:
 
 
 def _table(reason: "Reason", most: int | None) -> "Table":
-    """The jobs of a reason; `log` is a link, where the terminal knows links."""
+    """The jobs of a reason; `log` is a link if the terminal supports links."""
     from rich.table import Table
     from rich.text import Text
 
     names = ("plate", "well", "site", "tries", "what happened", "log")
     table = Table(*names, box=None, pad_edge=False, header_style="dim")
     for row in reason.jobs[:most]:
-        # Of a job whose metadata names no plate and no well, the group says which it is.
+        # If a job's metadata has no plate and no well, its group identifies it.
         place = (row.plate or row.group, row.well, row.site, str(row.attempt or ""))
         log = Text("log", style=f"link {row.log}") if row.log else Text()
         table.add_row(*map(Text, place), Text(row.reason_text), log)

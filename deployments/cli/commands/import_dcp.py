@@ -1,4 +1,4 @@
-"""`dcp import`: files of Distributed-CellProfiler as ours."""
+"""`dcp import`: converts files of Distributed-CellProfiler."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,9 @@ def import_(
 ) -> int:
     """Convert DCP's config.py, fleet file and job file to dcp's format.
 
-    Read a config.py of Distributed-CellProfiler, without running it, and the fleet file and job
-    file that go with it. Write config.yaml, fleet.yaml and job.yaml, and report what has no
-    counterpart or means something else here.
+    Read a config.py of Distributed-CellProfiler, without running it, and its fleet file and job
+    file. Write config.yaml, fleet.yaml and job.yaml, and report settings that are not used or
+    different here.
 
     Exit status: 0 the files were written, 2 bad input; nothing was written.
 
@@ -34,11 +34,16 @@ def import_(
         force: overwrite existing files
     """
     from blocks.dcp_compat.config_py import is_dcp_config
-    from deployments.cli.commands.dcp_conversion import read_files, texts_of, told, write_files
+    from deployments.cli.commands.dcp_conversion import (
+        read_files,
+        summary_lines,
+        texts_of,
+        write_files,
+    )
 
     files = [file for file in (config, fleet, job) if file]
-    files.sort(key=is_dcp_config, reverse=True)  # they may come in any order
-    brought = read_files(files[0], files[1:])
-    written = write_files(texts_of(brought, output), output, force)
-    print("\n".join(told(brought, written)))
+    files.sort(key=is_dcp_config, reverse=True)  # the order on the command line is free
+    dcp_files = read_files(files[0], files[1:])
+    written = write_files(texts_of(dcp_files, output), output, force)
+    print("\n".join(summary_lines(dcp_files, written)))
     return ExitStatus.OK

@@ -1,4 +1,4 @@
-"""`dcp local run` and `dcp local up`: this computer as AWS."""
+"""`dcp local run` and `dcp local up`: runs against an emulator of AWS on this computer."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from deployments.cli.commands.options import Plates, Source
 from deployments.exit_status import ExitStatus
 from tasks import interrupt
 
-UI_PORT = 4200  # where Prefect's own server listens
+UI_PORT = 4200  # the default port of Prefect's server
 
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 Fleet = Annotated[
@@ -59,15 +59,15 @@ def run(
         output: folder that the outputs are copied to
         report: write the report to this file
     """
-    from deployments.local.prefect_server import own_prefect
+    from deployments.local.prefect_server import temporary_prefect
 
-    with own_prefect() as (home, port):
+    with temporary_prefect() as (home, port):
         with interrupt.allowed():
-            from deployments.local.run import Request
+            from deployments.local.run import LocalRunRequest
             from deployments.local.run import run as run_here
 
         return run_here(
-            Request(
+            LocalRunRequest(
                 config=config,
                 job=job,
                 data=data,
@@ -93,16 +93,16 @@ def up(
 ) -> int:
     """Start Prefect with its UI, the emulator, the deployments and a worker, until Ctrl-C.
 
-    Exit status: 0 ended by Ctrl-C, 1 something failed to start, 2 bad input.
+    Exit status: 0 stopped with Ctrl-C, 1 a part failed to start, 2 bad input.
 
     Args:
         config: run config (default: the demo's)
         job: job file (default: the demo's)
         data: folder with the content of the buckets
     """
-    from deployments.local.prefect_server import own_prefect
+    from deployments.local.prefect_server import temporary_prefect
 
-    with own_prefect(UI_PORT) as (home, port):
+    with temporary_prefect(UI_PORT) as (home, port):
         with interrupt.allowed():
             from deployments.local.up import up as start
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once."""
+"""Options shared by several commands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     Source = str
 else:
-    Source = str | Path  # it stays a text; because it may be a path, shells complete file names
+    Source = str | Path  # values stay text; the type Path makes shells complete file names
 
 AppName = Annotated[str, Parameter(name="APP", help="name of the app (app_name)")]
 Config = Annotated[
@@ -41,7 +41,7 @@ Plates = Annotated[
 ]
 
 OPTIONS = {"app_name": "APP", "aws_region": "--region", "aws_bucket": "--bucket"}
-"""What keys of the run config are called on the command line."""
+"""Names of keys of the run config on the command line."""
 
 CHANGES = Group("Changes to the run (default: as before)", sort_key=1)
 ACCESS = Group("How Prefect's worker reaches the run", sort_key=2)
@@ -50,7 +50,7 @@ ACCESS = Group("How Prefect's worker reaches the run", sort_key=2)
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class AwsOptions:
-    """Who calls AWS, and where.
+    """Credentials and region for AWS.
 
     Attributes:
         region: AWS region (default: that of the profile, else us-east-1)
@@ -60,17 +60,17 @@ class AwsOptions:
     region: Annotated[str | None, Parameter(metavar="REGION")] = None
     profile: Annotated[str | None, Parameter(metavar="PROFILE")] = None
 
-    def who_and_where(
+    def credentials_and_region(
         self, app: str | None = None, buckets: Sequence[str] = ()
     ) -> "tuple[DefaultCredentials, str]":
-        """The credentials to call AWS with, and the region.
+        """The credentials and the region.
 
         Args:
-            app: The app that was named.
-            buckets: The buckets that were named.
+            app: The app on the command line, to be checked.
+            buckets: The buckets on the command line, to be checked.
 
         Raises:
-            InputError: A name cannot be one, or there are no credentials.
+            InputError: A name is invalid, or there are no credentials.
         """
         from blocks.credentials.identity import DefaultCredentials
         from blocks.credentials.sessions import region_of, session_of
@@ -89,7 +89,7 @@ class AwsOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(AwsOptions):
-    """How a run is found by the name of its app.
+    """Finds a run by the name of its app.
 
     Attributes:
         run: id of the run (default: the app's newest run)
@@ -103,25 +103,25 @@ class RunOptions(AwsOptions):
         """The run of an app.
 
         Raises:
-            InputError: It is not found, or AWS refuses the credentials.
+            InputError: The run was not found, or AWS refuses the credentials.
         """
         from tasks.runs.lookup import locate
 
         return locate(app, *self.of_app(app), self.bucket, self.run)
 
     def of_app(self, app: str) -> "tuple[DefaultCredentials, str]":
-        """The credentials to call AWS with, and the region, for an app.
+        """The credentials and the region for an app.
 
         Raises:
-            InputError: A name cannot be one, or there are no credentials.
+            InputError: A name is invalid, or there are no credentials.
         """
-        return self.who_and_where(app, (self.bucket,) if self.bucket else ())
+        return self.credentials_and_region(app, (self.bucket,) if self.bucket else ())
 
 
 @Parameter(name="*", group=CHANGES)
 @dataclass(frozen=True, kw_only=True)
 class ChangeOptions:
-    """What is changed of a run's settings and fleet.
+    """Changes to a run's settings and fleet.
 
     Attributes:
         memory: memory of each container, in MB
@@ -133,10 +133,10 @@ class ChangeOptions:
     fleet: Fleet = None
 
     def changed_settings(self) -> dict[str, Any]:
-        """The keys of the run config that are changed.
+        """The changed keys of the run config.
 
         Raises:
-            InputError: A setting is not of the form KEY=VALUE, or no run config may have it.
+            InputError: A setting is not KEY=VALUE, or is not valid in a run config.
         """
         from blocks.errors import InputError, Problem
         from tasks.runs.open_run import check_settings
@@ -152,30 +152,30 @@ class ChangeOptions:
         try:
             check_settings(changed, "--set")
         except InputError as error:
-            raise InputError(*map(self._in_its_words, error.problems)) from error
+            raise InputError(*map(self._as_typed, error.problems)) from error
         return changed
 
-    def _in_its_words(self, problem: "Problem") -> "Problem":
-        """A problem of a setting, as one of the option that it was given with."""
+    def _as_typed(self, problem: "Problem") -> "Problem":
+        """A problem of a setting as a problem of the option on the command line."""
         if problem.key != "memory" or any(text.startswith("memory=") for text in self.settings):
             return problem
         return replace(problem, where="--memory", key="")
 
 
 def _yaml(text: str, option: str) -> Any:
-    """The value of an option, written as in a YAML file."""
+    """The value of an option, parsed as YAML."""
     import yaml
 
     from blocks.errors import InputError, Problem
-    from blocks.validation_errors import shown
+    from blocks.validation_errors import display_text
 
     try:
         return yaml.safe_load(text)
-    # The last two are of values that PyYAML's own constructors cannot make.
+    # PyYAML's own constructors raise the last two for some values.
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, IndexError) as error:
         remedy = "Write the value as in the run config: 24, true, m5.xlarge, [a, b]."
         raise InputError(
-            Problem(option, "", "is not a YAML value", shown(text), remedy=remedy)
+            Problem(option, "", "is not a YAML value", display_text(text), remedy=remedy)
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`dcp retry APP`: the jobs that did not succeed once more, as a run of their own."""
+"""`dcp retry APP`: runs the jobs that did not succeed again, as a new run."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ def retry(
     app: AppName,
     /,
     *,
-    which: RunOptions = RunOptions(),
+    selection: RunOptions = RunOptions(),
     reason: Annotated[Codes, Parameter(group=JOBS)] = (),
     plate: Annotated[tuple[str, ...], Parameter(group=JOBS, metavar="PLATE")] = (),
     pipeline: Annotated[str | None, Parameter(group=CHANGES, metavar="KEY")] = None,
@@ -34,11 +34,11 @@ def retry(
 ) -> int:
     """Run the failed and lost jobs of a run again.
 
-    Start a run of exactly the jobs that failed or were lost in an app's newest run, with its
+    Start a run with exactly the jobs that failed or were lost in an app's newest run, with its
     settings, as a flow run of dcp-retry-failed/retry-failed.
 
-    Exit status: 0 it was started, 1 Prefect could not start it, 2 no job can be retried or an
-    option is wrong.
+    Exit status: 0 the flow run was started, 1 Prefect could not start it, 2 no job can be retried
+    or an option is wrong.
 
     Args:
         reason: reason of failure, such as out_of_memory; repeat the option for several
@@ -47,12 +47,13 @@ def retry(
         accept_cost: start even above the config's cost_limit
         accept: start despite this error, such as image_missing; repeat the option for several
     """
+    from blocks.plurals import plural
     from deployments.cli.commands.start_flow_run import start
     from tasks.report.retry import Choice, choose
     from tasks.runs.open_run import with_settings
 
     settings = changes.changed_settings()
-    run = which.find(app)
+    run = selection.find(app)
     jobs = choose(run, Choice(reason, plate))
     with_settings(run.config, settings)
     started = start(
@@ -67,6 +68,5 @@ def retry(
         accept_cost=accept_cost,
         accept=list(accept),
     )
-    count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-    print(f"Retrying {count} of run {run.run_id}: {started}")
+    print(f"Retrying {plural(len(jobs), 'job')} of run {run.run_id}: {started}")
     return ExitStatus.OK

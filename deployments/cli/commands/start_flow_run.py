@@ -1,4 +1,4 @@
-"""Starting a flow run in Prefect for a run that was begun."""
+"""Starts a flow run in Prefect for an existing run."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,11 @@ def start(
 
     Args:
         deployment: `flow/deployment`.
-        run: The run that it is about.
+        run: The run to retry or continue.
         access: How Prefect's worker reaches it.
-        settings: Keys of the run config that are changed.
+        settings: Changed keys of the run config.
         fleet: Source of another fleet template.
-        parameters: What this flow takes besides.
+        parameters: Further parameters of the flow.
 
     Returns:
         The address of the flow run.
@@ -52,7 +52,7 @@ def start(
     }
     name = f"{run.names.app} · {deployment.rpartition('/')[2]}"
     try:
-        # A coroutine only when it is called in an event loop.
+        # A coroutine only if called in an event loop.
         started: Any = run_deployment(
             deployment, parameters=shared | parameters, flow_run_name=name, timeout=0
         )
@@ -70,5 +70,5 @@ def _recorded_config(run: "Run") -> str:
     """The address of the run's settings as a run config, without credentials."""
     from tasks.runs import record
 
-    kept = record.load(run)
-    return record.put(run, "config.json", json.dumps(kept.settings if kept else {}, indent=1))
+    loaded = record.load(run)
+    return record.put(run, "config.json", json.dumps(loaded.settings if loaded else {}, indent=1))

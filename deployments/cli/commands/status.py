@@ -1,4 +1,4 @@
-"""`dcp status [APP]`: all runs of the account, and what of them is orphaned."""
+"""`dcp status [APP]`: shows all runs of the account and orphaned resources."""
 
 import json
 from datetime import UTC, datetime
@@ -26,22 +26,22 @@ def status(
     """Show all runs of the account and any orphaned resources.
 
     Show the newest run of every app and any other active run: state, age, jobs, machines, cost, and
-    what is left of runs that have ended or have no record. Changes nothing. Only needs AWS
+    orphaned resources, whose run has ended or has no record. Changes nothing. Needs only AWS
     credentials.
 
-    Exit status: 0 nothing is orphaned, 1 something is, 2 AWS refuses.
+    Exit status: 0 nothing is orphaned, 1 resources are orphaned, 2 AWS refuses the credentials.
 
     Args:
         app: show only this app, with all its resources
         bucket: bucket with run records; repeat the option for several (default: search all)
-        as_json: print the runs as JSON, a list
+        as_json: print the runs as a JSON list
     """
     from rich.console import Console
 
     from tasks.account_runs.discovery import find_runs
     from tasks.account_runs.overview import as_json as json_of
 
-    credentials, region = where.who_and_where(app, bucket)
+    credentials, region = where.credentials_and_region(app, bucket)
     runs = find_runs(credentials, [region], bucket or None, app)
     now = datetime.now(UTC)
     if as_json:
@@ -52,7 +52,7 @@ def status(
 
 
 def show(runs: "list[RunState]", console: "Console", now: datetime, details: bool) -> None:
-    """Print the runs; with details, everything that they have."""
+    """Print the runs; with details, all their resources."""
     from rich.table import Table
     from rich.text import Text
 
@@ -66,7 +66,7 @@ def show(runs: "list[RunState]", console: "Console", now: datetime, details: boo
         console.print(table)
     console.print(summary_of(runs), highlight=False)
     for run in runs if details else ():
-        for one in run.resources:
-            console.print(f"{one} {one.state}".rstrip(), highlight=False, markup=False)
+        for resource in run.resources:
+            console.print(f"{resource} {resource.state}".rstrip(), highlight=False, markup=False)
     for orphan in orphans_of(runs):
         console.print(f"orphaned: {orphan}", highlight=False, markup=False, soft_wrap=True)

@@ -1,8 +1,8 @@
-"""A small synthetic plate, as the content of a bucket: what is on it is known exactly.
+"""Creates a small synthetic plate with known content, as the content of a bucket.
 
-Eight wells of a dose series, two sites a well, two channels (DNA and ER). The number of nuclei
+Eight wells of a dose series, two sites per well, two channels (DNA and ER). The number of nuclei
 falls with the dose. Every image has uneven illumination, photon noise and camera noise; nuclei
-differ in size, shape and brightness, and some touch. The same seed gives the same plate.
+differ in size, shape and brightness, and some touch. The same seed creates the same plate.
 
     python -m deployments.examples.demo.make_plate FOLDER
 """
@@ -42,11 +42,11 @@ PIPELINE = f"{PROJECT}/workspace/pipelines/demo.cppipe"
 LOAD_DATA = f"{PROJECT}/workspace/load_data_csv/{PLATE}/load_data.csv"
 TRUTH = f"{PROJECT}/workspace/truth.csv"
 
-SIZE = 480  # pixels a side
-EDGE = 22  # pixels that stay free of nuclei: CellProfiler leaves out those cut by the border
-TRIES = 1000  # at a place for a nucleus, before the image is taken to be full
-CLOSEST = 0.85  # of the sum of two nuclei's long radii: some touch, as in life
-OFFSET = 300.0  # camera counts where there is no light
+SIZE = 480  # pixels per side
+EDGE = 22  # pixels without nuclei: CellProfiler discards those that touch the border
+TRIES = 1000  # attempts to place a nucleus before the image counts as full
+CLOSEST = 0.85  # of the sum of two nuclei's long radii: some touch, as in real images
+OFFSET = 300.0  # camera counts without light
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Nucleus:
 
 
 @dataclass(frozen=True)
-class Site:
-    """What there is to see at one site of a well."""
+class DemoSite:
+    """The content of one site of a well."""
 
     well: str
     site: int
@@ -72,15 +72,15 @@ class Site:
 
 
 def expected_nuclei(dose: float) -> float:
-    """Nuclei a site at a dose in µM: a Hill curve from 75 down to 24, half-way at 5 µM."""
+    """Nuclei per site at a dose in µM: a Hill curve from 75 down to 24, half-way at 5 µM."""
     return 24 + 51 / (1 + math.pow(dose / 5.0, 1.2))
 
 
 def place_nuclei(count: int, rng: np.random.Generator) -> tuple[Nucleus, ...]:
-    """Draws so many nuclei, apart from each other but for a touch here and there.
+    """Draws `count` nuclei, most of them apart and some touching.
 
     Raises:
-        ValueError: There is no room for so many.
+        ValueError: They do not fit into the image.
     """
     nuclei: list[Nucleus] = []
     while len(nuclei) < count:
@@ -93,7 +93,7 @@ def place_nuclei(count: int, rng: np.random.Generator) -> tuple[Nucleus, ...]:
 
 
 def draw_nucleus(rng: np.random.Generator) -> Nucleus:
-    """A nucleus anywhere."""
+    """A nucleus at a random position."""
     long_radius = rng.uniform(9, 14)
     return Nucleus(
         y=rng.uniform(EDGE, SIZE - EDGE),
@@ -106,7 +106,7 @@ def draw_nucleus(rng: np.random.Generator) -> Nucleus:
 
 
 def is_free(nucleus: Nucleus, others: list[Nucleus]) -> bool:
-    """Whether there is room for a nucleus beside the others."""
+    """Whether a nucleus has enough distance from the others."""
     return all(
         math.hypot(nucleus.y - other.y, nucleus.x - other.x)
         >= CLOSEST * (nucleus.long_radius + other.long_radius)
@@ -114,11 +114,13 @@ def is_free(nucleus: Nucleus, others: list[Nucleus]) -> bool:
     )
 
 
-def make_sites(seed: int) -> list[Site]:
+def make_sites(seed: int) -> list[DemoSite]:
     """All sites of the plate, in the order of the LoadData CSV."""
     rng = np.random.default_rng(seed)
     return [
-        Site(well, site, dose, place_nuclei(round(expected_nuclei(dose) + rng.normal(0, 2)), rng))
+        DemoSite(
+            well, site, dose, place_nuclei(round(expected_nuclei(dose) + rng.normal(0, 2)), rng)
+        )
         for well, dose in DOSES.items()
         for site in SITES
     ]
@@ -127,7 +129,7 @@ def make_sites(seed: int) -> list[Site]:
 def add_ellipse(
     picture: Pixels, nucleus: Nucleus, height: float, scale: float, softness: float
 ) -> None:
-    """Adds the nucleus, its radii times `scale`, with an edge as wide as `softness` of them."""
+    """Adds a nucleus with radii times `scale` and an edge of `softness` times the radii."""
     reach = int(nucleus.long_radius * scale * (1 + 8 * softness)) + 1
     top, left = max(0, int(nucleus.y) - reach), max(0, int(nucleus.x) - reach)
     window = picture[top : int(nucleus.y) + reach + 1, left : int(nucleus.x) + reach + 1]
@@ -139,8 +141,8 @@ def add_ellipse(
     window += height / (1 + np.exp(np.minimum((radius - 1) / softness, 30)))
 
 
-def light(channel: str, site: Site) -> Pixels:
-    """The light that a perfect camera would see, in counts above its offset."""
+def light(channel: str, site: DemoSite) -> Pixels:
+    """The signal of a perfect camera, in counts above its offset."""
     picture = np.full((SIZE, SIZE), 250.0)
     for nucleus in site.nuclei:
         if channel == "DNA":
@@ -153,20 +155,20 @@ def light(channel: str, site: Site) -> Pixels:
 
 
 def photograph(picture: Pixels, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """What the camera makes of it: dim corners, photon noise, its own noise, 16 bits."""
+    """The camera's image: dim corners, photon noise, camera noise, 16 bits."""
     y, x = (np.mgrid[0:SIZE, 0:SIZE] / SIZE) - 0.45  # brightest a little off the centre
     lit = picture * (1 - 0.7 * (y**2 + x**2))
     counts = OFFSET + rng.poisson(lit) + rng.normal(0, 15, lit.shape)
     return np.asarray(np.clip(np.rint(counts), 0, 65535), dtype=np.uint16)
 
 
-def file_name(site: Site, channel: str) -> str:
+def file_name(site: DemoSite, channel: str) -> str:
     """The image's file name."""
     return f"{site.well}_s{site.site}_{channel}.tif"
 
 
-def load_data_row(site: Site) -> dict[str, str]:
-    """A site's line of the LoadData CSV."""
+def load_data_row(site: DemoSite) -> dict[str, str]:
+    """A site's row of the LoadData CSV."""
     row = {}
     for channel in CHANNELS:
         row[f"FileName_Orig{channel}"] = file_name(site, channel)
@@ -180,7 +182,7 @@ def load_data_row(site: Site) -> dict[str, str]:
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
-    """Writes rows of the same keys."""
+    """Writes rows with the same keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -188,10 +190,10 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def make_plate(folder: Path, seed: int = 2006) -> list[Site]:
-    """Writes the plate and the demo's pipeline below a folder whose paths are a bucket's keys.
+def make_plate(folder: Path, seed: int = 2006) -> list[DemoSite]:
+    """Writes the plate and the demo's pipeline to a folder; its paths are a bucket's keys.
 
-    Besides what a run needs there is truth.csv with the number of nuclei a site.
+    The additional file truth.csv has the number of nuclei per site.
     """
     sites = make_sites(seed)
     rng = np.random.default_rng((seed, 1))
@@ -220,6 +222,6 @@ def make_plate(folder: Path, seed: int = 2006) -> list[Site]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Make the demo's plate in a folder.")
-    parser.add_argument("folder", type=Path, help="its content is then the content of a bucket")
+    parser = argparse.ArgumentParser(description="Create the demo's plate in a folder.")
+    parser.add_argument("folder", type=Path, help="folder with the content of a bucket")
     make_plate(parser.parse_args().folder)

@@ -1,8 +1,8 @@
-"""This computer as AWS: the emulator's process.
+"""The process of the emulator.
 
-`python -m deployments.local.emulator --root DIR --worker-python PATH` listens on 127.0.0.1, prints
-one line of JSON with its endpoint when it answers, and runs until SIGTERM or SIGINT, or with
-`--end-with-stdin` until its standard input ends, that is until whoever started it is gone.
+`python -m deployments.local.emulator --root DIR --worker-python PATH` listens on 127.0.0.1. When it
+is ready, it prints one line of JSON with its endpoint. It runs until SIGTERM or SIGINT, or with
+`--end-with-stdin` until its standard input ends, because the process that started it has ended.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from deployments.local.emulator.app import Application
 from deployments.local.emulator.core.chaos_switches import Chaos
-from deployments.local.emulator.core.settings import DEFAULT_CONTAINER_COMMAND, Settings
-from deployments.local.emulator.core.state import Cloud
-from deployments.local.emulator.reconcile_loop import keep, stop_containers
+from deployments.local.emulator.core.settings import DEFAULT_CONTAINER_COMMAND, EmulatorSettings
+from deployments.local.emulator.core.state import EmulatorState
+from deployments.local.emulator.reconcile_loop import reconcile, stop_containers
 
 HOST = "127.0.0.1"
 
 
 class QuietHandler(MotoRequestHandler):
-    """Logs no line a request, only errors."""
+    """Logs only errors, not requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
-    """Read the command line: the settings, the port, whether to end with standard input."""
+def parse(arguments: Sequence[str] | None = None) -> tuple[EmulatorSettings, int, bool]:
+    """Parse the command line: the settings, the port, whether to stop with standard input."""
     parser = argparse.ArgumentParser(prog="deployments.local.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--root", type=Path, required=True, help="folder for the containers")
@@ -46,53 +46,55 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, int, bool]:
         default=shlex.join(DEFAULT_CONTAINER_COMMAND),
         help="arguments of the image's python (default: %(default)s)",
     )
-    parser.add_argument("--boot-seconds", type=float, default=Settings.boot_seconds)
-    parser.add_argument("--tick-seconds", type=float, default=Settings.tick_seconds)
-    parser.add_argument("--notice-seconds", type=float, default=Settings.notice_seconds)
-    parser.add_argument("--metric-seconds", type=float, default=Settings.metric_seconds)
-    parser.add_argument("--shutdown-seconds", type=float, default=Settings.shutdown_seconds)
-    parser.add_argument("--retry-seconds", type=float, default=Settings.retry_seconds)
-    parser.add_argument("--terminated-seconds", type=float, default=Settings.terminated_seconds)
-    parser.add_argument("--export-seconds", type=float, default=Settings.export_seconds)
-    parser.add_argument("--deleted-seconds", type=float, default=Settings.deleted_seconds)
-    parser.add_argument("--speed", type=float, default=Settings.speed)
+    parser.add_argument("--boot-seconds", type=float, default=EmulatorSettings.boot_seconds)
+    parser.add_argument("--tick-seconds", type=float, default=EmulatorSettings.tick_seconds)
+    parser.add_argument("--notice-seconds", type=float, default=EmulatorSettings.notice_seconds)
+    parser.add_argument("--metric-seconds", type=float, default=EmulatorSettings.metric_seconds)
+    parser.add_argument("--shutdown-seconds", type=float, default=EmulatorSettings.shutdown_seconds)
+    parser.add_argument("--retry-seconds", type=float, default=EmulatorSettings.retry_seconds)
+    parser.add_argument(
+        "--terminated-seconds", type=float, default=EmulatorSettings.terminated_seconds
+    )
+    parser.add_argument("--export-seconds", type=float, default=EmulatorSettings.export_seconds)
+    parser.add_argument("--deleted-seconds", type=float, default=EmulatorSettings.deleted_seconds)
+    parser.add_argument("--speed", type=float, default=EmulatorSettings.speed)
     parser.add_argument(
         "--chaos", type=Chaos.model_validate_json, default=Chaos(), help="switches, as JSON"
     )
     parser.add_argument("--access-key", default="", help="refuse every other access key id")
     parser.add_argument("--end-with-stdin", action="store_true")
-    given = vars(parser.parse_args(arguments))
-    port, end_with_stdin = given.pop("port"), given.pop("end_with_stdin")
-    given["container_command"] = tuple(shlex.split(given["container_command"]))
-    # Not resolved: the python of a virtual environment is a link, and the link is what counts.
-    given["worker_python"] = given["worker_python"].absolute()
-    given["root"] = given["root"].resolve()
-    return Settings(**given), port, end_with_stdin
+    options = vars(parser.parse_args(arguments))
+    port, end_with_stdin = options.pop("port"), options.pop("end_with_stdin")
+    options["container_command"] = tuple(shlex.split(options["container_command"]))
+    # Not resolved: the python of a virtual environment works only through its link.
+    options["worker_python"] = options["worker_python"].absolute()
+    options["root"] = options["root"].resolve()
+    return EmulatorSettings(**options), port, end_with_stdin
 
 
-def serve(cloud: Cloud, server: BaseWSGIServer, end: threading.Event) -> None:
-    """Answer requests and keep the cloud until the end is set, then end every container."""
-    keeper = threading.Thread(target=keep, args=(cloud, end), daemon=True)
+def serve(emulator: EmulatorState, server: BaseWSGIServer, end: threading.Event) -> None:
+    """Answer requests and reconcile until the end is set, then stop every container."""
+    reconciler = threading.Thread(target=reconcile, args=(emulator, end), daemon=True)
     answering = threading.Thread(target=server.serve_forever, daemon=True)
-    keeper.start()
+    reconciler.start()
     answering.start()
-    print(json.dumps({"endpoint_url": cloud.endpoint_url, "pid": os.getpid()}), flush=True)
+    print(json.dumps({"endpoint_url": emulator.endpoint_url, "pid": os.getpid()}), flush=True)
     end.wait()
-    cloud.wake.set()
-    keeper.join()
-    stop_containers(cloud)
+    emulator.wake.set()
+    reconciler.join()
+    stop_containers(emulator)
     server.shutdown()
 
 
 def await_stdin(end: threading.Event) -> None:
-    """Set the end when standard input ends: whoever started the emulator is gone."""
+    """Set the end when standard input ends: the process that started the emulator has ended."""
     sys.stdin.read()
     end.set()
 
 
 def isolate() -> None:
-    """Forget the environment's AWS settings: moto itself makes clients for some actions."""
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    """Remove the AWS settings from the environment, as moto creates clients for some actions."""
+    for name in [variable for variable in os.environ if variable.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -112,9 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if end_with_stdin:
         threading.Thread(target=await_stdin, args=(end,), daemon=True).start()
     server = make_server(HOST, port, lambda *_: [], threaded=True, request_handler=QuietHandler)
-    cloud = Cloud(settings, f"http://{HOST}:{server.server_port}")
-    server.app = Application(cloud)
-    serve(cloud, server, end)
+    emulator = EmulatorState(settings, f"http://{HOST}:{server.server_port}")
+    server.app = Application(emulator)
+    serve(emulator, server, end)
     return 0
 
 

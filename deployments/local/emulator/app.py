@@ -1,4 +1,4 @@
-"""The emulator's one HTTP application: moto, and below `/_dcp/` what AWS has beside its APIs."""
+"""The emulator's HTTP application: moto, and below `/_dcp/` AWS's services that are not APIs."""
 
 import functools
 import itertools
@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.emulator.control_api import control
 from deployments.local.emulator.core.moto_overrides import replace
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.ec2 import (
     cpu_alarms,
     fleet_api,
@@ -27,44 +27,44 @@ from deployments.local.emulator.ecs import service_api, task_api
 from deployments.local.emulator.ecs.task_metadata import task_services
 from deployments.local.emulator.guards import sts_sessions
 from deployments.local.emulator.guards.access_key import refusal
-from deployments.local.emulator.guards.client_tokens import Answers, token
+from deployments.local.emulator.guards.client_tokens import TokenResponses, token
 from deployments.local.emulator.guards.fault_injection import RESET, answer, fault, reset
 from deployments.local.emulator.guards.forced_denials import denial, dry_run
 from deployments.local.emulator.guards.iam_principals import forbidden
-from deployments.local.emulator.guards.parameter_rules.all_rules import broken
+from deployments.local.emulator.guards.parameter_rules.all_rules import rule_violation
 from deployments.local.emulator.guards.validation_errors import invalid
-from deployments.local.emulator.protocol.captured_response import Answered
-from deployments.local.emulator.protocol.request import Asked, asked
+from deployments.local.emulator.protocol.captured_response import CapturedResponse
+from deployments.local.emulator.protocol.request import ApiRequest, parse_request
 from deployments.local.emulator.services import iam_api, log_exports
 from deployments.local.emulator.services.lambda_functions import invocation
 from deployments.local.emulator.sqs import queue
 
-# No bucket can have this name, so no S3 request can mean it.
+# No bucket can have this name, so it cannot conflict with an S3 request.
 PREFIX = "/_dcp/"
 
 
 class Application:
-    """WSGI application over one cloud."""
+    """WSGI application of one emulator."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, emulator: EmulatorState) -> None:
+        self._emulator = emulator
         self._moto = DomainDispatcherApplication(create_backend_app)
-        # Moto searches the folders of all its services for it, at every request.
+        # Without the cache, moto searches the folders of all its services at every request.
         self._moto.get_backend_for_host = functools.cache(  # type: ignore[method-assign]
             self._moto.get_backend_for_host
         )
         fleets = {**fleet_api.ACTIONS, **spot_fleet_api.ACTIONS, **price_and_quota_api.ACTIONS}
         services = {**task_api.ACTIONS, **service_api.ACTIONS}
-        replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, cloud)
-        replace(EC2ContainerServiceResponse, "ecs", services, cloud)
-        replace(IamResponse, "iam", iam_api.ACTIONS, cloud)
-        queue.replace(cloud)
-        log_exports.replace(cloud.settings.export_seconds)
+        replace(EC2Response, "ec2", {**fleets, **image_api.ACTIONS}, emulator)
+        replace(EC2ContainerServiceResponse, "ecs", services, emulator)
+        replace(IamResponse, "iam", iam_api.ACTIONS, emulator)
+        queue.replace(emulator)
+        log_exports.replace(emulator.settings.export_seconds)
         self._numbers = itertools.count()
-        self._tokens = Answers()
+        self._tokens = TokenResponses()
         instances.replace()
         cpu_alarms.replace()
-        sts_sessions.replace(cloud.settings.speed)
+        sts_sessions.replace(emulator.settings.speed)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -74,71 +74,75 @@ class Application:
         request = Request(environ, populate_request=False)
         if path.startswith(PREFIX):
             return self._own(request, path.removeprefix(PREFIX))(environ, start_response)
-        wanted = asked(environ, request)
-        if wanted is None:
+        api_request = parse_request(environ, request)
+        if api_request is None:
             unsigned: Iterable[bytes] = self._moto(environ, start_response)
             return unsigned
-        return self._answer(environ, start_response, request, wanted)
+        return self._answer(environ, start_response, request, api_request)
 
     def _answer(
         self,
         environ: dict[str, Any],
         start_response: Callable[..., Any],
         request: Request,
-        wanted: Asked,
+        api_request: ApiRequest,
     ) -> Iterable[bytes]:
-        """Answer a signed request, or let it fail as AWS's own faults do; and record it."""
-        cloud, who = self._cloud, self._who(wanted)
-        wrong = fault(cloud.chaos, next(self._numbers), wanted.service)
-        if wrong is None or wrong.carried_out:
-            answered = self._answered(environ, request, wanted)
-            if wrong is None:
-                cloud.recorder.add(wanted, who, answered.status, answered.code)
-                return answered.send(start_response)
-            answered.drop()
-        cloud.recorder.add(wanted, who, wrong.status, wrong.code, wrong.carried_out)
-        if wrong.code == RESET:
+        """Answer a signed request, or inject a fault like AWS's own; and record the request."""
+        emulator, sender = self._emulator, self._who(api_request)
+        injected = fault(emulator.chaos, next(self._numbers), api_request.service)
+        if injected is None or injected.carried_out:
+            captured = self._capture(environ, request, api_request)
+            if injected is None:
+                emulator.recorder.add(api_request, sender, captured.status, captured.code)
+                return captured.send(start_response)
+            captured.drop()
+        emulator.recorder.add(
+            api_request, sender, injected.status, injected.code, injected.carried_out
+        )
+        if injected.code == RESET:
             start_response("500 Internal Server Error", [])
             return reset(environ)
-        if not wrong.carried_out:
-            request.get_data(cache=False)  # a client that is still sending would not see the answer
-        return answer(wrong, wanted)(environ, start_response)
+        if not injected.carried_out:
+            request.get_data(cache=False)  # a client that is still sending would miss the response
+        return answer(injected, api_request)(environ, start_response)
 
-    def _answered(self, environ: dict[str, Any], request: Request, wanted: Asked) -> Answered:
-        if not token(wanted):
-            return Answered(self._before_moto(request, wanted) or self._moto, environ)
-        # One after the other, so that a request sent again meets the answer to the first.
+    def _capture(
+        self, environ: dict[str, Any], request: Request, api_request: ApiRequest
+    ) -> CapturedResponse:
+        if not token(api_request):
+            return CapturedResponse(self._before_moto(request, api_request) or self._moto, environ)
+        # One after the other, so that a repeated request gets the response to the first.
         with self._tokens.lock:
-            before = self._before_moto(request, wanted) or self._tokens.again(wanted)
-            answered = Answered(before or self._moto, environ)
-            if before is None and not answered.code:
-                self._tokens.keep(wanted, answered)
-            return answered
+            before = self._before_moto(request, api_request) or self._tokens.repeated(api_request)
+            captured = CapturedResponse(before or self._moto, environ)
+            if before is None and not captured.code:
+                self._tokens.store(api_request, captured)
+            return captured
 
-    def _before_moto(self, request: Request, wanted: Asked) -> Response | None:
-        """Answer what the caller may not do or AWS does not take, and what moto has no service for.
+    def _before_moto(self, request: Request, api_request: ApiRequest) -> Response | None:
+        """Answer requests that are denied or invalid, or whose service moto does not have.
 
-        None where moto answers, with what this package puts in the place of its actions.
+        None if moto answers, with its actions replaced by those of this package.
         """
-        cloud = self._cloud
+        emulator = self._emulator
         return (
-            refusal(cloud, request)
-            or sts_sessions.expired(wanted)
-            or denial(cloud, wanted)
-            or forbidden(cloud, wanted)
-            or invalid(wanted)
-            or broken(wanted)
-            or dry_run(wanted)
-            or price_and_quota_api.json_answer(cloud, wanted.action, wanted.parameters)
-            or invocation(cloud, wanted)
+            refusal(emulator, request)
+            or sts_sessions.expired(api_request)
+            or denial(emulator, api_request)
+            or forbidden(emulator, api_request)
+            or invalid(api_request)
+            or rule_violation(api_request)
+            or dry_run(api_request)
+            or price_and_quota_api.json_answer(emulator, api_request.action, api_request.parameters)
+            or invocation(emulator, api_request)
         )
 
-    def _who(self, wanted: Asked) -> dict[str, str]:
-        """Who asked: `caller`, or a machine, a container or a function with its role."""
-        found = self._cloud.owner_of(wanted.key)
-        if found is None:
+    def _who(self, api_request: ApiRequest) -> dict[str, str]:
+        """The sender: `caller`, or a machine, a container or a function with its role."""
+        ownership = self._emulator.owner_of(api_request.key)
+        if ownership is None:
             return {"who": "caller", "owner": "", "role": ""}
-        owner, role = found
+        owner, role = ownership
         kind = "function" if owner.startswith("function/") else "container"
         kind = "machine" if owner.startswith("i-") else kind
         return {"who": kind, "owner": owner, "role": role}
@@ -146,9 +150,9 @@ class Application:
     def _own(self, request: Request, path: str) -> Response:
         kind, _, rest = path.partition("/")
         owner, _, below = rest.partition("/")
-        with self._cloud.lock:
+        with self._emulator.lock:
             if kind == "imds":
-                return imds(self._cloud, request, owner, below)
+                return imds(self._emulator, request, owner, below)
             if kind == "task":
-                return task_services(self._cloud, request, owner, below)
-            return control(self._cloud, request, path)
+                return task_services(self._emulator, request, owner, below)
+            return control(self._emulator, request, path)

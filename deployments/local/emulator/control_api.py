@@ -1,18 +1,15 @@
-"""The control address: what tests and the command line need and no AWS API offers.
+"""The control address: functions for tests and the command line that no AWS API offers.
 
 - `GET containers`: the running containers (task, instance, process id).
 - `POST containers/TASK_ID/kill`: SIGKILL to the container's command.
 - `POST instances/INSTANCE_ID/interrupt?seconds=S`: a Spot interruption notice.
-- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: its containers
-  stand still for good; `.../disconnect`, `.../connect`: its ECS agent loses its connection, has it
-  again.
-- `POST account`: what the account refuses, misses, has and pays, as JSON (see
-  `account_limits.Account`); what is not named stays as it is.
-- `GET chaos`, `POST chaos`: the switches (see `chaos_switches.Chaos`), and other values of some, as
-  JSON; what is not named stays as it is.
-- `POST recording?on=true`: begin a new record of requests, or end it; `GET recording`: requests by
-  service and operation since it began.
-- `GET events`: what happened to machines and tasks, oldest first.
+- `POST instances/INSTANCE_ID/rebalance`: a rebalance recommendation; `.../hang`: freezes its
+  containers permanently; `.../disconnect`, `.../connect`: disconnects and reconnects its ECS agent.
+- `POST account`: changes permissions, quotas and prices, as JSON (see `AccountLimits`).
+- `GET chaos`, `POST chaos`: returns or changes switches, as JSON (see `Chaos`).
+- `POST recording?on=true`: starts a new record of requests, or stops it; `GET recording`: requests
+  by service and operation since its start.
+- `GET events`: events of machines and tasks, oldest first.
 """
 
 from typing import Any
@@ -20,101 +17,101 @@ from typing import Any
 from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.state import EmulatedMachine, EmulatorState, Region, now
 from deployments.local.emulator.ec2.instances import interrupt, recommend_rebalance
 from deployments.local.emulator.ecs.container_instances import connect, disconnect
 from deployments.local.emulator.protocol.responses import answer_json
 
 
-def control(cloud: Cloud, request: Request, path: str) -> Response:
+def control(emulator: EmulatorState, request: Request, path: str) -> Response:
     """Answer a request to the control address."""
     match request.method, path.split("/"):
         case "GET", ["health"]:
             return answer_json({"status": "ok"})
         case "GET", ["containers"]:
-            return answer_json(containers(cloud))
+            return answer_json(containers(emulator))
         case "GET", ["events"]:
-            return answer_json(list(cloud.events))
+            return answer_json(list(emulator.events))
         case "GET", ["recording"]:
-            return answer_json(cloud.recorder.counts())
+            return answer_json(emulator.recorder.counts())
         case "POST", ["recording"]:
-            cloud.recorder.switch(request.args.get("on") == "true")
+            emulator.recorder.switch(request.args.get("on") == "true")
             return answer_json({})
         case "POST", ["account"]:
-            cloud.account = cloud.account.changed(request.get_json())
+            emulator.account = emulator.account.changed(request.get_json())
             return answer_json({})
         case "GET", ["chaos"]:
-            return answer_json(cloud.chaos.model_dump())
+            return answer_json(emulator.chaos.model_dump())
         case "POST", ["chaos"]:
-            return _change_chaos(cloud, request.get_json())
+            return _change_chaos(emulator, request.get_json())
         case "POST", ["containers", task_id, "kill"]:
-            found = cloud.find_task(task_id)
-            if found is None or found[1].container is None:
+            located = emulator.find_task(task_id)
+            if located is None or located[1].container is None:
                 return answer_json({"error": f"No container of a task {task_id}"}, 404)
-            found[1].container.kill_command()
-            return answer_json({"killed": found[1].arn})
+            located[1].container.kill_command()
+            return answer_json({"killed": located[1].arn})
         case "POST", ["instances", instance_id, "interrupt"]:
-            return _interrupt(cloud, instance_id, request.args.get("seconds", type=float))
+            return _interrupt(emulator, instance_id, request.args.get("seconds", type=float))
         case "POST", ["instances", instance_id, what] if what in DEEDS:
-            return _do(cloud, instance_id, what)
+            return _do(emulator, instance_id, what)
     return answer_json({"error": f"No {request.method} {path}"}, 404)
 
 
-def _change_chaos(cloud: Cloud, values: dict[str, Any]) -> Response:
+def _change_chaos(emulator: EmulatorState, values: dict[str, Any]) -> Response:
     try:
-        cloud.chaos = cloud.chaos.changed(values)
+        emulator.chaos = emulator.chaos.changed(values)
     except ValidationError as error:
         return answer_json({"error": str(error)}, 400)
-    cloud.chaos_at = now()
-    cloud.wake.set()
-    return answer_json(cloud.chaos.model_dump())
+    emulator.chaos_at = now()
+    emulator.wake.set()
+    return answer_json(emulator.chaos.model_dump())
 
 
-def _interrupt(cloud: Cloud, instance_id: str, seconds: float | None) -> Response:
-    found = cloud.find_machine(instance_id)
-    if found is None or not found[1].alive:
+def _interrupt(emulator: EmulatorState, instance_id: str, seconds: float | None) -> Response:
+    located = emulator.find_machine(instance_id)
+    if located is None or not located[1].alive:
         return answer_json({"error": f"No running instance {instance_id}"}, 404)
-    if found[1].instance.lifecycle != "spot":
+    if located[1].instance.lifecycle != "spot":
         return answer_json({"error": f"{instance_id} is not a Spot instance"}, 409)
-    interrupt(cloud, found[1], seconds)
-    cloud.wake.set()
+    interrupt(emulator, located[1], seconds)
+    emulator.wake.set()
     return answer_json({"interrupted": instance_id})
 
 
-def _do(cloud: Cloud, instance_id: str, what: str) -> Response:
-    found = cloud.find_machine(instance_id)
-    if found is None or not found[1].alive:
+def _do(emulator: EmulatorState, instance_id: str, action: str) -> Response:
+    located = emulator.find_machine(instance_id)
+    if located is None or not located[1].alive:
         return answer_json({"error": f"No running instance {instance_id}"}, 404)
-    DEEDS[what](cloud, *found)
-    cloud.wake.set()
-    return answer_json({what: instance_id})
+    DEEDS[action](emulator, *located)
+    emulator.wake.set()
+    return answer_json({action: instance_id})
 
 
-def _rebalance(cloud: Cloud, region: Region, machine: Machine) -> None:
-    recommend_rebalance(cloud, machine)
+def _rebalance(emulator: EmulatorState, region: Region, machine: EmulatedMachine) -> None:
+    recommend_rebalance(emulator, machine)
 
 
-def _hang(cloud: Cloud, region: Region, machine: Machine) -> None:
+def _hang(emulator: EmulatorState, region: Region, machine: EmulatedMachine) -> None:
     machine.hung = True
 
 
-def _disconnect(cloud: Cloud, region: Region, machine: Machine) -> None:
-    for one in region.container_instances.values():
-        if one.instance_id == machine.instance.id:
-            disconnect(cloud, one)
+def _disconnect(emulator: EmulatorState, region: Region, machine: EmulatedMachine) -> None:
+    for container_instance in region.container_instances.values():
+        if container_instance.instance_id == machine.instance.id:
+            disconnect(emulator, container_instance)
 
 
-def _connect(cloud: Cloud, region: Region, machine: Machine) -> None:
-    for one in region.container_instances.values():
-        if one.instance_id == machine.instance.id:
-            connect(one, region.tasks_on(one.arn))
+def _connect(emulator: EmulatorState, region: Region, machine: EmulatedMachine) -> None:
+    for container_instance in region.container_instances.values():
+        if container_instance.instance_id == machine.instance.id:
+            connect(container_instance, region.tasks_on(container_instance.arn))
 
 
 DEEDS = {"rebalance": _rebalance, "hang": _hang, "disconnect": _disconnect, "connect": _connect}
 
 
-def containers(cloud: Cloud) -> list[dict[str, Any]]:
-    """Return the containers that run."""
+def containers(emulator: EmulatorState) -> list[dict[str, Any]]:
+    """Return the running containers."""
     return [
         {
             "task_arn": task.arn,
@@ -125,7 +122,7 @@ def containers(cloud: Cloud) -> list[dict[str, Any]]:
             "desired_status": task.desired_status,
             "protected": task.protected,
         }
-        for region in cloud.regions.values()
+        for region in emulator.regions.values()
         for task in region.tasks()
         if task.container is not None and task.last_status != "STOPPED"
     ]

@@ -1,14 +1,15 @@
-"""What happens to machines and containers in the course of time, by the rates that are switched on.
+"""Injects faults with a rate into machines and containers.
 
-When it happens to the n-th machine or container is drawn from the seed, and counted from its start.
+The time of a fault of the n-th machine or container is drawn from the seed and counts from its
+start.
 """
 
 import time
 
 from deployments.local.emulator.core.state import (
-    Cloud,
     ContainerInstance,
-    Machine,
+    EmulatedMachine,
+    EmulatorState,
     Region,
     Task,
     now,
@@ -20,39 +21,45 @@ from deployments.local.emulator.ecs.container_instances import disconnect
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
-def disturb(cloud: Cloud, region: Region) -> None:
-    """Let happen what is due."""
+def disturb(emulator: EmulatorState, region: Region) -> None:
+    """Inject the faults that are due."""
     for machine in region.machines.values():
         if machine.alive:
-            _interrupt(cloud, machine)
-            machine.hung = machine.hung or _due(cloud, machine, "hangs")
-    for one in region.container_instances.values():
-        if one.connected and one.instance_id in region.machines:
-            _disconnect(cloud, region.machines[one.instance_id], one)
+            _interrupt(emulator, machine)
+            machine.hung = machine.hung or _due(emulator, machine, "hangs")
+    for container_instance in region.container_instances.values():
+        if container_instance.connected and container_instance.instance_id in region.machines:
+            _disconnect(
+                emulator, region.machines[container_instance.instance_id], container_instance
+            )
     for task in region.tasks():
         if task.container is not None and task.last_status != "STOPPED":
             _stand_still(region, task)
-            _kill(cloud, task)
+            _kill(emulator, task)
 
 
-def _due(cloud: Cloud, machine: Machine, switch: str, ahead: float = 0.0) -> bool:
+def _due(
+    emulator: EmulatorState, machine: EmulatedMachine, switch: str, ahead: float = 0.0
+) -> bool:
     age = time.monotonic() - machine.launched_at
-    return age >= cloud.chaos.seconds_until(switch, machine.number) - ahead
+    return age >= emulator.chaos.seconds_until(switch, machine.number) - ahead
 
 
-def _interrupt(cloud: Cloud, machine: Machine) -> None:
+def _interrupt(emulator: EmulatorState, machine: EmulatedMachine) -> None:
     if machine.instance.lifecycle != "spot" or machine.ends_at is not None:
         return
-    ahead = cloud.chaos.rebalance
-    if ahead is not None and _due(cloud, machine, "interruptions", ahead):
-        recommend_rebalance(cloud, machine)
-    if _due(cloud, machine, "interruptions"):
-        interrupt(cloud, machine)
+    ahead = emulator.chaos.rebalance
+    if ahead is not None and _due(emulator, machine, "interruptions", ahead):
+        recommend_rebalance(emulator, machine)
+    if _due(emulator, machine, "interruptions"):
+        interrupt(emulator, machine)
 
 
-def _disconnect(cloud: Cloud, machine: Machine, one: ContainerInstance) -> None:
-    if _due(cloud, machine, "disconnects"):
-        disconnect(cloud, one)
+def _disconnect(
+    emulator: EmulatorState, machine: EmulatedMachine, container_instance: ContainerInstance
+) -> None:
+    if _due(emulator, machine, "disconnects"):
+        disconnect(emulator, container_instance)
 
 
 def _stand_still(region: Region, task: Task) -> None:
@@ -62,11 +69,11 @@ def _stand_still(region: Region, task: Task) -> None:
         task.frozen = True
 
 
-def _kill(cloud: Cloud, task: Task) -> None:
+def _kill(emulator: EmulatorState, task: Task) -> None:
     assert task.container is not None
     age = (now() - (task.started_at or now())).total_seconds()
-    if age >= cloud.chaos.seconds_until("oom", task.number):
+    if age >= emulator.chaos.seconds_until("oom", task.number):
         task.container_reason = OUT_OF_MEMORY
         task.container.kill_command()
-    elif age >= cloud.chaos.seconds_until("kills", task.number):
+    elif age >= emulator.chaos.seconds_until("kills", task.number):
         task.container.kill_command()

@@ -1,12 +1,12 @@
-"""The emulator's one thread of its own: it makes what should be out of what is."""
+"""The emulator's background thread: reconciles the actual state with the desired state."""
 
 import logging
 import threading
 import time
 
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 from deployments.local.emulator.ec2.cpu_alarms import watch_idle
-from deployments.local.emulator.ec2.fleet_reconciler import keep_fleets
+from deployments.local.emulator.ec2.fleet_reconciler import reconcile_fleets
 from deployments.local.emulator.ec2.instances import (
     adopt_all,
     end_interrupted,
@@ -23,51 +23,51 @@ from deployments.local.emulator.sqs.metrics import measure_queues, note_counts
 log = logging.getLogger(__name__)
 
 
-def tick(cloud: Cloud, region: Region) -> None:
-    """Look once at everything of a region, from the machines to the services."""
-    adopt_all(cloud, region)
-    disturb(cloud, region)
-    end_interrupted(cloud, region)
-    watch_idle(cloud, region)
-    fail_launches(cloud, region)
-    keep_fleets(cloud, region)
-    boot(cloud, region)
-    watch_machines(cloud, region)
-    failed = watch_tasks(cloud, region)
-    run_services(cloud, region, [*failed, *start_tasks(cloud, region)])
+def tick(emulator: EmulatorState, region: Region) -> None:
+    """Reconcile everything in a region once, from the machines to the services."""
+    adopt_all(emulator, region)
+    disturb(emulator, region)
+    end_interrupted(emulator, region)
+    watch_idle(emulator, region)
+    fail_launches(emulator, region)
+    reconcile_fleets(emulator, region)
+    boot(emulator, region)
+    watch_machines(emulator, region)
+    failed = watch_tasks(emulator, region)
+    run_services(emulator, region, [*failed, *start_tasks(emulator, region)])
     note_counts(region)
-    measure_queues(cloud, region)
-    forget_terminated(cloud, region)
-    run_schedules(cloud, region)
+    measure_queues(emulator, region)
+    forget_terminated(emulator, region)
+    run_schedules(emulator, region)
 
 
-def keep(cloud: Cloud, end: threading.Event) -> None:
-    """Tick until the end, soon after every request that changed something.
+def reconcile(emulator: EmulatorState, end: threading.Event) -> None:
+    """Tick until the end is set, and soon after every request that changes something.
 
-    A tick that fails is logged and the next one comes: one bad record must not stop the machines.
+    A failed tick is logged, and ticks continue: one bad record must not stop the machines.
     """
-    told = ""
+    logged = ""
     while not end.is_set():
-        cloud.wake.wait(cloud.settings.tick_seconds)
-        cloud.wake.clear()
-        for region in list(cloud.regions.values()):
+        emulator.wake.wait(emulator.settings.tick_seconds)
+        emulator.wake.clear()
+        for region in list(emulator.regions.values()):
             try:
-                with cloud.lock:
-                    tick(cloud, region)
+                with emulator.lock:
+                    tick(emulator, region)
             except Exception as error:
-                if repr(error) != told:
+                if repr(error) != logged:
                     log.exception("A tick of region %s failed", region.name)
-                told = repr(error)
+                logged = repr(error)
 
 
-def stop_containers(cloud: Cloud) -> None:
-    """End every container: SIGTERM, what the settings give them to stop, SIGKILL."""
-    with cloud.lock:
-        tasks = [task for region in cloud.regions.values() for task in region.tasks()]
+def stop_containers(emulator: EmulatorState) -> None:
+    """Stop every container: SIGTERM, then SIGKILL after the time in the settings."""
+    with emulator.lock:
+        tasks = [task for region in emulator.regions.values() for task in region.tasks()]
     running = [task.container for task in tasks if task.container and task.last_status != "STOPPED"]
     for container in running:
         container.terminate()
-    limit = time.monotonic() + cloud.settings.shutdown_seconds
+    limit = time.monotonic() + emulator.settings.shutdown_seconds
     for container in running:
         if not container.wait(max(0.0, limit - time.monotonic())):
             container.end()

@@ -1,4 +1,4 @@
-"""All that is asked of the account before a run: machines, quotas, permissions, prices, cost."""
+"""All checks of the account before a run: machines, quotas, permissions, prices, cost."""
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -26,18 +26,18 @@ from tasks.preflight.finding import Finding
 from tasks.runs.limits import limits_of
 from tasks.runs.run import Run
 
-SPOT_DAYS = 3  # of spot price history; AWS keeps 90
+SPOT_DAYS = 3  # days of spot price history; AWS keeps 90
 
 
 @dataclass(frozen=True)
-class Jobs:
-    """What the account's checks need to know of the jobs.
+class JobStats:
+    """Properties of the jobs that the account's checks need.
 
     Attributes:
-        number: How many.
-        pipelines: The keys of their pipelines, by which earlier runs are found.
-        bytes_each: Images of the largest job, in bytes; None when not known.
-        images_each: Images of a job; None when not known.
+        number: Number of jobs.
+        pipelines: Keys of their pipelines, to find earlier runs.
+        bytes_each: Size of the largest job's images, in bytes; None if unknown.
+        images_each: Number of images per job; None if unknown.
     """
 
     number: int
@@ -46,8 +46,10 @@ class Jobs:
     images_each: float | None = None
 
 
-def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], Estimate]:
-    """Ask the account about a run; nothing is changed.
+def check_account(
+    run: Run, template: FleetTemplate, jobs: JobStats
+) -> tuple[list[Finding], Estimate]:
+    """Check the account for a run; change nothing.
 
     Args:
         run: The run.
@@ -55,15 +57,15 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
         jobs: Its jobs.
 
     Returns:
-        What was found, and what the run is expected to cost and to take.
+        The findings, and the estimated cost and time of the run.
     """
     config = run.config
     now = datetime.now(UTC)
     with ThreadPoolExecutor(5, thread_name_prefix="account") as pool:
-        proved = pool.submit(permissions.prove, run, template)
+        permission_results = pool.submit(permissions.check_permissions, run, template)
         described = pool.submit(_types, run)
         buckets = pool.submit(lambda: list(bucket_regions.findings(run)))
-        told = pool.submit(
+        priced = pool.submit(
             prices,
             run,
             config.machine_type,
@@ -72,41 +74,39 @@ def look(run: Run, template: FleetTemplate, jobs: Jobs) -> tuple[list[Finding], 
             until=now,
         )
         seconds = expected(run, jobs.pipelines)
-        types, refused = described.result()
-        found = [*refused, *_machines(run, template, types, jobs, seconds)]
-        found += ami.look(run, template, types)
-        estimate = _estimate(run, template, jobs, seconds, told.result())
-        found += cost.findings(estimate, config, told.result())
-        found += [*permission_answers.findings(proved.result()), *buckets.result()]
-    return found, estimate
+        types, findings = described.result()
+        findings += _machines(run, template, types, jobs, seconds)
+        findings += ami.check_images(run, template, types)
+        estimate = _estimate(run, template, jobs, seconds, priced.result())
+        findings += cost.findings(estimate, config, priced.result())
+        findings += [*permission_answers.findings(permission_results.result()), *buckets.result()]
+    return findings, estimate
 
 
 def _machines(
     run: Run,
     template: FleetTemplate,
     types: MachineTypes,
-    jobs: Jobs,
+    jobs: JobStats,
     seconds: JobSeconds | None,
 ) -> list[Finding]:
     size = limits_of(run, datetime.now(UTC))
-    asked = quotas.demand(size, template, jobs.number)
-    answers = [
-        quotas.limit(run.aws.service_quotas, one) for one in quotas.quotas_of(types.known, asked)
-    ]
-    limits = [one for one in answers if isinstance(one, quotas.Limit)]
+    wanted_quotas = quotas.quotas_of(types.known, quotas.demand(size, template, jobs.number))
+    answers = [quotas.read_quota(run.aws.service_quotas, wanted) for wanted in wanted_quotas]
+    limits = [answer for answer in answers if isinstance(answer, quotas.QuotaLimit)]
     return [
         *container_fit.findings(run.config, template, types, seconds, jobs.bytes_each),
-        *(one for one in answers if isinstance(one, Finding)),
+        *(answer for answer in answers if isinstance(answer, Finding)),
         *quotas.findings(size, template, types, limits, jobs.number),
     ]
 
 
 def _estimate(
-    run: Run, template: FleetTemplate, jobs: Jobs, seconds: JobSeconds | None, told: Prices
+    run: Run, template: FleetTemplate, jobs: JobStats, seconds: JobSeconds | None, known: Prices
 ) -> Estimate:
-    asked = quotas.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
-    work = cost.work(run.config, template, asked, jobs.number, seconds, jobs.images_each)
-    return cost.estimate(work, told, seconds.source if seconds else "")
+    demand = quotas.demand(limits_of(run, datetime.now(UTC)), template, jobs.number)
+    workload = cost.workload(run.config, template, demand, jobs.number, seconds, jobs.images_each)
+    return cost.estimate(workload, known, seconds.source if seconds else "")
 
 
 def _types(run: Run) -> tuple[MachineTypes, list[Finding]]:
@@ -120,7 +120,7 @@ def _types(run: Run) -> tuple[MachineTypes, list[Finding]]:
                 Problem(
                     "AWS credentials" if is_refused(error) else "AWS",
                     "ec2:DescribeInstanceTypes on *",
-                    "whether the containers fit on the machines could not be looked at",
+                    "could not check whether the containers fit on the machines",
                     got=error_code(error) or type(error).__name__,
                 ),
             )

@@ -1,4 +1,4 @@
-"""Whether the machine image is there, fits the machine types, and fits on its volume."""
+"""Checks that the machine image exists, fits the machine types, and fits on its volume."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,19 +12,18 @@ from tasks.fleet.spot_fleet import data_volume
 from tasks.preflight.finding import Finding, Level
 from tasks.runs.run import Run
 
-NOT_THERE = ("InvalidAMIID", "ParameterNotFound")  # with what follows a dot in EC2's codes
+NOT_FOUND_CODES = ("InvalidAMIID", "ParameterNotFound")  # EC2 adds a dot and a detail
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An image that machines are started from.
+class ImageUse:
+    """An image that machines are launched from.
 
     Attributes:
-        where: What names it.
+        where: The file that names it.
         key: The key that names it.
         id: Its id.
-        volumes: GB of the volumes that it is started with, by device; "" is the root, whatever
-            its name.
+        volumes: GB of the machines' volumes, by device; "" is the root device.
     """
 
     where: str
@@ -33,46 +32,46 @@ class Wanted:
     volumes: Mapping[str, int]
 
 
-def look(run: Run, template: FleetTemplate, types: MachineTypes) -> list[Finding]:
-    """Look at the images of a run's machines."""
-    found: list[Finding] = []
+def check_images(run: Run, template: FleetTemplate, types: MachineTypes) -> list[Finding]:
+    """Check the images of a run's machines."""
+    results: list[Finding] = []
     try:
-        wanted = _wanted(run, template)
+        uses = _image_uses(run, template)
     except AwsError as error:
         return [
             _not_described("fleet template", "image_parameter", template.image_parameter, error)
         ]
-    for one in wanted:
+    for use in uses:
         try:
-            images = describe(run.aws.ec2, [one.id])
+            images = describe(run.aws.ec2, [use.id])
         except AwsError as error:
-            found.append(_not_described(one.where, one.key, one.id, error))
+            results.append(_not_described(use.where, use.key, use.id, error))
             continue
         for image in images:
-            found += findings(run.config, one, image, _not_told_yet(template, types))
-    return found
+            results += findings(run.config, use, image, _of_template(template, types))
+    return results
 
 
-def _not_told_yet(template: FleetTemplate, types: MachineTypes) -> MachineTypes:
-    """Those of the processor that the template says; the others are `machine_architecture`."""
+def _of_template(template: FleetTemplate, types: MachineTypes) -> MachineTypes:
+    """Types with the template's processor; the others are a finding of `machine_architecture`."""
     if template.spot_fleet_request is not None:
         return types
-    known = (one for one in types.known if template.architecture in one.architectures)
+    known = (kind for kind in types.known if template.architecture in kind.architectures)
     return replace(types, known=tuple(known))
 
 
 def findings(
-    config: RunConfig, wanted: Wanted, image: MachineImage, types: MachineTypes
+    config: RunConfig, use: ImageUse, image: MachineImage, types: MachineTypes
 ) -> Iterator[Finding]:
-    """What of an image does not fit (pure).
+    """How an image does not fit the run (pure).
 
     Args:
         config: The run config.
-        wanted: How the image is used.
+        use: How the run uses the image.
         image: The image.
         types: The machine types as AWS describes them.
     """
-    others = [one for one in types.known if image.architecture not in one.architectures]
+    others = [kind for kind in types.known if image.architecture not in kind.architectures]
     if others:
         yield Finding(
             "error",
@@ -80,30 +79,29 @@ def findings(
             Problem(
                 "run config",
                 "machine_type",
-                f"has another processor than machine image {image.id} is made for "
-                f"({image.architecture})",
-                got=", ".join(one.name for one in others),
-                remedy=f"Name other types, or another image ({wanted.key}).",
+                f"does not have the processor of machine image {image.id} ({image.architecture})",
+                got=", ".join(kind.name for kind in others),
+                remedy=f"Name other types, or another image ({use.key}).",
             ),
         )
-    devices = {device or image.root_device: size for device, size in wanted.volumes.items()}
+    devices = {device or image.root_device: size for device, size in use.volumes.items()}
     for device, size in devices.items():
         least = image.gb.get(device, 0)
         if size < least:
-            yield _too_small(config, wanted, image, device, size, least)
+            yield _too_small(config, use, image, device, size, least)
 
 
 def _too_small(
-    config: RunConfig, wanted: Wanted, image: MachineImage, device: str, size: int, least: int
+    config: RunConfig, use: ImageUse, image: MachineImage, device: str, size: int, least: int
 ) -> Finding:
-    ours = size == config.ebs_vol_size
+    has_run_size = size == config.ebs_vol_size
     return Finding(
         "error",
         "volume_below_image",
         Problem(
-            "run config" if ours else wanted.where,
-            "ebs_vol_size" if ours else f"BlockDeviceMappings of {device}",
-            f"is smaller than the snapshot of machine image {image.id}: EC2 starts no machine",
+            "run config" if has_run_size else use.where,
+            "ebs_vol_size" if has_run_size else f"BlockDeviceMappings of {device}",
+            f"is smaller than the snapshot of machine image {image.id}: no machine can launch",
             got=f"{size} GB",
             allowed=f"at least {least} GB",
             remedy=f"Set it to {least} or more.",
@@ -111,46 +109,46 @@ def _too_small(
     )
 
 
-def _wanted(run: Run, template: FleetTemplate) -> Sequence[Wanted]:
+def _image_uses(run: Run, template: FleetTemplate) -> Sequence[ImageUse]:
     request = template.spot_fleet_request
     size = run.config.ebs_vol_size
     if request is None:
-        return [Wanted("fleet template", "image_id", image_id(run, template), {"": size})]
-    found = {}
+        return [ImageUse("fleet template", "image_id", image_id(run, template), {"": size})]
+    distinct = {}
     for specification in request["LaunchSpecifications"]:
-        devices = [one for one in specification.get("BlockDeviceMappings", []) if "Ebs" in one]
+        devices = [item for item in specification.get("BlockDeviceMappings", []) if "Ebs" in item]
         last = data_volume(devices)
-        volumes = {
-            one["DeviceName"]: size if one is last else one["Ebs"]["VolumeSize"]
-            for one in devices
-            if one is last or "VolumeSize" in one["Ebs"]
+        sizes = {
+            device["DeviceName"]: size if device is last else device["Ebs"]["VolumeSize"]
+            for device in devices
+            if device is last or "VolumeSize" in device["Ebs"]
         }
-        # What names a snapshot of its own is not made of the image's.
-        own = {one["DeviceName"] for one in devices if "SnapshotId" in one["Ebs"]}
-        kept = {device: gb for device, gb in volumes.items() if device not in own}
-        wanted = Wanted("fleet file", "ImageId", specification["ImageId"], kept)
-        found[wanted.id, tuple(kept.items())] = wanted
-    return list(found.values())
+        # Volumes with a snapshot of their own do not come from the image.
+        own = {device["DeviceName"] for device in devices if "SnapshotId" in device["Ebs"]}
+        volumes = {name: gb for name, gb in sizes.items() if name not in own}
+        use = ImageUse("fleet file", "ImageId", specification["ImageId"], volumes)
+        distinct[use.id, tuple(volumes.items())] = use
+    return list(distinct.values())
 
 
 def _not_described(where: str, key: str, name: str, error: BaseException) -> Finding:
     code = error_code(error) or type(error).__name__
-    if code.split(".")[0] in NOT_THERE:
+    if code.split(".")[0] in NOT_FOUND_CODES:
         return _finding(
             "error",
             "machine_image_missing",
             where,
             key,
-            "is no machine image of this region that this account may use",
+            "is not a machine image that this account can use in this region",
             name,
-            "Look at its id and the region, or leave image_id out for AWS's newest.",
+            "Check the id and the region, or remove image_id to use AWS's newest image.",
         )
     return _finding(
         "warning",
         "machine_image_unknown",
         "AWS credentials" if is_refused(error) else "AWS",
         f"ec2:DescribeImages on {name}",
-        "whether the machine image fits could not be looked at",
+        "could not check whether the machine image fits",
         code,
         "",
     )

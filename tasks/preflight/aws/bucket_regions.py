@@ -1,4 +1,4 @@
-"""Whether the buckets lie where the machines are: what crosses regions is slow and costs."""
+"""Checks that buckets and machines are in one region: other transfer is slow and costs money."""
 
 from collections.abc import Iterator
 
@@ -8,22 +8,22 @@ from tasks.aws.errors import AwsError, error_code, is_refused
 from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
-# What GetBucketLocation says of the oldest regions (Amazon S3 API Reference, GetBucketLocation).
+# GetBucketLocation's names of the oldest regions (Amazon S3 API Reference, GetBucketLocation).
 OLD_NAMES = {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}
 
 
 def findings(run: Run) -> Iterator[Finding]:
-    """The buckets that lie in another region, and those whose region AWS does not tell."""
+    """Buckets in another region, and buckets whose region AWS does not reveal."""
     for bucket in run.config.buckets():
         public = run.config.no_sign_request and bucket == run.config.images_bucket
         s3 = unsigned(run.aws.s3) if public else run.aws.s3
         try:
-            said = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"]
+            location = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"]
         except AwsError as error:
             if is_refused(error) and not public:
                 yield _refused(bucket, error_code(error))
-            continue  # whether it is there is asked elsewhere
-        region = OLD_NAMES.get(said, said)
+            continue  # tasks.preflight.data.s3_objects reports missing buckets
+        region = OLD_NAMES.get(location, location)
         if region != run.config.aws_region:
             yield Finding(
                 "warning",
@@ -31,10 +31,10 @@ def findings(run: Run) -> Iterator[Finding]:
                 Problem(
                     "run config",
                     _key(run, bucket),
-                    f"the bucket lies in {region}, the machines in {run.config.aws_region}: what "
-                    "goes between regions is slow, and AWS charges for every GB",
+                    f"the bucket is in {region}, the machines are in {run.config.aws_region}: "
+                    "transfer between regions is slow, and AWS charges for every GB",
                     got=bucket,
-                    remedy=f"Set aws_region to {region}, or use a bucket of this region.",
+                    remedy=f"Set aws_region to {region}, or use a bucket in this region.",
                 ),
             )
 
@@ -51,7 +51,7 @@ def _refused(bucket: str, code: str) -> Finding:
         Problem(
             "AWS credentials",
             f"s3:GetBucketLocation on arn:aws:s3:::{bucket}",
-            "is not allowed: whether the bucket lies in the region of the machines is not known",
+            "is not allowed, so the bucket's region is unknown",
             got=code,
         ),
     )

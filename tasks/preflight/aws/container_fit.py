@@ -1,4 +1,4 @@
-"""Whether the machines can hold the containers: types, memory, vCPUs, disk, times."""
+"""Checks that the containers fit on the machines: types, memory, vCPUs, disk, times."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from tasks.preflight.finding import Finding, Level
 
 WHERE = "run config"
 GB = 1_000_000_000
-MUCH_LONGER = 4  # times as long as a job: what a dead worker's job then waits is worth a note
+MUCH_LONGER = 4  # a visibility timeout of more than this many job durations is worth a note
 LONG_WAIT = 1800  # s
 
 
@@ -22,14 +22,14 @@ def findings(
     seconds: JobSeconds | None = None,
     bytes_per_job: int | None = None,
 ) -> Iterator[Finding]:
-    """What of the machines does not fit (pure).
+    """Settings of the machines and containers that do not fit (pure).
 
     Args:
         config: The run config.
         template: The fleet template.
         types: The machine types as AWS describes them.
-        seconds: How long a job is expected to take, when it is known.
-        bytes_per_job: Images of the largest job, in bytes, when they are known.
+        seconds: Expected duration of a job, if known.
+        bytes_per_job: Size of the largest job's images, in bytes, if known.
     """
     yield from _unknown(types)
     yield from _architecture(template, types)
@@ -52,39 +52,39 @@ def _unknown(types: MachineTypes) -> Iterator[Finding]:
             "error",
             "machine_type_unknown",
             "machine_type",
-            "is no machine type of this region",
+            "is not a machine type of this region",
             got=name,
-            remedy=f"Did you mean {' or '.join(nearest)}?" if nearest else "Name another.",
+            remedy=f"Did you mean {' or '.join(nearest)}?" if nearest else "Name another type.",
         )
 
 
 def _architecture(template: FleetTemplate, types: MachineTypes) -> Iterator[Finding]:
     if template.spot_fleet_request is not None:
-        return  # its machine image says for which processor it is made
-    others = [one for one in types.known if template.architecture not in one.architectures]
+        return  # its machine image determines the processor
+    others = [kind for kind in types.known if template.architecture not in kind.architectures]
     if others:
-        made_for = sorted({kind for one in others for kind in one.architectures})
+        architectures = sorted({name for kind in others for name in kind.architectures})
         yield _finding(
             "error",
             "machine_architecture",
             "machine_type",
-            f"has another processor than the fleet template says ({template.architecture})",
-            got=f"{_names(others)} ({', '.join(made_for)})",
-            remedy="Name types of that processor, or change architecture in the fleet template; "
-            "the worker's image must be made for it.",
+            f"does not have the processor of the fleet template ({template.architecture})",
+            got=f"{_names(others)} ({', '.join(architectures)})",
+            remedy="Name types with that processor, or change architecture in the fleet template. "
+            "The worker's image must be built for it.",
         )
 
 
 def _only_on_demand(
     config: RunConfig, template: FleetTemplate, types: MachineTypes
 ) -> Iterator[Finding]:
-    others = [one for one in types.known if not one.spot]
+    others = [kind for kind in types.known if not kind.spot]
     if others and template.on_demand(config.cluster_machines) < config.cluster_machines:
         yield _finding(
             "error" if len(others) == len(types.known) else "warning",
             "machine_not_spot",
             "machine_type",
-            "cannot be had as a spot machine",
+            "is not available as a spot machine",
             got=_names(others),
             remedy="Name other types.",
         )
@@ -92,65 +92,66 @@ def _only_on_demand(
 
 def _room(config: RunConfig, types: MachineTypes) -> Iterator[Finding]:
     cpu, memory, planned = config.cpu_units, config.memory, config.tasks_per_machine
-    room = {one: one.holds(cpu, memory) for one in types.known}
+    room = {kind: kind.holds(cpu, memory) for kind in types.known}
 
     def those(test: Callable[[int, int], bool]) -> list[MachineType]:
-        return [one for one, (least, most) in room.items() if test(least, most)]
+        return [kind for kind, (least, most) in room.items() if test(least, most)]
 
     size = f"a container of {cpu} CPU units and {memory} MB"
     if none := those(lambda _, most: most == 0):
         yield _finding(
             "error",
             "container_too_large",
-            "memory" if all(one.cpu_units >= cpu for one in none) else "cpu_shares",
-            f"{size} is never placed on these machines: they would be paid for and stay without "
-            "container and name",
+            "memory" if all(kind.cpu_units >= cpu for kind in none) else "cpu_shares",
+            f"{size} does not fit on these machines: you would pay for them, but they would run "
+            "no container and get no name",
             got=_sizes(none),
-            remedy="Lower memory or cpu_shares (docker_cores), or take larger machines.",
+            remedy="Lower memory or cpu_shares (docker_cores), or use larger machines.",
         )
     if perhaps := those(lambda least, most: least == 0 < most):
         yield _finding(
             "warning",
             "container_may_not_fit",
             "memory",
-            f"{size} may find no place: what ECS keeps of a machine's memory differs",
+            f"{size} may not fit: the memory that ECS reserves on a machine varies",
             got=_sizes(perhaps),
-            remedy=f"At most {min(one.registered_memory[0] for one in perhaps)} MB fit for sure.",
+            remedy=f"Up to {min(kind.registered_memory[0] for kind in perhaps)} MB always fit.",
         )
     if fewer := those(lambda least, _: 0 < least < planned):
-        most_tasks = min(room[one][0] for one in fewer)
+        most_tasks = min(room[kind][0] for kind in fewer)
         yield _finding(
             "warning",
             "fewer_containers_than_planned",
             "tasks_per_machine",
-            f"not all {planned} containers of a machine find a place ({size})",
+            f"{planned} containers do not fit on one machine ({size})",
             got=_sizes(fewer),
             remedy=f"Set tasks_per_machine to {most_tasks}, or make the containers smaller.",
         )
     if more := those(lambda least, _: least > planned):
-        yield from _more(config, more, min(room[one][0] for one in more))
+        yield from _more(config, more, min(room[kind][0] for kind in more))
 
 
 def _more(config: RunConfig, types: list[MachineType], room: int) -> Iterator[Finding]:
-    """More containers fit on a machine than were planned: ECS fills a machine before the next.
+    """More containers fit on a machine than planned, and ECS fills one machine before the next.
 
-    A single one a machine is a limit that ECS keeps (`tasks.resources.ecs`), and of a single
-    machine there are no more containers than planned.
+    ECS enforces a limit of one container per machine (`tasks.resources.ecs`), and a single machine
+    never gets more containers than planned.
     """
     bounded = config.tasks_per_machine == 1 or config.cluster_machines == 1
     yield _finding(
         "note" if bounded else "warning",
         "machine_larger_than_planned" if bounded else "more_containers_than_planned",
         "tasks_per_machine",
-        f"a machine has room for {room} containers, and {config.tasks_per_machine} are planned"
+        f"a machine has room for {room} containers, but {config.tasks_per_machine} "
+        f"{'is' if config.tasks_per_machine == 1 else 'are'} planned"
         + (
-            ": the rest of it is paid for and not used"
+            ": you pay for the unused rest"
             if bounded
-            else f": ECS may place {room} on some machines, which then share their disk, and leave "
+            else f": ECS may place {room} on some machines, where they share the disk, and leave "
             "others empty"
         ),
         got=_sizes(types),
-        remedy=f"Set tasks_per_machine to {room} with fewer machines, or take smaller machines, "
+        remedy=f"Set tasks_per_machine to {room} with fewer machines, or use smaller machines, "
         "or give the containers more memory or cpu_shares.",
     )
 
@@ -159,19 +160,19 @@ def _disk(config: RunConfig, bytes_per_job: int | None) -> Iterator[Finding]:
     if not config.download_files or not bytes_per_job:
         return
     needed = bytes_per_job * config.docker_cores / GB
-    has = config.disk_per_container
-    if needed <= has / 2:
+    available = config.disk_per_container
+    if needed <= available / 2:
         return
-    # disk_per_container, the other way round.
+    # The inverse of disk_per_container.
     size = math.ceil((2 * needed + 2) * config.tasks_per_machine)
+    jobs = f"{config.docker_cores} job{'s' if config.docker_cores > 1 else ''}"
     yield _finding(
-        "error" if needed > has else "warning",
+        "error" if needed > available else "warning",
         "disk_too_small",
         "ebs_vol_size",
-        f"the images of {config.docker_cores} jobs at a time take {needed:.1f} GB of the "
-        f"{has:.1f} GB that a container has",
+        f"the images of {jobs} at a time take {needed:.1f} GB of a container's {available:.1f} GB",
         got=f"{config.ebs_vol_size} GB",
-        remedy=f"Set ebs_vol_size to {size}, which leaves as much for outputs.",
+        remedy=f"Set ebs_vol_size to {size}, which leaves equal space for outputs.",
     )
 
 
@@ -183,29 +184,29 @@ def _times(config: RunConfig, seconds: JobSeconds) -> Iterator[Finding]:
             "error" if usual > config.job_timeout else "warning",
             "job_timeout_short",
             "job_timeout",
-            f"jobs are broken off after it; they take {usual:.0f} s, long ones {longest:.0f} s "
+            f"is shorter than a job: jobs take {usual:.0f} s, long ones {longest:.0f} s "
             f"({seconds.source})",
             got=f"{config.job_timeout} s",
-            remedy=f"Set it to {min(2 * int(longest), 42_900)} or leave it out.",
+            remedy=f"Set it to {min(2 * int(longest), 42_900)}, or remove it.",
         )
     if config.sqs_message_visibility > max(MUCH_LONGER * longest, LONG_WAIT):
         yield _finding(
             "note",
             "visibility_long",
             "sqs_message_visibility",
-            "so long does a job wait whose worker died; running jobs are renewed, so it need not "
-            f"be longer than a job ({usual:.0f} s)",
+            "a job whose worker died waits this long; workers renew running jobs, so a job's "
+            f"duration ({usual:.0f} s) is enough",
             got=f"{config.sqs_message_visibility} s",
         )
 
 
 def _names(types: list[MachineType]) -> str:
-    return ", ".join(one.name for one in types)
+    return ", ".join(kind.name for kind in types)
 
 
 def _sizes(types: list[MachineType]) -> str:
     return ", ".join(
-        f"{one.name} ({one.cpu_units} CPU units, {one.registered_memory[0]} to "
-        f"{one.registered_memory[1]} MB for containers)"
-        for one in types
+        f"{kind.name} ({kind.cpu_units} CPU units, {kind.registered_memory[0]} to "
+        f"{kind.registered_memory[1]} MB for containers)"
+        for kind in types
     )

@@ -1,4 +1,4 @@
-"""What a run is expected to cost and to take, before it starts."""
+"""Estimates the cost and duration of a run before it starts."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,39 +6,39 @@ from dataclasses import dataclass
 
 from blocks import FleetTemplate, RunConfig
 from blocks.errors import Problem
-from tasks.cost.amounts import Estimate, Part, Range, span, total
+from tasks.cost.amounts import CostItem, Estimate, Range, span, total
 from tasks.cost.prices import Prices
-from tasks.fleet.ebs_volumes import usd_of, volumes_of
+from tasks.fleet.ebs_volumes import volumes_of, volumes_usd_per_hour
 from tasks.jobs.past_durations import JobSeconds
 from tasks.preflight.aws.quotas import Demand
 from tasks.preflight.finding import Finding
 
 WHERE = "run config"
 STARTUP = Range(3, 15)
-"""Minutes from the request of a machine to its first job: capacity, boot, image, CellProfiler."""
+"""Minutes from a machine's request to its first job: capacity, boot, image, CellProfiler."""
 
 NOT_COUNTED = "logs, data transfer and public addresses (not counted)"
 
 
 @dataclass(frozen=True)
-class Work:
-    """All that cost and time follow from.
+class Workload:
+    """The quantities that determine cost and time.
 
     Attributes:
-        jobs: Jobs of the run.
-        asked: Machines that it asks for.
-        slots_per_machine: Jobs that a machine works on at a time.
-        seconds: Seconds a job; None when not known.
+        jobs: Number of jobs.
+        demand: Requested machines.
+        slots_per_machine: Slots per machine.
+        seconds: Seconds per job; None if unknown.
         stagger: Seconds until the last slot of a machine has started.
-        max_price: The most to pay for a spot machine, in USD an hour.
+        max_price: Highest spot price to pay, in USD per hour.
         volumes: GB of each machine's volumes, by volume type.
-        writes: S3 requests of the PUT kind, for each job.
-        reads: S3 requests of the GET kind, for each job; None when not known.
-        renewal: Seconds between two renewals of a job at work.
+        writes: S3 PUT requests per job.
+        reads: S3 GET requests per job; None if unknown.
+        renewal: Seconds between two renewals of a running job's lease.
     """
 
     jobs: int
-    asked: Demand
+    demand: Demand
     slots_per_machine: int
     seconds: Range | None
     stagger: float
@@ -50,133 +50,135 @@ class Work:
 
     @property
     def hours(self) -> Range | None:
-        """How long it takes, in hours: from machines that share the jobs evenly to whole waves."""
-        if self.seconds is None or not self.asked.machines:
+        """Duration in hours: from evenly shared jobs to whole waves of jobs."""
+        if self.seconds is None or not self.demand.machines:
             return None
-        slots = self.asked.machines * self.slots_per_machine
+        slots = self.demand.machines * self.slots_per_machine
         waves = Range(max(self.jobs / slots, 1), math.ceil(self.jobs / slots))
         start = STARTUP.times(60) + Range(0, self.stagger)
         return (start + waves.times(self.seconds)).times(1 / 3600)
 
     @property
     def machine_hours(self) -> Range | None:
-        """Hours of all machines together: at least those of work, at most all to the end."""
+        """Hours of all machines together: from computing time alone to all machines to the end."""
         if self.seconds is None or self.hours is None:
             return None
         busy = self.jobs / self.slots_per_machine * self.seconds.low / 3600
-        machines = self.asked.machines
+        machines = self.demand.machines
         return Range(machines * STARTUP.low / 60 + busy, machines * self.hours.high)
 
 
-def work(
+def workload(
     config: RunConfig,
     template: FleetTemplate,
-    asked: Demand,
+    demand: Demand,
     jobs: int,
     seconds: JobSeconds | None,
     images_per_job: float | None = None,
-) -> Work:
+) -> Workload:
     """The work of a run, from its settings.
 
     Args:
         config: The run config.
         template: The fleet template.
-        asked: Machines that it asks for.
-        jobs: Jobs of the run.
-        seconds: Seconds a job, when they are known.
-        images_per_job: Images of a job, when their number is known.
+        demand: Requested machines.
+        jobs: Number of jobs.
+        seconds: Seconds per job, if known.
+        images_per_job: Number of images per job, if known.
     """
-    looks = 1 if config.check_if_done_bool or config.check_if_done_exact else 0
-    return Work(
+    listings = 1 if config.check_if_done_bool or config.check_if_done_exact else 0
+    return Workload(
         jobs=jobs,
-        asked=asked,
+        demand=demand,
         slots_per_machine=config.tasks_per_machine * config.docker_cores,
         seconds=None if seconds is None else seconds.mean,
         stagger=config.seconds_to_start * (config.docker_cores - 1),
         max_price=config.machine_price,
         volumes=volumes_of(config, template),
-        # Outputs, the result record, the mark that the job is done, and a look at what is there.
-        writes=config.expected_number_files + 2 + looks,
+        # Outputs, the result record, the done marker, and a listing of existing outputs.
+        writes=config.expected_number_files + 2 + listings,
         reads=images_per_job,
         renewal=config.sqs_message_visibility / 3,
     )
 
 
-def estimate(work: Work, prices: Prices, source: str = "") -> Estimate:
-    """What the work is expected to cost and to take (pure).
+def estimate(workload: Workload, prices: Prices, source: str = "") -> Estimate:
+    """The estimated cost and duration of the work (pure).
 
     Args:
-        work: The work.
-        prices: What AWS tells of prices.
-        source: Where the seconds a job are from.
+        workload: The work.
+        prices: AWS's prices.
+        source: Source of the seconds per job.
     """
-    hours, machine_hours = work.hours, work.machine_hours
+    hours, machine_hours = workload.hours, workload.machine_hours
     if hours is None or machine_hours is None:
-        reason = "the seconds a job (set seconds_per_job, or run a few jobs first)"
-        return Estimate(unknown=(reason if work.jobs else "the number of jobs",))
-    machines = _machines(work, prices, machine_hours)
-    disk = usd_of(work.volumes, prices.gb_month)
+        reason = "the seconds per job (set seconds_per_job, or run a few jobs first)"
+        return Estimate(unknown=(reason if workload.jobs else "the number of jobs",))
+    machines = _machines(workload, prices, machine_hours)
+    disk = volumes_usd_per_hour(workload.volumes, prices.gb_month)
     parts = (
-        Part("machines", machines),
-        Part("volumes", None if disk is None else machine_hours.times(disk)),
-        *_requests(work, prices),
+        CostItem("machines", machines),
+        CostItem("volumes", None if disk is None else machine_hours.times(disk)),
+        *_requests(workload, prices),
     )
-    bought = prices.on_demand_range()
+    on_demand = prices.on_demand_range()
     unknown = [*prices.unknown]
-    if work.reads is None:
-        unknown.append("requests for images (their number is not known)")
+    if workload.reads is None:
+        unknown.append("the number of requests for images")
     return Estimate(
         usd=None if machines is None else total(parts),
         hours=hours,
-        on_demand_usd=None if bought is None else machine_hours.times(bought) + total(parts[1:]),
+        on_demand_usd=(
+            None if on_demand is None else machine_hours.times(on_demand) + total(parts[1:])
+        ),
         parts=parts,
         sources=tuple(filter(None, (source, *prices.sources))),
         unknown=(*unknown, NOT_COUNTED),
     )
 
 
-def _machines(work: Work, prices: Prices, hours: Range) -> Range | None:
+def _machines(workload: Workload, prices: Prices, hours: Range) -> Range | None:
     shares = (
-        (work.asked.spot, prices.spot_range(work.max_price)),
-        (work.asked.on_demand, prices.on_demand_range()),
+        (workload.demand.spot, prices.spot_range(workload.max_price)),
+        (workload.demand.on_demand, prices.on_demand_range()),
     )
     usd = Range(0, 0)
     for machines, price in shares:
         if machines and price is None:
             return None
         if price is not None:
-            usd += hours.times(machines / work.asked.machines).times(price)
+            usd += hours.times(machines / workload.demand.machines).times(price)
     return usd
 
 
-def _requests(work: Work, prices: Prices) -> Iterator[Part]:
-    assert work.seconds is not None
-    renewals = work.seconds.times(1 / work.renewal)
-    # Sent ten at a time; received and deleted one by one.
+def _requests(workload: Workload, prices: Prices) -> Iterator[CostItem]:
+    assert workload.seconds is not None
+    renewals = workload.seconds.times(1 / workload.renewal)
+    # Sent in tens; received and deleted one by one.
     queue = Range(2.1, 3.1) + Range(0, renewals.high)
     numbers = {
-        "s3_write": Range(work.writes, work.writes),
-        "s3_read": Range(work.reads or 0, work.reads or 0),
+        "s3_write": Range(workload.writes, workload.writes),
+        "s3_read": Range(workload.reads or 0, workload.reads or 0),
         "sqs": queue,
     }
     if not prices.requests.keys() >= numbers.keys():
-        yield Part("S3 and SQS requests", None)
+        yield CostItem("S3 and SQS requests", None)
         return
     each = Range(0, 0)
     for name, number in numbers.items():
         each += number.times(prices.requests[name])
-    yield Part("S3 and SQS requests", each.times(work.jobs))
+    yield CostItem("S3 and SQS requests", each.times(workload.jobs))
 
 
 def findings(
     estimate: Estimate, config: RunConfig, prices: Prices | None = None
 ) -> Iterator[Finding]:
-    """What the estimate says about the run's settings (pure).
+    """Compare the estimate with the run's settings (pure).
 
     Args:
         estimate: The estimate.
         config: The run config: its cost_limit, max_hours and machine_price.
-        prices: The prices, when they were asked for.
+        prices: The prices, if requested.
     """
     yield Finding("note", "cost", Problem("estimate", "", estimate.text.replace("\n", "; ")))
     limit = config.cost_limit
@@ -187,7 +189,7 @@ def findings(
             Problem(
                 WHERE,
                 "cost_limit",
-                "cannot be held against the cost, which is not known",
+                "cannot be checked, because the cost is unknown",
                 got=f"{limit:g} USD",
             ),
         )
@@ -198,7 +200,7 @@ def findings(
             Problem(
                 WHERE,
                 "cost_limit",
-                f"the run is expected to cost {span(estimate.usd)} USD",
+                f"the run is estimated to cost {span(estimate.usd)} USD",
                 got=f"{limit:g} USD",
                 remedy="Accept the cost (accept_cost), raise the limit, or make the run smaller.",
             ),
@@ -217,9 +219,9 @@ def _too_long(estimate: Estimate, config: RunConfig) -> Iterator[Finding]:
             Problem(
                 WHERE,
                 "max_hours",
-                f"AWS ends the machines before the jobs are done, which take {span(hours)} h",
+                f"AWS terminates the machines before all jobs are done: they take {span(hours)} h",
                 got=f"{config.max_hours} h",
-                remedy="Raise it, or take more machines.",
+                remedy="Raise max_hours, or use more machines.",
             ),
         )
 
@@ -230,15 +232,15 @@ def _too_cheap(prices: Prices, config: RunConfig) -> Iterator[Finding]:
         cheapest[name] = min(usd, cheapest.get(name, usd))
     above = {name: usd for name, usd in cheapest.items() if usd > config.machine_price}
     if above:
-        told = ", ".join(f"{name} {usd:.4g}" for name, usd in sorted(above.items()))
+        current = ", ".join(f"{name} {usd:.4g}" for name, usd in sorted(above.items()))
         yield Finding(
             "error" if len(above) == len(cheapest) else "warning",
             "machine_price_low",
             Problem(
                 WHERE,
                 "machine_price",
-                "is below the spot price now: no such machine would come",
-                got=f"{config.machine_price:g} USD/hour (spot price now: {told})",
-                remedy="Raise it (a machine costs the spot price, not this), or take other types.",
+                "is below the current spot price: no machine of these types would launch",
+                got=f"{config.machine_price:g} USD/hour (current spot price: {current})",
+                remedy="Raise it, or use other types. You pay the spot price, not machine_price.",
             ),
         )

@@ -1,4 +1,4 @@
-"""What EC2 says of the requests that start machines, each made as a dry run: nothing is started."""
+"""EC2 dry runs of the requests that launch machines; nothing is launched."""
 
 import re
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from tasks.aws.errors import AwsError, error_code
 from tasks.fleet.ami import MachineImage, image_id
 from tasks.fleet.launch_template import launch_template_data
 from tasks.fleet.spot_fleet import spot_fleet_request
-from tasks.preflight.aws.permission_answers import Proof, Refusal
+from tasks.preflight.aws.permission_answers import Denial, PermissionAnswers
 from tasks.runs.run import Run
 
-ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # of a fleet that is not asked for in earnest
+ENDS = datetime(2100, 1, 1, tzinfo=UTC)  # end of the fleet in the dry run
 # "User: … is not authorized to perform: ec2:RunInstances on resource: arn:… because …"
 SAID = re.compile(r"not authorized to perform: (?P<action>[\w:]+) on resource: (?P<resource>\S+)")
 
 
-def dry_runs(run: Run, template: FleetTemplate) -> Proof:
-    """Ask EC2 about every request that starts machines."""
+def dry_runs(run: Run, template: FleetTemplate) -> PermissionAnswers:
+    """Make a dry run of every request that launches machines."""
     ec2 = run.aws.ec2
     if template.spot_fleet_request is not None:
         config: Any = spot_fleet_request(run, template.spot_fleet_request, 1, ENDS, run.run_id)
@@ -30,16 +30,16 @@ def dry_runs(run: Run, template: FleetTemplate) -> Proof:
     try:
         image = MachineImage(image_id(run, template))
     except AwsError:
-        return Proof()  # the simulation names what is refused
+        return PermissionAnswers()  # the simulation names the denied action
     data: Any = launch_template_data(run, template, image)
-    named = run.names.launch_template
-    made = _dry(
+    name = run.names.launch_template
+    creation = _dry(
         "ec2:CreateLaunchTemplate",
         lambda: ec2.create_launch_template(
-            DryRun=True, LaunchTemplateName=named, LaunchTemplateData=data
+            DryRun=True, LaunchTemplateName=name, LaunchTemplateData=data
         ),
     )
-    return made.also(
+    return creation.merged_with(
         _dry(
             "ec2:RunInstances",
             lambda: ec2.run_instances(**_one_machine(run, template, data)),
@@ -51,25 +51,26 @@ def _one_machine(run: Run, template: FleetTemplate, data: dict[str, Any]) -> dic
     (network,) = data["NetworkInterfaces"]
     if template.subnets:
         network = network | {"SubnetId": template.subnets[0]}
-    one = {"MinCount": 1, "MaxCount": 1, "InstanceType": run.config.machine_type[0]}
-    return data | one | {"DryRun": True, "NetworkInterfaces": [network]}
+    machine = {"MinCount": 1, "MaxCount": 1, "InstanceType": run.config.machine_type[0]}
+    return data | machine | {"DryRun": True, "NetworkInterfaces": [network]}
 
 
-def _dry(action: str, ask: Callable[[], Any]) -> Proof:
-    """Do a dry run, which EC2 answers with an error either way (EC2 API Reference, DryRun).
+def _dry(action: str, call: Callable[[], Any]) -> PermissionAnswers:
+    """Make a dry run, which always raises an error (EC2 API Reference, DryRun).
 
-    Any answer but these two is about the request, which is made up here, or about the connection,
-    and proves nothing.
+    Any error but these two concerns the made-up request or the connection, and proves nothing.
     """
     try:
-        ask()
+        call()
     except AwsError as error:
         match error_code(error):
             case "DryRunOperation":
-                return Proof(allowed=frozenset({action}))
+                return PermissionAnswers(allowed=frozenset({action}))
             case "UnauthorizedOperation":
-                said = SAID.search(str(error))
-                refused = said["action"] if said else action
-                resource = said["resource"] if said else "*"
-                return Proof((Refusal(refused, resource, "fleet", why="UnauthorizedOperation"),))
-    return Proof()
+                denial = SAID.search(str(error))
+                denied = denial["action"] if denial else action
+                resource = denial["resource"] if denial else "*"
+                return PermissionAnswers(
+                    (Denial(denied, resource, "fleet", why="UnauthorizedOperation"),)
+                )
+    return PermissionAnswers()

@@ -1,4 +1,4 @@
-"""Whether the roles that machines and containers get exist."""
+"""Checks that the roles of machines and containers exist."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Roles:
     """The roles of a run.
 
     Attributes:
-        passed: ARNs of the roles that the flows hand on (iam:PassRole).
+        passed: ARNs of the roles that the flows pass to AWS (iam:PassRole).
         findings: What is wrong with them.
     """
 
@@ -26,19 +26,19 @@ class Roles:
     findings: tuple[Finding, ...] = ()
 
 
-def look(run: Run, template: FleetTemplate) -> Roles:
-    """Look at the instance profile, the role of the containers and the role of the fleet."""
+def check_roles(run: Run, template: FleetTemplate) -> Roles:
+    """Check the instance profile, the containers' role and the fleet's role."""
     passed: list[str] = []
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for where, key, kind, name in _named(run, template):
-        ask = _profile if kind == "InstanceProfile" else _role
-        answer = _asked(run, ask, where, key, kind, name)
+        arns_of = _profile if kind == "InstanceProfile" else _role
+        answer = _arns_or_finding(run, arns_of, where, key, kind, name)
         if isinstance(answer, Finding):
-            found.append(answer)
+            findings.append(answer)
         else:
             passed += answer
             if not answer:
-                found.append(
+                findings.append(
                     _finding(
                         "error",
                         where,
@@ -49,18 +49,19 @@ def look(run: Run, template: FleetTemplate) -> Roles:
                         "Add the role to it in IAM.",
                     )
                 )
-    return Roles(tuple(dict.fromkeys(passed)), tuple(found))
+    return Roles(tuple(dict.fromkeys(passed)), tuple(findings))
 
 
 def _named(run: Run, template: FleetTemplate) -> Iterator[tuple[str, str, str, str]]:
-    """Where each role is named, by which key, what it is, and its name or ARN."""
+    """The file and key that name each role, its kind, and its name or ARN."""
     request = template.spot_fleet_request
     if request is None:
         yield "fleet template", "instance_profile", "InstanceProfile", template.instance_profile
     else:
         yield "fleet file", "IamFleetRole", "Role", request["IamFleetRole"]
-        profiles = [one["IamInstanceProfile"] for one in request["LaunchSpecifications"]]
-        for name in dict.fromkeys(one.get("Arn") or one["Name"] for one in profiles):
+        specifications = request["LaunchSpecifications"]
+        profiles = [specification["IamInstanceProfile"] for specification in specifications]
+        for name in dict.fromkeys(profile.get("Arn") or profile["Name"] for profile in profiles):
             yield "fleet file", "IamInstanceProfile", "InstanceProfile", name
     if run.config.task_role:
         yield "run config", "task_role", "Role", run.config.task_role
@@ -77,32 +78,34 @@ def _role(run: Run, name: str) -> list[str]:
     return [run.aws.iam.get_role(RoleName=name)["Role"]["Arn"]]
 
 
-def _asked(
+def _arns_or_finding(
     run: Run,
-    ask: Callable[[Run, str], list[str]],
+    arns_of: Callable[[Run, str], list[str]],
     where: str,
     key: str,
     kind: str,
     name: str,
 ) -> list[str] | Finding:
     try:
-        return ask(run, name.rsplit("/", 1)[-1])
+        return arns_of(run, name.rsplit("/", 1)[-1])
     except AwsError as error:
         if error_code(error) == MISSING:
             return _finding(
                 "error",
                 where,
                 key,
-                "is not there: no machine would start, or no container have rights",
+                "does not exist: machines could not launch, or containers would lack permissions",
                 name,
-                f"Make it with dcp account create (docs/account.md), or name another {key}.",
+                f"Create it with dcp account create (docs/account.md), or name another {key}.",
             )
         refused = is_refused(error)
         return _finding(
             "warning",
             "AWS credentials",
             f"iam:Get{kind} on {name}",
-            "is not allowed: whether it exists is not known" if refused else "AWS did not answer",
+            "is not allowed, so preflight could not check that it exists"
+            if refused
+            else "AWS did not respond",
             error_code(error) or type(error).__name__,
             "",
         )

@@ -1,4 +1,4 @@
-"""What AWS answers when it is asked whether a run may do what it will do."""
+"""AWS's answers about the permissions of a run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,66 +8,67 @@ from tasks.preflight.finding import Finding
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An action that AWS will refuse.
+class Denial:
+    """An action that AWS will deny.
 
     Attributes:
         action: Such as `sqs:CreateQueue`.
         resource: Its ARN, or `*`.
         step: The step that needs it.
-        sure: Whether nothing that was not looked at can allow it.
-        needed: Whether the run cannot be without it.
-        why: What AWS says about it.
+        certain: Whether nothing unchecked (bucket policy, condition) can still allow it.
+        needed: Whether the run needs it.
+        why: AWS's explanation.
     """
 
     action: str
     resource: str
     step: str
-    sure: bool = True
+    certain: bool = True
     needed: bool = True
     why: str = ""
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What AWS answered.
+class PermissionAnswers:
+    """AWS's answers.
 
     Attributes:
-        refused: What it will refuse.
-        allowed: Actions that a dry run has shown to be allowed.
-        notes: What could not be asked.
+        denied: Actions that it will deny.
+        allowed: Actions that a dry run proved to be allowed.
+        notes: Checks that failed.
     """
 
-    refused: tuple[Refusal, ...] = ()
+    denied: tuple[Denial, ...] = ()
     allowed: frozenset[str] = frozenset()
     notes: tuple[Finding, ...] = ()
 
-    def also(self, other: "Proof") -> "Proof":
-        """Both together."""
-        return Proof(
-            self.refused + other.refused, self.allowed | other.allowed, self.notes + other.notes
+    def merged_with(self, other: "PermissionAnswers") -> "PermissionAnswers":
+        """Both proofs combined."""
+        return PermissionAnswers(
+            self.denied + other.denied, self.allowed | other.allowed, self.notes + other.notes
         )
 
 
-def findings(proof: Proof) -> Iterator[Finding]:
-    """The refusals, each naming action and resource (pure)."""
-    yield from proof.notes
-    told: set[tuple[str, str]] = set()
-    for one in sorted(proof.refused, key=lambda one: (not one.sure, one.action)):
-        if (one.action, one.resource) in told or (one.action in proof.allowed and not one.why):
+def findings(answers: PermissionAnswers) -> Iterator[Finding]:
+    """One finding per denied action and resource (pure)."""
+    yield from answers.notes
+    reported: set[tuple[str, str]] = set()
+    for denial in sorted(answers.denied, key=lambda denial: (not denial.certain, denial.action)):
+        action, resource = denial.action, denial.resource
+        if (action, resource) in reported or (action in answers.allowed and not denial.why):
             continue
-        told.add((one.action, one.resource))
+        reported.add((action, resource))
         yield Finding(
-            "error" if one.sure and one.needed else "warning",
+            "error" if denial.certain and denial.needed else "warning",
             "permission",
             Problem(
                 "AWS credentials",
-                f"{one.action} on {one.resource}",
-                f"is not allowed, and the step {one.step} "
-                + ("needs it" if one.needed else "would use it"),
-                got=one.why,
-                remedy="Ask the administrator of the account for it (docs/aws.md has the list)."
-                if one.sure
-                else "Unless a bucket policy or a condition allows it, ask for it.",
+                f"{action} on {resource}",
+                f"is not allowed, but the step {denial.step} "
+                + ("needs it" if denial.needed else "would use it"),
+                got=denial.why,
+                remedy="Request it from the account's administrator (list: docs/aws.md)."
+                if denial.certain
+                else "Request it, unless a bucket policy or a condition allows it.",
             ),
         )

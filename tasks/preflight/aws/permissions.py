@@ -1,9 +1,9 @@
-"""Whether the credentials may do what the run will do: asked of AWS without doing it.
+"""Checks that the credentials allow all calls of the run, without making them.
 
 Three ways: `iam:SimulatePrincipalPolicy` for all actions of `tasks.permissions.flow_permissions`;
-EC2's dry runs, which know service control policies and conditions too, for what starts machines;
-and the calls that only read. A simulation knows nothing of bucket policies, so what it refuses of
-S3 is a warning.
+EC2 dry runs for calls that launch machines, which also test service control policies and
+conditions; and read-only calls. A simulation ignores bucket policies, so a denial for S3 is only a
+warning.
 """
 
 import re
@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks import FleetTemplate
 from blocks.errors import Problem
 from tasks.aws.errors import AwsError, error_code, is_refused
-from tasks.permissions.flow_permissions import Right, places, rights_of
+from tasks.permissions.flow_permissions import Permission, permissions_of, placeholder_values
 from tasks.preflight.aws.dry_runs import dry_runs
-from tasks.preflight.aws.iam_roles import Roles, look
-from tasks.preflight.aws.permission_answers import Proof, Refusal
+from tasks.preflight.aws.iam_roles import Roles, check_roles
+from tasks.preflight.aws.permission_answers import Denial, PermissionAnswers
 from tasks.preflight.finding import Finding
 from tasks.runs.run import Run
 
@@ -27,22 +27,24 @@ PARALLEL = 8
 SIMULATE = "iam:SimulatePrincipalPolicy"
 
 
-def prove(run: Run, template: FleetTemplate) -> Proof:
-    """Ask AWS about everything that the run will do; nothing is changed."""
+def check_permissions(run: Run, template: FleetTemplate) -> PermissionAnswers:
+    """Test all calls of the run; change nothing."""
     identity = run.aws.sts.get_caller_identity()
-    roles = look(run, template)
-    rights = list(rights_of(run.config, template))
+    roles = check_roles(run, template)
+    permissions = list(permissions_of(run.config, template))
     who = principal(run, identity["Arn"])
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="rights") as pool:
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="permissions") as pool:
         dry = pool.submit(dry_runs, run, template)
-        simulated = simulate(run, template, rights, who, roles, pool)
-        return Proof(notes=roles.findings).also(simulated).also(dry.result())
+        simulated = simulate(run, template, permissions, who, roles, pool)
+        return (
+            PermissionAnswers(notes=roles.findings).merged_with(simulated).merged_with(dry.result())
+        )
 
 
 def principal(run: Run, arn: str) -> str:
-    """The user or role behind an identity, as a simulation takes it.
+    """The user or role behind an identity, in the form that a simulation accepts.
 
-    A session of a role is told by the role's name alone, and the role may have a path (IAM User
+    The ARN of a role session has only the role's name, but the role may have a path (IAM User
     Guide, "IAM identifiers").
     """
     session = re.fullmatch(r"arn:([\w-]+):sts::(\d+):assumed-role/([^/]+)/.*", arn)
@@ -57,46 +59,48 @@ def principal(run: Run, arn: str) -> str:
 def simulate(
     run: Run,
     template: FleetTemplate,
-    rights: Sequence[Right],
+    permissions: Sequence[Permission],
     who: str,
     roles: Roles,
     pool: ThreadPoolExecutor,
-) -> Proof:
-    """Ask IAM what the policies of user or role allow, a request for each resource."""
+) -> PermissionAnswers:
+    """Ask IAM what the policies of a user or role allow, one request per resource."""
     if who.endswith(":root"):
-        return Proof()  # may do everything, and cannot be simulated
+        return PermissionAnswers()  # is allowed everything, and cannot be simulated
     partition, account = who.split(":")[1], who.split(":")[4]
-    named = places(run.config, template, partition, account)
-    asked: dict[str, dict[str, Right]] = {}
-    for right in rights:
-        if not right.unproven:
-            for resource in roles.passed if right.resource == "{roles}" else [right.resource]:
-                of_resource = asked.setdefault(resource.format(**named), {})
-                of_resource.update({action: right for action in right.actions})
+    names = placeholder_values(run.config, template, partition, account)
+    by_resource: dict[str, dict[str, Permission]] = {}
+    for permission in permissions:
+        if not permission.not_simulated:
+            for resource in (
+                roles.passed if permission.resource == "{roles}" else [permission.resource]
+            ):
+                by_action = by_resource.setdefault(resource.format(**names), {})
+                by_action.update({action: permission for action in permission.actions})
     context = _context(run)
 
-    def ask(resource: str) -> list[Refusal] | ClientError | BotoCoreError:
+    def ask(resource: str) -> list[Denial] | ClientError | BotoCoreError:
         pages = run.aws.iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=who,
-            ActionNames=list(asked[resource]),
+            ActionNames=list(by_resource[resource]),
             ResourceArns=[resource],
             ContextEntries=context,
         )
         try:
-            answers = [one for page in pages for one in page["EvaluationResults"]]
+            results = [result for page in pages for result in page["EvaluationResults"]]
         except AwsError as error:
             return error
         return [
-            _refusal(one, asked[resource][one["EvalActionName"]], resource)
-            for one in answers
-            if one["EvalDecision"] != "allowed"
+            _denial(result, by_resource[resource][result["EvalActionName"]], resource)
+            for result in results
+            if result["EvalDecision"] != "allowed"
         ]
 
-    answers = list(pool.map(ask, asked))
-    # What IAM does not say of one resource, it may have said of the others.
-    failed = next((one for one in answers if not isinstance(one, list)), None)
-    refused = tuple(one for found in answers if isinstance(found, list) for one in found)
-    return Proof(refused, notes=(_not_simulated(failed, who),) if failed else ())
+    answers = list(pool.map(ask, by_resource))
+    # IAM may fail for one resource and still answer for the others.
+    failed = next((answer for answer in answers if not isinstance(answer, list)), None)
+    refused = tuple(denial for answer in answers if isinstance(answer, list) for denial in answer)
+    return PermissionAnswers(refused, notes=(_not_simulated(failed, who),) if failed else ())
 
 
 def _not_simulated(error: Exception, who: str) -> Finding:
@@ -106,31 +110,31 @@ def _not_simulated(error: Exception, who: str) -> Finding:
         Problem(
             "AWS credentials",
             f"{SIMULATE} on {who}",
-            "the rights of the run could not be looked at beforehand"
+            "is not allowed, so preflight could not check the run's permissions"
             if is_refused(error)
-            else "IAM could not say what the policies allow",
+            else "IAM could not evaluate the policies",
             got=error_code(error) or type(error).__name__,
-            remedy="With this right, preflight names what the run may not do.",
+            remedy="With this permission, preflight lists all calls that AWS would deny.",
         ),
     )
 
 
-def _refusal(answer: Mapping[str, Any], right: Right, resource: str) -> Refusal:
+def _denial(answer: Mapping[str, Any], permission: Permission, resource: str) -> Denial:
     action = answer["EvalActionName"]
     explicit = answer["EvalDecision"] == "explicitDeny"
     unknown = bool(answer.get("MissingContextValues"))
-    return Refusal(
+    return Denial(
         action,
         resource,
-        right.step,
-        sure=explicit or not (action.startswith("s3:") or unknown),
-        needed=right.needed,
+        permission.step,
+        certain=explicit or not (action.startswith("s3:") or unknown),
+        needed=permission.needed,
         why="a policy denies it" if explicit else "",
     )
 
 
 def _context(run: Run) -> list[Any]:
-    """What conditions of policies look at: the tags, the region and who gets a role."""
+    """Values for the conditions of policies: tags, region, and services that receive a role."""
     entries = [("aws:RequestedRegion", [run.config.aws_region])]
     for key, value in run.tags.items():
         entries += [

@@ -1,4 +1,4 @@
-"""How many machines the account may have, and how many the jobs can use."""
+"""Compares the machines of a run with the account's quotas and the number of jobs."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,11 +21,11 @@ SERVICE = "ec2"
 
 @dataclass(frozen=True)
 class Quota:
-    """A quota of vCPUs of an account in a region.
+    """A vCPU quota of an account in a region.
 
     Attributes:
         code: Its code in Service Quotas.
-        name: As Service Quotas calls it.
+        name: Its name in Service Quotas.
     """
 
     code: str
@@ -63,10 +63,10 @@ SHARED = {"vt": "g"}
 
 
 def family(machine_type: str) -> str | None:
-    """The family of quotas that a machine type counts in; None when it is another.
+    """The quota family of a machine type; None if it has no spot quota.
 
-    The letters before the generation decide (`mac`, `hpc` and `u` have quotas of their own, which
-    are not of spot machines).
+    The letters before the generation determine it (`mac`, `hpc` and `u` have quotas of their own,
+    not for spot machines).
     """
     letters = re.match(r"[a-z]+", machine_type)
     if letters is None:
@@ -79,11 +79,11 @@ def family(machine_type: str) -> str | None:
 
 @dataclass(frozen=True)
 class Demand:
-    """Machines that a run asks for.
+    """Machines that a run requests.
 
     Attributes:
-        spot: As spot machines.
-        on_demand: On demand.
+        spot: Number of spot machines.
+        on_demand: Number of on-demand machines.
     """
 
     spot: int
@@ -91,23 +91,23 @@ class Demand:
 
     @property
     def machines(self) -> int:
-        """All of them."""
+        """Number of all machines."""
         return self.spot + self.on_demand
 
 
 def demand(size: Limits, template: FleetTemplate, jobs: int) -> Demand:
-    """The machines that a run of so many jobs asks for: never more than its jobs can use."""
+    """The machines that a run requests: never more than its jobs can use."""
     machines = machines_needed(containers_needed(jobs, size), size)
-    bought = 0 if template.spot_fleet_request is not None else template.on_demand(machines)
-    return Demand(machines - bought, bought)
+    on_demand = 0 if template.spot_fleet_request is not None else template.on_demand(machines)
+    return Demand(machines - on_demand, on_demand)
 
 
 @dataclass(frozen=True)
-class Limit:
-    """A quota as an account has it.
+class QuotaLimit:
+    """A quota's value in an account.
 
     Attributes:
-        quota: Which.
+        quota: The quota.
         vcpus: Its value.
     """
 
@@ -115,16 +115,16 @@ class Limit:
     vcpus: float
 
 
-def quotas_of(types: Iterable[MachineType], asked: Demand) -> list[Quota]:
-    """The quotas that a run counts in, each once."""
-    families = [name for one in types if (name := family(one.name))]
-    spot = [SPOT[name] for name in families] if asked.spot else []
-    base = [ON_DEMAND[name] for name in families] if asked.on_demand else []
+def quotas_of(types: Iterable[MachineType], wanted: Demand) -> list[Quota]:
+    """The quotas that limit a run, each once."""
+    families = [name for kind in types if (name := family(kind.name))]
+    spot = [SPOT[name] for name in families] if wanted.spot else []
+    base = [ON_DEMAND[name] for name in families] if wanted.on_demand else []
     return list(dict.fromkeys([*spot, *base]))
 
 
-def limit(service_quotas: "ServiceQuotasClient", quota: Quota) -> Limit | Finding:
-    """The quota's value in this account and region, or why it is not known."""
+def read_quota(service_quotas: "ServiceQuotasClient", quota: Quota) -> QuotaLimit | Finding:
+    """The quota's value in this account and region, or a finding if it cannot be read."""
     try:
         answer = service_quotas.get_service_quota(ServiceCode=SERVICE, QuotaCode=quota.code)
     except AwsError as error:
@@ -134,49 +134,50 @@ def limit(service_quotas: "ServiceQuotasClient", quota: Quota) -> Limit | Findin
             Problem(
                 "AWS",
                 f"servicequotas:GetServiceQuota on {quota.code}",
-                f"the quota {quota.name} could not be read",
+                f"could not read the quota {quota.name}",
                 got=error_code(error) or type(error).__name__,
-                remedy="Look it up in the Service Quotas console, or ask for the right.",
+                remedy="Check it in the Service Quotas console, or request the permission.",
             ),
         )
-    return Limit(quota, answer["Quota"]["Value"])
+    return QuotaLimit(quota, answer["Quota"]["Value"])
 
 
 def findings(
     size: Limits,
     template: FleetTemplate,
     types: MachineTypes,
-    quotas: Iterable[Limit],
+    quotas: Iterable[QuotaLimit],
     jobs: int,
 ) -> Iterator[Finding]:
-    """What of the number of machines does not fit (pure).
+    """Compare the number of machines with jobs and quotas (pure).
 
     Args:
         size: The run's size.
         template: The fleet template.
         types: The machine types as AWS describes them.
         quotas: The account's quotas.
-        jobs: Jobs of the run.
+        jobs: Number of jobs.
     """
-    asked = demand(size, template, jobs)
-    if jobs and asked.machines < size.machines:
+    wanted = demand(size, template, jobs)
+    if jobs and wanted.machines < size.machines:
         slots = size.machines * size.tasks_per_machine * size.cores
+        machines_text = f"{wanted.machines} machine{'s' if wanted.machines > 1 else ''}"
         yield Finding(
             "note",
             "more_slots_than_jobs",
             Problem(
                 WHERE,
                 "cluster_machines",
-                f"there is room for {slots} jobs at a time, and there are {jobs} jobs; "
-                f"{asked.machines} machines will be asked for",
+                f"the fleet has {slots} slots for {jobs} job{'s' if jobs > 1 else ''}; dcp will "
+                f"request only {machines_text}",
                 got=str(size.machines),
-                remedy=f"cluster_machines: {asked.machines} says the same.",
+                remedy=f"cluster_machines: {wanted.machines} has the same effect.",
             ),
         )
-    by_code = {one.quota.code: one for one in quotas}
+    by_code = {limit.quota.code: limit for limit in quotas}
     for table, machines, key in (
-        (SPOT, asked.spot, "cluster_machines"),
-        (ON_DEMAND, asked.on_demand, "on_demand_base"),
+        (SPOT, wanted.spot, "cluster_machines"),
+        (ON_DEMAND, wanted.on_demand, "on_demand_base"),
     ):
         yield from _above(table, machines, key, types, by_code)
 
@@ -186,22 +187,22 @@ def _above(
     machines: int,
     key: str,
     types: MachineTypes,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, QuotaLimit],
 ) -> Iterator[Finding]:
     by_family: dict[str, list[MachineType]] = {}
-    for one in types.known:
-        if name := family(one.name):
-            by_family.setdefault(name, []).append(one)
+    for kind in types.known:
+        if name := family(kind.name):
+            by_family.setdefault(name, []).append(kind)
     fits = {
-        name: limits[table[name].code].vcpus // min(one.vcpus for one in members)
+        name: limits[table[name].code].vcpus // min(kind.vcpus for kind in members)
         for name, members in by_family.items()
         if table[name].code in limits
     }
-    # The fleet may take all its machines of the family with the most room.
+    # The fleet may launch all its machines in the family with the most room.
     if not machines or len(fits) < len(by_family) or not fits or machines <= sum(fits.values()):
         return
     most = int(sum(fits.values()))
-    told = "; ".join(
+    details = "; ".join(
         f"{table[name].name} ({table[name].code}): "
         f"{limits[table[name].code].vcpus:g} vCPUs, {int(count)} machines of the smallest type"
         for name, count in fits.items()
@@ -212,11 +213,11 @@ def _above(
         Problem(
             WHERE if key == "cluster_machines" else "fleet template",
             key,
-            f"the account may have {most} such machines in this region, and fewer when others "
-            f"run: {told}",
-            got=f"{machines} machines",
-            remedy=f"Ask AWS for a larger quota, or set {key} to {most}."
+            f"exceeds the account's vCPU quota in this region, which allows at most {most} such "
+            f"machines, fewer while others run: {details}",
+            got=str(machines),
+            remedy=f"Request a quota increase from AWS, or set {key} to {most}."
             if most
-            else "Ask AWS for a larger quota, or take machines of another family.",
+            else "Request a quota increase from AWS, or use machines of another family.",
         ),
     )

@@ -1,4 +1,4 @@
-"""The groups and images of a LoadData CSV beside the jobs: on disk, not in memory."""
+"""The groups and images of a LoadData CSV and the jobs: on disk, not in memory."""
 
 import sqlite3
 import tempfile
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from blocks.job_file.metadata import Pairs
 
-Key = tuple[str, ...]
+GroupValues = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An object that a CSV names, and the line that names it first."""
+class ImageReference:
+    """An object that a CSV names, and the first line that names it."""
 
     bucket: str
     key: str
@@ -23,16 +23,16 @@ class Wanted:
 
 
 @contextmanager
-def index_of(keys: Sequence[str]) -> Iterator["Index"]:
-    """An empty index for groups of these keys; its file goes away with the block."""
+def new_index(keys: Sequence[str]) -> Iterator["CsvIndex"]:
+    """An empty index for groups of these keys; its file is deleted at the end of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="dcp-check-") as folder,
         closing(sqlite3.connect(Path(folder) / "index.sqlite", isolation_level=None)) as database,
     ):
-        yield Index(keys, database)
+        yield CsvIndex(keys, database)
 
 
-class Index:
+class CsvIndex:
     """Groups, jobs and images of one CSV.
 
     Args:
@@ -50,7 +50,7 @@ class Index:
             f"""
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
             CREATE TABLE job ({texts}, PRIMARY KEY ({by})) WITHOUT ROWID;
-            CREATE TABLE found ({texts}, rows INTEGER, PRIMARY KEY ({by})) WITHOUT ROWID;
+            CREATE TABLE csv_group ({texts}, rows INTEGER, PRIMARY KEY ({by})) WITHOUT ROWID;
             CREATE TABLE image (bucket TEXT, key TEXT, line INTEGER,
                 PRIMARY KEY (bucket, key)) WITHOUT ROWID;
             """
@@ -60,7 +60,7 @@ class Index:
         self.is_job = lru_cache(4096)(self._is_job)
 
     def add_jobs(self, groups: Iterable[Pairs]) -> int:
-        """Keep the groups of jobs; returns how many there were."""
+        """Store the groups of jobs; returns how many were new."""
         rows = (tuple(dict(group)[key] for key in self.keys) for group in groups)
         return self._add(f"INSERT OR IGNORE INTO job VALUES ({self._marks})", rows)
 
@@ -70,31 +70,31 @@ class Index:
         self._db.execute("COMMIT")
         return count
 
-    def add_rows(self, rows: Iterable[Key]) -> None:
+    def add_rows(self, rows: Iterable[GroupValues]) -> None:
         """Count the rows of each group of the CSV."""
         self._add(
-            f"""INSERT INTO found VALUES ({self._marks}, 1)
+            f"""INSERT INTO csv_group VALUES ({self._marks}, 1)
             ON CONFLICT DO UPDATE SET rows = rows + 1""",
             rows,
         )
 
     def add_images(self, images: Iterable[tuple[str, str, int]]) -> None:
-        """Keep images (bucket, key, line)."""
+        """Store images (bucket, key, line)."""
         self._add("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", images)
 
-    def _is_job(self, group: Key) -> bool:
+    def _is_job(self, group: GroupValues) -> bool:
         query = f"SELECT 1 FROM job WHERE {self._equal}"
         return self._db.execute(query, group).fetchone() is not None
 
     def jobs_without_rows(self, limit: int) -> tuple[int, list[Pairs]]:
-        """How many jobs have no row, and the first of them."""
-        return self._left_out("job", "found", limit)
+        """The number of jobs without a row, and the first of them."""
+        return self._unmatched("job", "csv_group", limit)
 
     def groups_without_job(self, limit: int) -> tuple[int, list[Pairs]]:
-        """How many groups of the CSV have no job, and the first of them."""
-        return self._left_out("found", "job", limit)
+        """The number of groups of the CSV without a job, and the first of them."""
+        return self._unmatched("csv_group", "job", limit)
 
-    def _left_out(self, table: str, other: str, limit: int) -> tuple[int, list[Pairs]]:
+    def _unmatched(self, table: str, other: str, limit: int) -> tuple[int, list[Pairs]]:
         by = ", ".join(f"{table}.{column}" for column in self._columns)
         joined = " AND ".join(f"{table}.{c} = {other}.{c}" for c in self._columns)
         query = f"FROM {table} LEFT JOIN {other} ON {joined} WHERE {other}.k0 IS NULL"
@@ -103,26 +103,26 @@ class Index:
         return count, [tuple(zip(self.keys, row, strict=True)) for row in rows]
 
     def groups(self) -> int:
-        """How many groups the CSV has."""
-        ((count,),) = self._db.execute("SELECT count(*) FROM found")
+        """The number of groups in the CSV."""
+        ((count,),) = self._db.execute("SELECT count(*) FROM csv_group")
         return int(count)
 
     def rows_of_jobs(self) -> tuple[int, int]:
-        """The fewest and the most rows that a job has; 0, 0 without any."""
-        joined = " AND ".join(f"job.{c} = found.{c}" for c in self._columns)
-        query = f"SELECT min(rows), max(rows) FROM job JOIN found ON {joined}"
+        """The fewest and the most rows of a job; (0, 0) without rows."""
+        joined = " AND ".join(f"job.{c} = csv_group.{c}" for c in self._columns)
+        query = f"SELECT min(rows), max(rows) FROM job JOIN csv_group ON {joined}"
         ((least, most),) = self._db.execute(query)
         return least or 0, most or 0
 
     def values(self, key: str, where: Mapping[str, str], limit: int) -> list[str]:
-        """The values of a key in the CSV where the other keys are as given."""
+        """The values of a key in the CSV's groups that match `where`."""
         column = self._columns[self.keys.index(key)]
         others = [self._columns[self.keys.index(other)] for other in where]
         equal = " AND ".join(["1", *(f"{other} = ?" for other in others)])
-        query = f"SELECT DISTINCT {column} FROM found WHERE {equal} ORDER BY 1 LIMIT {limit}"
+        query = f"SELECT DISTINCT {column} FROM csv_group WHERE {equal} ORDER BY 1 LIMIT {limit}"
         return [value for (value,) in self._db.execute(query, list(where.values()))]
 
-    def images(self) -> Iterator[Wanted]:
-        """All images, sorted as S3 sorts keys: by their bytes in UTF-8."""
+    def images(self) -> Iterator[ImageReference]:
+        """All images, in S3's order of keys: by their UTF-8 bytes."""
         for row in self._db.execute("SELECT bucket, key, line FROM image ORDER BY bucket, key"):
-            yield Wanted(*row)
+            yield ImageReference(*row)

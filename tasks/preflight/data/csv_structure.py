@@ -1,7 +1,7 @@
-"""The LoadData CSV as a file: its columns, and rows that are too long or too short. Pure.
+"""The structure of a LoadData CSV: its columns, and rows that are too long or too short. Pure.
 
-LoadData takes rows in which nothing but surplus cells is wrong and cuts these off, so that a comma
-too many within a row moves all that follows into other columns without a word.
+LoadData silently cuts surplus cells off a row. So an extra comma within a row moves all cells after
+it into the wrong columns without an error.
 """
 
 import csv
@@ -19,19 +19,19 @@ SHOWN = 5
 """Lines or names that a finding shows."""
 
 
-def of_header(
+def header_findings(
     columns: Sequence[str], row: Sequence[str], where: str, keys: Sequence[str]
 ) -> Iterator[Finding]:
     """What is wrong with the columns.
 
     Args:
-        columns: As LoadData names them.
-        row: The second line: an image may be named by its whole path.
+        columns: The columns, as LoadData names them.
+        row: The first row: it shows whether FileName_ columns hold whole paths.
         where: The key of the CSV.
         keys: The metadata keys of the jobs.
     """
     if len(columns) == 1 and (sign := next((s for s in ";\t|" if s in columns[0]), None)):
-        # All else would be told of cells that are none.
+        # Further findings would be about cells that do not exist.
         yield _error(
             "csv_unreadable",
             Problem(
@@ -48,7 +48,7 @@ def of_header(
         if times > 1 and name.strip():
             yield _error(
                 "csv_duplicate_column",
-                Problem(where, name, f"the column comes {times} times", remedy="Keep one."),
+                Problem(where, name, f"the column occurs {times} times", remedy="Keep one."),
             )
     for name in columns:
         if name != name.strip() and name.strip():
@@ -57,9 +57,9 @@ def of_header(
                 Problem(
                     where,
                     name.strip(),
-                    "the column's name has a space at an end",
+                    "the column's name starts or ends with a space",
                     got=repr(name),
-                    remedy="CellProfiler takes it for another column: remove the space.",
+                    remedy="Remove the space: CellProfiler treats it as a different column.",
                 ),
             )
     yield from _image_columns(columns, dict(zip(columns, row, strict=False)), where)
@@ -82,7 +82,7 @@ def _unnamed(columns: Sequence[str], where: str) -> Iterator[Finding]:
             f"column {places[0]}",
             "a column has no name: CellProfiler stops with 'no name'",
             got=f"{len(places)} without a name",
-            remedy="It looks like a pandas index: write the CSV with to_csv(..., index=False)."
+            remedy="This is probably a pandas index: write the CSV with to_csv(..., index=False)."
             if index
             else "Find ',,' or a comma at the end of the first line, and remove it.",
         ),
@@ -90,7 +90,7 @@ def _unnamed(columns: Sequence[str], where: str) -> Iterator[Finding]:
 
 
 def _image_columns(columns: Sequence[str], row: Mapping[str, str], where: str) -> Iterator[Finding]:
-    there = set(columns)
+    names = set(columns)
     if not any(name.startswith(("FileName_", "URL_")) for name in columns):
         yield _error(
             "csv_no_images",
@@ -100,37 +100,37 @@ def _image_columns(columns: Sequence[str], row: Mapping[str, str], where: str) -
         for name in columns:
             if name.startswith(f"{prefix}PathName_"):
                 channel = name[len(f"{prefix}PathName_") :]
-                if not there & {f"{prefix}FileName_{channel}", f"{prefix}URL_{channel}"}:
+                if not names & {f"{prefix}FileName_{channel}", f"{prefix}URL_{channel}"}:
                     yield _pair(where, f"{prefix}FileName_{channel}", name, columns)
             elif name.startswith(f"{prefix}FileName_"):
                 channel = name[len(f"{prefix}FileName_") :]
                 whole = row.get(name, "").startswith(("/", "s3://"))
                 pair = {f"{prefix}PathName_{channel}", f"{prefix}URL_{channel}"}
-                if not whole and not there & pair:
+                if not whole and not names & pair:
                     yield _pair(where, f"{prefix}PathName_{channel}", name, columns)
 
 
-def _pair(where: str, missing: str, there: str, columns: Sequence[str]) -> Finding:
-    near = difflib.get_close_matches(missing, [name for name in columns if name != there], 1, 0.9)
+def _pair(where: str, missing: str, partner: str, columns: Sequence[str]) -> Finding:
+    near = difflib.get_close_matches(missing, [name for name in columns if name != partner], 1, 0.9)
     return _error(
         "csv_pair_missing",
         Problem(
             where,
             missing,
-            f"the column is missing beside {there}",
-            remedy=f"Is it {near[0]}?" if near else "Add it: folder and name of each image.",
+            f"the column is missing, although the CSV has {partner}",
+            remedy=f"Is it {near[0]}?" if near else "Add it, with a value for each image.",
         ),
     )
 
 
 @dataclass
-class Rows:
-    """What is wrong with the rows of a CSV, gathered while they are read.
+class RowChecker:
+    """Collects mistakes in the rows of a CSV while they are read.
 
     Attributes:
         where: The key of the CSV.
-        columns: How many cells a row should have.
-        count: Rows seen.
+        columns: Expected number of cells per row.
+        count: Number of rows read.
     """
 
     where: str
@@ -140,8 +140,8 @@ class Rows:
     _times: Counter[str] = field(default_factory=Counter)
     _first: dict[str, str] = field(default_factory=dict)
 
-    def see(self, line: int, cells: Sequence[str]) -> bool:
-        """Look at a row; whether LoadData takes it as it is meant."""
+    def check(self, line: int, cells: Sequence[str]) -> bool:
+        """Check a row; returns whether LoadData reads it as intended."""
         self.count += 1
         if len(cells) == self.columns:
             return True
@@ -150,11 +150,11 @@ class Rows:
             code = "csv_short_row"
         else:
             code = "csv_long_row" if any(cell.strip() for cell in surplus) else "csv_end_comma"
-        self.note(code, line, f"{len(cells)} cells")
+        self.record(code, line, f"{len(cells)} cells")
         return code == "csv_end_comma"
 
-    def note(self, code: str, line: int, got: str) -> None:
-        """Keep a mistake of a line."""
+    def record(self, code: str, line: int, got: str) -> None:
+        """Record a mistake in a line."""
         self._times[code] += 1
         self._first.setdefault(code, got)
         lines = self._lines.setdefault(code, [])
@@ -162,15 +162,15 @@ class Rows:
             lines.append(line)
 
     def findings(self) -> Iterator[Finding]:
-        """What was found, each kind once, with the first lines."""
+        """One finding per kind of mistake, with the first lines."""
         if not self.count:
             yield _error(
                 "csv_no_rows",
                 Problem(
                     self.where,
                     "",
-                    "the CSV has a header and no rows",
-                    remedy="Look at what made it.",
+                    "the CSV has a header but no rows",
+                    remedy="Check the program that wrote it.",
                 ),
             )
         for code, lines in self._lines.items():
@@ -195,37 +195,37 @@ class Rows:
 _OF_LENGTH = ("csv_short_row", "csv_long_row", "csv_end_comma")
 _ROW_MISTAKES = {
     "csv_short_row": (
-        "the row is too short, and CellProfiler stops at it",
-        "Add what is missing, or remove the row.",
+        "the row is too short; CellProfiler fails on it",
+        "Add the missing cells, or remove the row.",
     ),
     "csv_long_row": (
-        "the row is too long: its values stand in wrong columns",
+        "the row is too long: its values are in the wrong columns",
         "Find ',,' in it and remove the comma.",
     ),
-    "csv_end_comma": ("a comma too many at the end", "Remove it."),
+    "csv_end_comma": ("the row ends with an extra comma", "Remove it."),
     "csv_image_empty": (
-        "the row has no image where its columns should name one",
-        "Find ',,' in it; write the image's name, or remove the row.",
+        "a cell that should name an image is empty",
+        "Find ',,' in the row; write the image's name, or remove the row.",
     ),
     "csv_path": (
-        "the image is named by a path that no machine of the run has",
-        f"Begin it with {MOUNT}/, which stands for the top of the bucket of the images.",
+        "the image's path does not exist on the machines of the run",
+        f"Start it with {MOUNT}/, which is the top of the images' bucket.",
     ),
 }
 
 
 @dataclass
 class Unreadable(Exception):
-    """The file cannot be read as a CSV at all."""
+    """The file cannot be read as a CSV."""
 
     finding: Finding
 
 
-def cells_of(lines: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank, the header as line 1.
+def read_rows(lines: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not blank; the header is line 1.
 
     Raises:
-        Unreadable: It is empty, no text in UTF-8, or no CSV.
+        Unreadable: The file is empty, not UTF-8 text, or not a CSV.
     """
     reader = csv.reader(lines)
     empty = True
@@ -241,7 +241,7 @@ def cells_of(lines: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]
                 Problem(
                     where,
                     f"line {reader.line_num + 1}",
-                    "the file is not text in UTF-8",
+                    "the file is not UTF-8 text",
                     got=f"byte {error.object[error.start]:#04x}",
                     remedy="Save it as 'CSV UTF-8'.",
                 ),

@@ -1,4 +1,4 @@
-"""All that is looked at of a run's data: buckets, pipelines, data files, inputs, outputs."""
+"""All checks of a run's data: buckets, pipelines, data files, inputs, outputs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from blocks.job_file.rules import too_long
 from tasks.jobs.load_data_csv import Csvs
 from tasks.jobs.messages import pairs_of
 from tasks.preflight.data import file_list, load_data_csv, outputs, s3_objects
-from tasks.preflight.data.outputs import Outputs, Rule, outputs_of
+from tasks.preflight.data.outputs import OutputFolders, SkipRule, output_folders
 from tasks.preflight.finding import Finding
 from tasks.preflight.pipeline import channels, input_folder, pipeline_checks
 from tasks.preflight.pipeline.expected_outputs import files_of_a_job
@@ -25,14 +25,14 @@ _BUCKETS = ("bucket_missing", "bucket_refused")
 
 
 @dataclass
-class Data:
-    """What was seen of a run's data.
+class DataReport:
+    """The result of the checks of a run's data.
 
     Attributes:
-        findings: What was found.
-        jobs: How many jobs there are; None when that could not be found out.
-        images: Images of the largest job; None when not known.
-        largest_job: Of these, in bytes; None when not known.
+        findings: The findings.
+        jobs: Number of jobs; None if unknown.
+        images: Number of images of the largest job; None if unknown.
+        largest_job: Their size in bytes; None if unknown.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -41,8 +41,8 @@ class Data:
     largest_job: int | None = None
 
 
-def look(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> Data:
-    """Look at all data of a run.
+def check_data(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> DataReport:
+    """Check all data of a run.
 
     Args:
         run: The run.
@@ -50,19 +50,20 @@ def look(run: Run, sets: Sequence[JobSet], where: str, csvs: Csvs) -> Data:
         where: The job file's name.
         csvs: The data files.
     """
-    data = Data(list(s3_objects.buckets(run)))
+    data = DataReport(list(s3_objects.check_buckets(run)))
     if data.findings:
         return data
-    with outputs_of(Rule.of(run.config)) as folders:
-        looker = _Looker(run, where, csvs, folders, data)
-        looker.all(sets)
+    with output_folders(SkipRule.of(run.config)) as folders:
+        _DataChecks(run, where, csvs, folders, data).all(sets)
     return data
 
 
-class _Looker:
-    """Looks at each object once, however many sets name it."""
+class _DataChecks:
+    """Checks each object once, however many sets name it."""
 
-    def __init__(self, run: Run, where: str, csvs: Csvs, folders: Outputs, data: Data) -> None:
+    def __init__(
+        self, run: Run, where: str, csvs: Csvs, folders: OutputFolders, data: DataReport
+    ) -> None:
         self._run, self._where, self._csvs = run, where, csvs
         self._folders, self._data = folders, data
         self._pipelines: dict[str, Pipeline | None] = {}
@@ -73,14 +74,14 @@ class _Looker:
         by_file: dict[tuple[str, tuple[str, ...]], list[JobSet]] = {}
         for jobs in sets:
             by_file.setdefault((jobs.data_file, jobs.keys), []).append(jobs)
-        for key, together in by_file.items():
-            self._data_file(key[0], key[1], together)
+        for (data_file, keys), sets_of_file in by_file.items():
+            self._data_file(data_file, keys, sets_of_file)
         for jobs in sets:
             self._inputs(jobs)
         self._outputs()
 
-    def _found(self, findings: Iterator[Finding] | Sequence[Finding]) -> bool:
-        """Keep findings; whether none of them is an error."""
+    def _add(self, findings: Iterator[Finding] | Sequence[Finding]) -> bool:
+        """Store findings; returns whether none of them is an error."""
         new = list(findings)
         self._data.findings += new
         return not any(finding.level == "error" for finding in new)
@@ -92,45 +93,45 @@ class _Looker:
 
     def _data_file(self, key: str, keys: tuple[str, ...], sets: list[JobSet]) -> None:
         suffix = PurePosixPath(key).suffix
-        there = self._found(s3_objects.object_of(self._run, self._where, "data_file", key))
+        readable = self._add(s3_objects.check_object(self._run, self._where, "data_file", key))
         pipelines = {jobs.pipeline: self._pipeline(jobs, keys, suffix) for jobs in sets}
         rows: tuple[int, int] | None = None
         columns: tuple[str, ...] = ()
-        if there and suffix == ".csv":
+        if readable and suffix == ".csv":
             rows, columns = self._csv(key, keys, sets)
         else:
             self._count(sets)
-            if there and suffix == ".txt":
+            if readable and suffix == ".txt":
                 self._list(key)
-        for name, read in pipelines.items():
-            if not read:
+        for name, parsed in pipelines.items():
+            if not parsed:
                 continue
             if columns and self._once("channels", name, frozenset(columns)):
-                self._found(channels.findings(read, name, channels.channels_of(columns), key))
+                self._add(channels.findings(parsed, name, channels.channels_of(columns), key))
             same = rows is not None and rows[0] == rows[1] > 0
-            self._expected.add(files_of_a_job(read, rows[0]) if rows and same else None)
+            self._expected.add(files_of_a_job(parsed, rows[0]) if rows and same else None)
 
     def _csv(
         self, key: str, keys: tuple[str, ...], sets: list[JobSet]
     ) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
-        asked = load_data_csv.Asked(
+        options = load_data_csv.CsvTarget(
             self._where,
             key,
             keys,
-            lambda: self._told(sets),
+            lambda: self._groups(sets),
             any(isinstance(jobs.groups, FromCsv) for jobs in sets),
             self._run.config.images_bucket,
             lambda bucket: s3_objects.client(self._run, bucket),
         )
-        seen = load_data_csv.look(asked, self._csvs)
-        self._found(seen.findings)
-        if seen.images is not None and seen.largest_job is not None:
-            self._data.images = max(self._data.images or 0, seen.images)
-            self._data.largest_job = max(self._data.largest_job or 0, seen.largest_job)
-        return seen.rows, seen.columns
+        csv = load_data_csv.check_csv(options, self._csvs)
+        self._add(csv.findings)
+        if csv.images is not None and csv.largest_job is not None:
+            self._data.images = max(self._data.images or 0, csv.images)
+            self._data.largest_job = max(self._data.largest_job or 0, csv.largest_job)
+        return csv.rows, csv.columns
 
-    def _told(self, sets: list[JobSet]) -> Iterator[Pairs]:
-        """The groups of sets, counted, with their output folders kept."""
+    def _groups(self, sets: list[JobSet]) -> Iterator[Pairs]:
+        """The groups of sets; counts them and stores their output folders."""
         for jobs in sets:
             top, alone = joined(jobs.output) + "/", jobs.names_all_keys
             for group in pairs_of(jobs, self._csvs):
@@ -138,21 +139,21 @@ class _Looker:
                 folder = joined(jobs.output, below)
                 if (refusal := too_long(folder)) and self._once("too long"):
                     problem = refusal.at(self._where, "output_structure", repr(folder))
-                    self._found([Finding("error", "output_too_long", problem)])
+                    self._add([Finding("error", "output_too_long", problem)])
                 self._folders.add(top, f"{folder}/", alone)
                 self._data.jobs = (self._data.jobs or 0) + 1
                 yield group
 
     def _count(self, sets: list[JobSet]) -> None:
         listed = [jobs for jobs in sets if not isinstance(jobs.groups, FromCsv)]
-        for _ in self._told(listed):
+        for _ in self._groups(listed):
             pass
 
     def _list(self, key: str) -> None:
-        text = s3_objects.content(self._run, key)
+        text = s3_objects.read_object(self._run, key)
         lines = text.decode("utf-8-sig", errors="replace").splitlines()
         bucket = self._run.config.images_bucket
-        self._found(
+        self._add(
             file_list.findings(lines, key, bucket, lambda name: s3_objects.client(self._run, name))
         )
 
@@ -160,55 +161,55 @@ class _Looker:
         key = jobs.pipeline
         if key not in self._pipelines:
             self._pipelines[key] = self._read(key, suffix)
-        read = self._pipelines[key]
-        if read and self._once("pipeline", key, keys, suffix):
+        parsed = self._pipelines[key]
+        if parsed and self._once("pipeline", key, keys, suffix):
             plugins = self._run.config.use_plugins
-            self._found(pipeline_checks.findings(read, key, keys, suffix, plugins))
-            self._found(input_folder.elsewhere(read, key))
-        return read
+            self._add(pipeline_checks.findings(parsed, key, keys, suffix, plugins))
+            self._add(input_folder.elsewhere(parsed, key))
+        return parsed
 
     def _read(self, key: str, suffix: str) -> Pipeline | None:
-        if not self._found(s3_objects.object_of(self._run, self._where, "pipeline", key)):
+        if not self._add(s3_objects.check_object(self._run, self._where, "pipeline", key)):
             return None
-        content = s3_objects.content(self._run, key)
+        content = s3_objects.read_object(self._run, key)
         binary = content.startswith(_HDF5)
         if suffix == ".h5" or binary:
-            self._found(_batch(key, suffix, binary))
+            self._add(_batch(key, suffix, binary))
             return None
         try:
             text = content.decode("utf-8", errors="replace")
             return parse_pipeline(text, PurePosixPath(key).suffix == ".json")
         except PipelineError as error:
-            remedy = "Save it again from CellProfiler (Export > Pipeline) and copy it there."
+            remedy = "Export it again from CellProfiler (Export > Pipeline) and upload it."
             problem = Problem(key, "", error.what, remedy=remedy)
-            self._found([Finding("error", error.code, problem)])
+            self._add([Finding("error", error.code, problem)])
             return None
 
     def _inputs(self, jobs: JobSet) -> None:
-        read = self._pipelines.get(jobs.pipeline)
-        if read and self._once("input", jobs.input, jobs.pipeline):
+        parsed = self._pipelines.get(jobs.pipeline)
+        if parsed and self._once("input", jobs.input, jobs.pipeline):
             try:
                 folder = s3_objects.input_folder(self._run, jobs.input)
             except ClientError as error:
-                self._found(
-                    [s3_objects.refused(error, "s3:ListBucket", self._run.config.workspace)]
+                self._add(
+                    [s3_objects.denied_check(error, "s3:ListBucket", self._run.config.workspace)]
                 )
                 return
-            self._found(input_folder.findings(folder, jobs.input, self._where, read, jobs.pipeline))
+            self._add(input_folder.findings(folder, jobs.input, self._where, parsed, jobs.pipeline))
 
     def _outputs(self) -> None:
         bucket = self._run.config.outputs_bucket
 
         def listing(prefix: str) -> Iterator[tuple[str, int]]:
-            return s3_objects.listed(self._run.aws.s3, bucket, prefix)
+            return s3_objects.list_objects(self._run.aws.s3, bucket, prefix)
 
         expected = next(iter(self._expected)) if len(self._expected) == 1 else None
         try:
-            held = self._folders.look(listing)
+            folders = self._folders.count_files(listing)
         except ClientError as error:
-            self._found([s3_objects.refused(error, "s3:ListBucket", bucket)])
+            self._add([s3_objects.denied_check(error, "s3:ListBucket", bucket)])
             return
-        self._found(outputs.findings(held, self._run.config, self._where, expected))
+        self._add(outputs.findings(folders, self._run.config, self._where, expected))
 
 
 def _batch(key: str, suffix: str, binary: bool) -> Iterator[Finding]:
@@ -219,8 +220,8 @@ def _batch(key: str, suffix: str, binary: bool) -> Iterator[Finding]:
             Problem(
                 key,
                 "",
-                "is no batch file: it does not begin as an HDF5 file",
-                remedy="Name the .h5 file that CreateBatchFiles has made, as pipeline too.",
+                "is not a batch file: it has no HDF5 signature",
+                remedy="Name the .h5 file that CreateBatchFiles wrote, also as pipeline.",
             ),
         )
     elif suffix != ".h5":
@@ -230,7 +231,7 @@ def _batch(key: str, suffix: str, binary: bool) -> Iterator[Finding]:
             Problem(
                 key,
                 "",
-                "is a project or batch file, in which settings cannot be looked at beforehand",
+                "is a project or batch file, so its settings cannot be checked before the run",
                 remedy="Export the pipeline as .cppipe.",
             ),
         )

@@ -1,4 +1,4 @@
-"""A list of files (.txt): a path or URL a line, for pipelines with the input modules."""
+"""A list of files (.txt): one path or URL per line, for pipelines with the input modules."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from blocks.errors import Problem
 from blocks.job_file.s3_keys import MOUNT
 from tasks.preflight.data import images
-from tasks.preflight.data.csv_index import Index, index_of
+from tasks.preflight.data.csv_index import CsvIndex, new_index
 from tasks.preflight.data.csv_structure import SHOWN
-from tasks.preflight.data.image_locations import NoPlace, Places
+from tasks.preflight.data.image_locations import ImageLocator, NotInS3
 from tasks.preflight.finding import Finding
 
 if TYPE_CHECKING:
@@ -21,21 +21,21 @@ def findings(
     """What is wrong with a list of files.
 
     Args:
-        lines: Of the file.
+        lines: The lines of the file.
         where: Its key.
-        bucket: Of the images.
+        bucket: The images' bucket.
         client: The client for a bucket.
     """
-    with index_of(["file"]) as index:
-        wrong = list(_fill(index, lines, where, bucket))
-        yield from wrong
-        if not wrong:
-            yield from images.findings(images.look(index.images(), client), where)
+    with new_index(["file"]) as index:
+        problems = list(_fill(index, lines, where, bucket))
+        yield from problems
+        if not problems:
+            yield from images.findings(images.check_images(index.images(), client), where)
 
 
-def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterator[Finding]:
-    places = Places((), bucket)
-    strange: list[int] = []
+def _fill(index: CsvIndex, lines: Iterable[str], where: str, bucket: str) -> Iterator[Finding]:
+    locator = ImageLocator((), bucket)
+    foreign: list[int] = []
     relative: list[int] = []
     count = 0
 
@@ -46,9 +46,9 @@ def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterat
                 continue
             count += 1
             try:
-                place = places.of_path(path)
-            except NoPlace:
-                strange.append(line)
+                place = locator.locate(path)
+            except NotInS3:
+                foreign.append(line)
                 continue
             if not path.startswith("/") and "://" not in path and not path.startswith("file:"):
                 relative.append(line)
@@ -58,15 +58,15 @@ def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterat
     index.add_images(wanted())
     if not count:
         yield Finding("error", "list_empty", Problem(where, "", "the list of files is empty"))
-    if strange:
+    if foreign:
         yield Finding(
             "error",
             "list_path",
             Problem(
                 where,
-                _lines(strange),
-                "a file is named by a path that no machine of the run has",
-                remedy=f"Begin it with {MOUNT}/, the top of the bucket of the images.",
+                _lines(foreign),
+                "the file's path does not exist on the machines of the run",
+                remedy=f"Start it with {MOUNT}/, which is the top of the images' bucket.",
             ),
         )
     if relative:
@@ -76,8 +76,8 @@ def _fill(index: Index, lines: Iterable[str], where: str, bucket: str) -> Iterat
             Problem(
                 where,
                 _lines(relative),
-                "a file is named by a relative path, which is taken from the top of the bucket",
-                remedy=f"Begin it with {MOUNT}/.",
+                "the file's path is relative; it starts at the top of the bucket",
+                remedy=f"Start it with {MOUNT}/.",
             ),
         )
 

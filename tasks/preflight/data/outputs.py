@@ -1,4 +1,4 @@
-"""What lies in the jobs' output folders already, and what skipping will make of it."""
+"""Checks the files that exist in the jobs' output folders, and which jobs will be skipped."""
 
 import sqlite3
 import tempfile
@@ -15,36 +15,36 @@ from tasks.preflight.finding import Finding
 
 
 @dataclass(frozen=True)
-class Rule:
-    """When a job is done: so many files, each of so many bytes, with a text in their name."""
+class SkipRule:
+    """When a job is done: minimum number of files, their minimum size, and text in their name."""
 
     files: int
     size: int
     text: str
 
     @classmethod
-    def of(cls, config: RunConfig) -> "Rule":
-        """Of a run config."""
+    def of(cls, config: RunConfig) -> "SkipRule":
+        """The rule of a run config."""
         return cls(
             config.expected_number_files, config.min_file_size_bytes, config.necessary_string
         )
 
     def counts(self, key: str, size: int) -> bool:
-        """Whether a file counts, by its name without folders."""
+        """Whether a file counts; folders are not part of its name."""
         return size >= self.size and self.text in key.rpartition("/")[2]
 
 
 @dataclass
-class Folders:
-    """What the output folders of jobs hold.
+class FolderCounts:
+    """Contents of the jobs' output folders.
 
     Attributes:
-        jobs: All jobs.
-        shared: Jobs that write into a folder of another.
-        clashing: Of these, such as were meant to have one of their own.
-        clash: A folder of these.
-        started: Folders that hold anything.
-        held: How many files that count -> how many folders hold so many, of those started.
+        jobs: Number of jobs.
+        shared: Number of jobs that share a folder with another.
+        clashing: Number of those jobs that should have a folder of their own.
+        clash: One of their folders.
+        started: Number of folders with any file.
+        held: Number of counted files -> number of such folders, among those with any file.
     """
 
     jobs: int = 0
@@ -55,7 +55,7 @@ class Folders:
     held: Counter[int] = field(default_factory=Counter)
 
     def done(self, files: int) -> int:
-        """Folders with at least so many files that count."""
+        """The number of folders with at least `files` counted files."""
         return sum(number for held, number in self.held.items() if held >= files)
 
 
@@ -64,19 +64,19 @@ Listing = Callable[[str], Iterable[tuple[str, int]]]
 
 
 @contextmanager
-def outputs_of(rule: Rule) -> Iterator["Outputs"]:
-    """No output folders yet; what is kept of them goes away with the block."""
+def output_folders(rule: SkipRule) -> Iterator["OutputFolders"]:
+    """An empty collection of output folders; its file is deleted at the end of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="dcp-outputs-") as below,
         closing(sqlite3.connect(Path(below) / "outputs.sqlite", isolation_level=None)) as database,
     ):
-        yield Outputs(rule, database)
+        yield OutputFolders(rule, database)
 
 
-class Outputs:
+class OutputFolders:
     """The output folders of all jobs, on disk, so that memory does not grow with the jobs."""
 
-    def __init__(self, rule: Rule, database: sqlite3.Connection) -> None:
+    def __init__(self, rule: SkipRule, database: sqlite3.Connection) -> None:
         self._rule, self._db = rule, database
         self._db.executescript(
             """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
@@ -88,71 +88,74 @@ class Outputs:
         """Add the folder of a job.
 
         Args:
-            top: What all jobs of its set write below, with a slash at the end.
-            prefix: The job's own, with a slash at the end.
-            alone: No other job is meant to write into it.
+            top: The common prefix of its job set, with a trailing slash.
+            prefix: The job's own prefix, with a trailing slash.
+            alone: Whether no other job should write into it.
         """
         self._db.execute(
             "INSERT INTO folder VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET jobs = jobs + 1",
             (top, prefix, alone),
         )
 
-    def look(self, listing: Listing) -> Folders:
-        """Count what the folders hold."""
+    def count_files(self, listing: Listing) -> FolderCounts:
+        """Count the files in the folders."""
         ((jobs, shared),) = self._db.execute(
             "SELECT total(jobs), total(CASE WHEN jobs > 1 THEN jobs END) FROM folder"
         )
         ((clashing, clash),) = self._db.execute(
             "SELECT total(jobs), min(prefix) FROM folder WHERE jobs > 1 AND alone"
         )
-        folders = Folders(int(jobs), int(shared), int(clashing), clash or "")
+        folders = FolderCounts(int(jobs), int(shared), int(clashing), clash or "")
         tops = self._db.execute("SELECT top, min(prefix), max(prefix) FROM folder GROUP BY top")
         for top, first, last in tops.fetchall():
             query = "SELECT prefix FROM folder WHERE top = ? ORDER BY prefix"
-            mine = self._db.execute(query, [top])
-            # What all begin with, sign by sign, as S3 takes prefixes: other plates below the same
-            # output are not listed.
-            there = listing(commonprefix([first, last]))  # noqa: RUF071
-            _count((prefix for (prefix,) in mine), there, self._rule, folders)
+            rows = self._db.execute(query, [top])
+            # S3's prefixes are strings, not paths: the common prefix excludes other plates below
+            # the same output.
+            objects = listing(commonprefix([first, last]))  # noqa: RUF071
+            _count((prefix for (prefix,) in rows), objects, self._rule, folders)
         return folders
 
 
 def _count(
-    prefixes: Iterator[str], objects: Iterable[tuple[str, int]], rule: Rule, folders: Folders
+    prefixes: Iterator[str],
+    objects: Iterable[tuple[str, int]],
+    rule: SkipRule,
+    folders: FolderCounts,
 ) -> None:
-    """Merge two sorted sequences: folders, and the objects of which some lie in them."""
+    """Merge two sorted sequences: folders, and objects in and between them."""
     prefix = next(prefixes, None)
-    here: list[int] | None = None  # files that count, in the folder at hand, once it holds any
+    counted: list[int] | None = None  # in the current folder, once it has any file
     for key, size in objects:
         while prefix is not None and not key.startswith(prefix) and _after(key, prefix):
-            _close(here, folders)
-            prefix, here = next(prefixes, None), None
+            _close(counted, folders)
+            prefix, counted = next(prefixes, None), None
         if prefix is not None and key.startswith(prefix) and key != prefix:
-            here = here or [0]
-            here[0] += rule.counts(key, size)
-    _close(here, folders)
+            counted = counted or [0]
+            counted[0] += rule.counts(key, size)
+    _close(counted, folders)
 
 
 def _after(key: str, prefix: str) -> bool:
     return key.encode() > prefix.encode()
 
 
-def _close(here: list[int] | None, folders: Folders) -> None:
-    if here is not None:
+def _close(counted: list[int] | None, folders: FolderCounts) -> None:
+    if counted is not None:
         folders.started += 1
-        folders.held[here[0]] += 1
+        folders.held[counted[0]] += 1
 
 
 def findings(
-    folders: Folders, config: RunConfig, where: str, expected: int | None
+    folders: FolderCounts, config: RunConfig, where: str, expected: int | None
 ) -> Iterator[Finding]:
-    """What to know of outputs that are there already. Pure.
+    """Findings about existing outputs. Pure.
 
     Args:
-        folders: What the folders hold.
+        folders: Contents of the folders.
         config: The run config.
         where: The job file's name.
-        expected: How many files a job writes, when the pipeline tells.
+        expected: Number of files that a job writes, if the pipeline determines it.
     """
     if folders.clashing:
         yield Finding(
@@ -161,9 +164,9 @@ def findings(
             Problem(
                 where,
                 "output_structure",
-                "different groups come to one output folder",
+                "different groups map to one output folder",
                 got=f"{folders.clashing} jobs, some of them in {folders.clash!r}",
-                remedy="Part the keys by / in output_structure.",
+                remedy="Separate the keys by / in output_structure.",
             ),
         )
     elif folders.shared:
@@ -173,9 +176,9 @@ def findings(
             Problem(
                 where,
                 "output_structure",
-                "jobs write into one folder; files of one name overwrite each other",
+                "jobs write into the same folder; files with the same name overwrite each other",
                 got=f"{folders.shared} of {folders.jobs} jobs",
-                remedy="Name more keys in output_structure unless it is meant so.",
+                remedy="Name more keys in output_structure, unless this is intended.",
             ),
         )
     if not config.check_if_done_bool:
@@ -190,47 +193,48 @@ def findings(
             Problem(
                 where,
                 "groups",
-                "jobs will be skipped, for their folders hold enough files already",
+                "jobs will be skipped, because their folders already have enough files",
                 got=f"{done} of {folders.jobs} jobs",
-                remedy="Set check_if_done_bool to false to do them again.",
+                remedy="To run them again, set check_if_done_bool to false.",
             ),
         )
 
 
-def _overwritten(folders: Folders, where: str) -> Finding:
+def _overwritten(folders: FolderCounts, where: str) -> Finding:
     return Finding(
         "note",
-        "outputs_there",
+        "outputs_exist",
         Problem(
             where,
             "output",
-            "output folders hold files already; all jobs are done, and files of the same name "
-            "replaced",
+            "output folders already have files; all jobs run, and overwrite files with the same "
+            "name",
             got=f"{folders.started} of {folders.jobs} jobs",
-            remedy="Set check_if_done_exact to true to skip what has been done as it would be now.",
+            remedy="To skip jobs whose inputs have not changed, set check_if_done_exact to true.",
         ),
     )
 
 
-def _number(folders: Folders, config: RunConfig, expected: int | None) -> Iterator[Finding]:
-    """Whether expected_number_files is what a finished job has."""
-    given = config.expected_number_files
+def _number(folders: FolderCounts, config: RunConfig, expected: int | None) -> Iterator[Finding]:
+    """Whether expected_number_files matches a finished job."""
+    configured = config.expected_number_files
     if config.necessary_string or config.min_file_size_bytes > 1:
-        expected = None  # which of its files count, a pipeline does not tell
+        expected = None  # the pipeline does not determine which of its files count
     usual = _usual(folders.held)
     right = expected if expected is not None else usual
-    if right is None or right == given:
+    if right is None or right == configured:
         return
-    known = "a job of this pipeline writes" if expected is not None else "most folders there hold"
-    if given > right:
+    basis = "a job of this pipeline writes" if expected is not None else "most folders have"
+    files = "1 file" if right == 1 else f"{right} files"
+    if configured > right:
         yield Finding(
             "warning",
             "skip_never",
             Problem(
                 "run config",
                 "expected_number_files",
-                f"{known} {right} files that count: no job will ever be skipped",
-                got=str(given),
+                f"{basis} {files} that count{'s' if right == 1 else ''}: no job would be skipped",
+                got=str(configured),
                 remedy=f"Set it to {right}.",
             ),
         )
@@ -241,14 +245,14 @@ def _number(folders: Folders, config: RunConfig, expected: int | None) -> Iterat
             Problem(
                 "run config",
                 "expected_number_files",
-                f"{known} {right} files: folders that lack some will be skipped as done",
-                got=str(given),
+                f"{basis} {files}: jobs with incomplete folders would be skipped as done",
+                got=str(configured),
                 remedy=f"Set it to {right}.",
             ),
         )
 
 
 def _usual(held: Mapping[int, int]) -> int | None:
-    """The number of files that more than half of the folders hold, when several do."""
+    """The number of files in more than half of the folders, if at least two have it."""
     most = max(held, key=lambda files: held[files], default=0)
     return most if most and held[most] > 1 and held[most] * 2 > sum(held.values()) else None

@@ -1,4 +1,4 @@
-"""Buckets and objects: whether they are there, and what they hold. Only reads."""
+"""Checks that buckets and objects exist, and reads them. Only reads."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MOST_TEXT = 50_000_000
-"""Bytes of a pipeline or list of files that are read; more is none."""
+"""Bytes to read of a pipeline or list of files; a larger file is neither."""
 
 
 def client(run: Run, bucket: str) -> "S3Client":
-    """The client for a bucket, as the workers read it: a public one without credentials."""
+    """The client for a bucket; like workers, it reads a public bucket without credentials."""
     return unsigned(run.aws.s3) if _public(run, bucket) else run.aws.s3
 
 
@@ -29,24 +29,24 @@ def _public(run: Run, bucket: str) -> bool:
     return run.config.no_sign_request and bucket == run.config.images_bucket
 
 
-def buckets(run: Run) -> Iterator[Finding]:
-    """Buckets that are not there or may not be looked into."""
+def check_buckets(run: Run) -> Iterator[Finding]:
+    """Buckets that do not exist or cannot be accessed."""
     for bucket in run.config.buckets():
         keys = ("aws_bucket", "source_bucket", "workspace_bucket", "destination_bucket")
         key = next(key for key in keys if getattr(run.config, key) == bucket)
-        refused = "these credentials may not look into the bucket"
+        refused = "these credentials have no access to the bucket"
         if _public(run, bucket):
-            refused = "the bucket may not be looked into without credentials (no_sign_request)"
+            refused = "the bucket is not accessible without credentials (no_sign_request)"
         yield from _missing(
             partial(client(run, bucket).head_bucket, Bucket=bucket),
             "bucket",
-            Problem("run config", key, "there is no such bucket", got=bucket),
+            Problem("run config", key, "the bucket does not exist", got=bucket),
             Problem("run config", key, refused, bucket),
         )
 
 
-def object_of(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
-    """An object of the workspace that is not there, may not be read, or is empty.
+def check_object(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
+    """An object of the workspace that does not exist, cannot be read, or is empty.
 
     Args:
         run: The run.
@@ -68,11 +68,11 @@ def object_of(run: Run, where: str, key: str, value: str) -> Iterator[Finding]:
         Problem(
             where,
             key,
-            "there is no such object",
+            "the object does not exist",
             got=address,
-            remedy="Keys are paths from the top of the bucket, without a leading slash.",
+            remedy="A key is a path from the top of the bucket, without a leading slash.",
         ),
-        Problem(where, key, "these credentials may not read the object", got=address),
+        Problem(where, key, "these credentials are not allowed to read the object", got=address),
     )
     if sizes == [0]:
         yield Finding("error", "object_empty", Problem(where, key, "the object is empty", address))
@@ -92,26 +92,26 @@ def _missing(
             raise
 
 
-def refused(error: ClientError, action: str, resource: str) -> Finding:
-    """A look that AWS refuses: the run itself may do without it.
+def denied_check(error: ClientError, action: str, resource: str) -> Finding:
+    """A check that AWS denies; the run itself may not need the permission.
 
     Raises:
-        ClientError: It is no refusal.
+        ClientError: The error is not a denial.
     """
     if not is_refused(error):
         raise error
-    what = "it could not be looked at: these credentials lack"
-    return Finding("warning", "not_looked_at", Problem(f"s3://{resource}", "", what, got=action))
+    what = f"could not be checked: these credentials lack {action}"
+    return Finding("warning", "not_checked", Problem(f"s3://{resource}", "", what))
 
 
-def content(run: Run, key: str, most: int = MOST_TEXT) -> bytes:
+def read_object(run: Run, key: str, most: int = MOST_TEXT) -> bytes:
     """The first bytes of an object of the workspace."""
     bucket = run.config.workspace
     answer = client(run, bucket).get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}")
     return answer["Body"].read()
 
 
-def listed(s3: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+def list_objects(s3: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
     """Key and bytes of every object below a prefix, sorted by key."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
@@ -119,13 +119,13 @@ def listed(s3: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, int]
 
 
 def input_folder(run: Run, prefix: str) -> InputFolder:
-    """What lies below a job's `input`, in the first bucket that has any, as the workers look."""
+    """The files below a job's `input`, in the first bucket with any, in the workers' order."""
     prefix = "".join(f"{part}/" for part in prefix.split("/") if part)
     if not prefix:
         return InputFolder((), 0)
     for bucket in dict.fromkeys((run.config.workspace, run.config.images_bucket)):
         names, size = set(), 0
-        for key, length in listed(client(run, bucket), bucket, prefix):
+        for key, length in list_objects(client(run, bucket), bucket, prefix):
             if not key.endswith("/"):
                 names.add(key[len(prefix) :])
                 size += length

@@ -1,7 +1,6 @@
 """CellProfiler 4.2.8's modules, and which of their settings name images, objects and files.
 
-modules.json is what CellProfiler says of itself: it is written by tests/worker/module_table.py and
-compared with CellProfiler in its tests.
+tests/worker/module_table.py writes modules.json from CellProfiler itself, and a test compares them.
 """
 
 import json
@@ -14,10 +13,10 @@ from typing import Any, Literal
 from tasks.preflight.pipeline.parser import Module, Pipeline
 
 _BLANK = frozenset({"", "None", "Leave blank", "Leave this black", "Do not use", "Do not save"})
-"""What a setting holds that names nothing."""
+"""Values of settings that name nothing."""
 
 _THRESHOLD_VERSION = "12"
-"""Of the settings of a threshold in CellProfiler 4.2.8."""
+"""Version of the threshold settings in CellProfiler 4.2.8."""
 
 _PLUGINS = """
 addnoise boxobjects brightfieldprojectchannels calculategini calculatemoments callbarcodes
@@ -35,13 +34,13 @@ Kind = Literal["known", "plugin", "unknown"]
 
 
 @dataclass(frozen=True)
-class Named:
+class NamingSetting:
     """A setting of a module that names something.
 
     Attributes:
         module: The module.
         label: The setting.
-        name: What it names: an image, a set of objects, a file.
+        name: The name of an image, a set of objects or a file.
         folder: The folder of a file, as `choice|path`.
     """
 
@@ -71,10 +70,9 @@ def kind(module: Module) -> Kind:
 
 
 def lacks_settings(module: Module) -> bool:
-    """Whether a module has fewer settings than CellProfiler writes: the file is cut off in it.
+    """Whether a module has fewer settings than CellProfiler writes, because the file is truncated.
 
-    The settings of a threshold have a version of their own: in one of another, the number of the
-    settings does not tell.
+    Threshold settings have their own version: with another version the number proves nothing.
     """
     about = _about(module)
     same = about.get("revision") == module.revision
@@ -82,30 +80,30 @@ def lacks_settings(module: Module) -> bool:
     return same and len(module.settings) < about["settings"]
 
 
-def images_asked(module: Module) -> Iterator[Named]:
-    """The images that a module takes, each setting that is used and names one."""
+def images_needed(module: Module) -> Iterator[NamingSetting]:
+    """The images that a module needs: each active setting that names one."""
     yield from _named(module, "images")
 
 
-def objects_made(module: Module) -> Iterator[Named]:
-    """The objects that a module makes."""
+def objects_created(module: Module) -> Iterator[NamingSetting]:
+    """The objects that a module creates."""
     yield from _named(module, "objects")
 
 
-def files_asked(module: Module) -> Iterator[Named]:
-    """The files that a module reads beside images."""
+def files_needed(module: Module) -> Iterator[NamingSetting]:
+    """The files that a module reads, other than images."""
     for entry in _about(module).get("files", ()):
         for at, setting in enumerate(module.settings):
             if setting.label == entry["file"] and module.shown(entry, at):
                 folder = module.value(entry["folder"], at) or ""
-                yield Named(module, setting.label, setting.value, folder)
+                yield NamingSetting(module, setting.label, setting.value, folder)
 
 
-def images_made(module: Module) -> set[str]:
-    """The names of the images that a module may make.
+def images_created(module: Module) -> set[str]:
+    """The names of the images that a module may create.
 
-    Of a plugin, or of a module saved by an older CellProfiler whose questions were others, every
-    answer may be one.
+    In a plugin, or in a module saved by an older CellProfiler with other settings, every value may
+    be one.
     """
     about = _about(module)
     if about.get("revision") != module.revision:
@@ -114,7 +112,7 @@ def images_made(module: Module) -> set[str]:
 
 
 def mentions(pipeline: Pipeline, image: str) -> bool:
-    """Whether any active module has the image's name among its answers."""
+    """Whether any active module has the image's name among its values."""
     return any(
         image in setting.value.split(", ")
         for module in pipeline.active()
@@ -122,8 +120,8 @@ def mentions(pipeline: Pipeline, image: str) -> bool:
     )
 
 
-def takes_all_images(pipeline: Pipeline) -> bool:
-    """Whether a module measures whatever images are loaded."""
+def uses_all_images(pipeline: Pipeline) -> bool:
+    """Whether a module measures all loaded images."""
     return any(
         module.value("Calculate metrics for which images?") == "All loaded images"
         for module in pipeline.active("MeasureImageQuality")
@@ -137,10 +135,10 @@ def _about(module: Module) -> dict[str, Any]:
     return about
 
 
-def _named(module: Module, what: str) -> Iterator[Named]:
+def _named(module: Module, what: str) -> Iterator[NamingSetting]:
     for entry in _about(module).get(what, ()):
         for at, setting in enumerate(module.settings):
             if setting.label == entry["label"] and module.shown(entry, at):
                 for name in setting.value.split(", "):
                     if name not in _BLANK:
-                        yield Named(module, setting.label, name)
+                        yield NamingSetting(module, setting.label, name)

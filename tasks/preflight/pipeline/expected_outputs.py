@@ -1,4 +1,4 @@
-"""How many files a job will write, when the pipeline says so. Pure."""
+"""Number of files that a job will write, if the pipeline determines it. Pure."""
 
 from tasks.preflight.pipeline import cellprofiler_modules
 from tasks.preflight.pipeline.parser import Module, Pipeline
@@ -12,21 +12,21 @@ _OTHER_WRITERS = (
     "UntangleWorms",
 )
 _RELATING = ("MeasureObjectNeighbors", "RelateObjects", "TrackObjects")
-"""They keep relationships, for which ExportToSpreadsheet writes a file more if there are any."""
+"""They store relationships, for which ExportToSpreadsheet writes another file if any exist."""
 
 
 _COMBINE = "Combine these object measurements with those of the previous object?"
 
 
 def files_of_a_job(pipeline: Pipeline, rows: int) -> int | None:
-    """How many files a job writes, or None when only a run can tell.
+    """The number of files that a job writes; None if the pipeline does not determine it.
 
     Args:
         pipeline: The pipeline.
-        rows: Image sets of the job.
+        rows: Number of the job's image sets.
     """
     if pipeline.cut_off or any(
-        cellprofiler_modules.kind(one) != "known" for one in pipeline.active()
+        cellprofiler_modules.kind(module) != "known" for module in pipeline.active()
     ):
         return None
     if any(pipeline.active(*_OTHER_WRITERS)):
@@ -50,10 +50,10 @@ def _tables(pipeline: Pipeline, export: Module) -> int | None:
         return None
     # Image.csv, Experiment.csv, and one for each kind of object.
     objects = {
-        made.name
+        setting.name
         for module in pipeline.active()
         if module.number < export.number
-        for made in cellprofiler_modules.objects_made(module)
+        for setting in cellprofiler_modules.objects_created(module)
     }
     return 2 + len(objects)
 

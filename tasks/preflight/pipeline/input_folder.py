@@ -1,4 +1,4 @@
-"""CellProfiler's default input folder: what the pipeline reads there, and what is below `input`."""
+"""CellProfiler's default input folder: files that the pipeline reads, and files below `input`."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from tasks.preflight.pipeline.parser import Pipeline
 
 MOST_OBJECTS = 1000
 MOST_BYTES = 2**30
-"""Beyond these the workers leave the default input folder empty: it is for files of a pipeline."""
+"""Above these, workers leave the default input folder empty: it is for a pipeline's own files."""
 
 _NO_FOLDERS = ("", ".", "None")
 
 
 @dataclass(frozen=True)
 class InputFolder:
-    """What lies below a job's `input`.
+    """The files below a job's `input`.
 
     Attributes:
-        names: The keys below it, of at most a few more than the workers take.
-        size: All together, in bytes.
+        names: Their keys; the listing stops shortly above the workers' limit.
+        size: Total size in bytes.
     """
 
     names: Collection[str]
@@ -39,7 +39,7 @@ def findings(
     """What is wrong with the default input folder. Pure.
 
     Args:
-        folder: What lies there.
+        folder: Its files.
         prefix: The job file's `input`; may be empty.
         where: The job file's name.
         pipeline: The pipeline.
@@ -52,28 +52,28 @@ def findings(
             Problem(
                 where,
                 "input",
-                "there is nothing below it, in the workspace bucket and in that of the images",
+                "has no files, neither in the workspace bucket nor in the images' bucket",
                 got=repr(prefix),
-                remedy="Correct it, or leave it empty.",
+                remedy="Correct the prefix, or leave it empty.",
             ),
         )
         return
-    reads = list(files_of(pipeline))
+    files = list(default_input_files(pipeline))
     if folder.too_large:
         yield Finding(
-            "error" if reads else "warning",
+            "error" if files else "warning",
             "input_large",
             Problem(
                 where,
                 "input",
-                "it is too large to be copied for every job, so the folder stays empty",
-                got=f"{len(folder.names)} objects or more, {folder.size / 1e6:.0f} MB",
+                "is too large to copy for every job, so workers leave the input folder empty",
+                got=f"at least {len(folder.names)} objects, {folder.size / 1e6:.0f} MB",
                 allowed=f"at most {MOST_OBJECTS} objects and 1 GB",
-                remedy="Name a folder that has the pipeline's own files and no images.",
+                remedy="Name a folder with the pipeline's own files and no images.",
             ),
         )
         return
-    for module, label, name in reads:
+    for module, label, name in files:
         if not prefix:
             yield Finding(
                 "error",
@@ -81,9 +81,9 @@ def findings(
                 Problem(
                     where,
                     "input",
-                    f"it is empty, and {module} of the pipeline reads {name} from the default "
+                    f"is empty, but {module} of the pipeline reads {name} from the default "
                     "input folder",
-                    remedy="Write the prefix of the folder that holds the file.",
+                    remedy="Set it to the prefix of the folder with the file.",
                 ),
             )
         elif name not in folder.names:
@@ -93,17 +93,17 @@ def findings(
                 Problem(
                     pipeline_key,
                     module,
-                    f"'{label}' names a file that is not below input",
+                    f"'{label}' names a file that does not exist below input",
                     got=f"{prefix.strip('/')}/{name}",
-                    remedy="Copy it there, or correct the pipeline.",
+                    remedy="Upload it, or correct the pipeline.",
                 ),
             )
 
 
 def elsewhere(pipeline: Pipeline, pipeline_key: str) -> Iterator[Finding]:
-    """Files that the pipeline reads from folders which no machine of the run has. Pure."""
+    """Files that the pipeline reads from folders that do not exist on the machines. Pure."""
     for module in pipeline.active():
-        for file in cellprofiler_modules.files_asked(module):
+        for file in cellprofiler_modules.files_needed(module):
             choice, _, path = file.folder.partition("|")
             if choice == "Elsewhere...":
                 yield Finding(
@@ -112,19 +112,20 @@ def elsewhere(pipeline: Pipeline, pipeline_key: str) -> Iterator[Finding]:
                     Problem(
                         pipeline_key,
                         str(module),
-                        f"'{file.label}' names a file in a folder that no machine of the run has",
+                        f"'{file.label}' names a file in a folder that does not exist on the "
+                        "machines",
                         got=f"{path.rstrip('/')}/{file.name}",
-                        remedy="Put it below input, and choose the Default Input Folder.",
+                        remedy="Upload it below input, and choose the Default Input Folder.",
                     ),
                 )
 
 
-def files_of(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
-    """Module, setting and path of each file that is read from the default input folder. Pure."""
+def default_input_files(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+    """Module, setting and path of each file in the default input folder. Pure."""
     for module in pipeline.active():
-        for file in cellprofiler_modules.files_asked(module):
+        for file in cellprofiler_modules.files_needed(module):
             choice, _, path = file.folder.partition("|")
             if choice.startswith("Default Input Folder"):
                 sub = "" if path in _NO_FOLDERS or not choice.endswith("sub-folder") else path
-                whole = f"{sub.strip('/')}/{file.name}" if sub else file.name
-                yield str(module), file.label, whole
+                full_path = f"{sub.strip('/')}/{file.name}" if sub else file.name
+                yield str(module), file.label, full_path

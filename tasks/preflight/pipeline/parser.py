@@ -1,6 +1,6 @@
 """A CellProfiler pipeline as text (.cppipe, .cpproj's text, .json): its modules and settings. Pure.
 
-It is read as CellProfiler 4.2.8 reads it: a header of `key:value` lines, a blank line, and for each
+Reads it like CellProfiler 4.2.8: a header of `key:value` lines and a blank line; then for each
 module a line with its attributes, a line for each setting, and a blank line.
 """
 
@@ -12,7 +12,7 @@ from itertools import count, takewhile
 
 HEADER = "CellProfiler Pipeline: http://www.cellprofiler.org"
 NEWEST_VERSION = 5
-"""The newest version of the file that CellProfiler 4.2.8 takes; JSON alone is version 6."""
+"""The newest file version that CellProfiler 4.2.8 reads; only JSON is version 6."""
 
 _ENABLED = re.compile(r"\|enabled:(True|False)")
 _REVISION = re.compile(r"\|variable_revision_number:(\d+)")
@@ -20,11 +20,11 @@ _ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
 class PipelineError(Exception):
-    """The text is no pipeline, or CellProfiler would not load it.
+    """The text is not a pipeline, or CellProfiler would not load it.
 
     Attributes:
-        code: What kind of mistake it is.
-        what: What is wrong, for people.
+        code: The kind of mistake.
+        what: Description of the mistake.
     """
 
     def __init__(self, code: str, what: str) -> None:
@@ -34,7 +34,7 @@ class PipelineError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of a module: what is asked and what is answered."""
+    """One line of a module: a setting's label and its value."""
 
     label: str
     value: str
@@ -45,11 +45,11 @@ class Module:
     """One module of a pipeline.
 
     Attributes:
-        number: Its place, from 1.
-        name: IdentifyPrimaryObjects …
-        revision: Of its settings (variable_revision_number).
-        enabled: Whether it is run.
-        settings: In their order; a label may come several times.
+        number: Its position, from 1.
+        name: Such as IdentifyPrimaryObjects.
+        revision: Version of its settings (variable_revision_number).
+        enabled: Whether it runs.
+        settings: Its settings in order; a label may occur several times.
     """
 
     number: int
@@ -62,21 +62,21 @@ class Module:
         return f"module {self.number} ({self.name})"
 
     def value(self, label: str, near: int = 0) -> str | None:
-        """The answer to a question; None when the module does not ask it.
+        """The value of a setting; None if the module does not have it.
 
         Args:
-            label: The question.
-            near: The place of the setting that it is about: where the question comes several times,
-                the last one before it counts, else the first after it.
+            label: The setting's label.
+            near: Position that chooses among repeated labels: the last setting up to it, otherwise
+                the first after it.
         """
-        places = [at for at, setting in enumerate(self.settings) if setting.label == label]
-        if not places:
+        positions = [at for at, setting in enumerate(self.settings) if setting.label == label]
+        if not positions:
             return None
-        before = [at for at in places if at <= near]
-        return self.settings[before[-1] if before else places[0]].value
+        before = [at for at in positions if at <= near]
+        return self.settings[before[-1] if before else positions[0]].value
 
     def shown(self, conditions: Mapping[str, Mapping[str, list[str]]], near: int) -> bool:
-        """Whether a setting is used, by the conditions of the table of modules (modules.json)."""
+        """Whether a setting is active, by the conditions in modules.json."""
         wanted, hiding = conditions.get("when"), conditions.get("unless", {})
         if wanted is not None and not wanted:
             return False
@@ -90,8 +90,8 @@ class Pipeline:
     """A pipeline.
 
     Attributes:
-        modules: All that were found.
-        expected: How many its header says there are; None when it does not say.
+        modules: All modules in the file.
+        expected: Number of modules in the header; None if the header has none.
     """
 
     modules: tuple[Module, ...]
@@ -99,11 +99,11 @@ class Pipeline:
 
     @property
     def cut_off(self) -> bool:
-        """Whether there are fewer modules than the header says."""
+        """Whether the file has fewer modules than its header says."""
         return self.expected is not None and len(self.modules) < self.expected
 
     def active(self, *names: str) -> Iterator[Module]:
-        """The modules that are run; with names, those of them."""
+        """The enabled modules; with names, only those of these names."""
         return (
             module
             for module in self.modules
@@ -116,7 +116,7 @@ def parse_pipeline(text: str, is_json: bool = False) -> Pipeline:
 
     Args:
         text: The file.
-        is_json: Its name ends in .json: CellProfiler goes by the name.
+        is_json: Whether its name ends in .json, which determines CellProfiler's format.
 
     Raises:
         PipelineError: CellProfiler would not load it.
@@ -127,47 +127,47 @@ def parse_pipeline(text: str, is_json: bool = False) -> Pipeline:
         return _from_json(text)
     if text.startswith(f"\ufeff{HEADER}"):
         raise PipelineError(
-            "pipeline_no_pipeline",
-            "begins with a byte order mark, as editors on Windows write it: CellProfiler cannot "
+            "pipeline_format",
+            "starts with a byte order mark, as some Windows editors write it; CellProfiler cannot "
             "read it",
         )
     if not text.startswith(HEADER):
-        raise PipelineError("pipeline_no_pipeline", "is no CellProfiler pipeline")
+        raise PipelineError("pipeline_format", "is not a CellProfiler pipeline")
     lines = iter([line.strip() for line in re.split(r"\r\n|\r|\n", text)])
     header = dict(line.partition(":")[::2] for line in _to_blank(lines))
     version = header.get("Version", "")
     if version.isdigit() and int(version) > NEWEST_VERSION:
         raise PipelineError(
-            "pipeline_version", f"is of version {version}, which CellProfiler 4.2.8 cannot read"
+            "pipeline_version", f"has version {version}, which CellProfiler 4.2.8 cannot read"
         )
-    told = header.get("ModuleCount", "")
-    expected = int(told) if told.isdigit() else None
+    module_count = header.get("ModuleCount", "")
+    expected = int(module_count) if module_count.isdigit() else None
     return Pipeline(tuple(_modules(lines, expected)), expected)
 
 
 def _to_blank(lines: Iterator[str]) -> Iterator[str]:
-    """The lines up to the next blank one, which is taken too."""
+    """The lines up to the next blank one; consumes the blank line too."""
     return takewhile(bool, lines)
 
 
 def _modules(lines: Iterator[str], expected: int | None) -> Iterator[Module]:
-    # What follows the modules may be a list of files.
+    # A list of files may follow the modules.
     for number in count(1) if expected is None else range(1, expected + 1):
         first = next(lines, None)
         if first is None or not (first or any(list(lines))):
             return
         if not first:
             raise PipelineError(
-                "pipeline_broken", f"has a blank line too many before module {number}"
+                "pipeline_broken", f"has an extra blank line before module {number}"
             )
         name, colon, attributes = first.partition(":")
         if not colon or not attributes.startswith("[") or not attributes.endswith("]"):
             raise PipelineError(
-                "pipeline_broken", f"has something else where module {number} should begin"
+                "pipeline_broken", f"has no module header where module {number} should start"
             )
         settings = list(_to_blank(lines))
         if bad := next((line for line in settings if ":" not in line), None):
-            raise PipelineError("pipeline_broken", f"has a broken line in {name}: {bad[:60]!r}")
+            raise PipelineError("pipeline_broken", f"has an invalid line in {name}: {bad[:60]!r}")
         revision = _REVISION.findall(attributes)
         if not revision:
             raise PipelineError("pipeline_broken", f"has no variable_revision_number in {name}")
@@ -176,17 +176,17 @@ def _modules(lines: Iterator[str], expected: int | None) -> Iterator[Module]:
             number,
             name.strip(),
             int(revision[-1]),
-            # Notes are free text and stand before `enabled`.
+            # Notes are free text and precede `enabled`.
             not enabled or enabled[-1] == "True",
             tuple(Setting(*map(_plain, line.partition(":")[::2])) for line in settings),
         )
 
 
 def _plain(text: str) -> str:
-    """Older versions write signs such as | and : as \\x7C, and some texts in UTF-16."""
+    """Unescape text: older versions write | and : as \\x7C and \\x3A, and some text in UTF-16."""
     if "\\x" not in text:
         return text
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace("\0", "").strip("ÿþ")
+    return _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), text).replace("\0", "").strip("ÿþ")
 
 
 def _from_json(text: str) -> Pipeline:
@@ -204,5 +204,5 @@ def _from_json(text: str) -> Pipeline:
         )
         expected = document.get("module_count")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PipelineError("pipeline_no_pipeline", f"is no pipeline in JSON ({error})") from error
+        raise PipelineError("pipeline_format", f"is not a JSON pipeline ({error})") from error
     return Pipeline(modules, expected if isinstance(expected, int) else None)

@@ -1,4 +1,4 @@
-"""The pipeline: whether CellProfiler loads it, and whether it is made to run as jobs. Pure."""
+"""Checks that CellProfiler can load the pipeline, and that it can run as jobs. Pure."""
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +9,11 @@ from tasks.preflight.pipeline import cellprofiler_modules
 from tasks.preflight.pipeline.parser import Module, Pipeline
 
 INPUT_MODULES = ("Images", "Metadata", "NamesAndTypes", "Groups")
-"""What makes the image sets when there is no LoadData."""
+"""They create the image sets if there is no LoadData."""
 
 _IMAGES, _BASE, _ROWS, _RANGE, _GROUPS, _TAGS = range(2, 8)
 _BEFORE_REVISION_4 = {_IMAGES: 3, _BASE: 4, _ROWS: 6, _RANGE: 7, _GROUPS: 8, _TAGS: 9}
-"""The places of LoadData's settings."""
+"""Positions of LoadData's settings."""
 
 _HARMLESS_BASES = ("none", "default input folder", "default image folder")
 _DEFAULT_OUTPUT = "Default Output Folder"
@@ -34,8 +34,8 @@ def findings(
         pipeline: The pipeline.
         where: Its key.
         keys: The metadata keys of the jobs.
-        suffix: Of the data file: .csv (LoadData) or .txt (a list of files).
-        use_plugins: The run config's.
+        suffix: Suffix of the data file: .csv (LoadData) or .txt (a list of files).
+        use_plugins: The run config's value.
     """
     yield from _whole(pipeline, where)
     yield from _known(pipeline, where, use_plugins)
@@ -53,9 +53,9 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
             Problem(
                 where,
                 "ModuleCount",
-                "the pipeline is cut off",
+                "the pipeline is truncated",
                 f"{len(pipeline.modules)} modules",
-                f"the {pipeline.expected} of its header",
+                f"the {pipeline.expected} modules of its header",
                 "Save it again from CellProfiler.",
             ),
         )
@@ -66,8 +66,8 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
             Problem(
                 where,
                 str(broken),
-                "the pipeline is cut off",
-                got=f"{len(broken.settings)} settings of the module",
+                "the pipeline is truncated in this module",
+                got=f"{len(broken.settings)} settings",
                 remedy="Save it again from CellProfiler.",
             ),
         )
@@ -75,12 +75,17 @@ def _whole(pipeline: Pipeline, where: str) -> Iterator[Finding]:
         yield _finding(
             "error",
             "pipeline_no_modules",
-            Problem(where, "", "the pipeline has no active module", remedy="Save it again."),
+            Problem(
+                where,
+                "",
+                "the pipeline has no active module",
+                remedy="Enable its modules and save it again.",
+            ),
         )
 
 
 def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Finding]:
-    # CellProfiler stops reading at a module that it does not know, also at one switched off.
+    # CellProfiler stops loading at an unknown module, even at a disabled one.
     for module in pipeline.modules:
         kind = cellprofiler_modules.kind(module)
         if kind == "known" or (kind == "plugin" and use_plugins):
@@ -92,7 +97,7 @@ def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Findin
                 Problem(
                     where,
                     str(module),
-                    "the module is a plugin, and use_plugins is false",
+                    "the module is a plugin, but use_plugins is false",
                     remedy="Set use_plugins to true in the run config, or remove the module.",
                 ),
             )
@@ -107,10 +112,10 @@ def _known(pipeline: Pipeline, where: str, use_plugins: bool) -> Iterator[Findin
                 "CellProfiler 4.2.8 has no such module",
                 remedy=(f"Did you mean {near[0]}? " if near else "")
                 + (
-                    "If it is a plugin, see that the plugins of the image have it."
+                    "If it is a plugin, check that the worker's image includes it."
                     if use_plugins
-                    else "If it is a plugin, set use_plugins to true; else remove it from the "
-                    "pipeline: one switched off keeps CellProfiler from reading on, too."
+                    else "If it is a plugin, set use_plugins to true. Otherwise remove it: "
+                    "disabling it is not enough, because CellProfiler stops loading there."
                 ),
             ),
         )
@@ -124,46 +129,46 @@ def _no_batch(pipeline: Pipeline, where: str) -> Iterator[Finding]:
             Problem(
                 where,
                 str(module),
-                "the module makes each job write a batch file in place of its results",
-                remedy="Switch it off in the pipeline.",
+                "with this module, each job writes a batch file instead of its results",
+                remedy="Disable it in the pipeline.",
             ),
         )
 
 
 def _load_data(pipeline: Pipeline, where: str, keys: Sequence[str]) -> Iterator[Finding]:
-    found = list(pipeline.active("LoadData"))
-    if not found:
+    load_data = list(pipeline.active("LoadData"))
+    if not load_data:
         others = [module.name for module in pipeline.active(*INPUT_MODULES)]
-        what = "the jobs have a LoadData CSV, and the pipeline has no active LoadData module"
+        what = "the jobs have a LoadData CSV, but the pipeline has no active LoadData module"
         if others:
-            what += f" but {', '.join(others)}"
+            what += f" (it has {', '.join(others)})"
         yield _finding(
             "error",
             "load_data_missing",
             Problem(
-                where, "", what, remedy="Add LoadData, or give a .txt list of files as data_file."
+                where, "", what, remedy="Add LoadData, or use a .txt list of files as data_file."
             ),
         )
         return
-    if len(found) > 1:
+    if len(load_data) > 1:
         yield _finding(
             "warning",
             "load_data_twice",
-            Problem(where, str(found[1]), "is a second LoadData; all read the one CSV of the job"),
+            Problem(where, str(load_data[1]), "is a second LoadData; both read the job's only CSV"),
         )
     for check in _LOAD_DATA_CHECKS:
-        yield from check(found[0], where)
-    wants, tags = _answer(found[0], _GROUPS), _answer(found[0], _TAGS)
+        yield from check(load_data[0], where)
+    wants, tags = _answer(load_data[0], _GROUPS), _answer(load_data[0], _TAGS)
     grouped = tags.split(",") if wants == "Yes" and tags else []
-    yield from _grouping(found[0], where, [f"Metadata_{tag}" for tag in grouped], keys)
+    yield from _grouping(load_data[0], where, [f"Metadata_{tag}" for tag in grouped], keys)
 
 
-def _answer(load_data: Module, place: int) -> str:
-    """What LoadData is told, by its place, as CellProfiler reads it: questions were reworded."""
+def _answer(load_data: Module, position: int) -> str:
+    """A LoadData setting by its position, as in CellProfiler: its label depends on the version."""
     if load_data.revision < 4:
-        place = _BEFORE_REVISION_4[place]
+        position = _BEFORE_REVISION_4[position]
     settings = load_data.settings
-    return settings[place].value if place < len(settings) else ""
+    return settings[position].value if position < len(settings) else ""
 
 
 def _images_loaded(module: Module, where: str) -> Iterator[Finding]:
@@ -174,8 +179,8 @@ def _images_loaded(module: Module, where: str) -> Iterator[Finding]:
             Problem(
                 where,
                 str(module),
-                "LoadData is told to load no images",
-                remedy="Answer 'Load images based on this data?' with Yes.",
+                "LoadData does not load images",
+                remedy="Set 'Load images based on this data?' to Yes.",
             ),
         )
 
@@ -188,16 +193,16 @@ def _all_rows(module: Module, where: str) -> Iterator[Finding]:
             Problem(
                 where,
                 str(module),
-                "LoadData takes a range of rows only: jobs outside of it find no images",
+                "LoadData reads only a range of rows: jobs outside of it find no images",
                 got=f"rows {_answer(module, _RANGE) or '?'}",
-                remedy="Answer 'Process just a range of rows?' with No.",
+                remedy="Set 'Process just a range of rows?' to No.",
             ),
         )
 
 
 def _base(module: Module, where: str) -> Iterator[Finding]:
     base = _answer(module, _BASE)
-    # What follows the bar is left from an earlier choice.
+    # The text after the bar remains from an earlier choice.
     if base and base.partition("|")[0].lower() not in _HARMLESS_BASES:
         yield _finding(
             "warning",
@@ -205,7 +210,7 @@ def _base(module: Module, where: str) -> Iterator[Finding]:
             Problem(
                 where,
                 str(module),
-                "the base image location is a folder that no machine of the run has",
+                "the base image location does not exist on the machines",
                 got=repr(base),
                 allowed="None, with PathName_ columns in the CSV",
             ),
@@ -228,16 +233,15 @@ def _input_modules(pipeline: Pipeline, where: str, keys: Sequence[str]) -> Itera
             Problem(
                 where,
                 "",
-                "a list of files needs the input modules, and the pipeline lacks",
-                got=", ".join(missing),
-                remedy="Add them, or give a LoadData CSV as data_file.",
+                f"a list of files needs the input modules; the pipeline lacks {', '.join(missing)}",
+                remedy="Add them, or use a LoadData CSV as data_file.",
             ),
         )
         return
     groups = next(pipeline.active("Groups"))
     wants = groups.value("Do you want to group your images?") == "Yes"
     tags = [s.value for s in groups.settings if s.label == "Metadata category"] if wants else []
-    # CellProfiler's command line names them Metadata_Plate as well.
+    # CellProfiler's command line also names them Metadata_Plate.
     yield from _grouping(groups, where, [f"Metadata_{tag}" for tag in tags], keys)
 
 
@@ -249,7 +253,7 @@ def _grouping(
     if not grouped:
         code, what = "grouping_off", "the pipeline does not group its images"
     else:
-        code, what = "grouping_keys", "the pipeline groups by other metadata than the jobs"
+        code, what = "grouping_keys", "the pipeline and the jobs group by different metadata"
     yield _finding(
         "error",
         code,
@@ -272,11 +276,11 @@ def _outputs(pipeline: Pipeline, where: str) -> Iterator[Finding]:
         if choice == _DEFAULT_OUTPUT:
             continue
         if choice == "Default Output Folder sub-folder":
-            code, what = "output_sub_folder", "writes into folders below the job's output folder"
-            remedy = "Leave it so if that is meant; skipping counts the files of sub-folders too."
+            code, what = "output_sub_folder", "writes into a sub-folder of the job's output folder"
+            remedy = "This is fine if intended; skipping also counts the files in sub-folders."
         else:
             code, what = "output_elsewhere", "writes outside the job's output folder"
-            remedy = "Only what is in the Default Output Folder is kept: choose it."
+            remedy = "Choose the Default Output Folder: no other files are kept."
         yield _finding(
             "warning", code, Problem(where, str(module), what, got=repr(place), remedy=remedy)
         )

@@ -1,4 +1,4 @@
-"""Each kind of credentials makes clients that are who they should be, for as long as a run."""
+"""Each kind of credentials creates clients with the right identity, for as long as a run."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
-from foundation import start
 from prefect_aws import AwsClientParameters, AwsCredentials
 from prefect_aws.assume_role_parameters import AssumeRoleParameters
 from pydantic import SecretStr
+from shared_fixtures import start
 from waiting import wait_for
 
 from blocks.credentials.sessions import region_of, session_of
@@ -29,13 +29,13 @@ ROLE = "arn:aws:iam::123456789012:role/lab"
 SECRET = "a-very-secret-key"
 
 
-# One process: requests of an account are counted.
+# One process: the tests count the requests of an account.
 pytestmark = pytest.mark.xdist_group("credentials")
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An account that nobody else asks."""
+    """An account without other clients."""
     with start(tmp_path_factory.mktemp("aws")) as running:
         yield running
 
@@ -66,7 +66,7 @@ def who(block: AwsCredentials) -> str:
 
 
 def bare_environment(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
-    """None of the environment's settings for AWS but a configuration file."""
+    """Remove all AWS settings of the environment but a configuration file."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
@@ -98,16 +98,16 @@ def test_a_profile_with_keys(config_file: Path) -> None:
 def test_a_profile_with_a_role_is_renewed(config_file: Path) -> None:
     credentials = AwsCredentials(profile_name="assumed")
     assert ":assumed-role/lab/" in who(credentials)
-    found = session_of(credentials).get_credentials()
-    assert found is not None
-    assert found.method == "assume-role"
-    assert hasattr(found, "refresh_needed")
+    renewed = session_of(credentials).get_credentials()
+    assert renewed is not None
+    assert renewed.method == "assume-role"
+    assert hasattr(renewed, "refresh_needed")
 
 
 def test_a_role_of_the_block_is_assumed_once_for_many_requests(
     emulator: Emulator, endpoint_url: str
 ) -> None:
-    """At the block's endpoint, which its own session does not use for this call."""
+    """Uses the block's endpoint, which the block's own session ignores for this call."""
     sts = client(keys_block(endpoint_url, assume_role_arn=ROLE), "sts")
     before = emulator.request_counts().get("sts:AssumeRole", 0)
     assert {":assumed-role/lab/dcp-" in sts.get_caller_identity()["Arn"] for _ in range(3)} == {
@@ -128,7 +128,7 @@ def test_a_role_of_the_block_on_top_of_a_profile(config_file: Path, endpoint_url
 def test_the_other_parameters_of_the_role_are_passed_on(
     emulator: Emulator, endpoint_url: str
 ) -> None:
-    given = {
+    parameters = {
         "RoleSessionName": "plates",
         "DurationSeconds": 7200,
         "ExternalId": "lab-7",
@@ -140,14 +140,14 @@ def test_the_other_parameters_of_the_role_are_passed_on(
         "SerialNumber": "arn:aws:iam::123456789012:mfa/analyst",
         "TokenCode": "123456",
     }
-    role = {"assume_role_arn": ROLE, "assume_role_kwargs": AssumeRoleParameters(**given)}
+    role = {"assume_role_arn": ROLE, "assume_role_kwargs": AssumeRoleParameters(**parameters)}
     emulator.record()
     assert who(keys_block(endpoint_url, **role)).endswith(":assumed-role/lab/plates")
-    asked, _ = emulator.requests()
-    assert asked["parameters"] == given | {"RoleArn": ROLE}
+    request, _ = emulator.requests()
+    assert request["parameters"] == parameters | {"RoleArn": ROLE}
 
 
-def test_nobody_is_asked_to_type_the_code_of_an_mfa_device(endpoint_url: str) -> None:
+def test_nobody_must_type_an_mfa_code(endpoint_url: str) -> None:
     device = AssumeRoleParameters(SerialNumber="arn:aws:iam::123456789012:mfa/analyst")
     with pytest.raises(ParamValidationError, match="TokenCode"):
         who(keys_block(endpoint_url, assume_role_arn=ROLE, assume_role_kwargs=device))
@@ -160,7 +160,7 @@ def test_a_role_without_credentials_to_assume_it(monkeypatch: pytest.MonkeyPatch
 
 
 def refusal(call: Any) -> str:
-    """The code with which AWS refuses a call; "" for one that it answers."""
+    """AWS's error code of a call; "" if it succeeds."""
     try:
         call()
     except ClientError as error:
@@ -171,9 +171,9 @@ def refusal(call: Any) -> str:
 def test_a_role_of_the_block_lasts_past_its_expiry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where 15 minutes, the shortest session, pass in 5 seconds; the block's own session ends."""
+    """15 minutes, the shortest session, pass in 5 seconds; the block's own session expires."""
     with start(tmp_path, speed=180) as emulator:
-        # The block's own session asks for the role at no other endpoint than the environment's.
+        # The block's own session assumes the role only at the environment's endpoint.
         monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint_url)
         brief = AssumeRoleParameters(DurationSeconds=900)
         block = keys_block(emulator.endpoint_url, assume_role_arn=ROLE, assume_role_kwargs=brief)
@@ -222,7 +222,7 @@ def test_secrets_are_masked(endpoint_url: str) -> None:
 
 @contextmanager
 def identity_center() -> Iterator[str]:
-    """Answers what IAM Identity Center answers to GetRoleCredentials (AWS SSO Portal API)."""
+    """Answers GetRoleCredentials like IAM Identity Center (AWS SSO Portal API)."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -234,8 +234,8 @@ def identity_center() -> Iterator[str]:
                 "expiration": expires,
             }
             body = json.dumps({"roleCredentials": keys}).encode()
-            known = self.headers["x-amz-sso_bearer_token"] == "the-token"
-            self.send_response(200 if known else 401)
+            accepted = self.headers["x-amz-sso_bearer_token"] == "the-token"
+            self.send_response(200 if accepted else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -252,7 +252,7 @@ def identity_center() -> Iterator[str]:
 
 
 def test_a_profile_of_identity_center(tmp_path: Path) -> None:
-    """In a process of its own: botocore looks for tokens below the home folder it began with."""
+    """In a separate process: botocore reads tokens from the home folder set at its start."""
     start = "https://lab.awsapps.com/start"
     cache = tmp_path / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
@@ -267,8 +267,8 @@ def test_a_profile_of_identity_center(tmp_path: Path) -> None:
     script = (
         "from prefect_aws import AwsCredentials\n"
         "from blocks.credentials.sessions import session_of\n"
-        "found = session_of(AwsCredentials(profile_name='lab')).get_credentials()\n"
-        "print(found.method, found.get_frozen_credentials().access_key)\n"
+        "credentials = session_of(AwsCredentials(profile_name='lab')).get_credentials()\n"
+        "print(credentials.method, credentials.get_frozen_credentials().access_key)\n"
     )
     with identity_center() as url:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}

@@ -1,4 +1,4 @@
-"""config.py of Distributed-CellProfiler, from 1.x to 2.2, keeps the meaning it had."""
+"""Distributed-CellProfiler's config.py, from 1.x to 2.2, keeps its meaning."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def refusal(text: str) -> str:
 
 
 def remarks(text: str, kind: Kind | None = None) -> dict[str, str]:
-    told = read_dcp_config(LEAST + text, "config.py").remarks
-    return {one.key: one.text for one in told if kind in (None, one.kind)}
+    all_remarks = read_dcp_config(LEAST + text, "config.py").remarks
+    return {remark.key: remark.text for remark in all_remarks if kind in (None, remark.kind)}
 
 
 def of_file(name: str) -> RunConfig:
@@ -87,40 +87,40 @@ def test_names_of_their_own_stay() -> None:
     assert config("DOCKER_CORES = 2\nCPU_SHARES = 1024").cpu_units == 1024
 
 
-def test_the_time_between_starts_is_dcps_where_the_file_leaves_it_out() -> None:
+def test_the_start_delay_defaults_to_dcps() -> None:
     assert config("").seconds_to_start == 180
     assert config("SECONDS_TO_START = 0").seconds_to_start == 0
 
 
-def test_a_file_is_taken_by_its_name(tmp_path: Path) -> None:
+def test_a_file_is_recognised_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "config_illum.py").write_text(LEAST + "MEMORY = 4*1000\nDOCKER_CORES = 1")
     assert load_config(str(tmp_path / "config_illum.py")).memory == 4000
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("EBS_VOL_SIZE = 12", "config.py:3: EBS_VOL_SIZE: is too small, got 12"),
         ("\nMACHINE_TYPE = ['large']", "config.py:4: MACHINE_TYPE[1]: is not an EC2 machine type"),
         ("AWS_BUCKET = 'b-1'\nAWS_BUCKET = 's3://b-1'", "config.py:4: AWS_BUCKET: is not a bucket"),
         ("UPLOAD_FLAGS = '--colour red'", "config.py:3: UPLOAD_FLAGS: has the unknown flag"),
         ("SOURCE_BUCKET = 'a.b'", "config.py:3: SOURCE_BUCKET: cannot be mounted"),
-        ("MEMORY = 600", "config.py:3: MEMORY: is too little for 4 CellProfilers"),
+        ("MEMORY = 600", "config.py:3: MEMORY: is too small for 4 CellProfiler"),
         ("CLUSTER_MACHINE = 3", "config.py:3: CLUSTER_MACHINE: is not a known key. Did you mean"),
         ("cluster_machines = 3", "Did you mean CLUSTER_MACHINES?"),
-        ("DOWNLOAD_FILES = 'yes'", "config.py:3: DOWNLOAD_FILES: is no switch, got 'yes'"),
-        ("CHECK_IF_DONE_BOOL = 1", "config.py:3: CHECK_IF_DONE_BOOL: is no switch, got 1"),
+        ("DOWNLOAD_FILES = 'yes'", "config.py:3: DOWNLOAD_FILES: is not a switch, got 'yes'"),
+        ("CHECK_IF_DONE_BOOL = 1", "config.py:3: CHECK_IF_DONE_BOOL: is not a switch, got 1"),
         (
             "DOCKERHUB_TAG = 'cellprofiler/distributed-cellprofiler:2.2.0_4.2.8'",
             "config.py:3: DOCKERHUB_TAG: is the worker of Distributed-CellProfiler",
         ),
     ],
 )
-def test_mistakes_are_told_by_the_file_s_own_lines_and_keys(text: str, told: str) -> None:
-    assert told in refusal(text)
+def test_mistakes_are_reported_with_lines_and_keys_of_the_file(text: str, expected: str) -> None:
+    assert expected in refusal(text)
 
 
-def test_what_is_missing_is_told_by_its_key() -> None:
+def test_missing_settings_are_reported_by_key() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config("APP_NAME = 'Lab'", "config.py")
     text = str(caught.value)
@@ -128,7 +128,7 @@ def test_what_is_missing_is_told_by_its_key() -> None:
     assert "config.py: DOCKERHUB_TAG: is missing" in text
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     text = refusal("EBS_VOL_SIZE = 12\nMEMORY = 'much'\nAWS_REGION = 'here'\n")
     assert [line.split(": ")[1] for line in text.splitlines()] == [
         "AWS_REGION",
@@ -137,23 +137,23 @@ def test_all_mistakes_are_told_at_once() -> None:
     ]
 
 
-def test_keys_without_effect_are_told_whatever_they_say_and_the_file_is_taken() -> None:
+def test_keys_without_effect_are_reported_and_the_file_is_accepted() -> None:
     text = "AUTO_MONITOR = 'perhaps'\nSSH_KEY_NAME = ['a', 'b']\nMEMORY = 9000\n"
     assert config(text).memory == 9000
-    told = remarks(text, Kind.NO_COUNTERPART)
-    assert {"AUTO_MONITOR", "SSH_KEY_NAME"} <= told.keys()
+    ignored = remarks(text, Kind.NO_COUNTERPART)
+    assert {"AUTO_MONITOR", "SSH_KEY_NAME"} <= ignored.keys()
     assert "SSH_KEY_NAME" not in remarks("SSH_KEY_NAME = ''")
 
 
-def test_names_that_help_other_lines_are_no_keys() -> None:
+def test_helper_variables_are_no_keys() -> None:
     text = "PLATE = 'P1'\nAPP_NAME = PLATE + '_Analysis'\nNOTE = 'mine'\n"
     assert config(text).app_name == "P1_Analysis"
-    told = remarks(text, Kind.NO_COUNTERPART)
-    assert "NOTE" in told
-    assert "PLATE" not in told
+    ignored = remarks(text, Kind.NO_COUNTERPART)
+    assert "NOTE" in ignored
+    assert "PLATE" not in ignored
 
 
-def test_keys_of_ours_are_taken_in_upper_case() -> None:
+def test_dcp_keys_are_accepted_in_upper_case() -> None:
     assert config("MAX_HOURS = 5\nWARM = 'False'").max_hours == 5
 
 
@@ -162,7 +162,7 @@ def test_switches_are_read_as_dcp_does() -> None:
     assert config("DOWNLOAD_FILES = False").download_files is False
 
 
-def test_false_is_how_dcp_says_that_a_text_is_not_set() -> None:
+def test_false_means_that_a_text_is_not_set() -> None:
     read = config("SOURCE_BUCKET = 'False'\nNECESSARY_STRING = 'False'\nUPLOAD_FLAGS = False\n")
     assert (read.images_bucket, read.necessary_string) == ("lab-bucket", "")
     assert read.upload_arguments == {}
@@ -182,7 +182,7 @@ def test_the_dead_letter_queue_is_a_name(queue: str) -> None:
     assert ("SQS_DEAD_LETTER_QUEUE" in remarks(text, Kind.DIFFERS)) == (queue != "Dead")
 
 
-def test_plugin_settings_that_dcp_does_not_look_at_do_not_matter() -> None:
+def test_plugin_settings_that_dcp_ignores_do_not_matter() -> None:
     text = "USE_PLUGINS = 'False'\nUPDATE_PLUGINS = 'True'\nREQUIREMENTS = 'cellpose'\n"
     read = config(text)
     assert (read.update_plugins, read.requirements) == (False, None)
@@ -226,19 +226,21 @@ def test_the_new_name_of_a_key_counts() -> None:
         ("DOCKER_BASE_SIZE = 10", "DOCKER_BASE_SIZE", Kind.NO_COUNTERPART),
     ],
 )
-def test_what_differs_is_told(text: str, key: str, kind: Kind) -> None:
+def test_differences_are_reported(text: str, key: str, kind: Kind) -> None:
     assert key in remarks(text, kind)
 
 
 def test_the_good_file_has_nothing_to_fill_in_but_the_image() -> None:
     text = (FILES / "config.py").read_text()
-    told = read_dcp_config(text, "config.py").remarks
-    assert [one.key for one in told if one.kind is Kind.FILL_IN] == ["DOCKERHUB_TAG"]
+    all_remarks = read_dcp_config(text, "config.py").remarks
+    assert [remark.key for remark in all_remarks if remark.kind is Kind.FILL_IN] == [
+        "DOCKERHUB_TAG"
+    ]
 
 
-def test_keys_of_an_account_are_neither_taken_nor_shown() -> None:
+def test_keys_of_an_account_are_neither_imported_nor_shown() -> None:
     text = "AWS_ACCESS_KEY_ID = 'AKIAIOSFODNN7'\nAWS_SECRET_ACCESS_KEY = 'wJalrXUtnFEMI'\n"
     read = read_dcp_config(LEAST + text, "config.py")
-    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= {one.key for one in read.remarks}
-    assert "wJalrXUtnFEMI" not in f"{read.values} {[str(one) for one in read.remarks]}"
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= {remark.key for remark in read.remarks}
+    assert "wJalrXUtnFEMI" not in f"{read.values} {[str(remark) for remark in read.remarks]}"
     assert "wJalrXUtnFEMI" not in refusal(text + "EBS_VOL_SIZE = 1")

@@ -29,7 +29,7 @@ def changed(change: Change) -> dict[str, Any]:
 
 
 def to_fill_in(fleet: DcpFleet) -> list[str]:
-    return [one.key for one in fleet.remarks if one.kind is Kind.FILL_IN]
+    return [remark.key for remark in fleet.remarks if remark.kind is Kind.FILL_IN]
 
 
 def test_a_file_that_is_filled_in() -> None:
@@ -76,7 +76,7 @@ def first(request: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "cause"),
     [
         (lambda r: r.update(OnDemandTargetCapacity=2), "OnDemandTargetCapacity"),
         (lambda r: first(r).update(EbsOptimized=True), "EbsOptimized"),
@@ -104,19 +104,19 @@ def first(request: dict[str, Any]) -> Any:
         ),
     ],
 )
-def test_a_file_with_more_in_it_stays_a_spot_fleet(change: Change, told: str) -> None:
+def test_a_file_with_more_in_it_stays_a_spot_fleet(change: Change, cause: str) -> None:
     request = changed(change)
     fleet = read_dcp_fleet(request, "f.json")
     assert FleetTemplate(**fleet.values).spot_fleet_request == request
-    assert any(told in one.text for one in fleet.remarks if one.kind is Kind.DIFFERS)
+    assert any(cause in remark.text for remark in fleet.remarks if remark.kind is Kind.DIFFERS)
 
 
-def test_a_spot_fleet_that_stays_says_what_is_not_filled_in() -> None:
+def test_an_unchanged_spot_fleet_reports_unfilled_values() -> None:
     request = json.loads((FILES / "exampleFleet_us-east-1.json").read_text())
     request["LaunchSpecifications"][0]["EbsOptimized"] = True
-    told = to_fill_in(read_dcp_fleet(request, "f.json"))
+    keys = to_fill_in(read_dcp_fleet(request, "f.json"))
     place = "LaunchSpecifications[1]"
-    assert told == [
+    assert keys == [
         "IamFleetRole",
         f"{place}.KeyName",
         f"{place}.IamInstanceProfile.Arn",
@@ -126,7 +126,7 @@ def test_a_spot_fleet_that_stays_says_what_is_not_filled_in() -> None:
 
 
 @pytest.mark.parametrize("broken", [None, [], "none", [3], [{"NetworkInterfaces": [3]}]])
-def test_files_of_another_shape_are_told(broken: Any) -> None:
+def test_files_of_another_shape_are_reported(broken: Any) -> None:
     fleet = read_dcp_fleet(DCP_FLEET | {"LaunchSpecifications": broken}, "f.json")
     assert "spot_fleet_request" in fleet.values
     assert to_fill_in(fleet)
@@ -139,7 +139,7 @@ def test_without_an_instance_profile_it_is_the_default_s() -> None:
 
 
 def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value within a document."""
+    """The path to every value in a document."""
     if not isinstance(value, (dict, list)):
         return
     inner = value.items() if isinstance(value, dict) else enumerate(value)

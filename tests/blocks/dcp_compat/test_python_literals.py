@@ -1,4 +1,4 @@
-"""A file of settings is read as Python would run it, or refused by its line; it is never run."""
+"""Values of a settings file are those that Python would compute, without running the file."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from blocks.errors import ConfigError, Problem
 
 
 def value(text: str) -> object:
-    """What X is at the end of the text."""
+    """The value of X at the end of the text."""
     return read_assignments(text, "config.py")["X"].value
 
 
@@ -53,7 +53,7 @@ def test_values_are_those_that_python_would_find(text: str, expected: object) ->
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "expected"),
     [
         ("import os", "an import"),
         ("from os import path", "an import"),
@@ -65,36 +65,36 @@ def test_values_are_those_that_python_would_find(text: str, expected: object) ->
         ("X = [a for a in 'ab']", "a loop"),
         ("X = {'a': 1}", "a mapping"),
         ("X = A[0]", "a part of a value"),
-        ("X = lambda: 1", "something else"),
+        ("X = lambda: 1", "something other"),
         ("X = 1 if A else 2", "a condition"),
         ("if A:\n    X = 1", "a condition"),
         ("for X in 'ab': pass", "a loop"),
         ("def f(): pass", "a function"),
         ("X += 'a'", "a change of a name"),
-        ("X, Y = 1, 2", "assigns to more than a name"),
+        ("X, Y = 1, 2", "assigns to something other than a name"),
         ("X = B", "uses B, which is not assigned above"),
-        ("X = 'a' * 3", "no number"),
-        ("X = 'a' + 3", "no number"),
-        ("X = A % 3", "no number"),
-        ("X = True + 1", "no number"),
-        ("X = b'a'", "something else"),
-        ("X = 1j", "something else"),
+        ("X = 'a' * 3", "not a number"),
+        ("X = 'a' + 3", "not a number"),
+        ("X = A % 3", "not a number"),
+        ("X = True + 1", "not a number"),
+        ("X = b'a'", "something other"),
+        ("X = 1j", "something other"),
         ("X = 1 / 0", "divides by zero"),
         ("X = f'{3:>1000000000}'", "a format"),
         ("X = [[1]]", "a list in a list"),
         ("X = '\\ud800'", "half of a character"),
     ],
 )
-def test_all_else_is_refused_by_its_line(statement: str, told: str, tmp_path: Path) -> None:
+def test_all_else_is_refused_by_its_line(statement: str, expected: str, tmp_path: Path) -> None:
     text = refusal(f"A = 'Lab'\n\n{statement}\n")
     assert text.startswith("config.py:3: ")
-    assert told in text
+    assert expected in text
 
 
 def test_nothing_is_run(tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    refusal(f"X = open({str(made)!r}, 'w')\nY = f'{{open({str(made)!r}, \"w\")}}'")
-    assert not made.exists()
+    file = tmp_path / "made"
+    refusal(f"X = open({str(file)!r}, 'w')\nY = f'{{open({str(file)!r}, \"w\")}}'")
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_nothing_grows_beyond_the_bounds(text: str) -> None:
     assert refusal(text).startswith("config.py")
 
 
-def test_every_bad_line_is_named_and_what_follows_from_it_is_not() -> None:
+def test_every_bad_line_is_reported_but_not_its_consequences() -> None:
     text = refusal("A = f()\nB = A + 'x'\nC = g()\nif B:\n    D = 1\nE = D\n")
     assert [line.split(": ")[0] for line in text.splitlines()] == [
         "config.py:1",
@@ -140,7 +140,7 @@ def test_every_bad_line_is_named_and_what_follows_from_it_is_not() -> None:
     ]
 
 
-def test_a_refusal_does_not_repeat_what_may_be_a_secret() -> None:
+def test_a_refusal_does_not_repeat_a_possible_secret() -> None:
     text = refusal("AWS_SECRET_ACCESS_KEY = f('wJalrXUtnFEMI')\nB = 'wJalrXUtnFEMI' * 2")
     assert "wJalr" not in text
 
@@ -174,7 +174,7 @@ def problems_of(text: str) -> tuple[Problem, ...]:
 
 @given(SUMS)
 def test_sums_are_python_s(text: str) -> None:
-    refused = [problem.what for problem in problems_of(f"X = {text}")]
+    refused = [problem.mistake for problem in problems_of(f"X = {text}")]
     if refused:
         assert refused in (["divides by zero"], ["is too large a number"])
     else:
@@ -183,7 +183,7 @@ def test_sums_are_python_s(text: str) -> None:
 
 @given(SUMS)
 def test_only_a_division_by_zero_divides_by_zero(text: str) -> None:
-    refused = any("zero" in problem.what for problem in problems_of(f"X = {text}"))
+    refused = any("zero" in problem.mistake for problem in problems_of(f"X = {text}"))
     try:
         eval(text)
     except ZeroDivisionError:

@@ -9,7 +9,7 @@ from blocks.loading.load import parse_fleet
 
 
 def dcp_fleet() -> dict[str, Any]:
-    """A fleet file as Distributed-CellProfiler's documentation describes it, filled in."""
+    """A filled-in fleet file like in Distributed-CellProfiler's documentation."""
     return {
         "IamFleetRole": "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role",
         "AllocationStrategy": "lowestPrice",
@@ -97,7 +97,7 @@ def test_own_fields_and_a_dcp_fleet_exclude_each_other() -> None:
     assert [problem.key for problem in caught.value.problems] == ["key_name"]
 
 
-def test_everything_may_be_left_out() -> None:
+def test_everything_is_optional() -> None:
     fleet = FleetTemplate()
     assert fleet.subnets == []
     assert fleet.image_id is None

@@ -1,4 +1,4 @@
-"""Job files in all forms: what groups they come to, and what is said of mistakes in them."""
+"""Job files in all forms: their groups, and the errors for their mistakes."""
 
 import json
 from itertools import product
@@ -18,22 +18,22 @@ from blocks.job_file.plate_layout import Layout, expanded, row_name, row_number
 
 BASE: dict[str, Any] = {"pipeline": "p.cppipe", "data_file": "l.csv", "output": "out"}
 PRINTED = (Path(__file__).parents[2] / "support" / "print_groups.json").read_text()
-"""What CellProfiler prints of a batch file: tests/worker/inputs/test_batch_file.py asks it."""
+"""CellProfiler's output for a batch file; tests/worker/inputs/test_batch_file.py compares it."""
 
 
 def parse(text: str = "", **keys: Any) -> JobFile:
     return parse_job_file(text or json.dumps({**BASE, **keys}), "j.yaml" if text else "j.json")
 
 
-def problems(given: tuple[str, ...] = (), **keys: Any) -> list[tuple[str, str]]:
+def problems(chosen: tuple[str, ...] = (), **keys: Any) -> list[tuple[str, str]]:
     with pytest.raises(JobFileError) as caught:
-        parse(**keys).sets(given, "j.json")
+        parse(**keys).sets(chosen, "j.json")
     assert all(problem.where == "j.json" for problem in caught.value.problems)
     return [(problem.key, str(problem)) for problem in caught.value.problems]
 
 
 def values(job_file: JobFile, plates: tuple[str, ...] = ()) -> list[list[str]]:
-    """The groups of all sets, each as its values joined."""
+    """The groups of all sets, each as its joined values."""
     return [
         ["-".join(value for _, value in pairs) for pairs in jobs.groups]
         for jobs in job_file.sets(plates)
@@ -47,15 +47,15 @@ def values(job_file: JobFile, plates: tuple[str, ...] = ()) -> list[list[str]]:
     ("size", "wells", "last"), [(96, 96, "H12"), (384, 384, "P24"), (1536, 1536, "AF48")]
 )
 def test_plate_formats(size: int, wells: int, last: str) -> None:
-    (found,) = values(parse(groups={"format": size}))
-    assert len(found) == wells
-    assert (found[0], found[-1]) == ("A01", last)
+    (groups,) = values(parse(groups={"format": size}))
+    assert len(groups) == wells
+    assert (groups[0], groups[-1]) == ("A01", last)
 
 
 def test_rows_beyond_z() -> None:
     assert expanded("Y-AB") == ["Y", "Z", "AA", "AB"]
-    (found,) = values(parse(groups={"rows": "Z-AA", "columns": "9-10"}))
-    assert found == ["Z09", "Z10", "AA09", "AA10"]
+    (groups,) = values(parse(groups={"rows": "Z-AA", "columns": "9-10"}))
+    assert groups == ["Z09", "Z10", "AA09", "AA10"]
 
 
 @given(st.integers(0, 20_000))
@@ -65,8 +65,8 @@ def test_names_of_rows(number: int) -> None:
 
 def test_plates_wells_and_sites() -> None:
     groups = {"plates": ["P1", "P2"], "wells": ["B02", "A01"], "sites": "1,3-4"}
-    (found,) = values(parse(groups=groups))
-    assert found == [
+    (joined,) = values(parse(groups=groups))
+    assert joined == [
         f"{plate}-{well}-{site}"
         for plate, well, site in product(["P1", "P2"], ["B02", "A01"], ["1", "3", "4"])
     ]
@@ -77,16 +77,16 @@ def test_plates_wells_and_sites() -> None:
 
 
 def test_wells_without_padding() -> None:
-    (found,) = values(parse(groups={"format": 96, "pad": False}))
-    assert found[8:10] == ["A9", "A10"]
+    (groups,) = values(parse(groups={"format": 96, "pad": False}))
+    assert groups[8:10] == ["A9", "A10"]
 
 
-def test_wells_left_out_and_the_first_alone() -> None:
+def test_excluded_wells_and_only_the_first() -> None:
     groups = {"format": 96, "sites": "1-2", "exclude": {"Metadata_Well": ["A01", "H12"]}}
-    (found,) = values(parse(groups=groups))
-    assert len(found) == 94 * 2
+    (joined,) = values(parse(groups=groups))
+    assert len(joined) == 94 * 2
     (first,) = values(parse(groups={**groups, "first": 3}))
-    assert first == found[:3]
+    assert first == joined[:3]
 
 
 def test_yaml_and_numbers_as_they_are_written() -> None:
@@ -102,8 +102,8 @@ groups:
     with pytest.raises(JobFileError) as caught:
         parse(text)
     assert [problem.key for problem in caught.value.problems] == ["groups.columns"]
-    (found,) = values(parse(text.replace("format: 96", "rows: A")))
-    assert found == ["0012-A01", "0012-A02", "NO-A01", "NO-A02"]
+    (groups,) = values(parse(text.replace("format: 96", "rows: A")))
+    assert groups == ["0012-A01", "0012-A02", "NO-A01", "NO-A02"]
 
 
 axis = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4, unique=True).map(tuple)
@@ -113,8 +113,10 @@ axis = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4, unique=True).
 def test_a_layout_is_the_product_of_its_axes(
     axes: list[tuple[str, ...]], first: int | None
 ) -> None:
-    layout = Layout(tuple((str(at), one) for at, one in enumerate(axes)), first)
-    expected = list(product(*([(str(at), v) for v in one] for at, one in enumerate(axes))))[:first]
+    layout = Layout(tuple((str(at), axis_values) for at, axis_values in enumerate(axes)), first)
+    expected = list(
+        product(*([(str(at), v) for v in axis_values] for at, axis_values in enumerate(axes)))
+    )[:first]
     assert list(layout) == expected
     assert [layout[at] for at in range(len(layout))] == expected
     assert layout[-1] == expected[-1]
@@ -122,7 +124,7 @@ def test_a_layout_is_the_product_of_its_axes(
 
 
 @pytest.mark.parametrize(
-    ("groups", "key", "told"),
+    ("groups", "key", "expected"),
     [
         ({"wells": []}, "groups.wells", "empty"),
         ({}, "groups", "by"),
@@ -147,10 +149,10 @@ def test_a_layout_is_the_product_of_its_axes(
         ({"sites": "1-99999999"}, "groups.sites", "at most"),
     ],
 )
-def test_mistakes_in_a_layout(groups: dict[str, Any], key: str, told: str) -> None:
-    [(found, text)] = problems(groups=groups)
-    assert found == key
-    assert told in text
+def test_mistakes_in_a_layout(groups: dict[str, Any], key: str, expected: str) -> None:
+    [(place, text)] = problems(groups=groups)
+    assert place == key
+    assert expected in text
 
 
 # From the CSV
@@ -186,7 +188,7 @@ def test_one_csv_a_plate() -> None:
     assert (jobs.data_file, jobs.output, jobs.plate) == ("csv/P1.csv", "out/P1", "P1")
     assert jobs.groups == FromCsv(tuple(by["by"]), (("Metadata_Plate", ("P1",)),))
     assert [jobs.data_file for jobs in job_file.sets(["P2", "P3"])] == ["csv/P2.csv", "csv/P3.csv"]
-    # A plate's own CSV need not say whose it is.
+    # A plate's own CSV need not have a column for the plate.
     own = {"data_file": "csv/{plate}.csv", "output": "out/{plate}", "plates": "P1"}
     wells = parse(**own, groups={"by": "Metadata_Well"})
     assert wells.sets()[0].groups == FromCsv(("Metadata_Well",))
@@ -206,7 +208,7 @@ def test_plates_given_widen_no_filter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "key", "told"),
+    ("keys", "key", "expected"),
     [
         ({"groups": {"by": []}}, "groups.by", "empty"),
         ({"groups": {"by": ["Metadata_Well"] * 2}}, "groups.by", "twice"),
@@ -225,20 +227,20 @@ def test_plates_given_widen_no_filter() -> None:
         ({"groups": {"by": ["W"]}, "output": ""}, "output", "empty"),
     ],
 )
-def test_mistakes_in_groups_from_the_csv(keys: dict[str, Any], key: str, told: str) -> None:
-    [(found, text)] = problems(**keys)
-    assert found == key
-    assert told in text
+def test_mistakes_in_groups_from_the_csv(keys: dict[str, Any], key: str, expected: str) -> None:
+    [(place, text)] = problems(**keys)
+    assert place == key
+    assert expected in text
 
 
 def test_all_mistakes_at_once() -> None:
-    found = problems(
+    mistakes = problems(
         pipeline="s3://x/p",
         groups={"by": ["A", "A"], "rows": "A-B", "plates": ["a/b"]},
         plates=["P1", "P1"],
         data_file="x.xls",
     )
-    assert {key for key, _ in found} == {
+    assert {key for key, _ in mistakes} == {
         "pipeline",
         "data_file",
         "groups.by",
@@ -267,15 +269,15 @@ def test_print_groups_as_a_list() -> None:
 )
 def test_groups_in_a_file(text: str) -> None:
     keys = {**BASE, "output_structure": "Metadata_Well", "groups": "made/groups.json"}
-    asked = []
+    names = []
 
     def read(name: str) -> str:
-        asked.append(name)
+        names.append(name)
         return text
 
     job_file = parse_job_file(json.dumps(keys), "j.json", read)
     assert values(job_file) == [["A01", "B02"]]
-    assert asked == ["made/groups.json"]
+    assert names == ["made/groups.json"]
 
 
 def test_numbers_in_a_file_stay_as_they_are() -> None:

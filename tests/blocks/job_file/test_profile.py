@@ -1,4 +1,4 @@
-"""A profile becomes steps with job files and apps of their own."""
+"""A profile becomes steps with their own job files and apps."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.errors import ConfigError, JobFileError
-from blocks.job_file.profile import Profile, goes_on, parse_profile
+from blocks.job_file.profile import Profile, may_continue, parse_profile
 
 PROFILE: dict[str, Any] = {
     "job": {"identifier": "lab", "batch": "b1", "plates": ["001", "P2"]},
@@ -25,37 +25,37 @@ def profile(**keys: Any) -> Profile:
 
 
 def test_each_step_has_an_app_as_dcp_names_it_and_a_job_file() -> None:
-    illum, analysis = profile().planned()
+    illum, analysis = profile().plan()
     assert (illum.app, analysis.app) == ("lab_Illum", "lab_Analysis")
     assert illum.settings["sqs_queue_name"] is None, "no queue of the config is shared"
     assert analysis.settings["memory"] == "7500"
-    (one, _) = analysis.job.sets()
-    assert one.pipeline == "projects/lab/workspace/pipelines/b1/v2.cppipe"
-    assert one.plate == "001"
+    (first_set, _) = analysis.job.sets()
+    assert first_set.pipeline == "projects/lab/workspace/pipelines/b1/v2.cppipe"
+    assert first_set.plate == "001"
 
 
 def test_plates_keep_their_zeros() -> None:
     text = "job: {identifier: lab, batch: b1, plates: [001]}\nsteps: [{step: illum}]\n"
-    (step,) = parse_profile(text, "p.yaml").planned()
+    (step,) = parse_profile(text, "p.yaml").plan()
     assert step.job.plates == ["001"]
 
 
 def test_an_app_name_of_the_step_counts() -> None:
     steps = [{"step": "illum", "settings": {"app_name": "Mine"}}]
-    (step,) = profile(steps=steps).planned()
+    (step,) = profile(steps=steps).plan()
     assert step.app == step.settings["app_name"] == "Mine"
 
 
-def test_all_mistakes_are_told_with_their_step() -> None:
+def test_all_mistakes_are_reported_with_their_step() -> None:
     steps = [
         {"step": "illum", "job": {"path_style": "other"}},
         {"step": "analysis", "job": {"colour": "red"}},
     ]
     with pytest.raises(JobFileError) as caught:
-        profile(steps=steps).planned("profile.yaml")
-    told = str(caught.value)
+        profile(steps=steps).plan("profile.yaml")
+    text = str(caught.value)
     for part in ("steps[1] (illum)", "path_style", "steps[2] (analysis)", "colour"):
-        assert part in told
+        assert part in text
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_all_mistakes_are_told_with_their_step() -> None:
         ({"stepps": []}, "stepps"),
     ],
 )
-def test_a_bad_profile_is_told_by_key(keys: dict[str, Any], named: str) -> None:
+def test_mistakes_in_a_profile_are_reported_by_key(keys: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError) as caught:
         profile(**keys)
     assert "profile.yaml" in str(caught.value)
@@ -80,11 +80,11 @@ def test_a_bad_profile_is_told_by_key(keys: dict[str, Any], named: str) -> None:
 def test_the_next_step_starts_only_when_few_enough_failed(submitted: int, data: Any) -> None:
     failed = data.draw(st.integers(0, submitted))
     share = data.draw(st.floats(0, 0.99))
-    assert goes_on(submitted, failed, 0, share) == (failed / submitted <= share)
-    assert not goes_on(submitted, failed, 1, share), "a job without result: it is not complete"
+    assert may_continue(submitted, failed, 0, share) == (failed / submitted <= share)
+    assert not may_continue(submitted, failed, 1, share), "a lost job: the step is incomplete"
 
 
 @given(st.integers(0, 99))
 def test_as_many_as_the_share_may_fail(percent: int) -> None:
-    assert goes_on(100, percent, 0, float(f"0.{percent:02}"))
-    assert not goes_on(100, percent + 1, 0, float(f"0.{percent:02}"))
+    assert may_continue(100, percent, 0, float(f"0.{percent:02}"))
+    assert not may_continue(100, percent + 1, 0, float(f"0.{percent:02}"))

@@ -1,4 +1,4 @@
-"""DCP's standard steps, path by path: every path is written out, none is computed."""
+"""DCP's standard steps: every expected path is written out, none is computed."""
 
 from typing import Any
 
@@ -178,11 +178,11 @@ def test_groups_by_default(
 ) -> None:
     job_file = step(name)
     assert job_file.app_suffix == suffix
-    (found,) = job_file.sets()
-    assert len(found.groups) == jobs
+    (jobset,) = job_file.sets()
+    assert len(jobset.groups) == jobs
     keys = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")[: len(first)]
-    assert found.groups[0] == tuple(zip(keys, first, strict=True))
-    assert found.groups[-1] == tuple(zip(keys, last, strict=True))
+    assert jobset.groups[0] == tuple(zip(keys, first, strict=True))
+    assert jobset.groups[-1] == tuple(zip(keys, last, strict=True))
 
 
 def test_a_set_for_each_plate() -> None:
@@ -195,7 +195,7 @@ def test_a_set_for_each_plate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "key", "value"),
+    ("keys", "key", "value"),
     [
         ({"pipeline": "a.cppipe"}, "pipeline", "projects/I/workspace/pipelines/B/a.cppipe"),
         ({"pipeline": "my/a.cppipe"}, "pipeline", "my/a.cppipe"),
@@ -221,8 +221,8 @@ def test_a_set_for_each_plate() -> None:
         ({"data_file": "x.h5"}, "pipeline", "x.h5"),
     ],
 )
-def test_everything_may_be_given_otherwise(given: dict[str, Any], key: str, value: str) -> None:
-    (jobs,) = step("analysis", **given).sets()
+def test_everything_may_be_given_otherwise(keys: dict[str, Any], key: str, value: str) -> None:
+    (jobs,) = step("analysis", **keys).sets()
     assert getattr(jobs, key) == value
     (usual,) = step("analysis").sets()
     others = {"pipeline", "data_file", "input", "output", "output_structure"} - {key}
@@ -253,7 +253,7 @@ def problems(**keys: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("keys", "key", "told"),
+    ("keys", "key", "expected"),
     [
         ({"step": "analyses"}, "step", "analysis"),
         ({"identifier": ""}, "identifier", "missing"),
@@ -282,14 +282,14 @@ def problems(**keys: Any) -> dict[str, str]:
         ({"data_file": "x/{Plate}.csv"}, "data_file", "{plate}"),
     ],
 )
-def test_mistakes_name_their_key(keys: dict[str, str], key: str, told: str) -> None:
+def test_mistakes_name_their_key(keys: dict[str, str], key: str, expected: str) -> None:
     good = {"step": "analysis", "identifier": "I", "batch": "B", "plates": "[P1]"}
-    found = problems(**{**good, **keys})
-    assert list(found) == [key]
-    assert told in found[key]
+    mistakes = problems(**{**good, **keys})
+    assert list(mistakes) == [key]
+    assert expected in mistakes[key]
 
 
 def test_keys_of_a_step_without_a_step() -> None:
-    found = problems(pipeline="p", data_file="x.csv", output="o", identifier="I", batch="B")
-    assert set(found) == {"groups", "identifier", "batch"}
-    assert "step" in found["batch"]
+    mistakes = problems(pipeline="p", data_file="x.csv", output="o", identifier="I", batch="B")
+    assert set(mistakes) == {"groups", "identifier", "batch"}
+    assert "step" in mistakes["batch"]

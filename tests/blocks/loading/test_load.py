@@ -46,14 +46,14 @@ fleet:
     assert parse_config(sections, "c.yaml") == parse_config(flat, "c.yaml")
 
 
-def test_json_is_taken_too() -> None:
+def test_json_is_accepted_too() -> None:
     text = json.dumps({"aws_bucket": "my-bucket", "dockerhub_tag": "x", "memory": 4000})
     assert parse_config(text, "c.json").memory == 4000
     assert parse_config(text, "block or so").memory == 4000
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "expected"),
     [
         ("cluster_machine: 3", "Did you mean cluster_machines?"),
         ("APP_NAME: A", "Write app_name"),
@@ -72,13 +72,13 @@ def test_json_is_taken_too() -> None:
         ),
     ],
 )
-def test_keys_that_are_wrong(written: str, told: str) -> None:
+def test_keys_that_are_wrong(written: str, expected: str) -> None:
     text = refusal(CONFIG + written)
     assert text.startswith("c.yaml: ")
-    assert told in text
+    assert expected in text
 
 
-def test_missing_keys_say_what_they_are_for() -> None:
+def test_missing_keys_are_reported_with_their_meaning() -> None:
     text = refusal("app_name: A")
     assert "c.yaml: aws_bucket: is missing. Add it: Bucket of run records" in text
     assert "c.yaml: dockerhub_tag: is missing" in text
@@ -89,18 +89,18 @@ def test_missing_keys_say_what_they_are_for() -> None:
     [
         ("a: [1, 2\nb: 3", "c.yaml", "c.yaml:2:"),
         ("a: b: c", "c.yaml", "c.yaml:1:"),
-        ('{"a": 1,\n "b": 2,\n}', "c.json", "c.json:3:1: is not JSON"),
+        ('{"a": 1,\n "b": 2,\n}', "c.json", "c.json:3:1: is not valid JSON"),
         ("a: !!python/object:os.system x", "c.yaml", "c.yaml:1:"),
-        ("", "c.yaml", "c.yaml: holds no keys"),
-        ("- a", "c.yaml", "c.yaml: holds no keys"),
-        ("just text", "c.yaml", "c.yaml: holds no keys"),
-        ("a: \x00", "c.yaml", "c.yaml: is not YAML"),
-        ("a: 2024-13-45", "c.yaml", "c.yaml: is not YAML"),
+        ("", "c.yaml", "c.yaml: contains no keys"),
+        ("- a", "c.yaml", "c.yaml: contains no keys"),
+        ("just text", "c.yaml", "c.yaml: contains no keys"),
+        ("a: \x00", "c.yaml", "c.yaml: is not valid YAML"),
+        ("a: 2024-13-45", "c.yaml", "c.yaml: is not valid YAML"),
         ("a: &a [*a]", "c.yaml", "c.yaml: has aliases"),
         (LAUGHS, "c.yaml", "c.yaml: has aliases"),
         ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "c.json", "c.json: is nested too deeply"),
-        ('{"a": ' + "1" * 5000 + "}", "c.json", "c.json: is not JSON"),
-        (r'{"a": "\ud800"}', "c.json", "c.json: is not JSON"),
+        ('{"a": ' + "1" * 5000 + "}", "c.json", "c.json: is not valid JSON"),
+        (r'{"a": "\ud800"}', "c.json", "c.json: is not valid JSON"),
         (r'a: "\ud800"', "c.yaml", "c.yaml:1:"),
     ],
 )
@@ -141,7 +141,7 @@ def test_files(tmp_path: Path) -> None:
         load_config(str(tmp_path / "e.yaml"))
 
 
-def test_no_fleet_source_leaves_everything_out() -> None:
+def test_without_a_source_the_fleet_has_defaults() -> None:
     assert load_fleet(None) == load_fleet("")
     assert load_fleet(None).spot_fleet_request is None
 
@@ -185,7 +185,7 @@ def test_a_config_of_dcp_in_s3(aws: AwsCredentials, monkeypatch: pytest.MonkeyPa
     assert load_config("s3://dcp-configs/lab/config.py").seconds_to_start == 180
 
 
-def test_keys_left_aside_and_keys_filled_in() -> None:
+def test_ignored_keys_and_defaults() -> None:
     text = "aws: {aws_profile: lab, aws_credentials: nobody}\naws_bucket: my-bucket\nmemory: 4000\n"
     here = {"dockerhub_tag": "here", "memory": 9000}
     config = parse_config(text, "c.yaml", without={"aws_profile", "aws_credentials"}, defaults=here)
@@ -217,7 +217,7 @@ class Overloaded(BaseHTTPRequestHandler):
 
 
 def test_s3_that_is_overloaded() -> None:
-    """Asked again later, it may answer: nobody is refused."""
+    """A later attempt may succeed, so this is not a refusal."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Overloaded) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         busy = AwsCredentials(

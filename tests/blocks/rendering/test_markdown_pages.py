@@ -1,4 +1,4 @@
-"""Pages of templates: what is filled in, and where."""
+"""Pages rendered from templates."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from blocks.rendering.markdown_pages import render, with_parts
 
 
 def test_a_template_lies_beside_its_module_and_misses_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a.md.jinja").write_text("{% for one in rows %}\n- {{ one | up }}\n{% endfor %}\n")
+    (tmp_path / "a.md.jinja").write_text("{% for row in rows %}\n- {{ row | up }}\n{% endfor %}\n")
     module = str(tmp_path / "a.py")
     assert render(module, {"up": str.upper}, rows=["x", "<y>"]) == "- X\n- <Y>\n"
     with pytest.raises(UndefinedError):
@@ -20,7 +20,7 @@ def part(name: str, text: str) -> str:
     return f"<!-- {name} -->\n{text}\n<!-- end of {name} -->\n"
 
 
-def test_only_what_stands_between_the_marks_changes() -> None:
+def test_only_the_text_between_the_marks_changes() -> None:
     old, new = part("two words", r"old \1"), part("two words", r"new \1 {{ x }}")
     page = "# A\n" + part("one", "old") + "between\n" + old + "end\n"
     now = with_parts(page, new + "not shown" + part("one", "new"))

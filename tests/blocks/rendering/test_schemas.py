@@ -1,4 +1,4 @@
-"""The JSON Schemas in docs/: current, and in agreement with what is read; so are the examples."""
+"""The JSON Schemas and examples in docs/ are current and agree with the models."""
 
 import json
 import re
@@ -21,8 +21,8 @@ PRINTED = '[[{"Metadata_Plate": "P1", "Metadata_Well": "A01"}, [1, 2]]]'
 
 
 def schema(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DOCS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((DOCS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return content
 
 
 def check(name: str, text: str) -> None:
@@ -58,7 +58,7 @@ def test_configs() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.name)
-def test_examples_name_a_schema_that_is_there(path: Path) -> None:
+def test_examples_name_an_existing_schema(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")
     assert (path.parent / first.partition("=")[2]).resolve().parent == DOCS
@@ -78,7 +78,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_an_editor_marks_is_refused(text: str) -> None:
+def test_mistakes_marked_by_an_editor_are_refused(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         check("job", text)
     with pytest.raises(JobFileError):

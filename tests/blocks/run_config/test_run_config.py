@@ -28,13 +28,13 @@ INSTALL_REQUIREMENTS REQUIREMENTS
 
 
 def config(**settings: Any) -> RunConfig:
-    """A plain config, or a block where it has credentials, as a file makes it."""
+    """A plain config, or a block if it has credentials, as from a file."""
     kind = RunConfigBlock if "aws_credentials" in settings else RunConfig
     return kind.model_validate({**BASE, **settings})
 
 
 def refusal(**settings: Any) -> str:
-    """The text a user reads when the settings stand in c.yaml."""
+    """The error text for these settings in c.yaml."""
     import yaml
 
     with pytest.raises(ConfigError) as caught:
@@ -54,9 +54,7 @@ def test_has_every_setting_of_dcp() -> None:
     ["auto_monitor: true", "monitor: {auto_monitor: true}", "fleet:\n  ssh_key_name: lab.pem"],
 )
 @pytest.mark.parametrize("more", [{}, {"aws_credentials": {"region_name": "us-east-1"}}])
-def test_a_key_without_effect_is_refused_with_what_holds_instead(
-    text: str, more: dict[str, Any]
-) -> None:
+def test_a_key_without_effect_is_refused_with_the_reason(text: str, more: dict[str, Any]) -> None:
     import yaml
 
     with pytest.raises(ConfigError) as caught:
@@ -97,19 +95,21 @@ def test_minimal_config_has_dcps_defaults() -> None:
 def test_buckets_fall_back_as_in_dcp(
     buckets: dict[str, Any], images: str, workspace: str, outputs: str
 ) -> None:
-    found = config(**buckets)
-    assert (found.images_bucket, found.workspace, found.outputs_bucket) == (
+    loaded = config(**buckets)
+    assert (loaded.images_bucket, loaded.workspace, loaded.outputs_bucket) == (
         images,
         workspace,
         outputs,
     )
-    assert len(found.buckets()) == len(set(found.buckets()))
-    assert set(found.buckets()) == {"my-bucket", images, workspace, outputs}
+    assert len(loaded.buckets()) == len(set(loaded.buckets()))
+    assert set(loaded.buckets()) == {"my-bucket", images, workspace, outputs}
 
 
-@pytest.mark.parametrize(("written", "meant"), [("True", True), ("False", False), ("true", True)])
-def test_dcps_text_booleans(written: str, meant: bool) -> None:
-    assert config(download_files=written, assign_ip=written).download_files is meant
+@pytest.mark.parametrize(
+    ("written", "expected"), [("True", True), ("False", False), ("true", True)]
+)
+def test_dcps_text_booleans(written: str, expected: bool) -> None:
+    assert config(download_files=written, assign_ip=written).download_files is expected
 
 
 @pytest.mark.parametrize("word", ["maybe", "", 7, None])
@@ -122,7 +122,7 @@ def test_one_machine_type_may_be_a_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "expected"),
     [
         ("app_name", "my app", "my app"),
         ("app_name", "-x", "-x"),
@@ -172,12 +172,12 @@ def test_one_machine_type_may_be_a_text() -> None:
         ("idle_action", "stop", "terminate, reboot"),
     ],
 )
-def test_values_out_of_bounds_name_file_key_and_what_is_allowed(
-    key: str, value: Any, said: str
+def test_values_out_of_bounds_are_reported_with_file_key_and_range(
+    key: str, value: Any, expected: str
 ) -> None:
     text = refusal(**{key: value})
     assert text.startswith(f"c.yaml: {key}")
-    assert said in text
+    assert expected in text
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], key: str)
         {"sqs_queue_name": "", "log_group_name": ""},
     ],
 )
-def test_settings_at_the_edge_are_taken(settings: dict[str, Any]) -> None:
+def test_settings_at_the_limit_are_accepted(settings: dict[str, Any]) -> None:
     config(**settings)
 
 
-def test_every_broken_rule_is_told_at_once() -> None:
+def test_every_broken_rule_is_reported_at_once() -> None:
     text = refusal(memory=500, requirements="x", ebs_vol_size=30, tasks_per_machine=20)
     assert [line.split(": ")[1] for line in text.splitlines()] == [
         "ebs_vol_size",
@@ -255,17 +255,19 @@ def test_credentials_take_region_and_profile_of_the_config() -> None:
     assert config(aws_profile="default").credentials.profile_name is None
 
 
-def test_reads_back_what_it_was_dumped_as() -> None:
+def test_a_dumped_config_can_be_read_back() -> None:
     before = config(source_bucket="images", cpu_shares=2048)
     assert RunConfig.model_validate(before.model_dump()).model_dump() == before.model_dump()
 
 
-def test_a_plain_config_is_made_a_block_with_what_it_was_given() -> None:
-    given = AwsCredentials(profile_name="lab")
-    plain = config(memory=9000).model_copy(update={"aws_credentials": given, "app_name": "Other"})
+def test_a_plain_config_becomes_a_block_with_its_set_fields() -> None:
+    credentials = AwsCredentials(profile_name="lab")
+    plain = config(memory=9000).model_copy(
+        update={"aws_credentials": credentials, "app_name": "Other"}
+    )
     block = block_of(RunConfigBlock, plain)
     assert (block.memory, block.app_name) == (9000, "Other")
-    assert block.aws_credentials is given, "a saved block stays a reference"
+    assert block.aws_credentials is credentials, "a saved block stays a reference"
     assert block.model_fields_set == plain.model_fields_set
 
 
@@ -274,13 +276,13 @@ SECRET, TOKEN = "wJalrXUtnFEMI", "FwoGZXIvYXdzE"
 
 @pytest.mark.parametrize("kind", [RunConfig, RunConfigBlock])
 def test_secrets_are_masked_everywhere(kind: type[RunConfig]) -> None:
-    given = AwsCredentials(
+    credentials = AwsCredentials(
         aws_access_key_id="AKIA", aws_secret_access_key=SECRET, aws_session_token=TOKEN
     )
-    held = kind(**BASE, aws_credentials=given)
-    views = [repr(held), str(held), str(held.model_dump()), held.model_dump_json()]
+    loaded = kind(**BASE, aws_credentials=credentials)
+    views = [repr(loaded), str(loaded), str(loaded.model_dump()), loaded.model_dump_json()]
     assert not any(word in view for view in views for word in (SECRET, TOKEN))
-    assert getattr(held.credentials, "aws_session_token", "") == TOKEN
+    assert getattr(loaded.credentials, "aws_session_token", "") == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -317,4 +319,4 @@ def test_no_module_of_blocks_postpones_annotations() -> None:
     """Prefect cannot serve a flow whose pydantic parameters have postponed annotations."""
     for path in (ROOT / "blocks").rglob("*.py"):
         imports = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ImportFrom)]
-        assert all(found.module != "__future__" for found in imports), path
+        assert all(statement.module != "__future__" for statement in imports), path

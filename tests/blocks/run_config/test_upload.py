@@ -52,12 +52,12 @@ def test_every_option_becomes_an_argument_of_boto3() -> None:
     }
 
 
-def test_nothing_given_is_nothing_asked_of_s3() -> None:
+def test_no_options_are_no_arguments() -> None:
     assert RunConfig(**BASE).upload_arguments == {}
 
 
 @pytest.mark.parametrize(
-    ("upload", "key", "said"),
+    ("upload", "key", "expected"),
     [
         ("{acl: open}", "upload.acl", "bucket-owner-full-control"),
         ("{acl: log-delivery-write}", "upload.acl", "bucket-owner-full-control"),
@@ -77,16 +77,16 @@ def test_nothing_given_is_nothing_asked_of_s3() -> None:
         ("private", "upload", "mapping"),
     ],
 )
-def test_what_s3_would_refuse_names_file_key_and_what_is_allowed(
-    upload: str, key: str, said: str
+def test_options_that_s3_refuses_are_reported_with_file_key_and_range(
+    upload: str, key: str, expected: str
 ) -> None:
     text = refusal(upload)
     assert text.startswith(f"c.yaml: {key}: ")
-    assert said in text
+    assert expected in text
 
 
 def test_flags_and_options_exclude_each_other() -> None:
-    with pytest.raises(ValidationError, match="beside upload"):
+    with pytest.raises(ValidationError, match="combined with upload"):
         RunConfig(**BASE, upload={"acl": "private"}, upload_flags="--acl private")
 
 
@@ -121,7 +121,7 @@ def test_dcps_flags_become_the_same_arguments(flags: str, arguments: Mapping[str
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "expected"),
     [
         ("--acl", "private"),
         ("--acl --sse AES256", "private"),
@@ -136,10 +136,10 @@ def test_dcps_flags_become_the_same_arguments(flags: str, arguments: Mapping[str
         ('--cache-control "max-age=1, public"', "flag"),
     ],
 )
-def test_flags_that_s3_would_refuse(flags: str, said: str) -> None:
+def test_flags_that_s3_would_refuse(flags: str, expected: str) -> None:
     with pytest.raises(Refusal) as caught:
         parse_upload_flags(flags)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 words = st.one_of(
@@ -151,8 +151,8 @@ words = st.one_of(
 @given(st.lists(words, max_size=6).map(" ".join))
 def test_any_text_is_refused_or_understood(text: str) -> None:
     try:
-        found = parse_upload_flags(text)
+        options = parse_upload_flags(text)
     except Refusal:
         return
-    assert UploadOptions.model_validate(found.model_dump()) == found
-    assert found.arguments().keys() <= set(S3Transfer.ALLOWED_UPLOAD_ARGS)
+    assert UploadOptions.model_validate(options.model_dump()) == options
+    assert options.arguments().keys() <= set(S3Transfer.ALLOWED_UPLOAD_ARGS)

@@ -1,4 +1,4 @@
-"""The form of `dcp`'s command line: options in any order, help, exit statuses, what is imported."""
+"""`dcp`'s command line: options in any order, help, exit statuses, imports."""
 
 import os
 import shutil
@@ -40,8 +40,8 @@ COMMANDS = [
 DCP = Path(__file__).parents[2] / "support" / "dcp_files"
 
 
-def given(*tokens: str) -> dict[str, Any]:
-    """The arguments that a command would be called with."""
+def parsed(*tokens: str) -> dict[str, Any]:
+    """The arguments of the command's function."""
     _, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     arguments: dict[str, Any] = bound.arguments
     return arguments
@@ -60,29 +60,29 @@ def given(*tokens: str) -> dict[str, Any]:
         ("status", ["--bucket", "lab"]),
     ],
 )
-def test_the_app_may_stand_anywhere(command: str, options: list[str]) -> None:
-    first, last = given(command, "App", *options), given(command, *options, "App")
-    between = given(command, "--region", "eu-west-1", "App", *options)
+def test_the_app_may_be_anywhere_on_the_command_line(command: str, options: list[str]) -> None:
+    first, last = parsed(command, "App", *options), parsed(command, *options, "App")
+    between = parsed(command, "--region", "eu-west-1", "App", *options)
     assert first == last
     assert first["app"] == between["app"] == "App"
 
 
 def test_an_option_of_several_values_is_repeated() -> None:
-    retried = given(
+    retried = parsed(
         "retry", "--reason", "a", "App", "--reason", "b", "--set", "x=1", "--set", "y=2"
     )
     assert retried["reason"] == ("a", "b")
     assert retried["changes"] == ChangeOptions(settings=("x=1", "y=2"))
-    made = given("account", "create", "--inputs", "one", "--inputs", "two", "--no-safety-net")
-    assert (made["inputs"], made["safety_net"]) == (("one", "two"), False)
+    created = parsed("account", "create", "--inputs", "one", "--inputs", "two", "--no-safety-net")
+    assert (created["inputs"], created["safety_net"]) == (("one", "two"), False)
     checked = ("check", "--job", "j", "--config", "c")
-    assert given(*checked, "--plates", "A", "--plates", "B")["plates"] == ("A", "B")
-    # Earlier versions had this form, and nothing but an option can follow here.
-    assert given(*checked, "--plates", "A", "B")["plates"] == ("A", "B")
+    assert parsed(*checked, "--plates", "A", "--plates", "B")["plates"] == ("A", "B")
+    # Earlier versions allowed this form; only an option can follow here.
+    assert parsed(*checked, "--plates", "A", "B")["plates"] == ("A", "B")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_says_what_its_exit_statuses_mean(
+def test_every_command_explains_its_exit_statuses(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command, "--help"]) == 0
@@ -92,10 +92,10 @@ def test_every_command_says_what_its_exit_statuses_mean(
 
 
 def test_every_command_is_among_those_tested() -> None:
-    def below(one: App, *name: str) -> Iterator[tuple[str, ...]]:
-        inner = [word for word in one if not word.startswith("-")]
+    def below(app: App, *name: str) -> Iterator[tuple[str, ...]]:
+        inner = [word for word in app if not word.startswith("-")]
         for word in inner:
-            yield from below(one[word], *name, word)
+            yield from below(app[word], *name, word)
         if not inner:
             yield name
 
@@ -115,7 +115,7 @@ def test_every_command_is_among_those_tested() -> None:
         ["local", "run", "--memory", "many"],
     ],
 )
-def test_what_cannot_be_parsed_is_bad_input(
+def test_an_invalid_command_line_is_bad_input(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -176,8 +176,8 @@ def test_a_defect_keeps_its_traceback_and_has_its_own_status(
 
 
 def dcp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, with no credentials and no Prefect server."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PREFECT_"))}
+    """Run the command in a separate process, without credentials and Prefect server."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PREFECT_"))}
     nobody = {
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
@@ -185,7 +185,7 @@ def dcp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     }
     return subprocess.run(
         [sys.executable, "-m", "deployments.cli", *arguments],
-        env=kept | nobody | environment,
+        env=inherited | nobody | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -194,7 +194,7 @@ def dcp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a command says of bad input, on one line."""
+    """The error message for bad input, on one line."""
     try:
         status = main(arguments)
     except SystemExit as ended:
@@ -205,7 +205,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 @pytest.fixture
 def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, and nobody who answers: what reaches AWS does not end as bad input."""
+    """Credentials for an endpoint that does not answer: AWS calls do not fail as bad input."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "local")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -230,7 +230,7 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: value[-1][:15] if isinstance(value, list) else "",
 )
-def test_a_changed_setting_is_checked_before_aws_is_asked(
+def test_a_changed_setting_is_checked_before_calling_aws(
     command: str, options: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, command, "App", *options)
@@ -255,13 +255,13 @@ def test_a_changed_setting_is_checked_before_aws_is_asked(
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_is_called_as_it_was_typed(
+def test_invalid_values_are_reported_as_typed(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(capsys, *arguments).startswith(f"{named}: ")
 
 
-def test_a_folder_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_not_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "check", "--config", str(tmp_path), "--job", "j")
     assert str(tmp_path) in said
     assert "is a folder" in said
@@ -289,7 +289,7 @@ def test_a_folder_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_cannot_be_parsed_is_explained(
+def test_an_invalid_command_line_is_explained(
     arguments: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, *arguments)
@@ -362,7 +362,7 @@ def test_bash_completes_file_names(typed: str, script: Path, tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The completion for bash, as it is installed."""
+    """The installed completion for bash."""
     home = tmp_path_factory.mktemp("home")
     done = dcp("--install-completion", "--shell", "bash", HOME=str(home))
     assert done.returncode == 0, done.stderr
@@ -389,7 +389,7 @@ def test_without_credentials_every_command_says_the_same(arguments: tuple[str, .
     )
 
 
-def test_check_without_credentials_names_no_option_that_it_has_not(tmp_path: Path) -> None:
+def test_check_without_credentials_names_no_missing_option(tmp_path: Path) -> None:
     config, job = tmp_path / "c.yaml", tmp_path / "j.yaml"
     config.write_text("{app_name: A, dockerhub_tag: a/b:1, aws_bucket: a-bucket}")
     job.write_text(
@@ -403,16 +403,16 @@ def test_check_without_credentials_names_no_option_that_it_has_not(tmp_path: Pat
         assert "--profile" not in done.stderr
 
 
-def test_a_block_is_not_looked_for_without_a_server(tmp_path: Path) -> None:
-    begun = time.monotonic()
+def test_no_block_is_loaded_without_a_server(tmp_path: Path) -> None:
+    started = time.monotonic()
     done = dcp("check", "--config", "noblock", "--job", "x", HOME=str(tmp_path))
-    assert time.monotonic() - begun < 15  # a server of Prefect's own takes longer
+    assert time.monotonic() - started < 15  # starting Prefect's own server takes longer
     assert done.returncode == ExitStatus.BAD_INPUT
     assert done.stderr.startswith("noblock: no such file, and no Prefect server is configured")
     assert not list(tmp_path.rglob("*.db"))
 
 
-# What goes wrong around a command: Ctrl-C, its output, defects.
+# Ctrl-C, output errors, defects.
 
 
 def test_ctrl_c_while_it_is_imported_is_no_traceback() -> None:
@@ -444,7 +444,7 @@ HELP = ("account", "create", "--help")
 
 
 @pytest.mark.parametrize("arguments", [POLICY, HELP], ids=["print", "rich"])
-def test_output_that_nobody_reads_ends_the_command_quietly(arguments: tuple[str, ...]) -> None:
+def test_output_without_a_reader_ends_the_command_quietly(arguments: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -460,7 +460,7 @@ def test_output_that_nobody_reads_ends_the_command_quietly(arguments: tuple[str,
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", [POLICY, HELP], ids=["print", "rich"])
-def test_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, ...]) -> None:
+def test_unwritable_output_is_reported_on_one_line(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "deployments.cli", *arguments],
@@ -474,7 +474,7 @@ def test_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, .
     assert done.stderr.count("\n") == 1
 
 
-# What a command imports, counted in a process of its own.
+# Imports of a command, counted in a separate process.
 
 
 @pytest.fixture(scope="module")
@@ -484,7 +484,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 
 def imported(*arguments: str, **environment: str) -> tuple[int, set[str]]:
-    """A command's exit status, and the packages that it imported."""
+    """A command's exit status, and the packages it imported."""
     code = (
         "import sys\n"
         "from deployments.cli.main import main\n"
@@ -519,7 +519,7 @@ def test_help_imports_nothing_that_a_run_needs(arguments: tuple[str, ...]) -> No
 def test_import_needs_neither_prefect_nor_boto3(tmp_path: Path) -> None:
     files = ("config.py", "files/exampleFleet_us-west-2.json", "files/exampleJob.json")
     status, packages = imported(
-        "import", *(str(DCP / one) for one in files), "--output", str(tmp_path)
+        "import", *(str(DCP / file) for file in files), "--output", str(tmp_path)
     )
     assert status == 0
     assert not packages & {"prefect", "prefect_aws", "boto3", "botocore"}

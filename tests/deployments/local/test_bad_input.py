@@ -1,4 +1,4 @@
-"""`dcp local run` on bad input: exit status 2, the place named, and nothing started."""
+"""`dcp local run` with bad input: exit status 2, an error with the place, and nothing started."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ import yaml
 
 from deployments.cli.error_reporting import reporting_errors
 from deployments.exit_status import ExitStatus
-from deployments.local.run import Request, run
+from deployments.local.run import LocalRunRequest, run
 
 CONFIG: dict[str, Any] = {"app_name": "Lab", "dockerhub_tag": "x", "aws_bucket": "lab-bucket"}
 JOB: dict[str, Any] = {
@@ -30,16 +30,16 @@ def without(values: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != key}
 
 
-def told(
+def error_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Any, job: Any, **other: Any
 ) -> str:
-    """Run with these files (values, or a text as it is); returns what is said."""
-    for name, given in (("config.yaml", config), ("job.json", job)):
-        is_text = isinstance(given, str)
-        text = given if is_text else (yaml.safe_dump if "yaml" in name else json.dumps)(given)
+    """Run with these files (values, or text); returns the error message."""
+    for name, content in (("config.yaml", config), ("job.json", job)):
+        is_text = isinstance(content, str)
+        text = content if is_text else (yaml.safe_dump if "yaml" in name else json.dumps)(content)
         (tmp_path / name).write_text(text)
     (tmp_path / "data").mkdir(exist_ok=True)
-    request = Request(
+    request = LocalRunRequest(
         config=str(tmp_path / "config.yaml"),
         job=str(tmp_path / "job.json"),
         data=tmp_path / "data",
@@ -69,10 +69,10 @@ def told(
         ("just some words", ["config.yaml"]),
     ],
 )
-def test_a_bad_config_is_told_by_key(
+def test_a_bad_config_is_reported_by_key(
     config: Any, names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = told(tmp_path, capsys, config, JOB)
+    said = error_of(tmp_path, capsys, config, JOB)
     assert all(name in said for name in ["config.yaml", *names])
 
 
@@ -89,20 +89,20 @@ def test_a_bad_config_is_told_by_key(
         (JOB | {"groups": [{"Metadata_Plate": "P1"}]}, ["output_structure"]),
     ],
 )
-def test_a_bad_job_file_is_told_by_key(
+def test_a_bad_job_file_is_reported_by_key(
     job: Any, names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = told(tmp_path, capsys, CONFIG, job)
+    said = error_of(tmp_path, capsys, CONFIG, job)
     assert all(name in said for name in ["job.json", *names])
 
 
-def test_results_that_could_not_be_written_are_told_before_the_run(
+def test_unwritable_results_are_reported_before_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("")
     for other in ({"output": file / "below"}, {"report": file / "r.json"}, {"report": tmp_path}):
-        said = told(tmp_path, capsys, CONFIG, JOB, **other)
+        said = error_of(tmp_path, capsys, CONFIG, JOB, **other)
         assert str(next(iter(other.values()))).startswith(said.split(":")[0])
         assert f"--{next(iter(other))}" in said
 
@@ -111,7 +111,7 @@ def test_a_secret_in_a_config_that_is_refused_is_not_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = {"aws_credentials": {"aws_secret_access_key": "wJalrXUtnFEMI", "colour": "red"}}
-    said = told(tmp_path, capsys, CONFIG | secret | {"cluster_machines": 0}, JOB)
+    said = error_of(tmp_path, capsys, CONFIG | secret | {"cluster_machines": 0}, JOB)
     assert "wJalrXUtnFEMI" not in said
 
 
@@ -123,8 +123,8 @@ def test_a_secret_in_a_config_that_is_refused_is_not_repeated(
         ("bogus=1", ["--chaos", "bogus", "interruptions", "seed"]),
     ],
 )
-def test_a_bad_switch_is_told(
+def test_a_bad_switch_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], switch: str, names: list[str]
 ) -> None:
-    text = told(tmp_path, capsys, CONFIG, JOB, chaos=(switch,))
+    text = error_of(tmp_path, capsys, CONFIG, JOB, chaos=(switch,))
     assert all(name in text for name in names)

@@ -1,4 +1,4 @@
-"""Breaking `dcp local run` off while its servers start: said in a line, and nothing stays."""
+"""`dcp local run` interrupted while its servers start: one line of output, nothing left."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from deployments.examples.demo.make_plate import make_plate
 pytestmark = pytest.mark.e2e
 
 DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
-# What a user's shell may hold, and none of it has a meaning here.
+# Settings that a user's shell may have, which have no effect here.
 ELSEWHERE = {
     "AWS_PROFILE": "not-there",
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -23,7 +23,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_start_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_start_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     make_plate(tmp_path / "data")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -36,21 +36,21 @@ def test_a_start_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # As scripts start things in the background; it must be no difference.
+        # Like a background process of a script; this must make no difference.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert process.stderr is not None
-    # The emulator has answered by then, and the Prefect server is on its way.
+    # By then the emulator has answered, and the Prefect server is starting.
     assert "bucket dcp-demo" in process.stderr.readline()
     process.send_signal(number)
-    out, told = process.communicate(timeout=600)
+    out, stderr = process.communicate(timeout=600)
     assert process.returncode == 1
-    assert "Interrupted" in told
-    assert "Traceback" not in told
+    assert "Interrupted" in stderr
+    assert "Traceback" not in stderr
     assert not out
     assert not list(scratch.iterdir())
-    for one in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            assert str(scratch).encode() not in one.read_bytes()
+            assert str(scratch).encode() not in path.read_bytes()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # ended while it was looked at
+            continue  # ended in the meantime

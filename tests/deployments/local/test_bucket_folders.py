@@ -1,4 +1,4 @@
-"""Folders as buckets: what goes in comes out, and what cannot is told by name."""
+"""Folders as buckets: copies both ways, and errors with the name of the file."""
 
 import os
 from collections.abc import Iterator
@@ -49,14 +49,14 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> Non
     ]
 
 
-def test_a_name_that_no_key_can_have_is_told(tmp_path: Path) -> None:
+def test_a_name_that_is_no_valid_key_is_reported(tmp_path: Path) -> None:
     write(tmp_path, "fine.tif")
     (tmp_path / os.fsdecode(b"caf\xe9.tif")).write_text("")
     with pytest.raises(NotFound, match=r"caf.\.tif"):
         list(files_of(tmp_path))
 
 
-def test_a_file_that_goes_while_it_is_read_is_told(
+def test_a_file_that_vanishes_while_it_is_read_is_reported(
     s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_bucket(s3, "lab", "eu-west-1")

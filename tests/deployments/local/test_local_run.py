@@ -1,6 +1,6 @@
-"""`dcp local run`: the real CellProfiler, from a folder to a folder.
+"""`dcp local run`: the real CellProfiler, from one folder to another.
 
-The first test starts everything, as a newcomer does; the others use servers that run already.
+The first test starts all servers, as a new user does; the others use running servers.
 """
 
 import csv
@@ -17,7 +17,7 @@ import yaml
 from deployments.examples.demo.make_plate import IMAGES, LOAD_DATA, PIPELINE, PLATE, make_plate
 from deployments.local.emulator_client import Emulator
 
-# One process with test_import.py: what their tests stand on is made once.
+# One process with test_import.py: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
 DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"

@@ -26,14 +26,14 @@ from tasks.lifecycle.leftovers import left_running
 from tasks.runs import record
 from tasks.runs.run import Run
 
-# One process: what its tests stand on is made once.
+# One process: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local-up")]
 
 DEMO = Path(__file__).parents[3] / "deployments" / "examples" / "demo"
 
 
 @dataclass(frozen=True)
-class World:
+class LocalUp:
     """A running `dcp local up`."""
 
     process: subprocess.Popen[str]
@@ -43,7 +43,7 @@ class World:
     config: RunConfig
 
     def start_run(self) -> str:
-        """Type the line that was printed; returns the id of the flow run."""
+        """Run the printed command; returns the id of the flow run."""
         command = [word for word in self.command if word != "--watch"]
         done = subprocess.run(
             command,
@@ -69,7 +69,7 @@ class World:
         return str(self.ask(f"flow_runs/{flow_run}")["state"]["type"])
 
     def wait_for_state(self, flow_run: str, state: str) -> None:
-        """Wait until a flow run has a state; a failure shows its states and its last log lines."""
+        """Wait until a flow run has a state; a failure shows its states and last log lines."""
         try:
             ended = {"COMPLETED", "FAILED", "CANCELLED"}  # a crashed one may be started again
             now = wait_for(
@@ -89,8 +89,11 @@ class World:
         body = {"logs": newest, "sort": "TIMESTAMP_DESC", "limit": 40}
         lines = self.ask("logs/filter", body)[::-1]
         return "\n".join(
-            [f"{one['timestamp']} {one['type']} {one['name']}: {one['message']}" for one in states]
-            + [f"{one['timestamp']} {one['message']}" for one in lines]
+            [
+                f"{state['timestamp']} {state['type']} {state['name']}: {state['message']}"
+                for state in states
+            ]
+            + [f"{line['timestamp']} {line['message']}" for line in lines]
         )
 
     def run(self) -> Run:
@@ -99,7 +102,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[LocalUp]:
     command = [sys.executable, "-m", "deployments.cli", "local", "up"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
@@ -119,15 +122,15 @@ def world() -> Iterator[World]:
     )
     config = parse_config((DEMO / "config.yaml").read_text(), "config.yaml")
     aws = Aws.connect(account, config.aws_region)
-    yield World(process, command, setting.partition("=")[2], aws, config)
+    yield LocalUp(process, command, setting.partition("=")[2], aws, config)
     process.send_signal(signal.SIGINT)
     process.wait(600)
 
 
-def test_all_deployments_are_there(world: World) -> None:
+def test_all_deployments_exist(world: LocalUp) -> None:
     found = world.ask("deployments/filter", {})
-    flows = {one["id"]: one["name"] for one in world.ask("flows/filter", {})}
-    names = {f"{flows[one['flow_id']]}/{one['name']}" for one in found}
+    flows = {flow["id"]: flow["name"] for flow in world.ask("flows/filter", {})}
+    names = {f"{flows[deployment['flow_id']]}/{deployment['name']}" for deployment in found}
     assert names == {
         "dcp/full-run",
         "dcp/nightly-plate",
@@ -147,11 +150,16 @@ def test_all_deployments_are_there(world: World) -> None:
         "dcp-reaper/reaper",
         "dcp-account/account",
     }
-    on = {one["name"] for one in found for schedule in one["schedules"] if schedule["active"]}
+    on = {
+        deployment["name"]
+        for deployment in found
+        for schedule in deployment["schedules"]
+        if schedule["active"]
+    }
     assert on == {"reaper"}
 
 
-def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
+def test_a_run_cancelled_half_way_leaves_nothing(world: LocalUp) -> None:
     flow_run = world.start_run()
     wait_for(lambda: _succeeded(world) > 0, "the first job's success")
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -166,7 +174,7 @@ def test_a_run_cancelled_half_way_leaves_nothing(world: World) -> None:
     assert report["succeeded"] + report["failed"] + report["lost"] == 16
 
 
-def test_a_run_whose_process_is_killed_goes_on_to_its_end(world: World) -> None:
+def test_a_run_whose_process_is_killed_continues_to_its_end(world: LocalUp) -> None:
     before = world.run().run_id
     flow_run = world.start_run()
     wait_for(lambda: world.run().run_id != before and _succeeded(world) > 0, "the first success")
@@ -175,36 +183,39 @@ def test_a_run_whose_process_is_killed_goes_on_to_its_end(world: World) -> None:
     os.kill(process, signal.SIGKILL)
     world.wait_for_state(flow_run, "COMPLETED")
     assert world.run().run_id == killed
-    told = json.loads(record.read(world.run(), "report.json") or "{}")
-    # Jobs that the run before had done are skipped.
-    assert told["succeeded"] == _succeeded(world) > 0
-    assert told["succeeded"] + told["skipped"] == told["submitted"] == 16
+    report = json.loads(record.read(world.run(), "report.json") or "{}")
+    # Jobs that the previous run completed are skipped.
+    assert report["succeeded"] == _succeeded(world) > 0
+    assert report["succeeded"] + report["skipped"] == report["submitted"] == 16
     assert left_running(world.run()) == []
 
 
-def test_the_printed_line_does_a_whole_run(world: World) -> None:
+def test_the_printed_command_does_a_full_run(world: LocalUp) -> None:
     flow_run = world.start_run()
     ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
     state = wait_for(lambda: (now := world.state(flow_run)) in ended and now, "the end")
     assert state == "COMPLETED"
     assert left_running(world.run()) == []
-    keys = {one["key"] for one in world.ask("artifacts/latest/filter", {})}
+    keys = {artifact["key"] for artifact in world.ask("artifacts/latest/filter", {})}
     assert {"demo-progress", "demo-counts", "demo-report", "demo-links"} <= keys
     resource = f"dcp.run.{world.config.names.app}.{world.run().run_id}"
     of_run = {"filter": {"resource": {"id": [resource]}}}
 
     def events() -> dict[str, Any]:
-        found = {one["event"]: one for one in world.ask("events/filter", of_run)["events"]}
+        found = {event["event"]: event for event in world.ask("events/filter", of_run)["events"]}
         return found if "dcp.run.completed" in found else {}
 
-    # Prefect takes events in by and by.
-    told = wait_for(events, "the event of the run's end")
-    assert told.keys() == {"dcp.run.started", "dcp.run.completed"}
-    related = {one["prefect.resource.id"] for one in told["dcp.run.completed"]["related"]}
-    assert any(one.startswith("prefect.flow-run.") for one in related)
+    # Prefect processes events asynchronously.
+    events_by_name = wait_for(events, "the event of the run's end")
+    assert events_by_name.keys() == {"dcp.run.started", "dcp.run.completed"}
+    related = {
+        resource["prefect.resource.id"]
+        for resource in events_by_name["dcp.run.completed"]["related"]
+    }
+    assert any(resource.startswith("prefect.flow-run.") for resource in related)
 
 
-def test_ctrl_c_ends_all_of_it(world: World) -> None:
+def test_ctrl_c_ends_all_of_it(world: LocalUp) -> None:
     children = _descendants(world.process.pid)
     assert children
     world.process.send_signal(signal.SIGINT)
@@ -212,7 +223,7 @@ def test_ctrl_c_ends_all_of_it(world: World) -> None:
     wait_for(lambda: not any(_alive(pid) for pid in children), "all children to end")
 
 
-def _succeeded(world: World) -> int:
+def _succeeded(world: LocalUp) -> int:
     if not world.run().run_id:
         return 0
     prefix = world.run().key("results/succeeded/")

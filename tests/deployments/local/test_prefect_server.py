@@ -1,4 +1,4 @@
-"""A new Prefect server: its database is a copy of the first one's, its port can be had again."""
+"""A new Prefect server: its database is copied from the first one, its port can be reused."""
 
 import socket
 import sqlite3
@@ -10,9 +10,9 @@ import pytest
 from deployments.local.prefect_server import (
     DATABASE,
     HOST,
-    bring_new_database,
+    cache_new_database,
+    copy_cached_database,
     free_port,
-    keep_new_database,
     new_database,
 )
 
@@ -39,37 +39,37 @@ def content_of(home: Path) -> str:
         return str(database.execute("select content from made").fetchone()[0])
 
 
-def test_a_server_begins_with_what_the_first_one_began_with(tmp_path: Path) -> None:
+def test_a_server_starts_with_the_initial_database_of_the_first_one(tmp_path: Path) -> None:
     first, second = server_home(tmp_path / "1", "first"), server_home(tmp_path / "2")
-    bring_new_database(second)
+    copy_cached_database(second)
     assert not list(second.iterdir()), "no server has been started before"
-    keep_new_database(first)
-    bring_new_database(second)
+    cache_new_database(first)
+    copy_cached_database(second)
     assert content_of(second) == "first"
 
 
 def test_a_server_keeps_the_database_that_it_has(tmp_path: Path) -> None:
     first, second = server_home(tmp_path / "1", "first"), server_home(tmp_path / "2", "second")
-    keep_new_database(first)
-    keep_new_database(second)
-    bring_new_database(second)
+    cache_new_database(first)
+    cache_new_database(second)
+    copy_cached_database(second)
     third = server_home(tmp_path / "3")
-    bring_new_database(third)
+    copy_cached_database(third)
     assert (content_of(second), content_of(third)) == ("second", "first")
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caches: Path) -> None:
     caches.write_text("no folder")
     home = server_home(tmp_path / "1", "first")
-    keep_new_database(home)
-    bring_new_database(server_home(tmp_path / "2"))
+    cache_new_database(home)
+    copy_cached_database(server_home(tmp_path / "2"))
     assert not new_database().exists()
 
 
 def test_half_a_database_is_not_kept(tmp_path: Path) -> None:
     home = server_home(tmp_path / "1")
     (home / DATABASE).write_bytes(b"no database at all" * 100)
-    keep_new_database(home)
+    cache_new_database(home)
     assert not new_database().exists()
     assert not list(new_database().parent.iterdir())
 
@@ -88,4 +88,4 @@ def test_a_port_that_is_in_use_is_not_given() -> None:
     with socket.create_server((HOST, free_port())) as server:
         port = server.getsockname()[1]
         assert free_port(port) != port
-    assert free_port(wanted := free_port()) == wanted
+    assert free_port(preferred := free_port()) == preferred

@@ -63,7 +63,7 @@ def answered(lab: Lab, start: bool) -> State[Any]:
 
 
 def test_a_yes_lets_the_run_start(dear: Lab) -> None:
-    assert answered(dear, True).message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert answered(dear, True).message == "1 job: 1 succeeded, 0 skipped, 0 failed, 0 lost"
 
 
 def test_a_no_ends_it_with_nothing_made(dear: Lab) -> None:
@@ -86,7 +86,7 @@ def test_nobody_answers_and_nothing_is_made(dear: Lab, monkeypatch: pytest.Monke
 def test_an_accepted_cost_is_not_asked_for(dear: Lab) -> None:
     job = dear.jobs("A01")
     state: State[Any] = dcp(dear.config, job, accept_cost=True, return_state=True)
-    assert state.message == "1 jobs: 1 succeeded, 0 skipped, 0 failed, 0 lost"
+    assert state.message == "1 job: 1 succeeded, 0 skipped, 0 failed, 0 lost"
 
 
 def test_other_errors_are_told_without_asking(dear: Lab) -> None:

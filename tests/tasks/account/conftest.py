@@ -1,4 +1,4 @@
-"""moto's server as an account of AWS that knows AWS's managed policies."""
+"""moto's server as an AWS account with AWS's managed policies."""
 
 from collections.abc import Iterator
 
@@ -46,4 +46,4 @@ def aws(clients: AccountAws, bucket: str) -> AccountAws:
 
 @pytest.fixture
 def setup(aws: AccountAws, bucket: str) -> Setup:
-    return open_setup(aws, REGION, given={"bucket": bucket})
+    return open_setup(aws, REGION, overrides={"bucket": bucket})

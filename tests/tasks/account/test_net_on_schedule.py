@@ -1,4 +1,4 @@
-"""The safety net, called by its schedule alone, with its own rights: nothing else is alive."""
+"""The safety net alone, called by its schedule, with its own permissions."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from begun_run import begin
 from recorded_run import config_at, new_run
 from stand_in_worker import STAND_IN
+from started_run import start_run
 from waiting import wait_for
 
 from deployments.local.emulator_client import Emulator, start_emulator
@@ -28,7 +28,7 @@ ENDINGS = {"DeleteFleets", "TerminateInstances", "CancelSpotFleetRequests", "Upd
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """An account in which 15 minutes of a schedule take 6 seconds, with containers that idle."""
+    """An account in which 15 minutes of a schedule take 6 seconds, with idle containers."""
     with start_emulator(
         tmp_path,
         Path(sys.executable),
@@ -47,58 +47,64 @@ def new(emulator: Emulator) -> Callable[[str], Run]:
 
 
 def set_up(run: Run) -> Setup:
-    """The account, made once, with the safety net."""
+    """The account's set-up, with the safety net."""
     aws = AccountAws.connect(run.config.credentials, REGION)
-    setup = open_setup(aws, REGION, given={"bucket": BUCKET})
-    assert [str(line) for line in create(aws, setup) if line.wrong] == []
+    setup = open_setup(aws, REGION, overrides={"bucket": BUCKET})
+    assert [str(line) for line in create(aws, setup) if line.needs_attention] == []
     return setup
 
 
-def looks(emulator: Emulator, run: Run) -> list[str]:
-    """What the net said of a run at each of its looks; none of them failed."""
-    calls = [one for one in emulator.events() if one["kind"].startswith(("function-", "schedule-"))]
-    assert [one for one in calls if one["kind"] == "schedule-failed" or one["failed"]] == []
+def reports(emulator: Emulator, run: Run) -> list[str]:
+    """The net's report about a run, for each of its checks; no check failed."""
+    events = emulator.events()
+    calls = [call for call in events if call["kind"].startswith(("function-", "schedule-"))]
+    assert [call for call in calls if call["kind"] == "schedule-failed" or call["failed"]] == []
     name = f"{run.names.app} {run.run_id}: "
-    said = [line for one in calls for line in json.loads(one["answer"])]
-    return [line.removeprefix(name) for line in said if line.startswith(name)]
+    lines = [line for call in calls for line in json.loads(call["answer"])]
+    return [line.removeprefix(name) for line in lines if line.startswith(name)]
 
 
 def machines(run: Run) -> list[str]:
     return list(live_machines(run.aws.ec2, run.names.app))
 
 
-def test_the_schedule_alone_ends_what_nobody_watches_and_nothing_else(
+def test_the_scheduled_net_stops_only_the_idle_run_without_a_flow(
     emulator: Emulator, new: Callable[[str], Run]
 ) -> None:
     idle, watched = new("NetIdle"), new("NetWatched")
     setup = set_up(idle)
     ec2 = idle.aws.ec2
-    made = ec2.run_instances(
+    response = ec2.run_instances(
         ImageId="ami-0123456789abcdef0", InstanceType="m5.large", MinCount=1, MaxCount=1
     )
-    untagged = made["Instances"][0]["InstanceId"]
+    untagged = response["Instances"][0]["InstanceId"]
     with heartbeat.kept(watched):
-        begin(watched, 1, {"MODE": "wait"})
-        begin(idle, 2, {"MODE": "wait"})
+        start_run(watched, 1, {"MODE": "wait"})
+        start_run(idle, 2, {"MODE": "wait"})
         wait_for(lambda: len(emulator.containers()) == 3, "a container on each machine")
         assert len(machines(idle)) == 2
         emulator.record()
-        wait_for(lambda: "ended" in "".join(looks(emulator, idle)), "the look that ends the run")
+        wait_for(
+            lambda: "stopped, because" in "".join(reports(emulator, idle)), "the stop of the run"
+        )
         wait_for(lambda: not find_fleets(idle) and not machines(idle), "the end of the idle run")
         wait_for(lambda: len(emulator.containers()) == 1, "the end of its containers")
-        seen = len(looks(emulator, watched))
-        wait_for(lambda: len(looks(emulator, watched)) > seen, "one more look")
+        count = len(reports(emulator, watched))
+        wait_for(lambda: len(reports(emulator, watched)) > count, "one more check")
         assert len(machines(watched)) == len(find_fleets(watched)) == 1
 
-    said = looks(emulator, idle)
-    first = next(number for number, line in enumerate(said) if line != "left alone")
+    lines = reports(emulator, idle)
+    first = next(number for number, line in enumerate(lines) if line != "not stopped")
     assert first >= 2
-    assert said[first].startswith("ended, since nobody watches it, and it has no work")
-    assert set(looks(emulator, watched)) == {"left alone"}
+    assert lines[first].startswith("stopped, because no flow monitors it, and its queue has been")
+    assert set(reports(emulator, watched)) == {"not stopped"}
     state = ec2.describe_instances(InstanceIds=[untagged])["Reservations"][0]["Instances"][0]
     assert state["State"]["Name"] == "running"
-    ended = [one for one in emulator.requests() if one["operation"] in ENDINGS]
-    assert {one["operation"] for one in ended} >= {"DeleteFleets", "TerminateInstances"}
-    assert {(one["who"], one["role"], one["code"]) for one in ended} == {
-        ("function", setup.role_arn(setup.net), "")
+    terminations = [request for request in emulator.requests() if request["operation"] in ENDINGS]
+    assert {request["operation"] for request in terminations} >= {
+        "DeleteFleets",
+        "TerminateInstances",
+    }
+    assert {(request["who"], request["role"], request["code"]) for request in terminations} == {
+        ("function", setup.role_arn(setup.safety_net_name), "")
     }

@@ -1,4 +1,4 @@
-"""An account is set up, looked at, mended and cleared, and nothing else is touched."""
+"""The set-up of an account is created, checked, repaired and removed; nothing else is touched."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 
 from blocks.errors import ConfigError, DcpError
-from tasks.account.provision import check, create, destroy, settings
+from tasks.account.provision import check, config_values, create, destroy
 from tasks.account.resource import TAG
 from tasks.account.setup_config import INSTANCE_ROLE, AccountAws, Setup, open_setup
 
@@ -25,15 +25,17 @@ THEIRS = {
 
 
 def wrong(lines: list[Any]) -> list[str]:
-    return [str(line) for line in lines if line.wrong]
+    return [str(line) for line in lines if line.needs_attention]
 
 
 def changed(lines: list[Any]) -> list[str]:
-    return [str(line) for line in lines if line.state.startswith(("made", "mended", "removed"))]
+    return [
+        str(line) for line in lines if line.state.startswith(("created", "repaired", "removed"))
+    ]
 
 
 def everything(aws: AccountAws) -> dict[str, list[str]]:
-    """All that there is in the account, by kind."""
+    """All resources of the account, by kind."""
     roles = aws.iam.list_roles()["Roles"]
     return {
         "roles": sorted(r["RoleName"] for r in roles if "service-role/" not in r["Path"]),
@@ -47,27 +49,27 @@ def everything(aws: AccountAws) -> dict[str, list[str]]:
     }
 
 
-def test_what_is_made_is_there_and_made_once(aws: AccountAws, setup: Setup) -> None:
+def test_create_creates_everything_once(aws: AccountAws, setup: Setup) -> None:
     assert len(wrong(check(aws, setup))) > 10
     assert wrong(create(aws, setup)) == []
     assert wrong(check(aws, setup)) == []
-    made = everything(aws)
+    created = everything(aws)
     assert changed(create(aws, setup)) == []
-    assert everything(aws) == made
+    assert everything(aws) == created
 
 
-def test_nothing_is_left_of_what_was_made(aws: AccountAws, setup: Setup) -> None:
+def test_destroy_removes_everything_that_create_created(aws: AccountAws, setup: Setup) -> None:
     before = everything(aws)
     create(aws, setup)
     assert everything(aws) != before
     assert wrong(destroy(aws, setup)) == []
     assert everything(aws) == before
     with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
-        aws.s3.get_bucket_policy(Bucket=setup.wanted.bucket)
+        aws.s3.get_bucket_policy(Bucket=setup.options.bucket)
     assert changed(destroy(aws, setup)) == []
 
 
-def test_what_was_there_before_is_used_and_stays(aws: AccountAws, setup: Setup) -> None:
+def test_existing_resources_are_used_and_stay(aws: AccountAws, setup: Setup) -> None:
     trust = json.dumps(
         {
             "Version": "2012-10-17",
@@ -84,7 +86,7 @@ def test_what_was_there_before_is_used_and_stays(aws: AccountAws, setup: Setup) 
     aws.iam.create_instance_profile(InstanceProfileName=INSTANCE_ROLE)
     aws.iam.add_role_to_instance_profile(InstanceProfileName=INSTANCE_ROLE, RoleName=INSTANCE_ROLE)
     aws.s3.put_bucket_policy(
-        Bucket=setup.wanted.bucket,
+        Bucket=setup.options.bucket,
         Policy=json.dumps({"Version": "2012-10-17", "Statement": [THEIRS]}),
     )
     before = everything(aws)
@@ -93,19 +95,19 @@ def test_what_was_there_before_is_used_and_stays(aws: AccountAws, setup: Setup) 
     assert aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"] == []
     assert wrong(destroy(aws, setup)) == []
     assert everything(aws) == before
-    policy = json.loads(aws.s3.get_bucket_policy(Bucket=setup.wanted.bucket)["Policy"])
+    policy = json.loads(aws.s3.get_bucket_policy(Bucket=setup.options.bucket)["Policy"])
     assert policy["Statement"] == [THEIRS]
 
 
-def test_a_role_of_our_name_that_is_not_ours_is_told_and_not_touched(
+def test_a_foreign_role_with_our_name_is_reported_and_not_touched(
     aws: AccountAws, setup: Setup
 ) -> None:
     trust = '{"Version": "2012-10-17", "Statement": []}'
-    aws.iam.create_role(RoleName=setup.net, AssumeRolePolicyDocument=trust)
+    aws.iam.create_role(RoleName=setup.safety_net_name, AssumeRolePolicyDocument=trust)
     (line,) = wrong(create(aws, setup))
-    assert setup.net in line
+    assert setup.safety_net_name in line
     destroy(aws, setup)
-    assert setup.net in everything(aws)["roles"]
+    assert setup.safety_net_name in everything(aws)["roles"]
 
 
 def _widen_policy(aws: AccountAws, setup: Setup) -> None:
@@ -127,12 +129,12 @@ def _open_trust(aws: AccountAws, setup: Setup) -> None:
 
 
 def _drop_policy(aws: AccountAws, setup: Setup) -> None:
-    aws.iam.delete_role_policy(RoleName=setup.net, PolicyName="dcp")
+    aws.iam.delete_role_policy(RoleName=setup.safety_net_name, PolicyName="dcp")
 
 
 def _detach(aws: AccountAws, setup: Setup) -> None:
-    (one,) = aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"]
-    aws.iam.detach_role_policy(RoleName=INSTANCE_ROLE, PolicyArn=one["PolicyArn"])
+    (policy,) = aws.iam.list_attached_role_policies(RoleName=INSTANCE_ROLE)["AttachedPolicies"]
+    aws.iam.detach_role_policy(RoleName=INSTANCE_ROLE, PolicyArn=policy["PolicyArn"])
 
 
 def _other_version(aws: AccountAws, setup: Setup) -> None:
@@ -147,29 +149,31 @@ def _other_version(aws: AccountAws, setup: Setup) -> None:
 
 
 def _other_code(aws: AccountAws, setup: Setup) -> None:
-    aws.lambda_.update_function_configuration(FunctionName=setup.net, Timeout=3)
+    aws.lambda_.update_function_configuration(FunctionName=setup.safety_net_name, Timeout=3)
 
 
 def _switch_off(aws: AccountAws, setup: Setup) -> None:
-    found = aws.scheduler.get_schedule(Name=setup.net, GroupName=setup.net)
+    schedule = aws.scheduler.get_schedule(
+        Name=setup.safety_net_name, GroupName=setup.safety_net_name
+    )
     aws.scheduler.update_schedule(
-        Name=setup.net,
-        GroupName=setup.net,
+        Name=setup.safety_net_name,
+        GroupName=setup.safety_net_name,
         ScheduleExpression="rate(1 day)",
         State="DISABLED",
         FlexibleTimeWindow={"Mode": "OFF"},
-        Target=found["Target"],
+        Target=schedule["Target"],
     )
 
 
-def _keep_for_ever(aws: AccountAws, setup: Setup) -> None:
-    aws.logs.delete_retention_policy(logGroupName=f"/aws/lambda/{setup.net}")
+def _drop_retention(aws: AccountAws, setup: Setup) -> None:
+    aws.logs.delete_retention_policy(logGroupName=f"/aws/lambda/{setup.safety_net_name}")
 
 
-def _forget_export(aws: AccountAws, setup: Setup) -> None:
-    policy = json.loads(aws.s3.get_bucket_policy(Bucket=setup.wanted.bucket)["Policy"])
+def _drop_export_statement(aws: AccountAws, setup: Setup) -> None:
+    policy = json.loads(aws.s3.get_bucket_policy(Bucket=setup.options.bucket)["Policy"])
     policy["Statement"] = policy["Statement"][:1]
-    aws.s3.put_bucket_policy(Bucket=setup.wanted.bucket, Policy=json.dumps(policy))
+    aws.s3.put_bucket_policy(Bucket=setup.options.bucket, Policy=json.dumps(policy))
 
 
 @pytest.mark.parametrize(
@@ -182,11 +186,11 @@ def _forget_export(aws: AccountAws, setup: Setup) -> None:
         _other_version,
         _other_code,
         _switch_off,
-        _keep_for_ever,
-        _forget_export,
+        _drop_retention,
+        _drop_export_statement,
     ],
 )
-def test_what_was_changed_is_told_and_mended(drift: Any, aws: AccountAws, setup: Setup) -> None:
+def test_changes_are_reported_and_repaired(drift: Any, aws: AccountAws, setup: Setup) -> None:
     create(aws, setup)
     drift(aws, setup)
     assert len(wrong(check(aws, setup))) == 1
@@ -194,11 +198,11 @@ def test_what_was_changed_is_told_and_mended(drift: Any, aws: AccountAws, setup:
     assert wrong(check(aws, setup)) == []
 
 
-def test_what_it_was_made_for_is_remembered(aws: AccountAws, bucket: str) -> None:
-    given = {"bucket": bucket, "inputs": ("images",), "apps": ("Lab",), "safety_net": False}
-    create(aws, open_setup(aws, REGION, given=given))
+def test_options_are_stored(aws: AccountAws, bucket: str) -> None:
+    options = {"bucket": bucket, "inputs": ("images",), "apps": ("Lab",), "safety_net": False}
+    create(aws, open_setup(aws, REGION, overrides=options))
     again = open_setup(aws, REGION)
-    assert again.wanted.model_dump() == given | {
+    assert again.options.model_dump() == options | {
         "outputs": (),
         "execution_role": False,
         "flow_role": False,
@@ -210,39 +214,39 @@ def test_what_it_was_made_for_is_remembered(aws: AccountAws, bucket: str) -> Non
 
 def test_only_ecs_gets_the_api_key(aws: AccountAws, bucket: str) -> None:
     secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-AbCdEf"
-    given = {"bucket": bucket, "flow_role": True, "api_key_secret": secret}
-    setup = open_setup(aws, REGION, given=given)
+    options = {"bucket": bucket, "flow_role": True, "api_key_secret": secret}
+    setup = open_setup(aws, REGION, overrides=options)
     assert wrong(create(aws, setup)) == []
-    found = aws.iam.get_role_policy(RoleName=setup.execution_role, PolicyName="dcp")
-    document: Any = found["PolicyDocument"]
+    response = aws.iam.get_role_policy(RoleName=setup.execution_role, PolicyName="dcp")
+    document: Any = response["PolicyDocument"]
     (statement,) = document["Statement"]
     assert statement["Action"] == "secretsmanager:GetSecretValue"
     assert statement["Resource"] == secret
-    assert open_setup(aws, REGION).wanted == setup.wanted
+    assert open_setup(aws, REGION).options == setup.options
 
 
-def test_what_is_not_wanted_any_more_goes(aws: AccountAws, setup: Setup) -> None:
+def test_resources_no_longer_requested_are_removed(aws: AccountAws, setup: Setup) -> None:
     create(aws, setup)
-    without = open_setup(aws, REGION, given={"safety_net": False})
+    without = open_setup(aws, REGION, overrides={"safety_net": False})
     assert wrong(check(aws, without)) != []
     create(aws, without)
     assert wrong(check(aws, without)) == []
     assert everything(aws)["functions"] == []
 
 
-def test_two_set_ups_of_an_account_do_not_touch_each_other(
+def test_two_set_ups_of_an_account_are_independent(
     aws: AccountAws, credentials: AwsCredentials, setup: Setup, bucket: str
 ) -> None:
-    there = AccountAws.connect(credentials, "eu-west-1")
-    other = open_setup(there, "eu-west-1", "second", {"bucket": bucket})
+    other_aws = AccountAws.connect(credentials, "eu-west-1")
+    other = open_setup(other_aws, "eu-west-1", "second", {"bucket": bucket})
     create(aws, setup)
-    create(there, other)
+    create(other_aws, other)
     assert wrong(check(aws, setup)) == []
-    # The first made what both use; the second has it from then on.
+    # The first created the shared parts; now the second owns them.
     assert wrong(destroy(aws, setup)) == []
-    assert wrong(check(there, other)) == []
+    assert wrong(check(other_aws, other)) == []
     assert INSTANCE_ROLE in everything(aws)["roles"]
-    assert wrong(destroy(there, other)) == []
+    assert wrong(destroy(other_aws, other)) == []
     assert everything(aws)["roles"] == []
 
 
@@ -256,34 +260,34 @@ def test_nothing_is_removed_while_machines_run(aws: AccountAws, setup: Setup) ->
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )
-    with pytest.raises(DcpError, match="1 machines"):
+    with pytest.raises(DcpError, match="machines or fleets in"):
         destroy(aws, setup)
     assert wrong(check(aws, setup)) == []
     assert wrong(destroy(aws, setup, force=True)) == []
 
 
-def test_a_part_that_fails_stops_no_other(aws: AccountAws) -> None:
-    setup = open_setup(aws, REGION, given={"bucket": "not-there"})
+def test_a_failure_does_not_stop_other_resources(aws: AccountAws) -> None:
+    setup = open_setup(aws, REGION, overrides={"bucket": "missing-bucket"})
     (line,) = wrong(create(aws, setup))
-    assert "not-there" in line
+    assert "missing-bucket" in line
     assert setup.task_role in everything(aws)["roles"]
 
 
-def test_everything_that_can_be_tagged_is(aws: AccountAws, setup: Setup) -> None:
+def test_all_roles_are_tagged(aws: AccountAws, setup: Setup) -> None:
     create(aws, setup)
     tag = {"Key": TAG, "Value": setup.owner}
     for name in everything(aws)["roles"]:
         assert tag in aws.iam.get_role(RoleName=name)["Role"]["Tags"]
 
 
-def test_the_config_gets_the_role_that_was_made(aws: AccountAws, setup: Setup) -> None:
+def test_config_values_name_the_created_role(aws: AccountAws, setup: Setup) -> None:
     create(aws, setup)
-    role = settings(setup)["task_role"]
+    role = config_values(setup)["task_role"]
     assert aws.iam.get_role(RoleName=role.rsplit("/", 1)[-1])["Role"]["Arn"] == role
 
 
 @pytest.mark.parametrize(
-    ("given", "key"),
+    ("options", "key"),
     [
         ({}, "bucket"),
         ({"bucket": "s3://lab"}, "bucket"),
@@ -292,7 +296,7 @@ def test_the_config_gets_the_role_that_was_made(aws: AccountAws, setup: Setup) -
         ({"bucket": "lab-bucket", "inputs": tuple(f"{'x' * 60}{n}" for n in range(5))}, "inputs"),
     ],
 )
-def test_bad_input_is_told(given: dict[str, Any], key: str, aws: AccountAws) -> None:
-    with pytest.raises(ConfigError) as told:
-        open_setup(aws, REGION, given=given)
-    assert key in told.value.problems[0].key
+def test_bad_input_is_reported(options: dict[str, Any], key: str, aws: AccountAws) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_setup(aws, REGION, overrides=options)
+    assert key in error.value.problems[0].key

@@ -1,4 +1,4 @@
-"""Each policy has the rights that the code needs, and no other."""
+"""Each policy has exactly the permissions that the code needs."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from tasks.account import role_policies
 from tasks.account.admin_permissions import ADMINISTRATOR
 from tasks.account.bucket_policies import EXPORTS, for_other_account
-from tasks.account.policy_statements import Statement, document, grants, same
+from tasks.account.policy_statements import Statement, document, grants, have_same_grants
 from tasks.account.provision import policy_of
-from tasks.account.setup_config import Setup, Wanted
+from tasks.account.setup_config import AccountOptions, Setup
 from tasks.docs_pages.account_page import PAGE, page
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 ROOT = Path(__file__).parents[3]
 ACCOUNT = ROOT / "tasks" / "account"
 NET = ACCOUNT / "safety_net.py"
-# What the worker does by others' hands: watchtower sends the log; ECS's agent protects the task;
-# an upload has `acl` and `tagging`, and parts when it breaks off; tags of an alarm
-# ("PutMetricAlarm", CloudWatch API).
+# Indirect calls of the worker: watchtower sends the log; ECS's agent protects the task; an upload
+# has `acl` and `tagging`, and aborts its parts if it fails; tags of an alarm ("PutMetricAlarm",
+# CloudWatch API).
 WORKER_BESIDES = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -32,11 +32,11 @@ WORKER_BESIDES = {
     "s3:AbortMultipartUpload",
     "cloudwatch:TagResource",
 }
-# What Lambda itself does with the function's role; and with it S3 tells what is missing from what
-# is forbidden.
+# Lambda's own calls with the function's role; and the listing that lets S3 answer 404 instead of
+# 403 for missing objects.
 NET_BESIDES = {"s3:ListBucket", "logs:CreateLogStream", "logs:PutLogEvents"}
-# Actions that creating with tags or handing on a role needs besides, and what deleting a schedule
-# group deletes ("dependent actions", Service Authorization Reference).
+# Further actions for creating with tags, passing a role, and deleting a schedule group with its
+# schedules ("dependent actions", Service Authorization Reference).
 ADMINISTRATOR_BESIDES = {
     "iam:PassRole",
     "iam:TagPolicy",
@@ -47,36 +47,38 @@ ADMINISTRATOR_BESIDES = {
 }
 
 
-def setup(**wanted: object) -> Setup:
-    return Setup("dcp", "aws", "123456789012", "us-east-1", Wanted(**{"bucket": "lab"} | wanted))
+def setup(**options: object) -> Setup:
+    return Setup(
+        "dcp", "aws", "123456789012", "us-east-1", AccountOptions(**{"bucket": "lab"} | options)
+    )
 
 
 def actions(statements: tuple[Statement, ...]) -> set[str]:
     return {action for statement in statements for action in statement.actions}
 
 
-def test_the_workers_policy_has_what_the_worker_calls_and_no_more() -> None:
+def test_the_workers_policy_matches_its_calls() -> None:
     worker = actions_by_stubs((ROOT / "worker" / "dcp_worker").rglob("*.py"))
     assert worker | WORKER_BESIDES == actions(role_policies.WORKER)
 
 
-def test_the_safety_nets_policy_has_what_it_calls_and_no_more() -> None:
+def test_the_safety_nets_policy_matches_its_calls() -> None:
     assert actions_in([NET]) | NET_BESIDES == actions(role_policies.SAFETY_NET)
 
 
-def test_the_administrators_policy_has_what_the_set_up_calls_and_no_more() -> None:
+def test_the_administrators_policy_matches_the_calls_of_the_set_up() -> None:
     code = actions_in(path for path in ACCOUNT.glob("*.py") if path != NET)
     assert code | ADMINISTRATOR_BESIDES == actions(ADMINISTRATOR)
 
 
-def test_the_flows_policy_has_every_right_of_the_table_and_no_more() -> None:
+def test_the_flows_policy_matches_the_table_of_permissions() -> None:
     assert actions(role_policies.flows()) == {
-        action for right in RIGHTS for action in right.actions
+        action for permission in PERMISSIONS for action in permission.actions
     }
 
 
 @pytest.mark.parametrize("whose", ["flows", "worker", "safety-net", "admin"])
-def test_nothing_is_ended_that_is_not_tagged(whose: str) -> None:
+def test_only_tagged_resources_can_be_terminated(whose: str) -> None:
     ending = {
         "ec2:terminateinstances",
         "ec2:deletefleets",
@@ -90,7 +92,7 @@ def test_nothing_is_ended_that_is_not_tagged(whose: str) -> None:
 
 
 @pytest.mark.parametrize("whose", ["flows", "worker", "safety-net", "admin"])
-def test_no_policy_has_a_wildcard_in_an_action_or_writes_anywhere(whose: str) -> None:
+def test_no_wildcard_actions_and_no_writes_to_other_buckets(whose: str) -> None:
     for *_, action, resource, _ in grants(policy_of(setup(), whose)):
         assert "*" not in action
         if action.startswith("s3:put"):
@@ -98,7 +100,7 @@ def test_no_policy_has_a_wildcard_in_an_action_or_writes_anywhere(whose: str) ->
 
 
 @pytest.mark.parametrize(
-    ("whose", "most"),
+    ("whose", "limit"),
     [
         # IAM User Guide, "IAM and AWS STS quotas": managed policies, policies in a role.
         ("flows", 6144),
@@ -107,11 +109,11 @@ def test_no_policy_has_a_wildcard_in_an_action_or_writes_anywhere(whose: str) ->
         ("safety-net", 10_240),
     ],
 )
-def test_policies_keep_within_what_iam_takes(whose: str, most: int) -> None:
+def test_policies_fit_into_iams_limits(whose: str, limit: int) -> None:
     large = setup(
         inputs=("a" * 60, "b" * 60, "c" * 60), outputs=("d" * 60, "e" * 60), apps=("Lab", "Other")
     )
-    assert len(json.dumps(policy_of(large, whose), separators=(",", ":"))) <= most
+    assert len(json.dumps(policy_of(large, whose), separators=(",", ":"))) <= limit
 
 
 def test_buckets_and_names_narrow_the_workers_policy() -> None:
@@ -126,7 +128,7 @@ def test_buckets_and_names_narrow_the_workers_policy() -> None:
 
 
 def test_only_this_accounts_logs_are_exported_into_the_bucket() -> None:
-    for _, kind, who, _, _, condition in grants(document(EXPORTS, setup().places)):
+    for _, kind, who, _, _, condition in grants(document(EXPORTS, setup().placeholders)):
         assert (kind, who) == ("Service", "logs.us-east-1.amazonaws.com")
         assert ("StringEquals", "aws:sourceaccount", frozenset({"123456789012"})) in condition
 
@@ -134,7 +136,7 @@ def test_only_this_accounts_logs_are_exported_into_the_bucket() -> None:
 ROLE = "arn:aws:iam::210987654321:role/dcp-task-us-east-1"
 
 
-def test_another_accounts_bucket_is_read_and_not_written() -> None:
+def test_another_accounts_bucket_is_read_only_by_default() -> None:
     granted = grants(for_other_account("theirs", (ROLE,)))
     assert {(who, action, resource) for _, _, who, action, resource, _ in granted} == {
         (ROLE, "s3:listbucket", "arn:aws:s3:::theirs"),
@@ -142,10 +144,10 @@ def test_another_accounts_bucket_is_read_and_not_written() -> None:
     }
 
 
-def test_what_is_written_to_another_accounts_bucket_is_its_owners() -> None:
+def test_objects_written_to_another_accounts_bucket_belong_to_its_owner() -> None:
     policy = for_other_account("theirs", (ROLE,), write=True, prefix="ours/")
     owned = ("StringEquals", "s3:x-amz-acl", frozenset({"bucket-owner-full-control"}))
-    (put,) = [one for one in grants(policy) if one[3] == "s3:putobject"]
+    (put,) = [grant for grant in grants(policy) if grant[3] == "s3:putobject"]
     assert put[4] == "arn:aws:s3:::theirs/ours/*"
     assert owned in put[5]
 
@@ -163,25 +165,27 @@ statements = st.lists(
 
 
 @given(statements, st.randoms())
-def test_policies_are_the_same_however_they_are_written(found: list[dict], random: object) -> None:
+def test_the_notation_of_a_policy_does_not_matter(policy: list[dict], random: object) -> None:
     split = [
         {"Sid": "X", "Effect": "Allow", "Action": action.upper(), "Resource": resource}
-        for one in found
-        for action in one["Action"]
-        for resource in one["Resource"]
+        for statement in policy
+        for action in statement["Action"]
+        for resource in statement["Resource"]
     ]
     random.shuffle(split)
-    assert same({"Statement": found}, {"Statement": split})
+    assert have_same_grants({"Statement": policy}, {"Statement": split})
 
 
 @given(statements, statements)
-def test_policies_are_not_the_same_when_one_grants_more(one: list[dict], more: list[dict]) -> None:
+def test_a_policy_that_grants_more_is_not_the_same(less: list[dict], more: list[dict]) -> None:
     def single(policy: list[dict]) -> set[tuple[str, str]]:
         return {(a, r) for s in policy for a in s["Action"] for r in s["Resource"]}
 
-    assert same({"Statement": one}, {"Statement": more}) == (single(one) == single(more))
+    assert have_same_grants({"Statement": less}, {"Statement": more}) == (
+        single(less) == single(more)
+    )
 
 
-def test_the_page_has_the_policies() -> None:
+def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text == page(text), "run python -m tasks.docs_pages.account_page"

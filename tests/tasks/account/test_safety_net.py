@@ -1,4 +1,4 @@
-"""The safety net ends what nobody watches and has no work, and nothing else."""
+"""The safety net stops only runs without a flow and jobs."""
 
 import json
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from waiting import wait_for
 from blocks import FleetTemplate
 from deployments.local.emulator_client import Emulator
 from tasks.account.safety_net import (
-    BEATS,
     EMPTY_FOR,
     FLEETS_ENDED,
     GRACE,
+    MISSED_HEARTBEATS,
     NO_QUEUE,
     SPOT_FLEETS_ENDED,
-    Clients,
-    Fleet,
-    Memory,
-    Seen,
+    LiveFleet,
+    ObservedRun,
+    QueueHistory,
+    SafetyNetClients,
+    check_runs,
     decide,
     handler,
-    tend,
 )
 from tasks.fleet import ec2_fleet, spot_fleet
 from tasks.fleet.find import find_fleets
@@ -50,9 +50,9 @@ pytestmark = pytest.mark.e2e
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 times = st.datetimes(datetime(2026, 2, 1), datetime(2026, 4, 1), timezones=st.just(UTC))
-fleets = st.builds(Fleet, st.just("fleet-1"), st.none() | times)
+fleets = st.builds(LiveFleet, st.just("fleet-1"), st.none() | times)
 runs = st.builds(
-    Seen,
+    ObservedRun,
     st.just("Lab"),
     st.just("run"),
     st.dictionaries(st.just("i-1"), times),
@@ -62,73 +62,77 @@ runs = st.builds(
     st.booleans(),
     st.none() | st.integers(1, 100),
     st.just("default"),
-    st.builds(Memory, st.none() | times, st.integers(0, 5)),
+    st.builds(QueueHistory, st.none() | times, st.integers(0, 5)),
 )
 
 
 @given(runs)
-def test_a_run_within_its_time_is_not_ended_while_watched_or_at_work(seen: Seen) -> None:
-    within = any(one.valid_until is None or one.valid_until > NOW for one in seen.fleets)
-    if within and (seen.watched or seen.messages or not seen.known):
-        assert not decide(seen, NOW).end
+def test_a_monitored_or_working_run_is_not_stopped_before_its_time_limit(run: ObservedRun) -> None:
+    within = any(fleet.valid_until is None or fleet.valid_until > NOW for fleet in run.fleets)
+    if within and (run.monitored or run.messages or not run.has_record):
+        assert not decide(run, NOW).stop_reason
 
 
 @given(runs, st.booleans())
-def test_a_run_all_of_whose_fleets_are_past_their_time_is_ended(seen: Seen, past: bool) -> None:
+def test_a_run_whose_fleets_are_all_expired_is_stopped(run: ObservedRun, past: bool) -> None:
     ends = NOW - GRACE - timedelta(seconds=1 if past else -1)
-    run = replace(seen, fleets=(Fleet("fleet-1", ends), Fleet("sfr-1", ends)), messages=1)
-    assert bool(decide(run, NOW).end) == past
+    expired = replace(
+        run, fleets=(LiveFleet("fleet-1", ends), LiveFleet("sfr-1", ends)), messages=1
+    )
+    assert bool(decide(expired, NOW).stop_reason) == past
 
 
 @given(runs, st.lists(st.integers(0, 1), min_size=1, max_size=8))
-def test_it_takes_three_empty_looks_in_a_row_over_half_an_hour(
-    seen: Seen, messages: list[int]
+def test_a_run_is_stopped_after_three_consecutive_empty_checks_over_half_an_hour(
+    run: ObservedRun, messages: list[int]
 ) -> None:
-    """Whatever was found before the last message does not count."""
-    memory, at = Memory(), NOW
+    """Checks before the last message do not count."""
+    history, at = QueueHistory(), NOW
     alone = replace(
-        seen, known=True, watched=False, fleets=(Fleet("fleet-1", None),), memory=memory
+        run, has_record=True, monitored=False, fleets=(LiveFleet("fleet-1", None),), history=history
     )
-    for number, found in enumerate(messages):
+    for number, count in enumerate(messages):
         at = NOW + timedelta(minutes=15 * number)
-        verdict = decide(replace(alone, messages=found, memory=memory), at)
+        verdict = decide(replace(alone, messages=count, history=history), at)
         row = 0
         for earlier in reversed(messages[: number + 1]):
             if earlier:
                 break
             row += 1
-        assert bool(verdict.end) == (row >= 3)
-        memory = verdict.memory
+        assert bool(verdict.stop_reason) == (row >= 3)
+        history = verdict.history
 
 
-def test_calls_close_together_do_not_end_a_run() -> None:
-    memory = Memory(NOW, 10)
-    seen = Seen("Lab", "run", {"i-1": NOW}, known=True, max_hours=72, memory=memory)
-    assert not decide(seen, NOW + EMPTY_FOR / 2).end
+def test_calls_in_quick_succession_do_not_stop_a_run() -> None:
+    history = QueueHistory(NOW, 10)
+    run = ObservedRun("Lab", "run", {"i-1": NOW}, has_record=True, max_hours=72, history=history)
+    assert not decide(run, NOW + EMPTY_FOR / 2).stop_reason
 
 
-def test_machines_without_a_fleet_are_ended_after_max_hours() -> None:
-    seen = Seen("Lab", "run", {"i-1": NOW}, known=True, messages=5, watched=True, max_hours=1)
-    assert not decide(seen, NOW + timedelta(hours=1)).end
-    assert decide(seen, NOW + timedelta(hours=1.5)).end
+def test_machines_without_a_fleet_are_terminated_after_max_hours() -> None:
+    run = ObservedRun(
+        "Lab", "run", {"i-1": NOW}, has_record=True, messages=5, monitored=True, max_hours=1
+    )
+    assert not decide(run, NOW + timedelta(hours=1)).stop_reason
+    assert decide(run, NOW + timedelta(hours=1.5)).stop_reason
 
 
-def test_what_the_net_cannot_import_is_as_the_flows_have_it() -> None:
-    assert BEATS == heartbeat.MISSED
+def test_the_nets_copies_of_constants_match_the_flows() -> None:
+    assert MISSED_HEARTBEATS == heartbeat.MISSED
     assert NO_QUEUE == queues.MISSING_CODES
     assert FLEETS_ENDED <= ec2_fleet.ENDED_STATES
     assert SPOT_FLEETS_ENDED <= spot_fleet.ENDED_STATES
 
 
 @pytest.fixture
-def emulator(own_emulator: Emulator) -> Emulator:
-    """The net ends runs of other tests, too: those of this process are over."""
-    return own_emulator
+def emulator(process_emulator: Emulator) -> Emulator:
+    """The net also stops runs of other tests; those of this process have ended."""
+    return process_emulator
 
 
 @pytest.fixture
 def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
-    """Begins a run that has its service, its queue and two machines, and no flow."""
+    """Starts a run with a service, a queue and two machines, but no flow."""
 
     def start(app: str) -> Run:
         run = make_run(app)
@@ -147,25 +151,25 @@ def started(make_run: Callable[..., Run]) -> Callable[..., Run]:
     return start
 
 
-def clients(run: Run) -> Clients:
+def clients(run: Run) -> SafetyNetClients:
     aws = run.aws
-    return Clients(aws.ec2, aws.ecs, aws.sqs, aws.s3, aws.cloudwatch)
+    return SafetyNetClients(aws.ec2, aws.ecs, aws.sqs, aws.s3, aws.cloudwatch)
 
 
 def calls(run: Run, times: int, start: datetime | None = None) -> list[str]:
-    """Let the net look so often, every 15 minutes; what it said of the run."""
-    said: list[str] = []
+    """Call the net repeatedly, every 15 minutes; returns its report about the run."""
+    results: list[str] = []
     start = start or datetime.now(UTC)
     for number in range(times):
-        done, failed = tend(
+        done, failed = check_runs(
             clients(run), run.config.aws_bucket, start + timedelta(minutes=15 * number)
         )
-        said += [line for line in done if line.startswith(f"{run.names.app} ")]
+        results += [line for line in done if line.startswith(f"{run.names.app} ")]
         assert not [line for line in failed if line.startswith(f"{run.names.app} ")]
-    return said
+    return results
 
 
-def await_end(run: Run) -> None:
+def wait_for_end(run: Run) -> None:
     """Wait until nothing of the run costs money."""
     wait_for(lambda: not find_fleets(run), "the end of its fleet")
     wait_for(lambda: not live_machines(run.aws.ec2, run.names.app), "the end of its machines")
@@ -184,35 +188,35 @@ def alarm(run: Run, machine: str) -> None:
     )
 
 
-def test_a_run_without_work_that_nobody_watches_is_ended(started: Callable[..., Run]) -> None:
+def test_an_idle_run_without_a_flow_is_stopped(started: Callable[..., Run]) -> None:
     run = started("NetIdle")
     for machine in live_machines(run.aws.ec2, "NetIdle"):
         alarm(run, machine)
     calls(run, 2)
     assert len(live_machines(run.aws.ec2, "NetIdle")) == 2
     calls(run, 1, datetime.now(UTC) + timedelta(minutes=30))
-    await_end(run)
+    wait_for_end(run)
     service = find_service(run)
     assert service is not None
     assert service["desiredCount"] == 0
-    assert not [one for one in left_running(run) if one.startswith("alarm")]
+    assert not [name for name in left_running(run) if name.startswith("alarm")]
     clean_up(run, abandon=True)
 
 
-def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., Run]) -> None:
-    """Of three runs, one has work and one is watched; the fourth machine has no tag."""
+def test_monitored_working_and_foreign_machines_keep_running(started: Callable[..., Run]) -> None:
+    """Of three runs, one has jobs and one has a flow; the fourth machine has no tag."""
     working, watched_run, idle = started("NetWork"), started("NetWatched"), started("NetLeft")
     urls = ensure_queues(working)
     working.aws.sqs.send_message(QueueUrl=urls.jobs, MessageBody="{}")
     ec2 = idle.aws.ec2
     other = ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
-    (other_id,) = [one["InstanceId"] for one in other["Instances"]]
+    (other_id,) = [instance["InstanceId"] for instance in other["Instances"]]
     start = datetime.now(UTC)
     with heartbeat.kept(watched_run):
         for number in range(3):
             for bucket in {run.config.aws_bucket for run in (working, watched_run, idle)}:
-                tend(clients(idle), bucket, start + timedelta(minutes=15 * number))
-    await_end(idle)
+                check_runs(clients(idle), bucket, start + timedelta(minutes=15 * number))
+    wait_for_end(idle)
     for run in (working, watched_run):
         assert len(live_machines(ec2, run.names.app)) == 2
         assert find_fleets(run)
@@ -223,26 +227,28 @@ def test_what_is_watched_or_at_work_or_not_ours_goes_on(started: Callable[..., R
         clean_up(run, abandon=True)
 
 
-def test_a_run_past_its_time_is_ended_though_watched(started: Callable[..., Run]) -> None:
+def test_a_run_past_its_time_limit_is_stopped_even_if_monitored(
+    started: Callable[..., Run],
+) -> None:
     run = started("NetPast")
     with heartbeat.kept(run):
         calls(run, 1, datetime.now(UTC) + timedelta(hours=run.config.max_hours + 1))
-    await_end(run)
+    wait_for_end(run)
     clean_up(run, abandon=True)
 
 
-def test_a_run_whose_queue_is_gone_is_ended(started: Callable[..., Run]) -> None:
+def test_a_run_without_a_queue_is_stopped(started: Callable[..., Run]) -> None:
     run = started("NetNoQueue")
-    # Whatever else lies there is no beat of a flow, and remembers nothing.
+    # Any other content is neither a flow's heartbeat nor a state of the net.
     record.put(run, "watch.json", "[1]")
     record.put(run, "safety_net.json", "{}")
     run.aws.sqs.delete_queue(QueueUrl=ensure_queues(run).jobs)
     calls(run, 3)
-    await_end(run)
+    wait_for_end(run)
     clean_up(run, abandon=True)
 
 
-def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
+def test_an_unreadable_record_does_not_keep_other_runs_from_being_stopped(
     started: Callable[..., Run],
 ) -> None:
     broken, idle = started("NetBroken"), started("NetSound")
@@ -252,9 +258,9 @@ def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
     failures: list[str] = []
     for number in range(3):
         at = datetime.now(UTC) + timedelta(minutes=15 * number)
-        failures += tend(clients(idle), shared, at)[1]
+        failures += check_runs(clients(idle), shared, at)[1]
     assert len([line for line in failures if line.startswith("NetBroken ")]) == 3
-    await_end(idle)
+    wait_for_end(idle)
     assert len(live_machines(broken.aws.ec2, "NetBroken")) == 2
     for run in (broken, idle):
         clean_up(run, abandon=True)
@@ -262,7 +268,7 @@ def test_a_record_that_cannot_be_read_keeps_no_other_run_from_being_ended(
 
 @pytest.fixture
 def as_lambda(endpoint_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Sets the environment that Lambda gives the net of a run's bucket."""
+    """Sets the net's environment for a run's bucket."""
 
     def give(run: Run) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url)
@@ -274,32 +280,36 @@ def as_lambda(endpoint_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[R
     return give
 
 
-def test_lambda_calls_it_with_nothing_but_its_environment(
+def test_lambda_needs_only_its_environment(
     started: Callable[..., Run], as_lambda: Callable[[Run], None]
 ) -> None:
-    """Called by whatever but its schedule, it takes the time that it is."""
+    """Without its schedule, it uses the current time."""
     run = started("NetLambda")
     as_lambda(run)
     before = datetime.now(UTC)
     others: tuple[Any, ...] = ({}, [], {"time": "<aws.scheduler.scheduled-time>"})
-    for looks, event in enumerate(others, start=1):
-        assert f"NetLambda {run.run_id}: left alone" in handler(event, None)
-        kept: Any = json.loads(str(record.read(run, "safety_net.json")))
-        assert kept["looks"] == looks
-        assert before <= datetime.fromisoformat(kept["empty_since"]) <= datetime.now(UTC)
+    for checks, event in enumerate(others, start=1):
+        assert f"NetLambda {run.run_id}: not stopped" in handler(event, None)
+        state: Any = json.loads(str(record.read(run, "safety_net.json")))
+        assert state["looks"] == checks
+        assert before <= datetime.fromisoformat(state["empty_since"]) <= datetime.now(UTC)
     clean_up(run, abandon=True)
 
 
-def test_it_counts_in_the_time_of_its_schedule(
+def test_it_uses_the_scheduled_time(
     started: Callable[..., Run], as_lambda: Callable[[Run], None]
 ) -> None:
     run = started("NetTime")
     as_lambda(run)
     begun = datetime.now(UTC)
-    for minutes, says in ((0, "left alone"), (15, "left alone"), (30, "ended, since nobody")):
+    for minutes, says in (
+        (0, "not stopped"),
+        (15, "not stopped"),
+        (30, "stopped, because no flow"),
+    ):
         due = f"{begun + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
         assert [
-            one for one in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in one
+            line for line in handler({"time": due}, None) if f"NetTime {run.run_id}: {says}" in line
         ]
-    await_end(run)
+    wait_for_end(run)
     clean_up(run, abandon=True)

@@ -1,4 +1,4 @@
-"""Calls at a time: their order, and how far ahead of the taker they are."""
+"""Concurrent calls: their order, and how far they run ahead of the consumer."""
 
 import threading
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from tasks.aws.concurrency import AHEAD, in_order
 
 
 @given(st.lists(st.integers()), st.integers(1, 4))
-def test_the_answers_are_in_the_order_of_the_items(items: list[int], threads: int) -> None:
+def test_results_are_in_the_order_of_the_items(items: list[int], threads: int) -> None:
     assert list(in_order(lambda item: item + 1, items, threads)) == [item + 1 for item in items]
 
 
-def test_calls_are_at_the_same_time() -> None:
+def test_calls_are_concurrent() -> None:
     all_there = threading.Barrier(4, timeout=600)
     assert len(list(in_order(lambda _: all_there.wait(), range(8), 4))) == 8
 
 
-def test_no_more_is_begun_than_is_soon_taken() -> None:
+def test_calls_do_not_run_far_ahead_of_the_consumer() -> None:
     begun = []
 
     def items() -> Iterator[int]:
@@ -36,7 +36,7 @@ def test_no_more_is_begun_than_is_soon_taken() -> None:
     assert len(begun) <= 100 + 2 * AHEAD
 
 
-def test_an_error_ends_it_and_what_was_not_begun_is_left() -> None:
+def test_after_an_error_no_new_calls_start() -> None:
     called = []
 
     def call(item: int) -> int:

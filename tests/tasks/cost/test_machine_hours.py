@@ -1,4 +1,4 @@
-"""The machines of a run, remembered between looks."""
+"""The machines of a run, recorded between polls."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,13 @@ from recorded_run import config_at, new_run
 
 import tasks.monitor.tick
 from deployments.local.emulator_client import Emulator
-from tasks.cost.machine_hours import Machines, know, looked, note, noted
+from tasks.cost.machine_hours import (
+    Machines,
+    merge_machines,
+    observe_machines,
+    record_machines,
+    recorded_machines,
+)
 from tasks.fleet.find import find_fleets
 from tasks.monitor.policy import Decision
 from tasks.monitor.tick import clear_alarms
@@ -24,94 +30,96 @@ NAMES = [f"i-{number}" for number in range(4)]
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
 @given(st.lists(st.tuples(st.sets(st.sampled_from(NAMES)), st.integers(1, 60)), min_size=1))
-def test_a_machine_is_paid_from_its_start_to_when_it_was_last_seen(
-    looks: list[tuple[set[str], int]],
+def test_a_machine_is_billed_from_its_launch_to_the_last_poll_that_found_it(
+    polls: list[tuple[set[str], int]],
 ) -> None:
-    """Whatever comes and goes, with an AWS that forgets what has ended at once."""
-    known: Machines = {}
-    gone: set[str] = set()
+    """For any launches and terminations, while AWS forgets terminated machines at once."""
+    machines: Machines = {}
+    ended_names: set[str] = set()
     time = START
     first: dict[str, datetime] = {}
     last: dict[str, datetime] = {}
-    for present, minutes in looks:
+    for present, minutes in polls:
         time += timedelta(minutes=minutes)
-        now = present - gone
+        now = present - ended_names
         described = {
             name: machine(0, launched=first.setdefault(name, time), seen=time, ended=None)
             for name in now
         }
-        known = looked(known, described, now, time)
+        machines = merge_machines(machines, described, now, time)
         last |= dict.fromkeys(now, time)
-        gone |= known.keys() - now
-    assert known.keys() == first.keys()
-    for name, one in known.items():
-        assert (one.launched, one.seen) == (first[name], last[name])
-        assert one.ended == (last[name] if name in gone else None)
-        assert one.hours == (last[name] - first[name]).total_seconds() / 3600
+        ended_names |= machines.keys() - now
+    assert machines.keys() == first.keys()
+    for name, state in machines.items():
+        assert (state.launched, state.seen) == (first[name], last[name])
+        assert state.ended == (last[name] if name in ended_names else None)
+        assert state.hours == (last[name] - first[name]).total_seconds() / 3600
 
 
-def test_what_aws_says_of_the_end_counts() -> None:
-    kept = {"i-0": machine(1, ended=None)}
-    told = {"i-0": machine(1.5, interrupted=True)}
-    found = looked(kept, told, (), at(3))["i-0"]
-    assert (found.ended, found.interrupted) == (at(1.5), True)
+def test_the_termination_time_is_the_one_that_aws_reports() -> None:
+    recorded = {"i-0": machine(1, ended=None)}
+    described = {"i-0": machine(1.5, interrupted=True)}
+    result = merge_machines(recorded, described, (), at(3))["i-0"]
+    assert (result.ended, result.interrupted) == (at(1.5), True)
 
 
-def test_a_machine_that_its_fleet_does_not_list_runs_as_long_as_aws_says_so() -> None:
-    there = machine(0, launched=at(0), seen=at(2), ended=None)
-    found = looked({"i-0": machine(1, ended=None)}, {"i-0": there}, (), at(2))["i-0"]
-    assert (found.ended, found.seen) == (None, at(2))
-    taken_for_gone = {"i-0": machine(1)}
-    again = looked(taken_for_gone, {"i-0": there}, {"i-0"}, at(2))["i-0"]
+def test_a_machine_missing_from_its_fleet_counts_as_running_while_ec2_says_so() -> None:
+    running = machine(0, launched=at(0), seen=at(2), ended=None)
+    result = merge_machines({"i-0": machine(1, ended=None)}, {"i-0": running}, (), at(2))["i-0"]
+    assert (result.ended, result.seen) == (None, at(2))
+    presumed_ended = {"i-0": machine(1)}
+    again = merge_machines(presumed_ended, {"i-0": running}, {"i-0"}, at(2))["i-0"]
     assert (again.ended, again.seen) == (None, at(2))
 
 
 def lower(run: Run, machines: int) -> None:
-    """Let the fleet replace no machine that ends: its replacement would be one more that came."""
+    """Keep the fleet from replacing a machine, which would launch another one."""
     for fleet in find_fleets(run):
         fleet.resize(machines)
 
 
 def poll(run: Run, machines: list[str], at: datetime) -> None:
-    """What the monitor does about the machines of a run at each poll."""
-    known = know(run, machines, at)
-    note(run, known, at, cleared=clear_alarms(run, known.now))
+    """The monitor's handling of a run's machines at each poll."""
+    update = observe_machines(run, machines, at)
+    record_machines(run, update, at, cleared=clear_alarms(run, update.now))
 
 
-def test_machines_are_noted_when_they_come_and_go(emulator: Emulator) -> None:
+def test_machines_are_recorded_when_they_launch_and_terminate(emulator: Emulator) -> None:
     run, machines = run_with_machines(emulator, "Noted", 2)
     now = datetime.now(UTC)
     poll(run, machines, now)
-    assert noted(run).keys() == set(machines)
+    assert recorded_machines(run).keys() == set(machines)
     text = record.read(run, "machines.json")
     with counted(run) as calls:
         poll(run, machines, now + timedelta(minutes=5))
-    assert calls == {"GetObject": 1}, "when nothing changed, nothing else is asked"
+    assert calls == {"GetObject": 1}, "without a change, there are no other requests"
     assert record.read(run, "machines.json") == text
     poll(run, machines, now + timedelta(minutes=11))
-    assert {one.seen for one in noted(run).values()} == {now + timedelta(minutes=11)}
+    assert {machine.seen for machine in recorded_machines(run).values()} == {
+        now + timedelta(minutes=11)
+    }
     lower(run, 1)
     run.aws.ec2.terminate_instances(InstanceIds=machines[:1])
     poll(run, machines[1:], now + timedelta(minutes=12))
-    ended = {name for name, one in noted(run).items() if one.ended}
+    ended = {name for name, machine in recorded_machines(run).items() if machine.ended}
     assert ended == {machines[0]}
 
 
-def test_a_note_touches_no_alarm(emulator: Emulator) -> None:
+def test_recording_machines_deletes_no_alarm(emulator: Emulator) -> None:
     run, machines = run_with_machines(emulator, "Kept", 1)
     now = datetime.now(UTC)
     alarm(run, machines[0])
-    note(run, know(run, machines, now), now)
+    record_machines(run, observe_machines(run, machines, now), now)
     lower(run, 0)
     run.aws.ec2.terminate_instances(InstanceIds=machines)
-    note(run, know(run, [], now), now)
-    assert noted(run)[machines[0]].ended
-    assert noted(run)[machines[0]].alarm
+    record_machines(run, observe_machines(run, [], now), now)
+    assert recorded_machines(run)[machines[0]].ended
+    assert recorded_machines(run)[machines[0]].alarm
     assert alarm_names(run) == [run.names.alarm(machines[0])]
 
 
@@ -128,19 +136,19 @@ def alarm(run: Run, machine: str) -> None:
     )
 
 
-def test_the_alarms_of_machines_go_with_them_also_when_it_takes_a_second_look(
+def test_alarms_of_terminated_machines_are_deleted_if_necessary_in_a_later_poll(
     emulator: Emulator,
 ) -> None:
     run, machines = run_with_machines(emulator, "Alarmed", 2)
     now = datetime.now(UTC)
-    for one in machines:
-        alarm(run, one)
+    for name in machines:
+        alarm(run, name)
     poll(run, machines, now)
     lower(run, 1)
     run.aws.ec2.terminate_instances(InstanceIds=machines[:1])
     emulator.set_account(refused=["cloudwatch:DeleteAlarms"])
     poll(run, machines[1:], now + timedelta(minutes=1))
-    assert noted(run)[machines[0]].ended, "an alarm that stays is in the way of nothing"
+    assert recorded_machines(run)[machines[0]].ended, "a remaining alarm does no harm"
     assert len(alarm_names(run)) == 2
     emulator.set_account(refused=[])
     poll(run, machines[1:], now + timedelta(minutes=2))
@@ -150,7 +158,7 @@ def test_the_alarms_of_machines_go_with_them_also_when_it_takes_a_second_look(
     assert calls == {"GetObject": 1}
 
 
-def test_a_note_that_cannot_be_written_keeps_no_machines(
+def test_a_damaged_record_does_not_keep_machines_running(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = new_run(config_at(emulator.endpoint_url, "Unnoted"))

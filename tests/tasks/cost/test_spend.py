@@ -1,4 +1,4 @@
-"""What a run has cost so far: never less than it was, and cheap to ask."""
+"""The cost of a run so far: never too low, and cheap to fetch."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +10,9 @@ from recorded_run import config_at, new_run
 
 from deployments.local.emulator_client import Emulator
 from tasks.cost.machine_cost import cost
-from tasks.cost.machine_hours import Known, Machine, note
+from tasks.cost.machine_hours import MachineUpdate, MachineUsage, record_machines
 from tasks.cost.prices import Prices
-from tasks.cost.spend import DEAREST_VOLUME, Spend, spend, spent
+from tasks.cost.spend import DEAREST_VOLUME, Spend, spend, spend_so_far
 from tasks.runs import record
 
 GP3 = {"gp3": 100}
@@ -20,21 +20,21 @@ GP3 = {"gp3": 100}
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
-def spend_on(*machines: Machine, paid: Prices, volumes: dict[str, int] = GP3) -> Spend:
-    known = Known({}, {f"i-{number}": one for number, one in enumerate(machines)})
-    return spend(known, paid, volumes, machine_price=0.15)
+def spend_on(*machines: MachineUsage, paid: Prices, volumes: dict[str, int] = GP3) -> Spend:
+    update = MachineUpdate({}, {f"i-{number}": machine for number, machine in enumerate(machines)})
+    return spend(update, paid, volumes, machine_price=0.15)
 
 
-def test_what_is_known_is_told_by_type_zone_and_way_of_buying() -> None:
+def test_the_cost_is_grouped_by_type_zone_and_spot() -> None:
     runs = machine(2, ended=None)
-    bought = machine(1, spot=False)
+    on_demand = machine(1, spot=False)
     elsewhere = machine(1, zone="us-east-1b")
-    found = spend_on(runs, machine(1), bought, elsewhere, paid=steps((0, 0.06), (1, 0.1)))
-    rows = {(one.zone, one.spot): one for one in found.bought}
+    result = spend_on(runs, machine(1), on_demand, elsewhere, paid=steps((0, 0.06), (1, 0.1)))
+    rows = {(group.zone, group.spot): group for group in result.groups}
     spot = rows[ZONE, True]
     assert (spot.machines, spot.running, spot.hours) == (2, 1, 3)
     assert spot.usd == pytest.approx(0.06 + 0.1 + 0.06)
@@ -42,19 +42,22 @@ def test_what_is_known_is_told_by_type_zone_and_way_of_buying() -> None:
     assert rows[ZONE, False].usd == pytest.approx(0.2)
     assert rows[ZONE, False].bound == ""
     assert rows["us-east-1b", True].usd == pytest.approx(0.2), "at the on-demand price"
-    assert found.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD an hour",)
+    assert result.bounds == ("m5.xlarge in us-east-1b: the on-demand price, 0.2 USD per hour",)
     disk = 100 * 0.072 / 720
-    assert found.volumes_usd == pytest.approx(5 * disk)
-    assert found.usd == pytest.approx(0.22 + 0.4 + 5 * disk)
-    assert found.usd_an_hour == pytest.approx(0.1 + disk)
+    assert result.volumes_usd == pytest.approx(5 * disk)
+    assert result.usd == pytest.approx(0.22 + 0.4 + 5 * disk)
+    assert result.usd_an_hour == pytest.approx(0.1 + disk)
 
 
-def test_without_any_price_the_most_that_may_be_paid_is_taken() -> None:
-    found = spend_on(machine(2, ended=None), paid=Prices())
+def test_without_prices_upper_bounds_are_used() -> None:
+    result = spend_on(machine(2, ended=None), paid=Prices())
     disk = 100 * DEAREST_VOLUME / 720
-    assert found.usd == pytest.approx(2 * (0.15 + disk))
-    assert found.usd_an_hour == pytest.approx(0.15 + disk)
-    assert [one.partition(":")[0] for one in found.bounds] == ["m5.xlarge in us-east-1a", "volumes"]
+    assert result.usd == pytest.approx(2 * (0.15 + disk))
+    assert result.usd_an_hour == pytest.approx(0.15 + disk)
+    assert [bound.partition(":")[0] for bound in result.bounds] == [
+        "m5.xlarge in us-east-1a",
+        "volumes",
+    ]
 
 
 machines = st.builds(
@@ -68,51 +71,51 @@ points = st.lists(st.tuples(st.floats(0, 60), st.floats(0.01, 0.14)), max_size=5
 
 
 @given(st.lists(machines, max_size=5), points)
-def test_no_less_than_the_run_costs_in_the_end_and_as_much_where_all_is_known(
-    ran: list[Machine], points: list[tuple[float, float]]
+def test_the_cost_so_far_is_never_below_the_final_cost(
+    ran: list[MachineUsage], points: list[tuple[float, float]]
 ) -> None:
     paid = steps(*points)
     so_far = spend_on(*ran, paid=paid)
     assert so_far.usd is not None
-    in_the_end = cost(ran, paid, GP3)
-    if in_the_end.usd is not None:
-        assert so_far.usd == pytest.approx(in_the_end.usd)
-    # A price that is missing is never taken for less than one that is there.
+    final = cost(ran, paid, GP3)
+    if final.usd is not None:
+        assert so_far.usd == pytest.approx(final.usd)
+    # The bound for a missing price is never below a known price.
     everything = steps((0, 0.01), *points)
-    known = cost(ran, everything, GP3).usd
-    assert known is not None
-    assert so_far.usd >= known - 1e-9
+    priced = cost(ran, everything, GP3).usd
+    assert priced is not None
+    assert so_far.usd >= priced - 1e-9
 
 
-def test_a_look_asks_for_prices_only_now_and_then(emulator: Emulator) -> None:
+def test_prices_are_fetched_only_every_15_minutes(emulator: Emulator) -> None:
     run, ids = run_with_machines(emulator, "Spent", 2, machine_price=0.5)
     now = datetime.now(UTC)
     with counted(run) as first:
-        seen = spent(run, ids, now)
+        so_far = spend_so_far(run, ids, now)
     assert first["DescribeSpotPriceHistory"] == 1
     assert first["GetProducts"] == 2
-    assert seen.known is not None
-    note(run, seen.known, now)
+    assert so_far.machines is not None
+    record_machines(run, so_far.machines, now)
     with counted(run) as later:
         for minute in range(1, 14):
-            seen = spent(run, ids, now + timedelta(minutes=minute))
+            so_far = spend_so_far(run, ids, now + timedelta(minutes=minute))
     assert later == {"GetObject": 13}
-    assert seen.machine_hours == pytest.approx(2 * 13 / 60, abs=0.02)
-    assert seen.usd is not None
-    assert seen.usd >= 0.5 * seen.machine_hours
+    assert so_far.machine_hours == pytest.approx(2 * 13 / 60, abs=0.02)
+    assert so_far.usd is not None
+    assert so_far.usd >= 0.5 * so_far.machine_hours
     emulator.set_account(on_demand={"m5.xlarge": 36.0})
-    dear = spent(run, ids, now + timedelta(minutes=15))
+    dear = spend_so_far(run, ids, now + timedelta(minutes=15))
     assert dear.usd_an_hour >= 72
 
 
-def test_a_run_without_machines_has_cost_nothing_and_asks_for_no_price(emulator: Emulator) -> None:
+def test_a_run_without_machines_costs_nothing_and_fetches_no_prices(emulator: Emulator) -> None:
     run = new_run(config_at(emulator.endpoint_url, "Unspent"))
     with counted(run) as calls:
-        assert spent(run, (), datetime.now(UTC)).usd == 0
+        assert spend_so_far(run, (), datetime.now(UTC)).usd == 0
     assert calls == {"GetObject": 1}
 
 
-def test_a_damaged_record_is_no_reason_to_call_the_run_free(emulator: Emulator) -> None:
+def test_with_a_damaged_record_the_cost_is_unknown(emulator: Emulator) -> None:
     run = new_run(config_at(emulator.endpoint_url, "Damaged"))
     record.put(run, "machines.json", "cut off")
-    assert spent(run, (), datetime.now(UTC)).usd is None
+    assert spend_so_far(run, (), datetime.now(UTC)).usd is None

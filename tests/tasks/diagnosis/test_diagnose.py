@@ -1,4 +1,4 @@
-"""What is made of AWS's words: real texts, and any text."""
+"""Diagnoses from AWS's messages: real texts, and any text."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from tasks.diagnosis.causes import CONTAINER, FLEET, NEVER_REGISTERS, SERVICE
 from tasks.diagnosis.diagnose import (
-    Diagnosis,
-    Machine,
+    FleetDiagnosis,
+    FleetMachine,
     StoppedTask,
     Symptoms,
     cause_of,
-    findings,
+    diagnose,
 )
 from tasks.fleet.base import FleetEvent
 
@@ -26,7 +26,7 @@ REPEATED = (
     f'Repeated errors have occurred processing the launch specification "{SPEC}, us-east-1a while '
     'launching spot instance". It will not be retried for at least 13 minutes. Error message: '
 )
-UP = Machine("i-1", NOW - timedelta(minutes=3))
+UP = FleetMachine("i-1", NOW - timedelta(minutes=3))
 
 FLEET_TEXTS = [
     ("fleet_role", "iamFleetRoleInvalid", "The provided IAM fleet role is not valid"),
@@ -116,7 +116,7 @@ FLEET_TEXTS = [
         "UnfulfillableCapacity: Unable to fulfill capacity due to your request configuration.",
     ),
     ("fleet_request", INVALID, "c5.xlarge, ami-096981b2599d2d99b, Linux/UNIX: Value"),
-    ("no_luck_yet", "allLaunchSpecsTemporarilyBlacklisted", "Several attempts have failed"),
+    ("launches_failing", "allLaunchSpecsTemporarilyBlacklisted", "Several attempts have failed"),
     ("price_invalid", INVALID, "Invalid value '0.0' for price"),
 ]
 
@@ -134,12 +134,12 @@ CONTAINER_TEXTS = [
     ),
     ("image_missing", PULL + "Error response from daemon: manifest unknown"),
     (
-        "image_rights",
+        "image_access",
         PULL + "Error response from daemon: Head https://1.dkr.ecr.us-east-1.amazonaws.com/v2/w/"
         "manifests/1: no basic auth credentials",
     ),
     (
-        "image_rights",
+        "image_access",
         "CannotPullECRContainerError: AccessDeniedException: User: arn:aws:sts::1:assumed-role/r/i "
         "is not authorized to perform: ecr:GetAuthorizationToken on resource: *",
     ),
@@ -213,54 +213,52 @@ def event(subtype: str, text: str, error: bool = True, minutes: int = 1) -> Flee
     return FleetEvent(NOW - timedelta(minutes=minutes), error, subtype, text)
 
 
-def with_event(subtype: str, text: str, *machines: Machine) -> Symptoms:
-    happened = (event(subtype, text),)
-    return Symptoms(NOW, types=("m5.xlarge",), subnets=1, events=happened, machines=tuple(machines))
+def with_event(subtype: str, text: str, *machines: FleetMachine) -> Symptoms:
+    events = (event(subtype, text),)
+    return Symptoms(NOW, types=("m5.xlarge",), subnets=1, events=events, machines=tuple(machines))
 
 
-def only(found: tuple[Diagnosis, ...]) -> Diagnosis:
-    (one,) = found
-    return one
+def only(diagnoses: tuple[FleetDiagnosis, ...]) -> FleetDiagnosis:
+    (diagnosis,) = diagnoses
+    return diagnosis
 
 
 @pytest.mark.parametrize(("code", "subtype", "text"), FLEET_TEXTS)
-def test_what_ec2_says_of_a_fleet(code: str, subtype: str, text: str) -> None:
-    found = only(findings(with_event(subtype, text)))
+def test_errors_of_a_fleet(code: str, subtype: str, text: str) -> None:
+    diagnosis = only(diagnose(with_event(subtype, text)))
     cause = next(cause for cause in FLEET if cause.code == code)
-    assert (found.code, found.level) == (code, cause.level)
-    assert text.split("Error message: ")[-1] in found.detail
-    assert found.remedy in str(found)
+    assert (diagnosis.code, diagnosis.level) == (code, cause.level)
+    assert text.split("Error message: ")[-1] in diagnosis.detail
+    assert diagnosis.remedy in str(diagnosis)
 
 
 @pytest.mark.parametrize(("code", "subtype", "text"), FLEET_TEXTS)
-def test_what_fails_beside_machines_that_came_does_not_end_the_run(
-    code: str, subtype: str, text: str
-) -> None:
-    assert only(findings(with_event(subtype, text, UP))).level != "configuration"
+def test_launch_errors_do_not_stop_a_run_with_machines(code: str, subtype: str, text: str) -> None:
+    assert only(diagnose(with_event(subtype, text, UP))).level != "configuration"
 
 
 @pytest.mark.parametrize(("code", "text"), CONTAINER_TEXTS)
-def test_what_ecs_says_of_containers(code: str, text: str) -> None:
+def test_errors_of_containers(code: str, text: str) -> None:
     exited = "exited" in text
     stop = "EssentialContainerExited" if exited else "TaskFailedToStart"
     task = StoppedTask(stop, text, exit_code=1 if exited else None)
     cause = next(cause for cause in CONTAINER if cause.code == code)
-    seen = Symptoms(NOW, machines=(UP,), joined={"c": "i-1"}, stopped=(task,) * cause.times)
-    found = only(findings(seen))
-    assert (found.code, found.level) == (code, cause.level)
-    assert text in found.detail
+    sample = Symptoms(NOW, machines=(UP,), joined={"c": "i-1"}, stopped=(task,) * cause.times)
+    diagnosis = only(diagnose(sample))
+    assert (diagnosis.code, diagnosis.level) == (code, cause.level)
+    assert text in diagnosis.detail
     # Too few to be sure, or others run.
-    fewer = findings(replace(seen, stopped=(task,) * (cause.times - 1)))
-    assert all(one.level != "configuration" for one in fewer)
-    assert only(findings(replace(seen, running=1))).level == "notice"
+    fewer = diagnose(replace(sample, stopped=(task,) * (cause.times - 1)))
+    assert all(diagnosis.level != "configuration" for diagnosis in fewer)
+    assert only(diagnose(replace(sample, running=1))).level == "notice"
 
 
 @pytest.mark.parametrize(("code", "text"), SERVICE_TEXTS)
-def test_what_ecs_says_of_the_service(code: str, text: str) -> None:
-    seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(text,))
+def test_messages_about_the_service(code: str, text: str) -> None:
+    sample = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(text,))
     cause = next(cause for cause in SERVICE if cause.code == code)
-    found = only(findings(seen))
-    assert (found.code, found.level) == (code, cause.level)
+    diagnosis = only(diagnose(sample))
+    assert (diagnosis.code, diagnosis.level) == (code, cause.level)
 
 
 @pytest.mark.parametrize(
@@ -275,17 +273,17 @@ def test_what_ecs_says_of_the_service(code: str, text: str) -> None:
         "memory available.",
     ],
 )
-def test_usual_work_of_a_service_is_nothing_to_tell(text: str) -> None:
-    seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(text,), running=2)
-    assert findings(seen) == ()
+def test_normal_service_messages_are_not_reported(text: str) -> None:
+    sample = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(text,), running=2)
+    assert diagnose(sample) == ()
 
 
-def test_that_a_container_finds_no_place_is_usual_while_another_is_about_to_run() -> None:
-    """It holds its memory while its image is fetched, and does not run yet."""
+def test_an_unplaced_container_is_normal_while_another_is_starting() -> None:
+    """It reserves memory while its image is pulled, but does not run yet."""
     size = next(text for code, text in SERVICE_TEXTS if code == "container_size")
-    seen = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(size,), placed=1)
-    assert findings(seen) == ()
-    assert only(findings(replace(seen, placed=0))).level == "configuration"
+    sample = Symptoms(NOW, machines=(UP,), joined={"0ff1ce": "i-1"}, service=(size,), placed=1)
+    assert diagnose(sample) == ()
+    assert only(diagnose(replace(sample, placed=0))).level == "configuration"
 
 
 @pytest.mark.parametrize(
@@ -297,56 +295,56 @@ def test_that_a_container_finds_no_place_is_usual_while_another_is_about_to_run(
         StoppedTask("", "Host EC2 (instance i-1) terminated."),
     ],
 )
-def test_usual_ends_of_containers_are_nothing_to_tell(task: StoppedTask) -> None:
-    assert findings(Symptoms(NOW, stopped=(task,) * 5)) == ()
+def test_normal_stops_of_containers_are_not_reported(task: StoppedTask) -> None:
+    assert diagnose(Symptoms(NOW, stopped=(task,) * 5)) == ()
 
 
-def test_a_container_that_worked_well_before_is_no_wrong_configuration() -> None:
+def test_a_container_that_ran_well_before_proves_the_configuration() -> None:
     exits = StoppedTask("EssentialContainerExited", "Essential container in task exited", 1)
     worked = replace(exits, ran=timedelta(hours=1))
-    assert only(findings(Symptoms(NOW, stopped=(exits,) * 3))).level == "configuration"
-    assert only(findings(Symptoms(NOW, stopped=(exits,) * 3 + (worked,)))).level == "notice"
-    assert only(findings(Symptoms(NOW, stopped=(exits,) * 3, worked=True))).level == "notice"
+    assert only(diagnose(Symptoms(NOW, stopped=(exits,) * 3))).level == "configuration"
+    assert only(diagnose(Symptoms(NOW, stopped=(exits,) * 3 + (worked,)))).level == "notice"
+    assert only(diagnose(Symptoms(NOW, stopped=(exits,) * 3, worked=True))).level == "notice"
 
 
-def test_the_exit_code_is_told() -> None:
+def test_the_exit_code_is_reported() -> None:
     exits = StoppedTask("EssentialContainerExited", "Essential container in task exited", 78)
-    assert "78" in only(findings(Symptoms(NOW, stopped=(exits,) * 3))).summary
+    assert "78" in only(diagnose(Symptoms(NOW, stopped=(exits,) * 3))).summary
 
 
 def test_machines_that_never_join_are_named() -> None:
-    late = Machine("i-2", NOW - timedelta(minutes=11))
-    alone = only(findings(Symptoms(NOW, machines=(late, UP))))
+    late = FleetMachine("i-2", NOW - timedelta(minutes=11))
+    alone = only(diagnose(Symptoms(NOW, machines=(late, UP))))
     assert (alone.code, alone.level, alone.machines) == (
         NEVER_REGISTERS.code,
         "configuration",
         ("i-2",),
     )
-    beside = only(findings(Symptoms(NOW, machines=(late, UP), joined={"c": "i-1"})))
+    beside = only(diagnose(Symptoms(NOW, machines=(late, UP), joined={"c": "i-1"})))
     assert (beside.level, beside.machines) == ("notice", ("i-2",))
-    assert findings(Symptoms(NOW, machines=(late,), joined={"c": "i-2"})) == ()
-    assert findings(Symptoms(NOW, machines=(UP,))) == ()
+    assert diagnose(Symptoms(NOW, machines=(late,), joined={"c": "i-2"})) == ()
+    assert diagnose(Symptoms(NOW, machines=(UP,))) == ()
 
 
-def test_machines_that_end_as_they_start_are_diagnosed_by_their_own_reason() -> None:
+def test_machines_that_terminate_at_launch_are_diagnosed_by_their_state_reason() -> None:
     ended = "Client.InternalError: Client error on launch"
-    dead = [Machine(f"i-{n}", NOW - timedelta(minutes=n), False, ended) for n in (2, 3)]
-    assert only(findings(Symptoms(NOW, machines=tuple(dead)))).code == "encryption"
-    assert only(findings(Symptoms(NOW, machines=tuple(dead[:1])))).level == "notice"
+    dead = [FleetMachine(f"i-{n}", NOW - timedelta(minutes=n), False, ended) for n in (2, 3)]
+    assert only(diagnose(Symptoms(NOW, machines=tuple(dead)))).code == "encryption"
+    assert only(diagnose(Symptoms(NOW, machines=tuple(dead[:1])))).level == "notice"
     usual = replace(dead[0], ended="Server.SpotInstanceTermination: interrupted")
-    assert findings(Symptoms(NOW, machines=(usual,))) == ()
+    assert diagnose(Symptoms(NOW, machines=(usual,))) == ()
 
 
-def test_a_lack_of_capacity_names_the_types_that_are_short() -> None:
+def test_a_lack_of_capacity_names_the_machine_types() -> None:
     lack = "There is no Spot capacity available that matches your request."
-    seen = with_event(PAUSED, REPEATED + lack)
-    both = replace(seen, types=("c5.2xlarge", "m5.xlarge"))
-    assert only(findings(both)).summary.endswith(": m5.xlarge")
+    sample = with_event(PAUSED, REPEATED + lack)
+    both = replace(sample, types=("c5.2xlarge", "m5.xlarge"))
+    assert only(diagnose(both)).summary.endswith(": m5.xlarge")
     unnamed = replace(both, events=(event("spotInstanceCountLimitExceeded", ""),))
-    assert only(findings(unnamed)).summary.endswith(": c5.2xlarge, m5.xlarge")
+    assert only(diagnose(unnamed)).summary.endswith(": c5.2xlarge, m5.xlarge")
 
 
-def test_a_type_that_one_zone_has_not_is_no_wrong_configuration_while_another_may() -> None:
+def test_a_type_missing_in_one_zone_is_a_configuration_error_only_if_missing_in_all() -> None:
     def missing(kind: str, zone: str) -> FleetEvent:
         text = f"instance type ({kind}) is not supported in your requested Availability Zone"
         return event(INVALID, f"Your requested {text} ({zone}).")
@@ -354,34 +352,34 @@ def test_a_type_that_one_zone_has_not_is_no_wrong_configuration_while_another_ma
     two = Symptoms(
         NOW, types=("m5.xlarge",), subnets=2, events=(missing("m5.xlarge", "us-east-1e"),)
     )
-    assert only(findings(two)).level == "notice"
+    assert only(diagnose(two)).level == "notice"
     everywhere = replace(two, events=(*two.events, missing("m5.xlarge", "us-east-1f")))
-    assert only(findings(everywhere)).level == "configuration"
-    assert only(findings(replace(everywhere, subnets=0))).level == "notice"  # AWS has more zones
+    assert only(diagnose(everywhere)).level == "configuration"
+    assert only(diagnose(replace(everywhere, subnets=0))).level == "notice"  # AWS has more zones
     more = replace(everywhere, types=("m5.xlarge", "c5.xlarge"))
-    assert only(findings(more)).level == "notice"
+    assert only(diagnose(more)).level == "notice"
 
 
-def test_what_went_wrong_long_ago_says_nothing_of_now() -> None:
+def test_old_errors_are_ignored() -> None:
     old = event(INVALID, "The key pair 'lab' does not exist", minutes=31)
-    assert findings(Symptoms(NOW, events=(old,))) == ()
+    assert diagnose(Symptoms(NOW, events=(old,))) == ()
 
 
-def test_machines_that_came_before_prove_the_configuration() -> None:
-    seen = with_event(INVALID, "The key pair 'lab' does not exist")
+def test_earlier_launches_prove_the_configuration() -> None:
+    sample = with_event(INVALID, "The key pair 'lab' does not exist")
     launched = event("launched", "", error=False, minutes=90)
-    assert only(findings(replace(seen, events=(*seen.events, launched)))).level == "notice"
-    failed = Machine("i-2", NOW, False, "Client.InternalError: Client error on launch")
-    with_dead = replace(seen, events=(*seen.events, launched), machines=(failed,))
-    assert "configuration" in {one.level for one in findings(with_dead)}
+    assert only(diagnose(replace(sample, events=(*sample.events, launched)))).level == "notice"
+    failed = FleetMachine("i-2", NOW, False, "Client.InternalError: Client error on launch")
+    with_dead = replace(sample, events=(*sample.events, launched), machines=(failed,))
+    assert "configuration" in {diagnosis.level for diagnosis in diagnose(with_dead)}
 
 
-def test_what_is_told_again_with_other_numbers_has_the_same_key() -> None:
+def test_the_key_ignores_ids_and_numbers() -> None:
     first, second = (
-        only(findings(with_event("odd", f"Something about i-0123456789abcdef{n} went wrong")))
+        only(diagnose(with_event("odd", f"Something about i-0123456789abcdef{n} went wrong")))
         for n in (0, 1)
     )
-    assert first.key == second.key != only(findings(with_event("odd", "Another thing"))).key
+    assert first.key == second.key != only(diagnose(with_event("odd", "Another thing"))).key
 
 
 texts = st.text(max_size=200)
@@ -390,7 +388,7 @@ events = st.builds(
 )
 ages = st.timedeltas(timedelta(0), timedelta(days=2))
 machines = st.builds(
-    Machine, st.text(max_size=5), ages.map(lambda age: NOW - age), st.booleans(), texts
+    FleetMachine, st.text(max_size=5), ages.map(lambda age: NOW - age), st.booleans(), texts
 )
 tasks = st.builds(StoppedTask, texts, texts, st.none() | st.integers(0, 255), ages)
 symptoms = st.builds(
@@ -409,25 +407,27 @@ symptoms = st.builds(
 
 
 @given(symptoms)
-def test_whatever_aws_says_there_is_an_answer_each_thing_once(seen: Symptoms) -> None:
-    found = findings(seen)
-    assert len({one.key for one in found}) == len(found)
-    assert not seen.running or all(one.level != "configuration" for one in found)
+def test_any_message_is_diagnosed_and_each_diagnosis_is_unique(sample: Symptoms) -> None:
+    diagnoses = diagnose(sample)
+    assert len({diagnosis.key for diagnosis in diagnoses}) == len(diagnoses)
+    assert not sample.running or all(d.level != "configuration" for d in diagnoses)
 
 
 @given(texts.filter(lambda text: cause_of(text, (*FLEET, *CONTAINER)).code == "unknown"))
-def test_what_nobody_knows_is_told_word_for_word(text: str) -> None:
-    seen = Symptoms(
+def test_unknown_messages_are_reported_verbatim(text: str) -> None:
+    sample = Symptoms(
         NOW,
         events=(event("", text),),
         stopped=(StoppedTask("InfrastructureHealth", f"stop {text}"),),
     )
-    told = " ".join(one.detail for one in findings(seen))
-    assert text.strip() in told
-    assert f"stop {text}".strip() in told
+    details = " ".join(diagnosis.detail for diagnosis in diagnose(sample))
+    assert text.strip() in details
+    assert f"stop {text}".strip() in details
 
 
 @given(symptoms, texts)
-def test_the_order_of_events_does_not_matter(seen: Symptoms, text: str) -> None:
-    turned = replace(seen, events=seen.events[::-1])
-    assert {one.level for one in findings(seen)} == {one.level for one in findings(turned)}
+def test_the_order_of_events_does_not_matter(sample: Symptoms, text: str) -> None:
+    turned = replace(sample, events=sample.events[::-1])
+    assert {diagnosis.level for diagnosis in diagnose(sample)} == {
+        diagnosis.level for diagnosis in diagnose(turned)
+    }

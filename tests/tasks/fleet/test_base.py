@@ -1,4 +1,4 @@
-"""How a fleet's history is read."""
+"""Reading a fleet's history."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from tasks.fleet.base import history
 
 
-def test_a_history_is_read_to_its_last_page() -> None:
+def test_history_reads_all_pages() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     first = {"Timestamp": at, "EventType": "error", "EventInformation": {"EventSubType": "bad"}}
     second = {"Timestamp": at, "EventType": "information", "EventInformation": {}}

@@ -1,4 +1,4 @@
-"""What is asked of a fleet that exists, and what is made of a refusal."""
+"""Requests about an existing fleet, and errors of AWS."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def expect_fleet(stub: Stubber, base: int = 0, share: int = 0) -> None:
     ("base", "share", "machines", "on_demand"),
     [(2, 0, 5, 2), (2, 0, 1, 1), (2, 50, 10, 6), (0, 50, 1, 1), (0, 10, 5, 1), (3, 100, 9, 9)],
 )
-def test_a_fleet_of_another_size_keeps_its_on_demand_share(
+def test_a_resized_fleet_keeps_its_on_demand_share(
     ec2: Any, stub: Stubber, base: int, share: int, machines: int, on_demand: int
 ) -> None:
     expect_fleet(stub, base, share)
@@ -60,7 +60,7 @@ def test_a_fleet_of_another_size_keeps_its_on_demand_share(
 
 
 @pytest.mark.parametrize(("machines", "on_demand"), [(1, 1), (5, 2)])
-def test_a_fleet_file_keeps_its_on_demand_part_too(
+def test_a_resized_spot_fleet_keeps_its_on_demand_part(
     ec2: Any, stub: Stubber, machines: int, on_demand: int
 ) -> None:
     tags = [{"Key": BASE_TAG, "Value": "2"}]
@@ -81,35 +81,35 @@ def test_a_fleet_file_keeps_its_on_demand_part_too(
     SpotFleet(ec2, "sfr-1").resize(machines)
 
 
-def test_the_machines_of_a_fleet_are_read_to_the_last_page(ec2: Any, stub: Stubber) -> None:
+def test_machines_reads_all_pages(ec2: Any, stub: Stubber) -> None:
     for fleet, method, key, name in (
         (Ec2Fleet(ec2, "f"), "describe_fleet_instances", "FleetId", "f"),
         (SpotFleet(ec2, "f"), "describe_spot_fleet_instances", "SpotFleetRequestId", "f"),
     ):
-        one, two = ({"ActiveInstances": [{"InstanceId": f"i-{n}"}]} for n in (1, 2))
-        stub.add_response(method, one | {"NextToken": "2"}, {key: name})
-        stub.add_response(method, two, {key: name, "NextToken": "2"})
+        first, last = ({"ActiveInstances": [{"InstanceId": f"i-{n}"}]} for n in (1, 2))
+        stub.add_response(method, first | {"NextToken": "2"}, {key: name})
+        stub.add_response(method, last, {key: name, "NextToken": "2"})
         assert fleet.machines() == ["i-1", "i-2"]
 
 
 @pytest.mark.parametrize(
-    ("code", "goes_on"), [("FleetNotInModifiableState", True), ("UnauthorizedOperation", False)]
+    ("code", "ignored"), [("FleetNotInModifiableState", True), ("UnauthorizedOperation", False)]
 )
-def test_a_fleet_that_is_being_modified_is_asked_again_later(
-    ec2: Any, stub: Stubber, code: str, goes_on: bool
+def test_the_monitor_ignores_a_fleet_that_is_being_modified(
+    ec2: Any, stub: Stubber, code: str, ignored: bool
 ) -> None:
     expect_fleet(stub)
     stub.add_client_error("modify_fleet", code)
     fleet = Ec2Fleet(ec2, "fleet-1")
     run: Any = SimpleNamespace(aws=SimpleNamespace(ec2=ec2))
-    if goes_on:
+    if ignored:
         act(run, [fleet], Decision(target=1))
     else:
         with pytest.raises(ec2.exceptions.ClientError):
             act(run, [fleet], Decision(target=1))
 
 
-def expect_refusals(stub: Stubber, ec2_code: str, spot_code: str) -> None:
+def expect_failures(stub: Stubber, ec2_code: str, spot_code: str) -> None:
     stub.add_response(
         "delete_fleets",
         {
@@ -131,14 +131,14 @@ def expect_refusals(stub: Stubber, ec2_code: str, spot_code: str) -> None:
     )
 
 
-def test_a_fleet_that_aws_does_not_end_is_told(ec2: Any, stub: Stubber) -> None:
-    expect_refusals(stub, "unexpectedError", "unexpectedError")
+def test_a_failed_cancellation_raises(ec2: Any, stub: Stubber) -> None:
+    expect_failures(stub, "unexpectedError", "unexpectedError")
     for fleet in (Ec2Fleet(ec2, "fleet-1"), SpotFleet(ec2, "sfr-1")):
         with pytest.raises(FleetError, match="try later"):
             fleet.cancel()
 
 
-def test_a_fleet_that_has_ended_may_be_cancelled_again(ec2: Any, stub: Stubber) -> None:
-    expect_refusals(stub, "fleetNotInDeletableState", "fleetRequestNotInCancellableState")
+def test_cancelling_an_ended_fleet_does_nothing(ec2: Any, stub: Stubber) -> None:
+    expect_failures(stub, "fleetNotInDeletableState", "fleetRequestNotInCancellableState")
     Ec2Fleet(ec2, "fleet-1").cancel()
     SpotFleet(ec2, "sfr-1").cancel()

@@ -186,8 +186,8 @@ def test_wrong_values_name_the_key(changes: dict[str, Any], key: str, told: str)
         ("=P1,Metadata_Well=A01", "key ''"),
         ("-g=P1,Metadata_Well=A01", "'-g'"),
         ("", "is empty"),
-        ("Metadata_Plate=P1", "other keys"),
-        ("Metadata_Plate=P1,Metadata_well=A01", "other keys"),
+        ("Metadata_Plate=P1", "different keys"),
+        ("Metadata_Plate=P1,Metadata_well=A01", "different keys"),
         ("Metadata_Well=A01,Metadata_Plate=P1", "same group as groups[1]"),
     ],
 )
@@ -251,7 +251,7 @@ def test_all_mistakes_are_told_but_not_thousands() -> None:
     [
         ('{"pipeline": "p",\n "groups": [{},]}', "j.json:2:"),
         ('{"groups": [\n', "j.json:2:"),
-        ("[]", "j.json: holds no keys"),
+        ("[]", "j.json: contains no keys"),
         ('{"pipeline": "a", "pipeline": "b"}', "j.json: pipeline: occurs twice"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
-from tasks.diagnosis.diagnose import Diagnosis
+from tasks.diagnosis.diagnose import FleetDiagnosis
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
 from tasks.monitor.alerts import FAILING_LEAST, LATE, news
@@ -30,7 +30,7 @@ SIZE = Limits(
     stall=timedelta(hours=1),
     alike_failures=20,
 )
-NO_IMAGE = Diagnosis("configuration", "image", "no such image", "CannotPull", "Look at it.")
+NO_IMAGE = FleetDiagnosis("configuration", "image", "no such image", "CannotPull", "Look at it.")
 JOBS = frozenset(str(number) for number in range(100))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.cost.spend import Spend
-from tasks.diagnosis.diagnose import Diagnosis
+from tasks.diagnosis.diagnose import FleetDiagnosis
 from tasks.jobs.queues import QueueCounts
 from tasks.jobs.results import Account
 from tasks.monitor.observation import Observation
@@ -277,7 +277,7 @@ def test_a_run_whose_fleet_is_gone_does_not_wait_for_ever() -> None:
 
 
 def test_what_can_never_run_stops_the_run() -> None:
-    wrong = Diagnosis("configuration", "image", "no such image", "CannotPull", "Look at it.")
+    wrong = FleetDiagnosis("configuration", "image", "no such image", "CannotPull", "Look at it.")
     lack = replace(wrong, level="capacity")
     assert "no such image" in decided(look(findings=(lack, wrong)), SIZE, Memory()).stop
     assert not decided(look(findings=(lack,)), SIZE, Memory()).done

@@ -1,4 +1,4 @@
-"""The table of rights holds every call that the modules of tasks/ make, and no other."""
+"""The table of permissions has exactly the calls that the modules of tasks/ make."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from aws_calls import actions_in
 
 from tasks.docs_pages import aws_page
 from tasks.docs_pages.aws_page import PAGE, page
-from tasks.permissions.flow_permissions import RIGHTS
+from tasks.permissions.flow_permissions import PERMISSIONS
 
 TASKS = Path(__file__).parents[3] / "tasks"
-# What a call needs besides its own action (Service Authorization Reference, "dependent actions"),
-# and what boto3 does when a transfer in parts breaks off.
+# Further actions that a call needs (Service Authorization Reference, "dependent actions"), and
+# boto3's call after a failed multipart transfer.
 BESIDES = {
     "s3:AbortMultipartUpload",
     "ec2:CreateTags",
@@ -23,19 +23,20 @@ BESIDES = {
 
 
 def actions_in_code() -> set[str]:
-    # What sets an account up has a table of its own: tasks/account/admin_permissions.py.
+    # The set-up of an account has a table of its own: tasks/account/admin_permissions.py.
     return actions_in(path for path in TASKS.rglob("*.py") if TASKS / "account" not in path.parents)
 
 
-def test_the_table_has_every_call_of_the_code() -> None:
-    assert actions_in_code() - {action for right in RIGHTS for action in right.actions} == set()
+def test_the_table_has_all_calls_of_the_code() -> None:
+    table = {action for permission in PERMISSIONS for action in permission.actions}
+    assert actions_in_code() - table == set()
 
 
-def test_the_table_has_no_call_that_nobody_makes() -> None:
-    table = {action for right in RIGHTS for action in right.actions}
+def test_the_table_has_no_other_calls() -> None:
+    table = {action for permission in PERMISSIONS for action in permission.actions}
     assert table - actions_in_code() - BESIDES == set()
 
 
-def test_the_page_has_the_table() -> None:
+def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text == page(text), f"run python -m {aws_page.__name__}"

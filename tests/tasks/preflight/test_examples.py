@@ -28,23 +28,23 @@ def aws(emulator: Emulator) -> Aws:
     return connect(emulator.endpoint_url)
 
 
-def found_in(aws: Aws, data: Path, config: Path, job: str) -> list[str]:
+def check(aws: Aws, data: Path, config: Path, job: str) -> list[str]:
     settings = load_config(str(config))
     make_bucket(aws.s3, settings.aws_bucket, settings.aws_region)
     fill_bucket(aws.s3, settings.aws_bucket, data)
     run = Run(settings, "20260301-000000-abcdef", aws)
     sets = parse_job_file(job, "job file").sets()
     with Csvs(run) as csvs:
-        found = preflight(run, sets, "job file", csvs, FleetTemplate())
-    return [str(finding) for finding in found if finding.code != "cost"]
+        findings = preflight(run, sets, "job file", csvs, FleetTemplate())
+    return [str(finding) for finding in findings if finding.code != "cost"]
 
 
-def test_nothing_is_found_in_the_demo(aws: Aws, tmp_path: Path) -> None:
+def test_the_demo_has_no_findings(aws: Aws, tmp_path: Path) -> None:
     make_plate.make_plate(tmp_path)
-    assert found_in(aws, tmp_path, DEMO / "config.yaml", (DEMO / "job.json").read_text()) == []
+    assert check(aws, tmp_path, DEMO / "config.yaml", (DEMO / "job.json").read_text()) == []
 
 
-def test_nothing_is_found_in_the_plate_of_the_workers_tests(aws: Aws, tmp_path: Path) -> None:
+def test_the_plate_of_the_workers_tests_has_no_findings(aws: Aws, tmp_path: Path) -> None:
     plate = module("plate", ROOT / "tests" / "worker" / "plate.py")
     plate.write_below(tmp_path / "data")
     config = {
@@ -62,8 +62,8 @@ def test_nothing_is_found_in_the_plate_of_the_workers_tests(aws: Aws, tmp_path: 
         "output": plate.OUTPUT_KEY,
         "groups": {"by": ["Metadata_Plate", "Metadata_Well"]},
     }
-    found = found_in(aws, tmp_path / "data", tmp_path / "config.yaml", yaml.safe_dump(job))
-    assert found == []
+    findings = check(aws, tmp_path / "data", tmp_path / "config.yaml", yaml.safe_dump(job))
+    assert findings == []
 
 
 def module(name: str, path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Findings as people read them."""
+"""Findings as tables for people."""
 
 from rich.console import Console
 
@@ -6,7 +6,7 @@ from blocks.errors import Problem
 from tasks.preflight.finding import Finding, table
 
 
-def test_the_table_shows_brackets_as_they_are_and_the_code() -> None:
+def test_the_table_shows_brackets_verbatim_and_the_code() -> None:
     problem = Problem("profile: steps[qc]", "[/]", "wrong [bold]", got="[red]", remedy="Do [it].")
     console = Console(width=200)
     with console.capture() as captured:

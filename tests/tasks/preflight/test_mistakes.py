@@ -1,4 +1,4 @@
-"""Mistakes planted one at a time in a good project: each is named, and nothing else is."""
+"""Single mistakes in a good project: each is reported, and nothing else is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CHECKED = (("A01", 1), ("A01", 2), ("A02", 1))
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -41,7 +41,7 @@ def aws(emulator: Emulator) -> Aws:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake: how it is planted, and level, code and place of the finding that names it."""
+    """A mistake: how to plant it, and level, code and place of the finding that reports it."""
 
     name: str
     plant: Callable[[Project], object]
@@ -51,7 +51,7 @@ class Mistake:
 
 
 def column(old: str, new: str) -> Callable[[Project], None]:
-    """Give a column of the CSV another name."""
+    """Rename a column of the CSV."""
 
     def plant(project: Project) -> None:
         project.rows = [{(new if k == old else k): v for k, v in r.items()} for r in project.rows]
@@ -60,7 +60,7 @@ def column(old: str, new: str) -> Callable[[Project], None]:
 
 
 def cell(name: str, value: str, row: int = 0) -> Callable[[Project], None]:
-    """Give a cell of the CSV another value."""
+    """Change a cell of the CSV."""
     return lambda project: project.rows[row].update({name: value})
 
 
@@ -105,16 +105,16 @@ def config(**values: object) -> Callable[[Project], None]:
 
 
 def account(**values: object) -> Callable[[Project], None]:
-    """Let the account refuse, miss or have something else."""
+    """Change permissions, resources or quotas of the account."""
     return lambda project: project.account.update(values)
 
 
 def both(*plants: Callable[[Project], object]) -> Callable[[Project], None]:
-    """Several changes that make one mistake."""
+    """Several changes that together are one mistake."""
 
     def plant(project: Project) -> None:
-        for one in plants:
-            one(project)
+        for change in plants:
+            change(project)
 
     return plant
 
@@ -152,7 +152,7 @@ TIFF = f"{IMAGES}/A02_s1_ER.tiff"
 MISTAKES = [
     # The buckets and objects.
     Mistake(
-        "the bucket of the images has another name",
+        "the images' bucket has another name",
         config(source_bucket="no-such-bucket-anywhere", workspace_bucket=None),
         "error bucket_missing",
         "run config",
@@ -174,7 +174,7 @@ MISTAKES = [
     ),
     Mistake("the CSV is empty", text(lambda _: ""), "error object_empty", "job.yaml", "data_file"),
     Mistake(
-        "the pipeline was cut off to nothing on its way",
+        "the pipeline was truncated to nothing during the upload",
         objects(**{PIPELINE.replace("/", "__"): b""}),
         "error object_empty",
         "job.yaml",
@@ -182,7 +182,7 @@ MISTAKES = [
     ),
     # The CSV.
     Mistake(
-        "the CSV has a header only",
+        "the CSV has only a header",
         text(lambda csv: csv.split("\n")[0]),
         "error csv_no_rows",
         CSV,
@@ -221,14 +221,14 @@ MISTAKES = [
         "line 3",
     ),
     Mistake(
-        "a row is cut off",
+        "a row is truncated",
         line(9, lambda row: row[: len(row) // 2]),
         "error csv_short_row",
         CSV,
         "line 9",
     ),
     Mistake(
-        "a column comes twice",
+        "a column occurs twice",
         line(1, lambda header: header.replace("Metadata_Dose", "Metadata_Well")),
         "error csv_duplicate_column",
         CSV,
@@ -242,7 +242,7 @@ MISTAKES = [
         "Metadata_Dose",
     ),
     Mistake(
-        "FileName_ is written Filename_",
+        "FileName_ is spelled Filename_",
         column("FileName_OrigER", "Filename_OrigER"),
         "error csv_pair_missing",
         CSV,
@@ -270,14 +270,14 @@ MISTAKES = [
         "line 1",
     ),
     Mistake(
-        "the path of an image is of the computer it was analysed on first",
+        "the path of an image is on another computer",
         cell("PathName_OrigER", "/Users/me/Desktop/images"),
         "error csv_path",
         CSV,
         "line 2",
     ),
     Mistake(
-        "the path of an image is of a Windows computer",
+        "the path of an image is on a Windows computer",
         cell("PathName_OrigER", "C:\\images", 2),
         "error csv_path",
         CSV,
@@ -316,7 +316,7 @@ MISTAKES = [
         f"{FIRST}A01,Metadata_Site=01",
     ),
     Mistake(
-        "the values are in the CSV, but in no row together",
+        "the values are in the CSV, but not in one row",
         lambda project: project.rows.pop(0),
         "error group_not_found",
         "job.yaml",
@@ -338,14 +338,14 @@ MISTAKES = [
     ),
     # The pipeline.
     Mistake(
-        "the file is no pipeline",
+        "the file is not a pipeline",
         lambda project: setattr(project, "pipeline", "<html>Access denied</html>"),
-        "error pipeline_no_pipeline",
+        "error pipeline_format",
         PIPELINE,
         "",
     ),
     Mistake(
-        "the pipeline is cut off",
+        "the pipeline is truncated",
         lambda project: setattr(
             project, "pipeline", project.pipeline.partition("\nExportToSpreadsheet")[0]
         ),
@@ -354,7 +354,7 @@ MISTAKES = [
         "ModuleCount",
     ),
     Mistake(
-        "the pipeline is cut off within its last module",
+        "the pipeline is truncated in its last module",
         lambda project: setattr(
             project, "pipeline", project.pipeline.partition("\n    Filename prefix")[0]
         ),
@@ -363,14 +363,14 @@ MISTAKES = [
         "module 16 (ExportToSpreadsheet)",
     ),
     Mistake(
-        "the pipeline was made with CellProfiler 5",
+        "the pipeline was saved by CellProfiler 5",
         pipeline("Version:5", "Version:7"),
         "error pipeline_version",
         PIPELINE,
         "",
     ),
     Mistake(
-        "a module has a name that CellProfiler does not know",
+        "CellProfiler does not know a module",
         pipeline("MeasureTexture:[", "MeasureTextures:["),
         "error unknown_module",
         PIPELINE,
@@ -384,21 +384,21 @@ MISTAKES = [
         "module 17 (RunCellpose)",
     ),
     Mistake(
-        "LoadData is switched off",
+        "LoadData is disabled",
         pipeline("|enabled:True", "|enabled:False"),
         "error load_data_missing",
         PIPELINE,
         "",
     ),
     Mistake(
-        "CreateBatchFiles is switched on",
+        "CreateBatchFiles is enabled",
         add_module("CreateBatchFiles"),
         "error create_batch_files",
         PIPELINE,
         "module 17 (CreateBatchFiles)",
     ),
     Mistake(
-        "LoadData takes a range of rows",
+        "LoadData reads a range of rows",
         pipeline("Process just a range of rows?:No", "Process just a range of rows?:Yes"),
         "error load_data_rows",
         PIPELINE,
@@ -412,7 +412,7 @@ MISTAKES = [
         LOAD_DATA,
     ),
     Mistake(
-        "the base image location is a folder of the computer it was made on",
+        "the base image location is a folder on another computer",
         pipeline("Base image location:None|", "Base image location:Elsewhere...|/Users/me/images"),
         "warning load_data_base",
         PIPELINE,
@@ -433,14 +433,14 @@ MISTAKES = [
         LOAD_DATA,
     ),
     Mistake(
-        "a module asks for a channel that is not loaded",
+        "a module needs a channel that is not loaded",
         pipeline("Select the input image:DNA", "Select the input image:Hoechst"),
         "error channel_missing",
         PIPELINE,
         "module 3 (IdentifyPrimaryObjects)",
     ),
     Mistake(
-        "an image is used before it is made",
+        "an image is used before it is created",
         pipeline("Select the input image:RNA", "Select the input image:Overlay"),
         "error channel_missing",
         PIPELINE,
@@ -460,7 +460,7 @@ MISTAKES = [
         "FileName_OrigBrightfield",
     ),
     Mistake(
-        "tables go to a sub-folder",
+        "tables are written into a sub-folder",
         pipeline(
             "Output file location:Default Output Folder|\n    Create a GenePattern",
             "Output file location:Default Output Folder sub-folder|csv\n    Create a GenePattern",
@@ -470,7 +470,7 @@ MISTAKES = [
         "module 16 (ExportToSpreadsheet)",
     ),
     Mistake(
-        "tables go to a folder of the computer it was made on",
+        "tables are written into a folder on another computer",
         pipeline(
             "Output file location:Default Output Folder|\n    Create a GenePattern",
             "Output file location:Elsewhere...|/Users/me/out\n    Create a GenePattern",
@@ -498,14 +498,14 @@ MISTAKES = [
         "module 4 (FilterObjects)",
     ),
     Mistake(
-        "there is nothing below input",
+        "no files exist below input",
         job(input=f"{BATCH}/no_rules"),
         "warning input_empty",
         "job.yaml",
         "input",
     ),
     Mistake(
-        "the rules are in a folder of the computer it was made on",
+        "the rules are in a folder on another computer",
         pipeline(
             "rules or classifier file:Default Input Folder|",
             "rules or classifier file:Elsewhere...|/Users/me",
@@ -530,7 +530,7 @@ MISTAKES = [
         "line 4",
     ),
     Mistake(
-        "the images end in .tif, the CSV says .tiff",
+        "the images are .tif files, the CSV names .tiff",
         lambda project: project.objects.update(
             {f"{ILLUM}/x.npy": b"1", TIFF[:-1]: project.objects.pop(TIFF)}
         ),
@@ -547,30 +547,30 @@ MISTAKES = [
     ),
     # The outputs.
     Mistake(
-        "more files are expected than a job writes: nothing is ever skipped",
+        "more files are expected than a job writes: no job is skipped",
         config(expected_number_files=8),
         "warning skip_never",
         "run config",
         "expected_number_files",
     ),
     Mistake(
-        "fewer files are expected than a job writes: half a job is skipped",
+        "fewer files are expected than a job writes: incomplete jobs are skipped",
         config(expected_number_files=5),
         "warning skip_too_soon",
         "run config",
         "expected_number_files",
     ),
     Mistake(
-        "jobs have been done already",
+        "jobs are already done",
         lambda project: project.write_outputs(7, *CHECKED),
         "note outputs_skipped",
         "job.yaml",
         "groups",
     ),
     Mistake(
-        "outputs are there, and nothing is skipped",
+        "outputs exist, and nothing is skipped",
         both(config(check_if_done_bool=False), lambda project: project.write_outputs(2, *CHECKED)),
-        "note outputs_there",
+        "note outputs_exist",
         "job.yaml",
         "output",
     ),
@@ -597,7 +597,7 @@ MISTAKES = [
         "cpu_shares",
     ),
     Mistake(
-        "a slip in the machine type",
+        "a typo in the machine type",
         config(machine_type=["m5.xlarg"]),
         "error machine_type_unknown",
         "run config",
@@ -618,21 +618,21 @@ MISTAKES = [
         "cluster_machines",
     ),
     Mistake(
-        "the account may have fewer spot machines",
+        "the quota allows fewer spot machines",
         account(quotas={"L-34B43A08": 2}),
         "error above_quota",
         "run config",
         "cluster_machines",
     ),
     Mistake(
-        "jobs take longer than they may",
+        "jobs take longer than job_timeout",
         config(seconds_per_job=4000, job_timeout=3600),
         "error job_timeout_short",
         "run config",
         "job_timeout",
     ),
     Mistake(
-        "the credentials may not make queues",
+        "the credentials are not allowed to create queues",
         account(refused=[f"sqs:CreateQueue {QUEUE}"]),
         "error permission",
         "AWS credentials",
@@ -648,30 +648,28 @@ MISTAKES = [
 ]
 
 
-def found_in(
-    project: Project, emulator: Emulator, aws: Aws, at: Path
-) -> list[tuple[str, str, str]]:
-    """Level, code and place of all that is found, but for the estimate of the cost."""
+def check(project: Project, emulator: Emulator, aws: Aws, at: Path) -> list[tuple[str, str, str]]:
+    """Level, code and place of all findings but the cost estimate."""
     emulator.set_account(**project.account)
-    found = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
+    findings = project.find(aws, f"lab-{uuid4().hex[:12]}", at)
     return [
         (f"{finding.level} {finding.code}", finding.problem.where, finding.problem.key)
-        for finding in found
+        for finding in findings
         if finding.code != "cost"
     ]
 
 
-def test_nothing_is_found_in_a_good_project(emulator: Emulator, aws: Aws, tmp_path: Path) -> None:
-    assert found_in(Project(), emulator, aws, tmp_path) == []
+def test_a_good_project_has_no_findings(emulator: Emulator, aws: Aws, tmp_path: Path) -> None:
+    assert check(Project(), emulator, aws, tmp_path) == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_a_mistake_is_named_and_nothing_else(
+def test_a_mistake_is_reported_and_nothing_else(
     mistake: Mistake, emulator: Emulator, aws: Aws, tmp_path: Path
 ) -> None:
     project = Project()
     mistake.plant(project)
-    assert found_in(project, emulator, aws, tmp_path) == [
+    assert check(project, emulator, aws, tmp_path) == [
         (mistake.finding, mistake.where, mistake.key)
     ]
 

@@ -168,7 +168,7 @@ def test_the_page_shows_pictures_remedies_and_links(ended: Run) -> None:
     report, pictures = draw_up(ended)
     page = markdown(report, "s3://b/report.json", pictures)
     assert page.count("](data:image/png;base64,") == 2
-    assert "Put the image into the bucket" in page
+    assert "Upload the image" in page
     assert "it had no machine" in page
     assert "](https://us-east-1.console.aws.amazon.com/" in page
     assert 'no "x.tif", in the bucket' in page
@@ -191,7 +191,7 @@ def test_what_jobs_say_is_quoted_on_the_page(run: Run) -> None:
     assert len(row) < 700
     assert "&lt;b&gt; # ended \\| early" in page.splitlines()
     assert "Well=a_b" in page
-    assert "`always_continue` goes on" in page, "remedies are Markdown"
+    assert "With `always_continue`, CellProfiler" in page, "remedies are Markdown"
 
 
 def test_a_cost_that_aws_does_not_tell_is_said_to_be_unknown(

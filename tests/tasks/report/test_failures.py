@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable
 from contextlib import closing
 from io import StringIO
@@ -221,8 +220,7 @@ def test_our_job_is_found_among_thousands_of_others(run: Run) -> None:
     assert (counted.waiting, counted.in_flight) == (3001, 0)
 
 
-def test_every_reason_of_the_worker_has_a_remedy() -> None:
-    source = (ROOT / "worker" / "dcp_worker" / "diagnosis" / "reasons.py").read_text()
-    reasons = set(re.findall(r'^    "([a-z0-9_]+)": ', source, re.MULTILINE))
-    assert "image_missing" in reasons
-    assert REMEDIES.keys() == reasons | {"worker_died", "no_result"}
+def test_the_remedies_are_those_of_the_contract() -> None:
+    shared = json.loads((ROOT / "docs" / "contract.schema.json").read_text())["shared"]
+    reasons = {**shared["reasons"], **shared["flow_reasons"]}
+    assert {code: reason["remedy"] for code, reason in reasons.items()} == REMEDIES

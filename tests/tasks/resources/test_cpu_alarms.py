@@ -1,4 +1,4 @@
-"""Idle alarms of machines that are gone are removed, a hundred in a request."""
+"""Deletes the idle alarms of terminated machines, a hundred per request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,9 +27,7 @@ def put_alarms(run: Run, *machines: str) -> None:
         run.aws.cloudwatch.put_metric_alarm(AlarmName=run.names.alarm(machine), **ALARM)
 
 
-def test_a_request_for_each_hundred_and_none_for_none(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_request_per_hundred_alarms(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(cpu_alarms.time, "sleep", pauses.append)
     with counted(run) as calls:
@@ -38,19 +36,19 @@ def test_a_request_for_each_hundred_and_none_for_none(
         assert delete_alarms_of(run, [f"i-{number}" for number in range(250)])
     assert calls == {"DeleteAlarms": 3}
     assert len(pauses) == 2
-    assert min(pauses) >= 1 / 3, "CloudWatch takes three a second"
+    assert min(pauses) >= 1 / 3, "CloudWatch accepts three requests per second"
 
 
-@pytest.mark.parametrize(("code", "gone"), [("ResourceNotFound", True), ("AccessDenied", False)])
-def test_one_that_was_never_there_is_gone_and_a_refusal_is_not_raised(
-    run: Run, code: str, gone: bool
+@pytest.mark.parametrize(("code", "deleted"), [("ResourceNotFound", True), ("AccessDenied", False)])
+def test_a_missing_alarm_counts_as_deleted_and_errors_are_not_raised(
+    run: Run, code: str, deleted: bool
 ) -> None:
     with Stubber(run.aws.cloudwatch) as stub:
         stub.add_client_error("delete_alarms", code)
-        assert delete_alarms_of(run, ["i-0"]) is gone
+        assert delete_alarms_of(run, ["i-0"]) is deleted
 
 
-def test_at_the_end_none_is_left_of_any_machine_and_others_keep_theirs(
+def test_delete_alarms_deletes_all_alarms_of_this_app_only(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu_alarms, "SECONDS_APART", 0)
@@ -62,5 +60,6 @@ def test_at_the_end_none_is_left_of_any_machine_and_others_keep_theirs(
     assert alarm_names(run) == []
     assert alarm_names(other) == [other.names.alarm("i-1")]
     prefix = run.names.alarm_prefix
-    left = run.aws.cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
-    assert [one["AlarmName"] for one in left] == [f"{prefix}own words"], "it is nobody's machine's"
+    remaining = run.aws.cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    names = [alarm["AlarmName"] for alarm in remaining]
+    assert names == [f"{prefix}own words"], "it belongs to no machine"

@@ -78,7 +78,7 @@ def test_a_beat_that_cannot_be_written_breaks_nothing_off(
 ) -> None:
     gone = run.config.model_copy(update={"aws_bucket": "there-is-no-such-bucket"})
     with heartbeat.kept(Run(gone, run.run_id, run.aws), FAST):
-        wait_for(lambda: "could not be written" in caplog.text, "the warning")
+        wait_for(lambda: "could not write the heartbeat" in caplog.text, "the warning")
 
 
 def test_watching_ends_with_an_error_of_the_block(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The command line that is run, as a list of words that nothing splits again."""
+"""CellProfiler's command line, as a list of words that nothing splits again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from dcp_worker.cellprofiler import command_line
-from dcp_worker.cellprofiler.command_line import Call
+from dcp_worker.cellprofiler.command_line import CellProfilerCall
 from waiting import wait_for
 
 
-def call(**changes: object) -> Call:
-    return Call(
+def call(**changes: object) -> CellProfilerCall:
+    return CellProfilerCall(
         **{
             "pipeline": Path("/w/a pipeline.cppipe"),
             "data_file": Path("/w/load data.csv"),
@@ -26,7 +26,7 @@ def call(**changes: object) -> Call:
 
 
 def test_the_cellprofiler_beside_the_workers_own_python_is_run() -> None:
-    words = call().words()
+    words = call().command()
     assert words[0] == str(Path(sys.executable).parent / "cellprofiler")
     assert words[1:] == [
         "-c",
@@ -55,26 +55,26 @@ def test_the_cellprofiler_beside_the_workers_own_python_is_run() -> None:
     ],
 )
 def test_what_a_setting_or_data_file_changes(changes: dict, last: list) -> None:
-    assert call(**changes).words()[-len(last) :] == last
+    assert call(**changes).command()[-len(last) :] == last
 
 
 def test_nothing_that_it_has_started_outlives_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaves_one = ["sh", "-c", "sleep 600 & echo $!"]
-    monkeypatch.setattr(command_line, "_executable", lambda: leaves_one)
+    command = ["sh", "-c", "sleep 600 & echo $!"]
+    monkeypatch.setattr(command_line, "_executable", lambda: command)
     ended = command_line.run(call(), tmp_path, 60, lambda: None, lambda line: None)
     assert ended.exit_status == 0
     (pid,) = ended.log
-    wait_for(lambda: gone(pid), "the process it has left to end")
+    wait_for(lambda: gone(pid), "the process that it left behind to end")
 
 
 def test_an_error_in_the_middle_of_a_long_log_is_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = "OSError: [Errno 28] No space left on device"
-    told = f"seq 6000; echo '{error}'; seq 6001 30000"
-    monkeypatch.setattr(command_line, "_executable", lambda: ["sh", "-c", told])
+    script = f"seq 6000; echo '{error}'; seq 6001 30000"
+    monkeypatch.setattr(command_line, "_executable", lambda: ["sh", "-c", script])
     ended = command_line.run(call(), tmp_path, 60, lambda: None, lambda line: None)
     assert len(ended.log) < 6000
     assert error in ended.log
@@ -84,7 +84,7 @@ def test_an_error_in_the_middle_of_a_long_log_is_not_forgotten(
 
 
 def gone(pid: str) -> bool:
-    """Whether a process has ended (its state is Z while nobody has asked how)."""
+    """Whether a process has exited (its state is Z until its parent reaps it)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

@@ -1,4 +1,4 @@
-"""CellProfiler's plugins: a real repository with its remote."""
+"""CellProfiler's plugins, with a real repository and its remote."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def commit(repository: Path, content: str, tag: str = "") -> str:
-    """A commit with that content of the one plugin; its id."""
+    """Commit this content of the only plugin; returns the commit's id."""
     (repository / "active_plugins").mkdir(exist_ok=True)
     (repository / "active_plugins" / "plugin.py").write_text(content)
     git(repository, "add", ".")
@@ -46,18 +46,18 @@ def remote(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checkout(remote: Path, tmp_path: Path) -> Path:
-    """What the image has: a clone, made when the image was made."""
+    """The checkout in the image: a clone as old as the image."""
     git(tmp_path, "clone", "-q", str(remote), "CellProfiler-plugins")
     return tmp_path / "CellProfiler-plugins"
 
 
-def asked(**changes: object) -> Settings:
+def plugin_settings(**changes: object) -> Settings:
     return replace(settings(USE_PLUGINS="True"), **changes)
 
 
 def prepared(checkout: Path, **changes: object) -> str:
-    """What the plugin in the folder of plugins says."""
-    folder = plugins.prepare(asked(**changes), checkout)
+    """Content of the plugin in the prepared folder."""
+    folder = plugins.prepare(plugin_settings(**changes), checkout)
     assert folder is not None
     return (folder / "plugin.py").read_text()
 
@@ -66,7 +66,7 @@ def test_plugins_that_are_not_used_need_no_checkout(tmp_path: Path) -> None:
     assert plugins.prepare(settings(), tmp_path / "none") is None
 
 
-def test_plugins_are_as_in_the_image_unless_told_otherwise(remote: Path, checkout: Path) -> None:
+def test_plugins_stay_as_in_the_image_by_default(remote: Path, checkout: Path) -> None:
     commit(remote, "third")
     assert prepared(checkout) == "second"
 
@@ -79,8 +79,8 @@ def test_updated_plugins_are_the_newest(remote: Path, checkout: Path) -> None:
 @pytest.mark.parametrize("update", [True, False])
 def test_plugins_at_a_tag_and_at_a_commit(remote: Path, checkout: Path, update: bool) -> None:
     first = git(remote, "rev-parse", "v1")
-    for wanted in ("v1", first, first[:8]):
-        assert prepared(checkout, plugins_commit=wanted, update_plugins=update) == "first"
+    for revision in ("v1", first, first[:8]):
+        assert prepared(checkout, plugins_commit=revision, update_plugins=update) == "first"
         assert prepared(checkout, plugins_commit="v2", update_plugins=update) == "second"
 
 
@@ -105,49 +105,51 @@ def test_changed_files_of_an_earlier_start_are_put_back(checkout: Path) -> None:
 
 
 def test_the_old_layout_has_its_plugins_at_the_root(tmp_path: Path) -> None:
-    assert plugins.prepare(asked(), tmp_path) == tmp_path
+    assert plugins.prepare(plugin_settings(), tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize("update", [True, False])
-@pytest.mark.parametrize("wanted", ["v11", "--force", "a b", "0123456789abcdef", "v1..v2"])
+@pytest.mark.parametrize("revision", ["v11", "--force", "a b", "0123456789abcdef", "v1..v2"])
 def test_a_commit_that_does_not_exist_stops_the_container(
-    checkout: Path, wanted: str, update: bool
+    checkout: Path, revision: str, update: bool
 ) -> None:
     with pytest.raises(PluginsError) as error:
-        plugins.prepare(asked(plugins_commit=wanted, update_plugins=update), checkout)
-    assert f"PLUGINS_COMMIT is {wanted!r}" in str(error.value)
+        plugins.prepare(plugin_settings(plugins_commit=revision, update_plugins=update), checkout)
+    assert f"PLUGINS_COMMIT is {revision!r}" in str(error.value)
     assert ("UPDATE_PLUGINS" in str(error.value)) is not update
     assert (checkout / "active_plugins" / "plugin.py").read_text() == "second"
 
 
-def test_the_nearest_names_are_told(checkout: Path) -> None:
+def test_the_error_names_the_nearest_commits(checkout: Path) -> None:
     with pytest.raises(PluginsError, match="v1"):
-        plugins.prepare(asked(plugins_commit="v11"), checkout)
+        plugins.prepare(plugin_settings(plugins_commit="v11"), checkout)
 
 
 def test_a_remote_that_cannot_be_reached_stops_the_container(remote: Path, checkout: Path) -> None:
     remote.rename(remote.with_name("gone"))
     with pytest.raises(PluginsError, match=r"UPDATE_PLUGINS: git fetch .* failed"):
-        plugins.prepare(asked(update_plugins=True), checkout)
+        plugins.prepare(plugin_settings(update_plugins=True), checkout)
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has pip, as the image's has."""
+    """The Python of an environment with pip, as in the image."""
     folder = tmp_path_factory.mktemp("image")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     return folder / "bin" / "python"
 
 
 def wheel(folder: Path) -> Path:
-    """A distribution of one module, `needed`."""
+    """A distribution with one module, `needed`."""
     path = folder / "needed-1.0-py3-none-any.whl"
-    described = "needed-1.0.dist-info"
+    folder_name = "needed-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("needed.py", "")
-        archive.writestr(f"{described}/METADATA", "Metadata-Version: 2.1\nName: needed\nVersion: 1")
-        archive.writestr(f"{described}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr(f"{described}/RECORD", "")
+        archive.writestr(
+            f"{folder_name}/METADATA", "Metadata-Version: 2.1\nName: needed\nVersion: 1"
+        )
+        archive.writestr(f"{folder_name}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{folder_name}/RECORD", "")
     return path
 
 
@@ -157,8 +159,8 @@ def test_requirements_are_installed_for_the_workers_python(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(image))
     (tmp_path / (requirements or "requirements.txt")).write_text(f"./{wheel(tmp_path).name}\n")
-    wanted = asked(install_requirements=True, requirements=requirements)
-    assert plugins.prepare(wanted, tmp_path) == tmp_path
+    changed = plugin_settings(install_requirements=True, requirements=requirements)
+    assert plugins.prepare(changed, tmp_path) == tmp_path
     subprocess.run([str(image), "-c", "import needed"], check=True)
 
 
@@ -167,9 +169,11 @@ def test_requirements_that_cannot_be_had_stop_the_container(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(image))
     with pytest.raises(PluginsError, match=r"(?s)INSTALL_REQUIREMENTS.*No such file.*gone.txt"):
-        plugins.prepare(asked(install_requirements=True, requirements="-r gone.txt"), checkout)
+        plugins.prepare(
+            plugin_settings(install_requirements=True, requirements="-r gone.txt"), checkout
+        )
 
 
 def test_plugins_without_a_checkout_stop_the_container(tmp_path: Path) -> None:
     with pytest.raises(PluginsError, match="does not exist in the image"):
-        plugins.prepare(asked(), tmp_path / "none")
+        plugins.prepare(plugin_settings(), tmp_path / "none")

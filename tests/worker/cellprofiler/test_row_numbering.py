@@ -1,4 +1,4 @@
-"""The rows of a group alone give what the whole CSV gives: outputs of both are compared."""
+"""The rows of a group alone give the same outputs as the whole CSV."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_worker.cellprofiler.command_line import Call
+from dcp_worker.cellprofiler.command_line import CellProfilerCall
 from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.load_data.job_csv import select, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 
 import plate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("numbering")]
 
 BUCKET = "images.bucket"
-# Different at every run, with any CSV.
+# Columns that differ in every run, with any CSV.
 OWN = ("ExecutionTime", "Timestamp")
 
 Rows = list[dict[str, str]]
@@ -33,7 +33,7 @@ Group = tuple[tuple[str, str], ...]
 
 
 def rows_of(wells: int, sites: int) -> Rows:
-    """A plate whose rows go site by site, so that no group's rows stand together."""
+    """A plate with rows in site order, so that no group's rows are adjacent."""
     return [
         {
             "FileName_DNA": f"{well:03d}_s{site}.tif",
@@ -52,8 +52,8 @@ WELL: Group = (("Metadata_Plate", "P1"), ("Metadata_Well", "C07"))
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    # ExportToDatabase uses mysqlclient for SQLite, too: its exceptions, and to escape names. The
-    # image has it, an environment for tests need not.
+    # ExportToDatabase uses mysqlclient's exceptions and escaping even for SQLite. The image has it;
+    # the test environment may not.
     mysql = tmp_path_factory.mktemp("path") / "MySQLdb"
     mysql.mkdir()
     (mysql / "__init__.py").write_text("Error = OSError\nescape_string = str.encode\n")
@@ -76,7 +76,7 @@ def modules(*texts: str, tags: str = "Plate,Well") -> str:
     pipeline = Pipeline()
     pipeline.loadtxt(io.StringIO(plate.pipeline(tags)))
     for number, text in enumerate(texts):
-        module = made(text)
+        module = new_module(text)
         module.set_module_num(4 + number)
         pipeline.add_module(module)
     file = io.StringIO()
@@ -84,8 +84,8 @@ def modules(*texts: str, tags: str = "Plate,Well") -> str:
     return file.getvalue()
 
 
-def made(name: str) -> Any:
-    """A module, set to do something with the image DNA or the objects Nuclei."""
+def new_module(name: str) -> Any:
+    """A module, configured for the image DNA or the objects Nuclei."""
     from cellprofiler_core.pipeline import Pipeline
 
     module = Pipeline.instantiate_module(name.partition(" ")[0])
@@ -119,46 +119,46 @@ def made(name: str) -> Any:
 def both(
     folder: Path, engine: Engine, rows: Rows, group: Group, pipeline: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The outputs of a group with its rows alone, and by the command line with the whole CSV."""
+    """A group's outputs from its rows alone, and from the command line with the whole CSV."""
     alone = prepared(folder, rows, group, pipeline)
     assert alone.numbering is not None
     return outputs(engine, alone), outputs(Engine(False, 0, logging.getLogger("test")), alone)
 
 
-def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> Call:
-    given, text = folder / "given.csv", folder / "p.cppipe"
-    given.write_text(plate.load_data(rows))
+def prepared(folder: Path, rows: Rows, group: Group, pipeline: str) -> CellProfilerCall:
+    original, text = folder / "given.csv", folder / "p.cppipe"
+    original.write_text(plate.load_data(rows))
     text.write_text(pipeline)
-    places = Places(BUCKET, str(folder / "images"))
+    paths = PathMapping(BUCKET, str(folder / "images"))
     index, target = folder / "index", folder / "load_data.csv"
-    found = select(given, "etag", index, text, group, places, target, lambda: None)
-    for number, path in enumerate(found.images):
+    selection = select(original, "etag", index, text, group, paths, target, lambda: None)
+    for number, path in enumerate(selection.images):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(plate.image(1 + number % 5))
     (folder / "input").mkdir()
-    return Call(
+    return CellProfilerCall(
         pipeline=text,
-        data_file=found.data_file,
+        data_file=selection.data_file,
         group=",".join(f"{key}={value}" for key, value in group),
         input_folder=folder / "input",
         output_folder=folder / "output",
         done_file=folder / "done",
-        numbering=found.numbering,
-        whole_csv=partial(whole, given, folder / "whole.csv", places),
+        numbering=selection.numbering,
+        whole_csv=partial(whole, original, folder / "whole.csv", paths),
     )
 
 
-def whole(given: Path, target: Path, places: Places) -> Path:
-    write_whole(given, target, places)
+def whole(original: Path, target: Path, paths: PathMapping) -> Path:
+    write_whole(original, target, paths)
     return target
 
 
-def outputs(engine: Engine, call: Call) -> dict[str, Any]:
-    """What a run has written, without what differs at every run; the folders are made anew."""
+def outputs(engine: Engine, call: CellProfilerCall) -> dict[str, Any]:
+    """The comparable outputs of a run in empty folders."""
     temporary = call.output_folder.parent / "tmp"
-    for made_here in (call.output_folder, temporary):
-        shutil.rmtree(made_here, ignore_errors=True)
-        made_here.mkdir()
+    for folder in (call.output_folder, temporary):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     ended = engine.run(call, temporary, 300, lambda: None, lambda line: None)
     assert ended.exit_status == 0, "\n".join(ended.log)
     assert call.done_file.read_text() == "Complete\n"
@@ -178,8 +178,8 @@ def content(path: Path) -> Any:
 def table(rows: list[list[str]]) -> list[list[str]]:
     if rows[0] == ["Key", "Value"]:
         return [row for row in rows if not any(name in row[0] for name in OWN)]
-    kept = [at for at, name in enumerate(rows[0]) if not any(own in name for own in OWN)]
-    return [[row[at] for at in kept] for row in rows]
+    columns = [at for at, name in enumerate(rows[0]) if not any(own in name for own in OWN)]
+    return [[row[at] for at in columns] for row in rows]
 
 
 def database(path: Path) -> list[Any]:
@@ -187,9 +187,9 @@ def database(path: Path) -> list[Any]:
     schema = list(connection.execute("SELECT name, type, sql FROM sqlite_master ORDER BY 1, 2"))
     contents: list[Any] = [schema]
     for name in [name for name, kind, _ in schema if kind == "table"]:
-        found = connection.execute(f"SELECT * FROM {name}")
-        header = [column for column, *_ in found.description]
-        rows = [[str(value) for value in row] for row in found]
+        cursor = connection.execute(f"SELECT * FROM {name}")
+        header = [column for column, *_ in cursor.description]
+        rows = [[str(value) for value in row] for row in cursor]
         contents.append([name, table([header, *rows])])
     connection.close()
     return contents
@@ -199,19 +199,19 @@ def test_image_numbers_and_groups(tmp_path: Path, engine: Engine) -> None:
     rows = rows_of(96, 3)
     alone, all_rows = both(tmp_path, engine, rows, WELL, modules())
     assert alone == all_rows
-    header, *found = alone["Image.csv"]
+    header, *images = alone["Image.csv"]
     at = {name: index for index, name in enumerate(header)}
     wells = sorted({row["Metadata_Well"] for row in rows})
     before = wells.index("C07")
-    assert [row[at["ImageNumber"]] for row in found] == [str(3 * before + n) for n in (1, 2, 3)]
-    assert {row[at["Group_Number"]] for row in found} == {str(before + 1)}
-    assert [row[at["Group_Index"]] for row in found] == ["1", "2", "3"]
-    assert {row[at["Group_Length"]] for row in found} == {"3"}
+    assert [row[at["ImageNumber"]] for row in images] == [str(3 * before + n) for n in (1, 2, 3)]
+    assert {row[at["Group_Number"]] for row in images} == {str(before + 1)}
+    assert [row[at["Group_Index"]] for row in images] == ["1", "2", "3"]
+    assert {row[at["Group_Length"]] for row in images} == {"3"}
 
 
-def test_modules_that_look_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
+def test_modules_that_read_beyond_one_image_set(tmp_path: Path, engine: Engine) -> None:
     rows = rows_of(96, 3)
-    # Other wells alone make these columns numbers, text, and wide.
+    # Only other wells make these columns float, text, and wide.
     notes = {
         row["Metadata_Well"]: {
             "Metadata_Dose": "0.5" if row["Metadata_Well"] == "A01" else "1",

@@ -11,7 +11,7 @@ from task_definition import ENVIRONMENT, refused, settings
 
 
 @pytest.mark.parametrize(
-    ("given", "buckets"),
+    ("changes", "buckets"),
     [
         ({}, ("main", "main", "main")),
         ({"SOURCE_BUCKET": "s"}, ("s", "s", "main")),
@@ -23,9 +23,9 @@ from task_definition import ENVIRONMENT, refused, settings
     ],
 )
 def test_the_workspace_falls_back_to_the_source(
-    given: dict[str, str], buckets: tuple[str, str, str]
+    changes: dict[str, str], buckets: tuple[str, str, str]
 ) -> None:
-    read = settings(**given)
+    read = settings(**changes)
     assert (read.source_bucket, read.workspace_bucket, read.destination_bucket) == buckets
 
 
@@ -59,7 +59,7 @@ def test_a_wrong_value_names_variable_value_and_what_is_allowed(
     assert allowed in str(error.value)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_one_error_reports_all_mistakes() -> None:
     with pytest.raises(SettingsError) as error:
         settings(DOCKER_CORES="x", JOB_RETRIES="", UPLOAD_OPTIONS="--nothing")
     assert len(str(error.value).splitlines()) == 3
@@ -70,12 +70,12 @@ def test_a_container_with_a_wrong_variable_does_not_start(tmp_path: Path) -> Non
 
 
 def test_upload_options_are_the_arguments_of_boto3() -> None:
-    given = '{"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}'
-    read = settings(UPLOAD_OPTIONS=given).upload_arguments
+    text = '{"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}'
+    read = settings(UPLOAD_OPTIONS=text).upload_arguments
     assert read == {"ACL": "private", "Metadata": {"a": "1"}, "Tagging": "batch=1&who=me"}
 
 
-def test_flags_are_read_in_any_case_and_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_flags_ignore_case_and_an_empty_variable_counts_as_unset() -> None:
     read = settings(CHECK_IF_DONE_BOOL="TRUE", NO_SIGN_REQUEST="false", UPDATE_PLUGINS=" ")
     flags = (read.check_if_done_bool, read.no_sign_request, read.update_plugins)
     assert flags == (True, False, False)

@@ -1,6 +1,6 @@
-"""The defects of the original worker, by their numbers: none of them is in this one.
+"""The numbered defects of the original worker: this one has none of them.
 
-The second, a pipeline that loads only in part, is among the failures (test_failures.py).
+Defect 2, a pipeline that loads only in part, is in test_failures.py.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.e2e
 
 
 def test_1_a_done_file_of_an_earlier_job_makes_no_success(either: Container) -> None:
-    # A wrong grouping key ends CellProfiler before it writes a done file of its own. More than
-    # there are slots, so that each has had a good job before.
+    # With a wrong grouping key, CellProfiler exits before it writes its own done file. There are
+    # more good jobs than slots, so that each slot has run a good job before.
     good = [job_message(output=f"done before/{number}") for number in range(4)]
     bad = [job_message(Metadata="Metadata_Plate=P1", output=f"done/{slot}") for slot in range(2)]
     records = either.cloud.work_off(*good, *bad)
@@ -44,7 +44,7 @@ def test_1_a_done_file_of_an_earlier_job_makes_no_success(either: Container) -> 
     assert either.cloud.keys("done/") == []
 
 
-def test_3_and_5_neither_a_message_that_is_no_job_nor_an_empty_queue_ends_a_slot(
+def test_3_and_5_a_slot_survives_a_bad_message_and_an_empty_queue(
     standing: Container,
 ) -> None:
     cloud = standing.cloud
@@ -53,7 +53,7 @@ def test_3_and_5_neither_a_message_that_is_no_job_nor_an_empty_queue_ends_a_slot
     bodies = {"this is not JSON", json.dumps({"pipeline": "p"}), "[]", '{"Metadata": "\\ud800"}'}
     for body in bodies:
         cloud.send(body)
-    # Defect 5, too: hidden for longer than a poll lasts, as a returned message is.
+    # Defect 5, too: like a returned message, this one is hidden for longer than a poll.
     later = job_message(output="later")
     cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody=later, DelaySeconds=5)
     wait_for(lambda: cloud.records("succeeded") and cloud.keys("later"), "the job to be done")
@@ -72,7 +72,7 @@ def test_4_skipping_with_a_necessary_string(cloud: Cloud, container: Container) 
     cloud.put({f"{PREFIX}Image.csv": b"x" * 10, f"{PREFIX}Nuclei.csv": b"x" * 10})
     cloud.put({f"{plate.OUTPUT_KEY}/P1-B02/Nuclei.csv": b"x" * 10})
     cloud.put({"begun/P1-A01/Image.csv": b"x" * 10})
-    # It was begun before: what lies there may be half of its outputs.
+    # The job was started before, so its folder may hold only a part of its outputs.
     cloud.send(job_message(output="begun"))
     cloud.sqs.receive_message(QueueUrl=cloud.queue_url, VisibilityTimeout=0)
     cloud.send(job_message())
@@ -86,8 +86,8 @@ def test_4_skipping_with_a_necessary_string(cloud: Cloud, container: Container) 
         NECESSARY_STRING="Image",
         MIN_FILE_SIZE_BYTES="5",
     )
-    found = {record["output"]: record["status"] for record in cloud.records()}
-    assert found == {
+    statuses = {record["output"]: record["status"] for record in cloud.records()}
+    assert statuses == {
         PREFIX: "skipped",
         f"{plate.OUTPUT_KEY}/P1-B02/": "succeeded",
         "begun/P1-A01/": "succeeded",
@@ -96,7 +96,7 @@ def test_4_skipping_with_a_necessary_string(cloud: Cloud, container: Container) 
     assert counted(cloud, "begun/P1-A01/") == truth("A01")
 
 
-def test_6_no_local_file_is_left(either: Container) -> None:
+def test_6_no_local_file_remains(either: Container) -> None:
     cloud = either.cloud
     cloud.put({"no.cppipe": b"hello\nworld\n" * 10})
     good = job_message(output="left", input="rules")
@@ -118,7 +118,7 @@ def test_7_a_missing_image_fails_before_cellprofiler_runs(standing: Container) -
     assert lacking["seconds"]["cellprofiler"] == 0
     assert sound["status"] == "succeeded"
     assert counted(cloud, sound["output"]) == truth("B02")
-    # The images of other groups are not there, but their rows are counted.
+    # The images of other groups are missing, but their rows count for the numbers.
     outputs = csv.DictReader(io.StringIO(cloud.text(f"{sound['output']}Image.csv")))
     assert [row["ImageNumber"] for row in outputs] == ["3", "4"]
 
@@ -127,11 +127,11 @@ def test_7_a_missing_image_fails_before_cellprofiler_runs(standing: Container) -
 def test_8_a_job_longer_than_the_visibility_timeout_is_run_once(
     cloud: Cloud, container: Container, warm: str
 ) -> None:
-    # Longer than a busy machine may keep the worker from renewing, and shorter than the job.
+    # Longer than a busy machine may delay the renewal, but shorter than the job.
     seconds = 6
     send_long(cloud, times=90)
     run_all(cloud, container, SQS_MESSAGE_VISIBILITY=str(seconds), DOCKER_CORES="2", WARM=warm)
-    # A second run that is still under way would tell of its end now.
+    # A second attempt still in progress would now log its end.
     assert container.stop() == 0
     assert [record["attempt"] for record in cloud.records("succeeded")] == [1]
     assert attempts(container) == ["succeeded"]

@@ -1,8 +1,8 @@
 """Every way in which a job can fail, on the real CellProfiler: recorded, and nothing uploaded.
 
-What CellProfiler itself finds is tried with the warm child, and with the command line what that
-runs all the same; that both say the same of every failure is shown in test_engine.py. What is found
-before CellProfiler starts cannot depend on that.
+Failures inside CellProfiler are tested with the warm child, and with the command line if it would
+run the job in part. test_engine.py shows that both report the same for every failure. Failures that
+the worker finds before CellProfiler starts do not depend on this choice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWS = plate.load_data_rows
 PIPELINE = plate.pipeline()
 BY_SITE = plate.pipeline(tags="Site")
 WITHOUT_EXPORT = PIPELINE[: PIPELINE.index("ExportToSpreadsheet")]
-# An image of a name that LoadData gives to Bio-Formats, whose content it does not know.
+# LoadData passes an image with this name to Bio-Formats, which does not know its content.
 ALIEN = "alien.C01"
 NOWHERE = "Output file location:Elsewhere...|/dev/null/folder"
 
@@ -32,21 +32,21 @@ Row = tuple[str, dict[str, Any]]
 
 
 def with_image(name: str) -> str:
-    """The CSV with another file as the first image of well A01."""
+    """The CSV with a different file as the first image of well A01."""
     rows = ROWS()
     rows[0]["FileName_DNA"] = name
     return plate.load_data(rows)
 
 
 def of_cellprofiler() -> dict[str, Row]:
-    """What CellProfiler finds; by case, the reason code and what is put into the job's bucket."""
+    """Failures inside CellProfiler: case -> reason code, and the changes to the job."""
     return {
         "image unreadable": ("image_unreadable", {"data_file": with_image(ALIEN)}),
         "wrong grouping key": ("group_keys", {"Metadata": "Metadata_Plate=P1"}),
         "channel missing": ("channel_missing", {"pipeline": plate.pipeline(image="OrigRed")}),
         "pipeline empty": ("pipeline_unreadable", {"pipeline": ""}),
         "pipeline garbage": ("pipeline_unreadable", {"pipeline": "hello\nworld\n" * 10}),
-        "cut off within a module": (
+        "truncated within a module": (
             "pipeline_broken",
             {"pipeline": PIPELINE[: PIPELINE.index("Data to export") + 5]},
         ),
@@ -59,12 +59,12 @@ def of_cellprofiler() -> dict[str, Row]:
 
 
 def before_cellprofiler() -> dict[str, Row]:
-    """What is found before CellProfiler starts."""
+    """Failures that the worker finds before CellProfiler starts."""
     header = plate.load_data(ROWS()).splitlines(keepends=True)[0]
     return {
         "image missing": ("image_missing", {"data_file": with_image("gone.tif")}),
         "image without bytes": ("image_broken", {"data_file": with_image("zero.tif")}),
-        "image cut off": ("image_broken", {"data_file": with_image("cut.tif")}),
+        "image truncated": ("image_broken", {"data_file": with_image("cut.tif")}),
         "no image": ("image_broken", {"data_file": with_image("text.tif")}),
         "group unknown": ("group_not_found", {"Metadata": "Metadata_Plate=P1,Metadata_Well=Z99"}),
         "group padded": (
@@ -78,12 +78,12 @@ def before_cellprofiler() -> dict[str, Row]:
         ),
         "CSV header only": ("csv_empty", {"data_file": header}),
         "CSV empty": ("csv_empty", {"data_file": ""}),
-        "cut off between modules": ("pipeline_broken", {"pipeline": WITHOUT_EXPORT}),
+        "truncated between modules": ("pipeline_broken", {"pipeline": WITHOUT_EXPORT}),
     }
 
 
 def sent(cloud: Cloud, name: str, table: dict[str, Row]) -> dict[str, str]:
-    """Put what the cases need; a message for each, with the reason expected of it."""
+    """Upload the objects of the cases; returns a message for each, with the expected reason."""
     whole = plate.image(7)
     images = {"zero.tif": b"", "cut.tif": whole[: len(whole) // 2], "text.tif": b"<Error/>"}
     images[ALIEN] = b"of no format that Bio-Formats knows"
@@ -111,7 +111,7 @@ def assert_each_fails_at_once(
     assert dict(zip(table, reasons(records))) == {
         case: f"failed {reason}" for case, (reason, _) in table.items()
     }
-    # All are the same on every machine: no retry is wasted.
+    # All fail on every machine: no attempt is wasted on a retry.
     assert {record["attempt"] for record in records} == {1}
     assert cloud.keys(f"{name}/out") == []
     letters = cloud.dead_letters()
@@ -127,7 +127,7 @@ def assert_each_fails_at_once(
 def test_what_cellprofiler_finds(standing: Container) -> None:
     cloud = standing.cloud
     assert_each_fails_at_once(standing, "table", of_cellprofiler())
-    # CellProfiler has failed in many ways, and is as good as new.
+    # After all these failures CellProfiler works like a new process.
     for slot in ("1", "2"):
         (record,) = cloud.work_off(job_message(output=f"after the table/{slot}"))
         assert counted(cloud, record["output"]) == truth("A01")
@@ -135,11 +135,11 @@ def test_what_cellprofiler_finds(standing: Container) -> None:
 
 def test_what_the_command_line_would_run_in_part(cold: Container) -> None:
     table = of_cellprofiler()
-    cases = ("image unreadable", "cut off within a module", "unknown module")
+    cases = ("image unreadable", "truncated within a module", "unknown module")
     assert_each_fails_at_once(cold, "in part", {case: table[case] for case in cases})
 
 
-def test_what_is_found_before_cellprofiler_starts(standing: Container) -> None:
+def test_failures_diagnosed_before_cellprofiler_starts(standing: Container) -> None:
     records = assert_each_fails_at_once(standing, "before", before_cellprofiler())
     assert {record["seconds"]["cellprofiler"] for record in records} == {0}
 
@@ -161,9 +161,8 @@ def test_a_malformed_group_is_refused(standing: Container, metadata: str) -> Non
     cloud.send(body)
     (letter,) = wait_for(cloud.dead_letters, "the message to be refused")
     assert letter["Body"] == body
-    (record,) = [
-        one for one in cloud.records("failed") if one["job_id"] == json.loads(body)["job_id"]
-    ]
+    job_id = json.loads(body)["job_id"]
+    (record,) = [record for record in cloud.records("failed") if record["job_id"] == job_id]
     assert record["reason"] == letter["MessageAttributes"]["reason"]["StringValue"] == "bad_message"
     assert metadata.partition("=")[0] in record["reason_text"]
 
@@ -178,7 +177,7 @@ def test_an_output_folder_that_cannot_be_made_may_be_the_machine(standing: Conta
     assert cloud.keys("nowhere/") == []
 
 
-def test_a_group_that_is_not_there_is_explained(standing: Container) -> None:
+def test_a_missing_group_is_explained(standing: Container) -> None:
     cloud = standing.cloud
     rows = [{**row, "Metadata_Site": site} for row, site in zip(ROWS(), ("3", "4", "5", "6"))]
     cloud.put({"sites.csv": plate.load_data(rows).encode(), "site.cppipe": BY_SITE.encode()})
@@ -190,7 +189,7 @@ def test_a_group_that_is_not_there_is_explained(standing: Container) -> None:
     )
     for column in ("Metadata_Plate", "Metadata_Well", "Metadata_Site"):
         assert column in unknown["reason_text"]
-    assert "write 4" in padded["reason_text"]
+    assert "as the number 4, which" in padded["reason_text"]
     for value in plate.WELLS:
         assert value in lower["reason_text"]
 

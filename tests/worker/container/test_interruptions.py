@@ -1,4 +1,4 @@
-"""What ends a job before its time, on the real CellProfiler: no job is lost, nothing stays."""
+"""Interruptions of a job, on the real CellProfiler: no job is lost, no process or file remains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from dcp_worker.slot.slot import FINISH
+from dcp_worker.slot.slot import DRAIN
 from waiting import wait_for
 
 from cloud import Cloud, Container, job_message
@@ -15,8 +15,8 @@ from results import PREFIX, attempts, counted, local_files, run_all, send_long, 
 
 pytestmark = pytest.mark.e2e
 
-# Too short for the job, and long enough for a busy machine to return its message in what is left of
-# it: a slot that is killed between the copy and the deletion leaves two messages.
+# Too short for the job, but long enough for a busy machine to return its message in the remaining
+# time: a slot killed between the copy and the deletion would leave two messages.
 SHORT = "12"
 
 both = pytest.mark.parametrize("warm", ["True", "False"])
@@ -34,14 +34,14 @@ def visible(cloud: Cloud) -> bool:
 
 
 def succeeded(cloud: Cloud, attempt: int) -> list[dict[str, Any]]:
-    """The records, of which there is one: a success at this attempt."""
+    """The records: exactly one success, at this attempt."""
     records = cloud.records()
     assert [(record["status"], record["attempt"]) for record in records] == [("succeeded", attempt)]
     return records
 
 
 @both
-def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -> None:
+def test_a_job_may_finish_after_sigterm(cloud: Cloud, container: Container, warm: str) -> None:
     start_a_job(cloud, container, WARM=warm, DOCKER_CORES="2")
     assert container.stop(120) == 0
     assert container.processes() == {}
@@ -51,7 +51,7 @@ def test_sigterm_lets_a_job_end(cloud: Cloud, container: Container, warm: str) -
 
 
 @both
-def test_sigterm_returns_what_cannot_end_in_time(
+def test_sigterm_returns_jobs_that_cannot_finish_in_time(
     cloud: Cloud, container: Container, warm: str
 ) -> None:
     start_a_job(cloud, container, 600, WARM=warm, DOCKER_CORES="2", STOP_SECONDS=SHORT)
@@ -66,12 +66,10 @@ def test_sigterm_returns_what_cannot_end_in_time(
     assert counted(cloud) == truth("A01")
 
 
-def test_a_slot_that_is_to_finish_ends_its_job_and_then_itself(
-    cloud: Cloud, container: Container
-) -> None:
+def test_a_draining_slot_finishes_its_job_and_exits(cloud: Cloud, container: Container) -> None:
     start_a_job(cloud, container, STOP_SECONDS="1")
     (slot,) = container.slots()
-    os.kill(slot, FINISH)
+    os.kill(slot, DRAIN)
     wait_for(lambda: slot not in container.processes(), "the slot to end")
     succeeded(cloud, 1)
     assert counted(cloud).keys() == truth("A01").keys()
@@ -81,7 +79,7 @@ def test_a_slot_that_is_to_finish_ends_its_job_and_then_itself(
 def test_sigterm_at_the_last_attempt_costs_no_job(cloud: Cloud, container: Container) -> None:
     start_a_job(cloud, container, 600, JOB_RETRIES="1", STOP_SECONDS=SHORT)
     assert container.stop() == 0
-    wait_for(lambda: visible(cloud), "the message to be there again")
+    wait_for(lambda: visible(cloud), "the message to be returned")
     shorten(cloud)
     run_all(cloud, container, JOB_RETRIES="1")
     succeeded(cloud, 1)

@@ -1,4 +1,4 @@
-"""The worker as a container, on the real CellProfiler: what sound jobs leave behind."""
+"""The worker as a container, on the real CellProfiler: the results of good jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_names_that_mean_something_to_others(standing: Container) -> None:
     text = plate.load_data([{**row, **other}, {**row, **metadata}, {**row, **other}])
     cloud.put(
         {
-            # As a spreadsheet saves it: a byte order mark and CRLF, the rows in no order.
+            # As saved by a spreadsheet: a byte order mark and CRLF, the rows unsorted.
             "odd/ü+%20 a.csv": b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
             "odd/url.csv": plate.load_data([url]).encode(),
             "odd/ü+%20 a.cppipe": plate.pipeline().encode(),
@@ -92,7 +92,7 @@ def test_numbers_as_cellprofiler_writes_them(either: Container) -> None:
             row["Metadata_Site"] = name
         cloud.put({f"numbers/{kind}.csv": plate.load_data(rows).encode()})
     cloud.put({"numbers/site.cppipe": plate.pipeline(tags="Site").encode()})
-    asked = {"padded": ("2", "002"), "decimal": ("1.0", "1")}
+    groups = {"padded": ("2", "002"), "decimal": ("1.0", "1")}
     bodies = [
         job_message(
             Metadata={"Metadata_Site": value},
@@ -101,7 +101,7 @@ def test_numbers_as_cellprofiler_writes_them(either: Container) -> None:
             data_file=f"numbers/{kind}.csv",
             output=f"numbers/{kind}",
         )
-        for kind, values in asked.items()
+        for kind, values in groups.items()
         for value in values
     ]
     assert reasons(cloud.work_off(*bodies)) == [
@@ -123,8 +123,8 @@ def test_three_buckets_and_a_mapping(cloud: Cloud, container: Container) -> None
     group = {"Metadata_Plate": "P1", "Metadata_Well": "A01"}
     cloud.send(job_message(Metadata=group, output_structure="Metadata_Plate/Metadata_Well"))
     run_all(cloud, container, **{f"{what.upper()}_BUCKET": name for what, name in buckets.items()})
-    found = cloud.s3.list_objects_v2(Bucket=buckets["destination"])["Contents"]
-    assert f"{plate.OUTPUT_KEY}/P1/A01/Image.csv" in [item["Key"] for item in found]
+    objects = cloud.s3.list_objects_v2(Bucket=buckets["destination"])["Contents"]
+    assert f"{plate.OUTPUT_KEY}/P1/A01/Image.csv" in [item["Key"] for item in objects]
     (record,) = cloud.records("succeeded")
     assert record["Metadata"] == A01
 
@@ -134,11 +134,11 @@ def test_a_job_delivered_twice_is_done_once(standing: Container) -> None:
     (record,) = cloud.work_off(job_message(output="twice"))
     cloud.send(job_message(output="twice"))
 
-    def told() -> list[str]:
+    def statuses() -> list[str]:
         return [line["status"] for line in standing.lines() if line["job_id"] == record["job_id"]]
 
-    wait_for(lambda: len(told()) == 2 and cloud.empty(), "the second delivery to end")
-    assert told() == ["succeeded", "repeated"]
+    wait_for(lambda: len(statuses()) == 2 and cloud.empty(), "the second delivery to end")
+    assert statuses() == ["succeeded", "repeated"]
     assert record in cloud.records("succeeded")
 
 

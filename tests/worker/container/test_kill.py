@@ -1,7 +1,7 @@
-"""SIGKILL at random moments: no job is lost, none is done by halves, nothing is left behind.
+"""SIGKILL at random moments: no job is lost or only half done, and no file or process remains.
 
-What is killed in turn, in an order that the seed decides: a slot's process, CellProfiler's, and
-the whole container, which is then started again as ECS does.
+The test kills in turn, in an order from the seed: a slot's process, CellProfiler's process, and the
+whole container, which it then starts again, as ECS does.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from cloud import RUN, Cloud, Container, job_message
 pytestmark = pytest.mark.e2e
 
 SEED, JOBS = 5, 40
-# Undisturbed ones, of which some are the truth for all others, and all of them the pace.
+# Undisturbed jobs: their outputs are the expected ones, and their times give the pace.
 CALM = 8
 SLOTS = "2"
-# Between two kills: mostly some jobs, so that there is progress on any machine; else some seconds,
-# in which what was killed is about to start.
+# Between two kills: usually some jobs, for progress on any machine; sometimes a few seconds, while
+# the killed process starts again.
 MOST_JOBS, MOST_SECONDS = 16, 5.0
 SOONER = 0.25
-# No job is given up, however often it is hit; a container that is killed returns no message, so
-# that its jobs wait for the visibility timeout.
+# No job fails for good, however often it is hit. A killed container returns no messages, so its
+# jobs wait for the visibility timeout.
 RETRIES = "1000"
 VISIBILITY = "8"
 
@@ -47,7 +47,7 @@ KINDS = "slot", "cellprofiler", "container"
 
 @dataclass
 class Killer:
-    """Kills the parts of a container, and starts it again when it has killed it all."""
+    """Kills parts of a container, and restarts the container after killing all of it."""
 
     container: Container
     changes: dict[str, str]
@@ -58,7 +58,7 @@ class Killer:
     _moment: float = 0.0
 
     def look(self, jobs: int) -> None:
-        """Kill what is next when its moment has come, with so many jobs done in all."""
+        """Kill the next target if it is due, after `jobs` completed jobs in all."""
         if jobs >= self._jobs and not self._moment:
             self._moment = time.monotonic() + self.random.uniform(0, 1)
         if self._moment and time.monotonic() >= self._moment and self.strike():
@@ -67,13 +67,13 @@ class Killer:
                 self._moment = time.monotonic() + self.random.uniform(0, MOST_SECONDS)
 
     def strike(self) -> bool:
-        """Kill what is next; whether it was there."""
+        """Kill the next target; returns whether it was alive."""
         container = self.container
-        found = container.slots, container.cellprofilers, container.processes
+        listings = container.slots, container.cellprofilers, container.processes
         if not self._bag:
             self._bag = self.random.sample(KINDS, len(KINDS))
         kind = self._bag[-1]
-        alive = sorted(found[KINDS.index(kind)]())
+        alive = sorted(listings[KINDS.index(kind)]())
         if not alive:
             return False
         self._bag.pop()
@@ -90,7 +90,7 @@ class Killer:
 
 
 def jobs(output: str, number: int) -> list[str]:
-    """Messages for the plate's wells in turn, each with an output folder of its own."""
+    """Messages for the plate's wells in turn, each with its own output folder."""
     return [
         job_message(
             Metadata=f"Metadata_Plate={plate.PLATE},Metadata_Well={well(index)}",
@@ -106,7 +106,7 @@ def well(index: int) -> str:
 
 
 def outputs(cloud: Cloud, output: str, index: int) -> dict[str, Any]:
-    """A job's files by name, without what differs from run to run: times and local folders."""
+    """A job's files by name, without times and local folders, which differ between runs."""
     prefix = f"{output}/{index}/{plate.PLATE}-{well(index)}/"
     files = {key[len(prefix) :]: cloud.text(key) for key in cloud.keys(prefix)}
     return {name: comparable(name, text) for name, text in files.items()}
@@ -117,9 +117,9 @@ def comparable(name: str, text: str) -> Any:
     if name == "Experiment.csv":
         return [row for row in rows if "Timestamp" not in row[0]]
     if name == "Image.csv":
-        own = ("ExecutionTime_", "PathName_", "URL_")
-        kept = [index for index, column in enumerate(rows[0]) if not column.startswith(own)]
-        return [[row[index] for index in kept] for row in rows]
+        varying = ("ExecutionTime_", "PathName_", "URL_")
+        stable = [index for index, column in enumerate(rows[0]) if not column.startswith(varying)]
+        return [[row[index] for index in stable] for row in rows]
     return text
 
 
@@ -128,30 +128,30 @@ def ends(records: list[dict[str, Any]]) -> list[float]:
 
 
 def lost(kills: list[tuple[float, str]], done: list[float], pace: float) -> dict[str, list[float]]:
-    """Seconds lost by kill: from one to the next, what the jobs done then do not account for."""
+    """Seconds lost by kill: the time until the next kill minus the time for the jobs done then."""
     last = done[-1]
     seconds: dict[str, list[float]] = {}
     starts = [(at, kind) for at, kind in kills if at < last]
     for (at, kind), end in zip(starts, [at for at, _ in starts[1:]] + [last]):
-        jobs = sum(at < one <= end for one in done)
+        jobs = sum(at < moment <= end for moment in done)
         seconds.setdefault(kind, []).append(end - at - jobs * pace)
     return seconds
 
 
 def show(capsys: pytest.CaptureFixture[str], *lines: str) -> None:
-    """Print, whether the test passes or not."""
+    """Print, even if the test passes."""
     with capsys.disabled():
         sys.stdout.write("\n".join(["", *lines, ""]))
 
 
-def test_killed_at_moments_of_chance_every_job_is_done_once(
+def test_after_kills_at_seeded_random_times_every_job_is_done_once(
     aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed_and_done_once(SEED, JOBS, tmp_path, capsys)
 
 
 @pytest.mark.soak
-def test_killed_at_any_moments_every_job_is_done_once(
+def test_after_kills_at_random_times_every_job_is_done_once(
     aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed_and_done_once(random.SystemRandom().randrange(10**6), 200, tmp_path, capsys)
@@ -180,8 +180,8 @@ def killed_and_done_once(
             cloud.send(body)
         strike_until_done(cloud, killer, CALM + number)
         assert container.stop() == 0
-        left = [str(path) for path in tmp_path.rglob("*") if path != container.log]
-        assert left == [str(tmp_path / "tmp"), str(container.folder)]
+        remaining = [str(path) for path in tmp_path.rglob("*") if path != container.log]
+        assert remaining == [str(tmp_path / "tmp"), str(container.folder)]
     finally:
         wait_for(container.killed, "all its processes to end")
     disturbed = [end for end in ends(cloud.records()) if end > calm[-1]]
@@ -191,7 +191,7 @@ def killed_and_done_once(
 
 
 def strike_until_done(cloud: Cloud, killer: Killer, number: int) -> None:
-    """Kill until the last job is recorded, then wait until the queue has forgotten all."""
+    """Kill until the last job is recorded, then wait until the queue is empty."""
 
     def all_recorded() -> bool:
         jobs = len(cloud.keys(f"dcp/{cloud.name}/{RUN}/results/"))
@@ -203,12 +203,12 @@ def strike_until_done(cloud: Cloud, killer: Killer, number: int) -> None:
 
 
 def report(kills: list[tuple[float, str]], done: list[float], pace: float) -> Iterator[str]:
-    """What the kills have cost; nothing is asserted of it, for others use the machine."""
+    """The cost of the kills; not asserted, because other processes use the machine too."""
     seconds = lost(kills, done, pace)
-    seconds["all"] = [one for found in seconds.values() for one in found]
-    yield f"{len(done)} jobs, {pace:.2f} s each undisturbed; seconds lost a kill, by kind:"
-    for kind, found in sorted(seconds.items()):
-        yield f"  {kind}: {sum(found) / len(found):.1f} ({len(found)} kills)"
+    seconds["all"] = [loss for losses in seconds.values() for loss in losses]
+    yield f"{len(done)} jobs, {pace:.2f} s each undisturbed; seconds lost per kill, by kind:"
+    for kind, losses in sorted(seconds.items()):
+        yield f"  {kind}: {sum(losses) / len(losses):.1f} ({len(losses)} kills)"
 
 
 def assert_every_job_done_once(cloud: Cloud, number: int) -> None:
@@ -220,8 +220,7 @@ def assert_every_job_done_once(cloud: Cloud, number: int) -> None:
     assert len(by_output) == CALM + number
     truth = [outputs(cloud, "calm", index) for index in range(len(plate.WELLS))]
     for index in range(number):
-        found = outputs(cloud, "kill", index)
-        assert found == truth[index % len(truth)]
+        assert outputs(cloud, "kill", index) == truth[index % len(truth)]
         prefix = f"kill/{index}/{plate.PLATE}-{well(index)}/"
         sizes = [len(cloud.text(key).encode()) for key in cloud.keys(prefix)]
         record = by_output[prefix]

@@ -1,4 +1,4 @@
-"""Every row of the failure table, with what CellProfiler 4.2.8 printed in that case."""
+"""Every row of the failure table, with CellProfiler 4.2.8's output in that case."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from dcp_worker.diagnosis.diagnose import Diagnosis, Evidence, diagnose, diagnose_os, diagnose_s3
-from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import LOG_PATTERNS
 from dcp_worker.diagnosis.reasons import REASONS
 from hypothesis import given
 from hypothesis import strategies as st
 
 JOBS = Path(__file__).parents[3] / "docs" / "jobs.md"
-# Printed at every start of a CellProfiler without a database; it must mislead nobody.
+# Printed at every start of a CellProfiler without a database; it must not affect the diagnosis.
 START = [
     "MySQL could not be loaded.",
     "Traceback (most recent call last):",
@@ -36,8 +36,8 @@ def evidence(
     return Evidence(exit_status, signal, timed_out, done, [*START, *lines], files, 12.0)
 
 
-def found(given: Evidence) -> Diagnosis:
-    diagnosis = diagnose(given)
+def failure(run: Evidence) -> Diagnosis:
+    diagnosis = diagnose(run)
     assert diagnosis is not None
     return diagnosis
 
@@ -157,7 +157,7 @@ TABLE = [
         "pipeline_unreadable",
     ),
     (
-        "pipeline cut off",
+        "pipeline truncated",
         0,
         "Complete",
         ["Failed to load pipeline", "ValueError: Invalid format for attributes: [module_num:3|"],
@@ -241,21 +241,21 @@ TABLE = [
         "url_unreachable",
     ),
     (
-        "a URL's server is out of reach",
+        "a URL's server is unreachable",
         255,
         "Failure",
         [MODULE, "urllib.error.URLError: <urlopen error [Errno 111] Connection refused>"],
         "url_unreachable",
     ),
     (
-        "a URL's download breaks off",
+        "a URL's download is interrupted",
         255,
         "Failure",
         [MODULE, 'FileNotFoundError: [Errno 2] The file, "None", does not exist.'],
         "url_unreachable",
     ),
     (
-        "a URL's download of an array breaks off",
+        "a URL's download of an array is interrupted",
         255,
         "Failure",
         [
@@ -272,7 +272,7 @@ TABLE = [
         "module_failed",
     ),
     (
-        "a URL that is not there",
+        "a URL that does not exist",
         255,
         "Failure",
         [MODULE, "urllib.error.HTTPError: HTTP Error 404: Not Found"],
@@ -342,7 +342,7 @@ TRANSIENT = (
     ids=[row[0] for row in TABLE],
 )
 def test_failure_table(exit_status: int, done: str | None, lines: list[str], code: str) -> None:
-    diagnosis = found(evidence(*lines, exit_status=exit_status, done=done))
+    diagnosis = failure(evidence(*lines, exit_status=exit_status, done=done))
     assert diagnosis.code == code
     assert diagnosis.permanent is (code not in TRANSIENT)
     assert diagnosis.summary
@@ -351,12 +351,12 @@ def test_failure_table(exit_status: int, done: str | None, lines: list[str], cod
 
 
 def test_complete_without_outputs_is_a_failure() -> None:
-    assert found(evidence(files=0)).code == "no_outputs"
+    assert failure(evidence(files=0)).code == "no_outputs"
 
 
 def test_a_stale_or_absent_done_file_is_no_success() -> None:
-    assert found(evidence(done=None)).code == "not_complete"
-    assert found(evidence(done="Failure")).code == "not_complete"
+    assert failure(evidence(done=None)).code == "not_complete"
+    assert failure(evidence(done="Failure")).code == "not_complete"
 
 
 def test_always_continue_may_complete_with_a_failed_image_set() -> None:
@@ -365,21 +365,21 @@ def test_always_continue_may_complete_with_a_failed_image_set() -> None:
 
 def test_always_continue_leaves_no_image_set_out_for_the_machines_sake() -> None:
     full = "OSError: [Errno 28] No space left on device"
-    assert found(evidence(MODULE, full)).code == "disk_full"
-    # Whoever said so has come by.
+    assert failure(evidence(MODULE, full)).code == "disk_full"
+    # No image set was skipped, so the error had no consequence.
     assert diagnose(evidence(full)) is None
 
 
 @pytest.mark.parametrize(
     "lines", [[], [MODULE, "ValueError: The X image is missing from the pipeline."]]
 )
-def test_a_killed_process_is_tried_again_whatever_its_log_says(lines: list[str]) -> None:
-    diagnosis = found(evidence(*lines, exit_status=None, signal=9, done=None))
+def test_a_killed_process_is_retried_whatever_its_log_says(lines: list[str]) -> None:
+    diagnosis = failure(evidence(*lines, exit_status=None, signal=9, done=None))
     assert (diagnosis.code, diagnosis.permanent) == ("killed", False)
 
 
-def test_a_timeout_is_told_from_other_kills() -> None:
-    diagnosis = found(evidence(exit_status=None, signal=9, timed_out=True, done=None))
+def test_a_timeout_differs_from_other_kills() -> None:
+    diagnosis = failure(evidence(exit_status=None, signal=9, timed_out=True, done=None))
     assert (diagnosis.code, diagnosis.permanent) == ("timeout", False)
 
 
@@ -394,8 +394,8 @@ def test_nothing_but_a_clean_run_is_a_success(
     exit_status: int | None, done: str | None, files: int, lines: list[str], timed_out: bool
 ) -> None:
     signal = 9 if exit_status is None else None
-    given = Evidence(exit_status, signal, timed_out, done, lines, files, 1.0)
-    if diagnose(given) is None:
+    run = Evidence(exit_status, signal, timed_out, done, lines, files, 1.0)
+    if diagnose(run) is None:
         assert (exit_status, done, timed_out) == (0, "Complete", False)
         assert files
         assert "Failed to load pipeline" not in lines
@@ -421,7 +421,7 @@ def s3_error(code: str, status: int) -> ClientError:
         (s3_error("InternalError", 500), "s3_unreachable", False),
         (s3_error("ExpiredToken", 400), "s3_unreachable", False),
         (s3_error("400", 400), "s3_unreachable", False),
-        # Each of a transfer that broke off, or was repeated.
+        # Each from a transfer that was interrupted or repeated.
         (s3_error("RequestTimeout", 400), "s3_unreachable", False),
         (s3_error("IncompleteBody", 400), "s3_unreachable", False),
         (s3_error("NoSuchUpload", 404), "s3_unreachable", False),
@@ -431,7 +431,7 @@ def s3_error(code: str, status: int) -> ClientError:
         (EndpointConnectionError(endpoint_url="http://x"), "s3_unreachable", False),
     ],
 )
-def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
+def test_the_diagnosis_of_an_s3_error(error: Exception, code: str, permanent: bool) -> None:
     diagnosis = diagnose_s3(error, "image", "the.bucket", "a/b.tif")
     assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
     assert diagnosis.of_machine is not permanent
@@ -445,23 +445,23 @@ def test_what_s3_says(error: Exception, code: str, permanent: bool) -> None:
         ("data_file", "data_file_missing", True),
         ("image", "image_missing", True),
         ("input", "input_missing", True),
-        # It was there a moment ago.
+        # It existed a moment ago.
         ("output", "output_missing", False),
     ],
 )
-def test_what_is_not_in_s3(what: str, code: str, permanent: bool) -> None:
+def test_the_diagnosis_of_a_missing_object(what: str, code: str, permanent: bool) -> None:
     diagnosis = diagnose_s3(s3_error("NoSuchKey", 404), what, "the.bucket", "a/b.tif")
     assert (diagnosis.code, diagnosis.permanent) == (code, permanent)
 
 
-def test_every_symptom_is_one_of_the_reasons() -> None:
-    assert {symptom.code for symptom in SYMPTOMS} <= REASONS.keys()
+def test_every_log_pattern_has_one_of_the_reasons() -> None:
+    assert {symptom.code for symptom in LOG_PATTERNS} <= REASONS.keys()
 
 
 def test_the_documentation_lists_every_reason() -> None:
-    classes = re.findall(r"^\| `(\w+)` \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
-    listed = {code: text for code, text in classes if code in REASONS}
-    assert listed == {code: reason.meaning for code, reason in REASONS.items()}
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", JOBS.read_text(), re.MULTILINE)
+    listed = {code: texts for code, *texts in rows if code in REASONS}
+    assert listed == {code: [reason.meaning, reason.remedy] for code, reason in REASONS.items()}
 
 
 @pytest.mark.parametrize(

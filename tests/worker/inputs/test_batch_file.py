@@ -1,4 +1,4 @@
-"""Batch files: the images of a group are found in them, and read from local files."""
+"""Batch files: find the images of a group, and make CellProfiler read local files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dcp_worker.inputs.cache import Cache
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.load_data.group_match import CsvError
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 
 import plate
 from cloud import RUN, Cloud, job_message
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 B02 = (("Metadata_Plate", "P1"), ("Metadata_Well", "B02"))
-# In place of LoadData, which reads its CSV again from where the batch file was made.
+# Instead of LoadData, which would read its CSV again from its original path.
 INPUT_MODULES = """\
 Images:[module_num:1|svn_version:'Unknown'|variable_revision_number:2|show_window:False|notes:[]\
 |batch_state:array([], dtype=uint8)|enabled:True|wants_pause:False]
@@ -96,7 +96,7 @@ CreateBatchFiles:[module_num:8|svn_version:'Unknown'|variable_revision_number:8\
 
 
 def write_feature(image: h5py.Group, name: str, values: list[object]) -> None:
-    """As CellProfiler writes it, with values in front that were changed since."""
+    """Write a feature as CellProfiler does, preceded by outdated values."""
     group = image.create_group(name)
     texts = all(isinstance(value, str) for value in values)
     kind = h5py.special_dtype(vlen=bytes) if texts else None
@@ -158,7 +158,7 @@ def test_a_number_is_compared_as_its_text(tmp_path: Path) -> None:
     assert error.value.code == "group_not_found"
 
 
-def test_an_unknown_key_says_which_there_are(tmp_path: Path) -> None:
+def test_an_unknown_key_lists_the_existing_ones(tmp_path: Path) -> None:
     path = write_batch(tmp_path / "Batch_data.h5")
     with pytest.raises(CsvError, match=r"Metadata_Dose.*Metadata_Plate, Metadata_Site") as error:
         batch_file.localize(path, (("Metadata_Dose", "1"),), PLACES)
@@ -200,13 +200,13 @@ def test_a_job_with_a_batch_file(cloud: Cloud, tmp_path: Path) -> None:
     sources = Sources(bucket, bucket, False, Cache(tmp_path / "cache"))
     body = job_message(pipeline="b.h5", data_file="b.h5")
     job = message.parse(body, RUN)
-    for number in "12":  # the second from the cache, which the first has not changed
+    for number in "12":  # the second from the cache, which the first job must not change
         folder = tmp_path / f"job{number}"
         folder.mkdir()
-        origin = job_inputs.origin(job, sources)
-        found = job_inputs.fetch(job, sources, origin, folder, lambda: None, print)
-        assert (found.data_file, found.numbering) == (None, None)
-        images = [Path(url[len("file:") :]) for url in values(found.pipeline, "URL_DNA")[:2]]
+        versions = job_inputs.current_versions(job, sources)
+        fetched = job_inputs.fetch(job, sources, versions, folder, lambda: None, print)
+        assert (fetched.data_file, fetched.numbering) == (None, None)
+        images = [Path(url[len("file:") :]) for url in values(fetched.pipeline, "URL_DNA")[:2]]
         assert [path.read_bytes() for path in images] == [
             plate.image(plate.nuclei("A01", site)) for site in plate.SITES
         ]
@@ -219,14 +219,14 @@ def run_cellprofiler(*arguments: str) -> int:
 
 
 def print_groups(batch_file: Path) -> str:
-    """What CellProfiler prints; it fails afterwards, for want of a pipeline."""
+    """CellProfiler's output; it then fails, because it has no pipeline."""
     program = str(Path(sys.executable).with_name("cellprofiler"))
     command = [program, "--print-groups", str(batch_file)]
     return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
 
 
 def batch_pipeline(bucket: Path) -> str:
-    """The plate's pipeline with other input modules, that writes a batch file."""
+    """The plate's pipeline with different input modules; it writes a batch file."""
     text = plate.pipeline().replace("ModuleCount:4", "ModuleCount:8")
     first, second = text.index("LoadData:["), text.index("IdentifyPrimaryObjects:[")
     text = f"{text[:first]}{INPUT_MODULES}\n{text[second:]}"
@@ -238,33 +238,35 @@ def batch_pipeline(bucket: Path) -> str:
 
 @pytest.mark.e2e
 def test_cellprofiler_reads_the_local_images_of_its_own_batch_file(tmp_path: Path) -> None:
-    bucket, made, outputs = (tmp_path / name for name in ("bucket", "made", "outputs"))
+    bucket, batch_folder, outputs = (
+        tmp_path / name for name in ("bucket", "batch_folder", "outputs")
+    )
     plate.write_below(bucket)
     (tmp_path / "p.cppipe").write_text(batch_pipeline(bucket))
     (tmp_path / "list.txt").write_text("\n".join(map(str, sorted(bucket.rglob("*.tif")))))
-    for folder in (made, outputs):
+    for folder in (batch_folder, outputs):
         folder.mkdir()
     pipeline, files = str(tmp_path / "p.cppipe"), str(tmp_path / "list.txt")
-    # CreateBatchFiles ends the run that it begins.
-    run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(made))
+    # CreateBatchFiles ends this run.
+    run_cellprofiler("-p", pipeline, "--file-list", files, "-o", str(batch_folder))
 
     # tests/blocks/job_file/test_job_file.py reads the same as groups of a job file.
     printed = json.loads((Path(__file__).parents[2] / "support" / "print_groups.json").read_text())
-    assert json.loads(print_groups(made / "Batch_data.h5")) == printed
+    assert json.loads(print_groups(batch_folder / "Batch_data.h5")) == printed
 
     well = (("Metadata_Well", "B02"),)
     images = batch_file.localize(
-        made / "Batch_data.h5", well, Places("b", str(tmp_path / "images"))
+        batch_folder / "Batch_data.h5", well, PathMapping("b", str(tmp_path / "images"))
     )
-    for local, place in images.items():
+    for local, s3_object in images.items():
         Path(local).parent.mkdir(parents=True, exist_ok=True)
-        (bucket / place.key).rename(local)
-    file = str(made / "Batch_data.h5")
+        (bucket / s3_object.key).rename(local)
+    file = str(batch_folder / "Batch_data.h5")
     assert run_cellprofiler("-p", file, "-g", "Metadata_Well=B02", "-o", str(outputs)) == 0
     with (outputs / "Image.csv").open() as table:
         rows = list(csv.DictReader(table))
-    found = {row["ImageNumber"]: float(row["Count_Nuclei"]) for row in rows}
-    assert found == {number: plate.nuclei("B02", site) for number, site in zip("34", plate.SITES)}
+    counts = {row["ImageNumber"]: float(row["Count_Nuclei"]) for row in rows}
+    assert counts == {number: plate.nuclei("B02", site) for number, site in zip("34", plate.SITES)}
     assert {row["PathName_DNA"] for row in rows} == {
         str(tmp_path / "images" / "b" / plate.IMAGES_KEY)
     }

@@ -1,4 +1,4 @@
-"""The bucket of the images as a folder. Mountpoint itself is played by a program of its name."""
+"""The image bucket as a folder. A program with the same name stands in for Mountpoint."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import task_definition
 
 
 def settings(**changes: str) -> Settings:
-    given = {"DOWNLOAD_FILES": "False", "SOURCE_BUCKET": "images", **changes}
-    return task_definition.settings(**given)
+    variables = {"DOWNLOAD_FILES": "False", "SOURCE_BUCKET": "images", **changes}
+    return task_definition.settings(**variables)
 
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all the path there is."""
+    """The only folder in PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -47,26 +47,26 @@ def test_what_the_machine_has_mounted_is_used(programs: Path, tmp_path: Path) ->
     bucket_mount.prepare(settings(), Path("/proc"))
 
 
-def test_without_mountpoint_the_reason_says_what_to_do(programs: Path, tmp_path: Path) -> None:
+def test_without_mountpoint_the_error_has_a_remedy(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(MountError, match=r"mount-s3.*download_files"):
         bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
-def test_mountpoint_mounts_the_images_bucket_read_only_where_they_are_looked_for(
+def test_mountpoint_mounts_the_images_bucket_read_only(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     notes, folder = tmp_path / "notes", tmp_path / "bucket"
     program(programs, f'echo "$@" > {notes}; echo "region:$AWS_REGION" >> {notes}')
     with pytest.raises(MountError, match="nothing is mounted"):
-        bucket_mount.prepare(settings(), folder)  # it mounted nothing, whatever it says
+        bucket_mount.prepare(settings(), folder)  # the program reports success but mounts nothing
     assert notes.read_text().splitlines() == [f"--read-only images {folder}", "region:"]
     with pytest.raises(MountError, match="nothing is mounted"):
         bucket_mount.prepare(settings(NO_SIGN_REQUEST="True"), folder)
     assert notes.read_text().splitlines()[0] == f"--read-only --no-sign-request images {folder}"
 
 
-def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_path: Path) -> None:
+def test_the_container_starts_once_the_bucket_is_mounted(programs: Path, tmp_path: Path) -> None:
     source, folder = tmp_path / "source", tmp_path / "bucket"
     source.mkdir()
     folder.mkdir()
@@ -76,25 +76,27 @@ def test_the_container_goes_on_when_the_bucket_is_mounted(programs: Path, tmp_pa
     try:
         program(programs, f"exec {' '.join(mounting)} {folder}")
         bucket_mount.prepare(settings(), folder)
-        bucket_mount.prepare(settings(), folder)  # a second time, what is there is used
+        bucket_mount.prepare(settings(), folder)  # the second call uses the existing mount
         assert os.path.ismount(folder)
     finally:
         subprocess.run(["/bin/umount", str(source), str(folder)], check=True)
 
 
-def test_a_refusal_of_mountpoint_is_told_with_what_it_needs(programs: Path, tmp_path: Path) -> None:
+def test_an_error_of_mountpoint_is_reported_with_its_requirements(
+    programs: Path, tmp_path: Path
+) -> None:
     program(programs, "echo 'Error: Failed to create S3 client: no such bucket' >&2; exit 1")
     with pytest.raises(MountError, match=r"(?s)no such bucket.*SYS_ADMIN"):
         bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
-def test_a_program_that_does_not_run_is_told(programs: Path, tmp_path: Path) -> None:
+def test_a_program_that_does_not_run_is_reported(programs: Path, tmp_path: Path) -> None:
     (programs / "mount-s3").write_bytes(b"\x7fELF broken")
     (programs / "mount-s3").chmod(0o755)
-    with pytest.raises(MountError, match="cannot be run"):
+    with pytest.raises(MountError, match="could not be run"):
         bucket_mount.prepare(settings(), tmp_path / "bucket")
 
 
 def test_a_container_that_cannot_mount_does_not_start(programs: Path, tmp_path: Path) -> None:
-    said = task_definition.refused(tmp_path, DOWNLOAD_FILES="False")
-    assert "DOWNLOAD_FILES is 'False'" in said
+    output = task_definition.refused(tmp_path, DOWNLOAD_FILES="False")
+    assert "DOWNLOAD_FILES is 'False'" in output

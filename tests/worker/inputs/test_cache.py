@@ -1,4 +1,4 @@
-"""The machine's cache: read once, shared by slots, bounded, and sound whoever is killed when."""
+"""The machine's cache: filled once, shared by slots, limited, and intact after any kill."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dcp_worker.inputs.cache import Cache
 
 
 def go_on() -> None:
-    """Nothing interrupts."""
+    """A check that does not interrupt."""
 
 
 def writing(text: str, calls: list[str] | None = None) -> Callable[[Path], None]:
@@ -31,7 +31,7 @@ def writing(text: str, calls: list[str] | None = None) -> Callable[[Path], None]
 
 
 def never(folder: Path) -> None:
-    raise AssertionError("it is there already")
+    raise AssertionError("the content is already in the cache")
 
 
 def use(cache: Cache, name: str, text: str) -> str:
@@ -39,8 +39,8 @@ def use(cache: Cache, name: str, text: str) -> str:
         return (entry / "content" / "file").read_text()
 
 
-def kept(folder: Path) -> set[str]:
-    """What the cache holds whole."""
+def cached(folder: Path) -> set[str]:
+    """The texts of all complete entries."""
     return {path.read_text() for path in folder.glob("*/content/file")}
 
 
@@ -59,7 +59,7 @@ def test_parts_of_an_identity_are_kept_apart(tmp_path: Path) -> None:
             assert (entry / "content" / "file").read_text() == str(identity)
 
 
-def test_slots_that_want_the_same_wait_for_the_one_that_makes_it(tmp_path: Path) -> None:
+def test_slots_wait_for_the_one_that_creates_the_same_entry(tmp_path: Path) -> None:
     calls: list[str] = []
     begun, may_end = threading.Event(), threading.Event()
 
@@ -112,7 +112,7 @@ def test_what_failed_is_made_again_and_leaves_nothing(tmp_path: Path) -> None:
 
     cache = Cache(tmp_path, limit=1000)
     with pytest.raises(OSError, match="No space"), cache.entry(["a"], failing, go_on):
-        raise AssertionError("there is no content")
+        raise AssertionError("the entry has no content")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert use(cache, "a", "whole") == "whole"
 
@@ -140,28 +140,28 @@ with Cache(Path(sys.argv[1]), limit=1000).entry(["a"], fill, lambda: None):
 
 
 def used_in_turn(cache: Cache, folder: Path, *names: str) -> None:
-    """Use entries of 10 bytes, each at a later time than the one before."""
+    """Use entries of 10 bytes, each at a later time than the previous one."""
     for at, name in enumerate(names):
         use(cache, name, name * 10)
         (newest,) = [path for path in folder.glob("*/content/file") if name in path.read_text()]
         os.utime(newest.parents[1], (at, at))
 
 
-def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_entry_is_removed_first(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=35)
     used_in_turn(cache, tmp_path, "a", "b", "c", "a")
     use(cache, "d", "d" * 10)
-    assert kept(tmp_path) == {"a" * 10, "c" * 10, "d" * 10}
+    assert cached(tmp_path) == {"a" * 10, "c" * 10, "d" * 10}
 
 
-def test_what_is_made_of_a_content_counts_and_goes_with_it(tmp_path: Path) -> None:
+def test_files_derived_from_a_content_count_and_are_removed_with_it(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=35)
     with cache.entry(["a"], writing("a" * 10), go_on) as entry:
         (entry / "index").mkdir()
         (entry / "index" / "rows").write_bytes(b"\0" * 20)
     os.utime(entry, (0, 0))
     use(cache, "b", "b" * 10)
-    assert kept(tmp_path) == {"b" * 10}
+    assert cached(tmp_path) == {"b" * 10}
     assert list(tmp_path.rglob("rows")) == []
 
 
@@ -170,14 +170,14 @@ def test_what_is_in_use_stays_and_a_linked_file_outlives_its_entry(tmp_path: Pat
     linked = tmp_path / "linked"
     with cache.entry(["a"], writing("a" * 10), go_on) as entry:
         use(cache, "b", "b" * 10)
-        assert kept(tmp_path / "cache") == {"a" * 10}
+        assert cached(tmp_path / "cache") == {"a" * 10}
         os.link(entry / "content" / "file", linked)
-    assert kept(tmp_path / "cache") == set()
+    assert cached(tmp_path / "cache") == set()
     assert linked.read_text() == "a" * 10
 
 
 def test_slots_at_the_bound_never_see_a_wrong_or_half_content(tmp_path: Path) -> None:
-    """Threads lock as processes do: each opens the folder for itself."""
+    """Threads lock like processes, because each opens the folder itself."""
 
     def slot(seed: int) -> None:
         cache, chance = Cache(tmp_path, limit=2_500), random.Random(seed)
@@ -195,19 +195,19 @@ def test_slots_at_the_bound_never_see_a_wrong_or_half_content(tmp_path: Path) ->
 def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mkdir, asked = Path.mkdir, []
+    mkdir, folders = Path.mkdir, []
 
-    def taken_away(path: Path, *args: Any, **given: Any) -> None:
-        asked.append(path)
-        if len(asked) == 1:
-            raise FileExistsError(path)  # it was there a moment ago
-        mkdir(path, *args, **given)
+    def exists_at_first(path: Path, *args: Any, **kwargs: Any) -> None:
+        folders.append(path)
+        if len(folders) == 1:
+            raise FileExistsError(path)  # it existed a moment ago
+        mkdir(path, *args, **kwargs)
 
     cache = Cache(tmp_path, limit=2_500)
-    monkeypatch.setattr(Path, "mkdir", taken_away)
+    monkeypatch.setattr(Path, "mkdir", exists_at_first)
     with cache.entry(["name"], writing("a"), go_on) as entry:
         assert (entry / "content" / "file").read_text() == "a"
-    assert len(asked) > 1
+    assert len(folders) > 1
 
 
 def test_killed_slots_leave_the_cache_sound(tmp_path: Path) -> None:
@@ -223,8 +223,8 @@ while True:
         for part in "ab":
             (folder / part).write_text(name * 50_000)
     with cache.entry([name], fill, lambda: None) as entry:
-        found = [path.read_text() for path in sorted((entry / "content").iterdir())]
-        assert found == [name * 50_000] * 2
+        parts = [path.read_text() for path in sorted((entry / "content").iterdir())]
+        assert parts == [name * 50_000] * 2
 """
     for uses in range(1, 20, 2):
         command = [sys.executable, "-c", program, str(tmp_path)]
@@ -233,9 +233,9 @@ while True:
             assert slot.stdout is not None
             assert [slot.stdout.readline() for _ in range(uses)] == [b"next\n"] * uses
         for slot in slots:
-            assert slot.poll() is None  # it would have ended with what it found wrong
+            assert slot.poll() is None  # a failed assertion would have ended it
             slot.kill()
             slot.communicate()
     for content in tmp_path.glob("*/content"):
-        one, other = content.iterdir()
-        assert one.read_text() == other.read_text() != ""
+        first, second = content.iterdir()
+        assert first.read_text() == second.read_text() != ""

@@ -1,4 +1,4 @@
-"""Whole images pass, and any that lost pixels is found: written as microscopes' and users' are."""
+"""Complete images pass, and images that lost pixels are found, in formats of common software."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pyramid(path: Path) -> None:
 
 
 def page_by_page(path: Path) -> None:
-    """Pixels and directory of each page behind those of the page before."""
+    """Pixels and directory of each page follow those of the previous page."""
     with tifffile.TiffWriter(path) as writer:
         for plane in STACK:
             writer.write(plane, contiguous=False, compression="zlib")
@@ -118,7 +118,7 @@ def content(name: str, folder: Path) -> bytes:
 
 
 def pixels(name: str, data: bytes) -> list[Any]:
-    """All pixels that a file shows, by a reader that decodes them."""
+    """All pixels of a file, decoded."""
     if name.endswith(".npy"):
         return [np.load(io.BytesIO(data))]
     with Image.open(io.BytesIO(data)) as image:
@@ -138,11 +138,11 @@ def test_a_whole_image_passes(name: str, folder: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(MAKERS)), st.floats(0, 1, exclude_max=True), st.data())
-def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
+def test_a_truncated_image_is_detected_unless_it_has_all_pixels(
     folder: Path, name: str, share: float, data: st.DataObject
 ) -> None:
     whole = content(name, folder)
-    # Anywhere, and near the end, where directories and tags may lie.
+    # Anywhere, or near the end, where directories and tags may be.
     near_end = st.integers(max(0, len(whole) - 300), len(whole) - 1)
     cut = data.draw(st.just(int(share * len(whole))) | near_end)
     path = folder / f"cut_{name}"
@@ -150,13 +150,13 @@ def test_a_cut_off_image_is_found_unless_all_pixels_are_there(
     if image_integrity.problem(str(path)):
         return
     beyond_pillow = ("planar", "pyramid", "float", "colour.tif", "bilevel", "big")
-    found, expected = (
+    frames, expected = (
         of_tifffile(content) if name.startswith(beyond_pillow) else pixels(name, content)
         for content in (whole[:cut], whole)
     )
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected):
-        assert np.array_equal(one, other)
+    assert len(frames) == len(expected)
+    for frame, other in zip(frames, expected):
+        assert np.array_equal(frame, other)
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if name != "scalar.npy"])
@@ -164,7 +164,7 @@ def test_half_of_an_image_is_cut_off(name: str, folder: Path) -> None:
     whole = content(name, folder)
     path = folder / f"half_{name}"
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in image_integrity.problem(str(path))
+    assert "truncated" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.npy", "a.C01", "a"])
@@ -185,21 +185,21 @@ def test_a_text_is_no_image(name: str, tmp_path: Path) -> None:
     assert image_integrity.problem(str(tmp_path / name))
 
 
-def test_what_only_bio_formats_knows_is_left_to_it(tmp_path: Path) -> None:
+def test_formats_of_bio_formats_alone_are_not_checked(tmp_path: Path) -> None:
     (tmp_path / "a.C01").write_bytes(b"\x10\x00\x00\x00 of another maker")
     assert image_integrity.problem(str(tmp_path / "a.C01")) == ""
 
 
-def test_an_image_is_told_by_its_first_bytes(folder: Path, tmp_path: Path) -> None:
+def test_the_first_bytes_determine_the_format(folder: Path, tmp_path: Path) -> None:
     whole = content("gray.png", folder)
     path = tmp_path / "named.tif"
     path.write_bytes(whole)
     assert image_integrity.problem(str(path)) == ""
     path.write_bytes(whole[:-100])
-    assert "cut off" in image_integrity.problem(str(path))
+    assert "truncated" in image_integrity.problem(str(path))
 
 
-def test_a_damaged_png_is_found(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_png_is_detected(folder: Path, tmp_path: Path) -> None:
     damaged = bytearray(content("colour.png", folder))
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(damaged)
@@ -207,7 +207,7 @@ def test_a_damaged_png_is_found(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> None:
-    """As ImageJ writes stacks beyond 4 GB."""
+    """ImageJ writes stacks beyond 4 GB like this."""
     path = tmp_path / "stack.tif"
     with tifffile.TiffWriter(path, imagej=True) as writer:
         writer.write(STACK, metadata={"axes": "ZYX"})
@@ -225,16 +225,16 @@ def test_an_imagej_stack_of_one_directory_is_whole_or_not(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("options", [{}, {"imagej": True}])
 def test_a_file_beyond_4_gb_is_no_broken_one(options: dict[str, bool], tmp_path: Path) -> None:
-    """ImageJ and slide scanners write such, with more pixels than offsets can point at."""
+    """ImageJ and slide scanners write such files, larger than offsets can address."""
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, STACK, **options)
     with path.open("r+b") as file:
-        file.truncate(2**32 + 1)  # it takes no room
+        file.truncate(2**32 + 1)  # a sparse file
     assert image_integrity.problem(str(path)) == ""
 
 
-def test_sizes_that_are_told_too_large_are_no_cut(tmp_path: Path) -> None:
-    """Some microscopes tell the last strip, or a compressed one of LSM, larger than it is."""
+def test_overstated_sizes_are_not_a_truncation(tmp_path: Path) -> None:
+    """Some microscopes state a size too large for the last strip, or for LSM's compressed ones."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, GRAY, rowsperstrip=32)
     whole = bytearray(path.read_bytes())
@@ -267,21 +267,21 @@ def test_no_rubbish_is_too_much(rubbish: bytes, magic: bytes) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_png_with_much_text_is_whole(compressed: bool, tmp_path: Path) -> None:
-    """All that a microscope knows of an image may be in it, as XML."""
-    said = PngInfo()
-    said.add_itxt("Description", "<Plane/>" * 400_000, zip=compressed)
+    """A microscope may store all metadata of an image in it, as XML."""
+    metadata = PngInfo()
+    metadata.add_itxt("Description", "<Plane/>" * 400_000, zip=compressed)
     path = tmp_path / "a.png"
-    Image.fromarray(GRAY).save(path, pnginfo=said)
+    Image.fromarray(GRAY).save(path, pnginfo=metadata)
     assert image_integrity.problem(str(path)) == ""
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in image_integrity.problem(str(path))
+    assert "truncated" in image_integrity.problem(str(path))
 
 
 @pytest.mark.parametrize(
     ("bits", "compression", "masks"), [(64, 0, b""), (32, 3, struct.pack("<3I", 7, 56, 448))]
 )
-def test_a_bitmap_that_pillow_does_not_know_is_left_to_bio_formats(
+def test_a_bitmap_unknown_to_pillow_is_not_checked(
     bits: int, compression: int, masks: bytes, tmp_path: Path
 ) -> None:
     start = 14 + 40 + len(masks)

@@ -1,4 +1,4 @@
-"""Inputs: everything that a job reads, on the machine, whole, and read once."""
+"""A job's inputs: fetched to the machine, complete, and each only once."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError
 from dcp_worker.inputs import images, input_folder, job_inputs
 from dcp_worker.inputs.cache import Cache
-from dcp_worker.inputs.job_inputs import Inputs
+from dcp_worker.inputs.job_inputs import JobInputs
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.jobs.queue import Queue
-from dcp_worker.jobs.result_record import Figures
+from dcp_worker.jobs.result_record import Measurements
 from dcp_worker.load_data import local_paths
 from dcp_worker.slot.attempt import Attempt
-from dcp_worker.slot.context import Workplace
+from dcp_worker.slot.context import SlotContext
 from PIL import Image
 
 import plate
@@ -45,7 +45,7 @@ GIB = 2**30
 
 
 def go_on() -> None:
-    """Nothing interrupts."""
+    """A check that does not interrupt."""
 
 
 def job(**changes: Any) -> Job:
@@ -58,11 +58,11 @@ def sources_of(cloud: Cloud, tmp_path: Path, workspace: str = "", mounted: bool 
     return Sources(source, other, mounted, Cache(tmp_path / "cache"))
 
 
-def fetch(sources: Sources, folder: Path, **changes: Any) -> Inputs:
-    made = job(**changes)
-    origin = job_inputs.origin(made, sources)
+def fetch(sources: Sources, folder: Path, **changes: Any) -> JobInputs:
+    parsed = job(**changes)
+    versions = job_inputs.current_versions(parsed, sources)
     folder.mkdir()
-    return job_inputs.fetch(made, sources, origin, folder, go_on, print)
+    return job_inputs.fetch(parsed, sources, versions, folder, go_on, print)
 
 
 def refused(sources: Sources, folder: Path, **changes: Any) -> Diagnosis:
@@ -77,7 +77,7 @@ def images_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def calls(cloud: Cloud) -> Iterator[Counter[str]]:
-    """What S3 is asked, as `operation key`, from now on."""
+    """Counts the requests to S3, as `operation key`."""
     counted: Counter[str] = Counter()
 
     def count(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -91,8 +91,8 @@ def calls(cloud: Cloud) -> Iterator[Counter[str]]:
 
 def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
-    found = fetch(sources_of(cloud, tmp_path), tmp_path / "job")
-    assert found.pipeline.read_text() == plate.pipeline()
+    fetched = fetch(sources_of(cloud, tmp_path), tmp_path / "job")
+    assert fetched.pipeline.read_text() == plate.pipeline()
     assert images_below(tmp_path / "job") == {
         f"A01_s{site}.tif": plate.image(plate.nuclei("A01", site)) for site in plate.SITES
     }
@@ -100,10 +100,10 @@ def test_pipeline_csv_and_images_are_brought(cloud: Cloud, tmp_path: Path) -> No
         cloud.s3.head_object(Bucket=cloud.bucket, Key=key)["ETag"]
         for key in (plate.PIPELINE_KEY, plate.CSV_KEY)
     ]
-    assert found.origin == job_inputs.Origin(*etags)
+    assert fetched.versions == job_inputs.InputVersions(*etags)
 
 
-def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
+def test_no_object_is_requested_twice(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
     cloud.put_plate()
     calls.clear()
     sources = sources_of(cloud, tmp_path)
@@ -113,19 +113,19 @@ def test_nothing_is_asked_for_twice(cloud: Cloud, tmp_path: Path, calls: Counter
     calls.clear()
     fetch(sources, tmp_path / "other", Metadata="Metadata_Plate=P1,Metadata_Well=B02")
     both = (plate.PIPELINE_KEY, plate.CSV_KEY)
-    # Looked at, for they may have been replaced; but on the machine already.
+    # They are in the cache: only their ETags are requested, in case they were replaced.
     assert [calls[f"HeadObject {key}"] for key in both] == [1, 1]
     assert [calls[f"GetObject {key}"] for key in both] == [0, 0]
     assert calls[f"GetObject {plate.image_key('B02', '1')}"] == 1
 
 
-def test_a_pipeline_that_was_replaced_is_read_anew(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_replaced_pipeline_is_downloaded_again(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
     fetch(sources, tmp_path / "one")
     cloud.put({plate.PIPELINE_KEY: plate.pipeline(image="ER").encode()})
-    found = fetch(sources, tmp_path / "other")
-    assert found.pipeline.read_text() == plate.pipeline(image="ER")
+    fetched = fetch(sources, tmp_path / "other")
+    assert fetched.pipeline.read_text() == plate.pipeline(image="ER")
 
 
 def test_slots_fetch_at_the_same_time(cloud: Cloud, tmp_path: Path, calls: Counter[str]) -> None:
@@ -133,27 +133,25 @@ def test_slots_fetch_at_the_same_time(cloud: Cloud, tmp_path: Path, calls: Count
     calls.clear()
     wells = ["A01", "B02"] * 3
 
-    def one(at: int) -> list[str]:
+    def fetch_well(at: int) -> list[str]:
         group = f"Metadata_Plate=P1,Metadata_Well={wells[at]}"
         fetch(sources_of(cloud, tmp_path), tmp_path / f"job{at}", Metadata=group)
         return sorted(images_below(tmp_path / f"job{at}"))
 
     with ThreadPoolExecutor(len(wells)) as pool:
-        found = list(pool.map(one, range(len(wells))))
-    assert found == [[f"{well}_s{site}.tif" for site in plate.SITES] for well in wells]
+        names = list(pool.map(fetch_well, range(len(wells))))
+    assert names == [[f"{well}_s{site}.tif" for site in plate.SITES] for well in wells]
     assert calls[f"GetObject {plate.CSV_KEY}"] == 1
 
 
-def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
-    cloud: Cloud, tmp_path: Path
-) -> None:
+def test_a_data_file_replaced_during_the_job_is_not_used(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     sources = sources_of(cloud, tmp_path)
-    origin = job_inputs.origin(job(), sources)
+    versions = job_inputs.current_versions(job(), sources)
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows()[:1]).encode()})
     (tmp_path / "job").mkdir()
     with pytest.raises(JobFailedError) as error:
-        job_inputs.fetch(job(), sources, origin, tmp_path / "job", go_on, print)
+        job_inputs.fetch(job(), sources, versions, tmp_path / "job", go_on, print)
     assert (error.value.diagnosis.code, error.value.diagnosis.permanent) == (
         "input_replaced",
         False,
@@ -161,10 +159,10 @@ def test_a_data_file_that_is_replaced_after_the_look_is_not_taken(
 
 
 @pytest.mark.parametrize("more", [0, 9])
-def test_an_image_that_is_replaced_after_the_look_is_not_taken(
+def test_an_image_replaced_during_the_job_is_not_used(
     cloud: Cloud, tmp_path: Path, more: int
 ) -> None:
-    """Of the same size, or another."""
+    """With an image of the same or a different size."""
     cloud.put_plate()
     key = plate.image_key("A01", "1")
 
@@ -183,11 +181,11 @@ def test_an_image_that_is_replaced_after_the_look_is_not_taken(
     ("content", "problem"),
     [
         (b"", "has no bytes"),
-        (plate.image(7)[:5_000], "is cut off"),
-        (b"<Error>AccessDenied</Error>", "is no image"),
+        (plate.image(7)[:5_000], "is truncated"),
+        (b"<Error>AccessDenied</Error>", "is not an image"),
     ],
 )
-def test_a_broken_image_is_found_before_cellprofiler_reads_it(
+def test_a_broken_image_is_detected_before_cellprofiler_reads_it(
     cloud: Cloud, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     cloud.put_plate()
@@ -286,9 +284,9 @@ def test_a_list_of_files(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put_plate()
     keys = [plate.image_key("A01", "1"), plate.image_key("B02", "2")]
     cloud.put({"list.txt": f"{plate.ROOT}{keys[0]}\n{keys[1]}\nhttps://x.org/c.tif\n".encode()})
-    found = fetch(sources_of(cloud, tmp_path), tmp_path / "job", data_file="list.txt")
-    assert found.data_file is not None
-    *local, url = found.data_file.read_text().split()
+    fetched = fetch(sources_of(cloud, tmp_path), tmp_path / "job", data_file="list.txt")
+    assert fetched.data_file is not None
+    *local, url = fetched.data_file.read_text().split()
     assert [Path(path).name for path in local] == ["A01_s1.tif", "B02_s2.tif"]
     assert all(Path(path).exists() for path in local)
     assert url == "https://x.org/c.tif"
@@ -315,7 +313,7 @@ def test_source_and_workspace_in_two_buckets_and_an_image_in_a_third(
 
 
 def signatures(clients: Clients) -> dict[str, bool]:
-    """Bucket of each request from now on -> whether it was signed."""
+    """Bucket of each later request -> whether the request was signed."""
     signed: dict[str, bool] = {}
 
     def note(request: Any, **_: Any) -> None:
@@ -346,7 +344,7 @@ def test_a_public_source_is_read_without_credentials(cloud: Cloud, tmp_path: Pat
     assert len(images_below(tmp_path / "job")) == len(plate.SITES)
 
 
-def test_a_bucket_with_dots_is_asked_for_by_path_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_with_dots_uses_path_style_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -373,10 +371,10 @@ def test_mounted_images_stay_where_they_are(
     cloud.put({plate.CSV_KEY: plate.load_data(rows).encode()})
     cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
     sources = sources_of(cloud, tmp_path, mounted=True)
-    found = fetch(sources, tmp_path / "job")
+    fetched = fetch(sources, tmp_path / "job")
     assert images_below(tmp_path / "job") == {}
-    assert found.data_file is not None
-    assert found.data_file.read_text().count(f"{mount}/{plate.IMAGES_KEY}") >= 2
+    assert fetched.data_file is not None
+    assert fetched.data_file.read_text().count(f"{mount}/{plate.IMAGES_KEY}") >= 2
     assert not [call for call in calls if call.endswith(".tif")]
     (mount / plate.image_key("A01", "1")).write_bytes(plate.image(3)[:100])
     assert refused(sources, tmp_path / "cut").code == "image_broken"
@@ -390,9 +388,9 @@ def test_a_mount_that_has_ended_is_the_machines_fault(
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows(root=f"{mount}/")).encode()})
     cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
     sources = sources_of(cloud, tmp_path, mounted=True)
-    one = mount / plate.image_key("A01", "1")
-    one.unlink()
-    one.symlink_to(one)  # it cannot be looked at, which is no proof that it is not there
+    image = mount / plate.image_key("A01", "1")
+    image.unlink()
+    image.symlink_to(image)  # a loop: unreadable, which does not prove that it is missing
     with pytest.raises(OSError, match="symbolic links"):
         fetch(sources, tmp_path / "unreadable")
     shutil.rmtree(mount)
@@ -410,7 +408,7 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
     cloud.put({plate.CSV_KEY: plate.load_data(plate.load_data_rows(root=f"{mount}/")).encode()})
     cloud.put({plate.PIPELINE_KEY: plate.pipeline().encode()})
     clients = Clients.of(REGION)
-    work = Workplace(
+    context = SlotContext(
         settings=Settings.from_environment(cloud.environment(ALWAYS_CONTINUE=always_continue)),
         clients=clients,
         queue=Queue(clients.sqs, cloud.queue_url, cloud.dead_letter_url),
@@ -420,15 +418,15 @@ def test_a_mount_that_ends_while_cellprofiler_reads_is_the_machines_fault(
         plugins=None,
         instance_id="",
     )
-    said: list[str] = []
-    attempt = Attempt(work, job(), tmp_path / "job", Figures(), said.append)
-    found = attempt.prepare(job_inputs.origin(attempt.job, work.sources), go_on)
+    lines: list[str] = []
+    attempt = Attempt(context, job(), tmp_path / "job", Measurements(), lines.append)
+    fetched = attempt.prepare(job_inputs.current_versions(attempt.job, context.sources), go_on)
     shutil.rmtree(mount)
     mount.mkdir()
     with pytest.raises(JobFailedError) as error:
-        attempt.compute(found, go_on)
+        attempt.compute(fetched, go_on)
     assert error.value.diagnosis.code == "machine_error"
-    assert "Error detected during run of module LoadData" in said
+    assert "Error detected during run of module LoadData" in lines
 
 
 def test_images_of_a_bucket_that_is_not_mounted_are_downloaded(
@@ -447,7 +445,7 @@ def test_images_of_a_bucket_that_is_not_mounted_are_downloaded(
 
 @pytest.fixture
 def silent() -> Iterator[Any]:
-    """S3 that takes connections and never answers."""
+    """An S3 that accepts connections but never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 2})
@@ -461,24 +459,24 @@ def silent() -> Iterator[Any]:
         )
 
 
-def interrupted_at_second_look() -> Callable[[], None]:
-    looks = iter(range(2))
+def interrupted_at_third_check() -> Callable[[], None]:
+    checks = iter(range(2))
 
     def check() -> None:
-        if next(looks, None) is None:
+        if next(checks, None) is None:
             raise InterruptedJobError(Interruption.STOPPING)
 
     return check
 
 
-def test_an_s3_that_does_not_answer_holds_up_no_interruption(tmp_path: Path, silent: Any) -> None:
-    """The requests under way would end after a minute; pytest's own limit is no part of this."""
+def test_a_silent_s3_does_not_delay_an_interruption(tmp_path: Path, silent: Any) -> None:
+    """The pending requests would end only after a minute."""
     bucket = Bucket("b", silent)
-    stored = {str(tmp_path / "a.tif"): s3_transfer.Stored(bucket, "a.tif", 9, "etag")}
+    stored = {str(tmp_path / "a.tif"): s3_transfer.StoredObject(bucket, "a.tif", 9, "etag")}
     ends: list[Callable[[], object]] = [
-        lambda: s3_transfer.download("image", stored, interrupted_at_second_look()),
-        lambda: s3_transfer.each(
-            lambda key: s3_transfer.head(bucket, key, "image"), "ab", interrupted_at_second_look()
+        lambda: s3_transfer.download("image", stored, interrupted_at_third_check()),
+        lambda: s3_transfer.in_parallel(
+            lambda key: s3_transfer.head(bucket, key, "image"), "ab", interrupted_at_third_check()
         ),
     ]
     with ThreadPoolExecutor(len(ends)) as pool:
@@ -487,17 +485,17 @@ def test_an_s3_that_does_not_answer_holds_up_no_interruption(tmp_path: Path, sil
 
 
 def fetch_input(sources: Sources, folder: Path, prefix: str) -> list[str]:
-    said: list[str] = []
-    input_folder.fetch(prefix, sources, folder, go_on, said.append)
-    return said
+    lines: list[str] = []
+    input_folder.fetch(prefix, sources, folder, go_on, lines.append)
+    return lines
 
 
 def test_the_default_input_folder_is_what_lies_below_input(cloud: Cloud, tmp_path: Path) -> None:
     cloud.put({"rules/a.txt": b"a", "rules/deep/b.txt": b"b", "rules2/c.txt": b"c", "rules/": b""})
     folder = tmp_path / "input"
     assert fetch_input(sources_of(cloud, tmp_path), folder, "/rules") == []
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.txt")}
-    assert found == {"a.txt", "deep/b.txt"}
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.txt")}
+    assert names == {"a.txt", "deep/b.txt"}
 
 
 def test_the_default_input_folder_is_read_once_and_each_job_has_its_own(
@@ -530,6 +528,6 @@ def test_an_input_folder_of_images_is_not_downloaded(
     monkeypatch.setattr(input_folder, "INPUT_OBJECTS", 2)
     cloud.put({f"images/{number}.tif": b"x" for number in range(3)})
     folder = tmp_path / "input"
-    (said,) = fetch_input(sources_of(cloud, tmp_path), folder, "images")
-    assert "stays empty" in said
+    (line,) = fetch_input(sources_of(cloud, tmp_path), folder, "images")
+    assert "stays empty" in line
     assert not folder.exists()

@@ -1,4 +1,4 @@
-"""Messages of every kind: a job, or refused with a reason; nothing else."""
+"""Messages of every kind: each is a job or is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(body: str) -> message.Job | None:
     try:
         return message.parse(body, "run")
     except message.BadMessageError as error:
-        str(error).encode("utf-8")  # whoever sends the reason on must be able to
+        str(error).encode("utf-8")  # the reason must be sendable
         return None
 
 
@@ -66,7 +66,7 @@ def test_no_job_leaves_its_output_folder(group: object, output: str, structure: 
         assert dict(job.group) == dict(pair.split("=") for pair in job.metadata.split(","))
 
 
-def test_the_reason_names_what_was_found() -> None:
+def test_the_error_names_the_invalid_value() -> None:
     with pytest.raises(message.BadMessageError, match="' Metadata_Well'='A01'"):
         message.parse(
             json.dumps(

@@ -1,4 +1,4 @@
-"""Holding, returning and dead-lettering messages, on a queue that answers."""
+"""Holding, returning and dead-lettering messages, on an emulated queue."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_a_message_tells_its_attempts(cloud: Cloud, queue: Queue) -> None:
 def test_a_lease_outlives_the_visibility_timeout(cloud: Cloud, queue: Queue) -> None:
     message = received(cloud, queue, 2)
     with lease_of(queue, message, 2) as lease:
-        # A poll of 3 s sees the message when it is not extended.
+        # A poll of 3 s would receive the message if its lease were not extended.
         assert queue.receive(30) is None
         assert not lease.lost
     queue.delete(message)
     assert cloud.empty()
 
 
-def test_a_message_that_came_at_the_end_of_a_long_poll_is_not_lost(
+def test_a_message_received_at_the_end_of_a_long_poll_is_not_lost(
     cloud: Cloud, queue: Queue
 ) -> None:
     message = replace(received(cloud, queue, 3), received_at=time.monotonic() - 3)
@@ -77,7 +77,7 @@ def test_a_lease_is_lost_with_its_message(cloud: Cloud, queue: Queue) -> None:
         wait_for(lambda: lease.lost, "the loss to be noticed")
 
 
-def test_a_lease_that_cannot_be_extended_ends_with_its_time(cloud: Cloud, queue: Queue) -> None:
+def test_a_lease_that_cannot_be_extended_expires(cloud: Cloud, queue: Queue) -> None:
     unreachable = Queue(cloud.sqs, cloud.queue_url + "Gone", cloud.dead_letter_url)
     message = received(cloud, queue, 3)
     with lease_of(unreachable, message, 3) as lease:
@@ -95,7 +95,7 @@ def test_an_interruption_is_no_attempt(cloud: Cloud, queue: Queue) -> None:
     assert cloud.counts() == {"visible": 0, "in flight": 1}
 
 
-def test_what_was_begun_once_is_not_fresh_again(cloud: Cloud, queue: Queue) -> None:
+def test_a_message_whose_job_was_started_is_not_fresh(cloud: Cloud, queue: Queue) -> None:
     for begun in (True, False):
         message = queue.receive(30) if not begun else received(cloud, queue, 30)
         assert message is not None
@@ -130,7 +130,7 @@ def test_only_a_message_that_no_worker_has_had_is_fresh(cloud: Cloud, queue: Que
     assert not letter.fresh
 
 
-def test_what_is_given_back_unbegun_keeps_its_attempts(cloud: Cloud, queue: Queue) -> None:
+def test_a_message_returned_unstarted_keeps_its_attempts(cloud: Cloud, queue: Queue) -> None:
     message = received(cloud, queue, 30)
     queue.give_back(message, begun=False)
     untouched = queue.receive(30)

@@ -1,4 +1,4 @@
-"""Image sets as CellProfiler itself makes them of a CSV: numbers, groups, values, types."""
+"""Image sets of a CSV, compared with CellProfiler's own: numbers, groups, values, types."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from dcp_worker.common.cancellation import Check, InterruptedJobError, Interrupt
 from dcp_worker.load_data import image_set_index
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import select, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/slot/images")
-# A well with images that are not in S3: no job can have it, but LoadData sees its rows.
+PLACES = PathMapping("images.bucket", "/slot/images")
+# A well with images that are not in S3: no job can process it, but LoadData reads its rows.
 UNFIT = "C03"
 Rows = list[dict[str, str]]
 
 
 def rows_of(**columns: list[str]) -> Rows:
-    """A CSV's rows with these columns, and an image in each."""
+    """Rows of a CSV with these columns, each with an image."""
     names, values = list(columns), list(columns.values())
     return [
         {
@@ -50,7 +50,7 @@ def _headless() -> None:
 
 @contextmanager
 def given_to_cellprofiler(csv_file: Path, tags: str) -> Iterator[tuple[Any, Any]]:
-    """A pipeline of LoadData alone, and its workspace, prepared for a run over a CSV."""
+    """A pipeline with only LoadData, and its workspace, prepared for a run over a CSV."""
     from cellprofiler_core import preferences
     from cellprofiler_core.measurement import Measurements
     from cellprofiler_core.pipeline import Pipeline
@@ -87,23 +87,23 @@ def values_of(workspace: Any, numbers: Any) -> dict[str, tuple[str, list[str]]]:
 def check_against_cellprofiler(
     rows: Rows, tags: str, folders: tuple[str, ...] = ("/slot/images",)
 ) -> None:
-    """Every group of a CSV, run alone, is what it is in a run over the whole CSV.
+    """Every group of a CSV, run alone, equals the group in a run over the whole CSV.
 
-    The image sets are read for the first of the folders, and looked up for all of them.
+    The index is built for the first folder, and used for all of them.
     """
     with tempfile.TemporaryDirectory() as name:
         csv_file, pipeline = Path(name, "given.csv"), Path(name, "p.cppipe")
         csv_file.write_text(plate.load_data(rows))
         pipeline.write_text(load_data(tags))
         for folder in folders:
-            check_groups(csv_file, pipeline, tags, Places("images.bucket", folder))
+            check_groups(csv_file, pipeline, tags, PathMapping("images.bucket", folder))
 
 
-def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> None:
+def check_groups(csv_file: Path, pipeline: Path, tags: str, paths: PathMapping) -> None:
     from dcp_worker.cellprofiler import row_numbering
 
     target, index = csv_file.with_name("load_data.csv"), csv_file.with_name("index")
-    write_whole(csv_file, target, places)
+    write_whole(csv_file, target, paths)
     with given_to_cellprofiler(target, tags) as (all_columns, workspace):
         expected = {
             tuple(group.items()): values_of(workspace, numbers)
@@ -111,11 +111,11 @@ def check_groups(csv_file: Path, pipeline: Path, tags: str, places: Places) -> N
             if UNFIT not in group.values()
         }
     for group, values in expected.items():
-        found = select(csv_file, "e", index, pipeline, group, places, target, lambda: None)
-        assert found.numbering is not None
+        selection = select(csv_file, "e", index, pipeline, group, paths, target, lambda: None)
+        assert selection.numbering is not None
         with (
-            row_numbering.applied(found.numbering),
-            given_to_cellprofiler(found.data_file, tags) as (columns, workspace),
+            row_numbering.as_in_whole_csv(selection.numbering),
+            given_to_cellprofiler(selection.data_file, tags) as (columns, workspace),
         ):
             numbers = workspace.measurements.get_image_numbers()
             assert values_of(workspace, numbers) == values
@@ -146,12 +146,12 @@ def test_groups_are_numbered_and_typed_as_in_cellprofiler(rows: list[tuple[str, 
 @pytest.mark.parametrize(
     ("columns", "tags"),
     [
-        # The pipeline's order of keys counts, not the CSV's.
+        # The order of keys in the pipeline counts, not in the CSV.
         ({"Metadata_A": ["1", "2", "1", "2"], "Metadata_B": ["y", "x", "x", "y"]}, "B,A"),
         # A well column is text, and LoadData joins the two.
         ({"Metadata_WellRow": ["B", "A", "B"], "Metadata_WellColumn": ["02", "2", "02"]}, "Well"),
         ({"Metadata_Row": ["A", "A"], "Metadata_Col": ["01", "1"]}, "Col,Row"),
-        # Of columns that differ in case alone none is the other.
+        # Columns that differ only in case are different columns.
         ({"Metadata_Well": ["A1", "a1"], "Metadata_well": ["1", "2"]}, "Well"),
     ],
 )
@@ -220,10 +220,10 @@ def test_rows_are_found_wherever_their_lines_begin(tmp_path: Path, line_end: str
         ["ü.tif", "two\nlines", "A01"],
         ["c.tif", "", "A01"],
     ]
-    found = find(csv_file, {"Metadata_Well": "B02"})
-    assert found.rows == [["b.tif", 'with "quotes", and a comma', "B02"]]
-    assert found.header == ["FileName_DNA", "Metadata_Note", "Metadata_Well"]
-    assert (found.first, found.group_number) == (3, 2)
+    sets = find(csv_file, {"Metadata_Well": "B02"})
+    assert sets.rows == [["b.tif", 'with "quotes", and a comma', "B02"]]
+    assert sets.header == ["FileName_DNA", "Metadata_Note", "Metadata_Well"]
+    assert (sets.first, sets.group_number) == (3, 2)
 
 
 def well_csv(folder: Path, wells: int = 200) -> Path:
@@ -233,7 +233,7 @@ def well_csv(folder: Path, wells: int = 200) -> Path:
 
 
 def give_up() -> None:
-    """Interrupt whatever asks."""
+    """A check that interrupts."""
     raise InterruptedJobError(Interruption.STOPPING)
 
 
@@ -243,7 +243,7 @@ W7 = {"Metadata_Well": "W7"}
 def test_a_csv_is_read_once(tmp_path: Path) -> None:
     csv_file = well_csv(tmp_path)
     find(csv_file, {"Metadata_Well": "W1"})
-    # What reads it asks whether to go on.
+    # Reading the CSV would call the check, which interrupts.
     assert [row[0] for row in find(csv_file, W7, give_up).rows] == ["7.tif"]
 
 
@@ -267,24 +267,24 @@ def test_only_one_slot_reads_a_csv_and_the_others_wait(tmp_path: Path) -> None:
             waiting = [others.submit(find, csv_file, W7) for _ in range(3)]
             assert not concurrent.futures.wait(waiting, 0.2).done
             fcntl.flock(held, fcntl.LOCK_UN)
-            found = [future.result(600) for future in waiting]
-    assert found == [find(csv_file, W7)] * 3
+            results = [future.result(600) for future in waiting]
+    assert results == [find(csv_file, W7)] * 3
 
 
 @pytest.mark.parametrize("broken", [b"", b"garbage", None])
-def test_a_broken_file_is_made_anew(tmp_path: Path, broken: bytes | None) -> None:
+def test_a_damaged_index_is_built_again(tmp_path: Path, broken: bytes | None) -> None:
     csv_file = well_csv(tmp_path)
-    found = find(csv_file, W7)
-    (made,) = (tmp_path / "index").glob("*.sqlite")
-    content = made.read_bytes()
-    made.write_bytes(content[: len(content) // 2] if broken is None else broken)
-    made.with_suffix(".building").write_bytes(b"of a slot that was killed")
-    assert find(csv_file, W7) == found
-    assert made.read_bytes() == content
+    sets = find(csv_file, W7)
+    (index,) = (tmp_path / "index").glob("*.sqlite")
+    content = index.read_bytes()
+    index.write_bytes(content[: len(content) // 2] if broken is None else broken)
+    index.with_suffix(".building").write_bytes(b"of a slot that was killed")
+    assert find(csv_file, W7) == sets
+    assert index.read_bytes() == content
 
 
 def missing(tmp_path: Path, rows: Rows, group: Mapping[str, str]) -> str:
-    """What is said of a group that is not there."""
+    """The error text for a group that does not exist."""
     csv_file = tmp_path / "given.csv"
     csv_file.write_text(plate.load_data(rows))
     with pytest.raises(CsvError) as error:
@@ -294,10 +294,10 @@ def missing(tmp_path: Path, rows: Rows, group: Mapping[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("values", "wanted", "said"),
+    ("values", "value", "hint"),
     [
-        (["1", "2", "03"], "03", "as the number 3: write 3"),
-        (["1.5", "2"], "2", "as the number 2.0: write 2.0"),
+        (["1", "2", "03"], "03", "as the number 3, which"),
+        (["1.5", "2"], "2", "as the number 2.0, which"),
         (["x", "04"], "4", "nearest to '4': '04'"),
         (["A01", "B02"], "b02", "nearest to 'b02': 'B02'"),
         (["A 01", "B 02"], "B02", "nearest to 'B02': 'B 02'"),
@@ -307,14 +307,14 @@ def missing(tmp_path: Path, rows: Rows, group: Mapping[str, str]) -> str:
     ],
 )
 def test_the_value_that_was_meant_is_named(
-    tmp_path: Path, values: list[str], wanted: str, said: str
+    tmp_path: Path, values: list[str], value: str, hint: str
 ) -> None:
-    text = missing(tmp_path, rows_of(Metadata_V=values), {"Metadata_V": wanted})
-    assert said in text
+    text = missing(tmp_path, rows_of(Metadata_V=values), {"Metadata_V": value})
+    assert hint in text
     assert "Metadata_V has the values" in text
 
 
-def test_values_that_are_there_but_not_together_are_named(tmp_path: Path) -> None:
+def test_values_that_occur_but_not_together_are_named(tmp_path: Path) -> None:
     rows = rows_of(Metadata_Plate=["P1", "P1", "P2"], Metadata_Well=["A01", "B02", "C03"])
     text = missing(tmp_path, rows, {"Metadata_Plate": "P1", "Metadata_Well": "C03"})
     assert "where Metadata_Plate=P1, Metadata_Well has the values A01, B02" in text

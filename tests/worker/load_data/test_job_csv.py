@@ -1,4 +1,4 @@
-"""LoadData CSVs: rows found as CellProfiler finds them, and a local CSV of them."""
+"""LoadData CSVs: the same rows as CellProfiler finds, and a local CSV with them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Callable
 import pytest
 from dcp_worker.load_data.group_match import CsvError
 from dcp_worker.load_data.job_csv import Selection, localize_list, select
-from dcp_worker.load_data.local_paths import Places, S3Object
+from dcp_worker.load_data.local_paths import PathMapping, S3Object
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import plate
 
-PLACES = Places("images.bucket", "/slot/images")
+PLACES = PathMapping("images.bucket", "/slot/images")
 A01 = (("Metadata_Plate", "P1"), ("Metadata_Well", "A01"))
 
 
 def selected(text: str, group: tuple[tuple[str, str], ...] = A01) -> tuple[Selection, list[dict]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        given, pipeline = folder / "given.csv", folder / "p.cppipe"
-        given.write_bytes(text.encode())
+        original, pipeline = folder / "given.csv", folder / "p.cppipe"
+        original.write_bytes(text.encode())
         pipeline.write_text(plate.pipeline())
         target, index = folder / "load_data.csv", folder / "index"
-        selection = select(given, "e", index, pipeline, group, PLACES, target, lambda: None)
+        selection = select(original, "e", index, pipeline, group, PLACES, target, lambda: None)
         with target.open(newline="") as local:
             return selection, list(csv.DictReader(local))
 
@@ -50,7 +50,7 @@ def test_the_rows_and_images_of_the_group() -> None:
 
 
 @pytest.mark.parametrize("name", ["ImageNumber", "Group_Number", "Group_Index", "Group_Length"])
-def test_a_csv_that_numbers_its_image_sets_is_given_whole(name: str) -> None:
+def test_a_csv_that_numbers_its_image_sets_is_used_whole(name: str) -> None:
     rows = [{**row, name: str(7 - at)} for at, row in enumerate(plate.load_data_rows())]
     selection, local = selected(plate.load_data(rows))
     assert selection.numbering is None
@@ -59,7 +59,7 @@ def test_a_csv_that_numbers_its_image_sets_is_given_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "place"),
+    ("path", "s3_object"),
     [
         ("/home/ubuntu/bucket/a/b.tif", S3Object("images.bucket", "a/b.tif")),
         ("/home/ubuntu/bucket//a/./b.tif", S3Object("images.bucket", "a/b.tif")),
@@ -76,12 +76,12 @@ def test_a_csv_that_numbers_its_image_sets_is_given_whole(name: str) -> None:
         ("/home/ubuntu/bucket/ü+%20#?.tif", S3Object("images.bucket", "ü+%20#?.tif")),
     ],
 )
-def test_where_a_path_lies(path: str, place: object) -> None:
-    assert PLACES.object(path) == place
+def test_where_a_path_lies(path: str, s3_object: object) -> None:
+    assert PLACES.object(path) == s3_object
 
 
 @pytest.mark.parametrize(
-    ("folder", "place"),
+    ("folder", "s3_object"),
     [
         ("/home/ubuntu/bucket/a/", S3Object("images.bucket", "a/b.tif")),
         ("a/", S3Object("images.bucket", "a/b.tif")),
@@ -92,20 +92,20 @@ def test_where_a_path_lies(path: str, place: object) -> None:
         ("file:///home/ubuntu/bucket/a/", S3Object("images.bucket", "a/b.tif")),
     ],
 )
-def test_a_folder_may_end_in_a_slash(folder: str, place: S3Object) -> None:
+def test_a_folder_may_end_in_a_slash(folder: str, s3_object: S3Object) -> None:
     row = {"FileName_DNA": "b.tif", "PathName_DNA": folder, **dict(A01)}
     selection, (local,) = selected(plate.load_data([row]))
-    assert list(selection.images.values()) == [place]
+    assert list(selection.images.values()) == [s3_object]
     assert f"{local['PathName_DNA']}/{local['FileName_DNA']}" in selection.images
 
 
-def test_what_is_mounted_is_read_there_and_the_rest_downloaded() -> None:
-    places = Places("images.bucket", "/slot/images", mounted=True)
+def test_mounted_images_are_read_in_place_and_others_downloaded() -> None:
+    paths = PathMapping("images.bucket", "/slot/images", mounted=True)
     mounted, other = S3Object("images.bucket", "a//b/../c.tif"), S3Object("other", "d.tif")
-    assert places.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
-    assert places.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
-    assert places.local(other) == "/slot/images/other/d.tif"
-    assert Places(**places.arguments).local(mounted) == places.local(mounted)
+    assert paths.local(mounted) == "/home/ubuntu/bucket/a/c.tif"
+    assert paths.local_folder("a/b") == "/home/ubuntu/bucket/a/b"
+    assert paths.local(other) == "/slot/images/other/d.tif"
+    assert PathMapping(**paths.arguments).local(mounted) == paths.local(mounted)
 
 
 @given(st.text(alphabet="ab./", min_size=1))
@@ -117,7 +117,7 @@ def test_no_key_leaves_the_local_folder(key: str) -> None:
 
 @pytest.fixture(scope="module")
 def as_cellprofiler_reads() -> Callable[[list[str]], list[str]]:
-    """The texts that CellProfiler compares, for the values of a column: by its own typing."""
+    """Converts a column's values to the texts that CellProfiler compares, by its own code."""
     from cellprofiler_core import preferences
 
     preferences.set_headless()
@@ -137,9 +137,9 @@ def as_cellprofiler_reads() -> Callable[[list[str]], list[str]]:
     return read
 
 
-def rows_found(values: list[str], wanted: str) -> int:
+def rows_found(values: list[str], value: str) -> int:
     try:
-        selection, _ = selected(column("Metadata_Site", values), (("Metadata_Site", wanted),))
+        selection, _ = selected(column("Metadata_Site", values), (("Metadata_Site", value),))
     except CsvError:
         return 0
     return selection.rows
@@ -156,9 +156,9 @@ def test_a_group_matches_as_in_cellprofiler(
     as_cellprofiler_reads: Callable[[list[str]], list[str]], values: list[str]
 ) -> None:
     read = as_cellprofiler_reads(values)
-    for wanted in {*values, *read} - {""}:
-        expected = read.count(wanted)
-        assert rows_found(values, wanted) == expected
+    for value in {*values, *read} - {""}:
+        expected = read.count(value)
+        assert rows_found(values, value) == expected
 
 
 def test_a_padded_number_is_explained() -> None:
@@ -167,7 +167,7 @@ def test_a_padded_number_is_explained() -> None:
     assert error.value.code == "group_not_found"
 
 
-def test_a_group_without_rows_says_which_values_there_are() -> None:
+def test_a_group_without_rows_lists_the_existing_values() -> None:
     with pytest.raises(CsvError, match="Metadata_Well has the values A01, B02"):
         selected(
             plate.load_data(plate.load_data_rows()),
@@ -175,7 +175,7 @@ def test_a_group_without_rows_says_which_values_there_are() -> None:
         )
 
 
-def test_an_unknown_key_says_which_columns_there_are() -> None:
+def test_an_unknown_key_lists_the_existing_columns() -> None:
     with pytest.raises(CsvError, match=r"no column Metadata_Position.*Metadata_Well"):
         selected(plate.load_data(plate.load_data_rows()), (("Metadata_Position", "1"),))
 
@@ -187,7 +187,7 @@ def test_a_well_of_row_and_column_is_joined_as_loaddata_does() -> None:
 
 
 def test_only_metadata_columns_make_a_well() -> None:
-    # LoadData takes these for the names of two images.
+    # LoadData reads these as the names of two images.
     rows = [{"FileName_Row": "A", "FileName_Col": "01", "Metadata_Site": "1"}]
     with pytest.raises(CsvError, match="no column Metadata_Well"):
         selected(plate.load_data(rows), (("Metadata_Well", "A01"),))

@@ -1,4 +1,4 @@
-"""What a pipeline's text says of its image sets, against CellProfiler's own reading of it."""
+"""The grouping read from a pipeline's text, compared with CellProfiler's own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_whatever_is_unusual_needs_the_whole_csv(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "\x89HDF\r\n", TEXT.partition("Rows to")[0]])
-def test_what_is_no_pipeline_says_nothing(text: str) -> None:
+def test_a_text_that_is_no_pipeline_has_no_grouping(text: str) -> None:
     assert grouping(text) is None
 
 

@@ -1,4 +1,4 @@
-"""What the machine has to give."""
+"""Samples of the machine and their warnings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from dcp_worker.machine import metrics
-from dcp_worker.machine.metrics import RULES, Meter, Sample, judge, memory
+from dcp_worker.machine.metrics import THRESHOLDS, Meter, Sample, memory, new_warnings
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_for
@@ -30,15 +30,15 @@ def sample(memory: float = 0, disk: float = 0, steal: float = 0) -> Sample:
 
 def test_each_figure_is_warned_of_once_until_it_recovers() -> None:
     warned: frozenset[str] = frozenset()
-    told = []
+    counts = []
     for memory_percent in (50, 95, 99, 85, 95, 70, 85, 92):
-        texts, warned = judge(sample(memory=memory_percent), warned)
-        told.append(len(texts))
-    assert told == [0, 1, 0, 0, 0, 0, 0, 1]
+        texts, warned = new_warnings(sample(memory=memory_percent), warned)
+        counts.append(len(texts))
+    assert counts == [0, 1, 0, 0, 0, 0, 0, 1]
 
 
-def test_a_warning_says_the_figure_and_what_it_means() -> None:
-    texts, _ = judge(sample(memory=91, disk=97, steal=30), frozenset())
+def test_a_warning_has_the_value_and_its_consequence() -> None:
+    texts, _ = new_warnings(sample(memory=91, disk=97, steal=30), frozenset())
     assert len(texts) == 3
     assert all(figure in " ".join(texts) for figure in ("91", "97", "30"))
 
@@ -49,22 +49,22 @@ percent = st.floats(0, 100)
 @given(st.lists(st.builds(sample, percent, percent, percent), max_size=20))
 def test_between_two_warnings_a_figure_has_recovered(samples: list[Sample]) -> None:
     warned: frozenset[str] = frozenset()
-    for rule in RULES:
+    for threshold in THRESHOLDS:
         warned, silent = frozenset(), False
-        for one in samples:
-            value = getattr(one, rule.figure)
-            texts, warned = judge(one, warned)
-            new = any(rule.text in text for text in texts)
-            assert new is (value >= rule.warn_percent and not silent)
-            silent = (silent or new) and value >= rule.recovered_percent
+        for taken in samples:
+            value = getattr(taken, threshold.figure)
+            texts, warned = new_warnings(taken, warned)
+            new = any(threshold.text in text for text in texts)
+            assert new is (value >= threshold.warn_percent and not silent)
+            silent = (silent or new) and value >= threshold.recovered_percent
 
 
 def test_a_sample_of_this_machine(tmp_path: Path) -> None:
-    one = Meter(tmp_path).sample()
-    assert 0 <= one.cpu_percent <= 100
-    assert 0 < one.memory_mb < one.memory_limit_mb
-    assert 0 < one.disk_free_mb <= one.disk_mb
-    assert min(asdict(one).values()) >= 0
+    taken = Meter(tmp_path).sample()
+    assert 0 <= taken.cpu_percent <= 100
+    assert 0 < taken.memory_mb < taken.memory_limit_mb
+    assert 0 < taken.disk_free_mb <= taken.disk_mb
+    assert min(asdict(taken).values()) >= 0
 
 
 def test_work_is_seen_in_the_cpu_figure(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_work_is_seen_in_the_cpu_figure(tmp_path: Path) -> None:
         sum(range(300_000))
         return meter.sample().cpu_percent > 10
 
-    wait_for(busy, "the CPU to be seen working")
+    wait_for(busy, "the sample to show a busy CPU")
 
 
 @pytest.mark.parametrize(
@@ -106,28 +106,28 @@ def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path, limit: str) -
     assert memory(tmp_path)[1] == psutil.virtual_memory().total
 
 
-def test_each_look_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_sample_is_one_line_of_json(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "dcp_worker.machine")
     over = metrics.watch(tmp_path, seconds=0.01)
-    wait_for(lambda: len(caplog.messages) > 2, "three looks")
+    wait_for(lambda: len(caplog.messages) > 2, "three samples")
     over.set()
     figures = json.loads(caplog.messages[0])["machine"]
     assert figures.keys() == {field.name for field in fields(Sample)}
 
 
-def test_a_machine_that_cannot_be_measured_for_a_while_is_one_warning(
+def test_failing_measurements_log_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = tmp_path / "gone"
     caplog.set_level("INFO", "dcp_worker")
 
-    def told(of: str) -> int:
-        return sum(of in message for message in caplog.messages)
+    def logged(text: str) -> int:
+        return sum(text in message for message in caplog.messages)
 
     over = metrics.watch(gone, seconds=0.01)
-    wait_for(lambda: told(str(gone)), "the warning")
-    assert told('"machine"') == 0
+    wait_for(lambda: logged(str(gone)), "the warning")
+    assert logged('"machine"') == 0
     gone.mkdir()
-    wait_for(lambda: told('"machine"') > 2, "it to be measured again")
+    wait_for(lambda: logged('"machine"') > 2, "it to be measured again")
     over.set()
-    assert told(str(gone)) == 1
+    assert logged(str(gone)) == 1

@@ -1,4 +1,4 @@
-"""How a machine ends itself: on the emulator of AWS, as it is there."""
+"""How a machine terminates itself, on the AWS emulator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROLE = "arn:aws:iam::123456789012:role/fleet"
 
 @contextmanager
 def emulating(folder: Path, command: str) -> Iterator[str]:
-    """An emulator whose containers run a command; its endpoint."""
+    """Run an emulator whose containers run a command; yields its endpoint."""
     words = ["-m", "deployments.local.emulator", "--end-with-stdin", "--boot-seconds", "0.1"]
     words += ["--root", str(folder), "--worker-python", sys.executable, "--tick-seconds", "0.1"]
     words += ["--shutdown-seconds", "1", f"--container-command={command}"]
@@ -60,7 +60,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @dataclass
 class Run:
-    """A cluster with a service of one container on each of two machines of a fleet."""
+    """A cluster, a fleet of two machines, and a service with one container on each."""
 
     endpoint: str
     environment: dict[str, str] = field(default_factory=dict)
@@ -132,20 +132,20 @@ class Run:
         )["SpotFleetRequestId"]
 
     def machines(self) -> list[str]:
-        """Instances of this app's cluster that are alive, by their user data's cluster."""
-        found = self.ecs.list_container_instances(cluster=self.name)["containerInstanceArns"]
-        if not found:
+        """EC2 ids of the container instances of this app's cluster."""
+        arns = self.ecs.list_container_instances(cluster=self.name)["containerInstanceArns"]
+        if not arns:
             return []
         described = self.ecs.describe_container_instances(
-            cluster=self.name, containerInstances=found
+            cluster=self.name, containerInstances=arns
         )
-        return [one["ec2InstanceId"] for one in described["containerInstances"]]
+        return [instance["ec2InstanceId"] for instance in described["containerInstances"]]
 
     def working(self) -> list[str]:
-        """The machines, when both are there and each runs its container."""
+        """The two machines, once each of them runs its container."""
         running = self.service()["runningCount"]
-        found = self.machines()
-        return found if running == len(found) == 2 else []
+        machines = self.machines()
+        return machines if running == len(machines) == 2 else []
 
     def service(self) -> dict[str, Any]:
         (service,) = self.ecs.describe_services(cluster=self.name, services=[SERVICE])["services"]
@@ -153,32 +153,30 @@ class Run:
 
     def target(self, fleet: str) -> int:
         if fleet.startswith("fleet-"):
-            (found,) = self.ec2.describe_fleets(FleetIds=[fleet])["Fleets"]
-            return found["TargetCapacitySpecification"]["TotalTargetCapacity"]
-        (found,) = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])[
+            (described,) = self.ec2.describe_fleets(FleetIds=[fleet])["Fleets"]
+            return described["TargetCapacitySpecification"]["TotalTargetCapacity"]
+        (request,) = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])[
             "SpotFleetRequestConfigs"
         ]
-        return found["SpotFleetRequestConfig"]["TargetCapacity"]
+        return request["SpotFleetRequestConfig"]["TargetCapacity"]
 
     def state(self, machine: str) -> str:
-        found = self.ec2.describe_instances(InstanceIds=[machine])["Reservations"]
-        return found[0]["Instances"][0]["State"]["Name"]
+        reservations = self.ec2.describe_instances(InstanceIds=[machine])["Reservations"]
+        return reservations[0]["Instances"][0]["State"]["Name"]
 
 
 @pytest.mark.parametrize("kind", ["ec2", "spot"])
-def test_the_last_to_leave_ends_service_fleet_and_machines_for_good(
-    emulator: str, kind: str
-) -> None:
+def test_a_terminating_machine_empties_service_and_fleet(emulator: str, kind: str) -> None:
     run = Run(emulator)
     fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
-    machines = wait_for(run.working, "two machines at work")
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[0])
+    machines = wait_for(run.working, "two machines to run containers")
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, machines[0])
     assert run.service()["desiredCount"] == 0
     assert run.target(fleet) == 0
-    wait_for(lambda: not run.machines(), "all machines to be gone")
+    wait_for(lambda: not run.machines(), "all machines to terminate")
     assert {run.state(machine) for machine in machines} <= {"shutting-down", "terminated"}
-    # The other machine comes to the same end a moment later: nothing is started by it.
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, machines[1])
+    # A moment later the other machine does the same, and that starts nothing.
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, machines[1])
     wait_for(lambda: run.service()["runningCount"] == 0, "the containers to end")
     assert run.target(fleet) == 0
     assert run.machines() == []
@@ -188,13 +186,13 @@ def test_the_last_to_leave_ends_service_fleet_and_machines_for_good(
 def test_an_unfit_machine_is_replaced(emulator: str, kind: str) -> None:
     run = Run(emulator)
     fleet = run.start_ec2_fleet() if kind == "ec2" else run.start_spot_fleet()
-    unfit, sound = wait_for(run.working, "two machines at work")
+    unfit, healthy = wait_for(run.working, "two machines to run containers")
     self_termination.replace_machine(run.ec2, unfit)
-    again = wait_for(lambda: unfit not in run.machines() and run.working(), "another machine")
-    assert sound in again
+    machines = wait_for(lambda: unfit not in run.machines() and run.working(), "a replacement")
+    assert healthy in machines
     assert run.target(fleet) == 2
     assert run.service()["desiredCount"] == 2
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, sound)
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, healthy)
 
 
 def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
@@ -202,11 +200,11 @@ def test_a_step_that_is_refused_keeps_no_other_from_being_tried(
 ) -> None:
     run = Run(emulator)
     fleet = run.start_ec2_fleet()
-    machines = wait_for(run.working, "two machines at work")
-    nobody = boto3.client("ecs", **NOBODY)
-    self_termination.end_machine(nobody, run.ec2, run.settings, machines[0])
+    machines = wait_for(run.working, "two machines to run containers")
+    unreachable = boto3.client("ecs", **NOBODY)
+    self_termination.terminate_machine(unreachable, run.ec2, run.settings, machines[0])
     assert run.target(fleet) == 0
-    wait_for(lambda: not run.machines(), "all machines to be gone")
+    wait_for(lambda: not run.machines(), "all machines to terminate")
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
 
@@ -216,7 +214,7 @@ def test_a_service_that_is_deleted_is_no_failure(
 ) -> None:
     run = Run(emulator)
     run.ecs.delete_service(cluster=run.name, service=SERVICE, force=True)
-    self_termination.end_machine(run.ecs, run.ec2, run.settings, "")
+    self_termination.terminate_machine(run.ecs, run.ec2, run.settings, "")
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
@@ -224,20 +222,20 @@ def test_a_service_that_is_deleted_is_no_failure(
 def test_workers_without_work_leave_no_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real worker on each machine, and nothing but an empty queue."""
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    """With the real worker on each machine and an empty queue."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     with emulating(tmp_path, "-m dcp_worker") as endpoint:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "test")
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         cloud, name = Cloud.make("idle"), f"App{uuid.uuid4().hex[:8]}"
-        # So long that the first worker is there when the last one has started on a busy computer.
-        told = cloud.environment(IDLE_SECONDS="20", ECS_CLUSTER=name, ECS_SERVICE=SERVICE)
+        # Long enough for the last worker to start before the first one exits, on a busy computer.
+        environment = cloud.environment(IDLE_SECONDS="20", ECS_CLUSTER=name, ECS_SERVICE=SERVICE)
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        run = Run(endpoint, {**told, **keys}, name)
+        run = Run(endpoint, {**environment, **keys}, name)
         fleet = run.start_ec2_fleet()
-        wait_for(run.working, "two machines at work")
-        wait_for(lambda: not run.machines(), "all machines to be gone")
+        wait_for(run.working, "two machines to run containers")
+        wait_for(lambda: not run.machines(), "all machines to terminate")
         assert run.target(fleet) == 0
         assert run.service()["desiredCount"] == 0

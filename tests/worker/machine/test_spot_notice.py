@@ -1,4 +1,4 @@
-"""The notice that EC2 takes a Spot machine back."""
+"""EC2's Spot interruption notice."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from agent import Agent
 NOTICE = json.dumps({"action": "terminate", "time": "2026-01-31T12:00:00Z"})
 
 
-def test_a_notice_is_told_once_and_ends_the_watch(agent: Agent) -> None:
-    told: list[str] = []
-    thread = spot_notice.watch(agent.environment, told.append, look_seconds=0.01)
-    wait_for(lambda: agent.asked.count("spot/instance-action") > 3, "looks without a notice")
-    assert told == []
+def test_a_notice_is_reported_once_and_ends_the_thread(agent: Agent) -> None:
+    notices: list[str] = []
+    thread = spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
+    wait_for(lambda: agent.requested.count("spot/instance-action") > 3, "polls without a notice")
+    assert notices == []
     agent.metadata["spot/instance-action"] = NOTICE
     thread.join(600)
-    (text,) = told
+    (text,) = notices
     assert "terminate" in text
     assert "2026-01-31T12:00:00Z" in text
 
 
 def test_a_rebalance_recommendation_is_no_notice(agent: Agent) -> None:
     agent.metadata["events/recommendations/rebalance"] = '{"noticeTime": "2026-01-31T12:00:00Z"}'
-    told: list[str] = []
-    spot_notice.watch(agent.environment, told.append, look_seconds=0.01)
-    wait_for(lambda: len(agent.asked) > 5, "looks")
-    assert told == []
-    assert set(agent.asked) == {"spot/instance-action"}
+    notices: list[str] = []
+    spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
+    wait_for(lambda: len(agent.requested) > 5, "polls")
+    assert notices == []
+    assert set(agent.requested) == {"spot/instance-action"}
 
 
 def test_a_metadata_service_that_fails_for_a_while_hides_no_notice(agent: Agent) -> None:
-    told: list[str] = []
+    notices: list[str] = []
     thread = spot_notice.watch(
-        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{agent.url}/elsewhere/"}, told.append, 0.01
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{agent.url}/elsewhere/"}, notices.append, 0.01
     )
-    metadata = spot_notice.watch(agent.environment, told.append, look_seconds=0.01)
-    wait_for(lambda: len(agent.asked) > 2, "looks")
+    metadata = spot_notice.watch(agent.environment, notices.append, poll_seconds=0.01)
+    wait_for(lambda: len(agent.requested) > 2, "polls")
     agent.tokens.clear()
     agent.metadata["spot/instance-action"] = NOTICE
     metadata.join(600)
-    assert len(told) == 1
-    assert thread.is_alive()  # refused at every look, and looks on
+    assert len(notices) == 1
+    assert thread.is_alive()  # every poll was refused, but polling continues
 
 
 @given(st.text())
 def test_a_notice_of_any_form_is_a_notice(notice: str) -> None:
-    assert spot_notice.describe(notice).startswith("EC2 interrupts this Spot machine")
+    assert spot_notice.describe(notice).startswith("Spot interruption: EC2 will")

@@ -1,4 +1,4 @@
-"""The exact skip: done is what an earlier run made from the same files, and is still there."""
+"""The exact skip: a job is done if its outputs from the same files still exist."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from dcp_worker.common.settings import Settings
 from dcp_worker.diagnosis.diagnose import JobFailedError
-from dcp_worker.inputs.job_inputs import Origin
+from dcp_worker.inputs.job_inputs import InputVersions
 from dcp_worker.jobs import message
 from dcp_worker.jobs.message import Job
 from dcp_worker.outputs import completed_jobs
-from dcp_worker.outputs.upload import Written
+from dcp_worker.outputs.upload import UploadedFiles
 
 from cloud import RUN, Cloud, job_message
 
-ORIGIN = Origin('"pipeline"', '"csv"')
+VERSIONS = InputVersions('"pipeline"', '"csv"')
 FILES = {"Image.csv": 5, "masks/ü b.png": 7}
 
 
@@ -33,11 +33,11 @@ def job(**changes: str) -> Job:
 def note(cloud: Cloud) -> None:
     """Note a success whose outputs are in the bucket."""
     cloud.put({f"{job().output}{name}": b"x" * size for name, size in FILES.items()})
-    completed_jobs.note(cloud.s3, settings(cloud), job(), ORIGIN, Written(FILES))
+    completed_jobs.write_note(cloud.s3, settings(cloud), job(), VERSIONS, UploadedFiles(FILES))
 
 
-def is_done(cloud: Cloud, made: Job | None = None, origin: Origin = ORIGIN) -> bool:
-    return completed_jobs.is_done(cloud.s3, settings(cloud), made or job(), origin)
+def is_done(cloud: Cloud, other: Job | None = None, versions: InputVersions = VERSIONS) -> bool:
+    return completed_jobs.is_done(cloud.s3, settings(cloud), other or job(), versions)
 
 
 def test_a_noted_success_is_done(cloud: Cloud) -> None:
@@ -54,10 +54,12 @@ def test_other_files_beside_the_outputs_change_nothing(cloud: Cloud) -> None:
     assert is_done(cloud)
 
 
-@pytest.mark.parametrize("origin", [Origin('"new"', '"csv"'), Origin('"pipeline"', '"new"')])
-def test_what_was_made_from_other_files_is_not_done(cloud: Cloud, origin: Origin) -> None:
+@pytest.mark.parametrize(
+    "versions", [InputVersions('"new"', '"csv"'), InputVersions('"pipeline"', '"new"')]
+)
+def test_what_was_made_from_other_files_is_not_done(cloud: Cloud, versions: InputVersions) -> None:
     note(cloud)
-    assert not is_done(cloud, origin=origin)
+    assert not is_done(cloud, versions=versions)
 
 
 def remove_one(cloud: Cloud) -> None:
@@ -84,31 +86,33 @@ def rubbish(body: bytes) -> Callable[[Cloud], None]:
         rubbish(b'{"files": {"Image.csv": 5}}'),
     ],
 )
-def test_what_is_not_there_whole_is_not_done(cloud: Cloud, change: Callable[[Cloud], None]) -> None:
+def test_a_job_with_a_missing_output_is_not_done(
+    cloud: Cloud, change: Callable[[Cloud], None]
+) -> None:
     note(cloud)
     change(cloud)
     assert not is_done(cloud)
 
 
 def test_a_note_without_files_proves_nothing(cloud: Cloud) -> None:
-    completed_jobs.note(cloud.s3, settings(cloud), job(), ORIGIN, Written({}))
+    completed_jobs.write_note(cloud.s3, settings(cloud), job(), VERSIONS, UploadedFiles({}))
     assert not is_done(cloud)
 
 
-def test_outputs_in_another_place_are_another_matter(cloud: Cloud) -> None:
+def test_outputs_with_another_prefix_do_not_count(cloud: Cloud) -> None:
     note(cloud)
-    # The same id, as a message may have that was written by hand.
+    # With the same id, as in a message written by hand.
     moved = dataclasses.replace(job(), output="elsewhere/")
     assert not is_done(cloud, moved)
     elsewhere = settings(cloud, DESTINATION_BUCKET=f"{cloud.bucket}.other")
-    assert not completed_jobs.is_done(cloud.s3, elsewhere, job(), ORIGIN)
+    assert not completed_jobs.is_done(cloud.s3, elsewhere, job(), VERSIONS)
 
 
 def test_the_note_names_its_job_and_run(cloud: Cloud) -> None:
     note(cloud)
-    noted = json.loads(cloud.text(f"dcp/{cloud.name}/done/{job().job_id}.json"))
-    assert noted["run_id"] == RUN
-    assert noted["files"] == FILES
+    document = json.loads(cloud.text(f"dcp/{cloud.name}/done/{job().job_id}.json"))
+    assert document["run_id"] == RUN
+    assert document["files"] == FILES
 
 
 def test_an_s3_that_does_not_answer_is_no_no(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""Outputs: what counts as done, and uploads that are confirmed."""
+"""Outputs: confirmed uploads, and when existing files count as done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from task_definition import settings
 
 
 def go_on() -> None:
-    """Nothing interrupts."""
+    """A check that does not interrupt."""
 
 
 @given(
@@ -30,12 +30,12 @@ def go_on() -> None:
 def test_a_job_is_done_when_enough_files_count(
     files: list[tuple[str, int]], number: int, size: int, part: str
 ) -> None:
-    objects = [(f"out/Image-csv/{name}", found) for name, found in files]
-    counted = sum(found >= size and part in name for name, found in files)
+    objects = [(f"out/Image-csv/{name}", length) for name, length in files]
+    counted = sum(length >= size and part in name for name, length in files)
     rule = settings(
         EXPECTED_NUMBER_FILES=str(number), MIN_FILE_SIZE_BYTES=str(size), NECESSARY_STRING=part
     )
-    assert upload.enough(objects, rule) is (counted >= number)
+    assert upload.enough_files(objects, rule) is (counted >= number)
 
 
 def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_path: Path) -> None:
@@ -44,14 +44,14 @@ def test_all_files_are_uploaded_under_their_relative_paths(cloud: Cloud, tmp_pat
     (tmp_path / "masks" / "a b.png").write_bytes(b"\0" * 5_000)
     arguments = {"ContentType": "text/plain", "Metadata": {"plate": "P1"}}
     written = upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/P1/", arguments, go_on)
-    assert written == upload.Written({"Image.csv": 14, "masks/a b.png": 5_000})
+    assert written == upload.UploadedFiles({"Image.csv": 14, "masks/a b.png": 5_000})
     assert (written.files, written.bytes) == (2, 5_014)
     assert cloud.keys() == ["out/P1/Image.csv", "out/P1/masks/a b.png"]
     head = cloud.s3.head_object(Bucket=cloud.bucket, Key="out/P1/Image.csv")
     assert (head["ContentType"], head["Metadata"]) == ("text/plain", {"plate": "P1"})
 
 
-def test_a_bucket_that_is_not_there_is_a_permanent_failure(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_missing_bucket_is_a_permanent_failure(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "Image.csv").write_text("1\n")
     with pytest.raises(JobFailedError) as error:
         upload.publish(cloud.s3, tmp_path, f"{cloud.bucket}.gone", "out/", {}, go_on)
@@ -59,7 +59,7 @@ def test_a_bucket_that_is_not_there_is_a_permanent_failure(cloud: Cloud, tmp_pat
     assert error.value.diagnosis.permanent
 
 
-def test_an_interrupted_upload_is_given_up(cloud: Cloud, tmp_path: Path) -> None:
+def test_an_interrupted_upload_is_aborted(cloud: Cloud, tmp_path: Path) -> None:
     def interrupted() -> None:
         raise InterruptedJobError(Interruption.LEASE_LOST)
 
@@ -90,8 +90,8 @@ def test_many_and_large_outputs(cloud: Cloud, tmp_path: Path) -> None:
     written = upload.publish(cloud.s3, tmp_path, cloud.bucket, "out/", {}, go_on)
     assert written.files == 122
     assert written.sizes["large.bin"] == 20_000_000
-    there = s3_transfer.head(s3_transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
-    s3_transfer.download("output", {str(tmp_path / "back.bin"): there}, go_on)
+    stored = s3_transfer.head(s3_transfer.Bucket(cloud.bucket, cloud.s3), "out/large.bin", "output")
+    s3_transfer.download("output", {str(tmp_path / "back.bin"): stored}, go_on)
     assert (tmp_path / "back.bin").read_bytes() == (tmp_path / "large.bin").read_bytes()
     assert len(cloud.keys("out/")) == 122
 

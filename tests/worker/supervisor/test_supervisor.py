@@ -1,4 +1,4 @@
-"""The container's main process, with slots that do as they are told."""
+"""The container's main process, with slots controlled by the test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from dcp_worker.common.settings import Settings
-from dcp_worker.jobs import finish_order
-from dcp_worker.jobs.finish_order import Finish
-from dcp_worker.machine.scale_in_protection import Protection
-from dcp_worker.slot.slot import UNFIT
+from dcp_worker.jobs import drain_order
+from dcp_worker.jobs.drain_order import DrainOrder
+from dcp_worker.machine.scale_in_protection import ScaleInProtection
+from dcp_worker.slot.slot import EXIT_UNFIT
 from dcp_worker.supervisor import slot_process, supervisor
 from dcp_worker.supervisor.slot_process import backoff
 from dcp_worker.supervisor.supervisor import Supervisor
@@ -27,7 +27,7 @@ from cloud import RUN, Cloud
 
 SLOT = """\
 #!{python}
-# A slot: notes its start, says what it holds, then does what the file `do` says.
+# A slot: records its start, reports the receipts that it holds, then obeys the file `do`.
 import json, os, signal, socket, sys, time
 open("started", "a").write("x")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -46,8 +46,8 @@ while True:
 """
 
 
-class Rounds(Protection):
-    """Counts how often the supervisor has looked around."""
+class Rounds(ScaleInProtection):
+    """Counts the supervisor's rounds."""
 
     number = 0
     wanted = False
@@ -59,7 +59,7 @@ class Rounds(Protection):
 
 @dataclass
 class Stage:
-    """A supervisor at work on a thread of the test."""
+    """A supervisor that runs on a thread of the test."""
 
     cloud: Cloud
     folder: Path
@@ -84,7 +84,7 @@ class Stage:
             settings,
             self.cloud.sqs,
             self.rounds,
-            Finish(self.cloud.s3, settings),
+            DrainOrder(self.cloud.s3, settings),
             None,
             "",
             lambda: self.call("end"),
@@ -144,7 +144,7 @@ def test_all_messages_of_a_slot_that_dies_are_returned(stage: Stage) -> None:
     wait_for(lambda: stage.starts == 2, "the slot to be replaced")
 
 
-def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
+def test_after_a_notice_the_slots_exit_and_the_container_stays(stage: Stage) -> None:
     stage.start([], DOCKER_CORES="2")
     wait_for(lambda: stage.starts == 2, "the slots to start")
     stage.supervisor.retire("The machine is taken away.")
@@ -155,10 +155,10 @@ def test_after_a_notice_slots_end_and_the_container_stays(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("notice", [True, False])
-def test_slots_are_told_to_end_while_aws_does_not_answer(stage: Stage, notice: bool) -> None:
+def test_slots_are_signalled_while_aws_does_not_answer(stage: Stage, notice: bool) -> None:
     stage.aws_answers.clear()
     stage.start([], IDLE_SECONDS="1")
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
     if notice:
         stage.supervisor.retire("The machine is taken away.")
     else:
@@ -179,38 +179,38 @@ def test_a_slot_that_cannot_be_started_is_started_later(stage: Stage) -> None:
     wait_for(lambda: stage.starts == 1, "the slot to start")
 
 
-def test_a_slot_that_always_dies_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_that_always_dies_is_no_longer_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
     stage.start([], "1")
     wait_for(lambda: stage.calls == ["replace"], "the machine to be replaced")
     assert 1 < stage.starts < 20
 
 
-def test_a_replacement_that_was_refused_is_tried_again(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_replacement_is_retried(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_REPLACE_SECONDS", 0.0)
-    stage.start([], str(UNFIT))
-    wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two tries")
+    stage.start([], str(EXIT_UNFIT))
+    wait_for(lambda: stage.calls[:2] == ["replace"] * 2, "two attempts")
 
 
 def test_a_machine_without_a_fit_slot_is_replaced(stage: Stage) -> None:
-    stage.start([], str(UNFIT), DOCKER_CORES="2")
+    stage.start([], str(EXIT_UNFIT), DOCKER_CORES="2")
     wait_for(lambda: stage.calls, "the machine to be replaced")
     stage.stop()
     assert stage.calls == ["replace"]
     assert stage.starts == 2
 
 
-def test_a_machine_ends_itself_when_the_queue_is_done(stage: Stage) -> None:
+def test_a_machine_terminates_itself_when_the_queue_is_done(stage: Stage) -> None:
     stage.start([], IDLE_SECONDS="1")
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
     assert set(stage.calls) == {"end"}
     assert stage.thread.is_alive()
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> None:
+def test_a_machine_stays_while_a_job_runs(stage: Stage, held: bool) -> None:
     if not held:
         stage.cloud.send("a job that nobody has yet")
     stage.start(["a receipt"] if held else [], IDLE_SECONDS="1")
@@ -221,20 +221,20 @@ def test_a_machine_stays_as_long_as_there_is_a_job(stage: Stage, held: bool) -> 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor that looks for the order to finish all the time."""
-    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
+    """A supervisor that polls for the drain order all the time."""
+    monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)
 
 
-def told_to_finish(stage: Stage) -> None:
-    stage.cloud.put({finish_order.key(stage.cloud.name, RUN): b"{}"})
+def order_drain(stage: Stage) -> None:
+    stage.cloud.put({drain_order.key(stage.cloud.name, RUN): b"{}"})
 
 
-def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: None) -> None:
+def test_a_draining_run_finishes_its_jobs_and_starts_none(stage: Stage, hasty: None) -> None:
     stage.start(["a receipt"], DOCKER_CORES="2")
     wait_for(lambda: stage.rounds.wanted, "the container to be protected")
-    told_to_finish(stage)
-    wait_for(lambda: stage.supervisor._finishing, "the order to be noticed")
-    # Both go on: a job has all the time that it needs.
+    order_drain(stage)
+    wait_for(lambda: stage.supervisor._draining, "the order to take effect")
+    # Both keep running: a job has all the time that it needs.
     wait_for_rounds(stage)
     assert all(slot.alive for slot in stage.supervisor._slots)
     assert stage.rounds.wanted
@@ -248,43 +248,43 @@ def test_a_run_that_finishes_ends_its_jobs_and_begins_none(stage: Stage, hasty: 
 
 def wait_for_rounds(stage: Stage, number: int = 3) -> None:
     last = stage.rounds.number + number
-    wait_for(lambda: stage.rounds.number > last, "the supervisor to look around")
+    wait_for(lambda: stage.rounds.number > last, "rounds of the supervisor")
 
 
-def test_a_slot_that_dies_while_the_run_finishes_is_not_replaced(
+def test_a_slot_that_dies_while_the_run_drains_is_not_replaced(
     stage: Stage, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slot_process, "backoff", lambda failures: 0.0)
     stage.cloud.send("one")
     received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start([message["ReceiptHandle"] for message in received["Messages"]])
-    wait_for(lambda: stage.supervisor._finishing, "the order to be noticed")
-    stage.do(str(UNFIT))
+    wait_for(lambda: stage.supervisor._draining, "the order to take effect")
+    stage.do(str(EXIT_UNFIT))
     wait_for(lambda: stage.cloud.counts()["visible"] == 1, "its message to be returned")
     wait_for_rounds(stage)
     assert stage.starts == 1
-    # Nor is another machine to take the place of this one.
+    # Nor is the machine replaced.
     assert stage.calls == []
 
 
-def test_a_machine_that_has_finished_ends_itself_though_messages_wait(
+def test_a_drained_machine_terminates_itself_though_messages_wait(
     stage: Stage, hasty: None
 ) -> None:
     stage.cloud.send("a job that waits for the run to be continued")
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start(["a receipt"], "end", IDLE_SECONDS="1")
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
     assert set(stage.calls) == {"end"}
     assert stage.thread.is_alive()
 
 
-def test_a_machine_that_has_finished_leaves_others_their_jobs(stage: Stage, hasty: None) -> None:
-    stage.cloud.send("a job at work on another machine")
+def test_a_drained_machine_leaves_others_their_jobs(stage: Stage, hasty: None) -> None:
+    stage.cloud.send("a job that runs on another machine")
     received = stage.cloud.sqs.receive_message(QueueUrl=stage.cloud.queue_url)
-    told_to_finish(stage)
+    order_drain(stage)
     stage.start(["a receipt"], "end", IDLE_SECONDS="1")
-    wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slots to end")
+    wait_for(lambda: stage.supervisor._draining and not stage.working, "the slots to end")
     # Alone it ends within half as many rounds: see the test above.
     wait_for_rounds(stage, 10)
     assert stage.calls == []
@@ -292,27 +292,25 @@ def test_a_machine_that_has_finished_leaves_others_their_jobs(stage: Stage, hast
     stage.cloud.sqs.delete_message(
         QueueUrl=stage.cloud.queue_url, ReceiptHandle=message["ReceiptHandle"]
     )
-    wait_for(lambda: stage.calls, "the machine to be ended")
+    wait_for(lambda: stage.calls, "the machine to be terminated")
 
 
-def test_a_run_that_is_continued_is_worked_on_by_the_containers_there_are(
-    stage: Stage, hasty: None
-) -> None:
-    told_to_finish(stage)
+def test_a_continued_run_uses_the_existing_containers(stage: Stage, hasty: None) -> None:
+    order_drain(stage)
     stage.start(["a receipt"], "end")
-    wait_for(lambda: stage.supervisor._finishing and not stage.working, "the slot to end")
+    wait_for(lambda: stage.supervisor._draining and not stage.working, "the slot to end")
     stage.do("wait")
     stage.cloud.s3.delete_object(
-        Bucket=stage.cloud.bucket, Key=finish_order.key(stage.cloud.name, RUN)
+        Bucket=stage.cloud.bucket, Key=drain_order.key(stage.cloud.name, RUN)
     )
-    wait_for(lambda: stage.starts == 2, "the slot to be started anew")
+    wait_for(lambda: stage.starts == 2, "the slot to be restarted")
     wait_for_rounds(stage)
     assert stage.working
 
 
-def test_without_a_job_nobody_asks_whether_to_finish(stage: Stage, hasty: None) -> None:
-    told_to_finish(stage)
+def test_without_a_job_no_poll_for_the_drain_order(stage: Stage, hasty: None) -> None:
+    order_drain(stage)
     stage.start([])
     wait_for_rounds(stage)
     assert stage.working
-    assert not stage.supervisor._finishing
+    assert not stage.supervisor._draining

@@ -1,5 +1,5 @@
-"""CellProfiler, for one job after the other: a process that keeps it loaded, or its command line.
+"""CellProfiler, either loaded once in a warm process or started by its command line for each job.
 
-`warm_child`, `state_reset` and `row_numbering` run in CellProfiler's process, all else in the
-slot's. What CellProfiler reads is prepared by `inputs`; how it ended is judged by `diagnosis`.
+`warm_child`, `state_reset` and `row_numbering` run in CellProfiler's process, all other modules in
+the slot's process. `inputs` prepares the files; `diagnosis` judges each run.
 """

@@ -1,4 +1,4 @@
-"""CellProfiler's command line: how it is written, and how it is run for one job."""
+"""CellProfiler's command line: builds it and runs it for one job."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Call:
+class CellProfilerCall:
     """One run of CellProfiler.
 
     Attributes:
         pipeline: The pipeline or batch file.
-        data_file: A LoadData CSV or list of files; None with a batch file.
-        group: `K=V,K=V`; empty: all image sets, as with a list of files.
+        data_file: A LoadData CSV or file list; None with a batch file.
+        group: `K=V,K=V`; empty: all image sets, as with a file list.
         input_folder: Default input folder.
         output_folder: Default output folder.
-        done_file: Where CellProfiler writes Complete or Failure; of this attempt alone.
+        done_file: File that receives Complete or Failure; used by this attempt alone.
         plugins: Plugins directory, if any.
-        always_continue: Go on with the next image set after an error.
-        numbering: What the whole CSV says of the rows, when `data_file` holds those of the group
-            only; only the warm CellProfiler can use it.
-        whole_csv: Writes the whole CSV and returns its path; needed where `numbering` is given.
+        always_continue: Continue with the next image set after an error.
+        numbering: Facts about the whole CSV, if `data_file` holds only the group's rows; only the
+            warm CellProfiler can use it.
+        whole_csv: Writes the whole CSV and returns its path; required with `numbering`.
     """
 
     pipeline: Path
@@ -51,7 +51,7 @@ class Call:
     whole_csv: Callable[[], Path] | None = None
 
     def arguments(self) -> list[str]:
-        """Of the command line, as a list: nothing in a message is ever split or seen by a shell."""
+        """The arguments as a list, so that no shell ever splits or interprets a message's text."""
         words = ["-c", "-r", "-p", str(self.pipeline)]
         words += ["-i", str(self.input_folder), "-o", str(self.output_folder)]
         words += ["-d", str(self.done_file)]
@@ -66,26 +66,26 @@ class Call:
             words.append("--always-continue")
         return words
 
-    def words(self) -> list[str]:
+    def command(self) -> list[str]:
         """The whole command."""
         return [*_executable(), *self.arguments()]
 
-    def whole(self) -> Call:
-        """The same for who cannot number the group's rows: with the whole CSV.
+    def with_whole_csv(self) -> CellProfilerCall:
+        """The same call with the whole CSV, for the command line, which cannot use `numbering`.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The CSV cannot be written.
         """
         if self.numbering is None:
             return self
         if self.whole_csv is None:
-            raise AssertionError("a numbering stands for a whole CSV, which must be at hand")
+            raise AssertionError("numbering requires whole_csv")
         return replace(self, data_file=self.whole_csv(), numbering=None)
 
 
 @dataclass(frozen=True)
-class Ended(process.End):
-    """How a run ended, and after how many seconds; `log` lacks the middle of a very long one."""
+class CellProfilerEnd(process.ProcessEnd):
+    """The end of a run and its duration; `log` lacks the middle of a very long log."""
 
     seconds: float
     log: Sequence[str]
@@ -97,27 +97,31 @@ def _executable() -> list[str]:
 
 
 def run(
-    call: Call, temporary: Path, timeout: float, check: Check, line: Callable[[str], None]
-) -> Ended:
+    call: CellProfilerCall,
+    temporary: Path,
+    timeout: float,
+    check: Check,
+    line: Callable[[str], None],
+) -> CellProfilerEnd:
     """Run CellProfiler's command line to its end.
 
     Args:
         call: What to run.
         temporary: Folder for its temporary files, and its working directory.
         timeout: Seconds after which it is killed.
-        check: Raises when the job is interrupted; CellProfiler is killed then.
-        line: Takes each line that it prints, with what was run as the first.
+        check: Raises when the job is interrupted; CellProfiler is then killed.
+        line: Receives the command, then each printed line.
 
     Raises:
-        InterruptedJobError: As `check` does.
+        InterruptedJobError: Raised by `check`.
         OSError: The whole CSV cannot be written.
     """
-    words = call.whole().words()
+    words = call.with_whole_csv().command()
     line(shlex.join(words))
     started = time.monotonic()
     environment = process.environment(os.environ, temporary)
     child = process.spawn(words, environment, subprocess.DEVNULL, temporary)
-    lines = process.Lines(child.stdout, line)
+    lines = process.OutputLines(child.stdout, line)
     timed_out = False
     try:
         while True:
@@ -134,10 +138,10 @@ def run(
         child.wait()
         raise
     finally:
-        # Also after its own end: what a plugin has started and left there would write on for ever.
+        # Also after a normal exit: a process that a plugin left running would write for ever.
         process.kill(child.pid)
         lines.finish()
-    # Popen cannot know: wait4, which tells the memory, has reaped it.
+    # Popen does not know: wait4, which also returns the memory, has reaped it.
     child.returncode = os.waitstatus_to_exitcode(status)
-    end = process.End.of(status, usage, timed_out)
-    return Ended(**vars(end), seconds=time.monotonic() - started, log=lines.all())
+    end = process.ProcessEnd.of(status, usage, timed_out)
+    return CellProfilerEnd(**vars(end), seconds=time.monotonic() - started, log=lines.all())

@@ -1,7 +1,8 @@
-"""The slot's CellProfiler: kept loaded in a process of its own, which runs one job after the other.
+"""The slot's CellProfiler, kept loaded in its own process, which runs one job after the other.
 
-What a job can bring down is that process alone. It is replaced after a number of jobs, when it has
-grown, and after whatever ended it; while it cannot be had, the command line does the work.
+A job can bring down only this process. The slot replaces it after a number of jobs, if its memory
+has grown too much, and if it has died. If it cannot be started, the slot runs CellProfiler's
+command line.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker.cellprofiler import command_line, process
-from dcp_worker.cellprofiler.command_line import Call, Ended
-from dcp_worker.cellprofiler.warm_process import GoneError, Loaded
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
+from dcp_worker.cellprofiler.warm_process import ProcessGoneError, WarmProcess
 from dcp_worker.common.cancellation import InterruptedJobError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
 
 _MOST_FAILED_STARTS = 2
-# Of the slot's memory, what may be held between two jobs: the next one needs room to work.
+# Share of the slot's memory that the process may hold between jobs; the next job needs the rest.
 _MEMORY_SHARE = 0.6
 
 
@@ -32,11 +33,11 @@ class Engine:
     """Runs the jobs of a slot, one at a time, always from the same thread.
 
     Args:
-        warm: False: each job by the command line.
-        memory_mb: The slot's share of the container's memory; 0: not known, no bound.
-        log: Takes what concerns no single job.
+        warm: False: run the command line for each job.
+        memory_mb: The slot's share of the container's memory; 0: unknown, no limit.
+        log: For messages that concern no single job.
         plugins: Plugins directory, if any, for the first start.
-        jobs: After so many the process is replaced.
+        jobs: Replace the process after this many jobs.
     """
 
     def __init__(
@@ -54,103 +55,103 @@ class Engine:
         self._plugins = plugins
         self._jobs = jobs
         self._failed_starts = 0
-        self._loaded: Loaded | None = None
+        self._warm_process: WarmProcess | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the process that has CellProfiler loaded, while there is one."""
-        return self._loaded.pid if self._loaded is not None else None
+        """Id of the process with CellProfiler loaded, if any."""
+        return self._warm_process.pid if self._warm_process is not None else None
 
     def start(self, check: Check = lambda: None) -> None:
         """Load CellProfiler and wait until it can take a job.
 
         Raises:
-            InterruptedJobError: As `check` does; the start is given up.
+            InterruptedJobError: Raised by `check`; this aborts the start.
         """
         self._get(self._plugins, check)
 
     def close(self) -> None:
-        """End CellProfiler and all that it has started."""
-        loaded, self._loaded = self._loaded, None
+        """Kill CellProfiler and all processes that it started."""
+        loaded, self._warm_process = self._warm_process, None
         if loaded is not None:
             loaded.kill()
 
     def run(
         self,
-        call: Call,
+        call: CellProfilerCall,
         temporary: Path,
         timeout: float,
         check: Check,
         line: Callable[[str], None],
-    ) -> Ended:
-        """Run CellProfiler for one job; takes, gives and raises what `command_line.run` does."""
+    ) -> CellProfilerEnd:
+        """Run CellProfiler for one job, with the same interface as `command_line.run`."""
         loaded = self._get(call.plugins, check)
         if loaded is None:
             return command_line.run(call, temporary, timeout, check, line)
-        for text in (shlex.join(call.words()), *loaded.said):
+        for text in (shlex.join(call.command()), *loaded.start_lines):
             line(text)
         ended = _run(loaded, call, temporary, timeout, check, line)
         self._renew(loaded)
         return ended
 
-    def _get(self, plugins: Path | None, check: Check) -> Loaded | None:
-        """A process that can take a job; None when the command line has to."""
+    def _get(self, plugins: Path | None, check: Check) -> WarmProcess | None:
+        """A process that can take a job; None if the command line must run it."""
         if not self._warm:
             return None
-        loaded = self._loaded
+        loaded = self._warm_process
         if loaded is not None and (loaded.plugins != plugins or not loaded.alive):
             self.close()
-        if self._loaded is None:
-            self._loaded = Loaded(plugins)
+        if self._warm_process is None:
+            self._warm_process = WarmProcess(plugins)
         try:
-            self._loaded.wait_until_ready(check)
+            self._warm_process.wait_until_ready(check)
         except InterruptedJobError:
             self.close()
             raise
-        except GoneError as gone:
-            self._give_up(self._loaded, gone)
+        except ProcessGoneError as gone:
+            self._give_up(self._warm_process, gone)
             return None
         self._failed_starts = 0
-        return self._loaded
+        return self._warm_process
 
-    def _give_up(self, loaded: Loaded, gone: GoneError) -> None:
-        said = loaded.last_lines()
+    def _give_up(self, loaded: WarmProcess, gone: ProcessGoneError) -> None:
+        output = loaded.last_lines()
         self.close()
         self._failed_starts += 1
         self._warm = self._failed_starts < _MOST_FAILED_STARTS
         self._log.warning(
-            "CellProfiler cannot be kept loaded (%s): its command line is run%s. It said:\n%s",
+            "Could not load CellProfiler in advance (%s); using its command line%s. Output:\n%s",
             gone,
             "" if self._warm else " from now on",
-            said,
+            output,
         )
 
-    def _renew(self, loaded: Loaded) -> None:
-        """After a job: begin another start when this process has ended or is worn."""
+    def _renew(self, loaded: WarmProcess) -> None:
+        """After a job: start a new process if this one has exited, grown or reached its limit."""
         grown = loaded.memory_mb > self._most_memory_mb
         if grown:
-            self._log.info("CellProfiler holds %.0f MB: it is started anew.", loaded.memory_mb)
+            self._log.info("CellProfiler holds %.0f MB: restarting it.", loaded.memory_mb)
         if grown or loaded.jobs >= self._jobs or not loaded.fit:
             self.close()
-            self._loaded = Loaded(loaded.plugins)
+            self._warm_process = WarmProcess(loaded.plugins)
 
 
 def _run(
-    loaded: Loaded,
-    call: Call,
+    loaded: WarmProcess,
+    call: CellProfilerCall,
     temporary: Path,
     timeout: float,
     check: Check,
     line: Callable[[str], None],
-) -> Ended:
+) -> CellProfilerEnd:
     ours, theirs = os.pipe()
-    lines = process.Lines(os.fdopen(ours, "rb"), line)
+    lines = process.OutputLines(os.fdopen(ours, "rb"), line)
     started = time.monotonic()
     try:
         end = loaded.run(call, temporary, timeout, check, theirs)
     finally:
         if not loaded.fit:
-            loaded.kill()  # the job is still running, or has left something that is
+            loaded.kill()  # the job, or a process that it left behind, is still running
         lines.finish()
     seconds = time.monotonic() - started
-    return Ended(**vars(end), seconds=seconds, log=[*loaded.said, *lines.all()])
+    return CellProfilerEnd(**vars(end), seconds=seconds, log=[*loaded.start_lines, *lines.all()])

@@ -1,4 +1,4 @@
-"""CellProfiler's plugins: the checkout in the image, brought to what the settings ask for."""
+"""CellProfiler's plugins: prepares the checkout in the image as the settings require."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _REMOTE = "origin"
 
 
 class PluginsError(Exception):
-    """The plugins cannot be had as the settings ask: no job could run as intended."""
+    """The plugins could not be prepared as the settings require, so no job could run correctly."""
 
 
 def prepare(settings: Settings, checkout: Path = CHECKOUT) -> Path | None:
     """Update, check out and install the plugins; once, before the first job.
 
     Returns:
-        The plugins directory, or None when plugins are not used.
+        The plugins directory, or None without plugins.
 
     Raises:
-        PluginsError: There is no checkout, the commit does not exist, an installation failed.
+        PluginsError: The checkout or the commit does not exist, or an installation failed.
     """
     if not settings.use_plugins:
         return None
     if not checkout.is_dir():
         raise PluginsError(f"USE_PLUGINS is 'True', but {checkout} does not exist in the image.")
     if settings.update_plugins:
-        # A tag may have been moved; the image's is then the old one.
+        # --force: a tag may have moved since the image was built.
         _run(["git", "fetch", "--tags", "--force", "--prune", _REMOTE], checkout, "UPDATE_PLUGINS")
     if settings.plugins_commit or settings.update_plugins:
         _check_out(settings, checkout)
@@ -50,34 +50,34 @@ def prepare(settings: Settings, checkout: Path = CHECKOUT) -> Path | None:
 
 
 def _check_out(settings: Settings, checkout: Path) -> None:
-    """Bring the checkout to the commit asked for, else to the newest of the remote's main line.
+    """Check out the requested commit, or by default the newest on the remote's main branch.
 
-    A branch means the remote's: a local one stays where it was when the image was made.
+    A branch name means the remote branch: local branches are as old as the image.
     """
-    wanted = settings.plugins_commit or "HEAD"
-    names = [f"refs/remotes/{_REMOTE}/{wanted}", f"refs/tags/{wanted}", wanted]
+    revision = settings.plugins_commit or "HEAD"
+    names = [f"refs/remotes/{_REMOTE}/{revision}", f"refs/tags/{revision}", revision]
     for name in names:
         if commit := _commit(name, checkout):
             _run(["git", "checkout", "--detach", "--force", commit], checkout, "PLUGINS_COMMIT")
-            log.info("The plugins are at %s (%s).", commit, wanted)
+            log.info("Checked out the plugins at %s (%s).", commit, revision)
             return
     raise PluginsError(_unknown(settings, checkout))
 
 
 def _commit(name: str, checkout: Path) -> str:
-    """The commit that a name stands for; empty when there is none."""
-    found = _call(["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"], checkout)
-    return "" if found.returncode else found.stdout.strip()
+    """The commit behind a name; empty if the name does not exist."""
+    result = _call(["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"], checkout)
+    return "" if result.returncode else result.stdout.strip()
 
 
 def _unknown(settings: Settings, checkout: Path) -> str:
     commit = settings.plugins_commit
     fields = ["git", "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/remotes"]
-    known = [name.split(f"{_REMOTE}/")[-1] for name in _call(fields, checkout).stdout.split()]
-    near = difflib.get_close_matches(commit, known, 3)
-    text = f"PLUGINS_COMMIT is {commit!r}, which is no branch, tag or commit of the plugins."
-    if near:
-        text += f" The nearest are {', '.join(near)}."
+    names = [name.split(f"{_REMOTE}/")[-1] for name in _call(fields, checkout).stdout.split()]
+    nearest = difflib.get_close_matches(commit, names, 3)
+    text = f"PLUGINS_COMMIT is {commit!r}, which is not a branch, tag or commit of the plugins."
+    if nearest:
+        text += f" The nearest names are {', '.join(nearest)}."
     if not settings.update_plugins:
         text += " If it is newer than the image, set UPDATE_PLUGINS to 'True'."
     return text
@@ -104,7 +104,7 @@ def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=folder,
-            # A remote that wants a password must fail, not wait for one.
+            # A remote that requires a password must fail, not wait for one.
             env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -113,4 +113,4 @@ def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except OSError as error:
-        raise PluginsError(f"{shlex.join(command)} cannot be run: {error}") from error
+        raise PluginsError(f"Could not run {shlex.join(command)}: {error}") from error

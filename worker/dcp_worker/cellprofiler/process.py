@@ -1,4 +1,4 @@
-"""A process that holds CellProfiler: its environment, what it prints, how it is ended."""
+"""A process that runs CellProfiler: its environment, its output, its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-# One thread a slot: several CellProfilers share a machine, and the number of threads changes the
+# One thread per slot: several CellProfilers share a machine, and the number of threads changes the
 # last digits of Texture measurements.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -25,31 +25,31 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
 }
-# Of a log longer than this the middle is dropped: what explains a failure stands at an end. Lines
-# that speak of an error are kept of the middle, too, for a run may go on after one.
+# The middle of a longer log is dropped: the cause of a failure is near the start or the end. Lines
+# with an error are kept from the middle too, because a run may continue after an error.
 _FIRST_LINES = 1000
 _LAST_LINES = 4000
-_TELLING = re.compile("Error|Exception")
-_TELLING_LINES = 1000
+_ERROR = re.compile("Error|Exception")
+_ERROR_LINES = 1000
 _PR_SET_PDEATHSIG = 1
-# When the container's memory is used up, the kernel ends this process and no other ("proc(5)",
-# /proc/pid/oom_score_adj, -1000 to 1000): the job is lost, the slot and its message are not.
-_FIRST_TO_GO = "500"
+# When the container runs out of memory, the kernel kills this process first ("proc(5)",
+# /proc/pid/oom_score_adj, -1000 to 1000): that ends the job, but not the slot with its message.
+_OOM_SCORE = "500"
 
 
 def environment(inherited: Mapping[str, str], temporary: Path | None = None) -> dict[str, str]:
-    """What CellProfiler finds in its environment.
+    """The environment of CellProfiler.
 
-    UTF-8 whatever the locale: CellProfiler opens the CSV with the encoding of its environment.
+    It forces UTF-8, because CellProfiler opens the CSV with the encoding of its locale.
     """
-    given = {**inherited, **ONE_THREAD, "PYTHONUTF8": "1"}
-    return given if temporary is None else {**given, "TMPDIR": str(temporary)}
+    variables = {**inherited, **ONE_THREAD, "PYTHONUTF8": "1"}
+    return variables if temporary is None else {**variables, "TMPDIR": str(temporary)}
 
 
 def spawn(
     words: Sequence[str], environment: Mapping[str, str], stdin: int, folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own that ends with this one; its output is one pipe."""
+    """Start a process in its own process group that dies with this one; one pipe has its output."""
     process = subprocess.Popen(
         words,
         stdin=stdin,
@@ -60,26 +60,26 @@ def spawn(
         start_new_session=True,
         preexec_fn=_die_with_parent(),
     )
-    with contextlib.suppress(OSError):  # it has ended, or this is not Linux
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
+    with contextlib.suppress(OSError):  # it has exited, or this is not Linux
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_SCORE)
     return process
 
 
 def kill(pid: int) -> None:
     """Kill the whole process group: CellProfiler and whatever it started."""
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
+    with contextlib.suppress(ProcessLookupError):  # it has just exited
         os.killpg(pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
-class End:
-    """How a process ended, or a job in one that goes on.
+class ProcessEnd:
+    """The end of a process, or of a job in a process that keeps running.
 
     Attributes:
-        exit_status: None when a signal ended it.
-        signal: None when it ended by itself.
-        timed_out: Whether it was ended because its time was over.
-        peak_memory_mb: Its largest resident memory.
+        exit_status: None if a signal killed it.
+        signal: None if it exited.
+        timed_out: Whether it was killed because it exceeded its time limit.
+        peak_memory_mb: Largest resident memory.
     """
 
     exit_status: int | None
@@ -88,23 +88,23 @@ class End:
     peak_memory_mb: float
 
     @classmethod
-    def of(cls, status: int, usage: resource.struct_rusage, timed_out: bool) -> End:
-        """What `os.wait4` says of a process."""
+    def of(cls, status: int, usage: resource.struct_rusage, timed_out: bool) -> ProcessEnd:
+        """From the result of `os.wait4`."""
         code = os.waitstatus_to_exitcode(status)
         peak = megabytes(usage.ru_maxrss)
         return cls(code, None, timed_out, peak) if code >= 0 else cls(None, -code, timed_out, peak)
 
 
 def megabytes(maximum_resident_set: int) -> float:
-    """Of getrusage's figure, which is in KiB on Linux and in bytes on macOS."""
+    """Convert getrusage's value, which is in KiB on Linux and in bytes on macOS."""
     return maximum_resident_set * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """What the child calls before it becomes CellProfiler, where the system can (Linux).
+    """The function that the child calls before it executes CellProfiler (Linux only).
 
-    A slot that is killed cannot end its CellProfiler, so the kernel does. The library is loaded
-    here, before the fork: after it only the one call is made.
+    It makes the kernel kill CellProfiler when the slot is killed. The library is loaded here,
+    before the fork, so that the child only makes the one call.
     """
     if sys.platform != "linux":
         return None
@@ -119,8 +119,8 @@ def _die_with_parent() -> Callable[[], None] | None:
     return ask_the_kernel
 
 
-class Lines:
-    """Reads what a process prints, on a thread, so that a full pipe never blocks it."""
+class OutputLines:
+    """Reads a process's output on a thread, so that a full pipe never blocks the process."""
 
     def __init__(self, pipe: IO[bytes] | None, line: Callable[[str], None]) -> None:
         if pipe is None:
@@ -144,14 +144,14 @@ class Lines:
             self._first.append(text)
             return
         dropped = self._last[0] if len(self._last) == _LAST_LINES else ""
-        if _TELLING.search(dropped) and len(self._first) < _FIRST_LINES + _TELLING_LINES:
+        if _ERROR.search(dropped) and len(self._first) < _FIRST_LINES + _ERROR_LINES:
             self._first.append(dropped)
         self._last.append(text)
 
     def finish(self) -> None:
-        """Wait for the rest; a process left over by CellProfiler is not waited for."""
+        """Wait for the rest of the output, but not for a process that CellProfiler left behind."""
         self._thread.join(timeout=5)
 
     def all(self) -> list[str]:
-        """The lines so far; without the middle when they are very many."""
+        """The lines so far, without the middle of a very long log."""
         return [*self._first, *self._last]

@@ -1,10 +1,10 @@
-"""A run over the rows of one group, numbered as in the whole CSV. For CellProfiler's process alone.
+"""Runs the rows of one group, numbered as in the whole CSV. For CellProfiler's process only.
 
-LoadData is given the group's rows, so that a job's time does not grow with its plate. Two things
-would differ from a run over the whole CSV, and are made the same here: the types of LoadData's
-columns, which it finds by reading the rows that stand for all others (`type_samples`), and the
-numbers of image sets and group, which are set as soon as the run is prepared. From then on a run
-over the whole CSV has only the group's image sets left, too.
+LoadData reads only the group's rows, so that a job's time does not grow with its plate. Two things
+would then differ from a run over the whole CSV, and this module corrects them. The types of
+LoadData's columns come from a few representative rows (`type_samples`). The numbers of the image
+sets and the group are set once the run is prepared. From then on a run over the whole CSV has only
+the group's image sets, too.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cellprofiler_core.modules.loaddata import LoadData
 from cellprofiler_core.pipeline import Pipeline
 
 from dcp_worker.load_data.job_csv import Numbering, write_whole
-from dcp_worker.load_data.local_paths import Places
+from dcp_worker.load_data.local_paths import PathMapping
 
-# Where the preparation of a run looks at no image set, or does the same for all as for the group's.
-# A module with a preparation of its own (CreateBatchFiles, a plugin) is given the whole CSV.
+# Modules whose preparation of a run ignores the image sets or does the same for all as for a group.
+# If a module has its own preparation (CreateBatchFiles, a plugin), LoadData reads the whole CSV.
 _PREPARED = (
     "cellprofiler_core.module._module",
     "cellprofiler_core.modules.loaddata",
@@ -34,23 +34,23 @@ _PREPARED = (
     "cellprofiler.modules.measureimagequality",
 )
 _GROUPING = _PREPARED[:2]
-# Before a group's first image set is run, the current one is number 1 of the whole CSV, which a
-# plugin may look at.
+# Before a group's first image set runs, the current image set is number 1 of the whole CSV; a
+# plugin may read it.
 _OWN = ("cellprofiler.", "cellprofiler_core.")
 
 
 @contextlib.contextmanager
-def applied(path: Path) -> Iterator[None]:
+def as_in_whole_csv(path: Path) -> Iterator[None]:
     """Number the image sets of the run in this context.
 
     Args:
-        path: The numbering, as `job_csv.select` has written it.
+        path: The numbering that `job_csv.select` wrote.
     """
     run = _Run(Numbering.read(path), path.with_suffix(".csv"))
     before = LoadData.get_measurement_columns, LoadData.open_csv, Pipeline.prepare_run
-    LoadData.get_measurement_columns = lambda *given: run.columns(before[0], *given)
-    LoadData.open_csv = lambda *given, **named: run.open_csv(before[1], *given, **named)
-    Pipeline.prepare_run = lambda *given, **named: run.prepare(before[2], *given, **named)
+    LoadData.get_measurement_columns = lambda *args: run.columns(before[0], *args)
+    LoadData.open_csv = lambda *args, **kwargs: run.open_csv(before[1], *args, **kwargs)
+    Pipeline.prepare_run = lambda *args, **kwargs: run.prepare(before[2], *args, **kwargs)
     try:
         yield
     finally:
@@ -58,7 +58,7 @@ def applied(path: Path) -> Iterator[None]:
 
 
 class _Run:
-    """What stands in for methods of CellProfiler; `original` is the method itself."""
+    """Replacements for methods of CellProfiler; `original` is the replaced method."""
 
     def __init__(self, numbering: Numbering, whole: Path) -> None:
         self._numbering = numbering
@@ -67,7 +67,7 @@ class _Run:
         self._typing = False
 
     def columns(self, original: Any, module: Any, pipeline: Any) -> Any:
-        """Find the types of LoadData's columns."""
+        """Determine the types of LoadData's columns."""
         self._typing = self._alone
         try:
             return original(module, pipeline)
@@ -75,17 +75,17 @@ class _Run:
             self._typing = False
 
     def open_csv(self, original: Any, module: Any, do_not_cache: bool = False) -> Any:
-        """Open the CSV, or the witnesses for its types."""
+        """Open the CSV, or the rows that determine its types."""
         if self._typing:
-            return open(self._numbering.witnesses, encoding="utf-8")
+            return open(self._numbering.type_rows, encoding="utf-8")
         return original(module, do_not_cache)
 
     def prepare(self, original: Any, pipeline: Any, workspace: Any, end_module: Any = None) -> Any:
         """Prepare the run; then give its image sets the numbers of the whole CSV."""
         if not _may_see_group_alone(pipeline):
-            logging.info("A module of the pipeline prepares the run by itself: all rows are read.")
+            logging.info("A module of the pipeline prepares the run itself: reading all rows.")
             numbering = self._numbering
-            write_whole(Path(numbering.csv_file), self._whole, Places(**numbering.places))
+            write_whole(Path(numbering.csv_file), self._whole, PathMapping(**numbering.paths))
             preferences.set_data_file(str(self._whole))
             self._alone = False
         prepared = original(pipeline, workspace, end_module)
@@ -106,7 +106,7 @@ def _may_see_group_alone(pipeline: Any) -> bool:
 
 def _number(measurements: Any, numbering: Numbering) -> None:
     if measurements.has_groups():
-        raise ValueError("CellProfiler sees several groups in the rows of one.")
+        raise ValueError("CellProfiler found several groups in the rows of one group.")
     old = measurements.get_image_numbers()
     new = numpy.arange(len(old)) + numbering.first
     renumbered = numpy.zeros(len(old) + 1, int)

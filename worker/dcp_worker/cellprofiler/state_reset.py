@@ -1,4 +1,4 @@
-"""What a new process would be, for a job in one that has run others. For CellProfiler's alone."""
+"""Resets CellProfiler's process, so that each job finds the state of a new process."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from cellprofiler_core import preferences
 
 
 def log_as_the_command_line() -> None:
-    """Send Python's logging to standard error as it is: no handler of a job's own stays."""
+    """Log to standard error, unformatted, and remove handlers that a job has added."""
     logging.root.handlers[:] = [logging.StreamHandler()]
     logging.root.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager
-def process(temporary: Path, plugins: str) -> Iterator[None]:
-    """Nothing of earlier jobs on entry, nothing of this one on exit.
+def as_new_process(temporary: Path, plugins: str) -> Iterator[None]:
+    """Remove the state of earlier jobs on entry, and of this job on exit.
 
     Args:
-        temporary: Folder for temporary files, and the working directory: what a job drops there
-            goes with the folder.
+        temporary: Folder for temporary files, and the working directory: files that a job drops
+            there are removed with the folder.
         plugins: The plugins directory; may be empty.
     """
     folder, variables, path = os.getcwd(), dict(os.environ), list(sys.path)
@@ -40,12 +40,12 @@ def process(temporary: Path, plugins: str) -> Iterator[None]:
     os.environ["TMPDIR"] = str(temporary)
     os.chdir(temporary)
     _set_preferences(temporary, plugins)
-    numpy.seterr(all="ignore")  # as the command line when it is loaded
-    # Modules seed the generator and leave it so.
+    numpy.seterr(all="ignore")  # as on import of the command line
+    # Modules seed the random generators and do not reset them.
     numpy.random.seed()
     random.seed()
     try:
-        # Forgets which warnings were given and, at the end, what a module has filtered.
+        # Resets which warnings were shown and, at the end, the filters that a module added.
         with warnings.catch_warnings():
             yield
     finally:
@@ -59,7 +59,7 @@ def process(temporary: Path, plugins: str) -> Iterator[None]:
 
 
 def _set_preferences(temporary: Path, plugins: str) -> None:
-    """Set all options that the command line has, for it sets only those that it is given."""
+    """Reset all options of the command line, which sets only those in its arguments."""
     preferences.set_preferences_from_dict({})  # also forgets the default folders
     preferences.set_temporary_directory(str(temporary), globally=False)  # tempfile's, too
     preferences.set_plugin_directory(plugins or None, globally=False)
@@ -71,17 +71,17 @@ def _set_preferences(temporary: Path, plugins: str) -> None:
 
 
 def _release() -> None:
-    """Give back what a job holds: readers, files, memory, and processes that it has started."""
-    # The next job's files may have the names of this one's: no reader, no listing of a folder
-    # (Bio-Formats keeps those for an hour) and no header of LoadData may be taken for them.
+    """Release the job's readers, files and memory, and kill the processes that it started."""
+    # The next job's files may have the same names. So clear the readers, the folder listings (which
+    # Bio-Formats keeps for an hour) and LoadData's headers.
     bioformats.clear_image_reader_cache()
     javabridge.JClassWrapper("loci.common.Location").clearDirectoryListingsCache()
     vars(sys.modules["cellprofiler_core.modules.loaddata"])["header_cache"] = {}
     gc.collect()
     for file in h5py.h5f.get_obj_ids(types=h5py.h5f.OBJ_FILE):
         h5py.File(file).close()  # the measurements of a job that failed
-    left = psutil.Process().children(recursive=True)
-    for one in left:
+    children = psutil.Process().children(recursive=True)
+    for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
-    psutil.wait_procs(left)
+            child.kill()
+    psutil.wait_procs(children)

@@ -1,9 +1,9 @@
-"""The program of the warm child: CellProfiler, loaded once, runs one job after the other.
+"""The warm child's program: loads CellProfiler once and runs one job after the other.
 
 The slot starts it as `python -m dcp_worker.cellprofiler.warm_child PLUGINS` with a socket as
-standard input. A job comes as a line of JSON together with the pipe that takes what it prints; the
-answer is a line of JSON. A job is CellProfiler's own command line, called in this process: what it
-does, says and writes is the same, without the start.
+standard input. A job arrives as a line of JSON together with a pipe for its output; the answer is a
+line of JSON. The child calls CellProfiler's own command line in this process: a job does, prints
+and writes the same as in a new process, without the time of the start.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ def _start(plugins: str) -> None:
     """Load CellProfiler with its modules and plugins, and start Java."""
     preferences.set_headless()
     preferences.set_awt_headless(True)
-    # Before the modules: they are looked for once in a process.
+    # Before the modules: a process searches for them only once.
     preferences.set_plugin_directory(plugins or None, globally=False)
     state_reset.log_as_the_command_line()
     import cellprofiler_core.modules  # noqa: F401  # finds and imports every module
 
     start_java()
     _read_an_image()
-    # The command line starts Java for its job and ends it; here it stays.
+    # The command line starts and ends Java with each job; here Java stays.
     command_line.start_java = lambda: None
     command_line.stop_cellprofiler = lambda: None
     command_line.Pipeline = _whole_pipeline
     bioformats.formatreader.urlopen = _whole_answer
     if sys.platform == "linux":
-        # What a plugin starts and leaves behind stays a child of this process, to be ended.
+        # A process that a plugin leaves behind becomes a child of this one, which can kill it.
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
-    gc.freeze()  # no later collection has to look at what is there to stay
+    gc.freeze()  # later collections need not scan the loaded modules
 
 
 def _read_an_image() -> None:
-    """Have Java load Bio-Formats (0.5 s), which the first image would wait for."""
+    """Make Java load Bio-Formats (0.5 s), so that the first image need not wait for it."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "image.tif")
         Image.new("I;16", (64, 64)).save(path)
@@ -71,39 +71,39 @@ def _read_an_image() -> None:
 
 
 def _whole_answer(url: str) -> io.BytesIO:
-    """What a server has at a URL, all of it or nothing (http.client.IncompleteRead).
+    """Download a URL completely or fail (http.client.IncompleteRead).
 
-    Bio-Formats copies an image that a URL names in pieces, and takes a connection that is lost for
-    the image's end.
+    Bio-Formats copies an image from a URL in pieces, and mistakes a lost connection for the end of
+    the image.
     """
     with urllib.request.urlopen(url) as answer:
         return io.BytesIO(answer.read())
 
 
 def _whole_pipeline() -> Any:
-    """A pipeline that is loaded whole or not at all.
+    """A pipeline that loads completely or not at all.
 
-    CellProfiler logs that it cannot load a module, leaves it and all that follow out, runs the
-    rest, and says Complete.
+    If CellProfiler cannot load a module, it logs that, skips this module and all later ones, runs
+    the rest, and reports Complete.
     """
 
-    def heard(pipeline: object, event: object) -> None:
+    def exit_on_load_error(pipeline: object, event: object) -> None:
         if isinstance(event, LoadException):
             raise SystemExit(1)  # the reason is in the log
 
     pipeline = Pipeline()
-    pipeline.add_listener(heard)
+    pipeline.add_listener(exit_on_load_error)
     return pipeline
 
 
 def _run(arguments: list[str], numbering: str | None) -> int:
-    """Run one job; the exit status that the command line would have had."""
+    """Run one job; returns the command line's exit status."""
     try:
         with _numbered(numbering):
             code = command_line.main(["cellprofiler", *arguments])
-    except SystemExit as leaving:
-        code = leaving.code
-    except Exception:  # noqa: BLE001  # any at all ends the job, and is its last word, as in a shell
+    except SystemExit as system_exit:
+        code = system_exit.code
+    except Exception:  # noqa: BLE001  # ends the job with a traceback, as in a new process
         traceback.print_exc()
         return 1
     if code is None or isinstance(code, int):
@@ -117,17 +117,17 @@ def _numbered(path: str | None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
     from dcp_worker.cellprofiler import row_numbering
 
-    return row_numbering.applied(Path(path))
+    return row_numbering.as_in_whole_csv(Path(path))
 
 
 def _do(job: dict[str, Any], plugins: str) -> dict[str, object]:
-    """Do a job and clean up after it; the answer."""
+    """Run a job and clean up after it; returns the answer."""
     status, fit = 1, True
     _reset_peak()
     try:
-        with state_reset.process(Path(job["temporary"]), plugins):
+        with state_reset.as_new_process(Path(job["temporary"]), plugins):
             status = _run(job["arguments"], job["numbering"])
-    except Exception:  # noqa: BLE001  # the job is done and its result stands; this process is not fit
+    except Exception:  # noqa: BLE001  # the clean-up failed: the result stands, the process is unfit
         traceback.print_exc()
         fit = False
     return {"status": status, "fit": fit, "peak_mb": _peak_mb()}
@@ -139,7 +139,7 @@ def _reset_peak() -> None:
 
 
 def _peak_mb() -> float:
-    """Peak resident memory of the job; where the system cannot tell, of the process so far."""
+    """Peak resident memory of the job, or of the process so far where the system lacks that."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -148,7 +148,7 @@ def _peak_mb() -> float:
 
 
 def _print_to(descriptor: int) -> None:
-    """Let standard output and error, also those of Java and C, go to a file from now on."""
+    """Redirect standard output and error, including those of Java and C, to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     _libc.fflush(None)
@@ -158,18 +158,18 @@ def _print_to(descriptor: int) -> None:
 
 
 def _answer(slot: socket.socket, answer: dict[str, object]) -> None:
-    """Close what took the output, so that the slot has all of it, and answer."""
+    """Close the job's output pipe, so that the slot has all of the output, then answer."""
     _print_to(os.open(os.devnull, os.O_WRONLY))
     answer["rss_mb"] = psutil.Process().memory_info().rss / 1e6
     slot.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _serve(plugins: str) -> None:
-    """Load CellProfiler, say that it is ready, and run jobs until the slot is gone."""
+    """Load CellProfiler, report ready, and run jobs until the slot closes the socket."""
     slot = socket.socket(fileno=os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     _start(plugins)
     _answer(slot, {})
     while True:
@@ -183,7 +183,7 @@ def _serve(plugins: str) -> None:
 
 
 def main(plugins: str) -> None:
-    """Be the child until the slot is gone, or until something goes wrong."""
+    """Serve the slot until it is gone or an error occurs."""
     status = 1
     try:
         _serve(plugins)
@@ -193,7 +193,7 @@ def main(plugins: str) -> None:
         raise
     finally:
         sys.stdout.flush()
-        # Not through the interpreter's end, which would wait for Java for ever.
+        # A normal exit of the interpreter would wait for Java for ever.
         os._exit(status)
 
 

@@ -1,4 +1,4 @@
-"""What every room may use: settings, AWS clients, S3 transfers, cancellation, the container's log.
+"""Shared by all packages: settings, AWS clients, S3 transfers, cancellation, the container's log.
 
-What belongs to jobs, to CellProfiler or to the machine is not here.
+Code that concerns only jobs, CellProfiler or the machine belongs to their packages.
 """

@@ -1,4 +1,4 @@
-"""The AWS clients of a slot, made once with the retry rules of the worker."""
+"""The AWS clients of a slot, created once with the worker's retry rules."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 # botocore's standard mode retries throttling, 5xx and lost connections with growing, jittered
-# delays, and nothing else ("Retries", boto3 documentation).
+# delays, but nothing else ("Retries", boto3 documentation).
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10)
-# The supervisor has slots to look after, and asks again later.
+# The supervisor must not neglect its slots; it polls again later.
 PROMPTLY = Config(
     retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=10
 )
 # A slot fetches the inputs of one job while it publishes the outputs of another.
 S3_CONNECTIONS = 20
-# The job's log must never hold up the job.
+# The job's log must never delay the job.
 BRIEFLY = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=5)
 
-# S3's codes for an absent object. 403: to a role that may not list the bucket ("HeadObject",
+# S3's codes for a missing object. 403: for a role that may not list the bucket ("HeadObject",
 # Amazon S3 API Reference).
 ABSENT = ("404", "NoSuchKey", "403", "AccessDenied")
 
@@ -45,13 +45,13 @@ def exists(s3: S3Client, bucket: str, key: str) -> bool:
 
 @dataclass(frozen=True)
 class Clients:
-    """One client a service; credentials are the task role's.
+    """One client per service, with the credentials of the task role.
 
-    botocore asks for a bucket whose name has dots by path, since no certificate covers its
-    virtual host, and follows a bucket to its own region.
+    botocore uses path-style addresses for bucket names with dots, because no certificate covers
+    their virtual hosts, and follows a bucket to its region.
 
     Attributes:
-        anonymous_s3: For public buckets: its requests carry no signature, and need no credentials.
+        anonymous_s3: For public buckets: sends unsigned requests, without credentials.
     """
 
     s3: S3Client

@@ -1,4 +1,4 @@
-"""What ends a job before its time: the container is stopped, or the message is no longer ours."""
+"""Interruptions of a job: the container stops, or the message belongs to another worker."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ from enum import Enum
 
 
 class Interruption(Enum):
-    """Why a job is given up, by no fault of its own."""
+    """Why a job is interrupted through no fault of its own."""
 
-    STOPPING = "the container is being stopped"
-    LEASE_LOST = "its message is no longer this worker's"
+    STOPPING = "the container is stopping"
+    LEASE_LOST = "the worker lost the lease of the message"
 
 
 class InterruptedJobError(Exception):
-    """The job is given up."""
+    """The job is interrupted."""
 
     def __init__(self, interruption: Interruption) -> None:
         super().__init__(interruption.value)
         self.interruption = interruption
 
 
-# Called between the steps of a job and while one is waited for; raises InterruptedJobError.
+# Called between and during the steps of a job; raises InterruptedJobError.
 Check = Callable[[], None]
 
-# Shares of the time between the order to stop and the end by force: until when a job may compute,
-# be uploaded, and its slot be alive.
+# Shares of the time between the order to stop and SIGKILL: deadlines for computing, for uploading,
+# and for the exit of the slot.
 COMPUTING = 0.75
 PUBLISHING = 0.9
 ALIVE = 0.95
 
 
 class Stop:
-    """The order to stop: nothing new is begun, and what can end in time may end."""
+    """The order to stop: the slot starts no new jobs; jobs that can finish in time may finish."""
 
     def __init__(self) -> None:
         self._ordered = math.inf
         self._seconds = math.inf
-        self._finishing = False
+        self._draining = False
 
     def order(self, seconds: float) -> None:
-        """Stop within so many seconds; a later order counts when it leaves less time."""
+        """Stop within `seconds`; a later order counts only if it leaves less time."""
         now = time.monotonic()
         if now + seconds < self._ordered + self._seconds:
             self._ordered, self._seconds = now, seconds
 
-    def finish(self) -> None:
-        """Begin nothing new; what has begun has all the time it needs."""
-        self._finishing = True
+    def drain(self) -> None:
+        """Start no new jobs; running jobs have all the time they need."""
+        self._draining = True
 
     @property
     def ordered(self) -> bool:
-        """Whether nothing new may be begun."""
-        return self._finishing or self._seconds < math.inf
+        """Whether new jobs must not start."""
+        return self._draining or self._seconds < math.inf
 
     def left(self, share: float) -> float:
-        """Seconds until that share of the time has passed; infinite without an order."""
+        """Seconds until this share of the time has passed; infinite without an order."""
         return self._ordered + share * self._seconds - time.monotonic()

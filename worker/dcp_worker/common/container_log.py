@@ -6,19 +6,19 @@ import logging
 import sys
 import warnings
 
-# One line of JSON for each attempt and each look at the machine, without time and speaker.
+# One line of JSON for each attempt and each sample of the machine, without time and process name.
 _BARE = ("dcp_worker.attempts", "dcp_worker.machine")
 
 
 def to_stdout(who: str) -> None:
-    """Send all logging to standard output, each line saying who speaks; figures as bare JSON."""
+    """Log to standard output, each line with the process's name; measurements as bare JSON."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(f"%(asctime)s {who} %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # Warnings of watchtower, when CloudWatch does not take the log; once each is enough.
+    # watchtower warns if CloudWatch rejects log lines; log each such warning once.
     logging.captureWarnings(True)
     warnings.simplefilter("once")
-    # The image has Python 3.9; its boto3 says at every start that later ones will not.
+    # The image has Python 3.9, and boto3 warns at every start that it will drop this version.
     warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
     bare = logging.StreamHandler(sys.stdout)
     bare.setFormatter(logging.Formatter("%(message)s"))

@@ -1,4 +1,4 @@
-"""Objects to and from S3, many at a time, given up at once when the job is interrupted."""
+"""Transfers objects to and from S3 in parallel, and aborts at once if the job is interrupted."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
     from dcp_worker.common.cancellation import Check
 
-# What CellProfiler, its temporary files and outputs find free after every download (bytes).
+# Bytes that stay free after every download, for CellProfiler's temporary files and outputs.
 RESERVE = 512 * 2**20
 
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _UPLOAD = TransferConfig(max_request_concurrency=S3_CONNECTIONS)
-# s3transfer asks for the ETag that it was given (If-Match) in ranged requests only, so even a small
-# object is asked for as one range: what is replaced meanwhile is never taken for what it was.
+# s3transfer sends the ETag (If-Match) only with ranged requests. So even a small object is
+# requested as a range: an object that was replaced meanwhile is never mistaken for the old one.
 _DOWNLOAD = TransferConfig(max_request_concurrency=S3_CONNECTIONS, multipart_threshold=1)
 
-_OF_S3 = (BotoCoreError, ClientError, RetriesExceededError, S3UploadFailedError)
+_S3_ERRORS = (BotoCoreError, ClientError, RetriesExceededError, S3UploadFailedError)
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Output = TypeVar("Output")
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket and the client that may use it."""
+    """A bucket and the client with access to it."""
 
     name: str
     s3: S3Client
 
 
 @dataclass(frozen=True)
-class Stored:
-    """An object as S3 has it; size in bytes."""
+class StoredObject:
+    """An object in S3; size in bytes."""
 
     bucket: Bucket
     key: str
@@ -63,51 +63,52 @@ class Stored:
         return f"s3://{self.bucket.name}/{self.key}"
 
 
-def head(bucket: Bucket, key: str, what: str) -> Stored:
-    """Ask for an object's size and ETag.
+def head(bucket: Bucket, key: str, what: str) -> StoredObject:
+    """Request an object's size and ETag.
 
     Args:
-        bucket: Where it lies.
-        key: Its key.
-        what: What it is to the job, for the diagnosis: pipeline, data_file, image, output.
+        bucket: Bucket of the object.
+        key: Key of the object.
+        what: Role of the object in the job, for the diagnosis: pipeline, data_file, image, output.
 
     Raises:
-        JobFailedError: It does not exist or cannot be had.
+        JobFailedError: The object does not exist or is not accessible.
     """
     try:
-        found = bucket.s3.head_object(Bucket=bucket.name, Key=key)
+        response = bucket.s3.head_object(Bucket=bucket.name, Key=key)
     except (BotoCoreError, ClientError) as error:
         raise JobFailedError(diagnose_s3(error, what, bucket.name, key)) from error
-    return Stored(bucket, key, found["ContentLength"], found["ETag"])
+    return StoredObject(bucket, key, response["ContentLength"], response["ETag"])
 
 
-def listing(bucket: Bucket, prefix: str, limit: int) -> Sequence[Stored]:
+def listing(bucket: Bucket, prefix: str, limit: int) -> Sequence[StoredObject]:
     """At most `limit` objects below a prefix that ends in /.
 
     Raises:
-        JobFailedError: S3 does not list them.
+        JobFailedError: S3 could not list the objects.
     """
-    found: list[Stored] = []
+    objects: list[StoredObject] = []
     try:
         pages = bucket.s3.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=bucket.name, Prefix=prefix):
-            found += [
-                Stored(bucket, item["Key"], item["Size"], item["ETag"])
+            objects += [
+                StoredObject(bucket, item["Key"], item["Size"], item["ETag"])
                 for item in page.get("Contents", [])
             ]
-            if len(found) >= limit:
+            if len(objects) >= limit:
                 break
     except (BotoCoreError, ClientError) as error:
         raise JobFailedError(diagnose_s3(error, "listing", bucket.name, prefix)) from error
-    return found[:limit]
+    return objects[:limit]
 
 
-def each(function: Callable[[Item], Found], items: Iterable[Item], check: Check) -> list[Found]:
-    """Call a function for every item, many at a time; the results in the items' order.
+def in_parallel(
+    function: Callable[[Item], Output], items: Iterable[Item], check: Check
+) -> list[Output]:
+    """Call a function for every item, in parallel; returns the results in the items' order.
 
     Raises:
-        Exception: The first that the function or `check` raises; calls that have begun are left to
-            themselves.
+        Exception: The first exception of the function or of `check`; running calls are not awaited.
     """
     pool = ThreadPoolExecutor(S3_CONNECTIONS)
     try:
@@ -115,7 +116,7 @@ def each(function: Callable[[Item], Found], items: Iterable[Item], check: Check)
         waiting = set(futures)
         while waiting:
             check()
-            ended, waiting = wait(waiting, _LOOK_SECONDS, FIRST_EXCEPTION)
+            ended, waiting = wait(waiting, _POLL_SECONDS, FIRST_EXCEPTION)
             for future in ended:
                 future.result()
         return [future.result() for future in futures]
@@ -123,23 +124,23 @@ def each(function: Callable[[Item], Found], items: Iterable[Item], check: Check)
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def download(what: str, files: Mapping[str, Stored], check: Check) -> None:
-    """Download objects, each with the ETag and size that are known of it.
+def download(what: str, files: Mapping[str, StoredObject], check: Check) -> None:
+    """Download objects, and verify the ETag and size of each.
 
     Args:
-        what: What they are to the job, for the diagnosis: pipeline, data_file, image, input.
+        what: Role of the objects in the job, for the diagnosis: pipeline, data_file, image, input.
         files: Local path -> object.
         check: Raises when the job is interrupted.
 
     Raises:
-        JobFailedError: An object does not exist, cannot be had or has been replaced, or the disk
-            has no room for them all.
+        JobFailedError: An object does not exist, is not accessible or was replaced, or the disk is
+            too small for all of them.
     """
     for folder in {os.path.dirname(path) for path in files}:
         os.makedirs(folder, exist_ok=True)
     if files:
         _check_space(os.path.dirname(next(iter(files))), sum(file.size for file in files.values()))
-    by_client: dict[int, list[tuple[str, Stored]]] = {}
+    by_client: dict[int, list[tuple[str, StoredObject]]] = {}
     for path, stored in files.items():
         by_client.setdefault(id(stored.bucket.s3), []).append((path, stored))
     for group in by_client.values():
@@ -149,12 +150,12 @@ def download(what: str, files: Mapping[str, Stored], check: Check) -> None:
             raise JobFailedError(replaced(str(stored)))
 
 
-def _download(what: str, files: Sequence[tuple[str, Stored]], check: Check) -> None:
+def _download(what: str, files: Sequence[tuple[str, StoredObject]], check: Check) -> None:
     ended: SimpleQueue[tuple[TransferFuture, str, str]] = SimpleQueue()
     with _managed(files[0][1].bucket.s3, _DOWNLOAD) as manager:
         for path, stored in files:
             name = stored.bucket.name
-            subscribers = [_Known(stored), _Ended(ended, name, stored.key)]
+            subscribers = [_KnownSize(stored), _Completion(ended, name, stored.key)]
             manager.download(name, stored.key, path, subscribers=subscribers)
         _wait_for(len(files), ended, what, check)
 
@@ -168,20 +169,20 @@ def upload(
     """Upload files: pairs of local path and key.
 
     Raises:
-        JobFailedError: S3 does not take a file.
+        JobFailedError: S3 rejects a file.
     """
     ended: SimpleQueue[tuple[TransferFuture, str, str]] = SimpleQueue()
     with _managed(bucket.s3, _UPLOAD) as manager:
         for path, key in files:
-            subscribers = [_Ended(ended, bucket.name, key)]
+            subscribers = [_Completion(ended, bucket.name, key)]
             manager.upload(path, bucket.name, key, dict(arguments), subscribers)
         _wait_for(len(files), ended, "output", check)
 
 
-class _Known(BaseSubscriber):
-    """Tells the manager what it would ask S3 for."""
+class _KnownSize(BaseSubscriber):
+    """Gives the manager the size and ETag, so that it need not request them from S3."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: StoredObject) -> None:
         self._stored = stored
 
     def on_queued(self, future: TransferFuture, **_: Any) -> None:
@@ -189,8 +190,8 @@ class _Known(BaseSubscriber):
         future.meta.provide_object_etag(self._stored.etag)
 
 
-class _Ended(BaseSubscriber):
-    """Tells who waits that a transfer has ended."""
+class _Completion(BaseSubscriber):
+    """Puts a transfer that has ended into the queue of the waiting thread."""
 
     def __init__(
         self, queue: SimpleQueue[tuple[TransferFuture, str, str]], bucket: str, key: str
@@ -203,9 +204,9 @@ class _Ended(BaseSubscriber):
 
 @contextmanager
 def _managed(s3: S3Client, config: TransferConfig) -> Iterator[TransferManager]:
-    """A transfer manager; left with an exception, it is not waited for.
+    """A transfer manager that shuts down in the background after an exception.
 
-    Its own end waits for the requests under way, which may be minutes when S3 does not answer.
+    Its shutdown waits for pending requests: minutes, if S3 does not answer.
     """
     manager = TransferManager(s3, config)
     try:
@@ -213,7 +214,7 @@ def _managed(s3: S3Client, config: TransferConfig) -> Iterator[TransferManager]:
     except BaseException:
         end = threading.Thread(target=manager.__exit__, args=sys.exc_info(), daemon=True)
         end.start()
-        end.join(_LOOK_SECONDS)
+        end.join(_POLL_SECONDS)
         raise
     manager.__exit__(None, None, None)
 
@@ -224,15 +225,15 @@ def _wait_for(
     while count:
         check()
         try:
-            future, bucket, key = ended.get(timeout=_LOOK_SECONDS)
+            future, bucket, key = ended.get(timeout=_POLL_SECONDS)
         except Empty:
             continue
         count -= 1
         try:
             future.result()
-        except S3DownloadFailedError as error:  # the ETag is another one
+        except S3DownloadFailedError as error:  # the ETag has changed
             raise JobFailedError(replaced(f"s3://{bucket}/{key}")) from error
-        except _OF_S3 as error:
+        except _S3_ERRORS as error:
             raise JobFailedError(diagnose_s3(error, what, bucket, key)) from error
         except OSError as error:
             doing = f"transferring s3://{bucket}/{key}"
@@ -245,19 +246,16 @@ def _check_space(folder: str, needed: int) -> None:
         raise JobFailedError(
             Diagnosis(
                 "disk_full",
-                f"The machine's disk has {free / 2**20:.0f} MB free; the job's files need "
-                f"{needed / 2**20:.0f} MB, and CellProfiler {RESERVE / 2**20:.0f} MB beside them.",
+                f"The machine's disk has {free / 2**20:.0f} MB free, but the job's files need "
+                f"{needed / 2**20:.0f} MB and CellProfiler another {RESERVE / 2**20:.0f} MB.",
                 folder,
-                "Raise ebs_vol_size or lower the number of slots a machine.",
             )
         )
 
 
 def replaced(where: str) -> Diagnosis:
-    """An object is not the one any more that the job was begun with."""
+    """The diagnosis for an object that was replaced after the job started."""
     return Diagnosis(
         "input_replaced",
-        f"{where} was replaced while it was being read.",
-        "",
-        "It is tried again, with the new one.",
+        f"{where} was replaced while the worker read it.",
     )

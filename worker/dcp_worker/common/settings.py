@@ -1,7 +1,7 @@
 """The worker's settings: the environment of the task definition as one frozen value.
 
-A setting has the name of its key in the run config. docs/contract.schema.json (`worker_settings`)
-holds this table and the flows' to each other.
+Each setting has the name of its key in the run config. docs/contract.schema.json
+(`worker_settings`) keeps this table and the flows' table consistent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LONGEST_INVISIBILITY = 12 * 3600
 
 
 class SettingsError(Exception):
-    """The environment does not make a worker; the text names every variable that is wrong."""
+    """The environment is not valid for a worker; the text names every invalid variable."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Variable:
     """An environment variable and how its text becomes a setting.
 
     Attributes:
-        name: Of the variable.
-        parse: From its text to the value; raises ValueError with what is wrong.
-        default: The text of a variable that is not set or empty; None: it must be set.
-        fallback: The setting whose value an empty text stands for.
+        name: Name of the variable.
+        parse: Converts the text; raises ValueError with an explanation.
+        default: Text for a variable that is unset or empty; None: the variable is required.
+        fallback: The setting whose value replaces an empty one.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Variable:
         """The value of the setting.
 
         Args:
-            environment: Of the container.
-            settings: Those that are read already.
+            environment: Environment of the container.
+            settings: Settings read so far.
 
         Raises:
             ValueError: The variable is missing or its value is not allowed.
@@ -63,7 +63,7 @@ def _text(text: str) -> str:
 
 
 def _bucket(text: str) -> str:
-    """DCP's config writes 'False' for a bucket that is not given."""
+    """Convert 'False', which DCP's config has for an unset bucket, to an empty name."""
     return "" if text.lower() == "false" else text
 
 
@@ -96,7 +96,7 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def _upload_arguments(text: str) -> dict[str, object]:
-    """A JSON object of arguments of an upload (boto3's ExtraArgs)."""
+    """Parse a JSON object of upload arguments (boto3's ExtraArgs)."""
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -106,14 +106,14 @@ def _upload_arguments(text: str) -> dict[str, object]:
     unknown = sorted(value.keys() - set(S3Transfer.ALLOWED_UPLOAD_ARGS))
     if unknown:
         allowed = ", ".join(S3Transfer.ALLOWED_UPLOAD_ARGS)
-        raise ValueError(f"it has {', '.join(unknown)}; allowed are {allowed}")
+        raise ValueError(f"it contains {', '.join(unknown)}; allowed are {allowed}")
     return value
 
 
 def _read(
     name: str, parse: Callable[[str], object], default: str | None = None, fallback: str = ""
 ) -> Any:
-    """A field that is read from a variable."""
+    """A field whose value comes from an environment variable."""
     return field(metadata={"variable": Variable(name, parse, default, fallback)})
 
 
@@ -122,23 +122,22 @@ class Settings:
     """The settings of the worker. Times in seconds, memory in MB.
 
     Attributes:
-        stop_seconds: From SIGTERM to SIGKILL; the notice of a spot interruption comes as long
-            before the end of the machine.
-        idle_seconds: After so long without a message anywhere the machine ends itself.
-        idle_action: What the idle alarm does with the machine.
-        docker_cores: The number of slots, each with a CellProfiler of its own.
-        seconds_to_start: Between the starts of two slots.
-        memory: Of the container.
-        warm: CellProfiler stays loaded between jobs; False: its command line is run for each job.
-        no_sign_request: The source bucket is public and read without credentials.
-        check_if_done_bool: Outputs alone make a job count as done: at least
-            `expected_number_files` files of at least `min_file_size_bytes` with
-            `necessary_string` in their names.
-        check_if_done_exact: A job counts as done when an earlier run has recorded its success with
-            the same pipeline and CSV, and its outputs are there.
-        requirements: What pip is given after `-e .` (an extra such as `.[cellpose]`), or the
-            requirements file of the old layout of the plugins.
-        upload_arguments: How outputs are stored, as boto3's uploads take it (ExtraArgs).
+        stop_seconds: Time from SIGTERM to SIGKILL, and from a Spot interruption notice to the end
+            of the machine.
+        idle_seconds: The machine terminates itself after this time without any message.
+        idle_action: Action of the idle alarm on the machine.
+        docker_cores: Number of slots, each with its own CellProfiler.
+        seconds_to_start: Delay between the starts of two slots.
+        memory: Memory of the container.
+        warm: Keep CellProfiler loaded between jobs; False: run its command line for each job.
+        no_sign_request: The source bucket is public; read it without credentials.
+        check_if_done_bool: Skip a job by its outputs alone: at least `expected_number_files` files
+            of at least `min_file_size_bytes` with `necessary_string` in their names.
+        check_if_done_exact: Skip a job if an earlier run recorded its success with the same
+            pipeline and CSV, and its outputs still exist.
+        requirements: pip's arguments after `-e .` (an extra such as `.[cellpose]`), or the
+            requirements file in the plugins' old layout.
+        upload_arguments: Arguments of boto3's uploads of outputs (ExtraArgs).
     """
 
     aws_region: str = _read("AWS_REGION", _text)
@@ -188,16 +187,16 @@ class Settings:
         """Read the variables of the task definition.
 
         Raises:
-            SettingsError: Variables are missing or have values that are not allowed; all are named.
+            SettingsError: Variables are missing or invalid; the text names all of them.
         """
         settings: dict[str, Any] = {}
-        wrong: list[str] = []
-        for one in fields(cls):
-            variable: Variable = one.metadata["variable"]
+        problems: list[str] = []
+        for setting in fields(cls):
+            variable: Variable = setting.metadata["variable"]
             try:
-                settings[one.name] = variable.read(environment, settings)
+                settings[setting.name] = variable.read(environment, settings)
             except ValueError as error:
-                wrong.append(str(error))
-        if wrong:
-            raise SettingsError("\n".join(wrong))
+                problems.append(str(error))
+        if problems:
+            raise SettingsError("\n".join(problems))
         return cls(**settings)

@@ -1,4 +1,4 @@
-"""Why a job failed: the closed set of reasons, and how one is found in the evidence.
+"""Why a job failed: the closed set of reasons, and how the evidence leads to one of them.
 
-Nothing here makes a call or imports another room; what becomes of a failed job is in `slot`.
+Makes no calls and imports no other package; `slot` handles the failed job.
 """

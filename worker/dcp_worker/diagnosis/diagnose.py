@@ -1,4 +1,4 @@
-"""Why a job failed: from evidence to a diagnosis, without a call to anything."""
+"""Why a job failed: turns evidence into a diagnosis. Makes no calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from dcp_worker.diagnosis.log_patterns import SYMPTOMS
+from dcp_worker.diagnosis.log_patterns import LOG_PATTERNS
 from dcp_worker.diagnosis.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -22,34 +22,37 @@ class Diagnosis:
 
     Attributes:
         code: One of REASONS.
-        summary: What happened, in a sentence.
-        detail: What was found: the line of the log, the key of the object.
-        resolution: What to do about it.
+        summary: What happened, in one sentence.
+        detail: The evidence: a line of the log, an error text.
     """
 
     code: str
     summary: str
     detail: str = ""
-    resolution: str = ""
 
     @property
     def permanent(self) -> bool:
-        """Whether it is the same on every machine: trying again is of no use."""
+        """Whether the job fails on every machine, so that a retry is useless."""
         return REASONS[self.code].permanent
 
     @property
     def of_machine(self) -> bool:
-        """Whether the next job would fail here in the same way."""
+        """Whether the machine is at fault, so that the next job would fail on it too."""
         return REASONS[self.code].of_machine
 
     @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return REASONS[self.code].remedy
+
+    @property
     def text(self) -> str:
-        """All of it, for a record or a log."""
-        return " ".join(part for part in (self.summary, self.detail, self.resolution) if part)
+        """Summary and detail, for a record or a log."""
+        return " ".join(part for part in (self.summary, self.detail) if part)
 
 
 class JobFailedError(Exception):
-    """A job cannot succeed in this attempt; carries the diagnosis."""
+    """This attempt at a job cannot succeed; carries the diagnosis."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(diagnosis.text)
@@ -61,13 +64,13 @@ class Evidence:
     """What one run of CellProfiler left behind.
 
     Attributes:
-        exit_status: Of the process; None when a signal ended it.
-        signal: That ended the process; None when it ended by itself.
-        timed_out: The worker ended it because it ran longer than the job timeout.
-        done: First line of this attempt's done file; None when there is none.
+        exit_status: Exit status of the process; None if a signal killed it.
+        signal: Signal that killed the process; None if it exited.
+        timed_out: The worker killed the process because it ran longer than the job timeout.
+        done: First line of this attempt's done file; None without one.
         log: The lines that CellProfiler printed.
-        files: How many files it wrote.
-        seconds: How long it ran.
+        files: Number of files written.
+        seconds: Run time.
     """
 
     exit_status: int | None
@@ -79,36 +82,31 @@ class Evidence:
     seconds: float
 
 
-# CellProfiler skips the modules that it cannot load, runs the others and says Complete.
+# CellProfiler skips the modules that it cannot load, runs the others and reports Complete.
 _NEVER_COMPLETE = ("unknown_module", "pipeline_broken")
-# What it says of an image set that it goes on without.
-_LEFT_OUT = "Error detected during run of module"
+# CellProfiler prints this about an image set that it skips.
+_SKIPPED_IMAGE_SET = "Error detected during run of module"
 
 
 def diagnose(evidence: Evidence) -> Diagnosis | None:
-    """What a run of CellProfiler amounts to: None for a success.
+    """Diagnose one run of CellProfiler; None means success.
 
-    CellProfiler's exit status 0 and the word Complete prove nothing by themselves: it says so of a
-    pipeline that it could not load.
+    Exit status 0 and the word Complete prove nothing: CellProfiler also reports both for a pipeline
+    that it could not load.
     """
     if evidence.timed_out:
         return Diagnosis(
             "timeout",
-            f"CellProfiler was ended after {evidence.seconds:.0f} s, the job timeout.",
-            "",
-            "Make smaller groups, or raise the timeout (at most 12 hours).",
+            f"CellProfiler exceeded the job timeout and was killed after {evidence.seconds:.0f} s.",
         )
     symptom = _first_symptom(evidence.log)
     if evidence.signal is not None:
-        # Nothing that the log says of the pipeline explains a signal; a full disk may.
+        # A fault of the pipeline does not explain a signal; a fault of the machine may.
         if symptom is not None and not symptom.permanent:
             return symptom
         return Diagnosis(
             "killed",
-            f"CellProfiler was ended by signal {evidence.signal}.",
-            "",
-            "Signal 9 mostly means that the container ran out of memory: raise memory or lower "
-            "docker_cores.",
+            f"Signal {evidence.signal} killed CellProfiler.",
         )
     complete = evidence.exit_status == 0 and evidence.done == "Complete"
     if symptom is not None and (not complete or _spoils_all(symptom, evidence.log)):
@@ -117,42 +115,33 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
         done = "no done file" if evidence.done is None else f"{evidence.done!r} in its done file"
         return Diagnosis(
             "not_complete",
-            f"CellProfiler ended with exit status {evidence.exit_status} and {done}.",
+            f"CellProfiler exited with status {evidence.exit_status} and {done}.",
             _last_line(evidence.log),
-            "Read the job's log.",
         )
     if not evidence.files:
         return Diagnosis(
             "no_outputs",
-            "CellProfiler says Complete, but has written no file.",
-            "",
-            "Give the pipeline an export module that writes to the Default Output Folder.",
+            "CellProfiler reported Complete but wrote no files.",
         )
     return None
 
 
 def _spoils_all(symptom: Diagnosis, log: Sequence[str]) -> bool:
-    """Whether a run that ended well is a failure all the same.
+    """Whether a run that reported Complete still counts as a failure.
 
-    A module that failed is none where CellProfiler was to go on (always_continue). A pipeline that
-    did not load whole is one, and so is an image set that was left out by the machine's fault: it
-    would be missing for ever.
+    With always_continue a failed module is no failure. A pipeline that loaded only in part is one.
+    So is an image set that was skipped through the machine's fault: no later run would add it.
     """
     if symptom.permanent:
         return symptom.code in _NEVER_COMPLETE
-    return any(_LEFT_OUT in line for line in log)
+    return any(_SKIPPED_IMAGE_SET in line for line in log)
 
 
 def _first_symptom(log: Sequence[str]) -> Diagnosis | None:
-    for symptom in SYMPTOMS:
+    for symptom in LOG_PATTERNS:
         for line in log:
             if symptom.pattern.search(line):
-                return Diagnosis(
-                    symptom.code,
-                    symptom.summary,
-                    _cause(log, line),
-                    symptom.resolution,
-                )
+                return Diagnosis(symptom.code, symptom.summary, _cause(log, line))
     return None
 
 
@@ -161,7 +150,7 @@ _ERROR = re.compile(r"^[\w.]*(Error|Exception)(:|$)")
 
 
 def _cause(log: Sequence[str], line: str) -> str:
-    """The line itself when it is an error's text, else the error that follows it."""
+    """The line itself if it is an error, else with the next error after it."""
     if _ERROR.match(line):
         return line.strip()
     following = log[log.index(line) + 1 :]
@@ -175,9 +164,9 @@ def _last_line(log: Sequence[str]) -> str:
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _REFUSED = ("403", "AccessDenied", "AllAccessDisabled", "AccessControlListNotSupported")
-# What may pass although S3 gives it a status of 4xx ("List of error codes", Amazon S3 API
-# Reference): credentials, transfers that broke off, and uploads that others touched. The answer to
-# a HEAD has no text: its 400 is of expired credentials as a rule.
+# Errors that may pass although their status is 4xx ("List of error codes", Amazon S3 API
+# Reference): expired credentials, interrupted transfers, and conflicting uploads. The response to
+# a HEAD has no body: its 400 usually means expired credentials.
 _PASSING = (
     *("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "400"),
     *("RequestTimeTooSkewed", "RequestTimeout", "IncompleteBody", "BadDigest"),
@@ -187,13 +176,13 @@ _PASSING = (
 
 
 def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis:
-    """Why S3 did not give or take an object.
+    """Why an S3 request for an object failed.
 
     Args:
-        error: What boto3 raised.
-        what: What the object is to the job: pipeline, data_file, image, input, output, record.
-        bucket: Where it lies or should lie.
-        key: Its key.
+        error: The exception from boto3.
+        what: Role of the object in the job: pipeline, data_file, image, input, output, record.
+        bucket: Bucket of the object.
+        key: Key of the object.
     """
     where = f"s3://{bucket}/{key}"
     if isinstance(error, ClientError):
@@ -204,46 +193,38 @@ def diagnose_s3(error: Exception, what: str, bucket: str, key: str) -> Diagnosis
                 "bucket_missing",
                 f"The bucket of the {what} {where} does not exist.",
                 str(error),
-                "Correct the bucket in the run config.",
             )
         if code in _MISSING:
             return Diagnosis(
                 f"{what}_missing",
                 f"The {what} does not exist: {where}.",
-                "",
-                "Correct the key in the job file or CSV, or copy the object there.",
             )
         if code in _REFUSED:
             return Diagnosis(
                 "access_denied",
-                f"S3 refuses the {what} {where}.",
+                f"S3 denied access to the {what} {where}.",
                 str(error),
-                "Give the task role the right to it; S3 also says so of an object that is missing "
-                "when the role may not list the bucket.",
             )
         if 400 <= status < 500 and status not in (408, 429) and code not in _PASSING:
-            return Diagnosis("s3_refused", f"S3 refuses the {what} {where}.", str(error))
+            return Diagnosis("s3_refused", f"S3 rejected the {what} {where}.", str(error))
     if isinstance(error, ParamValidationError):
         return Diagnosis(
             "s3_refused",
-            f"S3 cannot be asked for the {what} {where}.",
+            f"The S3 request for the {what} {where} is invalid.",
             str(error),
-            "Correct the bucket or key in the job file or CSV, or the upload options.",
         )
     return Diagnosis(
         "s3_unreachable",
-        f"S3 does not answer for the {what} {where}.",
+        f"S3 is unreachable or overloaded: could not transfer the {what} {where}.",
         str(error),
-        "It is tried again.",
     )
 
 
 def diagnose_os(error: OSError, doing: str) -> Diagnosis:
-    """Why the machine could not do something with its own disk."""
+    """Why the machine failed to read or write its own disk."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return Diagnosis(
         "disk_full" if full else "machine_error",
-        f"The disk of the machine is full while {doing}." if full else f"Failed while {doing}.",
+        f"The machine's disk is full ({doing})." if full else f"Disk error while {doing}.",
         str(error),
-        "Raise ebs_vol_size or lower the number of slots a machine." if full else "",
     )

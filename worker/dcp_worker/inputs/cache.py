@@ -1,8 +1,8 @@
-"""Files of S3 kept on the machine by what they are, for all its slots; bounded in size.
+"""A size-limited cache of S3 objects on the machine, keyed by content, shared by all its slots.
 
-Each entry is a folder, locked while it is used (flock: a slot that is killed lets go). It is
-complete when it has a folder `content`, which is renamed into place when it is whole. Entries that
-were not used for longest are removed when all together are larger than the bound.
+Each entry is a folder that a slot locks while it uses it (flock: the kernel releases the lock of a
+killed slot). A complete entry has a folder `content`, which is renamed into place last. If the
+cache exceeds its limit, the least recently used entries are removed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from dcp_worker.common.cancellation import Check
 
-# Of the disk, for the cache of a machine.
+# Share of the disk for the machine's cache.
 SHARE = 0.1
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class Cache:
     """The cache below a folder.
 
     Args:
-        folder: Its own, shared by the slots of the machine.
-        limit: Bytes; None: a tenth of the disk. What is in use stays, even beyond it.
+        folder: The cache's own folder, shared by the slots of the machine.
+        limit: Bytes; None: a tenth of the disk. Entries in use stay, even beyond the limit.
     """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
@@ -43,17 +43,17 @@ class Cache:
     def entry(
         self, identity: Sequence[str], fill: Callable[[Path], None], check: Check
     ) -> Iterator[Path]:
-        """The folder of an entry, held while the context lasts.
+        """The folder of an entry, locked while the context lasts.
 
         Args:
-            identity: What makes the content what it is, as bucket, key and ETag.
-            fill: Puts the content into the empty folder that it is given. It is called when no
-                slot of the machine has the content yet, by one slot at a time.
+            identity: Identifies the content, for example by bucket, key and ETag.
+            fill: Writes the content into an empty folder. Called only if the machine does not have
+                the content yet, by one slot at a time.
             check: Raises when the job is interrupted.
 
         Yields:
-            A folder with `content` in it. What is made of the content may be kept beside it: it
-            counts for the bound and goes with it.
+            A folder that contains `content`. Callers may store derived files beside `content`: they
+            count towards the limit and are removed with the entry.
         """
         folder = self._folder / hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32]
         content = folder / "content"
@@ -65,11 +65,11 @@ class Cache:
                     break
             with _locked(folder, fcntl.LOCK_EX, check):
                 if not content.exists():
-                    _make(content, fill)
+                    _create(content, fill)
         self._trim()
 
     def _trim(self) -> None:
-        """Remove the entries that were used longest ago until the rest is within the bound."""
+        """Remove the least recently used entries until the rest is within the limit."""
         entries = []
         for folder in self._folder.iterdir():
             with suppress(FileNotFoundError):
@@ -84,9 +84,9 @@ class Cache:
 
 @contextmanager
 def _locked(folder: Path, kind: int, check: Check) -> Iterator[None]:
-    """Hold the lock of a folder that is there, and still is when the lock is had."""
+    """Create a folder if necessary and hold its lock; the folder still exists once it is locked."""
     while True:
-        # Not `exist_ok`: it looks again, and another slot may have removed the folder by then.
+        # Not `exist_ok`: it checks again, and another slot may have removed the folder by then.
         with suppress(FileExistsError):
             folder.mkdir()
         try:
@@ -108,7 +108,7 @@ def _lock(descriptor: int, kind: int, check: Check) -> None:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             check()
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         else:
             return
 
@@ -120,30 +120,30 @@ def _is(descriptor: int, folder: Path) -> bool:
         return False
 
 
-def _make(content: Path, fill: Callable[[Path], None]) -> None:
-    for left in content.parent.glob("part-*"):  # by a slot that was killed
-        shutil.rmtree(left, ignore_errors=True)
+def _create(content: Path, fill: Callable[[Path], None]) -> None:
+    for rest in content.parent.glob("part-*"):  # left by a slot that was killed
+        shutil.rmtree(rest, ignore_errors=True)
     part = content.with_name(f"part-{os.urandom(8).hex()}")
     part.mkdir()
     try:
         fill(part)
         part.rename(content)
     except BaseException:
-        # A transfer that was given up may still be ending in it.
+        # An aborted transfer may still be writing to it.
         shutil.rmtree(part, ignore_errors=True)
         raise
 
 
 def _remove_unused(folder: Path) -> bool:
-    """Remove an entry unless it is being used; whether it is gone."""
+    """Remove an entry unless it is in use; returns whether it is gone."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Nobody may find half of it, even when this slot is killed here; the rest is then an
-        # entry that nobody uses.
+        # Nobody may find a partial entry, even if this slot is killed here. The rest is then an
+        # unused entry.
         gone = folder.with_name(f"gone-{os.urandom(8).hex()}")
         folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
@@ -158,7 +158,7 @@ def _remove_unused(folder: Path) -> bool:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files below a folder, of which some may go away meanwhile."""
+    """Bytes of all files below a folder; files may disappear meanwhile."""
     total = 0
     for below, _, names in os.walk(folder):
         for name in names:

@@ -1,7 +1,7 @@
-"""Whether an image file is whole: CellProfiler reads a cut-off TIFF without complaint.
+"""Checks whether an image file is complete: CellProfiler reads a truncated TIFF without complaint.
 
-Each kind is told by its first bytes, whatever it is called. Of the formats that only Bio-Formats
-knows, a file is known to be whole by its size alone, which is compared with S3's.
+The first bytes decide the format, not the name. For formats that only Bio-Formats knows, the file
+size is the only check; it is compared with the size in S3.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from dcp_worker.inputs import tiff
 
 _PNG, _GIF, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"GIF8", b"\xff\xd8\xff", b"BM"
 _KNOWN = (*tiff.MAGIC, _PNG, _GIF, _JPEG, _BMP)
-# A file of such a name that begins like none of the above is no image.
+# A file with such a name that starts like none of the above is not an image.
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".gif", ".bmp")
 _TEXTS = (".txt", ".csv", ".tsv", ".xml", ".json", ".log")
-# What Pillow raises of damaged files.
+# Exceptions that Pillow raises for damaged files.
 _DAMAGE = (OSError, SyntaxError, EOFError, ValueError, IndexError, struct.error, zlib.error)
-# Nobody attacks a worker by the size of an image, or of what a microscope says of it.
+# No limits on the size of images and their metadata: nobody attacks a worker with them.
 Image.MAX_IMAGE_PIXELS = None
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**30
 
 
 def problem(path: str) -> str:
-    """What is wrong with an image file, to follow its name in a sentence; empty: nothing found.
+    """Describe what is wrong with an image file, to follow its name in a sentence; empty if sound.
 
     Raises:
         OSError: The machine cannot read the file.
@@ -36,7 +36,7 @@ def problem(path: str) -> str:
     size = os.path.getsize(path)
     name = path.lower()
     if not size:
-        # A list of files may name others beside its images, and CellProfiler leaves them out.
+        # A file list may name files other than images, and CellProfiler skips them.
         return "" if name.endswith(_TEXTS) else "has no bytes"
     with open(path, "rb") as file:
         head = file.read(8)
@@ -50,23 +50,23 @@ def problem(path: str) -> str:
         if head.startswith((_PNG, _GIF)) or (head.startswith(_BMP) and name.endswith(".bmp")):
             return _by_pillow(file)
         if name.endswith(_SUFFIXES) and not head.startswith(_KNOWN):
-            return f"is no image: it begins with {head!r}"
+            return f"is not an image: it begins with {head!r}"
     return ""
 
 
 def _npy(path: str) -> str:
-    import numpy  # no other image needs it, and it takes 20 MB
+    import numpy  # no other format needs it, and it takes 20 MB
 
     try:
-        # Compares the size that the header tells with the file's.
+        # Compares the size in the header with the size of the file.
         numpy.load(path, mmap_mode="r")
     except (ValueError, EOFError) as error:
-        return f"is cut off or no NumPy array: {error}"
+        return f"is truncated or not a NumPy array: {error}"
     return ""
 
 
 def _jpeg(content: bytes) -> str:
-    """Look for the end marker behind the start of the pixels, for a thumbnail has one of its own.
+    """Search for the end marker after the start of the pixels: a thumbnail has its own end marker.
 
     Source: "Information technology - Digital compression and coding of continuous-tone still
     images" (ITU-T T.81), annex B.
@@ -78,13 +78,14 @@ def _jpeg(content: bytes) -> str:
             at += 1
             continue
         if marker == b"\xda":
-            return "" if content.find(b"\xff\xd9", at) >= 0 else "is cut off: a JPEG without end"
+            end = content.find(b"\xff\xd9", at)
+            return "" if end >= 0 else "is truncated: a JPEG without an end marker"
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return "is cut off: a JPEG without pixels"
+    return "is truncated: a JPEG without pixels"
 
 
 def _by_pillow(file: BinaryIO) -> str:
-    """PNG, GIF and BMP; of a PNG the checksums are compared."""
+    """Check a GIF or BMP by decoding it, and a PNG by its checksums."""
     try:
         with Image.open(file) as image:
             if image.format == "PNG":
@@ -96,6 +97,6 @@ def _by_pillow(file: BinaryIO) -> str:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        # Bio-Formats may know what Pillow does not: an odd number of bits.
-        return "" if str(error).startswith("Unsupported") else f"is cut off or damaged: {error}"
+        # Bio-Formats may read what Pillow does not support, such as an unusual bit depth.
+        return "" if str(error).startswith("Unsupported") else f"is truncated or damaged: {error}"
     return ""

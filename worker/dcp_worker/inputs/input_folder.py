@@ -1,4 +1,4 @@
-"""CellProfiler's default input folder: what lies below the job's `input` in S3."""
+"""CellProfiler's default input folder: a copy of the job's `input` prefix in S3."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.common.s3_transfer import Stored
+    from dcp_worker.common.s3_transfer import StoredObject
     from dcp_worker.inputs.sources import Sources
 
-# Larger prefixes are images that the CSV names one by one, not files of a pipeline.
+# A larger prefix holds images that the CSV names one by one, not files of a pipeline.
 INPUT_OBJECTS = 1000
 INPUT_BYTES = 2**30
 
@@ -29,34 +29,34 @@ def fetch(
     check: Check,
     say: Callable[[str], None],
 ) -> None:
-    """Bring the objects below the job's `input`, from the first bucket that has any."""
+    """Download the objects below the job's `input`, from the first bucket that has any."""
     prefix = "".join(f"{part}/" for part in prefix.split("/") if part)
     if not prefix:
         return
     for bucket in dict.fromkeys((sources.workspace, sources.source)):
         listed = s3_transfer.listing(bucket, prefix, INPUT_OBJECTS + 1)
-        # An object whose key ends in / is what consoles show as an empty folder.
-        found = [stored for stored in listed if not stored.key.endswith("/")]
-        if not found:
+        # Consoles create an object whose key ends in / for an empty folder.
+        objects = [stored for stored in listed if not stored.key.endswith("/")]
+        if not objects:
             continue
-        if len(found) > INPUT_OBJECTS or sum(stored.size for stored in found) > INPUT_BYTES:
+        if len(objects) > INPUT_OBJECTS or sum(stored.size for stored in objects) > INPUT_BYTES:
             say(
                 f"s3://{bucket.name}/{prefix} holds more than {INPUT_OBJECTS} objects or 1 GB: the "
                 "default input folder stays empty."
             )
             return
-        identity = [bucket.name, prefix, *(part for at in found for part in (at.key, at.etag))]
-        fill = partial(_fill, found, prefix, check)
+        identity = [bucket.name, prefix, *(part for at in objects for part in (at.key, at.etag))]
+        fill = partial(_fill, objects, prefix, check)
         with sources.cache.entry(identity, fill, check) as entry:
-            # Copied, not linked: a pipeline may write over what it finds there.
+            # Copied, not linked: a pipeline may overwrite these files.
             shutil.copytree(entry / "content", folder, dirs_exist_ok=True)
         return
 
 
-def _fill(found: Sequence[Stored], prefix: str, check: Check, folder: Path) -> None:
+def _fill(objects: Sequence[StoredObject], prefix: str, check: Check, folder: Path) -> None:
     files = {
-        # A key with .. in it stays below the folder.
+        # normpath keeps a key with .. in it below the folder.
         f"{folder}{os.path.normpath('/' + stored.key[len(prefix) :])}": stored
-        for stored in found
+        for stored in objects
     }
     s3_transfer.download("input", files, check)

@@ -1,4 +1,4 @@
-"""Where the inputs of all jobs lie: buckets, mount, and what the machine has of them already."""
+"""Locations of all jobs' inputs: buckets, the mount, and the machine's cache."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the inputs of all jobs lie.
+    """Locations of all jobs' inputs.
 
     Attributes:
         source: Bucket of the images.
         workspace: Bucket of pipeline, data file and input folder.
-        mounted: The source bucket can be read as files below DCP's mount.
-        cache: Of the machine.
+        mounted: The source bucket is readable as files below DCP's mount.
+        cache: The machine's cache.
     """
 
     source: Bucket
@@ -38,7 +38,7 @@ class Sources:
 
     @classmethod
     def of(cls, settings: Settings, clients: Clients, cache_folder: Path, mounted: bool) -> Sources:
-        """Of a worker; a public source bucket is read without credentials."""
+        """The sources of a worker; it reads a public source bucket without credentials."""
         s3 = clients.anonymous_s3 if settings.no_sign_request else clients.s3
         source = Bucket(settings.source_bucket, s3)
         same = settings.workspace_bucket == settings.source_bucket
@@ -46,16 +46,16 @@ class Sources:
         return cls(source, workspace, mounted, Cache(cache_folder))
 
     def bucket(self, name: str) -> Bucket:
-        """A bucket that a CSV names: any but the workspace is read as the source is."""
+        """A bucket named by a CSV; any but the workspace uses the source bucket's client."""
         return self.workspace if name == self.workspace.name else Bucket(name, self.source.s3)
 
 
 @contextmanager
-def kept(sources: Sources, what: str, key: str, etag: str, check: Check) -> Iterator[Path]:
-    """The cache's entry of an object of the workspace, with `content/file` in it.
+def cached(sources: Sources, what: str, key: str, etag: str, check: Check) -> Iterator[Path]:
+    """The cache entry of an object in the workspace bucket; the object is its `content/file`.
 
     Raises:
-        JobFailedError: It cannot be had, or is no longer the one of that ETag.
+        JobFailedError: The object is not accessible, or no longer has that ETag.
     """
     bucket = sources.workspace
 

@@ -1,4 +1,4 @@
-"""The job queue and the documents of the contract: message, result record, order to finish.
+"""The job queue, and the S3 objects of the contract: result record and drain order.
 
-How a job is carried out is not here: that is `slot`.
+`slot` runs the jobs.
 """

@@ -1,4 +1,4 @@
-"""From the body of an SQS message to a job; `docs/contract.schema.json` describes the message."""
+"""Parses the body of an SQS message into a job; `docs/contract.schema.json` is its schema."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Job:
-    """One group of image sets to be analysed.
+    """One group of image sets to analyse.
 
     Attributes:
         job_id: The same for the same job in every run.
-        run_id: The run whose record takes the result.
-        metadata: The group as CellProfiler's `-g` takes it: `K=V,K=V`.
+        run_id: The run whose record receives the result.
+        metadata: The group in the form of CellProfiler's `-g`: `K=V,K=V`.
         group: The same as pairs.
         metadata_id: The group as a path below the output folder.
         pipeline: S3 key of the pipeline or batch file.
-        data_file: S3 key of the LoadData CSV, batch file or list of files.
+        data_file: S3 key of the LoadData CSV, batch file or file list.
         input: S3 key prefix of the default input folder; may be empty.
-        output: S3 key prefix of this job's outputs, with a / at its end.
+        output: S3 key prefix of this job's outputs, with a trailing /.
     """
 
     job_id: str
@@ -45,29 +45,29 @@ class Job:
 
 
 class BadMessageError(Exception):
-    """The message is no job: it would fail the same way on every machine.
+    """The message is not a job and would fail on every machine.
 
     Attributes:
-        job_id: Of the message, when it has a usable one.
-        run_id: Of the message, when it has a usable one.
+        job_id: Job id of the message, if valid.
+        run_id: Run id of the message, if valid.
     """
 
     def __init__(self, text: str, job_id: str = "", run_id: str = "") -> None:
-        # Half of a surrogate pair in the message must not break whoever prints or sends the text.
+        # A lone surrogate in the message must not break code that prints or sends the text.
         super().__init__(text.encode("utf-8", "backslashreplace").decode("utf-8"))
         self.job_id = job_id
         self.run_id = run_id
 
 
 def parse(body: str, run_id: str) -> Job:
-    """Read the body of a message.
+    """Parse the body of a message.
 
     Args:
-        body: JSON with DCP's keys, and job_id and run_id when dcp has submitted it.
-        run_id: The worker's own run, for a message that names none.
+        body: JSON with DCP's keys, plus job_id and run_id if dcp submitted it.
+        run_id: The worker's own run, for a message without run_id.
 
     Raises:
-        BadMessageError: It is not JSON, lacks keys, or has values that cannot be a job.
+        BadMessageError: The body is not JSON, lacks keys, or has invalid values.
     """
     try:
         message = json.loads(body)
@@ -76,18 +76,18 @@ def parse(body: str, run_id: str) -> Job:
     if not isinstance(message, dict):
         raise BadMessageError("The message is JSON, but not an object with DCP's keys.")
     own_job, own_run = message.get("job_id", ""), message.get("run_id", "")
-    known_job = own_job if _matches(_JOB_ID, own_job) else ""
-    known_run = own_run if _matches(_RUN_ID, own_run) else ""
+    valid_job = own_job if _matches(_JOB_ID, own_job) else ""
+    valid_run = own_run if _matches(_RUN_ID, own_run) else ""
     try:
-        if own_job and not known_job:
+        if own_job and not valid_job:
             raise ValueError(f"job_id is {own_job!r}; it must be 32 hexadecimal digits.")
-        if own_run and not known_run:
+        if own_run and not valid_run:
             raise ValueError(
                 f"run_id is {own_run!r}; it must be letters, digits, dots, dashes, underscores."
             )
-        return _job(message, known_job, known_run or run_id)
+        return _job(message, valid_job, valid_run or run_id)
     except ValueError as error:
-        raise BadMessageError(str(error), known_job, known_run) from error
+        raise BadMessageError(str(error), valid_job, valid_run) from error
 
 
 def _matches(pattern: re.Pattern[str], value: object) -> bool:
@@ -106,7 +106,7 @@ def _job(message: Mapping[str, Any], job_id: str, run_id: str) -> Job:
         raise ValueError("The message has no Metadata.")
     group = _group(message["Metadata"])
     if isinstance(message["Metadata"], dict) and not structure:
-        raise ValueError("Metadata is a mapping: output_structure must say where its outputs go.")
+        raise ValueError("Metadata is a mapping, so output_structure is required.")
     metadata = ",".join(f"{key}={value}" for key, value in group)
     metadata_id = "/".join(_path_parts("output_structure", _metadata_id(group, structure)))
     folders = [*_path_parts("output", output), *_path_parts("output_structure", metadata_id)]
@@ -125,7 +125,7 @@ def _job(message: Mapping[str, Any], job_id: str, run_id: str) -> Job:
 
 
 def job_id_of(parts: list[str]) -> str:
-    """The id of a job: a hash of what it is, so that it is the same in every run."""
+    """The id of a job: a hash of its definition, so the same in every run."""
     text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
@@ -140,7 +140,7 @@ def _text(
         raise ValueError(f"{key} is {value!r}; it must be text.")
     if not value and not may_be_empty:
         raise ValueError(f"{key} is empty.")
-    value.encode("utf-8")  # half of a surrogate pair is JSON, but no text that S3 can take
+    value.encode("utf-8")  # JSON allows a lone surrogate, S3 does not
     return value
 
 
@@ -156,15 +156,15 @@ def _group(metadata: object) -> tuple[tuple[str, str], ...]:
     for key, value in pairs:
         _check_pair(key, value)
     keys = [key for key, _ in pairs]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        raise ValueError(f"Metadata names {', '.join(twice)} twice.")
+    repeated = sorted({key for key in keys if keys.count(key) > 1})
+    if repeated:
+        raise ValueError(f"Metadata repeats {', '.join(repeated)}.")
     return tuple(pairs)
 
 
 def _pair(metadata: str, part: str) -> tuple[str, str]:
     if part.count("=") != 1:
-        raise ValueError(f"Metadata is {metadata!r}: {part!r} is not of the form K=V.")
+        raise ValueError(f"Metadata is {metadata!r}: {part!r} does not have the form K=V.")
     key, _, value = part.partition("=")
     return key, value
 
@@ -175,13 +175,13 @@ def _check_pair(key: str, value: object) -> None:
     for text in (key, value):
         if not text or text != text.strip():
             raise ValueError(
-                f"{key!r}={value!r} in Metadata is empty or has a space at an end; "
+                f"{key!r}={value!r} in Metadata is empty or has spaces around it; "
                 "write K=V,K=V without spaces around = and comma."
             )
         if any(sign in text for sign in ",=/") or _CONTROL.search(text) or text in (".", ".."):
             raise ValueError(
-                f"{key!r}={value!r} in Metadata cannot be a group: a key or value is not . or .. "
-                "and holds no comma, =, / or control character."
+                f"{key!r}={value!r} in Metadata is not a valid group: a key or value must not be "
+                ". or .. or contain a comma, =, / or control character."
             )
         text.encode("utf-8")
 
@@ -191,8 +191,8 @@ def _metadata_id(group: tuple[tuple[str, str], ...], structure: str) -> str:
         return "-".join(value for _, value in group)
     values = dict(group)
     keys = "|".join(re.escape(key) for key in sorted(values, key=len, reverse=True))
-    # One pass, and whole keys only: Metadata_Site is not found within Metadata_SiteName, and a
-    # value that looks like a key is not replaced again.
+    # One pass, and whole keys only: Metadata_Site does not match within Metadata_SiteName, and a
+    # value that resembles a key is not replaced again.
     whole_key = re.compile(f"(?<![A-Za-z0-9])({keys})(?![A-Za-z0-9])")
     return whole_key.sub(lambda match: values[match.group(1)], structure)
 
@@ -200,5 +200,7 @@ def _metadata_id(group: tuple[tuple[str, str], ...], structure: str) -> str:
 def _path_parts(name: str, path: str) -> list[str]:
     parts = [part for part in path.split("/") if part]
     if any(part in (".", "..") for part in parts) or _CONTROL.search(path):
-        raise ValueError(f"{name} leads to {path!r}: . or .. or a control character in a path.")
+        raise ValueError(
+            f"{name} gives {path!r}: a path must not contain ., .. or control characters."
+        )
     return parts

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How long one long poll waits. SQS may give a message to a poll whose worker has gone, and the
-# message then stays hidden for its whole visibility timeout: so a stopping slot ends its poll
-# before it leaves, and the poll is short enough not to delay the end.
+# Duration of a long poll. SQS may deliver a message to a poll whose worker has exited; the message
+# then stays hidden for its whole visibility timeout. So a stopping slot waits for its poll, and the
+# poll is short enough not to delay the exit.
 POLL_SECONDS = 3
-# Longer than a poll, so that a message returned by one slot of a stopping container is not
-# received (and counted as an attempt) by the last poll of another.
+# Longer than a poll: when a container stops, the last poll of one slot must not receive (and count
+# as an attempt) a message that another slot returned.
 RETURN_SECONDS = POLL_SECONDS + 1
-# On a copy of a message: the attempts before it, and that its job was begun before.
+# On a copy of a message: the number of earlier attempts, and that its job was started before.
 _ATTEMPTS, _BEGUN = "dcp_attempts", "dcp_begun"
-# SQS's answers when the queue is deleted, and when a message is no longer ours.
+# SQS's errors for a deleted queue, and for a message whose lease is lost.
 NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _LOST = (
     *NO_QUEUE,
@@ -46,11 +46,11 @@ class Message:
     """A received message.
 
     Attributes:
-        attempt: How often it has been received to be worked on, this time included.
-        attributes: Its message attributes that are text.
-        fresh: No worker has had it before, under this message id or another.
-        waited: Seconds between its sending and this receipt.
-        received_at: Clock (time.monotonic) before the receipt.
+        attempt: Number of this attempt, from 1.
+        attributes: Its text message attributes.
+        fresh: No worker has had it before, under this or another message id.
+        waited: Seconds between sending and receipt.
+        received_at: Time (time.monotonic) just before the receipt.
     """
 
     body: str
@@ -65,7 +65,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Counts:
-    """Messages in a queue: to be had, in work, and not to be had yet."""
+    """Messages in a queue, by state."""
 
     visible: int
     in_flight: int
@@ -73,19 +73,19 @@ class Counts:
 
     @property
     def none(self) -> bool:
-        """Whether it held nothing at all."""
+        """Whether the queue was empty."""
         return not (self.visible or self.in_flight or self.delayed)
 
 
 def counts(client: SQSClient, url: str) -> Counts:
-    """How many messages a queue has, roughly (GetQueueAttributes, SQS API)."""
+    """Approximate number of messages in a queue (GetQueueAttributes, SQS API)."""
     names: list[QueueAttributeNameType] = [
         "ApproximateNumberOfMessages",
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateNumberOfMessagesDelayed",
     ]
-    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return Counts(*(int(found[name]) for name in names))
+    attributes = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return Counts(*(int(attributes[name]) for name in names))
 
 
 class Queue:
@@ -97,9 +97,9 @@ class Queue:
         self._dead_letter_url = dead_letter_url
 
     def receive(self, visibility: int) -> Message | None:
-        """Wait for one message with a long poll; None when none came."""
+        """Wait for one message with a long poll; None if none arrived."""
         started = time.monotonic()
-        answer = self._client.receive_message(
+        response = self._client.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=1,
             WaitTimeSeconds=POLL_SECONDS,
@@ -107,7 +107,7 @@ class Queue:
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             MessageAttributeNames=["All"],
         )
-        for received in answer.get("Messages", []):
+        for received in response.get("Messages", []):
             attributes = received.get("Attributes", {})
             sent = int(attributes.get("SentTimestamp", 0)) / 1000
             own = {
@@ -122,8 +122,8 @@ class Queue:
                 message_id=received["MessageId"],
                 receipt=received["ReceiptHandle"],
                 attempt=attempt,
-                # Only workers send attributes: a copy of their own, or a dead letter that someone
-                # has moved back.
+                # Only workers send attributes: on a copy of a message, or on a dead letter that
+                # someone moved back.
                 fresh=attempt == 1 and own.keys() <= {_ATTEMPTS},
                 attributes=own,
                 waited=max(0.0, time.time() - sent),
@@ -132,19 +132,19 @@ class Queue:
         return None
 
     def hide(self, message: Message, seconds: int) -> None:
-        """Let a message become visible to others after so many seconds from now."""
+        """Set the visibility timeout of a message, in seconds from now."""
         self._client.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds
         )
 
     def delete(self, message: Message) -> None:
-        """Remove a message whose job has ended."""
+        """Delete a message whose job has ended."""
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
 
     def give_back(self, message: Message, begun: bool, seconds: int = 0) -> None:
-        """Let others have a message after so many seconds; this receipt was no attempt.
+        """Return a message to the queue after a delay, without counting this receipt as an attempt.
 
-        SQS counts receipts and cannot take one back, so a copy takes its place.
+        SQS counts every receipt, so a copy replaces the message.
         """
         attributes = {**message.attributes, _ATTEMPTS: str(message.attempt - 1)}
         if begun:
@@ -158,11 +158,11 @@ class Queue:
         self.delete(message)
 
     def counts(self) -> Counts:
-        """How many messages there are, roughly."""
+        """Approximate number of messages in the queue."""
         return counts(self._client, self._url)
 
     def dead_letter(self, message: Message, attributes: dict[str, str]) -> None:
-        """Move a message to the dead-letter queue; attributes without text are left out."""
+        """Move a message to the dead-letter queue, with all attributes that are not empty."""
         sent = {name: _string(text) for name, text in attributes.items() if text}
         self._client.send_message(
             QueueUrl=self._dead_letter_url, MessageBody=message.body, MessageAttributes=sent
@@ -175,10 +175,10 @@ def _string(text: str) -> MessageAttributeValueTypeDef:
 
 
 class Lease:
-    """Keeps a message hidden from other workers while its job runs, on a thread of its own.
+    """Keeps a message hidden from other workers while its job runs, on its own thread.
 
-    The lease is lost when SQS says that the message is no longer ours, or when it could not be
-    extended before it ran out. Whoever lost it must neither upload nor delete.
+    The lease is lost if SQS rejects the receipt handle, or if the lease expired before it could be
+    extended. A slot without the lease must neither upload nor delete.
     """
 
     def __init__(self, queue: Queue, message: Message, visibility: int) -> None:
@@ -192,19 +192,19 @@ class Lease:
         self._thread = threading.Thread(target=self._extend, name="lease", daemon=True)
 
     def start(self) -> None:
-        """Begin to extend it; at once when the poll that brought the message has used it up."""
+        """Start extending the lease; at once if the long poll has already used up much of it."""
         if time.monotonic() < self._ends - self._visibility * 2 / 3 or self._extended():
             self._thread.start()
 
     def end(self) -> None:
-        """Extend it no more; on return no call to SQS is under way."""
+        """Stop extending the lease; on return no call to SQS is in progress."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
 
     @property
     def lost(self) -> bool:
-        """Someone else may have the message by now."""
+        """Whether another worker may have the message by now."""
         return self._refused or time.monotonic() >= self._ends
 
     def _extend(self) -> None:
@@ -212,16 +212,16 @@ class Lease:
             pass
 
     def _extended(self) -> bool:
-        """Extend it once; whether it is worth trying again."""
+        """Extend the lease once; returns whether another extension is possible."""
         now = time.monotonic()
         seconds = min(self._visibility, int(self._last_end - now) - 1)
         if seconds < 1:
-            return False  # 12 hours are over; SQS extends no further
+            return False  # the 12 hours have passed; SQS allows no more
         try:
             self._queue.hide(self._message, seconds)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _LOST:
-                log.warning("Lost message %s: %s", self._message.message_id, error)
+                log.warning("Lost the lease of message %s: %s", self._message.message_id, error)
                 self._refused = True
                 return False
             log.warning("Could not extend message %s: %s", self._message.message_id, error)

@@ -1,4 +1,4 @@
-"""When the work is over: the queue has held nothing for long enough."""
+"""Whether the queue is done: it has been empty for long enough."""
 
 from __future__ import annotations
 
@@ -15,73 +15,73 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one look proves nothing.
-LEAST_LOOKS = 5
+# The counts of SQS are approximate ("GetQueueAttributes", SQS API): one poll proves nothing.
+LEAST_POLLS = 5
 _LONGEST_PAUSE = 60.0
 _SHORTEST_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a queue held at one moment.
+class QueuePoll:
+    """One poll of the queue.
 
     Attributes:
-        at: The moment, as of `time.monotonic`, in seconds.
-        counts: Its messages.
+        at: Time of the poll (`time.monotonic`), in seconds.
+        counts: Messages in the queue.
     """
 
     at: float
     counts: Counts
 
     @property
-    def at_work(self) -> Look:
-        """The same without what waits, of which a run that finishes begins nothing more."""
+    def in_flight_only(self) -> QueuePoll:
+        """The messages in flight alone: a run that drains does not start the others."""
         return replace(self, counts=Counts(0, self.counts.in_flight, 0))
 
 
 @dataclass(frozen=True)
 class QueueDone:
-    """Whether the queue is done, as far as it was looked at. A value: `seen` makes the next one.
+    """Whether the queue is done, from the polls so far. Immutable: `after` returns the next value.
 
     Attributes:
-        idle_seconds: How long it must have been empty.
-        since: When the first of the empty looks in a row was.
-        until: When the last of them was.
-        looks: How many they are.
+        idle_seconds: How long the queue must stay empty.
+        since: Time of the first of the consecutive empty polls.
+        until: Time of the last of them.
+        polls: Number of them.
     """
 
     idle_seconds: float
     since: float = 0.0
     until: float = 0.0
-    looks: int = 0
+    polls: int = 0
 
-    def seen(self, look: Look | None) -> QueueDone:
-        """What is known after one more look; None: the queue could not be looked at."""
-        if look is None or not look.counts.none:
+    def after(self, poll: QueuePoll | None) -> QueueDone:
+        """The value after one more poll; None: the poll failed."""
+        if poll is None or not poll.counts.none:
             return QueueDone(self.idle_seconds)
-        since = self.since if self.looks else look.at
-        return QueueDone(self.idle_seconds, since, look.at, self.looks + 1)
+        since = self.since if self.polls else poll.at
+        return QueueDone(self.idle_seconds, since, poll.at, self.polls + 1)
 
     @property
     def done(self) -> bool:
-        """Whether it held nothing at every look of the last `idle_seconds`, five or more."""
-        return self.looks >= LEAST_LOOKS and self.until - self.since >= self.idle_seconds
+        """Whether every poll of the last `idle_seconds`, at least five, found the queue empty."""
+        return self.polls >= LEAST_POLLS and self.until - self.since >= self.idle_seconds
 
     @property
     def pause(self) -> float:
-        """Seconds to the next look."""
+        """Seconds until the next poll."""
         return min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, self.idle_seconds / 10))
 
 
-def look(sqs: SQSClient, queue_url: str, now: float) -> Look | None:
-    """Look at the queue; None when SQS does not say. A queue that is deleted holds nothing."""
+def poll(sqs: SQSClient, queue_url: str, now: float) -> QueuePoll | None:
+    """Poll the queue; None if that fails. A deleted queue counts as empty."""
     try:
-        return Look(now, counts(sqs, queue_url))
+        return QueuePoll(now, counts(sqs, queue_url))
     except ClientError as error:
         if error.response["Error"]["Code"] in NO_QUEUE:
-            return Look(now, Counts(0, 0, 0))
-        log.warning("The queue cannot be looked at: %s", error)
+            return QueuePoll(now, Counts(0, 0, 0))
+        log.warning("Could not count the queue's messages: %s", error)
         return None
     except BotoCoreError as error:
-        log.warning("The queue cannot be looked at: %s", error)
+        log.warning("Could not count the queue's messages: %s", error)
         return None

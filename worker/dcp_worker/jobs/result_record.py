@@ -1,4 +1,4 @@
-"""The result record: what came of a job, one S3 object each (docs/contract.schema.json)."""
+"""The result record of a job, one S3 object each (docs/contract.schema.json)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Figures:
-    """What an attempt took and gave; filled while it goes on. Times in seconds."""
+class Measurements:
+    """Measurements of an attempt, filled in while it runs. Times in seconds."""
 
     wait: float = 0.0
     download: float = 0.0
@@ -33,7 +33,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultRecord:
     """The end of a job. `job` is None when its message could not be read."""
 
     job: Job | None
@@ -48,11 +48,11 @@ class Result:
     started_at: datetime
     ended_at: datetime
     log_stream: str
-    figures: Figures = field(default_factory=Figures)
+    measurements: Measurements = field(default_factory=Measurements)
 
     def document(self) -> dict[str, Any]:
-        """The record as the contract has it."""
-        job, figures = self.job, self.figures
+        """The record in the form of the contract."""
+        job, measurements = self.job, self.measurements
         return {
             "job_id": self.job_id,
             "run_id": self.run_id,
@@ -66,14 +66,14 @@ class Result:
             "output": job.output if job else "",
             "attempt": self.attempt,
             "seconds": {
-                "wait": round(figures.wait, 3),
-                "download": round(figures.download, 3),
-                "cellprofiler": round(figures.cellprofiler, 3),
-                "upload": round(figures.upload, 3),
+                "wait": round(measurements.wait, 3),
+                "download": round(measurements.download, 3),
+                "cellprofiler": round(measurements.cellprofiler, 3),
+                "upload": round(measurements.upload, 3),
             },
-            "files": figures.files,
-            "bytes": figures.bytes,
-            "peak_memory_mb": round(figures.peak_memory_mb, 1),
+            "files": measurements.files,
+            "bytes": measurements.bytes,
+            "peak_memory_mb": round(measurements.peak_memory_mb, 1),
             "instance_id": self.instance_id,
             "started_at": self.started_at.isoformat(),
             "ended_at": self.ended_at.isoformat(),
@@ -87,7 +87,7 @@ class Result:
 
 
 def cellprofiler_version() -> str:
-    """Of the CellProfiler installed beside the worker; empty when there is none."""
+    """Version of the installed CellProfiler; empty without one."""
     try:
         return version("cellprofiler")
     except PackageNotFoundError:
@@ -95,12 +95,12 @@ def cellprofiler_version() -> str:
 
 
 def key(app_name: str, run_id: str, status: str, name: str) -> str:
-    """Where the record of a job lies; the status in the key lets a listing give the counts."""
+    """Key of a job's record; with the status in the key, a listing yields the counts."""
     return f"dcp/{app_name}/{run_id}/results/{status}/{name}.json"
 
 
-def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
-    """Put a record where the run keeps its results, as `name` (the job's id, mostly)."""
+def write(s3: S3Client, bucket: str, result: ResultRecord, name: str) -> None:
+    """Write a record below the run's results, as `name` (usually the job id)."""
     s3.put_object(
         Bucket=bucket,
         Key=key(result.app_name, result.run_id, result.status, name),
@@ -110,5 +110,5 @@ def write(s3: S3Client, bucket: str, result: Result, name: str) -> None:
 
 
 def has_succeeded(s3: S3Client, bucket: str, app_name: str, job: Job) -> bool:
-    """Whether the job has a success record in this run already (SQS may deliver twice)."""
+    """Whether the job already has a success record in this run (SQS may deliver twice)."""
     return exists(s3, bucket, key(app_name, job.run_id, "succeeded", job.job_id))

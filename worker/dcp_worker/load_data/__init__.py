@@ -1,4 +1,4 @@
-"""The LoadData CSV of a job: its rows, their groups and types, and a copy of it with local paths.
+"""The LoadData CSV of a job: its rows, their groups and types, and a copy with local paths.
 
-It works on local files alone; the CSV and its images are downloaded by `inputs`.
+Works only on local files; `inputs` downloads the CSV and its images.
 """

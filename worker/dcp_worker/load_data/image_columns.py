@@ -1,4 +1,4 @@
-"""The columns of a LoadData CSV that name images, and their values on this machine."""
+"""The columns of a LoadData CSV that name images, and their local values on this machine."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcp_worker.load_data.local_paths import Places
+    from dcp_worker.load_data.local_paths import PathMapping
 
 
 @dataclass(frozen=True)
-class Image:
-    """The columns of one image or objects file of an image set; -1: no such column."""
+class ImageColumns:
+    """Column indexes of one image or objects file of an image set; -1: no such column."""
 
     url: int
     path: int
     file: int
 
-    def given(self, row: Sequence[str]) -> str:
-        """The image's path; empty when LoadData takes it from the default input folder."""
+    def source_path(self, row: Sequence[str]) -> str:
+        """The image's path; empty if LoadData reads it from the default input folder."""
         if self.url >= 0:
             return row[self.url]
         if self.file < 0:
@@ -29,46 +29,47 @@ class Image:
         name = row[self.file]
         if name.startswith("/"):
             return name
-        # Not by posixpath.join: a key of s3:// is taken as it is, and has no // for a folder's
-        # last /.
+        # Not posixpath.join: it would keep a trailing / of an s3:// folder as // in the key.
         return f"{folder.rstrip('/')}/{name}" if folder else ""
 
-    def localize(self, row: list[str], places: Places) -> None:
-        """Make a row name the local file, if the image is in S3."""
-        path = self.given(row)
+    def localize(self, row: list[str], paths: PathMapping) -> None:
+        """Replace the image's path in a row by the local path, if the image is in S3."""
+        path = self.source_path(row)
         if self.url >= 0:
-            place = places.object(path)
-            if place is not None:
-                row[self.url] = "file:" + urllib.request.pathname2url(places.local(place))
+            s3_object = paths.object(path)
+            if s3_object is not None:
+                row[self.url] = "file:" + urllib.request.pathname2url(paths.local(s3_object))
             return
         folder, _, name = path.rpartition("/")
-        local_folder = places.local_folder(folder)
+        local_folder = paths.local_folder(folder)
         if not name or local_folder is None:
             return
         local = f"{local_folder}/{name}"
         if self.path < 0:
             row[self.file] = local
         elif local.endswith(f"/{row[self.file]}"):
-            # Only the folder: FileName_ is a measurement of the outputs and stays as it is.
+            # Only the folder: FileName_ is a measurement in the outputs and must not change.
             row[self.path] = local[: -len(row[self.file]) - 1]
         else:
             row[self.path], row[self.file] = local_folder, name
 
 
-def images_of(header: Sequence[str]) -> list[Image]:
+def images_of(header: Sequence[str]) -> list[ImageColumns]:
     """The images that a CSV names."""
     at = {name: index for index, name in enumerate(header)}
-    found = []
+    images: list[ImageColumns] = []
     for prefix in ("", "Objects"):
         kinds = [f"{prefix}{kind}_" for kind in ("URL", "PathName", "FileName")]
         names = {name[len(kind) :] for kind in kinds for name in header if name.startswith(kind)}
-        found += [Image(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)]
-    return found
+        images += [
+            ImageColumns(*(at.get(f"{kind}{name}", -1) for kind in kinds)) for name in sorted(names)
+        ]
+    return images
 
 
-def localized(row: Sequence[str], images: Sequence[Image], places: Places) -> list[str]:
+def localized(row: Sequence[str], images: Sequence[ImageColumns], paths: PathMapping) -> list[str]:
     """A row with the local paths of its images."""
     local = list(row)
     for image in images:
-        image.localize(local, places)
+        image.localize(local, paths)
     return local

@@ -1,8 +1,8 @@
-"""The image sets of a LoadData CSV, read once and looked up by group in milliseconds.
+"""Index of a LoadData CSV: read once, then looked up by group in milliseconds.
 
-What is found goes into a small SQLite file: for every group its number, and for every image set the
-place of its row in the CSV. Image sets are numbered as CellProfiler numbers them: groups sorted by
-their values, the rows of a group in the order of the CSV.
+The index is a small SQLite file: the number of every group, and for every image set the byte offset
+of its row in the CSV. It numbers image sets as CellProfiler does: groups sorted by their values,
+the rows of a group in the order of the CSV.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 
 from dcp_worker.load_data import csv_rows
 from dcp_worker.load_data.group_match import TEXT, CsvError, Key, no_such_group, reading
-from dcp_worker.load_data.type_samples import Witnesses
+from dcp_worker.load_data.type_samples import TypeSamples
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.load_data.local_paths import Places
+    from dcp_worker.load_data.local_paths import PathMapping
 
-# To be raised when the file's tables change.
-_FORMAT = 1
+# Increase this when the tables of the index change.
+_FORMAT = 2
 _POLL_SECONDS = 0.05
 _CHECKED_STEPS = 100_000
 
@@ -39,28 +39,28 @@ class ImageSets:
     """The image sets of one group of a CSV.
 
     Attributes:
-        header: The CSV's columns, by the names that LoadData gives them.
-        rows: Of the group, as the CSV has them.
-        first: ImageNumber of the first; the others follow it.
-        group_number: Of the group.
-        witnesses: A few rows of the whole CSV from which LoadData finds the same type and width
-            for every column as from all its rows.
+        header: The CSV's columns, by LoadData's names for them.
+        rows: The group's rows, unchanged.
+        first: ImageNumber of the first row; the others follow it.
+        group_number: Number of the group.
+        type_rows: A few rows of the whole CSV that give LoadData the same type and width for every
+            column as all its rows.
     """
 
     header: Sequence[str]
     rows: Sequence[list[str]]
     first: int
     group_number: int
-    witnesses: Sequence[list[str]]
+    type_rows: Sequence[list[str]]
 
 
 @dataclass(frozen=True)
 class _About:
-    """What is known of a CSV besides its groups; `kinds` are those of the keys."""
+    """Facts about a CSV besides its groups; `kinds` are the kinds of the keys."""
 
     header: Sequence[str]
     kinds: Sequence[int]
-    witnesses: Sequence[int]
+    type_rows: Sequence[int]
 
 
 def find(
@@ -69,18 +69,18 @@ def find(
     folder: Path,
     keys: Sequence[str],
     group: Mapping[str, str],
-    places: Places,
+    paths: PathMapping,
     check: Check,
 ) -> ImageSets:
     """Find the image sets of a group.
 
     Args:
         csv_file: The CSV.
-        etag: Names its content.
-        folder: Where what is read of CSVs is kept, for all slots of the machine.
+        etag: Identifies its content.
+        folder: Folder of the indexes, shared by all slots of the machine.
         keys: Metadata columns by which the pipeline groups, in its order.
         group: A value for each of them.
-        places: Of the images.
+        paths: Maps the paths of images to S3 objects and local files.
         check: Raises when the job is interrupted.
 
     Raises:
@@ -88,21 +88,21 @@ def find(
         OSError: The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    what = [_FORMAT, etag, csv_file.stat().st_size, list(keys), places.rules]
-    name = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+    identity = [_FORMAT, etag, csv_file.stat().st_size, list(keys), paths.rules]
+    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
     index = folder / f"{name}.sqlite"
-    with contextlib.suppress(sqlite3.DatabaseError):  # it is not there, or broken
+    with contextlib.suppress(sqlite3.DatabaseError):  # missing or damaged
         return _look_up(index, csv_file, keys, group)
     with _locked(folder / f"{name}.lock", check):
         with contextlib.suppress(sqlite3.DatabaseError):  # another slot may have built it
             return _look_up(index, csv_file, keys, group)
-        _build(index, csv_file, keys, places, check)
+        _build(index, csv_file, keys, paths, check)
         return _look_up(index, csv_file, keys, group)
 
 
 @contextlib.contextmanager
 def _locked(path: Path, check: Check) -> Iterator[None]:
-    """Hold a lock of all slots; the kernel frees it when its slot is killed."""
+    """Hold a lock shared by all slots; the kernel releases it if the slot is killed."""
     with path.open("a") as lock:
         while True:
             try:
@@ -121,25 +121,25 @@ def _look_up(
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
         ((text,),) = database.execute("SELECT about FROM csv")
         about = _About(**json.loads(text))
-        found = database.execute(
+        record = database.execute(
             f"SELECT number, first, length FROM image_group WHERE {_equal(_columns(keys))}",
             [group[key] for key in keys],
         ).fetchone()
-        if found is None:
+        if record is None:
             raise CsvError("group_not_found", _explain(database, about.kinds, keys, group))
-        number, first, length = found
+        number, first, length = record
         rows = database.execute(
-            "SELECT place FROM image_set WHERE number BETWEEN ? AND ? ORDER BY number",
+            "SELECT byte_offset FROM image_set WHERE number BETWEEN ? AND ? ORDER BY number",
             (first, first + length - 1),
         )
         columns = len(about.header)
         with csv_file.open("rb") as source:
             return ImageSets(
                 header=about.header,
-                rows=[csv_rows.row_at(source, place, columns) for (place,) in rows],
+                rows=[csv_rows.row_at(source, offset, columns) for (offset,) in rows],
                 first=first,
                 group_number=number,
-                witnesses=[csv_rows.row_at(source, place, columns) for place in about.witnesses],
+                type_rows=[csv_rows.row_at(source, offset, columns) for offset in about.type_rows],
             )
 
 
@@ -172,15 +172,17 @@ def _explain(
     )
 
 
-def _build(index: Path, csv_file: Path, keys: Sequence[str], places: Places, check: Check) -> None:
+def _build(
+    index: Path, csv_file: Path, keys: Sequence[str], paths: PathMapping, check: Check
+) -> None:
     building = index.with_suffix(".building")
-    building.unlink(missing_ok=True)  # of a slot that was killed
+    building.unlink(missing_ok=True)  # left by a slot that was killed
     try:
         with contextlib.closing(sqlite3.connect(building)) as database:
-            _fill(database, csv_file, keys, places, check)
+            _fill(database, csv_file, keys, paths, check)
         os.replace(building, index)
     except sqlite3.OperationalError as error:
-        check()  # it has interrupted the query
+        check()  # an interruption aborts the query with this error
         code = errno.ENOSPC if "full" in str(error) else errno.EIO
         raise OSError(code, str(error), str(building)) from error
     finally:
@@ -191,10 +193,10 @@ def _fill(
     database: sqlite3.Connection,
     csv_file: Path,
     keys: Sequence[str],
-    places: Places,
+    paths: PathMapping,
     check: Check,
 ) -> None:
-    # The file gets its name only when it is whole: nothing in it need survive a crash.
+    # The file gets its final name only when complete, so it need not survive a crash.
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
     database.set_progress_handler(check, _CHECKED_STEPS)
@@ -202,19 +204,21 @@ def _fill(
     columns = _columns(keys)
     texts = "".join(f", {column} TEXT" for column in columns)
     database.execute("CREATE TABLE csv (about TEXT)")
-    database.execute("CREATE TABLE image_set (number INTEGER PRIMARY KEY, place INTEGER)")
+    database.execute("CREATE TABLE image_set (number INTEGER PRIMARY KEY, byte_offset INTEGER)")
     database.execute(
         f"CREATE TABLE image_group (number INTEGER, first INTEGER, length INTEGER{texts})"
     )
-    database.execute(f"CREATE TEMP TABLE read (row INTEGER PRIMARY KEY, place INTEGER{texts})")
-    about = _read(database, csv_file, keys, places, check)
+    database.execute(
+        f"CREATE TEMP TABLE read (row INTEGER PRIMARY KEY, byte_offset INTEGER{texts})"
+    )
+    about = _read(database, csv_file, keys, paths, check)
     for column, kind in zip(columns, about.kinds):
         if kind < TEXT:
             database.execute(f"UPDATE read SET {column} = reading({column}, {kind})")
-    # SQLite compares text by its UTF-8 bytes, which is the order of Python's text.
+    # SQLite compares text by its UTF-8 bytes: the same order as Python.
     by = ", ".join(columns)
     database.execute(
-        f"""INSERT INTO image_set SELECT row_number() OVER ordered, place
+        f"""INSERT INTO image_set SELECT row_number() OVER ordered, byte_offset
         FROM read WINDOW ordered AS (ORDER BY {by}, row)"""
     )
     database.execute(
@@ -231,22 +235,22 @@ def _read(
     database: sqlite3.Connection,
     csv_file: Path,
     keys: Sequence[str],
-    places: Places,
+    paths: PathMapping,
     check: Check,
 ) -> _About:
-    """Read place and keys of every row into the table `read`."""
+    """Read the byte offset and keys of every row into the table `read`."""
     with csv_rows.reading(csv_file, check) as (header, records):
-        found = [Key.of(header, name) for name in keys]
-        witnesses = Witnesses(header, places)
+        columns = [Key.of(header, name) for name in keys]
+        samples = TypeSamples(header, paths)
 
         def values() -> Iterator[list[object]]:
-            for place, row in records:
-                witnesses.see(row, place)
-                yield [place, *[key.read(row) for key in found]]
+            for offset, row in records:
+                samples.add(row, offset)
+                yield [offset, *[key.read(row) for key in columns]]
 
         marks = ", ?" * (len(keys) + 1)
         read = database.executemany(f"INSERT INTO temp.read VALUES (NULL{marks})", values())
     if read.rowcount < 1:
-        raise CsvError("csv_empty", "The LoadData CSV has a header and no rows.")
-    kinds = [witnesses.kinds[key.columns[0]] if key.numeric else TEXT for key in found]
-    return _About(header, kinds, witnesses.places())
+        raise CsvError("csv_empty", "The LoadData CSV has a header but no rows.")
+    kinds = [samples.kinds[key.columns[0]] if key.numeric else TEXT for key in columns]
+    return _About(header, kinds, samples.offsets())

@@ -1,4 +1,4 @@
-"""What the text of a pipeline says of its image sets, read without CellProfiler."""
+"""Reads from a pipeline's text how it groups image sets, without CellProfiler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _HEADER = re.compile(r"(\w+):\[(.*)\]")
 _REVISION = re.compile(r"\|variable_revision_number:(\d+)\|")
 _ENABLED = re.compile(r"\|enabled:(True|False)")
-# The settings of these revisions of LoadData stand in the same places.
+# These revisions of LoadData have the settings in the same positions.
 _LOAD_DATA_REVISIONS = (4, 5, 6)
 _WANTS_IMAGES, _WANTS_ROWS, _WANTS_GROUPS, _TAGS = 2, 4, 6, 7
 _TAG = re.compile(r"\w+")
@@ -24,17 +24,17 @@ class _Module:
 
 
 def grouping(text: str) -> tuple[str, ...] | None:
-    """By which metadata columns a pipeline groups the rows of its LoadData CSV.
+    """The metadata columns by which a pipeline groups the rows of its LoadData CSV.
 
-    A run may then be given the rows of one group alone (`row_numbering`).
+    With them, a run needs only the rows of one group (`row_numbering`).
 
     Args:
         text: The pipeline (.cppipe).
 
     Returns:
-        The columns in the pipeline's order, Metadata_Plate first as a rule; None when this text
-        does not tell, or when the run must see the whole CSV: LoadData is not the only module that
-        makes image sets, takes a range of rows, or groups nothing.
+        The columns in the pipeline's order, usually Metadata_Plate first. None if the text does not
+        show them, or if the run needs the whole CSV: LoadData is not the only module that creates
+        image sets, selects a range of rows, or does not group.
     """
     modules = [module for module in _modules(text) if module.enabled]
     if not modules or [module.name for module in modules].count("LoadData") != 1:
@@ -58,14 +58,14 @@ def grouping(text: str) -> tuple[str, ...] | None:
 
 
 def _modules(text: str) -> Iterator[_Module]:
-    """The modules as CellProfiler reads them: a header, settings, and a blank line after each."""
+    """The modules of a pipeline: each has a header, settings, and a blank line after it."""
     for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
         first, *lines = [line.strip() for line in block.strip().split("\n")]
         header = _HEADER.fullmatch(first)
         if header is None:
             continue
         name, attributes = header.groups()
-        # Notes are free text and stand before `enabled`.
+        # Notes are free text and precede `enabled`.
         enabled, revision = _ENABLED.findall(attributes), _REVISION.findall(attributes)
         yield _Module(
             name=name,

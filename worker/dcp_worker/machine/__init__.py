@@ -1,4 +1,4 @@
-"""The EC2 instance and the ECS task around the container: identity, metrics, Spot notice, end.
+"""The EC2 instance and the ECS task of the container: identity, metrics, Spot notice, termination.
 
-When a machine is to end is decided by `supervisor`.
+`supervisor` decides when the machine terminates.
 """

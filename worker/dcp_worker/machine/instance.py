@@ -1,6 +1,6 @@
-"""The machine under the container: its id, its name, and the alarm that ends it when it hangs.
+"""The machine that runs the container: its id, its name, and the alarm that ends it if it hangs.
 
-None of it can stop the work: what is refused is one warning.
+None of this can stop the jobs: a refused call only logs a warning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, InstanceMetadata
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -27,11 +27,11 @@ _IDLE_PERIODS = 3
 
 
 def identify(environment: Mapping[str, str]) -> str:
-    """The id of this EC2 instance; empty when there is no metadata service to ask.
+    """The id of this EC2 instance; empty without a metadata service.
 
-    Without it the machine could not end itself, so one lost answer does not count.
+    The machine needs its id to terminate itself, so a lost answer is retried.
     """
-    metadata = Metadata(environment)
+    metadata = InstanceMetadata(environment)
     for last in (False, False, True):
         try:
             return metadata.get("instance-id") or ""
@@ -42,16 +42,16 @@ def identify(environment: Mapping[str, str]) -> str:
 
 
 def set_up(ec2: EC2Client, cloudwatch: CloudWatchClient, settings: Settings, instance: str) -> None:
-    """Name the instance and its volumes after the app, and put the idle alarm on it."""
+    """Name the instance and its volumes after the app, and create its idle alarm."""
     calls: dict[str, Callable[[], None]] = {
-        "named": lambda: _name(ec2, settings, instance),
-        "given its idle alarm": lambda: _put_alarm(cloudwatch, settings, instance),
+        "name": lambda: _name(ec2, settings, instance),
+        "create the idle alarm of": lambda: _put_alarm(cloudwatch, settings, instance),
     }
-    for what, call in calls.items():
+    for action, call in calls.items():
         try:
             call()
         except (BotoCoreError, ClientError) as error:
-            log.warning("The instance %s could not be %s: %s", instance, what, error)
+            log.warning("Could not %s instance %s: %s", action, instance, error)
 
 
 def _name(ec2: EC2Client, settings: Settings, instance: str) -> None:
@@ -65,7 +65,7 @@ def _name(ec2: EC2Client, settings: Settings, instance: str) -> None:
 
 
 def alarm_name(app_name: str, instance: str) -> str:
-    """The name of the idle alarm of an instance, by which a clean-up finds it."""
+    """The name of an instance's idle alarm; the clean-up finds the alarm by it."""
     return f"{app_name}_{instance}"
 
 
@@ -73,7 +73,7 @@ def _put_alarm(cloudwatch: CloudWatchClient, settings: Settings, instance: str) 
     action, minutes = settings.idle_action, _IDLE_PERIODS * _IDLE_PERIOD_SECONDS // 60
     cloudwatch.put_metric_alarm(
         AlarmName=alarm_name(settings.app_name, instance),
-        AlarmDescription=f"A machine of dcp that does nothing for {minutes} minutes: {action}.",
+        AlarmDescription=f"{action} a dcp machine that is idle for {minutes} minutes",
         AlarmActions=[f"arn:aws:automate:{settings.aws_region}:ec2:{action}"],
         Namespace="AWS/EC2",
         MetricName="CPUUtilization",

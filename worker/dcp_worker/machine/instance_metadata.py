@@ -1,4 +1,4 @@
-"""The instance metadata service of the machine under the container, version 2 (tokens).
+"""The instance metadata service (IMDSv2) of the machine that runs the container.
 
 Source: "Use the Instance Metadata Service to access instance metadata", Amazon EC2 User Guide. A
 container behind a bridge needs a hop limit of 2 on the instance.
@@ -14,33 +14,35 @@ from urllib.error import HTTPError
 _ADDRESS = "http://169.254.169.254"
 _TIMEOUT_SECONDS = 2.0
 _TOKEN_SECONDS = 21600
-# What a request may raise: URLError and timeouts are OSErrors, an answer that is no HTTP is not.
+# Exceptions of a request: URLError and timeouts are OSErrors, a response that is not HTTP is not.
 UNANSWERED = (OSError, HTTPException)
 
 
-class Metadata:
-    """Asks for metadata; fetches the token when it has none or the one it has is over."""
+class InstanceMetadata:
+    """Requests metadata; fetches a token when it has none or the old one has expired."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Take the address from the environment, where the AWS SDKs look for it too."""
+        """Take the address from the same environment variable as the AWS SDKs."""
         address = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _ADDRESS
         self._latest = f"{address.rstrip('/')}/latest"
         self._token = ""
-        # The address is the machine's own: no proxy of the environment leads to it.
+        # The address is local to the machine: no proxy leads to it.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def get(self, path: str) -> str | None:
-        """The text at a path below `meta-data/`, or None when there is none.
+        """The text at a path below `meta-data/`, or None if the path does not exist.
 
         Raises:
-            OSError: The service does not answer, or refuses.
-            HTTPException: What answers does not speak HTTP.
+            OSError: The service does not answer or refuses the request.
+            HTTPException: The answer is not HTTP.
         """
         renewed = not self._token
         if renewed:
             self._renew()
         try:
-            return self._ask("GET", f"meta-data/{path}", "X-aws-ec2-metadata-token", self._token)
+            return self._request(
+                "GET", f"meta-data/{path}", "X-aws-ec2-metadata-token", self._token
+            )
         except HTTPError as error:
             if error.code == 404:
                 return None
@@ -51,9 +53,9 @@ class Metadata:
 
     def _renew(self) -> None:
         lifetime = "X-aws-ec2-metadata-token-ttl-seconds"
-        self._token = self._ask("PUT", "api/token", lifetime, str(_TOKEN_SECONDS))
+        self._token = self._request("PUT", "api/token", lifetime, str(_TOKEN_SECONDS))
 
-    def _ask(self, method: str, path: str, header: str, value: str) -> str:
+    def _request(self, method: str, path: str, header: str, value: str) -> str:
         request = urllib.request.Request(
             f"{self._latest}/{path}", headers={header: value}, method=method
         )

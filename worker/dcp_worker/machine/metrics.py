@@ -1,6 +1,6 @@
-"""What the machine has to give: CPU, memory, disk and network, every 30 s into the instance's log.
+"""Samples the machine's CPU, memory, disk and network every 30 s into the instance's log.
 
-Each sample is one line of JSON, which CloudWatch Logs Insights reads without being told how.
+Each sample is one line of JSON, which CloudWatch Logs Insights parses automatically.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ machine = logging.getLogger("dcp_worker.machine")
 
 SECONDS = 30.0
 _MB = 1024 * 1024
-# Of version 2, as Amazon Linux 2023 has it, and of version 1 ("Memory Resource Controller", Linux).
+# Version 2 (Amazon Linux 2023) and version 1 ("Memory Resource Controller", Linux).
 _CGROUPS = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
@@ -29,21 +29,21 @@ _CGROUPS = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the machine.
+    """One sample of the machine.
 
     Attributes:
-        seconds: The time that the rates are means of.
-        cpu_percent: Of all its CPUs together.
-        steal_percent: CPU time that the machine was entitled to and did not get: its credits are
-            used up, or its host is crowded.
-        memory_mb: In use and not to be had back, by the container where it has a limit.
+        seconds: Time over which the rates are averaged.
+        cpu_percent: Use of all CPUs together.
+        steal_percent: CPU time that the machine was entitled to but did not get, because its
+            credits are used up or its host is crowded.
+        memory_mb: Memory in use and not reclaimable, of the container if it has a limit.
         memory_limit_mb: The container's limit, else the machine's memory.
-        disk_free_mb: Free where the jobs work.
+        disk_free_mb: Free space on the disk of the jobs.
         disk_mb: Size of that disk.
-        read_mb_s: Read from disks, in MB a second.
-        written_mb_s: Written to disks, in MB a second.
-        received_mb_s: Received from the network, in MB a second.
-        sent_mb_s: Sent to the network, in MB a second.
+        read_mb_s: MB per second read from disks.
+        written_mb_s: MB per second written to disks.
+        received_mb_s: MB per second received from the network.
+        sent_mb_s: MB per second sent to the network.
     """
 
     seconds: float
@@ -60,18 +60,18 @@ class Sample:
 
     @property
     def memory_percent(self) -> float:
-        """Memory in use, of its limit."""
+        """Memory in use, in percent of its limit."""
         return 100 * self.memory_mb / self.memory_limit_mb if self.memory_limit_mb else 0.0
 
     @property
     def disk_percent(self) -> float:
-        """Disk in use, of its size."""
+        """Disk in use, in percent of its size."""
         return 100 * (1 - self.disk_free_mb / self.disk_mb) if self.disk_mb else 0.0
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A figure that is warned of from one value on, and again only after it fell below another."""
+class WarningThreshold:
+    """A figure with a warning threshold, and the lower value that re-arms the warning."""
 
     figure: str
     warn_percent: float
@@ -79,46 +79,60 @@ class Rule:
     text: str
 
 
-RULES = (
-    Rule("memory_percent", 90, 80, "Memory is scarce: CellProfiler may be killed for it."),
-    Rule("disk_percent", 90, 85, "The disk is nearly full: jobs with large inputs will fail."),
-    Rule("steal_percent", 20, 5, "The machine gets less CPU than it has: jobs take longer."),
+THRESHOLDS = (
+    WarningThreshold("memory_percent", 90, 80, "Memory is low: the kernel may kill CellProfiler."),
+    WarningThreshold(
+        "disk_percent", 90, 85, "The disk is nearly full: jobs with large inputs will fail."
+    ),
+    WarningThreshold(
+        "steal_percent", 20, 5, "The host withholds CPU from this machine: jobs take longer."
+    ),
 )
 
 
-def judge(sample: Sample, warned: frozenset[str]) -> tuple[list[str], frozenset[str]]:
-    """The warnings that a sample is worth, given the figures that were warned of already.
+def new_warnings(sample: Sample, warned: frozenset[str]) -> tuple[list[str], frozenset[str]]:
+    """The new warnings for a sample.
+
+    Args:
+        sample: The sample.
+        warned: Figures with a warning already logged.
 
     Returns:
-        The warnings, and the figures that count as warned of from now on.
+        The warnings, and the figures with a warning from now on.
     """
-    values = {rule: getattr(sample, rule.figure) for rule in RULES}
+    values = {threshold: getattr(sample, threshold.figure) for threshold in THRESHOLDS}
     new = [
-        rule
-        for rule, value in values.items()
-        if value >= rule.warn_percent and rule.figure not in warned
+        threshold
+        for threshold, value in values.items()
+        if value >= threshold.warn_percent and threshold.figure not in warned
     ]
-    still = {rule.figure for rule, value in values.items() if value >= rule.recovered_percent}
-    texts = [f"{rule.text} ({rule.figure} is {values[rule]:.0f})" for rule in new]
-    return texts, (warned & still) | {rule.figure for rule in new}
+    still = {
+        threshold.figure
+        for threshold, value in values.items()
+        if value >= threshold.recovered_percent
+    }
+    texts = [
+        f"{threshold.text} ({threshold.figure} is {values[threshold]:.0f})" for threshold in new
+    ]
+    return texts, (warned & still) | {threshold.figure for threshold in new}
 
 
 class Meter:
-    """Takes samples; rates are means since the sample before."""
+    """Takes samples; rates are means since the previous sample."""
 
     def __init__(self, folder: Path, cgroup: Path = Path("/sys/fs/cgroup")) -> None:
         """Start measuring.
 
         Args:
-            folder: Where the jobs work, on the disk that is looked at.
-            cgroup: Where the container sees its control group.
+            folder: Folder of the jobs, on the disk to measure.
+            cgroup: Control group of the container.
         """
         self._folder = folder
         self._cgroup = cgroup
         self._before = self._counters()
 
     def sample(self) -> Sample:
-        """Look at the machine."""
+        """Take a sample."""
         before, now = self._before, self._counters()
         self._before = now
         seconds = max(now["at"] - before["at"], 1e-3)
@@ -143,7 +157,7 @@ class Meter:
     def _counters(self) -> dict[str, float]:
         cpu, disk, network = psutil.cpu_times(), psutil.disk_io_counters(), psutil.net_io_counters()
         idle = cpu.idle + getattr(cpu, "iowait", 0.0)
-        # The time of guests is counted in user and nice already ("proc_stat", Linux).
+        # user and nice already include the time of guests ("proc_stat", Linux).
         guests = getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)
         return {
             "at": time.monotonic(),
@@ -158,9 +172,9 @@ class Meter:
 
 
 def memory(cgroup: Path) -> tuple[float, float]:
-    """Bytes of memory in use and their limit: the container's, where it has one, else all.
+    """Bytes of memory in use and their limit: of the container if it has one, else of the machine.
 
-    What the kernel keeps of files and would give up at once does not count as in use.
+    Page cache that the kernel can drop at once does not count as in use.
     """
     whole = psutil.virtual_memory()
     for limit, used, inactive in _CGROUPS:
@@ -170,7 +184,7 @@ def memory(cgroup: Path) -> tuple[float, float]:
             cached = _field((cgroup / limit).with_name("memory.stat"), inactive)
         except (OSError, ValueError):  # another version, or "max": no limit
             continue
-        if bound < whole.total:  # version 1 writes an enormous number for none
+        if bound < whole.total:  # without a limit, version 1 has an enormous number
             return max(held - cached, 0), bound
     return whole.total - whole.available, whole.total
 
@@ -181,14 +195,14 @@ def _field(path: Path, name: str) -> int:
 
 
 def watch(folder: Path, seconds: float = SECONDS) -> threading.Event:
-    """Report from now on, in a thread that ends with the process.
+    """Start a daemon thread that logs samples.
 
     Args:
-        folder: Where the jobs work.
-        seconds: Between two samples, in seconds.
+        folder: Folder of the jobs.
+        seconds: Interval between samples.
 
     Returns:
-        Set, it ends the thread.
+        An event; set it to end the thread.
     """
     over = threading.Event()
     args = (folder, seconds, over)
@@ -205,13 +219,13 @@ def _watch(folder: Path, seconds: float, over: threading.Event) -> None:
             meter = meter or Meter(folder)
         except (OSError, psutil.Error) as error:
             if not failed:
-                log.warning("The machine cannot be measured: %s", error)
+                log.warning("Could not measure the machine: %s", error)
             sample, failed = None, True
         if sample is not None:
             failed = False
             figures = {name: round(value, 1) for name, value in asdict(sample).items()}
             machine.info("%s", json.dumps({"machine": figures}))
-            texts, warned = judge(sample, warned)
+            texts, warned = new_warnings(sample, warned)
             for text in texts:
                 log.warning("%s", text)
         over.wait(seconds)

@@ -1,4 +1,4 @@
-"""ECS task scale-in protection: a service that shrinks stops idle containers, not working ones.
+"""ECS task scale-in protection: a service that scales in stops idle containers, not busy ones.
 
 "Amazon ECS task scale-in protection endpoint", Amazon ECS Developer Guide.
 """
@@ -14,15 +14,15 @@ from http.client import HTTPException
 
 log = logging.getLogger(__name__)
 
-# Renewed long before it expires; short enough that a container which hangs is not kept for days.
+# Renewed long before it expires; short enough not to protect a hung container for days.
 MINUTES = 60
 _RENEW_SECONDS = MINUTES * 60 / 3
 _RETRY_SECONDS = 60.0
 _TIMEOUT = 2.0
 
 
-class Protection:
-    """The protection of this container's task; without an ECS agent it does nothing."""
+class ScaleInProtection:
+    """Scale-in protection of this container's task; does nothing without an ECS agent."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._agent = environment.get("ECS_AGENT_URI", "")
@@ -30,7 +30,7 @@ class Protection:
         self._next = 0.0
 
     def set(self, wanted: bool) -> None:
-        """Ask for what is wanted, when it is new, must be renewed, or failed a while ago."""
+        """Set the protection if it changes, must be renewed, or failed a while ago."""
         if not self._agent:
             return
         now = time.monotonic()
@@ -57,12 +57,12 @@ class Protection:
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
                 state = json.loads(answer.read())
-        # URLError, HTTPError and timeouts are OSErrors; what is not JSON is a ValueError.
+        # URLError, HTTPError and timeouts are OSErrors; invalid JSON is a ValueError.
         except (OSError, HTTPException, ValueError) as error:
-            log.warning("The task's scale-in protection could not be set: %s", error)
+            log.warning("Could not set the task's scale-in protection: %s", error)
             return False
-        # What ECS refuses, the agent answers with status 200 and a "failure".
+        # If ECS refuses, the agent answers with status 200 and a "failure".
         if isinstance(state, dict) and "protection" in state:
             return True
-        log.warning("The task's scale-in protection could not be set: %s", state)
+        log.warning("Could not set the task's scale-in protection: %s", state)
         return False

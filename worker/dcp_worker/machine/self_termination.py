@@ -1,8 +1,8 @@
-"""How a machine ends itself.
+"""How the machine terminates itself.
 
-ECS would restart the containers and a fleet of type maintain would replace the machine, so both
-are told first to keep none. A step that is refused is one warning and keeps no other from being
-tried: the fleet's `ValidUntil` ends what is left.
+ECS would restart the containers and a fleet of type maintain would replace the machine, so the
+targets of both are first set to 0. A step that fails logs a warning and does not stop the next:
+the fleet's `ValidUntil` terminates whatever remains.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ _NO_SERVICE = (
 )
 
 
-def end_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:
-    """Let the service keep no container and the fleet no machine, then terminate this one.
+def terminate_machine(ecs: ECSClient, ec2: EC2Client, settings: Settings, instance_id: str) -> None:
+    """Set the targets of the service and the fleet to 0, then terminate this machine.
 
-    Every machine of the run may do so at once: each call says the same again. With the service's
-    count the container gets its SIGTERM, so the caller must not leave before this returns.
+    All machines of a run may do so at the same time: the calls are idempotent. The new desired
+    count brings this container its SIGTERM, so the caller must not exit before this returns.
 
     Args:
-        ecs: Client of ECS.
-        ec2: Client of EC2.
+        ecs: ECS client.
+        ec2: EC2 client.
         settings: Name the cluster and the service.
-        instance_id: This machine; empty when it is not known, then it only leaves the service.
+        instance_id: This machine; if empty (unknown), only the service is set to 0.
     """
-    log.info("There is no more to do: this machine ends itself.")
-    _tried("set the service to no containers", lambda: _empty_service(ecs, settings))
+    log.info("No jobs for %d s: terminating this instance.", settings.idle_seconds)
+    _try("set the service's desired count to 0", lambda: _empty_service(ecs, settings))
     if instance_id:
-        _tried("set the fleet to no machines", lambda: _empty_fleet(ec2, instance_id))
+        _try("set the fleet's target capacity to 0", lambda: _empty_fleet(ec2, instance_id))
         replace_machine(ec2, instance_id)
 
 
 def replace_machine(ec2: EC2Client, instance_id: str) -> None:
-    """Terminate this machine alone: a fleet that keeps its machines starts another."""
+    """Terminate this machine alone: a fleet of type maintain launches a replacement."""
     if instance_id:
-        _tried(
+        _try(
             f"terminate {instance_id}",
             lambda: ec2.terminate_instances(InstanceIds=[instance_id]),
         )
 
 
-def _tried(what: str, call: Callable[[], object]) -> None:
+def _try(action: str, call: Callable[[], object]) -> None:
     try:
         call()
     except (BotoCoreError, ClientError) as error:
-        log.warning("Could not %s: %s", what, error)
+        log.warning("Could not %s: %s", action, error)
 
 
 def _empty_service(ecs: ECSClient, settings: Settings) -> None:
@@ -77,9 +77,9 @@ def _empty_service(ecs: ECSClient, settings: Settings) -> None:
 
 
 def _empty_fleet(ec2: EC2Client, instance_id: str) -> None:
-    """Lower the target of the fleet that this machine belongs to, and let it end its machines.
+    """Set the target of this machine's fleet to 0 and let the fleet terminate its machines.
 
-    Nothing is in flight, nor will be: whatever machine is still there does nothing.
+    No message is or will be in flight, so the other machines are idle too.
     """
     tags = ec2.describe_tags(
         Filters=[

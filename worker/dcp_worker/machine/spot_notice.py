@@ -1,7 +1,7 @@
-"""The notice that EC2 takes a Spot machine back: it comes two minutes before the end.
+"""Watches for EC2's Spot interruption notice, two minutes before the machine ends.
 
-Source: "Spot Instance interruption notices", Amazon EC2 User Guide, which advises to look every
-five seconds. A rebalance recommendation is no notice: the machine may live on for hours.
+Source: "Spot Instance interruption notices", Amazon EC2 User Guide, which advises polling every
+five seconds. A rebalance recommendation does not count: the machine may run on for hours.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from dcp_worker.machine.instance_metadata import UNANSWERED, Metadata
+from dcp_worker.machine.instance_metadata import UNANSWERED, InstanceMetadata
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 _NOTICE = "spot/instance-action"
 
 
 def watch(
     environment: Mapping[str, str],
     notified: Callable[[str], None],
-    look_seconds: float = LOOK_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
 ) -> threading.Thread:
-    """Look for the notice from now on, in a thread that ends with the process.
+    """Start a daemon thread that polls for the notice.
 
     Args:
-        environment: Where the instance metadata service is found, as for
-            `instance_metadata.Metadata`.
-        notified: Called once, from that thread, with a text for the log; the watch is over then.
-        look_seconds: Between two looks, in seconds.
+        environment: Contains the address of the instance metadata service (see
+            `instance_metadata.InstanceMetadata`).
+        notified: Called once, from the thread, with a text for the log; the thread then ends.
+        poll_seconds: Interval between polls.
 
     Returns:
         The thread; it ends by itself only after the notice.
     """
     thread = threading.Thread(
         target=_watch,
-        args=(Metadata(environment), notified, look_seconds),
+        args=(InstanceMetadata(environment), notified, poll_seconds),
         name="spot notice",
         daemon=True,
     )
@@ -45,7 +45,9 @@ def watch(
     return thread
 
 
-def _watch(metadata: Metadata, notified: Callable[[str], None], look_seconds: float) -> None:
+def _watch(
+    metadata: InstanceMetadata, notified: Callable[[str], None], poll_seconds: float
+) -> None:
     pause = threading.Event()
     answered = True
     while True:
@@ -54,19 +56,19 @@ def _watch(metadata: Metadata, notified: Callable[[str], None], look_seconds: fl
             answered = True
         except UNANSWERED as error:
             if answered:
-                log.warning("A Spot interruption would not be noticed: %s", error)
+                log.warning("Cannot watch for Spot interruptions: %s", error)
             notice, answered = None, False
         if notice is not None:
             notified(describe(notice))
             return
-        pause.wait(look_seconds)
+        pause.wait(poll_seconds)
 
 
 def describe(notice: str) -> str:
-    """A notice, `{"action": "terminate", "time": "2026-01-31T12:00:00Z"}`, in words."""
+    """Describe a notice (`{"action": "terminate", "time": "2026-01-31T12:00:00Z"}`) in words."""
     try:
-        told = json.loads(notice)
-        action, time = told["action"], told["time"]
+        document = json.loads(notice)
+        action, time = document["action"], document["time"]
     except (ValueError, KeyError, TypeError):  # the notice counts, whatever its form
-        action, time = "take", "an unknown time"
-    return f"EC2 interrupts this Spot machine: it will {action} it at {time}."
+        action, time = "reclaim", "an unknown time"
+    return f"Spot interruption: EC2 will {action} this machine at {time}."

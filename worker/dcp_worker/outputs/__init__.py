@@ -1,4 +1,4 @@
-"""What a job writes: its upload to S3, and whether a job has been done before.
+"""A job's outputs: their upload to S3, and whether an earlier run completed the job.
 
-The result record is not here: that is in `jobs`.
+`jobs` writes the result record.
 """

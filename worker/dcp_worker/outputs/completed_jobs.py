@@ -1,7 +1,7 @@
-"""What a success was made from and what it wrote, kept across runs for the exact skip.
+"""Notes of completed jobs, with their inputs and outputs, kept across runs for the exact skip.
 
-One S3 object a job, `dcp/<app>/done/<job_id>.json`, written when all outputs are confirmed and
-before the result record.
+Each job has one S3 object, `dcp/<app>/done/<job_id>.json`. The worker writes it after confirming
+all outputs and before the result record.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from dcp_worker.common.settings import Settings
-    from dcp_worker.inputs.job_inputs import Origin
+    from dcp_worker.inputs.job_inputs import InputVersions
     from dcp_worker.jobs.message import Job
-    from dcp_worker.outputs.upload import Written
+    from dcp_worker.outputs.upload import UploadedFiles
 
 
 def key(app_name: str, job_id: str) -> str:
-    """Where the note of a job lies; the same in every run of the app."""
+    """Key of a job's note, the same in every run of the app."""
     return f"dcp/{app_name}/done/{job_id}.json"
 
 
-def note(s3: S3Client, settings: Settings, job: Job, origin: Origin, written: Written) -> None:
-    """Note a success, for later runs.
+def write_note(
+    s3: S3Client, settings: Settings, job: Job, versions: InputVersions, written: UploadedFiles
+) -> None:
+    """Write the note of a completed job, for later runs.
 
     Raises:
-        JobFailedError: S3 does not take the note.
+        JobFailedError: Could not write the note to S3.
     """
-    document = {**_identity(settings, job, origin), "run_id": job.run_id, "files": written.sizes}
+    document = {**_identity(settings, job, versions), "run_id": job.run_id, "files": written.sizes}
     where = key(settings.app_name, job.job_id)
     try:
         s3.put_object(
@@ -49,26 +51,26 @@ def note(s3: S3Client, settings: Settings, job: Job, origin: Origin, written: Wr
         raise JobFailedError(diagnose_s3(error, "record", settings.aws_bucket, where)) from error
 
 
-def is_done(s3: S3Client, settings: Settings, job: Job, origin: Origin) -> bool:
-    """Whether an earlier run has done exactly this job, and all that it wrote is still there.
+def is_done(s3: S3Client, settings: Settings, job: Job, versions: InputVersions) -> bool:
+    """Whether an earlier run completed exactly this job, and all its outputs still exist.
 
     Raises:
         JobFailedError: S3 does not answer.
     """
-    noted = _read(s3, settings.aws_bucket, key(settings.app_name, job.job_id))
-    same = noted.items() >= _identity(settings, job, origin).items()
-    files = noted.get("files")
+    document = _read(s3, settings.aws_bucket, key(settings.app_name, job.job_id))
+    same = document.items() >= _identity(settings, job, versions).items()
+    files = document.get("files")
     if not same or not isinstance(files, dict) or not files:
         return False
     destination = Bucket(settings.destination_bucket, s3)
-    there = s3_transfer.each(
+    sizes = s3_transfer.in_parallel(
         lambda name: _size(destination, f"{job.output}{name}"), files, lambda: None
     )
-    return there == list(files.values())
+    return sizes == list(files.values())
 
 
 def _size(bucket: Bucket, where: str) -> int | None:
-    """Bytes of an output; None when it is not there, or not for us to see."""
+    """Bytes of an output; None if it does not exist or is not accessible."""
     try:
         return s3_transfer.head(bucket, where, "output").size
     except JobFailedError as error:
@@ -77,23 +79,23 @@ def _size(bucket: Bucket, where: str) -> int | None:
         raise
 
 
-def _identity(settings: Settings, job: Job, origin: Origin) -> dict[str, str]:
-    """What must be the same for the job to be the same."""
+def _identity(settings: Settings, job: Job, versions: InputVersions) -> dict[str, str]:
+    """The properties that identify a job together with the versions of its inputs."""
     return {
         "job_id": job.job_id,
         "pipeline": job.pipeline,
-        "pipeline_etag": origin.pipeline_etag,
+        "pipeline_etag": versions.pipeline_etag,
         "data_file": job.data_file,
-        "data_file_etag": origin.data_file_etag,
+        "data_file_etag": versions.data_file_etag,
         "bucket": settings.destination_bucket,
         "output": job.output,
     }
 
 
 def _read(s3: S3Client, bucket: str, where: str) -> dict[str, Any]:
-    """The note; empty when there is none, or something else in its place."""
+    """The note; empty if it is missing or invalid."""
     try:
-        noted = json.loads(s3.get_object(Bucket=bucket, Key=where)["Body"].read())
+        document = json.loads(s3.get_object(Bucket=bucket, Key=where)["Body"].read())
     except ClientError as error:
         if error.response["Error"]["Code"] in ABSENT:
             return {}
@@ -102,4 +104,4 @@ def _read(s3: S3Client, bucket: str, where: str) -> dict[str, Any]:
         raise JobFailedError(diagnose_s3(error, "record", bucket, where)) from error
     except ValueError:
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return document if isinstance(document, dict) else {}

@@ -1,4 +1,4 @@
-"""What a job writes: uploaded only after success, confirmed, and counted for skipping."""
+"""A job's outputs: uploaded only after success, then confirmed; counted to skip completed jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LISTED = 100_000
 
 
 @dataclass(frozen=True)
-class Written:
+class UploadedFiles:
     """The outputs of a job in S3.
 
     Attributes:
@@ -34,12 +34,12 @@ class Written:
 
     @property
     def files(self) -> int:
-        """How many."""
+        """Number of files."""
         return len(self.sizes)
 
     @property
     def bytes(self) -> int:
-        """Of all together."""
+        """Total size."""
         return sum(self.sizes.values())
 
 
@@ -55,49 +55,49 @@ def publish(
     prefix: str,
     arguments: Mapping[str, object],
     check: Check,
-) -> Written:
-    """Upload all files of a folder and confirm that S3 has each of them whole.
+) -> UploadedFiles:
+    """Upload all files of a folder and confirm that S3 has each with its full size.
 
     Args:
-        s3: The client.
+        s3: S3 client.
         folder: CellProfiler's output folder.
-        bucket: The destination.
-        prefix: Key prefix, with a / at its end.
+        bucket: Destination bucket.
+        prefix: Key prefix, with a trailing /.
         arguments: boto3's ExtraArgs.
         check: Raises when the job is interrupted.
 
     Raises:
-        JobFailedError: S3 does not take a file, or has another size of it.
+        JobFailedError: S3 rejects a file, or has a different size of it.
     """
-    there = Bucket(bucket, s3)
+    destination = Bucket(bucket, s3)
     sizes = {
         path.relative_to(folder).as_posix(): path.stat().st_size for path in files_below(folder)
     }
     files = [(str(folder / name), f"{prefix}{name}") for name in sizes]
-    s3_transfer.upload(there, files, arguments, check)
+    s3_transfer.upload(destination, files, arguments, check)
     keys = [key for _, key in files]
-    stored = s3_transfer.each(partial(s3_transfer.head, there, what="output"), keys, check)
-    for found, size in zip(stored, sizes.values()):
-        if found.size != size:
+    stored = s3_transfer.in_parallel(
+        partial(s3_transfer.head, destination, what="output"), keys, check
+    )
+    for output, size in zip(stored, sizes.values()):
+        if output.size != size:
             raise JobFailedError(
                 Diagnosis(
                     "upload_incomplete",
-                    f"{found} has {found.size} bytes after the upload of {size}.",
-                    "",
-                    "It is tried again.",
+                    f"{output} has {output.size} bytes after the upload of {size}.",
                 )
             )
-    return Written(sizes)
+    return UploadedFiles(sizes)
 
 
-def already_there(s3: S3Client, settings: Settings, prefix: str) -> bool:
-    """Whether the output folder of a job holds the files that make it done."""
+def has_outputs(s3: S3Client, settings: Settings, prefix: str) -> bool:
+    """Whether the output folder of a job already holds enough files to skip the job."""
     listed = s3_transfer.listing(Bucket(settings.destination_bucket, s3), prefix, _LISTED)
-    return enough(((stored.key, stored.size) for stored in listed), settings)
+    return enough_files(((stored.key, stored.size) for stored in listed), settings)
 
 
-def enough(objects: Iterable[tuple[str, int]], settings: Settings) -> bool:
-    """Whether the objects (key, size in bytes) make a job done; only file names count."""
+def enough_files(objects: Iterable[tuple[str, int]], settings: Settings) -> bool:
+    """Whether the objects (key, size in bytes) suffice to skip a job; only file names count."""
     counted = [
         key
         for key, size in objects

@@ -1,4 +1,4 @@
-"""A slot's process: it receives messages, and prepares, computes and publishes their jobs.
+"""A slot's process: receives messages, and prepares, computes and publishes their jobs.
 
-`python -m dcp_worker.slot` runs one. Slots are started and replaced by `supervisor`.
+`python -m dcp_worker.slot` runs it; `supervisor` starts and replaces it.
 """

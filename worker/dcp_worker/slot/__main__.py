@@ -1,10 +1,11 @@
-"""A slot's process: it works until SIGTERM.
+"""The process of a slot, which runs jobs until SIGTERM.
 
-On SIGUSR1 (`FINISH`) it begins nothing new and ends when its jobs have, however long they take.
+On SIGUSR1 (`DRAIN`) it starts no new jobs, and exits when its jobs have finished, however long
+they take.
 
 The supervisor runs it as `python -m dcp_worker.slot NUMBER INSTANCE_ID PLUGINS` with a socket as
-standard input: the socket's end tells the slot that the supervisor is gone, and through it the
-slot says which messages it holds, as a line of JSON whenever that changes.
+standard input. The slot writes the messages that it holds to the socket, as a line of JSON whenever
+they change. When the socket closes, the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from dcp_worker.cellprofiler.engine import Engine
 from dcp_worker.common import container_log
 from dcp_worker.common.aws_clients import Clients
 from dcp_worker.common.cancellation import ALIVE, InterruptedJobError, Interruption
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.common.settings import Settings
 from dcp_worker.inputs.sources import Sources
 from dcp_worker.jobs.queue import Queue
-from dcp_worker.slot.attempt import remove
-from dcp_worker.slot.context import Workplace
-from dcp_worker.slot.slot import CACHE, FINISH, Receipts, Slot
+from dcp_worker.slot.context import SlotContext
+from dcp_worker.slot.slot import CACHE_FOLDER, DRAIN, HeldReceipts, Slot
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -37,29 +38,29 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcp_worker.slot")
 
 _LOG_SECONDS = 3
-# In a container nothing outlives the first process; elsewhere there is no reason to stay.
+# Outside a container, a slot outlives its supervisor by this long.
 _ORPHAN_SECONDS = 10
 FAILED = 1
 
 
-def _leave_with(supervisor: socket.socket, work: Workplace) -> None:
-    """Stop when the supervisor's end of the socket closes, however it died."""
+def _leave_with(supervisor: socket.socket, context: SlotContext) -> None:
+    """Stop the slot when the supervisor dies and its end of the socket closes."""
     with contextlib.suppress(OSError):
         supervisor.recv(1)
-    work.stop.order(_ORPHAN_SECONDS)
+    context.stop.order(_ORPHAN_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
+def _context(number: int, instance_id: str, plugins: str) -> SlotContext:
     settings = Settings.from_environment(os.environ)
     clients = Clients.of(settings.aws_region)
     here = Path.cwd()
     plugins_folder = Path(plugins) if plugins else None
-    return Workplace(
+    return SlotContext(
         settings=settings,
         clients=clients,
         queue=Queue(clients.sqs, settings.sqs_queue_url, settings.sqs_dead_letter_queue_url),
-        sources=Sources.of(settings, clients, here / CACHE, not settings.download_files),
+        sources=Sources.of(settings, clients, here / CACHE_FOLDER, not settings.download_files),
         engine=Engine(
             settings.warm, settings.memory / settings.docker_cores, log, plugins=plugins_folder
         ),
@@ -70,39 +71,39 @@ def _workplace(number: int, instance_id: str, plugins: str) -> Workplace:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the slot that the supervisor asks for; the exit status."""
+    """Run a slot with the supervisor's arguments; returns the exit status."""
     number, instance_id, plugins = arguments
     container_log.to_stdout(f"slot {number}")
-    work = _workplace(int(number), instance_id, plugins)
-    remove(work.folder)  # of a slot that died in mid-job
-    work.folder.mkdir()
-    # A CellProfiler that is killed while it starts leaves nothing elsewhere.
-    os.environ["TMPDIR"] = str(work.folder)
+    context = _context(int(number), instance_id, plugins)
+    remove_folder(context.folder)  # left by a slot that died during a job
+    context.folder.mkdir()
+    # If CellProfiler is killed during its start, it leaves files only in this folder.
+    os.environ["TMPDIR"] = str(context.folder)
     supervisor = socket.socket(fileno=0)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        work.stop.order(work.settings.stop_seconds)
-        # Who has not ended by then is ended by the kernel; the supervisor returns its messages.
-        signal.setitimer(signal.ITIMER_REAL, max(0.1, work.stop.left(ALIVE)))
+        context.stop.order(context.settings.stop_seconds)
+        # At the deadline the kernel ends the slot, and the supervisor returns its messages.
+        signal.setitimer(signal.ITIMER_REAL, max(0.1, context.stop.left(ALIVE)))
 
     for order in (signal.SIGTERM, signal.SIGINT):
         signal.signal(order, stop)
-    signal.signal(FINISH, lambda number, frame: work.stop.finish())
-    threading.Thread(target=_leave_with, args=(supervisor, work), daemon=True).start()
+    signal.signal(DRAIN, lambda number, frame: context.stop.drain())
+    threading.Thread(target=_leave_with, args=(supervisor, context), daemon=True).start()
 
     def check() -> None:
-        if work.stop.ordered:
+        if context.stop.ordered:
             raise InterruptedJobError(Interruption.STOPPING)
 
     with contextlib.suppress(InterruptedJobError):
-        work.engine.start(check)
+        context.engine.start(check)
     try:
-        return Slot(work, Receipts(supervisor)).run()
+        return Slot(context, HeldReceipts(supervisor)).run()
     except Exception:
-        log.exception("The slot has failed; its messages are returned and it is replaced.")
+        log.exception("The slot failed; the supervisor returns its messages and replaces it.")
         return FAILED
     finally:
-        work.engine.close()
+        context.engine.close()
 
 
 def _end(status: int) -> None:
@@ -111,7 +112,7 @@ def _end(status: int) -> None:
         if thread.name == "job log":
             thread.join(max(0.0, end - time.monotonic()))
     sys.stdout.flush()
-    # Not through the interpreter's end, which would wait for a log service that does not answer.
+    # A normal exit of the interpreter would wait for a log service that does not answer.
     os._exit(status)
 
 

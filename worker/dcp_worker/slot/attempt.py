@@ -1,11 +1,10 @@
-"""One attempt at a job in its three parts: inputs fetched, computed, outputs published.
+"""One attempt at a job, in three parts: fetch inputs, compute, publish outputs.
 
-Each part may run on another thread, while another job is in another part. No part touches a queue.
+Each part may run on a different thread, while another job is in another part. No part uses a queue.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,92 +13,91 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcp_worker.cellprofiler import command_line
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.diagnosis.diagnose import Evidence, JobFailedError, diagnose, diagnose_os
 from dcp_worker.inputs import images, job_inputs
 from dcp_worker.outputs import upload
 
 if TYPE_CHECKING:
     from dcp_worker.common.cancellation import Check
-    from dcp_worker.inputs.job_inputs import Inputs, Origin
+    from dcp_worker.inputs.job_inputs import InputVersions, JobInputs
     from dcp_worker.jobs.message import Job
-    from dcp_worker.jobs.result_record import Figures
-    from dcp_worker.outputs.upload import Written
-    from dcp_worker.slot.context import Workplace
-
-_REMOVAL_SECONDS = 1.0
+    from dcp_worker.jobs.result_record import Measurements
+    from dcp_worker.outputs.upload import UploadedFiles
+    from dcp_worker.slot.context import SlotContext
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: its job, its folder, and what it has taken so far.
+    """One attempt: its job, its folder, and its measurements so far.
 
-    All parts raise `JobFailedError` with the diagnosis when the job fails, and what `check` raises
-    when it is interrupted.
+    If the job fails, each part raises `JobFailedError` with the diagnosis. If it is interrupted,
+    each part raises the exception of `check`.
     """
 
-    work: Workplace
+    context: SlotContext
     job: Job
     folder: Path
-    figures: Figures
+    measurements: Measurements
     say: Callable[[str], None]
 
-    def prepare(self, origin: Origin, check: Check) -> Inputs:
+    def prepare(self, versions: InputVersions, check: Check) -> JobInputs:
         """Fetch the inputs into an emptied folder."""
         with self._timed("download"), _disk(self.folder):
-            remove(self.folder)
+            remove_folder(self.folder)
             self.folder.mkdir(parents=True)
             return job_inputs.fetch(
-                self.job, self.work.sources, origin, self.folder, check, self.say
+                self.job, self.context.sources, versions, self.folder, check, self.say
             )
 
-    def compute(self, found: Inputs, check: Check) -> Path:
-        """Run CellProfiler and judge it; the folder of its outputs."""
+    def compute(self, job_inputs: JobInputs, check: Check) -> Path:
+        """Run CellProfiler and diagnose its run; returns the folder of its outputs."""
         with _disk(self.folder):
-            call = self._call(found)
+            call = self._call(job_inputs)
             call.output_folder.mkdir()
             temporary = self.folder / "tmp"
             temporary.mkdir()
-            timeout = self.work.settings.job_timeout
+            timeout = self.context.settings.job_timeout
             with self._timed("cellprofiler"):
-                ended = self.work.engine.run(call, temporary, timeout, check, self.say)
-            self.figures.peak_memory_mb = ended.peak_memory_mb
+                ended = self.context.engine.run(call, temporary, timeout, check, self.say)
+            self.measurements.peak_memory_mb = ended.peak_memory_mb
             diagnosis = diagnose(_evidence(ended, call))
-            # What says nothing of a module that failed (always_continue) may lack an image, too.
+            # With always_continue, a missing image does not show in the diagnosis.
             doubtful = diagnosis is not None or call.always_continue
-            if doubtful and self.work.sources.mounted:
+            if doubtful and self.context.sources.mounted:
                 images.check_mount()
         if diagnosis is not None:
             raise JobFailedError(diagnosis)
         return call.output_folder
 
-    def publish(self, output: Path, check: Check) -> Written:
-        """Upload the outputs to their final keys, confirmed."""
-        settings = self.work.settings
+    def publish(self, output: Path, check: Check) -> UploadedFiles:
+        """Upload the outputs to their final keys and confirm them."""
+        settings = self.context.settings
         with self._timed("upload"), _disk(self.folder):
             written = upload.publish(
-                self.work.clients.s3,
+                self.context.clients.s3,
                 output,
                 settings.destination_bucket,
                 self.job.output,
                 settings.upload_arguments,
                 check,
             )
-        self.figures.files, self.figures.bytes = written.files, written.bytes
+        self.measurements.files, self.measurements.bytes = written.files, written.bytes
         return written
 
-    def _call(self, found: Inputs) -> command_line.Call:
-        return command_line.Call(
-            pipeline=found.pipeline,
-            data_file=found.data_file,
+    def _call(self, job_inputs: JobInputs) -> command_line.CellProfilerCall:
+        return command_line.CellProfilerCall(
+            pipeline=job_inputs.pipeline,
+            data_file=job_inputs.data_file,
             group="" if self.job.data_file.endswith(".txt") else self.job.metadata,
-            input_folder=found.folder,
+            input_folder=job_inputs.folder,
             output_folder=self.folder / "output",
-            # Of this attempt alone: one of an earlier attempt would speak for it.
+            # In this attempt's folder: the file of an earlier attempt must not count for this one.
             done_file=self.folder / "done",
-            plugins=self.work.plugins,
-            always_continue=self.work.settings.always_continue,
-            numbering=found.numbering,
-            whole_csv=found.whole_csv,
+            plugins=self.context.plugins,
+            always_continue=self.context.settings.always_continue,
+            numbering=job_inputs.numbering,
+            whole_csv=job_inputs.whole_csv,
         )
 
     @contextmanager
@@ -108,10 +106,10 @@ class Attempt:
         try:
             yield
         finally:
-            setattr(self.figures, phase, time.monotonic() - started)
+            setattr(self.measurements, phase, time.monotonic() - started)
 
 
-def _evidence(ended: command_line.Ended, call: command_line.Call) -> Evidence:
+def _evidence(ended: command_line.CellProfilerEnd, call: command_line.CellProfilerCall) -> Evidence:
     return Evidence(
         exit_status=ended.exit_status,
         signal=ended.signal,
@@ -135,21 +133,3 @@ def _disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise JobFailedError(diagnose_os(error, f"working in {folder}")) from error
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, if it is there.
-
-    A transfer that was given up may remove its own file from it at the same moment.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    end = time.monotonic() + _REMOVAL_SECONDS
-    while folder.exists():
-        try:
-            shutil.rmtree(folder)
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)

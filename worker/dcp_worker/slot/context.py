@@ -1,4 +1,4 @@
-"""What a slot works with for as long as it lives."""
+"""The context of a slot: what all its jobs share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dcp_worker.common.cancellation import Stop
-from dcp_worker.slot.health import Fitness
-from dcp_worker.slot.job_timing import Pace
+from dcp_worker.slot.health import MachineHealth
+from dcp_worker.slot.job_timing import JobTimes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """A slot's tools, and what it has learned from its jobs.
+class SlotContext:
+    """A slot's tools, and its experience from earlier jobs.
 
     Attributes:
-        settings: The worker's.
-        clients: Of AWS.
+        settings: Settings of the worker.
+        clients: AWS clients.
         queue: The job queue and its dead-letter queue.
-        sources: Where inputs lie.
+        sources: Locations of inputs.
         engine: Runs CellProfiler.
-        folder: The slot's own; each job has a folder in it, and nothing else.
+        folder: The slot's own folder; it contains one folder per job, nothing else.
         plugins: Plugins directory, if any.
-        instance_id: Of the machine; empty when it has none.
+        instance_id: Id of the machine; empty without one.
     """
 
     settings: Settings
@@ -43,5 +43,5 @@ class Workplace:
     plugins: Path | None
     instance_id: str
     stop: Stop = field(default_factory=Stop)
-    pace: Pace = field(default_factory=Pace)
-    fitness: Fitness = field(default_factory=Fitness)
+    job_times: JobTimes = field(default_factory=JobTimes)
+    health: MachineHealth = field(default_factory=MachineHealth)

@@ -1,7 +1,7 @@
-"""One message at hand, from its receipt to its end: opened, computed, published.
+"""One received message on its way through the slot: opened, computed, published.
 
-The three steps may run on different threads, one after the other; whichever way one of them
-fails, the attempt ends there: with its record, its message dealt with, its files removed.
+The three steps may run on different threads, one after the other. If one of them fails, the attempt
+ends there: the worker writes its record, settles its message and removes its files.
 """
 
 from __future__ import annotations
@@ -23,87 +23,90 @@ from dcp_worker.common.cancellation import (
     InterruptedJobError,
     Interruption,
 )
+from dcp_worker.common.folders import remove_folder
 from dcp_worker.diagnosis.diagnose import Diagnosis, JobFailedError, diagnose_s3
 from dcp_worker.inputs import job_inputs
 from dcp_worker.jobs import message, result_record
 from dcp_worker.jobs.queue import Lease, Message
-from dcp_worker.jobs.result_record import Figures
+from dcp_worker.jobs.result_record import Measurements
 from dcp_worker.outputs import completed_jobs, upload
-from dcp_worker.slot.attempt import Attempt, remove
+from dcp_worker.slot.attempt import Attempt
 from dcp_worker.slot.job_log import JobLog, stream_name
-from dcp_worker.slot.job_timing import can_end
-from dcp_worker.slot.outcome import Ending
+from dcp_worker.slot.job_timing import can_finish
+from dcp_worker.slot.outcome import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcp_worker.inputs.job_inputs import Inputs, Origin
+    from dcp_worker.inputs.job_inputs import InputVersions, JobInputs
     from dcp_worker.jobs.message import Job
-    from dcp_worker.slot.context import Workplace
+    from dcp_worker.slot.context import SlotContext
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Held:
+class HeldMessage:
     """A received message.
 
     Attributes:
-        work: The slot's.
+        context: Context of the slot.
         received: The message.
-        folder: For the job's files.
-        over: Called once, when the message has been dealt with.
+        folder: Folder for the job's files.
+        over: Called once, when the message is settled.
     """
 
-    work: Workplace
+    context: SlotContext
     received: Message
     folder: Path
-    over: Callable[[Held], None]
+    over: Callable[[HeldMessage], None]
     _attempt: Attempt = field(init=False, repr=False)
-    _ending: Ending = field(init=False, repr=False)
+    _outcome: Outcome = field(init=False, repr=False)
     _lease: Lease = field(init=False, repr=False)
     _log: JobLog = field(init=False, repr=False)
-    _origin: Origin = field(init=False, repr=False)
-    _inputs: Inputs = field(init=False, repr=False)
+    _versions: InputVersions = field(init=False, repr=False)
+    _inputs: JobInputs = field(init=False, repr=False)
     _output: Path = field(init=False, repr=False)
     _begun: bool = field(init=False, repr=False, default=False)
 
     def open(self) -> bool:
-        """Read the message and fetch its job's inputs; whether there is something to compute."""
-        settings = self.work.settings
+        """Parse the message and fetch the job's inputs; returns whether the job must run."""
+        settings = self.context.settings
         started = datetime.now(timezone.utc)
         try:
             job = message.parse(self.received.body, settings.run_id)
         except message.BadMessageError as error:
-            log.warning("Message %s is refused: %s", self.received.message_id, error)
-            Ending(self.work, self.received, None, started, Figures()).refuse(error)
+            log.warning("Rejected message %s: %s", self.received.message_id, error)
+            Outcome(self.context, self.received, None, started, Measurements()).refuse(error)
             self.over(self)
             return False
         stream = stream_name(job.metadata_id)
-        self._log = JobLog(self.work.clients.logs, settings.log_group_name, stream)
+        self._log = JobLog(self.context.clients.logs, settings.log_group_name, stream)
         say = self._log.say
         say(f"Start of job {job.job_id}, {job.metadata}, attempt {self.received.attempt}.")
-        figures = Figures()
-        self._lease = Lease(self.work.queue, self.received, settings.sqs_message_visibility)
-        self._ending = Ending(self.work, self.received, job, started, figures, say, self._lease.end)
-        self._attempt = Attempt(self.work, job, self.folder, figures, say)
+        measurements = Measurements()
+        self._lease = Lease(self.context.queue, self.received, settings.sqs_message_visibility)
+        self._outcome = Outcome(
+            self.context, self.received, job, started, measurements, say, self._lease.end
+        )
+        self._attempt = Attempt(self.context, job, self.folder, measurements, say)
         self._lease.start()
         with self._step() as step:
             if not self._done_before(job):
-                self._inputs = self._attempt.prepare(self._origin, self._not_stopping)
-                self.work.pace.fetching.append(figures.download)
+                self._inputs = self._attempt.prepare(self._versions, self._not_stopping)
+                self.context.job_times.fetching.append(measurements.download)
                 step.complete = True
         return step.complete
 
     def compute(self) -> bool:
-        """Run CellProfiler; whether there is something to publish."""
+        """Run CellProfiler; returns whether there are outputs to publish."""
         started = time.monotonic()
 
         def check() -> None:
             self._check_lease()
-            left = self.work.stop.left(COMPUTING)
-            if self.work.stop.ordered and not can_end(
-                time.monotonic() - started, tuple(self.work.pace.computing), left
+            left = self.context.stop.left(COMPUTING)
+            if self.context.stop.ordered and not can_finish(
+                time.monotonic() - started, tuple(self.context.job_times.computing), left
             ):
                 raise InterruptedJobError(Interruption.STOPPING)
 
@@ -111,7 +114,7 @@ class Held:
             check()
             self._begun = True
             self._output = self._attempt.compute(self._inputs, check)
-            self.work.pace.computing.append(self._attempt.figures.cellprofiler)
+            self.context.job_times.computing.append(self._attempt.measurements.cellprofiler)
             step.complete = True
         return step.complete
 
@@ -120,59 +123,61 @@ class Held:
 
         def check() -> None:
             self._check_lease()
-            if self.work.stop.left(PUBLISHING) <= 0:
+            if self.context.stop.left(PUBLISHING) <= 0:
                 raise InterruptedJobError(Interruption.STOPPING)
 
         with self._step():
-            check()  # it may have waited for long: nothing is uploaded without a lease
+            check()  # the job may have waited for long: upload only with a lease
             written = self._attempt.publish(self._output, check)
             check()
-            self._note(written)
-            self._ending.succeed()
-            self.work.fitness.note(None)
+            self._write_note(written)
+            self._outcome.succeed()
+            self.context.health.record(None)
 
     def give_back(self) -> None:
-        """End a job that has been opened, and not computed, for the sake of an idle slot."""
+        """Return a job that was opened but not computed, so that an idle slot can run it."""
         with self._step():
-            self._ending.give_back("An idle slot can run it sooner.")
+            self._outcome.give_back("An idle slot can run it sooner.")
 
     def _done_before(self, job: Job) -> bool:
-        """End a job that needs no computing; reads where its inputs come from besides."""
-        settings, s3 = self.work.settings, self.work.clients.s3
+        """End a job that needs no computing; otherwise store the versions of its inputs."""
+        settings, s3 = self.context.settings, self.context.clients.s3
         if self._known_success(job):
-            self._ending.repeat()
+            self._outcome.repeat()
             return True
-        # What lies in the folder of a job that was begun before may be half of its outputs.
+        # An earlier attempt at the job may have left only a part of its outputs.
         by_outputs = settings.check_if_done_bool and self.received.fresh
-        if by_outputs and upload.already_there(s3, settings, job.output):
-            self._ending.skip("The output folder already holds the files.")
+        if by_outputs and upload.has_outputs(s3, settings, job.output):
+            self._outcome.skip("The output folder already holds the files.")
             return True
-        self._origin = job_inputs.origin(job, self.work.sources)
-        if settings.check_if_done_exact and completed_jobs.is_done(s3, settings, job, self._origin):
-            self._ending.skip("An earlier run has done it, with the same pipeline and data file.")
+        self._versions = job_inputs.current_versions(job, self.context.sources)
+        if settings.check_if_done_exact and completed_jobs.is_done(
+            s3, settings, job, self._versions
+        ):
+            self._outcome.skip("An earlier run completed it with the same pipeline and data file.")
             return True
         return False
 
     def _known_success(self, job: Job) -> bool:
-        settings = self.work.settings
+        settings = self.context.settings
         try:
             return result_record.has_succeeded(
-                self.work.clients.s3, settings.aws_bucket, settings.app_name, job
+                self.context.clients.s3, settings.aws_bucket, settings.app_name, job
             )
         except (BotoCoreError, ClientError) as error:
             raise JobFailedError(
                 diagnose_s3(error, "record", settings.aws_bucket, job.job_id)
             ) from error
 
-    def _note(self, written: upload.Written) -> None:
-        settings = self.work.settings
+    def _write_note(self, written: upload.UploadedFiles) -> None:
+        settings = self.context.settings
         try:
-            completed_jobs.note(
-                self.work.clients.s3, settings, self._attempt.job, self._origin, written
+            completed_jobs.write_note(
+                self.context.clients.s3, settings, self._attempt.job, self._versions, written
             )
         except JobFailedError as error:
-            # Only a later run misses it, and does the job anew.
-            self._log.say(f"The note for later runs could not be written. {error}")
+            # The only consequence: a later run repeats the job.
+            self._log.say(f"Could not write the note for later runs: {error}")
 
     def _check_lease(self) -> None:
         if self._lease.lost:
@@ -180,12 +185,12 @@ class Held:
 
     def _not_stopping(self) -> None:
         self._check_lease()
-        if self.work.stop.ordered:
+        if self.context.stop.ordered:
             raise InterruptedJobError(Interruption.STOPPING)
 
     @contextmanager
     def _step(self) -> Iterator[_Step]:
-        """Whatever happens in a step that does not complete, the attempt ends with it."""
+        """End the attempt if the step does not complete, for whatever cause."""
         step = _Step()
         try:
             yield step
@@ -193,10 +198,10 @@ class Held:
             self._interrupted(error.interruption)
         except JobFailedError as error:
             self._failed(error.diagnosis)
-            self.work.fitness.note(error.diagnosis)
+            self.context.health.record(error.diagnosis)
         except Exception:
-            # A fault of the worker's own. The job is not lost for it, nor does a message that
-            # brings it about go round for ever; the slot is replaced by a fresh one.
+            # A fault of the worker itself. The job gets its record, so its message neither gets
+            # lost nor circulates for ever; the supervisor replaces the slot.
             self._failed(Diagnosis("worker_error", "The worker failed.", traceback.format_exc()))
             raise
         finally:
@@ -205,23 +210,23 @@ class Held:
 
     def _interrupted(self, interruption: Interruption) -> None:
         if interruption is Interruption.STOPPING and not self._begun:
-            self._ending.give_back(interruption.value)
+            self._outcome.give_back(interruption.value)
         else:
-            self._ending.interrupted(interruption)
+            self._outcome.interrupted(interruption)
 
     def _failed(self, diagnosis: Diagnosis) -> None:
-        """What became of the job is for the worker to say that has its message by now."""
+        """Record the failure, unless another worker has the message by now."""
         if self._lease.lost:
-            self._ending.interrupted(Interruption.LEASE_LOST)
+            self._outcome.interrupted(Interruption.LEASE_LOST)
         else:
-            self._ending.fail(diagnosis)
+            self._outcome.fail(diagnosis)
 
     def _close(self) -> None:
         self._lease.end()
         try:
-            remove(self.folder)
+            remove_folder(self.folder)
         except OSError as error:
-            log.warning("The files of a job could not be removed: %s", error)
+            log.warning("Could not remove the files of a job: %s", error)
         self._log.close()
         self.over(self)
 

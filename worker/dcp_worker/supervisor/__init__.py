@@ -1,4 +1,4 @@
-"""The container's main process: it starts the slots, replaces those that die, and ends them all.
+"""The container's main process: starts the slots, replaces those that die, stops them all.
 
-It holds no message and runs no job: that is `slot`.
+It holds no message and runs no job; `slot` does.
 """

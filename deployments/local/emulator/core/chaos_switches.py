@@ -1,7 +1,7 @@
-"""What goes wrong on the emulator, each thing a switch: the table in docs/local.md.
+"""Faults that the emulator injects, one per switch: the table in docs/local.md.
 
-Nothing does unless it is switched on. What happens to the n-th machine, container or request is a
-pure function of the seed and n, so that a run with the same seed meets the same.
+All are off by default. The fault of the n-th machine, container or request is a pure function of
+the seed and n, so that the same seed repeats the same faults.
 """
 
 import math
@@ -16,26 +16,26 @@ EVERYWHERE = "*"
 DAY_SECONDS = 86_400.0
 
 
-def _names(given: Any) -> Any:
-    return (given,) if isinstance(given, str) else given
+def _names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 def _by_name(bare: Any) -> BeforeValidator:
-    """Reads `NAME:NUMBER`, one or several; a bare number is for all, or a bare name at `bare`."""
+    """Parses `NAME:NUMBER` items; a bare number applies to all, a bare name gets `bare`."""
 
-    def read(given: Any) -> Any:
-        if isinstance(given, Mapping):
-            return given
-        found: dict[str, Any] = {}
-        for one in given if isinstance(given, list | tuple) else (given,):
-            name, _, number = str(one).rpartition(":")
+    def read(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return value
+        numbers: dict[str, Any] = {}
+        for text in value if isinstance(value, list | tuple) else (value,):
+            name, _, number = str(text).rpartition(":")
             if name:
-                found[name] = number
+                numbers[name] = number
             elif bare is None:
-                found[EVERYWHERE] = number
+                numbers[EVERYWHERE] = number
             else:
-                found[number] = bare
-        return found
+                numbers[number] = bare
+        return numbers
 
     return BeforeValidator(read)
 
@@ -47,7 +47,7 @@ Usd = Annotated[float, Field(ge=0, le=1_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-def _named(what: str, number: str) -> Any:
+def _named_number(what: str, number: str) -> Any:
     return Field(json_schema_extra={"allowed": f"{number}, or {what}:NUMBER"})
 
 
@@ -55,12 +55,14 @@ Names = Annotated[
     tuple[str, ...], BeforeValidator(_names), Field(json_schema_extra={"allowed": "names"})
 ]
 Lateness = Annotated[
-    Mapping[str, Seconds], _by_name(None), _named("POOL", "a number from 0 to 86400")
+    Mapping[str, Seconds], _by_name(None), _named_number("POOL", "a number from 0 to 86400")
 ]
 Counts = Annotated[
-    Mapping[str, Count], _by_name(None), _named("POOL", "a whole number from 0 to 1000000")
+    Mapping[str, Count], _by_name(None), _named_number("POOL", "a whole number from 0 to 1000000")
 ]
-Prices = Annotated[Mapping[str, Usd], _by_name(None), _named("POOL", "a number from 0 to 1000")]
+Prices = Annotated[
+    Mapping[str, Usd], _by_name(None), _named_number("POOL", "a number from 0 to 1000")
+]
 Shares = Annotated[
     Mapping[str, Share],
     _by_name(1.0),
@@ -74,118 +76,114 @@ ExitCodes = Annotated[
 
 
 class Chaos(BaseModel):
-    """All switches. A pool is a machine type, a zone, or `TYPE/ZONE`, with `*` as in file names."""
+    """All switches. A pool is a machine type, a zone, or `TYPE/ZONE`; `*` is a wildcard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(default=0, description="What happens to which machine, container or request.")
+    seed: int = Field(default=0, description="Decides which machine, container or request fails.")
     errors: Share = Field(
         default=0.0,
-        description="Share of API requests that fail: throttled, 5xx, connection reset; some are "
-        "carried out all the same.",
+        description="Share of API requests that fail (throttled, 5xx, connection reset); some are "
+        "still carried out.",
     )
 
     late: Lateness = Field(
         default={},
-        description="Seconds from a fleet's request until a pool has capacity; `POOL:SECONDS`.",
+        description="Seconds after a fleet request until a pool has capacity; `POOL:SECONDS`.",
     )
     at_most: Counts = Field(
         default={},
-        description="Machines that each machine type of a pool has at most; `POOL:MACHINES`.",
+        description="Maximum machines of each machine type in a pool; `POOL:MACHINES`.",
     )
     no_capacity: Names = Field(default=(), description="Pools without capacity.")
     spot_price: Prices = Field(
-        default={}, description="Spot price of a pool now, USD an hour; `POOL:USD`."
+        default={}, description="Current Spot price of a pool, USD per hour; `POOL:USD`."
     )
     vcpus: Count | None = Field(
-        default=None, description="vCPUs that the account's quotas leave, Spot and on demand each."
+        default=None, description="The account's vCPU quota, for Spot and on-demand each."
     )
 
     launch_errors: Shares = Field(
         default={},
-        description="Share of machines that are terminated while pending, by the code of their "
-        "state reason, such as `Client.VolumeLimitExceeded`; `CODE:SHARE`.",
+        description="Share of machines that are terminated while pending, by the code of the state "
+        "reason, such as `Client.VolumeLimitExceeded`; `CODE:SHARE`.",
     )
     refused_launches: Shares = Field(
         default={},
-        description="Share of launches that EC2 refuses its fleets, by error code, such as "
+        description="Share of fleet launches that EC2 refuses, by error code, such as "
         "`InvalidKeyPair.NotFound`; `CODE:SHARE`.",
     )
     unregistered: Share = Field(
-        default=0.0, description="Share of machines that never register with ECS: no route out."
+        default=0.0, description="Share of machines that never register with ECS (no network)."
     )
     register_late: Seconds = Field(
-        default=0.0, description="Seconds that machines register later than they boot."
+        default=0.0, description="Delay between boot and registration of a machine, in seconds."
     )
     disconnects: PerDay = Field(
         default=0.0,
-        description="Losses of its ECS agent's connection, a machine and day; for good.",
+        description="Permanent connection losses of the ECS agent, per machine and day.",
     )
 
     unpullable: Names = Field(
-        default=(), description="Names of images that cannot be pulled, with `*`."
+        default=(), description="Names of images that cannot be pulled; `*` is a wildcard."
     )
     exits: ExitCodes = Field(
         default={}, description="Share of containers that exit at once, by exit code; `CODE:SHARE`."
     )
-    kills: PerDay = Field(
-        default=0.0, description="Containers killed (SIGKILL), a container and day."
-    )
-    oom: PerDay = Field(
-        default=0.0, description="Containers killed for memory, a container and day."
-    )
+    kills: PerDay = Field(default=0.0, description="Kills (SIGKILL), per container and day.")
+    oom: PerDay = Field(default=0.0, description="Out-of-memory kills, per container and day.")
 
     interruptions: PerDay = Field(
-        default=0.0, description="Spot interruptions with notice, a machine and day."
+        default=0.0, description="Spot interruptions with notice, per machine and day."
     )
     rebalance: Seconds | None = Field(
         default=None,
-        description="Seconds by which a rebalance recommendation precedes those notices.",
+        description="Seconds between a rebalance recommendation and the interruption notice.",
     )
     hangs: PerDay = Field(
         default=0.0,
-        description="Machines whose containers stand still for good (SIGSTOP), a machine and day.",
+        description="Permanent hangs of all containers (SIGSTOP), per machine and day.",
     )
 
     count_lag: Seconds = Field(
-        default=0.0, description="Seconds by which the counts of queues lag behind."
+        default=0.0, description="Delay of the queues' message counts, in seconds."
     )
     low_counts: Share = Field(
         default=0.0,
-        description="Share of looks at the counts of a queue that miss some of its messages.",
+        description="Share of queries of a queue's counts that miss some messages.",
     )
     empty_receives: Share = Field(
-        default=0.0, description="Share of short polls that find nothing though messages are there."
+        default=0.0, description="Share of short polls that return nothing from a non-empty queue."
     )
     duplicates: Share = Field(
-        default=0.0, description="Share of received messages delivered once more."
+        default=0.0, description="Share of received messages that are delivered again."
     )
 
     def changed(self, values: Mapping[str, Any]) -> "Chaos":
-        """These switches with other values of some.
+        """A copy with some switches changed.
 
         Raises:
-            pydantic.ValidationError: There is no such switch, or its value is not allowed.
+            pydantic.ValidationError: A switch is unknown, or its value is not allowed.
         """
         return Chaos.model_validate({**self.model_dump(), **values})
 
     def roll(self, switch: str, number: int) -> float:
-        """The dice of the n-th thing that a switch can happen to, in [0, 1)."""
+        """The random number of a switch for the n-th object, in [0, 1)."""
         return Random(f"{self.seed}/{switch}/{number}").random()
 
     def happens(self, switch: str, number: int, share: float | None = None) -> bool:
-        """Whether a switch's thing happens to the n-th; the share is the switch's own if None."""
+        """Whether a switch's fault hits the n-th object; a share of None is the switch's own."""
         return self.roll(switch, number) < (getattr(self, switch) if share is None else share)
 
     def seconds_until(self, switch: str, number: int) -> float:
-        """Seconds until a thing with a rate happens to the n-th: exponentially distributed."""
+        """Seconds until a fault with a rate hits the n-th object: exponentially distributed."""
         per_day: float = getattr(self, switch)
         if not per_day:
             return math.inf
         return -math.log(1.0 - self.roll(switch, number)) * DAY_SECONDS / per_day
 
-    def chosen(self, switch: str, number: int) -> str:
-        """The name that happens to the n-th, of a switch with shares by name; "" for none."""
+    def fault_name(self, switch: str, number: int) -> str:
+        """The name that hits the n-th object, for a switch with shares by name; "" for none."""
         shares: Mapping[Any, float] = getattr(self, switch)
         rolled = self.roll(switch, number)
         for name, share in shares.items():

@@ -1,14 +1,14 @@
-"""First process of a container: what `docker-init` and the PID namespace are on AWS.
+"""First process of a container, in the role of `docker-init` and the PID namespace on AWS.
 
-Runs with the standard library alone (`python -I -S container_init.py FD COMMAND...`), in the
-container's folder and with the container's environment. The command is its child, in a session
-of its own. Whatever way the container ends, nothing of it remains: no process, not even one that
-made itself a session of its own, and no file of the container's folder.
+Uses only the standard library (`python -I -S container_init.py FD COMMAND...`), and runs in the
+container's folder with the container's environment. The command is its child, in a separate
+session. However the container ends, nothing remains: no process, even in a session of its own, and
+no file of the container's folder.
 
 The socket FD connects it with the emulator. It writes the process id of the command (or `-1` and
-the reason when it could not be started), then reads one letter at a time: `T` sends SIGTERM to the
-command, `S` stands the container still (SIGSTOP), `K` ends it. The end of the stream, that is the
-end of the emulator however it came, is the same as `K`.
+the reason if the command could not be started), then reads one letter at a time: `T` sends SIGTERM
+to the command, `S` freezes the container (SIGSTOP), `K` kills it. The end of the stream, which
+means that the emulator has ended, is the same as `K`.
 """
 
 import ctypes
@@ -26,47 +26,47 @@ SIGNALS = {b"T": signal.SIGTERM, b"S": signal.SIGSTOP}
 
 
 def prctl(option: int, value: int) -> None:
-    """Call prctl(2) on Linux; other systems have no such call and go without."""
+    """Call prctl(2) on Linux; does nothing on other systems."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def parents() -> dict[int, int]:
-    """Return the parent of every process of this machine."""
+    """Return the parent of every process on this computer."""
     if not os.path.isdir("/proc/self"):
         listing = subprocess.run(
             ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
         ).stdout
         return {int(pid): int(parent) for pid, parent in map(str.split, listing.splitlines())}
-    found = {}
+    parent_of = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as stat:
-                # The command name, in parentheses, may itself hold spaces and parentheses.
-                found[int(name)] = int(stat.read().rpartition(b")")[2].split()[1])
+                # The command name, in parentheses, may itself contain spaces and parentheses.
+                parent_of[int(name)] = int(stat.read().rpartition(b")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return found
+    return parent_of
 
 
 def descendants(ancestor: int) -> list[int]:
-    """Return the processes that descend from a process."""
+    """Return the descendants of a process."""
     children: dict[int, list[int]] = {}
     for pid, parent in parents().items():
         children.setdefault(parent, []).append(pid)
-    found: list[int] = []
-    left = [ancestor]
-    while left:
-        below = children.get(left.pop(), [])
-        found += below
-        left += below
-    return found
+    pids: list[int] = []
+    pending = [ancestor]
+    while pending:
+        below = children.get(pending.pop(), [])
+        pids += below
+        pending += below
+    return pids
 
 
 def kill_all() -> None:
-    """Kill every descendant until there is none; orphans come to this process, as to any init."""
+    """Kill all descendants; like any init, this process inherits orphans."""
     while True:
         for pid in descendants(os.getpid()):
             try:
@@ -80,7 +80,7 @@ def kill_all() -> None:
 
 
 def obey(control: socket.socket, main_pid: int) -> None:
-    """Carry out what the emulator sends, until it sends no more."""
+    """Carry out the emulator's orders until the stream ends."""
     while True:
         order = control.recv(1)
         number = SIGNALS.get(order, signal.SIGKILL)
@@ -94,7 +94,7 @@ def obey(control: socket.socket, main_pid: int) -> None:
 
 
 def wait_for(main_pid: int) -> int:
-    """Reap children until the command ends; return its exit code as Docker reports it."""
+    """Reap children until the command exits; return its exit code as Docker reports it."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == main_pid:
@@ -129,5 +129,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
-    # No interpreter clean-up: nothing of this process is worth it, and the thread still reads.
+    # Skip the interpreter's clean-up: it has nothing to do, and the thread is still reading.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Containers as processes: started, stopped, their output handed on."""
+"""Containers as processes: starts and stops them, and forwards their output."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ LAST_LINES_SECONDS = 2.0
 
 
 class ContainerError(Exception):
-    """A container could not be started; the text is what ECS gives as the stopped reason."""
+    """A container could not be started; the text is ECS's stopped reason."""
 
 
 def image_environment(python: Path, folder: Path) -> dict[str, str]:
-    """Return what the image itself sets: nothing is inherited from whoever runs the emulator.
+    """Return the environment of the image; nothing is inherited from the emulator.
 
     Args:
-        python: Interpreter that stands for the image; its folder comes first on the PATH.
+        python: Interpreter that stands in for the image; its folder is first on the PATH.
         folder: The container's folder, its home and working directory.
     """
     environment = {
@@ -40,7 +40,7 @@ def image_environment(python: Path, folder: Path) -> dict[str, str]:
     return environment
 
 
-class Container:
+class ContainerProcess:
     """One running container."""
 
     def __init__(
@@ -55,11 +55,11 @@ class Container:
         Args:
             command: Program and arguments.
             environment: The whole environment.
-            folder: Its working directory: made here, removed when the container ends.
-            log: Takes every line that the container writes.
+            folder: Its working directory: created here, removed when the container ends.
+            log: Receives every line of the container's output.
 
         Raises:
-            ContainerError: When the command cannot be started.
+            ContainerError: The command cannot be started.
         """
         (folder / "tmp").mkdir(parents=True)
         self._folder = folder
@@ -99,21 +99,21 @@ class Container:
             log(line.rstrip(b"\r\n"))
 
     def exit_code(self) -> int | None:
-        """Return the exit code, 128 + signal for a killed one, None while it runs.
+        """Return the exit code, 128 + signal for a killed container, None while it runs.
 
-        The last line of output has been handed on when this returns a code.
+        If it returns a code, the last line of output has been forwarded.
         """
         code = self._process.poll()
         if code is None:
             return None
-        # Everything that could write is dead; the limit is for a first process killed from outside.
+        # All writers are dead, unless the first process was killed from outside: hence the limit.
         self._pump.join(LAST_LINES_SECONDS)
         self._control.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         return 128 - code if code < 0 else code
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the container has ended, at most this long; return whether it has."""
+        """Wait at most this long until the container has exited; return whether it has."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -125,11 +125,11 @@ class Container:
         self._order(b"T")
 
     def freeze(self) -> None:
-        """Let everything in the container stand still; it can only be ended then."""
+        """Freeze all processes in the container; after that it can only be killed."""
         self._order(b"S")
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time that everything in the container has used; None where none tells."""
+        """Return the CPU time of all processes in the container; None without /proc."""
         if not os.path.isdir("/proc/self"):
             return None
         ticks = 0
@@ -138,16 +138,16 @@ class Container:
                 text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            # proc(5): the times of the process and of its children that were waited for.
-            ticks += sum(int(one) for one in text.rpartition(")")[2].split()[11:15])
+            # proc(5): the times of the process and of its reaped children.
+            ticks += sum(int(time) for time in text.rpartition(")")[2].split()[11:15])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
-        """End the container with everything in it, at once."""
+        """Kill the container and all its processes at once."""
         self._order(b"K")
 
     def kill_command(self) -> None:
-        """Send SIGKILL to the container's command alone; the rest follows, as on AWS."""
+        """Send SIGKILL only to the container's command; the rest dies with it, as on AWS."""
         if self._process.poll() is None:
             try:
                 os.kill(self.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""EC2 Fleets and Spot Fleets: what they are, and what keeping them at their target means.
+"""EC2 Fleets and Spot Fleets: their state, and how they are kept at their target capacity.
 
 Sources: "EC2 Fleet and Spot Fleet" in the Amazon EC2 User Guide, and the API reference of
 CreateFleet, ModifyFleet, DeleteFleets, RequestSpotFleet, ModifySpotFleetRequest,
@@ -28,7 +28,7 @@ ID_FORMS = {
 
 @dataclass(frozen=True)
 class Flavour:
-    """The words in which EC2 Fleet and Spot Fleet say the same."""
+    """The different terms of EC2 Fleet and Spot Fleet for the same things."""
 
     gone_running: str
     gone_terminating: str
@@ -36,8 +36,8 @@ class Flavour:
     tag: str
 
 
-# The event types of both. For EC2 Fleet the API's own list (FleetEventType) names others, but the
-# examples of "Describe your EC2 Fleet" in the Amazon EC2 User Guide and of the AWS CLI show these.
+# The event types of both. For EC2 Fleet, the API's own list (FleetEventType) has others, but the
+# examples in "Describe your EC2 Fleet" of the Amazon EC2 User Guide and in the AWS CLI use these.
 REQUEST_CHANGE = "fleetRequestChange"
 INSTANCE_CHANGE = "instanceChange"
 ERROR = "error"
@@ -59,7 +59,7 @@ SPOT_FLEET = Flavour(
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    """What one instance of a fleet is launched from."""
+    """The specification of one instance of a fleet."""
 
     image_id: str
     instance_type: str
@@ -77,47 +77,46 @@ class LaunchSpec:
 
     @property
     def pool(self) -> tuple[str, str]:
-        """What capacity is told by: machine type and place."""
+        """The capacity pool: machine type and location."""
         return self.instance_type, self.subnet_id or self.zone or ""
 
     def error(self, known_types: Collection[str]) -> str:
-        """Say why no instance can be launched from this, or return an empty text.
+        """Return why no instance can be launched from this, or an empty text.
 
-        An account's images, subnets and groups are not here, so an id is refused only when it is
-        no id at all, as the placeholders of a fleet file that was never filled in; an instance
-        type is refused when DescribeInstanceTypes does not know it.
+        The emulator does not know the account's images, subnets and groups. It therefore refuses
+        only malformed ids, such as placeholders in a fleet file, and instance types that
+        DescribeInstanceTypes does not know.
         """
         if self.instance_type not in known_types:
             return f"InvalidInstanceType: The instance type '{self.instance_type}' does not exist"
         for name, (form, code) in ID_FORMS.items():
             value = getattr(self, name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if one is not None and not form.fullmatch(one):
-                    return f'{code}: Invalid id: "{one}"'
+            for part in value if isinstance(value, tuple) else (value,):
+                if part is not None and not form.fullmatch(part):
+                    return f'{code}: Invalid id: "{part}"'
         return ""
 
 
 @dataclass
-class Fleet:
-    """A fleet request and the instances it keeps.
+class EmulatedFleet:
+    """A fleet request and its instances.
 
     Attributes:
-        config: The request's parameters, as describing the fleet gives them back.
+        config: The request's parameters, which describing the fleet returns.
         target: Target capacity, in the units of the launch specifications' weights.
         on_demand_target: The part of it that is not Spot.
         keeps: Whether lost instances are replaced (type `maintain`).
-        terminates_excess: Whether a lowered target ends running instances.
+        terminates_excess: Whether a lowered target terminates running instances.
         instances: Weight of every live instance by its id, in the order of launch.
         on_demand: The ids of those that are not Spot.
-        placed: Capacity asked for so far; what a fleet of type `request` goes by.
-        retry_at: Monotonic time before which a pool that gave no machine, Spot or not, is not
-            tried again.
-        troubled: Whether an error of its history stands.
-        leaving: The instances that get a replacement, since a rebalance was recommended; with the
-            monotonic time at which they are ended, once the replacement was launched.
+        placed: Capacity requested so far, for a fleet of type `request`.
+        retry_at: Monotonic time at which an empty pool, Spot or not, may be retried.
+        troubled: Whether the last error in its history still applies.
+        leaving: The instances to be replaced after a rebalance recommendation, each with the
+            monotonic time of its termination, once the replacement was launched.
         rebalances: Whether Capacity Rebalancing is on.
-        termination_delay: Seconds from the launch of a replacement to the end of the instance that
-            it replaces; None: that goes on.
+        termination_delay: Seconds from the launch of a replacement to the termination of the old
+            instance; None if the old one keeps running.
     """
 
     id: str
@@ -155,12 +154,14 @@ class Fleet:
     @property
     def staying(self) -> float:
         """Capacity of the live instances that are not being replaced."""
-        return sum(self.instances[one] for one in self.instances if one not in self.leaving)
+        return sum(
+            self.instances[instance] for instance in self.instances if instance not in self.leaving
+        )
 
     @property
     def fulfilled_on_demand(self) -> float:
         """Capacity of the live on-demand instances."""
-        return sum(self.instances[one] for one in self.on_demand)
+        return sum(self.instances[instance] for instance in self.on_demand)
 
     @property
     def open(self) -> bool:
@@ -169,7 +170,7 @@ class Fleet:
 
     @property
     def activity(self) -> str:
-        """ActivityStatus as DescribeFleets and DescribeSpotFleetRequests give it."""
+        """ActivityStatus as in DescribeFleets and DescribeSpotFleetRequests."""
         if self.failed or (self.troubled and self.shortfall()):
             return "error"
         if self.fulfilled > self.target:
@@ -177,7 +178,7 @@ class Fleet:
         return "fulfilled" if self.fulfilled >= self.target else "pending_fulfillment"
 
     def modify(self, time: datetime) -> None:
-        """Begin to follow changed parameters; pools that gave no machine are tried again."""
+        """Apply changed parameters; empty pools may be retried at once."""
         self.state, self.failed, self.troubled = "modifying", False, False
         self.retry_at.clear()
         self.record(time, REQUEST_CHANGE, "modify_in_progress")
@@ -194,11 +195,11 @@ class Fleet:
         self.history.append({"Timestamp": time, "EventType": kind, "EventInformation": event})
 
     def usable(self, known_types: Collection[str]) -> list[LaunchSpec]:
-        """Return the launch specifications that an instance can be launched from."""
+        """Return the launch specifications without errors."""
         return [spec for spec in self.specs if not spec.error(known_types)]
 
     def configuration_error(self, known_types: Collection[str]) -> tuple[str, str]:
-        """Return sub-type and text of the error that leaves nothing to launch, or empty texts."""
+        """Return sub-type and text of an error that prevents every launch, or empty texts."""
         if self.role is not None and not ROLE_ARN.fullmatch(self.role):
             return "iamFleetRoleInvalid", f"The IAM fleet role '{self.role}' is not valid"
         if self.usable(known_types):
@@ -207,28 +208,30 @@ class Fleet:
         return "spotFleetRequestConfigurationInvalid", "; ".join(reasons)
 
     def shortfall(self) -> float:
-        """Return the capacity that is to be launched."""
+        """Return the missing capacity."""
         have = self.staying if self.keeps else self.placed
         return max(0.0, self.target - have) if self.state == "active" else 0.0
 
     def missing(self, spot: bool) -> float:
-        """Return the capacity that is to be launched as Spot instances, or on demand."""
+        """Return the missing Spot or on-demand capacity."""
         missing = self.shortfall()
         on_demand = min(missing, max(0.0, self.on_demand_target - self.fulfilled_on_demand))
         return missing - on_demand if spot else on_demand
 
     def excess(self) -> list[str]:
-        """Return the instances, newest first, that are to be ended to come down to the target."""
-        chosen: list[str] = []
+        """Return the excess instances to terminate, newest first."""
+        excess_ids: list[str] = []
         over = self.staying - self.target
         if self.state != "active" or not self.terminates_excess or not self.keeps:
-            return chosen
-        for instance_id in reversed([one for one in self.instances if one not in self.leaving]):
+            return excess_ids
+        for instance_id in reversed(
+            [instance for instance in self.instances if instance not in self.leaving]
+        ):
             weight = self.instances[instance_id]
             if weight <= over:
-                chosen.append(instance_id)
+                excess_ids.append(instance_id)
                 over -= weight
-        return chosen
+        return excess_ids
 
 
 def new_fleet_id() -> str:

@@ -1,6 +1,6 @@
-"""Every request that the emulator was sent: what, with which parameters, by whom, and the answer.
+"""Records the emulator's requests: operation, parameters, caller and response.
 
-Counts are always kept; the requests themselves while recording is on, as a line of JSON each.
+Requests are always counted; while recording is on, each is also written as a line of JSON.
 """
 
 import base64
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from deployments.local.emulator.core.settings import REQUESTS_NAME
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 
 
 class Recorder:
-    """Counts requests and writes them down."""
+    """Counts and records requests."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,7 +27,7 @@ class Recorder:
         self._counts: Counter[str] = Counter()
 
     def switch(self, on: bool) -> None:
-        """Begin a new record, or end it; what was recorded before goes with a new one."""
+        """Start a new record, which replaces the old one, or stop recording."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -36,40 +36,40 @@ class Recorder:
                 self._counts.clear()
 
     def counts(self) -> dict[str, int]:
-        """Requests by service and operation, `sqs:SendMessageBatch`, since the record began."""
+        """Requests by service and operation, `sqs:SendMessageBatch`, since the record started."""
         with self._lock:
             return dict(self._counts)
 
     def add(
         self,
-        asked: Asked,
+        api_request: ApiRequest,
         who: Mapping[str, str],
         status: int,
         code: str,
         carried_out: bool | None = None,
     ) -> None:
-        """Note a request and its answer.
+        """Record a request and its response.
 
         Args:
-            asked: The request.
-            who: Who asked.
-            status: The HTTP status; 0 when there was no answer.
-            code: The error's code; "" when there was no error.
-            carried_out: Whether it was carried out, where the answer does not tell.
+            api_request: The request.
+            who: The caller.
+            status: The HTTP status; 0 without a response.
+            code: The error code; "" without an error.
+            carried_out: Whether the request was carried out, even if it has an error response.
         """
         with self._lock:
-            self._counts[f"{asked.botocore_service}:{asked.operation}"] += 1
+            self._counts[f"{api_request.botocore_service}:{api_request.operation}"] += 1
             if self._file is None:
                 return
             line = {
                 "time": time.time(),
-                "service": asked.botocore_service,
-                "operation": asked.operation,
-                "action": asked.action,
-                "region": asked.region,
-                "parameters": asked.parameters,
-                "unknown": asked.unknown,
-                "key": asked.key,
+                "service": api_request.botocore_service,
+                "operation": api_request.operation,
+                "action": api_request.action,
+                "region": api_request.region,
+                "parameters": api_request.parameters,
+                "unknown": api_request.unknown,
+                "key": api_request.key,
                 **who,
                 "status": status,
                 "code": code,

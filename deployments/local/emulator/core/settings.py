@@ -1,4 +1,4 @@
-"""What the emulator is told when it is started."""
+"""The emulator's start-up settings."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,31 +11,31 @@ DEFAULT_CONTAINER_COMMAND = ("-m", "dcp_worker")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of one emulator; they do not change while it runs.
+class EmulatorSettings:
+    """EmulatorSettings of one emulator; they do not change while it runs.
 
     Attributes:
-        root: Folder below which every container gets a folder of its own.
-        worker_python: Interpreter that stands for the container image.
+        root: Folder in which every container gets its own folder.
+        worker_python: Interpreter that stands in for the container image.
         container_command: Arguments of the interpreter: the image's command.
-        boot_seconds: From the launch of an instance to its ECS registration, in seconds.
-        tick_seconds: Longest time between two looks at what is and what should be, in seconds.
-        notice_seconds: From a Spot interruption notice to the end of the instance, in seconds
-            (120 on AWS: "Spot Instance interruption notices" in the EC2 User Guide).
-        metric_seconds: Between two measurements of the queues, in seconds.
-        shutdown_seconds: What containers get to stop when the emulator ends, in seconds.
-        retry_seconds: How long a fleet does not try a pool again that gave it no machine, in
-            seconds ("at least 13 minutes" on AWS, as a fleet's history tells).
-        terminated_seconds: How long a terminated instance is still described, in seconds (about an
+        boot_seconds: Time from the launch of an instance to its ECS registration, in seconds.
+        tick_seconds: Maximum interval of the reconcile loop, in seconds.
+        notice_seconds: Time from a Spot interruption notice to the termination of the instance, in
+            seconds (120 on AWS: "Spot Instance interruption notices" in the EC2 User Guide).
+        metric_seconds: Interval between measurements of the queues, in seconds.
+        shutdown_seconds: Time for containers to stop when the emulator ends, in seconds.
+        retry_seconds: Time before a fleet retries an empty pool, in seconds ("at least 13 minutes"
+            in a fleet's history on AWS).
+        terminated_seconds: Time for which a terminated instance is described, in seconds (about an
             hour on AWS: "Terminate Amazon EC2 instances" in the EC2 User Guide).
-        export_seconds: How long an export of logs takes, in seconds; there is one at a time.
-        deleted_seconds: How long the name of a deleted queue cannot be used again, in seconds (60
-            on AWS: CreateQueue in the Amazon SQS API Reference).
-        speed: How many seconds of AWS's long waits pass in a second: periods of alarms, termination
+        export_seconds: Duration of a log export, in seconds; only one runs at a time.
+        deleted_seconds: Time before the name of a deleted queue can be reused, in seconds (60 on
+            AWS: CreateQueue in the Amazon SQS API Reference).
+        speed: Factor by which AWS's long waits are shortened: periods of alarms, termination
             delays of replaced machines, rates of schedules, sessions of assumed roles.
-        chaos: What goes wrong at first; it can be changed at the control address.
-        access_key: The only access key id that is accepted (besides those handed out by the
-            instance and task credential services); empty: any.
+        chaos: Faults to inject at the start; the control address can change them.
+        access_key: The only accepted access key id (besides those issued by the instance and task
+            credential services); empty: any.
     """
 
     root: Path

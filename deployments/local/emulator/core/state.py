@@ -1,4 +1,4 @@
-"""Everything the emulator knows beside moto: one lock, one clock, regions, recorded events."""
+"""The emulator's state beside moto's: one lock, one clock, regions, recorded events."""
 
 import threading
 import time
@@ -12,38 +12,38 @@ from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 
-from deployments.local.emulator.core.account_limits import Account
+from deployments.local.emulator.core.account_limits import AccountLimits
 from deployments.local.emulator.core.chaos_switches import Chaos
-from deployments.local.emulator.core.container_process import Container
-from deployments.local.emulator.core.fleet import Fleet
+from deployments.local.emulator.core.container_process import ContainerProcess
+from deployments.local.emulator.core.fleet import EmulatedFleet
 from deployments.local.emulator.core.request_log import Recorder
-from deployments.local.emulator.core.settings import ACCOUNT_ID, Settings
+from deployments.local.emulator.core.settings import ACCOUNT_ID, EmulatorSettings
 
 
 def now() -> datetime:
-    """Return the time as AWS writes it: UTC, whole milliseconds."""
+    """Return the time as UTC, without a time zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 @dataclass
-class Machine:
-    """What the emulator knows of an instance beside moto's record of it.
+class EmulatedMachine:
+    """The emulator's state of an instance beside moto's record of it.
 
     Attributes:
-        instance: moto's record, the one that DescribeInstances shows.
-        boots_at: Monotonic time at which its boot is over, in seconds.
+        instance: moto's record, which DescribeInstances shows.
+        boots_at: Monotonic time at which its boot finishes, in seconds.
         booted: Whether the user data has run.
-        ends_at: Monotonic time at which a Spot interruption ends it; None: no notice was given.
-        interruption_at: The same as wall-clock time, as the instance metadata shows it.
+        ends_at: Monotonic time of a Spot interruption; None without a notice.
+        interruption_at: The same as wall-clock time, as in the instance metadata.
         drains_on_notice: ECS_ENABLE_SPOT_INSTANCE_DRAINING of its ECS agent.
-        number: The how-manieth machine of the account it is.
+        number: Sequence number of the machine in the account.
         launched_at: Monotonic time of its launch, in seconds.
-        ended_at: Monotonic time at which it was found ended, in seconds.
-        fails: Code of the state reason with which it never gets beyond pending.
-        recommended_at: When EC2 recommended a rebalance, in wall-clock time.
-        hung: Whether nothing on it moves.
+        ended_at: Monotonic time at which its termination was noticed, in seconds.
+        fails: Code of the state reason if its launch fails; empty otherwise.
+        recommended_at: Time of the rebalance recommendation, in wall-clock time.
+        hung: Whether all its containers hang.
         measured_at: Monotonic time of its last measurement, in seconds.
-        cpu: Its CPU utilization in percent, a datapoint for each five minutes, oldest first.
+        cpu: Its CPU utilization in percent, one datapoint per five minutes, oldest first.
     """
 
     instance: Any
@@ -69,10 +69,10 @@ class Machine:
 
 @dataclass
 class ContainerInstance:
-    """A machine as its ECS cluster sees it; CPU in units (1024 a vCPU), memory in MiB.
+    """A machine in its ECS cluster; CPU in units (1024 per vCPU), memory in MiB.
 
     Attributes:
-        connected: Whether its agent speaks with ECS.
+        connected: Whether its agent is connected to ECS.
     """
 
     arn: str
@@ -91,11 +91,11 @@ class Task:
     """An ECS task with its one container.
 
     Attributes:
-        host: The container instance that it is placed on, as long as that is known.
-        number: The how-manieth started task of the account it is.
-        container_reason: What describing it adds about the container.
-        frozen: Whether the container stands still.
-        cpu_used: CPU seconds of the container when it was last measured.
+        host: The container instance that it was placed on.
+        number: Sequence number of the started task in the account.
+        container_reason: The container's `reason` in DescribeTasks.
+        frozen: Whether the container is stopped by SIGSTOP.
+        cpu_used: CPU seconds of the container at the last measurement.
     """
 
     arn: str
@@ -108,7 +108,7 @@ class Task:
     cpu: int
     memory: int
     tags: list[dict[str, str]] = field(default_factory=list)
-    container: Container | None = None
+    container: ContainerProcess | None = None
     last_status: str = "PENDING"
     desired_status: str = "RUNNING"
     created_at: datetime = field(default_factory=now)
@@ -132,18 +132,18 @@ class Task:
 
     @property
     def task_arn(self) -> str:
-        """The ARN under the name that moto's tagging looks for."""
+        """The ARN, under the name that moto's tagging uses."""
         return self.arn
 
     @property
     def container_definition(self) -> dict[str, Any]:
-        """The task definition's one container."""
+        """The only container of the task definition."""
         definition: dict[str, Any] = self.definition.container_definitions[0]
         return definition
 
     @property
     def protected(self) -> bool:
-        """Whether scale-in must leave the task alone."""
+        """Whether the task is protected from scale-in."""
         return self.protected_until is not None and self.protected_until > now()
 
 
@@ -169,7 +169,7 @@ class Service:
 
     @property
     def physical_resource_id(self) -> str:
-        """The ARN under the name that moto's tagging looks for."""
+        """The ARN, under the name that moto's tagging uses."""
         return self.arn
 
     @property
@@ -177,19 +177,19 @@ class Service:
         """The task group of its tasks."""
         return f"service:{self.name}"
 
-    def tell(self, text: str) -> None:
-        """Record a service event, newest first, as DescribeServices shows them."""
+    def add_event(self, text: str) -> None:
+        """Record a service event, newest first, as in DescribeServices."""
         message = f"(service {self.name}) {text}"
         self.events.appendleft({"id": str(uuid.uuid4()), "createdAt": now(), "message": message})
 
 
 @dataclass
 class Region:
-    """One region: moto's backends and what the emulator adds to them."""
+    """One region: moto's backends and the emulator's additions."""
 
     name: str
-    fleets: dict[str, Fleet] = field(default_factory=dict)
-    machines: dict[str, Machine] = field(default_factory=dict)
+    fleets: dict[str, EmulatedFleet] = field(default_factory=dict)
+    machines: dict[str, EmulatedMachine] = field(default_factory=dict)
     container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
     subnets: dict[str, int] = field(default_factory=dict)
     measures_at: float = 0.0
@@ -201,7 +201,7 @@ class Region:
 
     @property
     def ecs(self) -> Any:
-        """moto's ECS; its services and tasks hold this module's `Service` and `Task`."""
+        """moto's ECS; its services and tasks are this module's `Service` and `Task`."""
         return ecs_backends[ACCOUNT_ID][self.name]
 
     @property
@@ -214,18 +214,18 @@ class Region:
         return f"arn:aws:ecs:{self.name}:{ACCOUNT_ID}:{kind}/{'/'.join(parts)}"
 
     def services(self, cluster: str) -> list[Service]:
-        """Return the services of a cluster, the deleted ones too."""
+        """Return the services of a cluster, including deleted ones."""
         prefix = f"{cluster}:"
-        return [one for key, one in self.ecs.services.items() if key.startswith(prefix)]
+        return [service for key, service in self.ecs.services.items() if key.startswith(prefix)]
 
     def tasks(self, cluster: str | None = None) -> list[Task]:
-        """Return the tasks of a cluster or of all, the stopped ones too."""
+        """Return the tasks of one or all clusters, including stopped ones."""
         tasks = self.ecs.tasks
         names = list(tasks) if cluster is None else [cluster]
         return [task for name in names for task in tasks.get(name, {}).values()]
 
     def tasks_on(self, container_instance_arn: str) -> list[Task]:
-        """Return the tasks that a container instance holds resources for."""
+        """Return the tasks that reserve resources of a container instance."""
         return [
             task
             for task in self.tasks()
@@ -234,10 +234,10 @@ class Region:
         ]
 
 
-class Cloud:
+class EmulatorState:
     """The emulated account."""
 
-    def __init__(self, settings: Settings, endpoint_url: str) -> None:
+    def __init__(self, settings: EmulatorSettings, endpoint_url: str) -> None:
         self.settings = settings
         self.endpoint_url = endpoint_url
         self.lock = threading.RLock()
@@ -245,13 +245,13 @@ class Cloud:
         self.regions: dict[str, Region] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=10_000)
         self.credentials: dict[str, dict[str, str]] = {}
-        self.account = Account()
+        self.account = AccountLimits()
         self.recorder = Recorder(settings.root)
-        # When each is due next: by this computer's monotonic clock, and in the schedule's time.
+        # The next due time of each: by the monotonic clock, and in the schedule's own time.
         self.schedules: dict[str, tuple[float, float]] = {}
         self.chaos: Chaos = settings.chaos
         self.chaos_at = now()
-        # Not the lock of all: receives of messages must not wait for the keeper.
+        # A separate lock, because receives of messages must not wait for the reconcile loop.
         self._numbers_lock = threading.Lock()
         self._numbers: Counter[str] = Counter()
 
@@ -261,44 +261,44 @@ class Cloud:
             return self.regions.setdefault(name, Region(name))
 
     def owner_of(self, key: str) -> tuple[str, str] | None:
-        """Return who was given an access key, a machine, a container or a function, and its role.
+        """Return the owner of an access key (machine, container or function), and its role.
 
-        None for a key that was not handed out here: the account's caller.
+        None for a key that was not issued here, which belongs to the account's caller.
         """
-        for owner, given in list(self.credentials.items()):
-            if given["AccessKeyId"] == key:
-                return owner, given["RoleArn"]
+        for owner, credentials in list(self.credentials.items()):
+            if credentials["AccessKeyId"] == key:
+                return owner, credentials["RoleArn"]
         return None
 
-    def tell(self, kind: str, **details: Any) -> None:
-        """Record an event for the control address: what happened to which machine or task."""
+    def record_event(self, kind: str, **details: Any) -> None:
+        """Record an event of a machine or task for the control address."""
         self.events.append({"time": time.time(), "kind": kind, **details})
 
     def number(self, what: str) -> int:
-        """The next number of a kind of thing: 0, 1, 2, and so on."""
+        """The next number in a named sequence: 0, 1, 2, and so on."""
         with self._numbers_lock:
             number = self._numbers[what]
             self._numbers[what] += 1
             return number
 
     def happens(self, switch: str) -> bool:
-        """Whether what a switch has a share of happens this time."""
+        """Whether the fault of a switch with a share happens this time."""
         return bool(getattr(self.chaos, switch)) and self.chaos.happens(switch, self.number(switch))
 
-    def chosen(self, switch: str) -> str:
-        """Which of the names that a switch has shares of happens this time; "" for none."""
-        return self.chaos.chosen(switch, self.number(switch))
+    def fault_name(self, switch: str) -> str:
+        """The name that a switch with shares by name selects this time; "" for none."""
+        return self.chaos.fault_name(switch, self.number(switch))
 
     def find_task(self, task_id: str) -> tuple[Region, Task] | None:
-        """Return the task of an id and its region."""
+        """Return the region and the task with this id."""
         for region in self.regions.values():
             for task in region.tasks():
                 if task.id == task_id:
                     return region, task
         return None
 
-    def find_machine(self, instance_id: str) -> tuple[Region, Machine] | None:
-        """Return the machine of an instance id and its region."""
+    def find_machine(self, instance_id: str) -> tuple[Region, EmulatedMachine] | None:
+        """Return the region and the machine with this instance id."""
         for region in self.regions.values():
             if instance_id in region.machines:
                 return region, region.machines[instance_id]

@@ -1,4 +1,4 @@
-"""Whether EC2 gives a fleet one more machine of a pool now, and what it says when it does not.
+"""Whether a fleet can launch another machine of a pool now, and EC2's error if it cannot.
 
 Sources: "EC2 Fleet event types" and "Spot Fleet event types" (in "Monitor and programmatically
 respond to the events emitted by your EC2 Fleet or Spot Fleet") and "Spot Instance quotas" in the
@@ -11,8 +11,8 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA
 from deployments.local.emulator.core.chaos_switches import in_pool
-from deployments.local.emulator.core.fleet import ERROR, INFORMATION, Fleet, LaunchSpec
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.fleet import ERROR, INFORMATION, EmulatedFleet, LaunchSpec
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.price_and_quota_api import spot_price
 from deployments.local.emulator.ec2.subnets import zone_of
 
@@ -23,54 +23,60 @@ TOO_MANY_SPOT = "MaxSpotInstanceCountExceeded"
 
 
 @dataclass(frozen=True)
-class Lack:
-    """Why a machine is not launched: EC2's error code and text."""
+class LaunchError:
+    """EC2's error code and text for a machine that cannot be launched."""
 
     code: str
     text: str
 
 
-def lack(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> Lack | None:
-    """Why a fleet gets no machine from a launch specification now; None when it gets one."""
+def launch_error(
+    emulator: EmulatorState, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
+) -> LaunchError | None:
+    """Why a fleet cannot launch a machine from a specification now; None if it can."""
     zone = zone_of(region, spec)
     return (
-        _refused(cloud)
-        or (_price_too_low(cloud, region, spec, zone) if spot else None)
-        or _quota_exceeded(cloud, region, spec, spot)
-        or _no_capacity(cloud, region, fleet, spec, zone, spot)
+        _refused(emulator)
+        or (_price_too_low(emulator, region, spec, zone) if spot else None)
+        or _quota_exceeded(emulator, region, spec, spot)
+        or _no_capacity(emulator, region, fleet, spec, zone, spot)
     )
 
 
-def _refused(cloud: Cloud) -> Lack | None:
-    code = cloud.chosen("refused_launches")
-    return Lack(code, f"The launch was refused: {code}") if code else None
+def _refused(emulator: EmulatorState) -> LaunchError | None:
+    code = emulator.fault_name("refused_launches")
+    return LaunchError(code, f"The launch was refused: {code}") if code else None
 
 
-def _price_too_low(cloud: Cloud, region: Region, spec: LaunchSpec, zone: str) -> Lack | None:
-    """Without a maximum price, that of on-demand counts ("Spot Instance requests")."""
-    highest = spec.max_price or cloud.account.on_demand.get(spec.instance_type)
-    price = spot_price(cloud, spec.instance_type, zone)
+def _price_too_low(
+    emulator: EmulatorState, region: Region, spec: LaunchSpec, zone: str
+) -> LaunchError | None:
+    """The default maximum price is the on-demand price ("Spot Instance requests")."""
+    highest = spec.max_price or emulator.account.on_demand.get(spec.instance_type)
+    price = spot_price(emulator, spec.instance_type, zone)
     if highest is None or price is None or price <= highest:
         return None
-    return Lack(TOO_LOW, f"Spot bid price is less than Spot market price ${price:.4f}")
+    return LaunchError(TOO_LOW, f"Spot bid price is less than Spot market price ${price:.4f}")
 
 
-def _quota_exceeded(cloud: Cloud, region: Region, spec: LaunchSpec, spot: bool) -> Lack | None:
-    """Quotas count the vCPUs of the standard families, Spot and on demand each of their own."""
-    quota = cloud.account.quotas.get(SPOT_QUOTA if spot else ON_DEMAND_QUOTA, DEFAULT_QUOTA)
-    if cloud.chaos.vcpus is not None:
-        quota = min(quota, cloud.chaos.vcpus)
+def _quota_exceeded(
+    emulator: EmulatorState, region: Region, spec: LaunchSpec, spot: bool
+) -> LaunchError | None:
+    """Quotas count the vCPUs of the standard families, separately for Spot and on-demand."""
+    quota = emulator.account.quotas.get(SPOT_QUOTA if spot else ON_DEMAND_QUOTA, DEFAULT_QUOTA)
+    if emulator.chaos.vcpus is not None:
+        quota = min(quota, emulator.chaos.vcpus)
     used = sum(
-        _vcpus(one.instance.instance_type)
-        for one in region.machines.values()
-        if one.alive and (one.instance.lifecycle == "spot") is spot
+        _vcpus(machine.instance.instance_type)
+        for machine in region.machines.values()
+        if machine.alive and (machine.instance.lifecycle == "spot") is spot
     )
     if used + _vcpus(spec.instance_type) <= quota:
         return None
     if spot:
-        return Lack(TOO_MANY_SPOT, "Max spot instance count exceeded")
+        return LaunchError(TOO_MANY_SPOT, "Max spot instance count exceeded")
     text = f"You have requested more vCPU capacity than your current vCPU limit of {quota:g} allows"
-    return Lack("VcpuLimitExceeded", text)
+    return LaunchError("VcpuLimitExceeded", text)
 
 
 def _vcpus(machine_type: str) -> int:
@@ -80,16 +86,21 @@ def _vcpus(machine_type: str) -> int:
 
 
 def _no_capacity(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool
-) -> Lack | None:
-    chaos, machine_type = cloud.chaos, spec.instance_type
+    emulator: EmulatorState,
+    region: Region,
+    fleet: EmulatedFleet,
+    spec: LaunchSpec,
+    zone: str,
+    spot: bool,
+) -> LaunchError | None:
+    chaos, machine_type = emulator.chaos, spec.instance_type
     age = (now() - fleet.created_at).total_seconds()
-    none = any(in_pool(one, machine_type, zone) for one in chaos.no_capacity) or any(
-        in_pool(one, machine_type, zone) and age < seconds for one, seconds in chaos.late.items()
+    none = any(in_pool(pool, machine_type, zone) for pool in chaos.no_capacity) or any(
+        in_pool(pool, machine_type, zone) and age < seconds for pool, seconds in chaos.late.items()
     )
     full = any(
-        in_pool(one, machine_type, zone) and _running(region, one, machine_type) >= most
-        for one, most in chaos.at_most.items()
+        in_pool(pool, machine_type, zone) and _running(region, pool, machine_type) >= most
+        for pool, most in chaos.at_most.items()
     )
     if not none and not full:
         return None
@@ -99,20 +110,22 @@ def _no_capacity(
             f"We currently do not have sufficient {machine_type} capacity in the Availability Zone "
             f"you requested ({zone})."
         )
-    return Lack("InsufficientInstanceCapacity", text)
+    return LaunchError("InsufficientInstanceCapacity", text)
 
 
 def _running(region: Region, pool: str, machine_type: str) -> int:
     return sum(
-        one.alive
-        and one.instance.instance_type == machine_type
-        and in_pool(pool, machine_type, one.instance.availability_zone)
-        for one in region.machines.values()
+        machine.alive
+        and machine.instance.instance_type == machine_type
+        and in_pool(pool, machine_type, machine.instance.availability_zone)
+        for machine in region.machines.values()
     )
 
 
-def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: Lack) -> None:
-    """Write in a fleet's history why a pool gave no machine, as an event that blocks nothing."""
+def record_launch_error(
+    fleet: EmulatedFleet, spec: LaunchSpec, zone: str, spot: bool, reason: LaunchError
+) -> None:
+    """Record in a fleet's history why a pool gave no machine, as an informational event."""
     what = f"{spec.instance_type}, {spec.image_id}, Linux/UNIX, {zone}"
     if reason.code == TOO_LOW:
         fleet.record(now(), INFORMATION, "launchSpecUnusable", f"{what}, {reason.text}")
@@ -127,14 +140,14 @@ def tell_lack(fleet: Fleet, spec: LaunchSpec, zone: str, spot: bool, reason: Lac
     fleet.record(now(), INFORMATION, "launchSpecTemporarilyBlacklisted", text)
 
 
-def tell_halt(fleet: Fleet, reasons: list[Lack]) -> None:
-    """Write in a fleet's history that no pool is left to try, with what each said."""
-    codes = {one.code for one in reasons}
+def record_halt(fleet: EmulatedFleet, reasons: list[LaunchError]) -> None:
+    """Record in a fleet's history that no pool is left to try, with their errors."""
+    codes = {reason.code for reason in reasons}
     if codes == {TOO_LOW}:
         text = "The price in every launch specification is below the Spot price."
         fleet.record(now(), INFORMATION, "fleetProgressHalted", text)
         return
-    wrong = [one.text for one in reasons if one.code.startswith("Invalid")]
+    wrong = [reason.text for reason in reasons if reason.code.startswith("Invalid")]
     if wrong and len(wrong) == len(reasons):
         fleet.failed = True
         fleet.record(now(), ERROR, "spotFleetRequestConfigurationInvalid", "; ".join(wrong))

@@ -9,13 +9,13 @@ from deployments.local.emulator.core.fleet import (
     ERROR,
     INSTANCE_CHANGE,
     REQUEST_CHANGE,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
     new_fleet_id,
 )
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.fleet_reconciler import close
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 KEPT = (
     "ClientToken",
@@ -31,14 +31,14 @@ KEPT = (
     "ValidUntil",
 )
 
-# What DescribeFleetHistory may be asked for (FleetEventType), in the words of its answers.
+# Event types in requests of DescribeFleetHistory (FleetEventType), and in its responses.
 EVENT_FILTERS = {
     "fleet-change": REQUEST_CHANGE,
     "instance-change": INSTANCE_CHANGE,
     "service-error": ERROR,
 }
 
-# The filters of DescribeFleets: there is none for tags.
+# The filters of DescribeFleets; it has no filter for tags.
 FILTERS = {
     "activity-status": "ActivityStatus",
     "excess-capacity-termination-policy": "ExcessCapacityTerminationPolicy",
@@ -47,23 +47,23 @@ FILTERS = {
 }
 
 
-def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def create_fleet(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """CreateFleet, types `maintain` and `request`.
 
     Raises:
-        Refused: For type `instant`, for tags on instances (only `instant` takes them),
-            and for a launch template that does not exist.
+        ApiError: The type is `instant`, there are tags on instances (only for `instant`), or the
+            launch template does not exist.
     """
     kind = params.get("Type", "maintain")
     if kind == "instant":
-        raise Refused("UnsupportedOperation", "Fleets of type instant are not emulated")
+        raise ApiError("UnsupportedOperation", "Fleets of type instant are not emulated")
     tags = convert_tag_spec(params.get("TagSpecifications", []))
     if set(tags) - {"fleet"}:
         text = f"Tag specification for a fleet of type {kind} must have resource type 'fleet'"
-        raise Refused("InvalidParameterValue", text)
+        raise ApiError("InvalidParameterValue", text)
     capacity = params["TargetCapacitySpecification"]
     options = params.get("SpotOptions", {})
-    fleet = Fleet(
+    fleet = EmulatedFleet(
         id=new_fleet_id(),
         flavour=EC2_FLEET,
         config={key: params[key] for key in KEPT if key in params} | {"Type": kind},
@@ -85,7 +85,7 @@ def create_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
 
 
 def rebalancing(strategies: dict[str, Any]) -> dict[str, Any]:
-    """Return how a fleet replaces machines that a rebalance is recommended for.
+    """Return how a fleet replaces machines with a rebalance recommendation.
 
     Source: FleetSpotCapacityRebalanceRequest and SpotCapacityRebalance in the Amazon EC2 API
     Reference.
@@ -98,9 +98,9 @@ def rebalancing(strategies: dict[str, Any]) -> dict[str, Any]:
 
 
 def on_demand_target(capacity: dict[str, Any]) -> int:
-    """Return how much of a target capacity is to be on-demand.
+    """Return the on-demand part of a target capacity.
 
-    Source: TargetCapacitySpecificationRequest: what neither part names is of the default type.
+    Source: TargetCapacitySpecificationRequest: the remainder has the default type.
     """
     total, spot = capacity["TotalTargetCapacity"], capacity.get("SpotTargetCapacity", 0)
     if capacity.get("DefaultTargetCapacityType", "on-demand") == "on-demand":
@@ -109,19 +109,19 @@ def on_demand_target(capacity: dict[str, Any]) -> int:
 
 
 def template_specs(region: Region, configs: list[dict[str, Any]]) -> list[LaunchSpec]:
-    """Return what launch templates with their overrides come to.
+    """Return the launch specifications of launch templates with their overrides.
 
     Raises:
-        Refused: When there is no such template or version.
+        ApiError: There is no such template or version.
     """
     specs = []
     for config in configs:
-        named = config["LaunchTemplateSpecification"]
-        if named.get("LaunchTemplateId"):
-            template = region.ec2.get_launch_template(named["LaunchTemplateId"])
+        template_ref = config["LaunchTemplateSpecification"]
+        if template_ref.get("LaunchTemplateId"):
+            template = region.ec2.get_launch_template(template_ref["LaunchTemplateId"])
         else:
-            template = region.ec2.get_launch_template_by_name(named["LaunchTemplateName"])
-        data = template.get_version(named.get("Version", "$Default")).data
+            template = region.ec2.get_launch_template_by_name(template_ref["LaunchTemplateName"])
+        data = template.get_version(template_ref.get("Version", "$Default")).data
         for override in config.get("Overrides") or [{}]:
             specs.append(_template_spec({**data, **override}))
     return specs
@@ -146,35 +146,37 @@ def _template_spec(data: dict[str, Any]) -> LaunchSpec:
     )
 
 
-def find(region: Region, fleet_id: str) -> Fleet:
+def find(region: Region, fleet_id: str) -> EmulatedFleet:
     """Return a fleet.
 
     Raises:
-        Refused: When there is none of this id.
+        ApiError: There is no fleet with this id.
     """
     fleet = region.fleets.get(fleet_id)
     if fleet is None or fleet.flavour is not EC2_FLEET:
         text = f"The fleet ID '{fleet_id}' does not exist"
-        raise Refused("InvalidFleetId.NotFound", text)
+        raise ApiError("InvalidFleetId.NotFound", text)
     return fleet
 
 
-def describe_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_fleets(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeFleets."""
     ids = params.get("FleetIds") or [
-        one.id for one in region.fleets.values() if one.flavour is EC2_FLEET
+        fleet.id for fleet in region.fleets.values() if fleet.flavour is EC2_FLEET
     ]
-    fleets = [_description(region, find(region, one)) for one in ids]
-    for wanted in params.get("Filters", []):
-        if wanted["Name"] not in FILTERS:
-            text = f"The filter '{wanted['Name']}' is invalid"
-            raise Refused("InvalidParameterValue", text)
-        key = FILTERS[wanted["Name"]]
-        fleets = [one for one in fleets if str(one.get(key)) in wanted["Values"]]
+    fleets = [_description(region, find(region, fleet_id)) for fleet_id in ids]
+    for filter_ in params.get("Filters", []):
+        if filter_["Name"] not in FILTERS:
+            text = f"The filter '{filter_['Name']}' is invalid"
+            raise ApiError("InvalidParameterValue", text)
+        key = FILTERS[filter_["Name"]]
+        fleets = [fleet for fleet in fleets if str(fleet.get(key)) in filter_["Values"]]
     return {"Fleets": fleets}
 
 
-def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: EmulatedFleet) -> dict[str, Any]:
     return {
         **fleet.config,
         "FleetId": fleet.id,
@@ -187,48 +189,48 @@ def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def tags_of(region: Region, fleet: Fleet) -> list[dict[str, str]]:
-    """Return a fleet's tags, as they are after CreateTags and DeleteTags."""
+def tags_of(region: Region, fleet: EmulatedFleet) -> list[dict[str, str]]:
+    """Return a fleet's current tags, after CreateTags and DeleteTags."""
     tags = region.ec2.tags.get(fleet.id, {})
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def describe_fleet_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeFleetInstances."""
     fleet = find(region, params["FleetId"])
     return {"FleetId": fleet.id, "ActiveInstances": active_instances(region, fleet)}
 
 
-def active_instances(region: Region, fleet: Fleet) -> list[dict[str, Any]]:
-    """Return the live instances of a fleet as both kinds of fleets describe them."""
-    found = []
+def active_instances(region: Region, fleet: EmulatedFleet) -> list[dict[str, Any]]:
+    """Return the live instances of a fleet as in the API of both fleet types."""
+    instances = []
     for instance_id in fleet.instances:
         machine = region.machines.get(instance_id)
         if machine is None or not machine.alive:
             continue
-        one = {
+        description = {
             "InstanceId": instance_id,
             "InstanceType": machine.instance.instance_type,
             "InstanceHealth": "healthy",
         }
         if instance_id in fleet.spot_requests:
-            one["SpotInstanceRequestId"] = fleet.spot_requests[instance_id]
-        found.append(one)
-    return found
+            description["SpotInstanceRequestId"] = fleet.spot_requests[instance_id]
+        instances.append(description)
+    return instances
 
 
-def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def modify_fleet(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """ModifyFleet.
 
     Raises:
-        Refused: When the fleet is not of type `maintain` or no longer active.
+        ApiError: The fleet does not have the type `maintain`, or is no longer active.
     """
     fleet = find(region, params["FleetId"])
     if not fleet.keeps or not fleet.open:
         text = f"The fleet '{fleet.id}' in state {fleet.state} cannot be modified"
-        raise Refused("FleetNotInModifiableState", text)
+        raise ApiError("FleetNotInModifiableState", text)
     if "ExcessCapacityTerminationPolicy" in params:
         policy = params["ExcessCapacityTerminationPolicy"]
         fleet.config["ExcessCapacityTerminationPolicy"] = policy
@@ -248,9 +250,11 @@ def modify_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[s
     return {"Return": True}
 
 
-def delete_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_fleets(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteFleets: unknown and already deleted fleets are reported, not raised."""
-    done, failed = [], []
+    deleted, failed = [], []
     for fleet_id in params["FleetIds"]:
         fleet = region.fleets.get(fleet_id)
         if fleet is None or fleet.flavour is not EC2_FLEET:
@@ -260,34 +264,36 @@ def delete_fleets(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[
         else:
             before = fleet.state
             close(region, fleet, params["TerminateInstances"])
-            done.append(
+            deleted.append(
                 {
                     "FleetId": fleet_id,
                     "PreviousFleetState": before,
                     "CurrentFleetState": fleet.state,
                 }
             )
-    return {"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": failed}
+    return {"SuccessfulFleetDeletions": deleted, "UnsuccessfulFleetDeletions": failed}
 
 
 def _deletion_error(fleet_id: str, code: str) -> dict[str, Any]:
     return {"FleetId": fleet_id, "Error": {"Code": code, "Message": f"{fleet_id}: {code}"}}
 
 
-def describe_fleet_history(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_fleet_history(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeFleetHistory."""
     fleet = find(region, params["FleetId"])
     kind = EVENT_FILTERS.get(params.get("EventType", ""))
     return {"FleetId": fleet.id, **history(fleet, {**params, "EventType": kind})}
 
 
-def history(fleet: Fleet, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the asked-for part of a fleet's history as both kinds of fleets describe it."""
+def history(fleet: EmulatedFleet, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the requested part of a fleet's history as in the API of both fleet types."""
     records = [
-        one
-        for one in fleet.history
-        if one["Timestamp"] >= params["StartTime"]
-        and params.get("EventType") in (None, one["EventType"])
+        event
+        for event in fleet.history
+        if event["Timestamp"] >= params["StartTime"]
+        and params.get("EventType") in (None, event["EventType"])
     ]
     start = int(params.get("NextToken") or 0)
     end = start + params.get("MaxResults", 1000)

@@ -1,4 +1,4 @@
-"""Keeps fleets at their target: one look at every fleet, a tick."""
+"""Keeps fleets at their target capacity, one step per tick."""
 
 import json
 import time
@@ -9,17 +9,22 @@ from deployments.local.emulator.core.fleet import (
     ERROR,
     INSTANCE_CHANGE,
     REQUEST_CHANGE,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
 )
-from deployments.local.emulator.core.state import Cloud, Region, now
-from deployments.local.emulator.ec2.capacity import Lack, lack, tell_halt, tell_lack
+from deployments.local.emulator.core.state import EmulatorState, Region, now
+from deployments.local.emulator.ec2.capacity import (
+    LaunchError,
+    launch_error,
+    record_halt,
+    record_launch_error,
+)
 from deployments.local.emulator.ec2.instances import KNOWN_TYPES, launch
 from deployments.local.emulator.ec2.subnets import zone_of
 
 
-def keep_fleets(cloud: Cloud, region: Region) -> None:
-    """Bring every fleet of a region a step closer to its target."""
+def reconcile_fleets(emulator: EmulatorState, region: Region) -> None:
+    """Bring every fleet of a region one step closer to its target."""
     for fleet in region.fleets.values():
         _forget_lost(region, fleet)
         _expire(region, fleet)
@@ -31,14 +36,14 @@ def keep_fleets(cloud: Cloud, region: Region) -> None:
             fleet.record(now(), REQUEST_CHANGE, "modify_succeeded")
         _end_excess(region, fleet)
         _rebalance(region, fleet)
-        _launch_missing(cloud, region, fleet)
-        _end_replaced(cloud, region, fleet)
+        _launch_missing(emulator, region, fleet)
+        _end_replaced(emulator, region, fleet)
         if not fleet.open and not fleet.instances:
             fleet.state = fleet.flavour.gone
 
 
-def close(region: Region, fleet: Fleet, terminate: bool) -> None:
-    """Delete or cancel a fleet, with its instances or without them."""
+def close(region: Region, fleet: EmulatedFleet, terminate: bool) -> None:
+    """Delete or cancel a fleet, with or without its instances."""
     fleet.state = fleet.flavour.gone_terminating if terminate else fleet.flavour.gone_running
     fleet.record(now(), REQUEST_CHANGE, fleet.state)
     if terminate and fleet.instances:
@@ -46,7 +51,7 @@ def close(region: Region, fleet: Fleet, terminate: bool) -> None:
         _forget_lost(region, fleet)
 
 
-def _forget_lost(region: Region, fleet: Fleet) -> None:
+def _forget_lost(region: Region, fleet: EmulatedFleet) -> None:
     for instance_id in list(fleet.instances):
         machine = region.machines.get(instance_id)
         if machine is not None and machine.alive:
@@ -57,13 +62,13 @@ def _forget_lost(region: Region, fleet: Fleet) -> None:
         fleet.record(now(), INSTANCE_CHANGE, "terminated", instance=instance_id)
 
 
-def _expire(region: Region, fleet: Fleet) -> None:
+def _expire(region: Region, fleet: EmulatedFleet) -> None:
     if fleet.open and fleet.valid_until is not None and now() >= fleet.valid_until:
         fleet.record(now(), REQUEST_CHANGE, "expired")
         close(region, fleet, fleet.terminates_at_expiry)
 
 
-def _end_excess(region: Region, fleet: Fleet) -> None:
+def _end_excess(region: Region, fleet: EmulatedFleet) -> None:
     excess = fleet.excess()
     for instance_id in excess:
         fleet.record(now(), INSTANCE_CHANGE, "termination_notified", instance=instance_id)
@@ -72,7 +77,7 @@ def _end_excess(region: Region, fleet: Fleet) -> None:
         _forget_lost(region, fleet)
 
 
-def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
+def _launch_missing(emulator: EmulatorState, region: Region, fleet: EmulatedFleet) -> None:
     if not fleet.shortfall() or fleet.failed:
         return
     sub_type, text = fleet.configuration_error(KNOWN_TYPES)
@@ -81,36 +86,36 @@ def _launch_missing(cloud: Cloud, region: Region, fleet: Fleet) -> None:
         fleet.record(now(), ERROR, sub_type, text)
         return
     for spot in (False, True):
-        _launch_part(cloud, region, fleet, spot)
+        _launch_part(emulator, region, fleet, spot)
 
 
-def _launch_part(cloud: Cloud, region: Region, fleet: Fleet, spot: bool) -> None:
-    """Launch what is missing of one kind; pools that gave no machine are left alone for a time."""
+def _launch_part(emulator: EmulatorState, region: Region, fleet: EmulatedFleet, spot: bool) -> None:
+    """Launch missing Spot or on-demand machines; skips empty pools for a time."""
     start = time.monotonic()
     usable = fleet.usable(KNOWN_TYPES)
     tried = [spec for spec in usable if start >= fleet.retry_at.get((*spec.pool, spot), 0.0)]
-    reasons: list[Lack] = []
+    reasons: list[LaunchError] = []
     while fleet.missing(spot) and tried and not fleet.failed:
         spec = tried[fleet.launches % len(tried)] if fleet.diversified else tried[0]
-        reason = _launch_one(cloud, region, fleet, spec, spot)
+        reason = _launch_one(emulator, region, fleet, spec, spot)
         if reason is not None:
             reasons.append(reason)
-            tried = [one for one in tried if one.pool != spec.pool]
-            fleet.retry_at[*spec.pool, spot] = start + cloud.settings.retry_seconds
-            tell_lack(fleet, spec, zone_of(region, spec), spot, reason)
+            tried = [candidate for candidate in tried if candidate.pool != spec.pool]
+            fleet.retry_at[*spec.pool, spot] = start + emulator.settings.retry_seconds
+            record_launch_error(fleet, spec, zone_of(region, spec), spot, reason)
     if reasons and not tried:
-        tell_halt(fleet, reasons)
+        record_halt(fleet, reasons)
 
 
 def _launch_one(
-    cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool
-) -> Lack | None:
-    """Launch a machine; return why there is none."""
-    reason = lack(cloud, region, fleet, spec, spot)
+    emulator: EmulatorState, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
+) -> LaunchError | None:
+    """Launch a machine; return the reason if that fails."""
+    reason = launch_error(emulator, region, fleet, spec, spot)
     if reason is not None:
         return reason
     try:
-        instance_id = launch(cloud, region, fleet, spec, spot)
+        instance_id = launch(emulator, region, fleet, spec, spot)
     except ServiceException as error:
         fleet.failed = True
         text = f"{error.code}: {error.message}"
@@ -123,7 +128,7 @@ def _launch_one(
     if not spot:
         fleet.on_demand.add(instance_id)
     if region.machines[instance_id].fails:
-        fleet.retry_at[*spec.pool, spot] = time.monotonic() + cloud.settings.retry_seconds
+        fleet.retry_at[*spec.pool, spot] = time.monotonic() + emulator.settings.retry_seconds
     what = {
         "instanceType": spec.instance_type,
         "image": spec.image_id,
@@ -135,11 +140,11 @@ def _launch_one(
     return None
 
 
-def _rebalance(region: Region, fleet: Fleet) -> None:
-    """Have the machines replaced for which a rebalance is recommended.
+def _rebalance(region: Region, fleet: EmulatedFleet) -> None:
+    """Mark machines with a rebalance recommendation for replacement.
 
-    Source: "Capacity Rebalancing" in the Amazon EC2 User Guide: the replacement is launched ahead
-    of the interruption, so that the fleet is above its target for a time.
+    Source: "Capacity Rebalancing" in the Amazon EC2 User Guide: the replacement is launched before
+    the interruption, so that the fleet exceeds its target for a time.
     """
     if not fleet.rebalances or fleet.state != "active":
         return
@@ -148,12 +153,12 @@ def _rebalance(region: Region, fleet: Fleet) -> None:
             fleet.leaving.setdefault(instance_id, None)
 
 
-def _end_replaced(cloud: Cloud, region: Region, fleet: Fleet) -> None:
-    """End replaced machines when the termination delay is over (`launch-before-terminate`)."""
+def _end_replaced(emulator: EmulatorState, region: Region, fleet: EmulatedFleet) -> None:
+    """Terminate replaced machines after the termination delay (`launch-before-terminate`)."""
     if fleet.termination_delay is None or fleet.shortfall():
         return
     over: list[str] = []
-    delay = fleet.termination_delay / cloud.settings.speed
+    delay = fleet.termination_delay / emulator.settings.speed
     for instance_id, ends_at in fleet.leaving.items():
         if ends_at is None:
             fleet.leaving[instance_id] = time.monotonic() + delay

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from deployments.local.emulator.core.role_credentials import role_arn_of, role_credentials
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.state import EmulatedMachine, EmulatorState, Region, now
 from deployments.local.emulator.ec2.instances import user_data
 
 # IMDSv2 tokens, valid for every emulated instance of this process.
@@ -21,14 +21,14 @@ TOKENS: set[str] = set()
 
 
 def stamp(time: datetime) -> str:
-    """Return a time as AWS's metadata services write it."""
+    """Return a time in the format of AWS's metadata services."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Response:
-    """Answer as the instance metadata service, version 2 only."""
-    found = cloud.find_machine(instance_id)
-    if found is None or not found[1].alive:
+def imds(emulator: EmulatorState, request: Request, instance_id: str, path: str) -> Response:
+    """Answer like the instance metadata service, version 2 only."""
+    located = emulator.find_machine(instance_id)
+    if located is None or not located[1].alive:
         return Response("", 404)
     if path == "latest/api/token":
         if request.method != "PUT":
@@ -39,12 +39,14 @@ def imds(cloud: Cloud, request: Request, instance_id: str, path: str) -> Respons
         return Response(token, headers={"X-aws-ec2-metadata-token-ttl-seconds": ttl})
     if request.headers.get("X-aws-ec2-metadata-token") not in TOKENS:
         return Response("", 401)
-    text = metadata(cloud, *found, path.removeprefix("latest/").rstrip("/"))
+    text = metadata(emulator, *located, path.removeprefix("latest/").rstrip("/"))
     return Response("", 404) if text is None else Response(text, content_type="text/plain")
 
 
-def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str | None:
-    """Return the metadata at a path below `latest/`, None when there is none."""
+def metadata(
+    emulator: EmulatorState, region: Region, machine: EmulatedMachine, path: str
+) -> str | None:
+    """Return the metadata at a path below `latest/`, None if there is none."""
     instance = machine.instance
     zone = instance.availability_zone
     plain = {
@@ -80,10 +82,10 @@ def metadata(cloud: Cloud, region: Region, machine: Machine, path: str) -> str |
             "version": "2017-09-30",
         }
         return json.dumps(document)
-    return instance_role(cloud, machine, path)
+    return instance_role(emulator, machine, path)
 
 
-def instance_role(cloud: Cloud, machine: Machine, path: str) -> str | None:
+def instance_role(emulator: EmulatorState, machine: EmulatedMachine, path: str) -> str | None:
     """Return the name or the credentials of the instance's role."""
     role = role_arn_of(machine.instance.iam_instance_profile)
     base, name = "meta-data/iam/security-credentials", role.rpartition("/")[2]
@@ -92,11 +94,11 @@ def instance_role(cloud: Cloud, machine: Machine, path: str) -> str | None:
     if path == base:
         return name
     return json.dumps(
-        {"Code": "Success", "Type": "AWS-HMAC", **credentials(cloud, machine.instance.id, role)}
+        {"Code": "Success", "Type": "AWS-HMAC", **credentials(emulator, machine.instance.id, role)}
     )
 
 
-def credentials(cloud: Cloud, owner: str, role: str) -> dict[str, str]:
+def credentials(emulator: EmulatorState, owner: str, role: str) -> dict[str, str]:
     """Return role credentials with their (far) expiration."""
     expiration = stamp(now() + timedelta(hours=6))
-    return {**role_credentials(cloud, owner, role), "Expiration": expiration}
+    return {**role_credentials(emulator, owner, role), "Expiration": expiration}

@@ -1,4 +1,4 @@
-"""Instances: launched by fleets, booted, interrupted, gone."""
+"""Instances: launched by fleets, booted, interrupted, terminated."""
 
 import copy
 import time
@@ -9,8 +9,8 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
 
-from deployments.local.emulator.core.fleet import Fleet, LaunchSpec
-from deployments.local.emulator.core.state import Cloud, Machine, Region, now
+from deployments.local.emulator.core.fleet import EmulatedFleet, LaunchSpec
+from deployments.local.emulator.core.state import EmulatedMachine, EmulatorState, Region, now
 from deployments.local.emulator.ec2.subnets import subnet_of
 
 KNOWN_TYPES = frozenset(INSTANCE_TYPES)
@@ -25,7 +25,9 @@ LAUNCH_ERRORS = {
 }
 
 
-def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: bool) -> str:
+def launch(
+    emulator: EmulatorState, region: Region, fleet: EmulatedFleet, spec: LaunchSpec, spot: bool
+) -> str:
     """Launch one instance for a fleet; return its id."""
     reservation = region.ec2.run_instances(
         image_id=spec.image_id,
@@ -51,13 +53,13 @@ def launch(cloud: Cloud, region: Region, fleet: Fleet, spec: LaunchSpec, spot: b
     if spot:
         request = f"sir-{uuid.uuid4().hex[:8]}"
         instance.spot_instance_request_id = fleet.spot_requests[instance.id] = request
-    adopt(cloud, region, instance)
-    cloud.tell("instance-launched", instance_id=instance.id, fleet_id=fleet.id)
+    adopt(emulator, region, instance)
+    emulator.record_event("instance-launched", instance_id=instance.id, fleet_id=fleet.id)
     return str(instance.id)
 
 
 def _volumes(spec: LaunchSpec) -> dict[str, Any]:
-    # The snapshots of an image belong to it; there are none here, so volumes come up empty.
+    # Snapshots belong to images and do not exist here, so volumes are empty.
     devices = [
         device | {"Ebs": {k: v for k, v in device["Ebs"].items() if k != "SnapshotId"}}
         for device in map(dict, spec.block_devices)
@@ -66,61 +68,63 @@ def _volumes(spec: LaunchSpec) -> dict[str, Any]:
     return {"block_device_mappings": devices} if devices else {}
 
 
-def adopt(cloud: Cloud, region: Region, instance: Any) -> None:
-    """Take an instance up that is not known yet: it boots."""
+def adopt(emulator: EmulatorState, region: Region, instance: Any) -> None:
+    """Register a new instance, which then boots."""
     if instance.id not in region.machines and instance.state in ("pending", "running"):
-        boots_at = time.monotonic() + cloud.settings.boot_seconds
-        number = cloud.number("machine")
-        fails = cloud.chaos.chosen("launch_errors", number)
-        one = Machine(instance, boots_at, number=number, fails=fails)
-        region.machines[instance.id] = one
+        boots_at = time.monotonic() + emulator.settings.boot_seconds
+        number = emulator.number("machine")
+        fails = emulator.chaos.fault_name("launch_errors", number)
+        machine = EmulatedMachine(instance, boots_at, number=number, fails=fails)
+        region.machines[instance.id] = machine
 
 
-def adopt_all(cloud: Cloud, region: Region) -> None:
-    """Take up the instances that RunInstances made."""
+def adopt_all(emulator: EmulatorState, region: Region) -> None:
+    """Register the instances of RunInstances."""
     for reservation in list(region.ec2.reservations.values()):
         for instance in reservation.instances:
-            adopt(cloud, region, instance)
+            adopt(emulator, region, instance)
 
 
-def user_data(machine: Machine) -> str:
+def user_data(machine: EmulatedMachine) -> str:
     """Return an instance's user data as text."""
     data = machine.instance.user_data
     return data.decode() if data else ""
 
 
-def interrupt(cloud: Cloud, machine: Machine, notice_seconds: float | None = None) -> None:
-    """Give a Spot instance its interruption notice.
+def interrupt(
+    emulator: EmulatorState, machine: EmulatedMachine, notice_seconds: float | None = None
+) -> None:
+    """Give a Spot instance an interruption notice.
 
     Source: "Spot Instance interruption notices" in the Amazon EC2 User Guide: the notice comes two
-    minutes before the instance is ended.
+    minutes before the instance is terminated.
     """
-    seconds = cloud.settings.notice_seconds if notice_seconds is None else notice_seconds
+    seconds = emulator.settings.notice_seconds if notice_seconds is None else notice_seconds
     machine.ends_at = time.monotonic() + seconds
     machine.interruption_at = now() + timedelta(seconds=seconds)
-    cloud.tell("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
+    emulator.record_event("interruption-notice", instance_id=machine.instance.id, seconds=seconds)
 
 
-def recommend_rebalance(cloud: Cloud, machine: Machine) -> None:
-    """Tell a Spot instance that it is at an elevated risk of interruption.
+def recommend_rebalance(emulator: EmulatorState, machine: EmulatedMachine) -> None:
+    """Send a Spot instance a rebalance recommendation: its risk of interruption is elevated.
 
     Source: "EC2 instance rebalance recommendations" in the Amazon EC2 User Guide.
     """
     if machine.recommended_at is None:
         machine.recommended_at = now()
-        cloud.tell("rebalance-recommendation", instance_id=machine.instance.id)
+        emulator.record_event("rebalance-recommendation", instance_id=machine.instance.id)
 
 
-def end_interrupted(cloud: Cloud, region: Region) -> None:
-    """End the instances whose notice has run out."""
+def end_interrupted(emulator: EmulatorState, region: Region) -> None:
+    """Terminate the instances whose notice has expired."""
     for machine in region.machines.values():
         if machine.alive and machine.ends_at is not None and time.monotonic() >= machine.ends_at:
             _end(region, machine, "Server.SpotInstanceTermination", "Spot instance termination")
-            cloud.tell("interrupted", instance_id=machine.instance.id)
+            emulator.record_event("interrupted", instance_id=machine.instance.id)
 
 
-def fail_launches(cloud: Cloud, region: Region) -> None:
-    """End the instances whose launch fails: from pending to terminated, with the reason.
+def fail_launches(emulator: EmulatorState, region: Region) -> None:
+    """Terminate the instances whose launch fails: from pending to terminated, with the reason.
 
     Source: "Troubleshoot Amazon EC2 instance launch issues" (instance terminates immediately) in
     the Amazon EC2 User Guide.
@@ -128,42 +132,44 @@ def fail_launches(cloud: Cloud, region: Region) -> None:
     for machine in region.machines.values():
         if machine.fails and machine.alive and not machine.booted:
             _end(region, machine, machine.fails, LAUNCH_ERRORS.get(machine.fails, "Launch failed"))
-            cloud.tell("launch-failed", instance_id=machine.instance.id, code=machine.fails)
+            emulator.record_event(
+                "launch-failed", instance_id=machine.instance.id, code=machine.fails
+            )
 
 
-def _end(region: Region, machine: Machine, code: str, text: str) -> None:
-    """Terminate an instance that nobody asked to: the state transition has no time then."""
+def _end(region: Region, machine: EmulatedMachine, code: str, text: str) -> None:
+    """Terminate an instance without a user's request, so that its state transition has no time."""
     region.ec2.terminate_instances([machine.instance.id])
     machine.instance.state_reason.code = code
     machine.instance.state_reason.message = f"{code}: {text}"
     machine.instance._reason = code
 
 
-def forget_terminated(cloud: Cloud, region: Region) -> None:
-    """Forget instances some time after their end; DescribeInstances shows them until then.
+def forget_terminated(emulator: EmulatorState, region: Region) -> None:
+    """Drop instances some time after their termination; until then DescribeInstances shows them.
 
-    Source: "Terminate Amazon EC2 instances" in the Amazon EC2 User Guide: for a short while after
-    its end, about an hour, an instance is still visible.
+    Source: "Terminate Amazon EC2 instances" in the Amazon EC2 User Guide: a terminated instance
+    remains visible for a short while, about an hour.
     """
     gone = set()
     for machine in region.machines.values():
         if machine.instance.state == "terminated":
             machine.ended_at = machine.ended_at or time.monotonic()
-            if time.monotonic() - machine.ended_at >= cloud.settings.terminated_seconds:
+            if time.monotonic() - machine.ended_at >= emulator.settings.terminated_seconds:
                 gone.add(machine.instance.id)
     if not gone:
         return
     for reservation_id, reservation in list(region.ec2.reservations.items()):
-        left = [one for one in reservation.instances if one.id not in gone]
-        reservation.instances = left
-        if not left:
+        remaining = [instance for instance in reservation.instances if instance.id not in gone]
+        reservation.instances = remaining
+        if not remaining:
             del region.ec2.reservations[reservation_id]
     for instance_id in gone:
         del region.machines[instance_id]
 
 
 def replace() -> None:
-    """Let moto's instances end once: a second TerminateInstances changes nothing on AWS."""
+    """Make moto's instances terminate only once: on AWS, a second request changes nothing."""
     original = Instance.terminate
 
     def terminate(self: Any) -> Any:
@@ -173,4 +179,4 @@ def replace() -> None:
         self._reason = self._reason.replace(" UTC)", " GMT)")
         return before
 
-    setattr(Instance, "terminate", terminate)  # noqa: B010 - a plain assignment is no type
+    setattr(Instance, "terminate", terminate)  # noqa: B010 - mypy rejects a plain assignment

@@ -1,6 +1,6 @@
-"""Prices and quotas as AWS tells them, from the account's table; without a table, none.
+"""Prices and quotas from the account's table in AWS's format; without a table, none.
 
-moto tells made-up spot prices and has no price list and no quotas of vCPUs.
+moto returns made-up Spot prices, and has no price list and no vCPU quotas.
 """
 
 import json
@@ -10,9 +10,9 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA, Account
+from deployments.local.emulator.core.account_limits import DEFAULT_QUOTA, AccountLimits
 from deployments.local.emulator.core.chaos_switches import in_pool
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 
 KEPT = timedelta(days=90)
 FILTERS = {
@@ -20,48 +20,57 @@ FILTERS = {
     "instance-type": "InstanceType",
     "product-description": "ProductDescription",
 }
-PAGE = 100  # GetProducts: at most so many a page (AWS Price List API Reference)
+PAGE = 100  # maximum page size of GetProducts (AWS Price List API Reference)
 
 
 def describe_spot_price_history(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotPriceHistory: the changes in the window, and the last one before it.
 
     Source: DescribeSpotPriceHistory in the Amazon EC2 API Reference: the last change before the
-    start is the price at the start; the newest comes first; 90 days are kept.
+    start is the price at the start; the newest is first; the history has 90 days.
     """
     oldest = now() - KEPT
     since = max(params.get("StartTime", oldest), oldest)
     until = params.get("EndTime")
-    found: list[dict[str, Any]] = []
+    in_window: list[dict[str, Any]] = []
     earlier: dict[tuple[str, str], dict[str, Any]] = {}
-    prices = [one for one in _spot_prices(cloud, region, params) if _asked_for(one, params)]
-    for price in sorted(prices, key=lambda one: one["Timestamp"]):
+    prices = [
+        spot_price
+        for spot_price in _spot_prices(emulator, region, params)
+        if _matches_request(spot_price, params)
+    ]
+    for price in sorted(prices, key=lambda price: price["Timestamp"]):
         if until is not None and price["Timestamp"] > until:
             continue
         if price["Timestamp"] < since:
             earlier[(price["InstanceType"], price["AvailabilityZone"])] = price
         else:
-            found.append(price)
-    newest_first = [*earlier.values(), *found][::-1]
+            in_window.append(price)
+    newest_first = [*earlier.values(), *in_window][::-1]
     return {"SpotPriceHistory": newest_first}
 
 
 def _spot_prices(
-    cloud: Cloud, region: Region, params: Mapping[str, Any]
+    emulator: EmulatorState, region: Region, params: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Every price ever told, and from when it was switched on, the one that is."""
-    for one in cloud.account.spot:
-        yield _price(one["machine_type"], one["zone"], _time(one), float(one["usd"]))
-    if not cloud.chaos.spot_price:
+    """All prices in the account's table, and the switch's price from the time it was set."""
+    for spot_price in emulator.account.spot:
+        yield _price(
+            spot_price["machine_type"],
+            spot_price["zone"],
+            _time(spot_price),
+            float(spot_price["usd"]),
+        )
+    if not emulator.chaos.spot_price:
         return
-    known = {one["machine_type"] for one in cloud.account.spot}
-    for machine_type in params.get("InstanceTypes") or sorted(known):
+    priced_types = {spot_price["machine_type"] for spot_price in emulator.account.spot}
+    for machine_type in params.get("InstanceTypes") or sorted(priced_types):
         for zone in region.ec2.get_default_subnets():
-            for pool, usd in cloud.chaos.spot_price.items():
+            for pool, usd in emulator.chaos.spot_price.items():
                 if in_pool(pool, machine_type, zone):
-                    yield _price(machine_type, zone, cloud.chaos_at, usd)
+                    yield _price(machine_type, zone, emulator.chaos_at, usd)
                     break
 
 
@@ -75,48 +84,48 @@ def _price(machine_type: str, zone: str, at: datetime, usd: float) -> dict[str, 
     }
 
 
-def _asked_for(price: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+def _matches_request(price: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
     zone = params.get("AvailabilityZone")
-    wanted = {
+    values_by_key = {
         "InstanceType": params.get("InstanceTypes"),
         "ProductDescription": params.get("ProductDescriptions"),
         "AvailabilityZone": [zone] if zone else None,
     }
-    for one in params.get("Filters", []):
-        wanted[FILTERS[one["Name"]]] = one["Values"]
-    return all(not values or price[key] in values for key, values in wanted.items())
+    for filter_ in params.get("Filters", []):
+        values_by_key[FILTERS[filter_["Name"]]] = filter_["Values"]
+    return all(not values or price[key] in values for key, values in values_by_key.items())
 
 
-def spot_price(cloud: Cloud, machine_type: str, zone: str) -> float | None:
-    """The Spot price of a machine type in a zone now, in USD an hour; None if nobody told one."""
-    for pool, usd in cloud.chaos.spot_price.items():
+def spot_price(emulator: EmulatorState, machine_type: str, zone: str) -> float | None:
+    """The current Spot price of a machine type in a zone, in USD per hour; None if not set."""
+    for pool, usd in emulator.chaos.spot_price.items():
         if in_pool(pool, machine_type, zone):
             return usd
-    told = [
-        (_time(one), float(one["usd"]))
-        for one in cloud.account.spot
-        if one["machine_type"] == machine_type and one["zone"] == zone and _time(one) <= now()
+    prices = [
+        (_time(row), float(row["usd"]))
+        for row in emulator.account.spot
+        if row["machine_type"] == machine_type and row["zone"] == zone and _time(row) <= now()
     ]
-    return max(told)[1] if told else None
+    return max(prices)[1] if prices else None
 
 
 def _time(price: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(price["at"]).astimezone(UTC).replace(tzinfo=None)
 
 
-def json_answer(cloud: Cloud, action: str, params: Mapping[str, Any]) -> Response | None:
-    """The answer to GetProducts and GetServiceQuota; None for any other action."""
-    answers: dict[str, Callable[[Account, Mapping[str, Any]], Mapping[str, Any]]] = {
+def json_answer(emulator: EmulatorState, action: str, params: Mapping[str, Any]) -> Response | None:
+    """The response to GetProducts and GetServiceQuota; None for any other action."""
+    answers: dict[str, Callable[[AccountLimits, Mapping[str, Any]], Mapping[str, Any]]] = {
         "pricing:GetProducts": get_products,
         "servicequotas:GetServiceQuota": get_service_quota,
     }
     if action not in answers:
         return None
-    body = answers[action](cloud.account, params)
+    body = answers[action](emulator.account, params)
     return Response(json.dumps(body), content_type="application/x-amz-json-1.1")
 
 
-def get_service_quota(account: Account, params: Mapping[str, Any]) -> dict[str, Any]:
+def get_service_quota(account: AccountLimits, params: Mapping[str, Any]) -> dict[str, Any]:
     """GetServiceQuota."""
     code = params["QuotaCode"]
     quota = {
@@ -130,20 +139,22 @@ def get_service_quota(account: Account, params: Mapping[str, Any]) -> dict[str, 
     return {"Quota": quota}
 
 
-def get_products(account: Account, params: Mapping[str, Any]) -> dict[str, Any]:
-    """GetProducts, with filters of the types TERM_MATCH and ANY_OF."""
-    wanted = {
-        one["Field"]: one["Value"].split(",") if one["Type"] == "ANY_OF" else [one["Value"]]
-        for one in params.get("Filters", [])
+def get_products(account: AccountLimits, params: Mapping[str, Any]) -> dict[str, Any]:
+    """GetProducts, with the filter types TERM_MATCH and ANY_OF."""
+    values_by_field = {
+        filter_["Field"]: filter_["Value"].split(",")
+        if filter_["Type"] == "ANY_OF"
+        else [filter_["Value"]]
+        for filter_ in params.get("Filters", [])
     }
-    region = wanted.pop("regionCode", [""])[0]
+    region = values_by_field.pop("regionCode", [""])[0]
     products = [
         json.dumps(_product(service, family, attributes | {"regionCode": region}, usd))
         for service, family, attributes, usd in _all(account)
         if service == params["ServiceCode"]
         and all(
             (attributes | {"productFamily": family}).get(name) in values
-            for name, values in wanted.items()
+            for name, values in values_by_field.items()
         )
     ]
     start = int(params.get("NextToken") or 0)
@@ -151,7 +162,7 @@ def get_products(account: Account, params: Mapping[str, Any]) -> dict[str, Any]:
     return page | ({"NextToken": str(start + PAGE)} if start + PAGE < len(products) else {})
 
 
-def _all(account: Account) -> Iterator[tuple[str, str, dict[str, str], float]]:
+def _all(account: AccountLimits) -> Iterator[tuple[str, str, dict[str, str], float]]:
     """Service, product family, attributes and price of every product."""
     linux = {
         "operatingSystem": "Linux",

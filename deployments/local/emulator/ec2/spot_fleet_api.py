@@ -7,11 +7,11 @@ from moto.ec2.utils import convert_tag_spec, parse_user_data
 from deployments.local.emulator.core.fleet import (
     REQUEST_CHANGE,
     SPOT_FLEET,
-    Fleet,
+    EmulatedFleet,
     LaunchSpec,
     new_spot_fleet_id,
 )
-from deployments.local.emulator.core.state import Cloud, Region, now
+from deployments.local.emulator.core.state import EmulatorState, Region, now
 from deployments.local.emulator.ec2.fleet_api import (
     active_instances,
     history,
@@ -20,23 +20,28 @@ from deployments.local.emulator.ec2.fleet_api import (
     template_specs,
 )
 from deployments.local.emulator.ec2.fleet_reconciler import close
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 
-def request_spot_fleet(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def request_spot_fleet(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """RequestSpotFleet.
 
     Raises:
-        Refused: When launch specifications and templates are both given or both missing.
+        ApiError: Launch specifications and templates are both present or both missing.
     """
     config = params["SpotFleetRequestConfig"]
     if bool(config.get("LaunchSpecifications")) == bool(config.get("LaunchTemplateConfigs")):
         text = "Exactly one of LaunchSpecifications and LaunchTemplateConfigs must be given"
-        raise Refused("InvalidSpotFleetRequestConfig", text)
+        raise ApiError("InvalidSpotFleetRequestConfig", text)
     tags = convert_tag_spec(config.get("TagSpecifications", []))
-    specs = [_launch_spec(one, config) for one in config.get("LaunchSpecifications", [])]
+    specs = [
+        _launch_spec(launch_specification, config)
+        for launch_specification in config.get("LaunchSpecifications", [])
+    ]
     specs += template_specs(region, config.get("LaunchTemplateConfigs", []))
-    fleet = Fleet(
+    fleet = EmulatedFleet(
         id=new_spot_fleet_id(),
         flavour=SPOT_FLEET,
         config={"Type": "maintain", "AllocationStrategy": "lowestPrice", **config},
@@ -64,7 +69,11 @@ def _terminates(policy: str | None) -> bool:
 
 def _launch_spec(spec: dict[str, Any], config: dict[str, Any]) -> LaunchSpec:
     interface: dict[str, Any] = next(iter(spec.get("NetworkInterfaces", [])), {})
-    groups = [one["GroupId"] for one in spec.get("SecurityGroups", []) if "GroupId" in one]
+    groups = [
+        security_group["GroupId"]
+        for security_group in spec.get("SecurityGroups", [])
+        if "GroupId" in security_group
+    ]
     subnets = (spec.get("SubnetId") or interface.get("SubnetId") or "").split(",")
     return LaunchSpec(
         image_id=spec.get("ImageId", ""),
@@ -85,30 +94,34 @@ def _launch_spec(spec: dict[str, Any], config: dict[str, Any]) -> LaunchSpec:
     )
 
 
-def find(region: Region, request_id: str) -> Fleet:
+def find(region: Region, request_id: str) -> EmulatedFleet:
     """Return a Spot Fleet.
 
     Raises:
-        Refused: When there is none of this id.
+        ApiError: There is no Spot Fleet with this id.
     """
     fleet = region.fleets.get(request_id)
     if fleet is None or fleet.flavour is not SPOT_FLEET:
         text = f"The spot fleet request ID '{request_id}' does not exist"
-        raise Refused("InvalidSpotFleetRequestId.NotFound", text)
+        raise ApiError("InvalidSpotFleetRequestId.NotFound", text)
     return fleet
 
 
 def describe_spot_fleet_requests(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotFleetRequests."""
     ids = params.get("SpotFleetRequestIds") or [
-        one.id for one in region.fleets.values() if one.flavour is SPOT_FLEET
+        fleet.id for fleet in region.fleets.values() if fleet.flavour is SPOT_FLEET
     ]
-    return {"SpotFleetRequestConfigs": [_description(region, find(region, one)) for one in ids]}
+    return {
+        "SpotFleetRequestConfigs": [
+            _description(region, find(region, fleet_id)) for fleet_id in ids
+        ]
+    }
 
 
-def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
+def _description(region: Region, fleet: EmulatedFleet) -> dict[str, Any]:
     config = {
         **fleet.config,
         "FulfilledCapacity": fleet.fulfilled,
@@ -125,7 +138,7 @@ def _description(region: Region, fleet: Fleet) -> dict[str, Any]:
 
 
 def describe_spot_fleet_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotFleetInstances."""
     fleet = find(region, params["SpotFleetRequestId"])
@@ -133,17 +146,17 @@ def describe_spot_fleet_instances(
 
 
 def modify_spot_fleet_request(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """ModifySpotFleetRequest.
 
     Raises:
-        Refused: When the request is not of type `maintain` or no longer active.
+        ApiError: The request does not have the type `maintain`, or is no longer active.
     """
     fleet = find(region, params["SpotFleetRequestId"])
     if not fleet.keeps or not fleet.open:
         text = f"The spot fleet request '{fleet.id}' in state {fleet.state} cannot be modified"
-        raise Refused("InvalidSpotFleetRequestState", text)
+        raise ApiError("InvalidSpotFleetRequestState", text)
     for key in ("TargetCapacity", "OnDemandTargetCapacity", "ExcessCapacityTerminationPolicy"):
         if key in params:
             fleet.config[key] = params[key]
@@ -155,10 +168,10 @@ def modify_spot_fleet_request(
 
 
 def cancel_spot_fleet_requests(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """CancelSpotFleetRequests: unknown and already cancelled ones are reported, not raised."""
-    done, failed = [], []
+    cancelled, failed = [], []
     for request_id in params["SpotFleetRequestIds"]:
         fleet = region.fleets.get(request_id)
         if fleet is None or fleet.flavour is not SPOT_FLEET:
@@ -168,14 +181,14 @@ def cancel_spot_fleet_requests(
         else:
             before = fleet.state
             close(region, fleet, params["TerminateInstances"])
-            done.append(
+            cancelled.append(
                 {
                     "SpotFleetRequestId": request_id,
                     "PreviousSpotFleetRequestState": before,
                     "CurrentSpotFleetRequestState": fleet.state,
                 }
             )
-    return {"SuccessfulFleetRequests": done, "UnsuccessfulFleetRequests": failed}
+    return {"SuccessfulFleetRequests": cancelled, "UnsuccessfulFleetRequests": failed}
 
 
 def _cancel_error(request_id: str, code: str) -> dict[str, Any]:
@@ -186,7 +199,7 @@ def _cancel_error(request_id: str, code: str) -> dict[str, Any]:
 
 
 def describe_spot_fleet_request_history(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeSpotFleetRequestHistory."""
     fleet = find(region, params["SpotFleetRequestId"])

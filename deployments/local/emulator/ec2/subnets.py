@@ -1,4 +1,4 @@
-"""The zones of the user's subnets, which this account does not have."""
+"""The zones of the user's subnets, which do not exist in the emulated account."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from deployments.local.emulator.core.state import Region
 
 
 def subnet_of(region: Region, spec: LaunchSpec) -> Any:
-    """The subnet of this account in which a machine comes up.
+    """The emulated subnet of a machine.
 
-    Subnets that this account does not have stand for those of the user's own: the first that is
-    asked for is the default subnet of the first zone, the next that of the second, and so on.
+    Unknown subnets are those of the user's account. The first one requested maps to the default
+    subnet of the first zone, the next one to that of the second zone, and so on.
     """
     own = {subnet.id: subnet for subnet in region.ec2.describe_subnets()}
     if spec.subnet_id in own:
@@ -24,5 +24,5 @@ def subnet_of(region: Region, spec: LaunchSpec) -> Any:
 
 
 def zone_of(region: Region, spec: LaunchSpec) -> str:
-    """The zone in which a machine comes up."""
+    """The zone of a machine."""
     return str(subnet_of(region, spec).availability_zone)

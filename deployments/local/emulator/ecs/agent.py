@@ -1,4 +1,4 @@
-"""What the ECS agent does with its tasks: run their containers, look after them, stop them."""
+"""The ECS agent: starts, monitors and stops the containers of its tasks."""
 
 import hashlib
 import time
@@ -9,15 +9,15 @@ from typing import Any
 from moto.logs.exceptions import ResourceNotFoundException
 
 from deployments.local.emulator.core.container_process import (
-    Container,
     ContainerError,
+    ContainerProcess,
     image_environment,
 )
-from deployments.local.emulator.core.state import Cloud, Region, Task, now
+from deployments.local.emulator.core.state import EmulatorState, Region, Task, now
 
 
 def lose(task: Task, instance_id: str) -> None:
-    """End a task with its machine: no signal, no time."""
+    """Stop a task because its machine is gone, without a signal or a grace period."""
     task.desired_status = "STOPPED"
     if not task.stop_code:
         task.stop_code = "TerminationNotice"
@@ -26,16 +26,16 @@ def lose(task: Task, instance_id: str) -> None:
         task.container.end()
 
 
-def abandon(cloud: Cloud, task: Task, reason: str) -> None:
-    """Stop a task whose container instance ECS forgets."""
+def abandon(emulator: EmulatorState, task: Task, reason: str) -> None:
+    """Stop a task whose container instance is deregistered."""
     if task.container is not None:
         task.container.end()
     task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", "UserInitiated", reason
-    _stopped(cloud, task, None)
+    _stopped(emulator, task, None)
 
 
 def request_stop(task: Task, code: str, reason: str) -> None:
-    """Ask for the end of a task; its agent, once it is connected, signals the container."""
+    """Request that a task stops; its agent signals the container once it is connected."""
     if task.desired_status == "STOPPED":
         return
     task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", code, reason
@@ -51,51 +51,53 @@ def signal(task: Task) -> None:
         task.container.terminate()
 
 
-def start_tasks(cloud: Cloud, region: Region) -> list[Task]:
-    """Start the containers of placed tasks; return the tasks that could not start."""
+def start_tasks(emulator: EmulatorState, region: Region) -> list[Task]:
+    """Start the containers of placed tasks; return the tasks that failed to start."""
     failed = []
     for task in region.tasks():
         if task.last_status != "PENDING" or not task.host.connected:
             continue
         if task.desired_status == "STOPPED":
-            _stopped(cloud, task, None)
+            _stopped(emulator, task, None)
             continue
         try:
-            _start(cloud, region, task)
+            _start(emulator, region, task)
         except ContainerError as error:
             task.desired_status, task.stop_code = "STOPPED", "TaskFailedToStart"
             task.stopped_reason = task.container_reason = str(error)
-            _stopped(cloud, task, None)
+            _stopped(emulator, task, None)
             failed.append(task)
     return failed
 
 
-def _start(cloud: Cloud, region: Region, task: Task) -> None:
-    settings = cloud.settings
+def _start(emulator: EmulatorState, region: Region, task: Task) -> None:
+    settings = emulator.settings
     folder = settings.root / "containers" / task.id
     instance_id = task.host.instance_id
     definition = task.container_definition
-    _pull(cloud, definition["image"])
-    task.number = cloud.number("task")
+    _pull(emulator, definition["image"])
+    task.number = emulator.number("task")
     command = [str(settings.worker_python), *settings.container_command]
-    if code := cloud.chaos.chosen("exits", task.number):
+    if code := emulator.chaos.fault_name("exits", task.number):
         command = ["/bin/sh", "-c", f"exit {code}"]
     environment = {
         **image_environment(settings.worker_python, folder),
-        **{one["name"]: one["value"] for one in definition.get("environment", [])},
-        **agent_environment(cloud, task, instance_id),
+        **{variable["name"]: variable["value"] for variable in definition.get("environment", [])},
+        **agent_environment(emulator, task, instance_id),
     }
-    task.container = Container(command, environment, folder, log_driver(region, task))
+    task.container = ContainerProcess(command, environment, folder, log_driver(region, task))
     task.last_status, task.started_at = "RUNNING", now()
-    cloud.tell("task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid)
+    emulator.record_event(
+        "task-started", task_arn=task.arn, instance_id=instance_id, pid=task.container.pid
+    )
 
 
-def _pull(cloud: Cloud, image: str) -> None:
-    """Pull an image: nothing to do, unless it is one that cannot be pulled.
+def _pull(emulator: EmulatorState, image: str) -> None:
+    """Pull an image, which does nothing unless the image cannot be pulled.
 
     Source: "CannotPullContainer task errors in Amazon ECS" in the Amazon ECS Developer Guide.
     """
-    if any(fnmatchcase(image, one) for one in cloud.chaos.unpullable):
+    if any(fnmatchcase(image, pattern) for pattern in emulator.chaos.unpullable):
         name = image.rpartition(":")[0] or image
         raise ContainerError(
             "CannotPullContainerError: Error response from daemon: pull access denied for "
@@ -104,20 +106,20 @@ def _pull(cloud: Cloud, image: str) -> None:
         )
 
 
-def agent_environment(cloud: Cloud, task: Task, instance_id: str) -> dict[str, str]:
-    """Return what agent and machine add to the environment of a container.
+def agent_environment(emulator: EmulatorState, task: Task, instance_id: str) -> dict[str, str]:
+    """Return the environment variables that agent and machine add to a container.
 
     Sources: "Amazon ECS task metadata endpoint version 4", "Amazon ECS task IAM role" and "Amazon
     ECS task scale-in protection endpoint" in the Amazon ECS Developer Guide. On AWS the addresses
-    are link-local; here they carry the task or instance in the path, and the SDKs' own settings
-    lead to them.
+    are link-local; here they have the task or instance in the path, and the settings of the SDKs
+    point to them.
     """
-    base = f"{cloud.endpoint_url}/_dcp"
+    base = f"{emulator.endpoint_url}/_dcp"
     environment = {
         "ECS_CONTAINER_METADATA_URI_V4": f"{base}/task/{task.id}/v4/{task.id}",
         "ECS_AGENT_URI": f"{base}/task/{task.id}/api",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{base}/imds/{instance_id}/",
-        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_ENDPOINT_URL": emulator.endpoint_url,
     }
     if getattr(task.definition, "task_role_arn", None):
         environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{base}/task/{task.id}/credentials"
@@ -125,13 +127,13 @@ def agent_environment(cloud: Cloud, task: Task, instance_id: str) -> dict[str, s
 
 
 def log_driver(region: Region, task: Task) -> Callable[[bytes], None]:
-    """Return what takes the container's lines: the awslogs driver.
+    """Return the awslogs driver, which receives the container's lines.
 
     Source: "Send Amazon ECS logs to CloudWatch" in the Amazon ECS Developer Guide: stream
     `prefix/container/task id`; the group must exist unless `awslogs-create-group` is set.
 
     Raises:
-        ContainerError: When the log group does not exist.
+        ContainerError: The log group does not exist.
     """
     configuration = task.container_definition.get("logConfiguration") or {}
     if configuration.get("logDriver") != "awslogs":
@@ -154,13 +156,13 @@ def log_driver(region: Region, task: Task) -> Callable[[bytes], None]:
         try:
             region.logs.put_log_events(group, stream, [event])
         except ResourceNotFoundException:
-            return  # The group was deleted under the container; AWS loses its output too.
+            return  # The group was deleted while the container runs; AWS loses its output too.
 
     return deliver
 
 
-def watch_tasks(cloud: Cloud, region: Region) -> list[Task]:
-    """Look after running containers; return the tasks that stopped without being asked to."""
+def watch_tasks(emulator: EmulatorState, region: Region) -> list[Task]:
+    """Check running containers; return the tasks that stopped by themselves."""
     failed = []
     for task in region.tasks():
         if task.container is None or task.last_status == "STOPPED" or not task.host.connected:
@@ -175,24 +177,24 @@ def watch_tasks(cloud: Cloud, region: Region) -> list[Task]:
             task.stop_code = "EssentialContainerExited"
             task.stopped_reason = "Essential container in task exited"
             failed.append(task)
-        _stopped(cloud, task, code)
+        _stopped(emulator, task, code)
     return failed
 
 
-def _stopped(cloud: Cloud, task: Task, code: int | None) -> None:
+def _stopped(emulator: EmulatorState, task: Task, code: int | None) -> None:
     task.last_status, task.stopped_at, task.exit_code = "STOPPED", now(), code
     task.protected_until = None
-    cloud.credentials.pop(task.id, None)
-    cloud.tell("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
+    emulator.credentials.pop(task.id, None)
+    emulator.record_event("task-stopped", task_arn=task.arn, code=task.stop_code, exit_code=code)
 
 
 def _digest(image: str) -> str:
-    """Return the digest that an image name stands for: there is no registry to ask."""
+    """Return an invented digest for an image name, as there is no registry."""
     return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
 
 def task_description(region: Region, task: Task) -> dict[str, Any]:
-    """Return a task as DescribeTasks shows it."""
+    """Return a task as in DescribeTasks."""
     definition = task.container_definition
     container = {
         "containerArn": region.arn("container", task.cluster_arn.rpartition("/")[2], task.id),
@@ -207,7 +209,7 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
         "reason": task.container_reason or None,
         "runtimeId": task.id,
     }
-    shown = {
+    description = {
         "taskArn": task.arn,
         "clusterArn": task.cluster_arn,
         "taskDefinitionArn": task.definition.arn,
@@ -229,7 +231,7 @@ def task_description(region: Region, task: Task) -> dict[str, Any]:
         "connectivity": "CONNECTED" if task.host.connected else "DISCONNECTED",
         "tags": task.tags,
     }
-    return _without_none(shown)
+    return _without_none(description)
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

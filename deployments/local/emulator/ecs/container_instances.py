@@ -1,4 +1,4 @@
-"""Machines as ECS sees them: registered by their agents, drained, deregistered, out of reach."""
+"""Machines in ECS: registered by their agents, drained, deregistered, disconnected."""
 
 import json
 import re
@@ -9,7 +9,13 @@ from email import message_from_string
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from deployments.local.emulator.core.state import Cloud, ContainerInstance, Machine, Region, Task
+from deployments.local.emulator.core.state import (
+    ContainerInstance,
+    EmulatedMachine,
+    EmulatorState,
+    Region,
+    Task,
+)
 from deployments.local.emulator.ec2.instances import user_data
 from deployments.local.emulator.ecs.agent import lose, signal
 from tasks.fleet.instance_types import MachineType
@@ -20,8 +26,8 @@ CONFIG_LINE = re.compile(r"\b(ECS_[A-Z0-9_]+)=(.*)")
 def ecs_config(data: str) -> dict[str, str]:
     """Return the settings that user data writes to `/etc/ecs/ecs.config`.
 
-    A script and a MIME multi-part archive of scripts are read, lines of a here-document and lines
-    of the form `echo NAME=VALUE >> /etc/ecs/ecs.config`.
+    Parses a script or a MIME multi-part archive of scripts: lines of a here-document, and lines
+    like `echo NAME=VALUE >> /etc/ecs/ecs.config`.
     """
     message = message_from_string(data)
     if message.is_multipart():
@@ -41,29 +47,27 @@ def _value(text: str) -> str:
 
 
 def resources(instance_type: str) -> tuple[int, int]:
-    """Return CPU units and MiB of memory that an instance of a type registers.
+    """Return the CPU units and MiB of memory that an instance of a type registers.
 
-    The least that a real one may register: what fits here fits there
-    (`tasks.fleet.instance_types`).
+    The minimum of a real instance: what fits here also fits on AWS (`tasks.fleet.instance_types`).
     """
-    known = INSTANCE_TYPES[instance_type]
-    memory: int = known["MemoryInfo"]["SizeInMiB"]
-    machine = MachineType(instance_type, known["VCpuInfo"]["DefaultVCpus"], memory)
+    description = INSTANCE_TYPES[instance_type]
+    memory: int = description["MemoryInfo"]["SizeInMiB"]
+    machine = MachineType(instance_type, description["VCpuInfo"]["DefaultVCpus"], memory)
     return machine.cpu_units, machine.registered_memory[0]
 
 
-def boot(cloud: Cloud, region: Region) -> None:
-    """Finish the boot of machines: run the user data, register with the cluster it names.
+def boot(emulator: EmulatorState, region: Region) -> None:
+    """Finish the boot of machines: run the user data, and register with its cluster.
 
-    An agent whose cluster does not exist tries again, as the real one does, and so does one that
-    has no route to ECS.
+    Like the real agent, one retries if its cluster does not exist, or without a route to ECS.
     """
     for machine in region.machines.values():
         if machine.booted or not machine.alive or time.monotonic() < machine.boots_at:
             continue
         machine.instance._state.name, machine.instance._state.code = "running", 16
-        late = time.monotonic() < machine.boots_at + cloud.chaos.register_late
-        if late or cloud.chaos.happens("unregistered", machine.number):
+        late = time.monotonic() < machine.boots_at + emulator.chaos.register_late
+        if late or emulator.chaos.happens("unregistered", machine.number):
             continue
         config = ecs_config(user_data(machine))
         cluster = region.ecs.clusters.get(config.get("ECS_CLUSTER", ""))
@@ -71,16 +75,20 @@ def boot(cloud: Cloud, region: Region) -> None:
             continue
         machine.booted = True
         if cluster is not None:
-            _register(cloud, region, machine, cluster.name, config)
+            _register(emulator, region, machine, cluster.name, config)
 
 
 def _register(
-    cloud: Cloud, region: Region, machine: Machine, cluster: str, config: dict[str, str]
+    emulator: EmulatorState,
+    region: Region,
+    machine: EmulatedMachine,
+    cluster: str,
+    config: dict[str, str],
 ) -> None:
     instance = machine.instance
     machine.drains_on_notice = config.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
     cpu, memory = resources(instance.instance_type)
-    one = ContainerInstance(
+    container_instance = ContainerInstance(
         arn=region.arn("container-instance", cluster, uuid.uuid4().hex),
         cluster=cluster,
         instance_id=instance.id,
@@ -94,52 +102,62 @@ def _register(
             **json.loads(config.get("ECS_INSTANCE_ATTRIBUTES", "{}")),
         },
     )
-    region.container_instances[one.arn] = one
-    cloud.tell("registered", instance_id=instance.id, cluster=cluster)
+    region.container_instances[container_instance.arn] = container_instance
+    emulator.record_event("registered", instance_id=instance.id, cluster=cluster)
 
 
-def watch_machines(cloud: Cloud, region: Region) -> None:
-    """Drain machines that have a notice; end the containers of machines that are gone.
+def watch_machines(emulator: EmulatorState, region: Region) -> None:
+    """Drain machines with an interruption notice; stop the containers of terminated machines.
 
     Source: "Deregistering an Amazon ECS container instance" in the Amazon ECS Developer Guide: a
-    terminated instance is deregistered by its agent if that is connected. One that is stopped, or
-    whose agent is not connected, stays until somebody deregisters it, with its tasks as they were
-    last known.
+    connected agent deregisters its terminated instance. A stopped instance, or one whose agent is
+    disconnected, stays registered, with the last known state of its tasks.
     """
-    for one in list(region.container_instances.values()):
-        machine = region.machines.get(one.instance_id)
+    for container_instance in list(region.container_instances.values()):
+        machine = region.machines.get(container_instance.instance_id)
         if machine is None or not machine.alive:
-            _gone(cloud, region, one, machine is not None and machine.instance.state == "stopped")
-        elif one.connected and one.status == "ACTIVE" and _drains(machine):
-            one.status = "DRAINING"
-            cloud.tell("draining", instance_id=one.instance_id)
+            _remove_terminated(
+                emulator,
+                region,
+                container_instance,
+                machine is not None and machine.instance.state == "stopped",
+            )
+        elif (
+            container_instance.connected
+            and container_instance.status == "ACTIVE"
+            and _drains(machine)
+        ):
+            container_instance.status = "DRAINING"
+            emulator.record_event("draining", instance_id=container_instance.instance_id)
 
 
-def _drains(machine: Machine) -> bool:
+def _drains(machine: EmulatedMachine) -> bool:
     return machine.ends_at is not None and machine.drains_on_notice
 
 
-def _gone(cloud: Cloud, region: Region, one: ContainerInstance, stopped: bool) -> None:
-    one.connected = one.connected and not stopped
-    for task in region.tasks_on(one.arn):
-        if one.connected:
-            lose(task, one.instance_id)
+def _remove_terminated(
+    emulator: EmulatorState, region: Region, container_instance: ContainerInstance, stopped: bool
+) -> None:
+    container_instance.connected = container_instance.connected and not stopped
+    for task in region.tasks_on(container_instance.arn):
+        if container_instance.connected:
+            lose(task, container_instance.instance_id)
         elif task.container is not None:
             task.container.end()
-    if one.connected:
-        del region.container_instances[one.arn]
-        cloud.tell("deregistered", instance_id=one.instance_id)
+    if container_instance.connected:
+        del region.container_instances[container_instance.arn]
+        emulator.record_event("deregistered", instance_id=container_instance.instance_id)
 
 
-def connect(one: ContainerInstance, tasks: Sequence[Task]) -> None:
-    """Have an agent speak with ECS again: it learns which tasks were stopped meanwhile."""
-    one.connected = True
+def connect(container_instance: ContainerInstance, tasks: Sequence[Task]) -> None:
+    """Reconnect an agent to ECS; it then learns which tasks were stopped in the meantime."""
+    container_instance.connected = True
     for task in tasks:
         if task.desired_status == "STOPPED":
             signal(task)
 
 
-def disconnect(cloud: Cloud, one: ContainerInstance) -> None:
-    """Cut an agent off: its containers go on, and ECS learns nothing of them."""
-    one.connected = False
-    cloud.tell("agent-disconnected", instance_id=one.instance_id)
+def disconnect(emulator: EmulatorState, container_instance: ContainerInstance) -> None:
+    """Disconnect an agent: its containers keep running, but ECS loses sight of them."""
+    container_instance.connected = False
+    emulator.record_event("agent-disconnected", instance_id=container_instance.instance_id)

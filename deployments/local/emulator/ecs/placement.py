@@ -17,7 +17,7 @@ TERM = re.compile(
 
 @dataclass(frozen=True)
 class Host:
-    """A container instance as the scheduler sees it: what is left on it."""
+    """A container instance with its free resources."""
 
     arn: str
     cpu: int
@@ -27,8 +27,8 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a task needs: CPU units, memory in MiB, constraints, strategy."""
+class PlacementRequest:
+    """The requirements of a task: CPU units, memory in MiB, constraints, strategy."""
 
     cpu: int
     memory: int
@@ -38,14 +38,16 @@ class Wish:
 
 
 def allows(expression: str, attributes: Mapping[str, str]) -> bool:
-    """Tell whether attributes fulfil a cluster query expression.
+    """Whether attributes match a cluster query expression.
 
-    Understood are `==`, `!=`, `in [..]` and `exists` on attributes, joined by `and` or `&&`.
+    Supports `==`, `!=`, `in [..]` and `exists` on attributes, joined by `and` or `&&`.
 
     Raises:
-        ValueError: For any other expression.
+        ValueError: The expression is not supported.
     """
-    return all(_term(one)(attributes) for one in re.split(r"\s+(?:and|&&)\s+", expression.strip()))
+    return all(
+        _term(part)(attributes) for part in re.split(r"\s+(?:and|&&)\s+", expression.strip())
+    )
 
 
 def _term(text: str) -> Callable[[Mapping[str, str]], bool]:
@@ -56,21 +58,21 @@ def _term(text: str) -> Callable[[Mapping[str, str]], bool]:
     if match["exists"]:
         return lambda attributes: name in attributes
     if match["values"] is not None:
-        values = [_unquoted(one) for one in match["values"].split(",")]
+        values = [_unquoted(part) for part in match["values"].split(",")]
         return lambda attributes: attributes.get(name) in values
-    value, wanted = _unquoted(match["value"]), match["test"] in ("==", "equals")
-    return lambda attributes: (attributes.get(name) == value) is wanted
+    value, equal = _unquoted(match["value"]), match["test"] in ("==", "equals")
+    return lambda attributes: (attributes.get(name) == value) is equal
 
 
 def _unquoted(text: str) -> str:
     return text.strip().strip("'\"")
 
 
-def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
-    """Choose the host of one task.
+def place(placement_request: PlacementRequest, hosts: Sequence[Host]) -> tuple[str, str]:
+    """Choose the host for a task.
 
-    Without a strategy tasks are spread, as ECS does by default: the host with the fewest comes
-    first. `binpack` takes the one with the least of that resource left.
+    Without a strategy, tasks are spread as by default in ECS: on the host with the fewest tasks.
+    `binpack` chooses the host with the least of that resource left.
 
     Returns:
         The ARN of the host and an empty text, or an empty ARN and the reason as ECS words it.
@@ -80,22 +82,26 @@ def place(wish: Wish, hosts: Sequence[Host]) -> tuple[str, str]:
     eligible = [
         host
         for host in hosts
-        if all(allows(one, host.attributes) for one in wish.constraints)
-        and not (wish.distinct and host.tasks)
+        if all(allows(constraint, host.attributes) for constraint in placement_request.constraints)
+        and not (placement_request.distinct and host.tasks)
     ]
     if not eligible:
         arn = hosts[0].arn.rpartition("/")[2]
         text = "encountered error MemberOf placement constraint unsatisfied."
         return "", f"The closest matching (container-instance {arn}) {text}"
-    fitting = [host for host in eligible if host.cpu >= wish.cpu and host.memory >= wish.memory]
+    fitting = [
+        host
+        for host in eligible
+        if host.cpu >= placement_request.cpu and host.memory >= placement_request.memory
+    ]
     if not fitting:
-        closest = max(eligible, key=lambda host: (host.cpu >= wish.cpu, host.memory))
-        what = "memory" if closest.cpu >= wish.cpu else "CPU units"
+        closest = max(eligible, key=lambda host: (host.cpu >= placement_request.cpu, host.memory))
+        what = "memory" if closest.cpu >= placement_request.cpu else "CPU units"
         arn = closest.arn.rpartition("/")[2]
         return (
             "",
             f"The closest matching (container-instance {arn}) has insufficient {what} available.",
         )
-    if wish.binpack:
-        return min(fitting, key=lambda host: getattr(host, wish.binpack)).arn, ""
+    if placement_request.binpack:
+        return min(fitting, key=lambda host: getattr(host, placement_request.binpack)).arn, ""
     return min(fitting, key=lambda host: host.tasks).arn, ""

@@ -2,32 +2,36 @@
 
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, Region, Service
+from deployments.local.emulator.core.state import EmulatorState, Region, Service
 from deployments.local.emulator.ecs.placement import allows
-from deployments.local.emulator.ecs.service_scheduler import wish
+from deployments.local.emulator.ecs.service_scheduler import placement_request
 from deployments.local.emulator.ecs.task_api import cluster_name, failure
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 FIXED = ("launchType", "placementConstraints", "placementStrategy", "deploymentConfiguration")
 
 
-def create_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def create_service(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """CreateService, launch type EC2, scheduling strategy REPLICA.
 
     Raises:
-        Refused: When a service of the name exists, the task definition does not, or a
-            placement constraint cannot be understood.
+        ApiError: The service already exists, the task definition does not exist, or a placement
+            constraint is not supported.
     """
     cluster, name = cluster_name(region, params), params["serviceName"]
     key = f"{cluster}:{name}"
     if params.get("launchType", "EC2") != "EC2" or "desiredCount" not in params:
         text = "Only replica services of launch type EC2 with a desiredCount are emulated"
-        raise Refused("InvalidParameterException", text)
-    known = region.ecs.services.get(key)
-    if known is not None and known.status != "INACTIVE":
+        raise ApiError("InvalidParameterException", text)
+    existing = region.ecs.services.get(key)
+    if existing is not None and existing.status != "INACTIVE":
         draining = "Unable to Start a service that is still Draining."
-        text = draining if known.status == "DRAINING" else "Creation of service was not idempotent."
-        raise Refused("InvalidParameterException", text)
+        text = (
+            draining if existing.status == "DRAINING" else "Creation of service was not idempotent."
+        )
+        raise ApiError("InvalidParameterException", text)
     definition = _definition(region, params["taskDefinition"])
     _check_constraints(definition, params)
     service = Service(
@@ -43,37 +47,39 @@ def create_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     return {"service": description(region, service)}
 
 
-def _definition(region: Region, named: str) -> Any:
-    definition = region.ecs.describe_task_definition(named)
+def _definition(region: Region, family_or_arn: str) -> Any:
+    definition = region.ecs.describe_task_definition(family_or_arn)
     if definition.status != "ACTIVE":
-        raise Refused("ClientException", "TaskDefinition is inactive")
+        raise ApiError("ClientException", "TaskDefinition is inactive")
     return definition
 
 
 def _check_constraints(definition: Any, params: dict[str, Any]) -> None:
     try:
-        for expression in wish(definition, params).constraints:
+        for expression in placement_request(definition, params).constraints:
             allows(expression, {})
     except ValueError as error:
-        raise Refused("InvalidParameterException", str(error)) from error
+        raise ApiError("InvalidParameterException", str(error)) from error
 
 
 def _find(region: Region, params: dict[str, Any]) -> Service:
     name = params["service"].rpartition("/")[2]
     service = region.ecs.services.get(f"{cluster_name(region, params)}:{name}")
     if service is None:
-        raise Refused("ServiceNotFoundException", "Service not found.")
+        raise ApiError("ServiceNotFoundException", "Service not found.")
     if service.status != "ACTIVE":
-        raise Refused("ServiceNotActiveException", "Service was not ACTIVE.")
-    found: Service = service
-    return found
+        raise ApiError("ServiceNotActiveException", "Service was not ACTIVE.")
+    typed_service: Service = service
+    return typed_service
 
 
-def update_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def update_service(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """UpdateService: desired count, task definition, placement, deployment configuration.
 
     Raises:
-        Refused: When there is no such active service or task definition.
+        ApiError: There is no such active service or task definition.
     """
     service = _find(region, params)
     request = {**service.request, **{key: params[key] for key in FIXED if key in params}}
@@ -87,47 +93,53 @@ def update_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict
     return {"service": description(region, service)}
 
 
-def delete_service(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_service(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteService: its tasks stop, protected or not, then it is INACTIVE.
 
     Raises:
-        Refused: When it is scaled above zero and `force` is not set.
+        ApiError: Its desired count is above zero and `force` is not set.
     """
     service = _find(region, params)
     if service.desired_count and not params.get("force"):
         text = "The service cannot be stopped while it is scaled above 0."
-        raise Refused("InvalidParameterException", text)
+        raise ApiError("InvalidParameterException", text)
     service.desired_count, service.status = 0, "DRAINING"
     return {"service": description(region, service)}
 
 
-def list_services(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def list_services(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """ListServices."""
     services = region.services(cluster_name(region, params))
-    return {"serviceArns": [one.arn for one in services if one.status != "INACTIVE"]}
+    return {"serviceArns": [service.arn for service in services if service.status != "INACTIVE"]}
 
 
-def describe_services(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_services(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeServices; a deleted service is shown as INACTIVE."""
     cluster = cluster_name(region, params)
-    found, failures = [], []
-    for named in params["services"]:
-        service = region.ecs.services.get(f"{cluster}:{named.rpartition('/')[2]}")
+    services, failures = [], []
+    for name_or_arn in params["services"]:
+        service = region.ecs.services.get(f"{cluster}:{name_or_arn.rpartition('/')[2]}")
         if service is None:
-            failures.append(failure(region.arn("service", cluster, named.rpartition("/")[2])))
+            failures.append(failure(region.arn("service", cluster, name_or_arn.rpartition("/")[2])))
             continue
-        shown = description(region, service)
+        service_description = description(region, service)
         if "TAGS" not in params.get("include", []):
-            del shown["tags"]
-        found.append(shown)
-    return {"services": found, "failures": failures}
+            del service_description["tags"]
+        services.append(service_description)
+    return {"services": services, "failures": failures}
 
 
 def description(region: Region, service: Service) -> dict[str, Any]:
-    """Return a service as the API shows it, with true counts."""
+    """Return a service as in the API, with exact counts."""
     cluster = service.cluster_arn.rpartition("/")[2]
-    tasks = [one for one in region.tasks(cluster) if one.group == service.group]
-    states = [one.last_status for one in tasks]
+    tasks = [task for task in region.tasks(cluster) if task.group == service.group]
+    states = [task.last_status for task in tasks]
     counts = {
         "desiredCount": service.desired_count,
         "runningCount": states.count("RUNNING"),

@@ -7,60 +7,68 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, Region, Service, Task, now
+from deployments.local.emulator.core.state import EmulatorState, Region, Service, Task, now
 from deployments.local.emulator.ecs.agent import request_stop
-from deployments.local.emulator.ecs.placement import Host, Wish, place
+from deployments.local.emulator.ecs.placement import Host, PlacementRequest, place
 
-TOLD_AT = 3  # failures in a row
+REPORTED_AT = 3  # failures in a row
 RESTART_SECONDS = 0.5  # the scheduler takes some seconds on AWS
 LONGEST_BACK_OFF = 60.0
 STOPPED_TASKS_KEPT = timedelta(hours=1)
 
 
 def requirements(definition: Any) -> tuple[int, int]:
-    """Return CPU units and MiB of memory that a task of a definition reserves.
+    """Return the CPU units and MiB of memory that a task of a definition reserves.
 
-    Source: the ContainerDefinition of the Amazon ECS API reference: `memoryReservation` is what
-    placement counts when it is given, else `memory`; the task's own values come first.
+    Source: the ContainerDefinition of the Amazon ECS API reference: placement counts
+    `memoryReservation`, else `memory`; the task's own values take precedence.
     """
     containers = definition.container_definitions
-    cpu = definition.cpu or sum(one.get("cpu", 0) for one in containers)
+    cpu = definition.cpu or sum(container.get("cpu", 0) for container in containers)
     memory = definition.memory or sum(
-        one.get("memoryReservation") or one.get("memory", 0) for one in containers
+        container.get("memoryReservation") or container.get("memory", 0) for container in containers
     )
     return int(cpu), int(memory)
 
 
 def hosts(region: Region, cluster: str, group: str = "") -> list[Host]:
-    """Return the container instances that take new tasks, with what is left on them."""
-    found = []
-    for one in region.container_instances.values():
-        if one.cluster != cluster or one.status != "ACTIVE" or not one.connected:
+    """Return the container instances that accept new tasks, with their free resources."""
+    free_hosts = []
+    for container_instance in region.container_instances.values():
+        if (
+            container_instance.cluster != cluster
+            or container_instance.status != "ACTIVE"
+            or not container_instance.connected
+        ):
             continue
-        tasks = region.tasks_on(one.arn)
-        found.append(
+        tasks = region.tasks_on(container_instance.arn)
+        free_hosts.append(
             Host(
-                arn=one.arn,
-                cpu=one.cpu - sum(task.cpu for task in tasks),
-                memory=one.memory - sum(task.memory for task in tasks),
-                attributes=one.attributes,
+                arn=container_instance.arn,
+                cpu=container_instance.cpu - sum(task.cpu for task in tasks),
+                memory=container_instance.memory - sum(task.memory for task in tasks),
+                attributes=container_instance.attributes,
                 tasks=sum(task.group == group for task in tasks),
             )
         )
-    return found
+    return free_hosts
 
 
-def wish(definition: Any, request: dict[str, Any]) -> Wish:
-    """Return what placement has to respect for a task of a service or RunTask request."""
+def placement_request(definition: Any, request: dict[str, Any]) -> PlacementRequest:
+    """Return the placement requirements of a task of a service or RunTask request."""
     cpu, memory = requirements(definition)
     constraints = [*definition.placement_constraints, *request.get("placementConstraints", [])]
     strategies = request.get("placementStrategy", [])
-    fields = [one.get("field", "") for one in strategies if one["type"] == "binpack"]
-    return Wish(
+    fields = [strategy.get("field", "") for strategy in strategies if strategy["type"] == "binpack"]
+    return PlacementRequest(
         cpu=cpu,
         memory=memory,
-        constraints=tuple(one["expression"] for one in constraints if one["type"] == "memberOf"),
-        distinct=any(one["type"] == "distinctInstance" for one in constraints),
+        constraints=tuple(
+            constraint["expression"]
+            for constraint in constraints
+            if constraint["type"] == "memberOf"
+        ),
+        distinct=any(constraint["type"] == "distinctInstance" for constraint in constraints),
         binpack=fields[0].lower() if fields else "",
     )
 
@@ -85,8 +93,8 @@ def new_task(
     return task
 
 
-def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
-    """Bring every service of a region closer to its desired count; forget old stopped tasks."""
+def run_services(emulator: EmulatorState, region: Region, failed: Sequence[Task]) -> None:
+    """Bring every service of a region closer to its desired count; drop old stopped tasks."""
     for key, service in region.ecs.services.items():
         cluster = key.partition(":")[0]
         tasks = [task for task in region.tasks(cluster) if task.group == service.group]
@@ -108,9 +116,9 @@ def run_services(cloud: Cloud, region: Region, failed: Sequence[Task]) -> None:
 def _back_off(service: Service, ended: Sequence[Task]) -> None:
     """Delay the next start after tasks that never ran.
 
-    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide: tasks that stop
-    after they were RUNNING, however soon, are replaced without delay. The delay doubles; it is
-    shorter here than on AWS, where it goes up to 27 minutes.
+    Source: "Amazon ECS service throttle logic" in the Amazon ECS Developer Guide: tasks that
+    stopped after they were RUNNING are replaced without delay. The delay doubles, and is shorter
+    than on AWS, where it grows up to 27 minutes.
     """
     for task in ended:
         if task.started_at is not None:
@@ -119,30 +127,30 @@ def _back_off(service: Service, ended: Sequence[Task]) -> None:
         service.failures += 1
         delay = min(0.25 * 2**service.failures, LONGEST_BACK_OFF)
         service.next_start = time.monotonic() + delay
-        if service.failures == TOLD_AT:
-            service.tell("is unable to consistently start tasks successfully.")
+        if service.failures == REPORTED_AT:
+            service.add_event("is unable to consistently start tasks successfully.")
 
 
 def _scale_in(service: Service, running: list[Task]) -> None:
-    """Stop what is too much, the newest first, sparing protected tasks and tasks in deletion.
+    """Stop excess tasks, the newest first, except protected and stopping tasks.
 
     Source: "Protect your Amazon ECS tasks from being terminated by scale-in events".
     """
-    old = [one for one in running if one.definition.arn != service.task_definition_arn]
-    current = [one for one in running if one.definition.arn == service.task_definition_arn]
+    old = [task for task in running if task.definition.arn != service.task_definition_arn]
+    current = [task for task in running if task.definition.arn == service.task_definition_arn]
     deleted = service.status == "DRAINING"
     excess = len(running) - service.desired_count
-    newest_first = sorted(current, key=lambda one: one.created_at, reverse=True)
+    newest_first = sorted(current, key=lambda task: task.created_at, reverse=True)
     stopped: list[Task] = []
     for task in [*old, *newest_first]:
-        wanted = task in old or len(stopped) < excess
-        if wanted and (deleted or not task.protected):
+        excessive = task in old or len(stopped) < excess
+        if excessive and (deleted or not task.protected):
             text = f"Scaling activity initiated by (deployment {service.deployment_id})"
             request_stop(task, "ServiceSchedulerInitiated", text)
             stopped.append(task)
     if stopped:
-        names = ", ".join(f"(task {one.id})" for one in stopped)
-        service.tell(f"has stopped {len(stopped)} running tasks: {names}.")
+        names = ", ".join(f"(task {task.id})" for task in stopped)
+        service.add_event(f"has stopped {len(stopped)} running tasks: {names}.")
         service.steady = False
 
 
@@ -155,7 +163,7 @@ def _drain(region: Region, service: Service, running: list[Task]) -> None:
     spare = len(running) - math.ceil(service.desired_count * least / 100)
     for task in running:
         if task.desired_status == "STOPPED":
-            continue  # By the scale-in just before.
+            continue  # Stopped by the scale-in just before.
         if spare > 0 and _on_draining(region, task) and not task.protected:
             request_stop(task, "ServiceSchedulerInitiated", "Container instance is draining.")
             spare -= 1
@@ -169,21 +177,21 @@ def _on_draining(region: Region, task: Task) -> bool:
 def _scale_out(region: Region, cluster: str, service: Service) -> None:
     if service.status != "ACTIVE" or time.monotonic() < service.next_start:
         return
-    wanted = [
+    current = [
         task
         for task in region.tasks(cluster)
         if task.group == service.group and task.desired_status == "RUNNING"
     ]
-    staying = [task for task in wanted if not _on_draining(region, task)]
+    staying = [task for task in current if not _on_draining(region, task)]
     most = service.request.get("deploymentConfiguration", {}).get("maximumPercent", 200)
-    room = math.floor(service.desired_count * most / 100) - len(wanted)
+    room = math.floor(service.desired_count * most / 100) - len(current)
     missing = min(service.desired_count - len(staying), room)
     started: list[Task] = []
     reason = ""
     definition = region.ecs.describe_task_definition(service.task_definition_arn)
     while len(started) < missing:
         host, reason = place(
-            wish(definition, service.request), hosts(region, cluster, service.group)
+            placement_request(definition, service.request), hosts(region, cluster, service.group)
         )
         if reason:
             break
@@ -191,14 +199,14 @@ def _scale_out(region: Region, cluster: str, service: Service) -> None:
             new_task(region, cluster, definition, host, service.group, service.deployment_id)
         )
     if reason and reason != service.unplaced:
-        service.tell(
+        service.add_event(
             "was unable to place a task because no container instance met all of its "
             f"requirements. Reason: {reason}"
         )
     service.unplaced = reason
     if started:
-        names = " ".join(f"(task {one.id})" for one in started)
-        service.tell(f"has started {len(started)} tasks: {names}.")
+        names = " ".join(f"(task {task.id})" for task in started)
+        service.add_event(f"has started {len(started)} tasks: {names}.")
         service.steady = False
 
 
@@ -206,12 +214,12 @@ def _steady(service: Service, live: list[Task]) -> None:
     running = [task for task in live if task.last_status == "RUNNING"]
     if len(running) == len(live) == service.desired_count and not service.steady:
         service.steady = True
-        service.tell("has reached a steady state.")
+        service.add_event("has reached a steady state.")
 
 
 def _forget_old(region: Region) -> None:
-    """Drop tasks that stopped an hour ago: ECS shows them for about that long."""
+    """Drop tasks that stopped an hour ago; ECS shows them for about that long."""
     limit = now() - STOPPED_TASKS_KEPT
     for tasks in region.ecs.tasks.values():
-        for arn in [one.arn for one in tasks.values() if (one.stopped_at or now()) < limit]:
+        for arn in [task.arn for task in tasks.values() if (task.stopped_at or now()) < limit]:
             del tasks[arn]

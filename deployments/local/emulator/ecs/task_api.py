@@ -3,23 +3,29 @@
 from datetime import timedelta
 from typing import Any
 
-from deployments.local.emulator.core.state import Cloud, ContainerInstance, Region, Task, now
+from deployments.local.emulator.core.state import (
+    ContainerInstance,
+    EmulatorState,
+    Region,
+    Task,
+    now,
+)
 from deployments.local.emulator.ecs.agent import abandon, request_stop, task_description
 from deployments.local.emulator.ecs.placement import allows, place
-from deployments.local.emulator.ecs.service_scheduler import hosts, new_task, wish
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.ecs.service_scheduler import hosts, new_task, placement_request
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 
 def cluster_name(region: Region, params: dict[str, Any]) -> str:
-    """Return the name of the cluster that a request names, `default` if none.
+    """Return the name of the request's cluster (default: `default`).
 
     Raises:
-        Refused: When there is no such active cluster.
+        ApiError: There is no such active cluster.
     """
     name: str = params.get("cluster", "default").rpartition("/")[2]
     cluster = region.ecs.clusters.get(name)
     if cluster is None or cluster.status != "ACTIVE":
-        raise Refused("ClusterNotFoundException", "Cluster not found.")
+        raise ApiError("ClusterNotFoundException", "Cluster not found.")
     return name
 
 
@@ -28,39 +34,45 @@ def failure(arn: str, reason: str = "MISSING") -> dict[str, str]:
     return {"arn": arn, "reason": reason}
 
 
-def create_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """CreateCluster: an active cluster of the name is given back as it is."""
+def create_cluster(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """CreateCluster: returns an existing active cluster unchanged."""
     name = params.get("clusterName", "default")
-    known = region.ecs.clusters.get(name)
-    if known is None or known.status != "ACTIVE":
+    existing = region.ecs.clusters.get(name)
+    if existing is None or existing.status != "ACTIVE":
         region.ecs.create_cluster(
             name, params.get("tags"), params.get("settings"), params.get("configuration")
         )
     return {"cluster": _cluster(region, name, {"TAGS", "SETTINGS"})}
 
 
-def list_clusters(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def list_clusters(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """ListClusters."""
     clusters = region.ecs.clusters.values()
-    return {"clusterArns": [one.arn for one in clusters if one.status == "ACTIVE"]}
+    return {"clusterArns": [cluster.arn for cluster in clusters if cluster.status == "ACTIVE"]}
 
 
-def describe_clusters(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_clusters(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeClusters."""
-    found, failures = [], []
-    for named in params.get("clusters") or ["default"]:
-        name = named.rpartition("/")[2]
+    clusters, failures = [], []
+    for name_or_arn in params.get("clusters") or ["default"]:
+        name = name_or_arn.rpartition("/")[2]
         if name in region.ecs.clusters:
-            found.append(_cluster(region, name, set(params.get("include", []))))
+            clusters.append(_cluster(region, name, set(params.get("include", []))))
         else:
             failures.append(failure(region.arn("cluster", name)))
-    return {"clusters": found, "failures": failures}
+    return {"clusters": clusters, "failures": failures}
 
 
 def _cluster(region: Region, name: str, include: set[str]) -> dict[str, Any]:
     cluster = region.ecs.clusters[name]
-    tasks = [one.last_status for one in region.tasks(name)]
-    shown = {
+    tasks = [task.last_status for task in region.tasks(name)]
+    description = {
         "clusterArn": cluster.arn,
         "clusterName": name,
         "status": cluster.status,
@@ -71,97 +83,109 @@ def _cluster(region: Region, name: str, include: set[str]) -> dict[str, Any]:
         "capacityProviders": cluster.capacity_providers or [],
     }
     if "TAGS" in include:
-        shown["tags"] = cluster.tags or []
+        description["tags"] = cluster.tags or []
     if "SETTINGS" in include:
-        shown["settings"] = cluster.settings
-    return shown
+        description["settings"] = cluster.settings
+    return description
 
 
 def _instances(region: Region, cluster: str) -> list[ContainerInstance]:
-    return [one for one in region.container_instances.values() if one.cluster == cluster]
+    return [
+        container_instance
+        for container_instance in region.container_instances.values()
+        if container_instance.cluster == cluster
+    ]
 
 
 def _active_services(region: Region, cluster: str) -> list[Any]:
-    return [one for one in region.services(cluster) if one.status == "ACTIVE"]
+    return [service for service in region.services(cluster) if service.status == "ACTIVE"]
 
 
-def delete_cluster(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def delete_cluster(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DeleteCluster.
 
     Raises:
-        Refused: While services, container instances or tasks are active in it.
+        ApiError: It has active services, container instances or tasks.
     """
     name = cluster_name(region, params)
-    if any(one.status != "INACTIVE" for one in region.services(name)):
+    if any(service.status != "INACTIVE" for service in region.services(name)):
         text = "The Cluster cannot be deleted while Services are active."
-        raise Refused("ClusterContainsServicesException", text)
+        raise ApiError("ClusterContainsServicesException", text)
     if _instances(region, name):
         text = "The Cluster cannot be deleted while Container Instances are active or draining."
-        raise Refused("ClusterContainsContainerInstancesException", text)
-    if any(one.last_status != "STOPPED" for one in region.tasks(name)):
+        raise ApiError("ClusterContainsContainerInstancesException", text)
+    if any(task.last_status != "STOPPED" for task in region.tasks(name)):
         text = "The Cluster cannot be deleted while Tasks are active."
-        raise Refused("ClusterContainsTasksException", text)
+        raise ApiError("ClusterContainsTasksException", text)
     region.ecs.clusters[name].status = "INACTIVE"
     return {"cluster": _cluster(region, name, set())}
 
 
 def list_container_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """ListContainerInstances.
 
     Raises:
-        Refused: When the filter is no cluster query that is understood here.
+        ApiError: The filter is not a supported cluster query.
     """
-    found = _instances(region, cluster_name(region, params))
+    instances = _instances(region, cluster_name(region, params))
     status, query = params.get("status"), params.get("filter")
     try:
         if query:
-            allows(query, {})  # a query that is none is refused, whatever there is to find
-            found = [one for one in found if allows(query, one.attributes)]
+            allows(query, {})  # refuse an invalid query even without instances
+            instances = [instance for instance in instances if allows(query, instance.attributes)]
     except ValueError as error:
-        raise Refused("InvalidParameterException", str(error)) from error
-    return {"containerInstanceArns": [one.arn for one in found if status in (None, one.status)]}
+        raise ApiError("InvalidParameterException", str(error)) from error
+    return {
+        "containerInstanceArns": [
+            instance.arn for instance in instances if status in (None, instance.status)
+        ]
+    }
 
 
-def _instance(region: Region, cluster: str, named: str) -> ContainerInstance | None:
-    found = region.container_instances.get(
-        region.arn("container-instance", cluster, named.rpartition("/")[2])
+def _instance(region: Region, cluster: str, id_or_arn: str) -> ContainerInstance | None:
+    instance = region.container_instances.get(
+        region.arn("container-instance", cluster, id_or_arn.rpartition("/")[2])
     )
-    return found if found is not None and found.cluster == cluster else None
+    return instance if instance is not None and instance.cluster == cluster else None
 
 
 def describe_container_instances(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DescribeContainerInstances."""
     cluster = cluster_name(region, params)
-    found, failures = [], []
-    for named in params["containerInstances"]:
-        one = _instance(region, cluster, named)
-        if one is None:
-            failures.append(failure(named))
+    descriptions, failures = [], []
+    for id_or_arn in params["containerInstances"]:
+        instance = _instance(region, cluster, id_or_arn)
+        if instance is None:
+            failures.append(failure(id_or_arn))
         else:
-            found.append(_container_instance(region, one))
-    return {"containerInstances": found, "failures": failures}
+            descriptions.append(_container_instance(region, instance))
+    return {"containerInstances": descriptions, "failures": failures}
 
 
-def _container_instance(region: Region, one: ContainerInstance) -> dict[str, Any]:
-    tasks = region.tasks_on(one.arn)
+def _container_instance(region: Region, container_instance: ContainerInstance) -> dict[str, Any]:
+    tasks = region.tasks_on(container_instance.arn)
     cpu, memory = sum(task.cpu for task in tasks), sum(task.memory for task in tasks)
     states = [task.last_status for task in tasks]
-    # moto's serializer makes the name-value list of the API from a mapping of attributes.
+    # moto's serializer turns a mapping of attributes into the API's name-value list.
     return {
-        "containerInstanceArn": one.arn,
-        "ec2InstanceId": one.instance_id,
-        "status": one.status,
-        "agentConnected": one.connected,
-        "registeredResources": _resources(one.cpu, one.memory),
-        "remainingResources": _resources(one.cpu - cpu, one.memory - memory),
+        "containerInstanceArn": container_instance.arn,
+        "ec2InstanceId": container_instance.instance_id,
+        "status": container_instance.status,
+        "agentConnected": container_instance.connected,
+        "registeredResources": _resources(container_instance.cpu, container_instance.memory),
+        "remainingResources": _resources(
+            container_instance.cpu - cpu, container_instance.memory - memory
+        ),
         "runningTasksCount": states.count("RUNNING"),
         "pendingTasksCount": states.count("PENDING"),
-        "attributes": one.attributes,
-        "registeredAt": one.registered_at,
+        "attributes": container_instance.attributes,
+        "registeredAt": container_instance.registered_at,
         "versionInfo": {"agentVersion": "1.0.0"},
     }
 
@@ -174,106 +198,108 @@ def _resources(cpu: int, memory: int) -> list[dict[str, Any]]:
 
 
 def deregister_container_instance(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """DeregisterContainerInstance.
 
-    On AWS the containers of a machine that lives on run on, and nobody knows of them any more;
-    here they end, so that nothing of them is left.
+    On AWS, the containers of a running machine keep running unnoticed; here they stop, so that
+    nothing is left.
 
     Raises:
-        Refused: When there is no such container instance, or it has tasks and `force` is not set.
+        ApiError: There is no such container instance, or it has tasks and `force` is not set.
     """
-    one = _instance(region, cluster_name(region, params), params["containerInstance"])
-    if one is None:
+    instance = _instance(region, cluster_name(region, params), params["containerInstance"])
+    if instance is None:
         text = "The referenced container instance was not found."
-        raise Refused("InvalidParameterException", text)
-    tasks = region.tasks_on(one.arn)
+        raise ApiError("InvalidParameterException", text)
+    tasks = region.tasks_on(instance.arn)
     if tasks and not params.get("force"):
         text = "Found running tasks on the instance."
-        raise Refused("InvalidParameterException", text)
-    shown = _container_instance(region, one) | {"status": "INACTIVE"}
+        raise ApiError("InvalidParameterException", text)
+    description = _container_instance(region, instance) | {"status": "INACTIVE"}
     for task in tasks:
-        abandon(cloud, task, "Container instance deregistration forced by user.")
-    del region.container_instances[one.arn]
-    return {"containerInstance": shown}
+        abandon(emulator, task, "Container instance deregistration forced by user.")
+    del region.container_instances[instance.arn]
+    return {"containerInstance": description}
 
 
 def update_container_instances_state(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
     """UpdateContainerInstancesState: ACTIVE or DRAINING."""
     cluster = cluster_name(region, params)
-    found, failures = [], []
-    for named in params["containerInstances"]:
-        one = _instance(region, cluster, named)
-        if one is None:
-            failures.append(failure(named))
+    descriptions, failures = [], []
+    for id_or_arn in params["containerInstances"]:
+        instance = _instance(region, cluster, id_or_arn)
+        if instance is None:
+            failures.append(failure(id_or_arn))
         else:
-            one.status = params["status"]
-            found.append(_container_instance(region, one))
-    return {"containerInstances": found, "failures": failures}
+            instance.status = params["status"]
+            descriptions.append(_container_instance(region, instance))
+    return {"containerInstances": descriptions, "failures": failures}
 
 
-def list_tasks(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """ListTasks: by default those whose desired status is RUNNING."""
+def list_tasks(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """ListTasks: by default tasks with the desired status RUNNING."""
     name = cluster_name(region, params)
-    wanted = params.get("desiredStatus", "RUNNING")
-    tasks = [one for one in region.tasks(name) if one.desired_status == wanted]
+    desired_status = params.get("desiredStatus", "RUNNING")
+    tasks = [task for task in region.tasks(name) if task.desired_status == desired_status]
     if "serviceName" in params:
         group = f"service:{params['serviceName'].rpartition('/')[2]}"
-        tasks = [one for one in tasks if one.group == group]
+        tasks = [task for task in tasks if task.group == group]
     if "family" in params:
-        tasks = [one for one in tasks if one.definition.family == params["family"]]
+        tasks = [task for task in tasks if task.definition.family == params["family"]]
     if "startedBy" in params:
-        tasks = [one for one in tasks if one.started_by == params["startedBy"]]
+        tasks = [task for task in tasks if task.started_by == params["startedBy"]]
     if "containerInstance" in params:
         host = params["containerInstance"].rpartition("/")[2]
-        tasks = [one for one in tasks if one.container_instance_arn.endswith(f"/{host}")]
-    return {"taskArns": [one.arn for one in tasks]}
+        tasks = [task for task in tasks if task.container_instance_arn.endswith(f"/{host}")]
+    return {"taskArns": [task.arn for task in tasks]}
 
 
 def _tasks(region: Region, params: dict[str, Any]) -> tuple[list[Task], list[dict[str, str]]]:
-    known = region.ecs.tasks.get(cluster_name(region, params), {})
-    by_id = {one.id: one for one in known.values()}
-    found, failures = [], []
-    for named in params["tasks"]:
-        task = by_id.get(named.rpartition("/")[2])
+    tasks = region.ecs.tasks.get(cluster_name(region, params), {})
+    by_id = {task.id: task for task in tasks.values()}
+    selected, failures = [], []
+    for id_or_arn in params["tasks"]:
+        task = by_id.get(id_or_arn.rpartition("/")[2])
         if task is None:
-            failures.append(failure(named))
+            failures.append(failure(id_or_arn))
         else:
-            found.append(task)
-    return found, failures
+            selected.append(task)
+    return selected, failures
 
 
-def describe_tasks(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def describe_tasks(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """DescribeTasks."""
-    found, failures = _tasks(region, params)
-    return {"tasks": [task_description(region, one) for one in found], "failures": failures}
+    tasks, failures = _tasks(region, params)
+    return {"tasks": [task_description(region, task) for task in tasks], "failures": failures}
 
 
-def stop_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def stop_task(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """StopTask.
 
     Raises:
-        Refused: When there is no such task.
+        ApiError: There is no such task.
     """
-    found, _ = _tasks(region, {**params, "tasks": [params["task"]]})
-    if not found:
+    tasks, _ = _tasks(region, {**params, "tasks": [params["task"]]})
+    if not tasks:
         text = "The referenced task was not found."
-        raise Refused("InvalidParameterException", text)
-    request_stop(found[0], "UserInitiated", params.get("reason", "Task stopped by user"))
-    return {"task": task_description(region, found[0])}
+        raise ApiError("InvalidParameterException", text)
+    request_stop(tasks[0], "UserInitiated", params.get("reason", "Task stopped by user"))
+    return {"task": task_description(region, tasks[0])}
 
 
-def run_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """RunTask on the cluster's machines: what does not fit is a failure, nothing waits."""
+def run_task(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """RunTask on the cluster's machines: a task that does not fit fails at once."""
     name = cluster_name(region, params)
     definition = region.ecs.describe_task_definition(params["taskDefinition"])
     group = params.get("group", f"family:{definition.family}")
     started, failures = [], []
     for _ in range(params.get("count", 1)):
-        host, reason = place(wish(definition, params), hosts(region, name, group))
+        host, reason = place(placement_request(definition, params), hosts(region, name, group))
         if reason:
             failures.append(failure(region.arn("cluster", name), f"RESOURCE: {reason}"))
             continue
@@ -284,49 +310,53 @@ def run_task(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, 
 
 
 def protect(task: Task, enabled: bool, minutes: int | None) -> None:
-    """Set a task's scale-in protection, for two hours unless told otherwise."""
+    """Set a task's scale-in protection (default: for two hours)."""
     until = now() + timedelta(minutes=minutes or 120)
     task.protected_until = until if enabled else None
 
 
 def protection(task: Task) -> dict[str, Any]:
-    """Return a task's scale-in protection as the API shows it."""
-    shown: dict[str, Any] = {"taskArn": task.arn, "protectionEnabled": task.protected}
+    """Return a task's scale-in protection as in the API."""
+    description: dict[str, Any] = {"taskArn": task.arn, "protectionEnabled": task.protected}
     if task.protected:
-        shown["expirationDate"] = task.protected_until
-    return shown
+        description["expirationDate"] = task.protected_until
+    return description
 
 
-def update_task_protection(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def update_task_protection(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """UpdateTaskProtection: for running tasks of services.
 
     Raises:
-        Refused: When the time asked for is not 1 to 2,880 minutes.
+        ApiError: The time is not from 1 to 2,880 minutes.
     """
     minutes = params.get("expiresInMinutes")
     if minutes is not None and not 1 <= minutes <= 2880:
         text = "expiresInMinutes must be between 1 and 2880"
-        raise Refused("InvalidParameterException", text)
-    found, failures = _tasks(region, params)
-    done = []
-    for task in found:
+        raise ApiError("InvalidParameterException", text)
+    tasks, failures = _tasks(region, params)
+    protected = []
+    for task in tasks:
         if not task.group.startswith("service:") or task.desired_status != "RUNNING":
             failures.append(failure(task.arn, "TASK_NOT_VALID"))
             continue
         protect(task, params["protectionEnabled"], minutes)
-        done.append(protection(task))
-    return {"protectedTasks": done, "failures": failures}
+        protected.append(protection(task))
+    return {"protectedTasks": protected, "failures": failures}
 
 
-def get_task_protection(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def get_task_protection(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
     """GetTaskProtection."""
     if "tasks" not in params:
         params = {
             **params,
-            "tasks": [one.arn for one in region.tasks(cluster_name(region, params))],
+            "tasks": [task.arn for task in region.tasks(cluster_name(region, params))],
         }
-    found, failures = _tasks(region, params)
-    return {"protectedTasks": [protection(one) for one in found], "failures": failures}
+    tasks, failures = _tasks(region, params)
+    return {"protectedTasks": [protection(task) for task in tasks], "failures": failures}
 
 
 ACTIONS = {

@@ -1,4 +1,4 @@
-"""What the ECS agent serves its tasks: metadata, credentials, scale-in protection.
+"""The ECS agent's endpoints for its tasks: metadata, credentials, scale-in protection.
 
 Sources: "Amazon ECS task metadata endpoint version 4", "Amazon ECS task IAM role" and
 "Amazon ECS task scale-in protection endpoint" in the Amazon ECS Developer Guide.
@@ -9,26 +9,26 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.emulator.core.state import Cloud, Region, Task
+from deployments.local.emulator.core.state import EmulatorState, Region, Task
 from deployments.local.emulator.ec2.instance_metadata import credentials, stamp
 from deployments.local.emulator.ecs.task_api import protect, protection
 from deployments.local.emulator.protocol.responses import answer_json
 
 
-def task_services(cloud: Cloud, request: Request, task_id: str, path: str) -> Response:
-    """Answer as the ECS agent to one of its tasks."""
-    found = cloud.find_task(task_id)
-    if found is None or found[1].last_status == "STOPPED":
+def task_services(emulator: EmulatorState, request: Request, task_id: str, path: str) -> Response:
+    """Answer a task like its ECS agent."""
+    located = emulator.find_task(task_id)
+    if located is None or located[1].last_status == "STOPPED":
         return Response("", 404)
-    region, task = found
+    region, task = located
     if path == "credentials":
-        return answer_json(credentials(cloud, task.id, task.definition.task_role_arn))
+        return answer_json(credentials(emulator, task.id, task.definition.task_role_arn))
     if path == f"v4/{task_id}":
         return answer_json(container_metadata(region, task))
     if path == f"v4/{task_id}/task":
         return answer_json(task_metadata(region, task))
     if path == "api/task-protection/v1/state":
-        return task_protection(cloud, request, task)
+        return task_protection(emulator, request, task)
     return Response("", 404)
 
 
@@ -36,7 +36,7 @@ def container_metadata(region: Region, task: Task) -> dict[str, Any]:
     """Return the metadata of the task's container."""
     definition = task.container_definition
     options = (definition.get("logConfiguration") or {}).get("options", {})
-    shown: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "DockerId": task.id,
         "Name": definition["name"],
         "DockerName": f"ecs-{task.definition.family}-{definition['name']}-{task.id}",
@@ -58,13 +58,13 @@ def container_metadata(region: Region, task: Task) -> dict[str, Any]:
     }
     if options:
         prefix = options["awslogs-stream-prefix"]
-        shown["LogDriver"] = "awslogs"
-        shown["LogOptions"] = {
+        metadata["LogDriver"] = "awslogs"
+        metadata["LogOptions"] = {
             "awslogs-group": options["awslogs-group"],
             "awslogs-region": options.get("awslogs-region", region.name),
             "awslogs-stream": f"{prefix}/{definition['name']}/{task.id}",
         }
-    return shown
+    return metadata
 
 
 def task_metadata(region: Region, task: Task) -> dict[str, Any]:
@@ -85,15 +85,15 @@ def task_metadata(region: Region, task: Task) -> dict[str, Any]:
     }
 
 
-def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
+def task_protection(emulator: EmulatorState, request: Request, task: Task) -> Response:
     """Read or set the task's scale-in protection."""
     if request.method == "PUT":
         try:
-            wanted = json.loads(request.get_data())
+            requested = json.loads(request.get_data())
         except json.JSONDecodeError as error:
             return agent_error("InvalidParameterException", f"The body is not JSON: {error}")
-        minutes = wanted.get("ExpiresInMinutes")
-        if not isinstance(wanted.get("ProtectionEnabled"), bool):
+        minutes = requested.get("ExpiresInMinutes")
+        if not isinstance(requested.get("ProtectionEnabled"), bool):
             return agent_error(
                 "InvalidParameterException", "ProtectionEnabled must be true or false"
             )
@@ -101,15 +101,15 @@ def task_protection(cloud: Cloud, request: Request, task: Task) -> Response:
             return agent_error("InvalidParameterException", "ExpiresInMinutes must be 1 to 2880")
         if not task.group.startswith("service:") or task.desired_status != "RUNNING":
             return answer_json({"failure": {"Arn": task.arn, "Reason": "TASK_NOT_VALID"}})
-        protect(task, wanted["ProtectionEnabled"], minutes)
-        cloud.wake.set()
-    shown = protection(task)
-    state = {"TaskArn": task.arn, "ProtectionEnabled": shown["protectionEnabled"]}
-    if "expirationDate" in shown:
-        state["ExpirationDate"] = stamp(shown["expirationDate"])
+        protect(task, requested["ProtectionEnabled"], minutes)
+        emulator.wake.set()
+    description = protection(task)
+    state = {"TaskArn": task.arn, "ProtectionEnabled": description["protectionEnabled"]}
+    if "expirationDate" in description:
+        state["ExpirationDate"] = stamp(description["expirationDate"])
     return answer_json({"protection": state})
 
 
 def agent_error(code: str, message: str) -> Response:
-    """Return an error as the agent's API gives it."""
+    """Return an error in the format of the agent's API."""
     return answer_json({"error": {"Code": code, "Message": message}}, 400)

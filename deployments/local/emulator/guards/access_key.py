@@ -1,4 +1,4 @@
-"""Refuses requests whose access key is not the one that the emulator was started with."""
+"""Refuses requests with another access key than the emulator's own."""
 
 import json
 import re
@@ -6,23 +6,28 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 MESSAGE = "The security token included in the request is invalid."
 
 
-def refusal(cloud: Cloud, request: Request) -> Response | None:
-    """Return the answer to a request that is refused, None for one that is let in.
+def refusal(emulator: EmulatorState, request: Request) -> Response | None:
+    """Return the response to a refused request, None for an accepted one.
 
-    Each service refuses in words and form of its own: `AuthFailure` of EC2 ("Error codes for the
-    Amazon EC2 API"), `InvalidAccessKeyId` of S3 ("Error responses" of the Amazon S3 API),
+    Each service has its own code and format: `AuthFailure` of EC2 ("Error codes for the Amazon EC2
+    API"), `InvalidAccessKeyId` of S3 ("Error responses" of the Amazon S3 API),
     `UnrecognizedClientException` and `InvalidClientTokenId` of the rest ("Common Errors").
     """
-    wanted = cloud.settings.access_key
+    accepted_key = emulator.settings.access_key
     signature = request.headers.get("Authorization", "")
     match = CREDENTIAL.search(signature) or CREDENTIAL.search(f"Credential={_presigned(request)}")
-    if not wanted or match is None or match["key"] == wanted or match["key"] in _issued(cloud):
+    if (
+        not accepted_key
+        or match is None
+        or match["key"] == accepted_key
+        or match["key"] in _issued(emulator)
+    ):
         return None
     service = match["service"]
     if service == "ec2":
@@ -42,8 +47,8 @@ def _presigned(request: Request) -> str:
     return request.args.get("X-Amz-Credential", "")
 
 
-def _issued(cloud: Cloud) -> set[str]:
-    return {one["AccessKeyId"] for one in list(cloud.credentials.values())}
+def _issued(emulator: EmulatorState) -> set[str]:
+    return {credential["AccessKeyId"] for credential in list(emulator.credentials.values())}
 
 
 def _xml(status: int, code: str, message: str) -> Response:

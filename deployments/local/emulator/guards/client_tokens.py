@@ -1,4 +1,4 @@
-"""Requests with a client token: sent again, they make nothing new and get the same answer.
+"""Requests with a client token: a repeated request creates nothing and gets the same response.
 
 Sources: "Ensuring idempotency in Amazon EC2 API requests" in the Amazon EC2 API Reference
 (`IdempotentParameterMismatch`), `clientToken` of the Amazon ECS API Reference.
@@ -10,52 +10,52 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from deployments.local.emulator.protocol.captured_response import Answered
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.captured_response import CapturedResponse
+from deployments.local.emulator.protocol.request import ApiRequest
 from deployments.local.emulator.protocol.responses import error
 
 TOKENS = ("ClientToken", "clientToken")
 
 
-class Answers:
-    """The answers to requests with a client token that were carried out.
+class TokenResponses:
+    """The responses to successful requests with a client token.
 
     Attributes:
-        lock: Held by whoever looks one up and carries the request out if there is none.
+        lock: To be held from the search for a response until the request is carried out.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._kept: dict[tuple[str, str, str], tuple[Any, Answered]] = {}
+        self._responses: dict[tuple[str, str, str], tuple[Any, CapturedResponse]] = {}
 
-    def again(self, asked: Asked) -> Callable[..., Iterable[bytes]] | None:
-        """What answers a request that was carried out before; None for a new one."""
-        if _key(asked) not in self._kept:
+    def repeated(self, api_request: ApiRequest) -> Callable[..., Iterable[bytes]] | None:
+        """The response to a repeated request; None for a new one."""
+        if _key(api_request) not in self._responses:
             return None
-        parameters, answered = self._kept[_key(asked)]
-        if parameters != asked.parameters:
-            return _mismatch(asked)
-        return lambda _, start_response: answered.send(start_response)
+        parameters, captured = self._responses[_key(api_request)]
+        if parameters != api_request.parameters:
+            return _mismatch(api_request)
+        return lambda _, start_response: captured.send(start_response)
 
-    def keep(self, asked: Asked, answered: Answered) -> None:
-        """Keep the answer to a request that was carried out."""
-        answered.body = [b"".join(answered.body)]
-        self._kept[_key(asked)] = asked.parameters, answered
+    def store(self, api_request: ApiRequest, captured: CapturedResponse) -> None:
+        """Store the response to a successful request."""
+        captured.body = [b"".join(captured.body)]
+        self._responses[_key(api_request)] = api_request.parameters, captured
 
 
-def token(asked: Asked) -> str:
+def token(api_request: ApiRequest) -> str:
     """The client token of a request, "" without one."""
-    given = asked.parameters.get("SpotFleetRequestConfig", asked.parameters)
-    return next((str(given[name]) for name in TOKENS if given.get(name)), "")
+    parameters = api_request.parameters.get("SpotFleetRequestConfig", api_request.parameters)
+    return next((str(parameters[name]) for name in TOKENS if parameters.get(name)), "")
 
 
-def _key(asked: Asked) -> tuple[str, str, str]:
-    return asked.region, asked.operation, token(asked)
+def _key(api_request: ApiRequest) -> tuple[str, str, str]:
+    return api_request.region, api_request.operation, token(api_request)
 
 
-def _mismatch(asked: Asked) -> Response:
-    if asked.service == "ecs":
+def _mismatch(api_request: ApiRequest) -> Response:
+    if api_request.service == "ecs":
         text = "The request has the client token of another request with other parameters."
-        return error(asked, "InvalidParameterException", text)
+        return error(api_request, "InvalidParameterException", text)
     text = "The client token was used before with other parameters."
-    return error(asked, "IdempotentParameterMismatch", text)
+    return error(api_request, "IdempotentParameterMismatch", text)

@@ -1,8 +1,8 @@
-"""Requests that fail for AWS's own reasons: throttled, answered with a 5xx, never answered.
+"""Requests that fail on AWS's side: throttled, answered with a 5xx, or without a response.
 
-Some were carried out all the same and only their answer is lost. Who sends them again must not do a
-thing twice ("Ensuring idempotency in Amazon EC2 API requests", and "Timeouts, retries, and backoff
-with jitter" of the Amazon Builders' Library).
+Some are still carried out, and only their response is lost. A client that repeats them must not
+cause a second effect ("Ensuring idempotency in Amazon EC2 API requests", and "Timeouts, retries,
+and backoff with jitter" of the Amazon Builders' Library).
 """
 
 import socket
@@ -14,12 +14,12 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.chaos_switches import Chaos
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 from deployments.local.emulator.protocol.responses import error
 
-# Of all faults: the share that is throttling, then 5xx; the rest are connections that are reset.
+# Shares of all faults: throttling, then 5xx; the rest are connection resets.
 THROTTLED, FAILED = 0.5, 0.9
-# Of what is not throttled: the share that was carried out. What is throttled never is.
+# Share of faults other than throttling that are carried out; throttled requests never are.
 CARRIED_OUT = 0.4
 
 # Code and status of throttling and of a failure, by signing name: "Error codes for the Amazon EC2
@@ -41,17 +41,17 @@ CODES: dict[str, tuple[tuple[str, int], tuple[str, int]]] = {
     "sts": (("Throttling", 400), ("InternalFailure", 500)),
 }
 OTHERS = (("ThrottlingException", 400), ("InternalFailure", 500))
-RESET = "ConnectionReset"  # in the record of requests, where others have the error's code
+RESET = "ConnectionReset"  # in the record of requests, instead of an error code
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What becomes of a request that fails.
+    """The fault of a request.
 
     Attributes:
-        code: The error's code, `RESET` for a connection that is reset.
-        status: The HTTP status; 0 for a connection that is reset.
-        carried_out: Whether the request is carried out all the same.
+        code: The error code, `RESET` for a connection reset.
+        status: The HTTP status; 0 for a connection reset.
+        carried_out: Whether the request is still carried out.
     """
 
     code: str
@@ -60,7 +60,7 @@ class Fault:
 
 
 def fault(chaos: Chaos, number: int, service: str) -> Fault | None:
-    """What becomes of the n-th request, by the switch `errors`; None: nothing special.
+    """The fault of the n-th request by the switch `errors`; None if it succeeds.
 
     Args:
         chaos: The switches.
@@ -77,16 +77,16 @@ def fault(chaos: Chaos, number: int, service: str) -> Fault | None:
     return Fault(*failed, carried_out) if kind < FAILED else Fault(RESET, 0, carried_out)
 
 
-def answer(fault: Fault, asked: Asked) -> Response:
-    """The answer of a fault that has one."""
+def answer(fault: Fault, api_request: ApiRequest) -> Response:
+    """The response of a fault that has one."""
     text = "Rate exceeded" if fault.status < 500 else "An internal error occurred. Try again."
-    return error(asked, fault.code, text, fault.status)
+    return error(api_request, fault.code, text, fault.status)
 
 
 def reset(environ: dict[str, Any]) -> Iterable[bytes]:
-    """Reset the client's connection in place of an answer."""
+    """Reset the client's connection instead of sending a response."""
     connection: socket.socket = environ["werkzeug.socket"]
-    # Closed with no time to linger, the kernel sends RST and not FIN.
+    # With a linger time of zero, the kernel sends RST instead of FIN.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.shutdown(socket.SHUT_RDWR)
     return []

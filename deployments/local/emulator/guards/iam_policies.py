@@ -1,8 +1,8 @@
-"""What IAM's policies allow: pure.
+"""Evaluation of IAM policies. Pure.
 
-Sources, in the IAM User Guide: "Policy evaluation logic" (an explicit deny stands above any allow,
-and what nothing allows is denied), "IAM JSON policy elements: Condition operators", "Condition keys
-with multiple values" (`ForAllValues`, `ForAnyValue`).
+Sources, in the IAM User Guide: "Policy evaluation logic" (an explicit deny overrides any allow, and
+the default is deny), "IAM JSON policy elements: Condition operators", "Condition keys with multiple
+values" (`ForAllValues`, `ForAnyValue`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ def allows(policies: Iterable[Document], action: str, resource: str, context: Co
         context: Condition keys of the request, with one value or several.
 
     Raises:
-        ValueError: A condition has an operator that is not known here.
+        ValueError: The operator of a condition is not emulated.
     """
     allowed = False
     for policy in policies:
@@ -36,7 +36,7 @@ def allows(policies: Iterable[Document], action: str, resource: str, context: Co
 
 
 def listed(value: Any) -> list[Any]:
-    """A list, also of what stands alone."""
+    """The value as a list; a single value becomes a list."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -63,26 +63,26 @@ def _any_like(name: str, patterns: Iterable[str]) -> bool:
 
 
 def like(name: str, pattern: str) -> bool:
-    """Whether a name is like a pattern with `*` and `?`; brackets stand for themselves."""
+    """Whether a name matches a pattern with `*` and `?`; brackets are literal."""
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
-    return lambda value, wanted: compare(float(value), float(wanted))
+    return lambda value, expected: compare(float(value), float(expected))
 
 
 OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda value, wanted: value == wanted,
-    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringEquals": lambda value, expected: value == expected,
+    "StringEqualsIgnoreCase": lambda value, expected: value.lower() == expected.lower(),
     "StringLike": like,
     "ArnEquals": like,
     "ArnLike": like,
-    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
-    "NumericEquals": _number(lambda value, wanted: value == wanted),
-    "NumericLessThan": _number(lambda value, wanted: value < wanted),
-    "NumericLessThanEquals": _number(lambda value, wanted: value <= wanted),
-    "NumericGreaterThan": _number(lambda value, wanted: value > wanted),
-    "NumericGreaterThanEquals": _number(lambda value, wanted: value >= wanted),
+    "Bool": lambda value, expected: value.lower() == expected.lower(),
+    "NumericEquals": _number(lambda value, expected: value == expected),
+    "NumericLessThan": _number(lambda value, expected: value < expected),
+    "NumericLessThanEquals": _number(lambda value, expected: value <= expected),
+    "NumericGreaterThan": _number(lambda value, expected: value > expected),
+    "NumericGreaterThanEquals": _number(lambda value, expected: value >= expected),
 }
 NEGATED = {
     "StringNotEquals": "StringEquals",
@@ -94,9 +94,11 @@ NEGATED = {
 }
 
 
-def _holds(operator: str, key: str, wanted: Any, context: Context) -> bool:
+def _holds(operator: str, key: str, expected: Any, context: Context) -> bool:
     values = _values(key, context)
-    texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in listed(wanted)]
+    texts = [
+        str(item).lower() if isinstance(item, bool) else str(item) for item in listed(expected)
+    ]
     if operator == "Null":
         return (values is None) == (texts[0].lower() == "true")
     quantifier, _, name = operator.rpartition(":")
@@ -106,17 +108,17 @@ def _holds(operator: str, key: str, wanted: Any, context: Context) -> bool:
         raise ValueError(f"the condition operator {operator} is not emulated")
     if values is None:
         return if_exists or negated or quantifier == "ForAllValues"
-    found = [any(OPERATORS[name](one, text) for text in texts) for one in values]
+    matches = [any(OPERATORS[name](value, text) for text in texts) for value in values]
     if quantifier == "ForAllValues":
-        return all(one != negated for one in found)
+        return all(match != negated for match in matches)
     if quantifier == "ForAnyValue":
-        return any(one != negated for one in found)
-    return any(found) != negated
+        return any(match != negated for match in matches)
+    return any(matches) != negated
 
 
 def _values(key: str, context: Context) -> list[str] | None:
     for name, value in context.items():
-        # Keys of tags keep their case, all others have none; nobody tells tags by case alone.
+        # Only tag keys are case-sensitive, and no two tags differ only in case.
         if name.lower() == key.lower():
             return [value] if isinstance(value, str) else list(value)
     return None

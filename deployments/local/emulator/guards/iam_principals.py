@@ -1,8 +1,8 @@
-"""Who asks, and with which policies: roles of machines and containers, assumed roles, users.
+"""The caller of a request and its policies: roles of machines and containers, assumed roles, users.
 
-Only what was made in the emulated IAM has policies. A key that belongs to nothing there, as the
-`local` of a test, and a role that is not there, may do anything; the account's switch `enforce`
-lets a role that is not there do nothing.
+Only roles and users of the emulated IAM have policies. A key that belongs to none of them, such as
+`local` in tests, and an unknown role may do anything. With the account's switch `enforce`, an
+unknown role may do nothing.
 """
 
 import json
@@ -14,23 +14,23 @@ from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.guards.forced_denials import refused
 from deployments.local.emulator.guards.iam_policies import Document, allows
-from deployments.local.emulator.guards.iam_requirements import needs
+from deployments.local.emulator.guards.iam_requirements import required_permissions
 from deployments.local.emulator.guards.sts_sessions import assumed_role
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 
-# What needs no right ("GetCallerIdentity": no permissions are required).
+# Actions without required permissions ("GetCallerIdentity": no permissions are required).
 FREE = {"sts:GetCallerIdentity"}
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks.
+    """The caller of a request.
 
     Attributes:
-        arn: The ARN, as refusals name it.
+        arn: The ARN, as in error messages.
         policies: Its identity-based policies.
     """
 
@@ -43,44 +43,44 @@ def iam() -> Any:
     return iam_backends[ACCOUNT_ID]["aws"]
 
 
-def forbidden(cloud: Cloud, asked: Asked) -> Response | None:
-    """The answer to a request that whoever asks has no right to; None for any other."""
-    who = principal(cloud, asked.key)
-    if who is None or not asked.action or asked.action in FREE:
+def forbidden(emulator: EmulatorState, api_request: ApiRequest) -> Response | None:
+    """The response to a request without the required permissions; None for any other."""
+    who = principal(emulator, api_request.key)
+    if who is None or not api_request.action or api_request.action in FREE:
         return None
-    with cloud.lock:
-        for need in needs(cloud, asked):
+    with emulator.lock:
+        for need in required_permissions(emulator, api_request):
             if not allows(who.policies, need.action, need.resource, need.context):
-                return refused(asked, who.arn, need.action, need.resource)
+                return refused(api_request, who.arn, need.action, need.resource)
     return None
 
 
-def principal(cloud: Cloud, key: str) -> Principal | None:
-    """Whose access key this is; None when it may do anything."""
-    issued = cloud.owner_of(key)
+def principal(emulator: EmulatorState, key: str) -> Principal | None:
+    """The owner of an access key; None if it may do anything."""
+    issued = emulator.owner_of(key)
     if issued is not None:
-        return _with_role(cloud, *issued)
+        return _with_role(emulator, *issued)
     assumed = assumed_role(key)
     if assumed is not None:
-        return _with_role(cloud, assumed.session_name, assumed.role_arn)
+        return _with_role(emulator, assumed.session_name, assumed.role_arn)
     for user in iam().users.values():
-        if any(one.access_key_id == key for one in user.access_keys):
+        if any(access_key.access_key_id == key for access_key in user.access_keys):
             return Principal(user.arn, policies_of(user))
     return None
 
 
-def _with_role(cloud: Cloud, session: str, role_arn: str) -> Principal | None:
+def _with_role(emulator: EmulatorState, session: str, role_arn: str) -> Principal | None:
     name = role_arn.rpartition("/")[2]
     arn = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/{session}"
-    role = role_named(name)
+    role = find_role(name)
     if role is None:
-        return Principal(arn, ()) if cloud.account.enforce else None
+        return Principal(arn, ()) if emulator.account.enforce else None
     return Principal(arn, policies_of(role))
 
 
-def role_named(name: str) -> Any:
-    """moto's record of a role, None when there is none."""
-    return next((one for one in iam().roles.values() if one.name == name), None)
+def find_role(name: str) -> Any:
+    """moto's record of a role, None if there is none."""
+    return next((role for role in iam().roles.values() if role.name == name), None)
 
 
 def policies_of(owner: Any) -> tuple[Document, ...]:
@@ -88,11 +88,11 @@ def policies_of(owner: Any) -> tuple[Document, ...]:
     inline = owner.policies.values()
     managed = [
         version.document
-        for one in owner.managed_policies.values()
-        for version in one.versions
+        for managed_policy in owner.managed_policies.values()
+        for version in managed_policy.versions
         if version.is_default
     ]
-    return tuple(_document(one) for one in (*inline, *managed))
+    return tuple(_document(text) for text in (*inline, *managed))
 
 
 def _document(text: Any) -> Document:

@@ -1,4 +1,4 @@
-"""An answer on its way to the client: its status, and its error's code."""
+"""A response on its way to the client, with its status and error code."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Any
 CODE = re.compile(rb"<Code>([^<]+)</Code>")
 
 
-class Answered:
-    """Calls an application and holds its answer back until it is known what becomes of it."""
+class CapturedResponse:
+    """Calls an application and holds its response back until it is sent or dropped."""
 
     def __init__(
         self, application: Callable[..., Iterable[bytes]], environ: dict[str, Any]
     ) -> None:
-        """Let the application answer."""
+        """Call the application."""
         self._head: tuple[Any, ...] = ()
         self.body = application(environ, self._start)
         if self.status >= 400:
@@ -31,25 +31,25 @@ class Answered:
 
     @property
     def code(self) -> str:
-        """The error's code; "" when there is no error, the status for one without a body."""
+        """The error code; "" without an error, the status if the error has no body."""
         if self.status < 400:
             return ""
         [body] = self.body
-        if found := CODE.search(body):
-            return found[1].decode()
+        if match := CODE.search(body):
+            return match[1].decode()
         try:
-            told = json.loads(body)
+            error = json.loads(body)
         except ValueError:
             return str(self.status)
-        return str(told.get("__type", self.status)).rpartition("#")[2]
+        return str(error.get("__type", self.status)).rpartition("#")[2]
 
     def send(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Hand the answer on."""
+        """Send the response."""
         start_response(*self._head)
         return self.body
 
     def drop(self) -> None:
-        """Let nobody have the answer."""
+        """Discard the response."""
         for _ in self.body:
             pass
         if hasattr(self.body, "close"):

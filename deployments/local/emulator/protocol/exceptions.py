@@ -1,11 +1,11 @@
-"""The error with which an emulated action refuses a request, as AWS does."""
+"""The error of an emulated action that refuses a request."""
 
 from moto.core.exceptions import ServiceException
 
 
-class Refused(ServiceException):
-    """A refused request: `Refused(code, message)`, the code as in the API reference.
+class ApiError(ServiceException):
+    """A refused request: `ApiError(code, message)`, with the code from the API reference.
 
-    A class of this package, because moto looks for the error's model in the service whose package
-    the class is in.
+    It is a class of this package because moto searches the error's model in the service to whose
+    package the class belongs.
     """

@@ -1,4 +1,4 @@
-"""Requests read back: from what is on the wire to the parameters that botocore was given.
+"""Parses requests from the wire format back to botocore's parameters.
 
 The protocols: "AWS JSON 1.0 and 1.1", "AWS query", "Amazon EC2 query", "AWS restJson1" and
 "AWS restXml" of the Smithy specification.
@@ -30,20 +30,20 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
 OPERATION = re.compile(r"/service/[^/]+/operation/(?P<name>\w+)")
-# What every request of the query protocols may have beside its parameters.
+# Further keys that every request of the query protocols may have.
 COMMON = {"Action", "Version", "AUTHPARAMS", "SignatureVersion", "SignatureMethod", "Timestamp"}
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """A request as its protocol has it.
+class ProtocolRequest:
+    """A request parsed by its protocol.
 
     Attributes:
-        protocol: The protocol, as botocore names it.
-        operation: The operation as the API names it; "" when it is none.
-        parameters: The parameters under botocore's names; the data of objects is left out.
-        unknown: Parameters that the operation does not have, where the protocol can tell.
-        unreadable: Why the body cannot be read; "" when it can.
+        protocol: The protocol's name in botocore.
+        operation: The operation's name in the API; "" if it is unknown.
+        parameters: The parameters by their names in botocore, without the data of objects.
+        unknown: Parameters that the operation does not have, if the protocol allows to detect them.
+        unreadable: The reason why the body cannot be parsed; "" if it can.
     """
 
     protocol: str
@@ -55,7 +55,7 @@ class Spoken:
 
 @cache
 def service_model(name: str) -> Any:
-    """botocore's model of a service, None when it has none of the name."""
+    """botocore's model of a service, None if it has none with this name."""
     try:
         return get_service_model(name)
     except UnknownServiceError:
@@ -63,20 +63,20 @@ def service_model(name: str) -> Any:
 
 
 def operation_model(service: str, operation: str) -> Any:
-    """botocore's model of an operation, None when there is none of the name."""
+    """botocore's model of an operation, None if there is none with this name."""
     model = service_model(service)
     if model is None or operation not in model.operation_names:
         return None
     return model.operation_model(operation)
 
 
-def listen(service: str, environ: dict[str, Any], request: Request) -> Spoken:
-    """Read a request of a service that botocore knows; bodies are put back after.
+def parse_protocol(service: str, environ: dict[str, Any], request: Request) -> ProtocolRequest:
+    """Parse a request to a service that botocore knows; bodies are restored afterwards.
 
     Args:
         service: The service's name in botocore.
         environ: The WSGI environment.
-        request: The same as a request.
+        request: The same request as an object.
     """
     model = service_model(service)
     try:
@@ -87,8 +87,8 @@ def listen(service: str, environ: dict[str, Any], request: Request) -> Spoken:
         return _rest(service, protocol, environ, request)
     if target := request.headers.get("X-Amz-Target", ""):
         return _json(protocol, target.rpartition(".")[2], _body(environ, request))
-    if found := OPERATION.search(request.path):
-        return Spoken(protocol, found["name"])
+    if match := OPERATION.search(request.path):
+        return ProtocolRequest(protocol, match["name"])
     return _query(service, protocol, environ, request)
 
 
@@ -99,38 +99,38 @@ def _body(environ: dict[str, Any], request: Request) -> bytes:
     return body
 
 
-def _json(protocol: str, operation: str, body: bytes) -> Spoken:
-    # Under botocore's names as it is: no member of the JSON services has another on the wire.
+def _json(protocol: str, operation: str, body: bytes) -> ProtocolRequest:
+    # Members of the JSON services have the same names on the wire as in botocore.
     try:
-        # A member that is null is one that is not given.
+        # A member that is null counts as missing.
         hook = _without_nulls if b"null" in body else None
         parameters = json.loads(body or b"{}", object_hook=hook)
     except ValueError as error:
-        return Spoken(protocol, operation, unreadable=str(error))
+        return ProtocolRequest(protocol, operation, unreadable=str(error))
     if not isinstance(parameters, dict):
-        return Spoken(protocol, operation, unreadable="the body is no JSON object")
-    return Spoken(protocol, operation, parameters)
+        return ProtocolRequest(protocol, operation, unreadable="the body is not a JSON object")
+    return ProtocolRequest(protocol, operation, parameters)
 
 
 def _without_nulls(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-class _Seen(dict[str, str]):
-    """A form that notes which of its keys were asked for."""
+class _TrackedForm(dict[str, str]):
+    """A form that records which of its keys were read."""
 
     def __init__(self, form: Mapping[str, str]) -> None:
         super().__init__(form)
-        self.seen: set[str] = set()
+        self.read_keys: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key."""
-        self.seen.add(key)
+        self.read_keys.add(key)
         return super().get(key, default)
 
 
 class _Plain:
-    """Reads scalars; text that is none of the type stays text, for the check of types to tell."""
+    """Parses scalars; text of the wrong type stays text, and the check of types reports it."""
 
     def _parse_boolean(self, shape: Any, node: Any, prefix: str = "") -> Any:
         value = self._default_handle(shape, node, prefix)  # type: ignore[attr-defined]
@@ -164,25 +164,29 @@ class _Ec2Query(_Plain, EC2QueryParser):
     pass
 
 
-def _query(service: str, protocol: str, environ: dict[str, Any], request: Request) -> Spoken:
-    given = request.args.to_dict()
-    given |= dict(parse_qsl(_body(environ, request).decode(errors="replace"), True))
-    form = _Seen(given)
+def _query(
+    service: str, protocol: str, environ: dict[str, Any], request: Request
+) -> ProtocolRequest:
+    form_data = request.args.to_dict()
+    form_data |= dict(parse_qsl(_body(environ, request).decode(errors="replace"), True))
+    form = _TrackedForm(form_data)
     operation = form.get("Action", "")
     model = operation_model(service, operation)
     if model is None:
-        return Spoken(protocol, operation)
+        return ProtocolRequest(protocol, operation)
     parser: Any = (_Ec2Query if protocol == "ec2" else _Query)(model)
     parameters = parser.parse({"values": form})
-    extra = {one for one in given if not one.startswith("X-Amz-")} - form.seen - COMMON
-    return Spoken(protocol, operation, parameters, tuple(sorted(extra)))
+    extra = {key for key in form_data if not key.startswith("X-Amz-")} - form.read_keys - COMMON
+    return ProtocolRequest(protocol, operation, parameters, tuple(sorted(extra)))
 
 
-def _rest(service: str, protocol: str, environ: dict[str, Any], request: Request) -> Spoken:
+def _rest(
+    service: str, protocol: str, environ: dict[str, Any], request: Request
+) -> ProtocolRequest:
     try:
         model, uri = get_service_router(service).match(MotoRequest(environ, populate_request=False))
     except HTTPException:
-        return Spoken(protocol)
+        return ProtocolRequest(protocol)
     shape: Any = model.input_shape
     payload = shape.serialization.get("payload") if shape is not None else None
     data = payload is not None and shape.members[payload].type_name == "blob"
@@ -199,5 +203,7 @@ def _rest(service: str, protocol: str, environ: dict[str, Any], request: Request
             }
         )
     except (RequestParserError, ValueError) as error:
-        return Spoken(protocol, model.name, uri, unreadable=str(error))
-    return Spoken(protocol, model.name, {k: v for k, v in parameters.items() if v is not None})
+        return ProtocolRequest(protocol, model.name, uri, unreadable=str(error))
+    return ProtocolRequest(
+        protocol, model.name, {k: v for k, v in parameters.items() if v is not None}
+    )

@@ -1,4 +1,4 @@
-"""What a request asks for: which action of which service, with what, by whom."""
+"""A parsed request: its service, action, parameters and caller."""
 
 import re
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from typing import Any
 from werkzeug.wrappers import Request
 
 from deployments.local.emulator.protocol.iam_actions import action_of
-from deployments.local.emulator.protocol.parse import listen, operation_model, service_model
+from deployments.local.emulator.protocol.parse import operation_model, parse_protocol, service_model
 
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
-# Signing names to the names that IAM and botocore have, where they differ.
+# The names in IAM and botocore by signing name, where they differ.
 IAM_NAMES = {"monitoring": "cloudwatch", "tagging": "tag"}
 BOTOCORE_NAMES = {
     "monitoring": "cloudwatch",
@@ -21,19 +21,19 @@ BOTOCORE_NAMES = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, understood.
+class ApiRequest:
+    """A parsed request.
 
     Attributes:
         service: The service's signing name.
-        action: The IAM action, such as `sqs:CreateQueue`; "" when it is none that is known.
+        action: The IAM action, such as `sqs:CreateQueue`; "" if it is unknown.
         key: The access key id.
         region: The region that it is signed for.
-        operation: The operation as the API names it; "" when it is none that is known.
-        protocol: The protocol, as botocore names it.
-        parameters: The parameters under botocore's names; the data of objects is left out.
-        unknown: Parameters that the operation does not have, where the protocol can tell.
-        unreadable: Why the body cannot be read; "" when it can.
+        operation: The operation's name in the API; "" if it is unknown.
+        protocol: The protocol's name in botocore.
+        parameters: The parameters by their names in botocore, without the data of objects.
+        unknown: Parameters that the operation does not have, if the protocol allows to detect them.
+        unreadable: The reason why the body cannot be parsed; "" if it can.
     """
 
     service: str
@@ -53,19 +53,19 @@ class Asked:
 
     @property
     def model(self) -> Any:
-        """botocore's model of the operation; None when there is none."""
+        """botocore's model of the operation; None if it has none."""
         return operation_model(self.botocore_service, self.operation)
 
     @property
     def dry_run(self) -> bool:
-        """Whether EC2 is only asked whether it would be allowed."""
+        """Whether it is a dry run of EC2."""
         return self.service == "ec2" and self.parameters.get("DryRun") is True
 
 
-def asked(environ: dict[str, Any], request: Request) -> Asked | None:
-    """Understand a request; None when it is not signed.
+def parse_request(environ: dict[str, Any], request: Request) -> ApiRequest | None:
+    """Parse a request; None if it is not signed.
 
-    Bodies are read and put back, but for the data of objects.
+    Bodies are read and restored, except for the data of objects.
     """
     signature = request.headers.get("Authorization", "")
     presigned = f"Credential={request.args.get('X-Amz-Credential', '')}"
@@ -75,10 +75,10 @@ def asked(environ: dict[str, Any], request: Request) -> Asked | None:
     service, key, region = signed["service"], signed["key"], signed["region"]
     name = BOTOCORE_NAMES.get(service, service)
     if service_model(name) is None:
-        return Asked(service, "", key, region)
-    spoken = listen(name, environ, request)
+        return ApiRequest(service, "", key, region)
+    spoken = parse_protocol(name, environ, request)
     iam_name = IAM_NAMES.get(service, service)
-    return Asked(
+    return ApiRequest(
         service=service,
         action=action_of(iam_name, spoken.operation) if spoken.operation else "",
         key=key,

@@ -1,4 +1,4 @@
-"""Responses in the forms of AWS: errors as the protocol of a service has them, and JSON."""
+"""Responses in the formats of AWS: errors in the protocol of each service, and JSON."""
 
 import json
 import uuid
@@ -7,37 +7,37 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 
-# Services that spoke the query protocol before and tell their old codes in this header (AWS JSON
-# protocol, `awsQueryCompatible`).
+# Services that used the query protocol earlier; a header has their old codes (AWS JSON protocol,
+# `awsQueryCompatible`).
 SPOKE_QUERY = ("sqs", "monitoring")
 
 
-def error(asked: Asked, code: str, text: str, status: int = 400) -> Response:
-    """An error answer.
+def error(api_request: ApiRequest, code: str, text: str, status: int = 400) -> Response:
+    """An error response.
 
     Args:
-        asked: The request that it answers.
-        code: The error code, as the service's API reference has it.
+        api_request: The request.
+        code: The error code in the service's API reference.
         text: The message.
         status: The HTTP status.
     """
-    match asked.protocol:
+    match api_request.protocol:
         case "ec2":
-            one = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
-            body = f"<Response><Errors>{one}</Errors><RequestID>{_id()}</RequestID></Response>"
+            element = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
+            body = f"<Response><Errors>{element}</Errors><RequestID>{_id()}</RequestID></Response>"
             return Response(body, status, content_type="text/xml")
         case "rest-xml":
-            one = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
-            return Response(one, status, content_type="application/xml")
+            body = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
+            return Response(body, status, content_type="application/xml")
         case "query":
             kind = "Sender" if status < 500 else "Receiver"
-            one = f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{escape(text)}"
-            body = f"<ErrorResponse>{one}</Message></Error></ErrorResponse>"
+            start = f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{escape(text)}"
+            body = f"<ErrorResponse>{start}</Message></Error></ErrorResponse>"
             return Response(body, status, content_type="text/xml")
     headers = {"x-amzn-ErrorType": code, "x-amzn-RequestId": _id()}
-    if asked.service in SPOKE_QUERY:
+    if api_request.service in SPOKE_QUERY:
         headers["x-amzn-query-error"] = f"{code};{'Sender' if status < 500 else 'Receiver'}"
     body = json.dumps({"__type": code, "message": text})
     return Response(body, status, headers, content_type="application/x-amz-json-1.0")

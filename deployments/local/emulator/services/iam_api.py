@@ -1,18 +1,17 @@
-"""The actions of IAM that preflight asks: roles, instance profiles, simulated policies.
+"""The IAM actions that preflight calls: roles, instance profiles, simulated policies.
 
-Roles and profiles that were made are there as they were made. Of others the account is thought to
-have every one that is asked for, as it has every image and subnet, but for those that it is told to
-miss; and none when the account's switch `enforce` is on.
+Roles and profiles created here exist as created. Like images and subnets, all others exist too,
+except those in the account's `missing`. With the account's switch `enforce`, no others exist.
 """
 
 from datetime import datetime
 from typing import Any
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Region
+from deployments.local.emulator.core.state import EmulatorState, Region
 from deployments.local.emulator.guards.iam_policies import allows
-from deployments.local.emulator.guards.iam_principals import iam, policies_of, role_named
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.guards.iam_principals import find_role, iam, policies_of
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 CREATED = datetime(2020, 1, 1)
 
@@ -28,34 +27,43 @@ def _role(name: str) -> dict[str, Any]:
     }
 
 
-def _there(cloud: Cloud, kind: str, name: str) -> None:
-    if name in cloud.account.missing or cloud.account.enforce:
-        raise Refused("NoSuchEntity", f"The {kind} with name {name} cannot be found.")
+def _check_exists(emulator: EmulatorState, kind: str, name: str) -> None:
+    if name in emulator.account.missing or emulator.account.enforce:
+        raise ApiError("NoSuchEntity", f"The {kind} with name {name} cannot be found.")
 
 
-def get_role(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
+def get_role(emulator: EmulatorState, region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """GetRole.
 
     Raises:
-        Refused: When the account misses it.
+        ApiError: The role does not exist.
     """
-    if (role := role_named(params["RoleName"])) is not None:
+    if (role := find_role(params["RoleName"])) is not None:
         return {"Role": role}
-    _there(cloud, "role", params["RoleName"])
+    _check_exists(emulator, "role", params["RoleName"])
     return {"Role": _role(params["RoleName"])}
 
 
-def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """GetInstanceProfile: a profile has the role of its own name, unless that is missing.
+def get_instance_profile(
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
+) -> dict[str, Any]:
+    """GetInstanceProfile: a profile has the role with the same name, unless that is missing.
 
     Raises:
-        Refused: When the account misses it.
+        ApiError: The profile does not exist.
     """
     name = params["InstanceProfileName"]
-    made = next((one for one in iam().instance_profiles.values() if one.name == name), None)
-    if made is not None:
-        return {"InstanceProfile": made}
-    _there(cloud, "instance profile", name)
+    profile = next(
+        (
+            instance_profile
+            for instance_profile in iam().instance_profiles.values()
+            if instance_profile.name == name
+        ),
+        None,
+    )
+    if profile is not None:
+        return {"InstanceProfile": profile}
+    _check_exists(emulator, "instance profile", name)
     return {
         "InstanceProfile": {
             "Path": "/",
@@ -63,25 +71,26 @@ def get_instance_profile(cloud: Cloud, region: Region, params: dict[str, Any]) -
             "InstanceProfileId": "AIPALOCALLOCALLOCAL00",
             "Arn": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/{name}",
             "CreateDate": CREATED,
-            "Roles": [] if f"role of {name}" in cloud.account.missing else [_role(name)],
+            "Roles": [] if f"role of {name}" in emulator.account.missing else [_role(name)],
         }
     }
 
 
 def simulate_principal_policy(
-    cloud: Cloud, region: Region, params: dict[str, Any]
+    emulator: EmulatorState, region: Region, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """SimulatePrincipalPolicy: by the policies of a role that was made; else by what is refused.
+    """SimulatePrincipalPolicy: by the policies of a created role, else by the denied actions.
 
     Source: "IAM policy testing with the IAM policy simulator" in the IAM User Guide.
     """
-    role = role_named(params["PolicySourceArn"].rpartition("/")[2])
+    role = find_role(params["PolicySourceArn"].rpartition("/")[2])
     context = {
-        one["ContextKeyName"]: one["ContextKeyValues"] for one in params.get("ContextEntries", [])
+        context_entry["ContextKeyName"]: context_entry["ContextKeyValues"]
+        for context_entry in params.get("ContextEntries", [])
     }
 
     def allowed(action: str, resource: str) -> bool:
-        if cloud.account.refuses(action, resource):
+        if emulator.account.refuses(action, resource):
             return False
         return role is None or allows(policies_of(role), action, resource, context)
 

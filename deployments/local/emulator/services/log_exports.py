@@ -1,4 +1,4 @@
-"""Exports of logs as CloudWatch Logs does them: one at a time, and only into a bucket that lets it.
+"""Log exports like those of CloudWatch Logs: one at a time, only to a bucket that allows it.
 
 Sources: CreateExportTask in the Amazon CloudWatch Logs API Reference; "Export log data to Amazon
 S3" in the Amazon CloudWatch Logs User Guide.
@@ -14,14 +14,14 @@ from moto.s3.models import s3_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
 from deployments.local.emulator.guards.iam_policies import Document, allows, listed
-from deployments.local.emulator.protocol.exceptions import Refused
+from deployments.local.emulator.protocol.exceptions import ApiError
 
 create = LogsBackend.create_export_task
 describe = LogsBackend.describe_export_tasks
 
 
 def replace(export_seconds: float) -> None:
-    """Let moto's exports take so many seconds, and ask the bucket's policy."""
+    """Give moto's exports this duration, and make them check the bucket's policy."""
     ends: dict[str, float] = {}
 
     def settle(backend: Any) -> None:
@@ -29,12 +29,14 @@ def replace(export_seconds: float) -> None:
             running = time.monotonic() < ends.get(task_id, 0.0)
             task.status["code"] = "RUNNING" if running else "COMPLETED"
 
-    def create_export_task(self: Any, **given: Any) -> str:
+    def create_export_task(self: Any, **parameters: Any) -> str:
         settle(self)
-        if any(one.status["code"] == "RUNNING" for one in self.export_tasks.values()):
-            raise Refused("LimitExceededException", "Resource limit exceeded.")
-        _check_bucket(self.region_name, given)
-        task_id: str = create(self, **given)
+        if any(
+            export_task.status["code"] == "RUNNING" for export_task in self.export_tasks.values()
+        ):
+            raise ApiError("LimitExceededException", "Resource limit exceeded.")
+        _check_bucket(self.region_name, parameters)
+        task_id: str = create(self, **parameters)
         ends[task_id] = time.monotonic() + export_seconds
         return task_id
 
@@ -42,21 +44,21 @@ def replace(export_seconds: float) -> None:
         settle(self)
         return describe(self, task_id)
 
-    # Plain assignments to a class are no type.
+    # mypy rejects plain assignments to a class.
     setattr(LogsBackend, "create_export_task", create_export_task)  # noqa: B010
     setattr(LogsBackend, "describe_export_tasks", describe_export_tasks)  # noqa: B010
 
 
-def _check_bucket(region: str, given: dict[str, Any]) -> None:
-    name = given["destination"]
+def _check_bucket(region: str, parameters: dict[str, Any]) -> None:
+    name = parameters["destination"]
     bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(name)
     if bucket is None:
-        return  # moto refuses it
+        return  # moto refuses the request
     policy = json.loads(bucket.policy) if bucket.policy else {}
-    group = f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{given['logGroupName']}"
+    group = f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{parameters['logGroupName']}"
     for action, resource in (
         ("s3:GetBucketAcl", f"arn:aws:s3:::{name}"),
-        ("s3:PutObject", f"arn:aws:s3:::{name}/{given['destinationPrefix']}/a"),
+        ("s3:PutObject", f"arn:aws:s3:::{name}/{parameters['destinationPrefix']}/a"),
     ):
         if not lets_export(policy, region, group, action, resource):
             call = action.partition(":")[2]
@@ -67,15 +69,19 @@ def _check_bucket(region: str, given: dict[str, Any]) -> None:
 
 
 def lets_export(policy: Document, region: str, group: str, action: str, resource: str) -> bool:
-    """Whether a bucket's policy lets CloudWatch Logs do what an export of a log group needs."""
+    """Whether a bucket's policy allows CloudWatch Logs an action of a log group's export."""
     exporter = f"logs.{region}.amazonaws.com"
-    mine = [one for one in listed(policy.get("Statement", [])) if _is_for(one, exporter)]
+    statements = [
+        statement
+        for statement in listed(policy.get("Statement", []))
+        if _is_for(statement, exporter)
+    ]
     context = {
         "aws:SourceAccount": ACCOUNT_ID,
         "aws:SourceArn": f"{group}:*",
         "s3:x-amz-acl": "bucket-owner-full-control",
     }
-    return allows([{"Statement": mine}], action, resource, context)
+    return allows([{"Statement": statements}], action, resource, context)
 
 
 def _is_for(statement: Document, service: str) -> bool:

@@ -1,4 +1,4 @@
-"""The messages of one SQS standard queue, with counts that cost nothing.
+"""The messages of an SQS standard queue, counted in constant time.
 
 Sources: the Amazon SQS Developer Guide ("Amazon SQS visibility timeout", "Using dead-letter
 queues") and API reference (ReceiveMessage, DeleteMessage, ChangeMessageVisibility).
@@ -17,27 +17,27 @@ LONGEST_INVISIBILITY = 43_200.0
 
 
 class HandleError(Exception):
-    """A receipt handle that this queue never gave out."""
+    """A receipt handle that this queue never issued."""
 
 
 class StaleError(Exception):
-    """A receipt handle whose message is deleted or has been received again since."""
+    """A receipt handle whose message was deleted or received again."""
 
 
 class NotInFlightError(Exception):
-    """A message that is visible again, so that its visibility cannot be changed."""
+    """A message that is visible again, so its visibility cannot be changed."""
 
 
 class InvisibilityError(Exception):
-    """A message would stay invisible for more than 12 hours after its receive."""
+    """A message would be invisible for more than 12 hours after it was received."""
 
 
 @dataclass(eq=False)
-class Stored:
-    """A message in a queue, under a key of its own: a copy has the message's id too.
+class StoredMessage:
+    """A message in a queue with its own key, as a copy has the same message id.
 
     Attributes:
-        copied: Whether there is no further copy to come.
+        copied: Whether it can no longer be duplicated.
     """
 
     message: Any
@@ -50,18 +50,18 @@ class Stored:
 
 @dataclass
 class MessageStore:
-    """Messages that can be received, are in flight, or are delayed; seconds are `clock`'s."""
+    """Messages that are visible, in flight, or delayed; times are those of `clock`."""
 
     clock: Callable[[], float] = time.monotonic
-    visible: dict[str, Stored] = field(default_factory=dict)
-    in_flight: dict[str, Stored] = field(default_factory=dict)
-    delayed: dict[str, Stored] = field(default_factory=dict)
+    visible: dict[str, StoredMessage] = field(default_factory=dict)
+    in_flight: dict[str, StoredMessage] = field(default_factory=dict)
+    delayed: dict[str, StoredMessage] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
-    _waking: list[tuple[float, int, Stored]] = field(default_factory=list)
+    _waking: list[tuple[float, int, StoredMessage]] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
 
     def wake(self) -> None:
-        """Make the messages visible whose delay or invisibility is over."""
+        """Make messages visible after their delay or visibility timeout."""
         now = self.clock()
         while self._waking and self._waking[0][0] <= now:
             at, _, stored = heapq.heappop(self._waking)
@@ -72,14 +72,16 @@ class MessageStore:
                     self.visible[stored.key] = stored
 
     def seconds_to_wake(self) -> float:
-        """Return the time until a message may become visible."""
+        """Return the time until the next message may become visible."""
         return max(0.0, self._waking[0][0] - self.clock()) if self._waking else float("inf")
 
     def add(self, message: Any, delay_seconds: float = 0.0) -> None:
-        """Take a message in; one whose copy is here already becomes a second copy."""
+        """Add a message; if its copy is already here, it becomes a second copy."""
         here = (self.visible, self.in_flight, self.delayed)
-        known = any(message.id in place for place in here)
-        stored = Stored(message, f"{message.id} {uuid.uuid4().hex}" if known else message.id)
+        duplicate = any(message.id in place for place in here)
+        stored = StoredMessage(
+            message, f"{message.id} {uuid.uuid4().hex}" if duplicate else message.id
+        )
         if delay_seconds > 0:
             self._sleep(stored, self.delayed, delay_seconds)
         else:
@@ -92,17 +94,17 @@ class MessageStore:
         most_receives: int | None,
         twice: Callable[[], bool] = lambda: False,
     ) -> tuple[list[Any], list[Any]]:
-        """Take messages out to a consumer.
+        """Deliver messages to a consumer.
 
         Args:
-            count: At most this many.
+            count: Maximum number of messages.
             invisible_seconds: The visibility timeout.
             most_receives: maxReceiveCount of the redrive policy, None without one.
-            twice: Asked for each received message: whether there is a copy of it, on a server that
-                does not know of this receive, which is received as well.
+            twice: Called for each received message: whether another server, which does not know of
+                this delivery, delivers a copy too.
 
         Returns:
-            The received messages, and those that go to the dead-letter queue instead.
+            The delivered messages, and those for the dead-letter queue.
         """
         self.wake()
         received: list[Any] = []
@@ -123,17 +125,17 @@ class MessageStore:
             received.append(message)
             if not stored.copied and twice():
                 stored.copied = True
-                other = Stored(copy.copy(message), f"{key} {stored.handle}", copied=True)
+                other = StoredMessage(copy.copy(message), f"{key} {stored.handle}", copied=True)
                 self.visible[other.key] = other
         return received, dead
 
     def delete(self, handle: str) -> None:
         """Delete the message of a receipt handle.
 
-        With a handle that is not the newest of its message nothing is deleted and nothing raised.
+        With an older handle of the message, nothing is deleted and no error is raised.
 
         Raises:
-            HandleError: For no handle of this queue.
+            HandleError: The handle is not from this queue.
         """
         stored = self._stored(handle)
         if stored is not None and stored.handle == handle:
@@ -142,13 +144,13 @@ class MessageStore:
             stored.wakes_at = -1.0
 
     def change_visibility(self, handle: str, seconds: float) -> None:
-        """Let a message in flight stay invisible for this long from now.
+        """Keep a message in flight invisible for this long from now.
 
         Raises:
-            HandleError: For no handle of this queue.
-            StaleError: When the message is deleted or was received again.
-            NotInFlightError: When the message is visible.
-            InvisibilityError: When it would be invisible for more than 12 hours in all.
+            HandleError: The handle is not from this queue.
+            StaleError: The message was deleted or received again.
+            NotInFlightError: The message is visible.
+            InvisibilityError: The message would be invisible for more than 12 hours in total.
         """
         self.wake()
         stored = self._stored(handle)
@@ -167,7 +169,7 @@ class MessageStore:
             place.clear()
         self._waking.clear()
 
-    def _stored(self, handle: str) -> Stored | None:
+    def _stored(self, handle: str) -> StoredMessage | None:
         if handle not in self.handles:
             raise HandleError
         key = self.handles[handle]
@@ -176,7 +178,9 @@ class MessageStore:
                 return place[key]
         return None
 
-    def _sleep(self, stored: Stored, place: dict[str, Stored], seconds: float) -> None:
+    def _sleep(
+        self, stored: StoredMessage, place: dict[str, StoredMessage], seconds: float
+    ) -> None:
         stored.wakes_at = self.clock() + seconds
         place[stored.key] = stored
         heapq.heappush(self._waking, (stored.wakes_at, next(self._numbers), stored))

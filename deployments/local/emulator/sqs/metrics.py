@@ -1,4 +1,4 @@
-"""The metrics of queues in CloudWatch, which alarms and dashboards look at.
+"""The metrics of queues in CloudWatch, for alarms and dashboards.
 
 Source: "Available CloudWatch metrics for Amazon SQS" in the Amazon SQS Developer Guide: metrics are
 sent every minute for active queues.
@@ -10,8 +10,8 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.sqs.models import sqs_backends
 
 from deployments.local.emulator.core.settings import ACCOUNT_ID
-from deployments.local.emulator.core.state import Cloud, Region
-from deployments.local.emulator.sqs.queue import KeptQueue
+from deployments.local.emulator.core.state import EmulatorState, Region
+from deployments.local.emulator.sqs.queue import EmulatedQueue
 
 METRICS = {
     "ApproximateNumberOfMessagesVisible": "approximate_number_of_messages",
@@ -21,17 +21,17 @@ METRICS = {
 
 
 def note_counts(region: Region) -> None:
-    """Have every queue of a region remember its counts, for those who see them late."""
+    """Make every queue of a region record its counts, so that they can be reported late."""
     for queue in list(sqs_backends[ACCOUNT_ID][region.name].queues.values()):
-        if isinstance(queue, KeptQueue):
+        if isinstance(queue, EmulatedQueue):
             queue.note_counts()
 
 
-def measure_queues(cloud: Cloud, region: Region) -> None:
-    """Send the counts of every queue of a region to CloudWatch, when it is time."""
+def measure_queues(emulator: EmulatorState, region: Region) -> None:
+    """Send the counts of every queue of a region to CloudWatch, when due."""
     if time.monotonic() < region.measures_at:
         return
-    region.measures_at = time.monotonic() + cloud.settings.metric_seconds
+    region.measures_at = time.monotonic() + emulator.settings.metric_seconds
     for queue in list(sqs_backends[ACCOUNT_ID][region.name].queues.values()):
         data = [
             {

@@ -1,4 +1,4 @@
-"""SQS with kept counts, in the place of moto's list of messages that is counted at every call."""
+"""SQS with stored counts, instead of moto's list of messages that is counted at every call."""
 
 import copy
 import time
@@ -13,7 +13,7 @@ from moto.sqs.exceptions import (
     SQSException,
 )
 
-from deployments.local.emulator.core.state import Cloud
+from deployments.local.emulator.core.state import EmulatorState
 from deployments.local.emulator.sqs.lagging_counts import CountHistory, Counts
 from deployments.local.emulator.sqs.message_store import (
     HandleError,
@@ -26,16 +26,16 @@ from deployments.local.emulator.sqs.message_store import (
 LONGEST_WAIT = 1.0
 
 
-class KeptQueue(sqs.Queue):
-    """moto's queue, its attributes and policies, over a `MessageStore`.
+class EmulatedQueue(sqs.Queue):
+    """moto's queue, with its attributes and policies, on top of a `MessageStore`.
 
-    With switches of the cloud its counts lag behind or are too low, and messages come twice.
+    Switches make its counts late or too low, and deliver messages twice.
     Sources: GetQueueAttributes in the Amazon SQS API Reference (the counts may take a minute and
     more to be consistent), "Amazon SQS at-least-once delivery" and "Amazon SQS short and long
     polling" in the Amazon SQS Developer Guide.
     """
 
-    cloud: Cloud
+    emulator: EmulatorState
 
     def __init__(self, *arguments: Any, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
@@ -50,43 +50,43 @@ class KeptQueue(sqs.Queue):
         return len(self.store.visible), len(self.store.in_flight), len(self.store.delayed)
 
     def note_counts(self) -> None:
-        """Remember the counts, if they are to be seen late."""
-        if not self.cloud.chaos.count_lag:
+        """Record the counts, if they are reported late."""
+        if not self.emulator.chaos.count_lag:
             self.noted.clear()
             return
         with self._messages_lock:
             self.noted.note(time.monotonic(), self._counts())
 
     def _count(self, which: int) -> int:
-        lag = self.cloud.chaos.count_lag
+        lag = self.emulator.chaos.count_lag
         with self._messages_lock:
             counts = self._counts()
             if lag:
                 self.noted.note(time.monotonic(), counts)
                 counts = self.noted.as_of(time.monotonic() - lag)
-        if not self.cloud.happens("low_counts"):
+        if not self.emulator.happens("low_counts"):
             return counts[which]
-        # What the servers that did not answer hold is missing.
-        share = self.cloud.chaos.roll("low_counts of", self.cloud.number("low_counts of"))
+        # The messages of servers that did not answer are missing.
+        share = self.emulator.chaos.roll("low_counts of", self.emulator.number("low_counts of"))
         return int(share * counts[which])
 
     @property
     def approximate_number_of_messages(self) -> int:
-        """Messages that can be received."""
+        """Number of visible messages."""
         return self._count(0)
 
     @property
     def approximate_number_of_messages_not_visible(self) -> int:
-        """Messages in flight."""
+        """Number of messages in flight."""
         return self._count(1)
 
     @property
     def approximate_number_of_messages_delayed(self) -> int:
-        """Messages whose delay is not over."""
+        """Number of delayed messages."""
         return self._count(2)
 
     def add_message(self, message: Any) -> None:
-        """Take a message in and tell those who wait."""
+        """Add a message and notify waiting receivers."""
         delay = (message.delayed_until - unix_time_millis()) / 1000
         with self._messages_lock:
             self.store.add(message, delay)
@@ -96,7 +96,7 @@ class KeptQueue(sqs.Queue):
         """Delete the message of a receipt handle.
 
         Raises:
-            ReceiptHandleIsInvalid: For no handle of this queue.
+            ReceiptHandleIsInvalid: The handle is not from this queue.
         """
         with self._messages_lock:
             try:
@@ -105,12 +105,12 @@ class KeptQueue(sqs.Queue):
                 raise ReceiptHandleIsInvalid from None
 
     def receive(self, count: int, invisible_seconds: float) -> list[Any]:
-        """Receive without waiting; move what was received too often to the dead-letter queue."""
+        """Receive without waiting; move messages received too often to the dead-letter queue."""
         policy = self.redrive_policy if self.dead_letter_queue else None
         most = policy["maxReceiveCount"] if policy else None
         with self._messages_lock:
             received, dead = self.store.receive(
-                count, invisible_seconds, most, lambda: self.cloud.happens("duplicates")
+                count, invisible_seconds, most, lambda: self.emulator.happens("duplicates")
             )
             for message in received:
                 message.approximate_receive_count += 1
@@ -123,17 +123,17 @@ class KeptQueue(sqs.Queue):
         return copies
 
     def wait(self, seconds: float) -> None:
-        """Wait until a message may have come."""
+        """Wait until a message may have become visible."""
         with self._messages_lock:
             if not self.store.visible:
                 until = min(seconds, self.store.seconds_to_wake(), LONGEST_WAIT)
                 self._messages_lock.wait(until)
 
     def change_visibility(self, receipt_handle: str, seconds: int) -> None:
-        """Let a message in flight stay invisible for this long from now.
+        """Keep a message in flight invisible for this long from now.
 
         Raises:
-            SQSException: As ChangeMessageVisibility of the Amazon SQS API reference says.
+            SQSException: As in ChangeMessageVisibility of the Amazon SQS API reference.
         """
         reason = ""
         with self._messages_lock:
@@ -170,8 +170,8 @@ def receive_message(
         queue = self.queues.get(queue_name)
         if queue is None:
             raise QueueDoesNotExist
-        # A short poll asks only some of the servers.
-        missed = not wait_seconds_timeout and queue.cloud.happens("empty_receives")
+        # A short poll queries only some of the servers.
+        missed = not wait_seconds_timeout and queue.emulator.happens("empty_receives")
         messages: list[Any] = [] if missed else queue.receive(count, visibility_timeout)
         left = end - time.monotonic()
         if messages or left <= 0:
@@ -213,8 +213,8 @@ def purge_queue(self: Any, queue_name: str) -> None:
         queue.store.clear()
 
 
-def keep_names(seconds: float) -> None:
-    """Let nobody use the name of a deleted queue again for so many seconds.
+def block_deleted_names(seconds: float) -> None:
+    """Block the name of a deleted queue for this many seconds.
 
     Source: CreateQueue in the Amazon SQS API Reference, `QueueDeletedRecently`.
     """
@@ -238,11 +238,11 @@ def keep_names(seconds: float) -> None:
         setattr(sqs.SQSBackend, method.__name__, method)
 
 
-def replace(cloud: Cloud) -> None:
-    """Let moto's SQS make and serve kept queues."""
-    keep_names(cloud.settings.deleted_seconds)
-    KeptQueue.cloud = cloud
-    setattr(sqs, "Queue", KeptQueue)  # noqa: B010 - a plain assignment to a class is no type
+def replace(emulator: EmulatorState) -> None:
+    """Make moto's SQS use `EmulatedQueue`."""
+    block_deleted_names(emulator.settings.deleted_seconds)
+    EmulatedQueue.emulator = emulator
+    setattr(sqs, "Queue", EmulatedQueue)  # noqa: B010 - mypy rejects a plain assignment
     for method in (
         receive_message,
         change_message_visibility,

@@ -1,4 +1,4 @@
-"""`dcp account` from a machine that has credentials and nothing else."""
+"""`dcp account` on a computer that has only credentials."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 from deployments.cli.main import main
 
-# One process: what its tests stand on is made once.
+# One process: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("moto")]
 
 
@@ -38,7 +38,7 @@ def dcp(*arguments: str) -> int:
     return main(["account", *arguments])
 
 
-def test_from_nothing_to_nothing(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_check_destroy(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert dcp("check") == 2
     assert "--bucket" in capsys.readouterr().err
     assert dcp("create", "--bucket", bucket) == 0
@@ -56,7 +56,7 @@ def test_from_nothing_to_nothing(bucket: str, capsys: pytest.CaptureFixture[str]
     assert dcp("check") == 2
 
 
-def test_policies_are_printed_before_anything_is_made(
+def test_policies_are_printed_before_anything_is_created(
     bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for whose in ("flows", "worker", "safety-net", "admin"):
@@ -71,7 +71,7 @@ def test_the_policy_of_anothers_bucket_asks_aws_nothing(
     role = "arn:aws:iam::123456789012:role/dcp-task-us-east-1"
     assert dcp("bucket-policy", "--bucket", "theirs", "--role", role, "--write") == 0
     policy = json.loads(capsys.readouterr().out)
-    assert {one["Principal"]["AWS"] for one in policy["Statement"]} == {role}
+    assert {statement["Principal"]["AWS"] for statement in policy["Statement"]} == {role}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_policy_of_anothers_bucket_asks_aws_nothing(
         ("bucket-policy", "--bucket", "theirs", "--role", "dcp-task"),
     ],
 )
-def test_bad_input_is_told_in_a_line(
+def test_bad_input_is_reported_on_one_line(
     arguments: tuple[str, ...], bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dcp(*arguments) == 2

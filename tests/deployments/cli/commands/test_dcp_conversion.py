@@ -1,4 +1,4 @@
-"""`dcp import` writes files that mean what DCP's meant, over nothing that is there."""
+"""`dcp import` writes files with the same meaning as DCP's, and overwrites nothing."""
 
 import json
 import shlex
@@ -68,7 +68,7 @@ def test_examples_that_nobody_filled_in_become_files_that_can_be_read(tmp_path: 
     fleet = FILES / "exampleFleet_us-east-1.json"
     assert imported(DCP / "config.py", fleet, "--output", tmp_path) == 0
     assert load_fleet(str(tmp_path / FLEET)) == load_fleet(None)
-    # As an editor would: the comment sign away, the value replaced.
+    # Like in an editor: remove the comment sign, replace the value.
     text = (tmp_path / CONFIG).read_text()
     (line,) = [line for line in text.splitlines() if "# dockerhub_tag:" in line]
     (tmp_path / CONFIG).write_text(text.replace(line, line.replace("# ", "")))
@@ -85,7 +85,7 @@ def test_a_fleet_without_public_addresses_keeps_them_away(tmp_path: Path) -> Non
     assert config.assign_ip is False
 
 
-def test_what_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_differences_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = DCP / "release_1" / "config.py"
     assert imported(source, FILES / "exampleFleet_us-east-1.json", "--output", tmp_path) == 0
     said = capsys.readouterr().out
@@ -103,7 +103,7 @@ def test_what_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"dcp check --config {tmp_path / CONFIG}" in said
 
 
-def test_files_that_are_there_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / JOB).write_text("mine")
     arguments = [DCP / "config.py", JOB_FILE, "--output", tmp_path]
     assert imported(*arguments) == 2
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "expected"),
     [
         ("config.py", "import os", "config.py:1: has an import"),
         ("config.py", "AWS_BUCKET = 'lab'\nEBS_VOL_SIZE = 2", "config.py:2: EBS_VOL_SIZE"),
@@ -136,18 +136,18 @@ def test_a_folder_that_cannot_be_written(
     ],
 )
 def test_bad_input_writes_nothing(
-    name: str, text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / name).write_text(text)
     files = [tmp_path / name]
     if not name.startswith("config"):
         files.insert(0, DCP / "config.py")
     assert imported(*files, "--output", tmp_path / "new") == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
-def test_all_files_mistakes_are_told_at_once(
+def test_all_files_mistakes_are_reported_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.py").write_text("import os")
@@ -230,7 +230,7 @@ def test_any_config_means_the_same_once_written(values: dict[str, Any]) -> None:
 
 
 def written_config(text: str) -> str:
-    """What `dcp import` writes for a config.py."""
+    """The config that `dcp import` writes for a config.py."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "config.py"
         source.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`dcp failures` and `dcp retry` from a machine that has credentials and nothing else."""
+"""`dcp failures` and `dcp retry` on a computer that has only credentials."""
 
 import csv
 import os
@@ -16,14 +16,14 @@ from tasks.runs.run import Run
 PROJECT = Path(__file__).parents[4]
 
 
-# One process: the run is made once.
+# One process: the run is created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("failures")]
 
 
 @pytest.fixture(scope="module")
-def run(own_emulator: Emulator) -> Run:
+def run(process_emulator: Emulator) -> Run:
     """An ended run of twelve jobs, eleven without an image and one lost."""
-    run = new_run(config_at(own_emulator.endpoint_url, "BareLab"))
+    run = new_run(config_at(process_emulator.endpoint_url, "BareLab"))
     wells = (f"A{number:02}" for number in range(1, 13))
     jobs = plan(run, (job(run, f"Metadata_Plate=P1,Metadata_Well={well}") for well in wells))
     for message in jobs[:11]:
@@ -38,7 +38,7 @@ def refuse(switched: Emulator) -> Callable[[str], None]:
 
 
 def dcp(run: Run, *arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """The command, with no configuration but an endpoint and keys."""
+    """Run the command with only an endpoint and keys configured."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -87,7 +87,7 @@ def test_an_app_that_is_nowhere_is_bad_input(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["failures", "retry"])
-def test_a_record_that_aws_refuses_is_told(
+def test_a_forbidden_record_is_reported(
     run: Run, refuse: Callable[[str], None], tmp_path: Path, command: str
 ) -> None:
     given = ("BareLab", "--bucket", run.config.aws_bucket)
@@ -99,7 +99,7 @@ def test_a_record_that_aws_refuses_is_told(
         assert "Traceback" not in done.stderr
 
 
-def test_who_may_read_no_queue_sees_what_the_record_says(
+def test_without_access_to_queues_the_record_is_shown(
     run: Run, refuse: Callable[[str], None], tmp_path: Path
 ) -> None:
     refuse("sqs:*")
@@ -119,7 +119,9 @@ def test_without_credentials_it_says_so(run: Run, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_cannot_be_retried_is_told_before_prefect_is_asked(run: Run, tmp_path: Path) -> None:
+def test_jobs_that_cannot_be_retried_are_reported_before_calling_prefect(
+    run: Run, tmp_path: Path
+) -> None:
     done = dcp(run, "retry", "BareLab", "--reason", "timeout", "--memory", "1000", home=tmp_path)
     assert done.returncode == 2
     assert "image_missing, no_result" in done.stderr

@@ -1,4 +1,4 @@
-"""Files of Distributed-CellProfiler, brought and as they are: import, check, a local run."""
+"""Files of Distributed-CellProfiler, imported and unchanged, in `dcp check` and a local run."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from deployments.local.bucket_folders import fill_bucket, make_bucket
 from deployments.local.emulator_client import Emulator
 from deployments.local.environment import credentials_of
 
-# One process with test_local_run.py: what their tests stand on is made once.
+# One process with test_local_run.py: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("import")]
 
 DCP = Path(__file__).parents[3] / "support" / "dcp_files"
@@ -27,7 +27,7 @@ REGIONS["your-bucket-name"] = "us-west-2"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's plate; for the example project also by wells, at the place of its job file."""
+    """The demo's plate; for the example project also by well, at the path in its job file."""
     folder = tmp_path_factory.mktemp("data")
     make_plate(folder)
     pipeline = (folder / PIPELINE).read_text()
@@ -51,8 +51,8 @@ def account(prefect: None, data: Path, worker_emulator: Emulator) -> Emulator:
 
 @pytest.fixture
 def environment(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What leads AWS's tools to the account."""
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    """The settings that direct AWS tools to the account."""
+    for name in [variable for variable in os.environ if variable.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.endpoint_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
@@ -73,7 +73,7 @@ def options(**files: Path) -> list[str]:
 
 
 def run(emulator: Emulator, data: Path, folder: Path, **files: Path) -> set[str]:
-    """Run on this computer; returns the folders of outputs."""
+    """Run on this computer; returns the output folders."""
     output = folder / "out"
     places = options(data=data, output=output, **files)
     status, text = forked_run.finish(places, folder, emulator)
@@ -86,7 +86,7 @@ def run(emulator: Emulator, data: Path, folder: Path, **files: Path) -> set[str]
 def test_imported_files(
     account: Emulator, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """config.py and files/: imported with a fleet file that nobody filled in."""
+    """config.py and files/: imported with a fleet file that is not filled in."""
     sources = [DCP / "config.py", EAST, DCP / "files" / "exampleJob.json"]
     assert main(["import", *map(str, sources), "--output", str(tmp_path)]) == 0
     files = {name: tmp_path / f"{name}.yaml" for name in ("config", "fleet", "job")}
@@ -104,7 +104,7 @@ def test_imported_files(
 def test_files_as_they_are(
     account: Emulator, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """example_project/ and a fleet file that is filled in, without an import."""
+    """example_project/ and a filled-in fleet file, without an import."""
     files = {"job": EXAMPLE / "files" / "exampleJob.json", "fleet": WEST}
     text = (EXAMPLE / "config.py").read_text()
     config = tmp_path / "config.py"

@@ -1,4 +1,4 @@
-"""Apps in an emulator over real HTTP, with small programs in the place of the worker."""
+"""Apps in an emulator over real HTTP, with small programs instead of the worker."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,18 +16,18 @@ from emulated_app import App
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this folder switch what holds for the whole account."""
+    """Tests of this folder change settings of the whole account."""
     return switched
 
 
 @pytest.fixture
 def app(emulator: Emulator, app_name: str) -> Iterator[App]:
-    one = App(app_name, emulator)
-    yield one
-    one.end()
+    created_app = App(app_name, emulator)
+    yield created_app
+    created_app.end()
 
 
 @pytest.fixture
 def chaos(emulator: Emulator) -> Callable[..., None]:
-    """Switches on what goes wrong, for the time of the test."""
+    """Switches faults on for the duration of the test."""
     return emulator.set_chaos

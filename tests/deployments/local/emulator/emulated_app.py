@@ -1,4 +1,4 @@
-"""One app on the emulator, driven through AWS's own APIs."""
+"""One app on the emulator, controlled through AWS's own APIs."""
 
 import base64
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ def client_of(
     region: str = "us-east-1",
     max_attempts: int = 0,
 ) -> Any:
-    """Return a client of a service of an emulator, that by itself tries nothing again."""
+    """Return a client of an emulator's service that does not retry."""
     return boto3.client(
         service,
         region_name=region,
@@ -35,7 +35,7 @@ def client_of(
 
 @dataclass
 class App:
-    """One app's resources: everything is named by it, so tests share the emulator."""
+    """One app's resources. All names contain its name, so tests can share the emulator."""
 
     name: str
     emulator: Emulator
@@ -94,14 +94,14 @@ class App:
 
     def fleet_instances(self, fleet_id: str) -> list[str]:
         found = self.ec2.describe_fleet_instances(FleetId=fleet_id)["ActiveInstances"]
-        return [one["InstanceId"] for one in found]
+        return [instance["InstanceId"] for instance in found]
 
     def instance(self, instance_id: str) -> dict[str, Any]:
-        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
-        one: dict[str, Any] = found[0]["Instances"][0]
-        return one
+        reservations = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        instance: dict[str, Any] = reservations[0]["Instances"][0]
+        return instance
 
-    def told(self, fleet_id: str) -> list[dict[str, Any]]:
+    def fleet_history(self, fleet_id: str) -> list[dict[str, Any]]:
         """The history of an EC2 Fleet or a Spot Fleet, oldest first: type, sub-type and text."""
         start = datetime.now(UTC) - timedelta(hours=1)
         if fleet_id.startswith("sfr-"):
@@ -111,11 +111,12 @@ class App:
         else:
             page = self.ec2.describe_fleet_history(FleetId=fleet_id, StartTime=start)
         return [
-            {"type": one["EventType"], **one["EventInformation"]} for one in page["HistoryRecords"]
+            {"type": history_record["EventType"], **history_record["EventInformation"]}
+            for history_record in page["HistoryRecords"]
         ]
 
     def subtypes(self, fleet_id: str) -> set[tuple[str, str]]:
-        return {(one["type"], one["EventSubType"]) for one in self.told(fleet_id)}
+        return {(event["type"], event["EventSubType"]) for event in self.fleet_history(fleet_id)}
 
     def hosts(self) -> list[dict[str, Any]]:
         arns = self.ecs.list_container_instances(cluster=self.name)["containerInstanceArns"]
@@ -127,7 +128,7 @@ class App:
         return found
 
     def definition(self, mode: str = "serve", cpu: int = 1024, memory: int = 1000) -> str:
-        """Register a task definition whose container does what `mode` says."""
+        """Register a task definition with a container that behaves as `mode` specifies."""
         group = f"{self.name}_perInstance"
         if not self.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             self.logs.create_log_group(logGroupName=group)
@@ -185,7 +186,9 @@ class App:
 
     def containers(self) -> list[dict[str, Any]]:
         part = f":task/{self.name}/"
-        return [one for one in self.emulator.containers() if part in one["task_arn"]]
+        return [
+            container for container in self.emulator.containers() if part in container["task_arn"]
+        ]
 
     def tasks(self, status: str = "RUNNING") -> list[dict[str, Any]]:
         arns = self.ecs.list_tasks(cluster=self.name, desiredStatus=status)["taskArns"]
@@ -197,7 +200,7 @@ class App:
         return found
 
     def running(self, count: int) -> dict[str, Any]:
-        """Wait until the service's true count of running tasks is this."""
+        """Wait until the service's exact count of running tasks is this."""
         found: dict[str, Any] = wait_for(
             lambda: self.state() if self.state()["runningCount"] == count else None,
             f"{count} tasks of {self.name} running",
@@ -205,15 +208,15 @@ class App:
         return found
 
     def lines(self, task_arn: str) -> list[str]:
-        """Return what a task's container has written."""
+        """Return the output of a task's container."""
         stream = f"{self.name}/worker/{task_arn.rpartition('/')[2]}"
         events = self.logs.get_log_events(
             logGroupName=f"{self.name}_perInstance", logStreamName=stream, startFromHead=True
         )["events"]
-        return [one["message"] for one in events]
+        return [event["message"] for event in events]
 
     def end(self) -> None:
-        """End what the test left, so that the next ones have the machine for themselves."""
+        """Delete what the test left behind, to free the computer for the next tests."""
         for fleet in self.ec2.describe_fleets()["Fleets"]:
             template = fleet["LaunchTemplateConfigs"][0]["LaunchTemplateSpecification"]
             if template["LaunchTemplateName"] == self.name:

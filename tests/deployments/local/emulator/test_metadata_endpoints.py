@@ -1,4 +1,4 @@
-"""Instance metadata, task metadata, role credentials, protection, interruption."""
+"""Instance metadata, task metadata, role credentials, scale-in protection, interruption."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ def status(url: str, method: str = "GET", body: Any = None, **headers: str) -> i
 
 
 class Imds:
-    """Asks the metadata service of an instance as an SDK does."""
+    """Queries the metadata service of an instance like an SDK."""
 
     def __init__(self, app: App, instance_id: str) -> None:
         self.base = f"{app.emulator.endpoint_url}/_dcp/imds/{instance_id}/latest/"
@@ -115,7 +115,7 @@ def test_role_credentials_work(app: App, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sts.get_caller_identity()["Account"] == "123456789012"
 
 
-def test_what_the_caller_is_refused_machines_and_containers_may_do(app: App) -> None:
+def test_denials_of_the_caller_do_not_apply_to_machines_and_containers(app: App) -> None:
     container = one_task(app)
     base = f"{app.emulator.endpoint_url}/_dcp/task/{container['task_id']}"
     role = json.loads(ask(f"{base}/credentials"))
@@ -162,13 +162,17 @@ def test_interrupted_machine_is_warned_drained_ended_and_replaced(app: App) -> N
     notice = json.loads(imds.get("meta-data/spot/instance-action"))
     assert notice["action"] == "terminate"
     assert notice["time"].endswith("Z")
-    wait_for(lambda: [one for one in app.hosts() if one["status"] == "DRAINING"], "draining")
+    wait_for(lambda: [host for host in app.hosts() if host["status"] == "DRAINING"], "draining")
     wait_for(lambda: imds.status("meta-data/instance-id") == 404, "the instance gone")
     wait_for(
-        lambda: [one for one in app.containers() if one["instance_id"] != instance],
+        lambda: [
+            container for container in app.containers() if container["instance_id"] != instance
+        ],
         "the task on another machine",
     )
-    kinds = [one["kind"] for one in app.emulator.events() if one.get("instance_id") == instance]
+    kinds = [
+        event["kind"] for event in app.emulator.events() if event.get("instance_id") == instance
+    ]
     assert kinds.index("interruption-notice") < kinds.index("interrupted")
 
 
@@ -182,11 +186,11 @@ def test_only_the_given_access_key_and_task_roles_are_let_in(tmp_path: Path) -> 
     ) as emulator:
         codes = {}
         for service, call in {
-            "ec2": lambda one: one.describe_instances(),
-            "ecs": lambda one: one.list_clusters(),
-            "sqs": lambda one: one.list_queues(),
-            "s3": lambda one: one.list_buckets(),
-            "sts": lambda one: one.get_caller_identity(),
+            "ec2": lambda client: client.describe_instances(),
+            "ecs": lambda client: client.list_clusters(),
+            "sqs": lambda client: client.list_queues(),
+            "s3": lambda client: client.list_buckets(),
+            "sts": lambda client: client.get_caller_identity(),
         }.items():
             call(client_of(emulator, service, key="AKIARIGHT"))
             with pytest.raises(ClientError) as caught:

@@ -1,4 +1,4 @@
-"""What fits on a machine, and how many machines a run may and can use."""
+"""What fits on a machine, and how many machines a run is allowed to and can use."""
 
 from datetime import datetime
 
@@ -26,7 +26,7 @@ def config(**settings: object) -> RunConfig:
     return RunConfig(dockerhub_tag="lab/worker:1", aws_bucket="lab-bucket", **(fitting | settings))
 
 
-def found(
+def findings_of(
     settings: RunConfig,
     *known: MachineType,
     template: FleetTemplate | None = None,
@@ -40,86 +40,93 @@ def found(
     return {finding.code: finding for finding in every}
 
 
-def test_what_fits_is_not_told_of() -> None:
-    assert found(config(), XLARGE) == {}
-    assert found(config(tasks_per_machine=2, docker_cores=1, memory=3500), LARGE) == {}
+def test_containers_that_fit_have_no_findings() -> None:
+    assert findings_of(config(), XLARGE) == {}
+    assert findings_of(config(tasks_per_machine=2, docker_cores=1, memory=3500), LARGE) == {}
     twice = config(tasks_per_machine=2, docker_cores=2, memory=7500, ebs_vol_size=60)
-    assert found(twice, XLARGE, bytes_per_job=5_000_000_000) == {}
+    assert findings_of(twice, XLARGE, bytes_per_job=5_000_000_000) == {}
 
 
-def test_a_type_that_is_none_is_named_with_the_nearest() -> None:
-    finding = found(config(), XLARGE, unknown={"m5.xlrge": ["m5.xlarge"]})["machine_type_unknown"]
+def test_an_unknown_type_is_reported_with_the_nearest_one() -> None:
+    finding = findings_of(config(), XLARGE, unknown={"m5.xlrge": ["m5.xlarge"]})[
+        "machine_type_unknown"
+    ]
     assert finding.level == "error"
     assert finding.problem.got == "m5.xlrge"
     assert "m5.xlarge" in finding.problem.remedy
 
 
 def test_containers_that_are_never_placed_are_an_error() -> None:
-    by_memory = found(config(), XLARGE, LARGE)["container_too_large"]
+    by_memory = findings_of(config(), XLARGE, LARGE)["container_too_large"]
     assert (by_memory.level, by_memory.problem.key) == ("error", "cpu_shares")
     assert "m5.large" in by_memory.problem.got
     assert "m5.xlarge" not in by_memory.problem.got
-    # All of the machine's memory is never there.
-    whole = found(config(memory=16_384), XLARGE)["container_too_large"]
+    # A machine's memory is never fully available.
+    whole = findings_of(config(memory=16_384), XLARGE)["container_too_large"]
     assert (whole.level, whole.problem.key) == ("error", "memory")
 
 
-def test_memory_that_may_not_be_there_is_a_warning() -> None:
-    finding = found(config(memory=15_800), XLARGE)["container_may_not_fit"]
+def test_containers_that_may_not_fit_are_a_warning() -> None:
+    finding = findings_of(config(memory=15_800), XLARGE)["container_may_not_fit"]
     assert finding.level == "warning"
     assert "15155" in finding.problem.remedy
 
 
 def test_fewer_and_more_containers_than_planned() -> None:
-    fewer = found(config(tasks_per_machine=2, ebs_vol_size=60), XLARGE)
+    fewer = findings_of(config(tasks_per_machine=2, ebs_vol_size=60), XLARGE)
     assert fewer["fewer_containers_than_planned"].problem.remedy.startswith(
         "Set tasks_per_machine to 1"
     )
-    more = found(config(tasks_per_machine=2, ebs_vol_size=60), HUGE)
+    more = findings_of(config(tasks_per_machine=2, ebs_vol_size=60), HUGE)
     assert more["more_containers_than_planned"].level == "warning"
-    assert "ECS may place 4" in more["more_containers_than_planned"].problem.what
-    # One a machine is kept by ECS, and one machine gets no more containers than there are.
+    assert "ECS may place 4" in more["more_containers_than_planned"].problem.mistake
+    # ECS enforces one container per machine, and one machine gets no more containers than exist.
     for settings in (config(), config(cluster_machines=1, tasks_per_machine=2, ebs_vol_size=60)):
-        (told,) = found(settings, HUGE).values()
-        assert (told.level, told.code) == ("note", "machine_larger_than_planned")
+        (finding,) = findings_of(settings, HUGE).values()
+        assert (finding.level, finding.code) == ("note", "machine_larger_than_planned")
 
 
 def test_the_processor_and_spot() -> None:
-    assert found(config(), ARM)["machine_architecture"].level == "error"
-    assert found(config(), ARM, template=FleetTemplate(architecture="arm64")) == {}
-    assert found(config(), XLARGE, METAL)["machine_not_spot"].level == "warning"
-    assert found(config(), METAL)["machine_not_spot"].level == "error"
+    assert findings_of(config(), ARM)["machine_architecture"].level == "error"
+    assert findings_of(config(), ARM, template=FleetTemplate(architecture="arm64")) == {}
+    assert findings_of(config(), XLARGE, METAL)["machine_not_spot"].level == "warning"
+    assert findings_of(config(), METAL)["machine_not_spot"].level == "error"
 
 
 @pytest.mark.parametrize(("gigabytes", "level"), [(1, None), (4, "warning"), (8, "error")])
 def test_the_disk_holds_the_images_of_all_slots(gigabytes: int, level: str | None) -> None:
     settings = config(docker_cores=4, ebs_vol_size=30)
-    finding = found(settings, XLARGE, bytes_per_job=gigabytes * 1_000_000_000).get("disk_too_small")
+    finding = findings_of(settings, XLARGE, bytes_per_job=gigabytes * 1_000_000_000).get(
+        "disk_too_small"
+    )
     assert (finding.level if finding else None) == level
     mounted = config(docker_cores=4, ebs_vol_size=30, download_files=False)
-    assert found(mounted, XLARGE, bytes_per_job=gigabytes * 1_000_000_000) == {}
+    assert findings_of(mounted, XLARGE, bytes_per_job=gigabytes * 1_000_000_000) == {}
 
 
-def test_the_disk_that_is_proposed_is_enough() -> None:
+def test_the_proposed_disk_size_is_sufficient() -> None:
     settings = config(docker_cores=4, ebs_vol_size=30)
-    told = found(settings, XLARGE, bytes_per_job=8_000_000_000)["disk_too_small"].problem.remedy
-    size = int(told.split()[3].rstrip(","))
+    remedy = findings_of(settings, XLARGE, bytes_per_job=8_000_000_000)[
+        "disk_too_small"
+    ].problem.remedy
+    size = int(remedy.split()[3].rstrip(","))
     assert (
-        found(config(docker_cores=4, ebs_vol_size=size), XLARGE, bytes_per_job=8_000_000_000) == {}
+        findings_of(config(docker_cores=4, ebs_vol_size=size), XLARGE, bytes_per_job=8_000_000_000)
+        == {}
     )
 
 
-def test_times_are_held_against_expected_seconds() -> None:
+def test_timeouts_are_compared_with_expected_seconds() -> None:
     seconds = JobSeconds(Range(900, 1000), 2000, "earlier runs")
-    short = found(config(job_timeout=800), XLARGE, seconds=seconds)["job_timeout_short"]
+    short = findings_of(config(job_timeout=800), XLARGE, seconds=seconds)["job_timeout_short"]
     assert short.level == "error"
     assert (
-        found(config(job_timeout=1500), XLARGE, seconds=seconds)["job_timeout_short"].level
+        findings_of(config(job_timeout=1500), XLARGE, seconds=seconds)["job_timeout_short"].level
         == "warning"
     )
-    long = found(config(sqs_message_visibility=43_200), XLARGE, seconds=seconds)
+    long = findings_of(config(sqs_message_visibility=43_200), XLARGE, seconds=seconds)
     assert long["visibility_long"].level == "note"
-    assert found(config(job_timeout=3000), XLARGE, seconds=seconds) == {}
+    assert findings_of(config(job_timeout=3000), XLARGE, seconds=seconds) == {}
 
 
 @given(
@@ -129,10 +136,10 @@ def test_times_are_held_against_expected_seconds() -> None:
     st.integers(500, 2_000_000),
 )
 def test_no_machine_holds_more_than_it_has(vcpus: int, memory: int, cpu: int, wanted: int) -> None:
-    one = MachineType("x", vcpus, memory)
-    least, most = one.holds(cpu, wanted)
+    kind = MachineType("x", vcpus, memory)
+    least, most = kind.holds(cpu, wanted)
     assert 0 <= least <= most
-    assert most * cpu <= one.cpu_units
+    assert most * cpu <= kind.cpu_units
     assert most * wanted <= memory
 
 
@@ -147,13 +154,16 @@ SIZES = st.builds(
 
 @given(SIZES, st.integers(1, 100_000), st.integers(0, 300))
 def test_never_more_slots_than_jobs_need(size: Limits, jobs: int, base: int) -> None:
-    asked = quotas.demand(size, FleetTemplate(on_demand_base=base), jobs)
+    demand = quotas.demand(size, FleetTemplate(on_demand_base=base), jobs)
     per_machine = size.tasks_per_machine * size.cores
-    assert 1 <= asked.machines <= size.machines
-    assert (asked.machines - 1) * per_machine < jobs
-    assert asked.on_demand <= base
-    told = [one.code for one in quotas.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)]
-    assert ("more_slots_than_jobs" in told) == (asked.machines < size.machines)
+    assert 1 <= demand.machines <= size.machines
+    assert (demand.machines - 1) * per_machine < jobs
+    assert demand.on_demand <= base
+    codes = [
+        finding.code
+        for finding in quotas.findings(size, FleetTemplate(), MachineTypes(()), [], jobs)
+    ]
+    assert ("more_slots_than_jobs" in codes) == (demand.machines < size.machines)
 
 
 @pytest.mark.parametrize(
@@ -174,21 +184,21 @@ def test_never_more_slots_than_jobs_need(size: Limits, jobs: int, base: int) -> 
         ("hpc7a.96xlarge", None),
     ],
 )
-def test_the_family_that_a_type_counts_in(machine_type: str, expected: str | None) -> None:
+def test_the_quota_family_of_a_type(machine_type: str, expected: str | None) -> None:
     assert quotas.family(machine_type) == expected
 
 
 def above(vcpus: float, count: int, base: int = 0, *types: MachineType) -> Finding | None:
     size = Limits(count, 1, 1, datetime.max)
-    asked = FleetTemplate(on_demand_base=base)
+    template = FleetTemplate(on_demand_base=base)
     known = MachineTypes(types or (XLARGE,))
     tables = [*quotas.SPOT.values(), *quotas.ON_DEMAND.values()]
-    limits = [quotas.Limit(one, vcpus) for one in tables]
-    every = quotas.findings(size, asked, known, limits, 10_000)
-    return next((one for one in every if one.code == "above_quota"), None)
+    limits = [quotas.QuotaLimit(table, vcpus) for table in tables]
+    every = quotas.findings(size, template, known, limits, 10_000)
+    return next((finding for finding in every if finding.code == "above_quota"), None)
 
 
-def test_machines_above_the_quota_are_told_with_how_many_there_may_be() -> None:
+def test_above_quota_names_the_allowed_number_of_machines() -> None:
     assert above(vcpus=40, count=10) is None
     over = above(vcpus=40, count=11)
     assert over is not None

@@ -1,8 +1,8 @@
-"""What AWS refuses though each parameter alone is allowed: rules between them, by operation.
+"""Rules between the parameters of a request, by operation.
 
-A rule is a generator over what is wrong with a request's parameters: code and text of the error.
-Each names the page of AWS's documentation that has it. What depends on what there is in the
-account, such as a name in use, is with the actions themselves.
+A rule is a generator of the errors in a request's parameters, each with code and text. Each module
+names the pages of AWS's documentation. Checks that depend on the account's resources, such as names
+in use, are in the actions themselves.
 """
 
 from werkzeug.wrappers import Response
@@ -18,7 +18,7 @@ from deployments.local.emulator.guards.parameter_rules import (
     task_definitions,
 )
 from deployments.local.emulator.guards.parameter_rules.rule import Rule
-from deployments.local.emulator.protocol.request import Asked
+from deployments.local.emulator.protocol.request import ApiRequest
 from deployments.local.emulator.protocol.responses import error
 
 RULES: dict[tuple[str, str], Rule] = {
@@ -37,11 +37,11 @@ RULES: dict[tuple[str, str], Rule] = {
 }
 
 
-def broken(asked: Asked) -> Response | None:
-    """The answer to a request that breaks a rule of its service; None for any other."""
-    rule = RULES.get((asked.service, asked.operation))
+def rule_violation(api_request: ApiRequest) -> Response | None:
+    """The response to a request that breaks a rule of its service; None for any other."""
+    rule = RULES.get((api_request.service, api_request.operation))
     if rule is None:
         return None
-    for found in rule(asked.parameters):
-        return error(asked, found.code, found.text)
+    for violation in rule(api_request.parameters):
+        return error(api_request, violation.code, violation.text)
     return None

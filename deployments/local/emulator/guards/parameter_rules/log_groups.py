@@ -7,7 +7,7 @@ CreateExportTask.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Rule, RuleViolation
 
 CODE = "InvalidParameterException"
 DAYS = {
@@ -16,36 +16,42 @@ DAYS = {
 }
 MOST_EVENTS = 10_000
 MOST_BYTES = 1_048_576
-EVENT_BYTES = 26  # what each event counts beside its text
+EVENT_BYTES = 26  # overhead per event
 SPAN_MS = 24 * 3_600_000
 
 
-def put_retention_policy(params: Mapping[str, Any]) -> Iterator[Broken]:
+def put_retention_policy(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """PutRetentionPolicy."""
     days = params["retentionInDays"]
     if days not in DAYS:
         text = f"Value '{days}' at 'retentionInDays' failed to satisfy constraint: one of"
-        yield Broken(CODE, f"{text} {sorted(DAYS)}")
+        yield RuleViolation(CODE, f"{text} {sorted(DAYS)}")
 
 
-def put_log_events(params: Mapping[str, Any]) -> Iterator[Broken]:
+def put_log_events(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """PutLogEvents."""
     events = params["logEvents"]
-    times = [one["timestamp"] for one in events]
+    times = [event["timestamp"] for event in events]
     if len(events) > MOST_EVENTS:
-        yield Broken(CODE, f"A batch has at most {MOST_EVENTS} events")
-    if sum(len(one["message"].encode()) + EVENT_BYTES for one in events) > MOST_BYTES:
-        yield Broken(CODE, f"Upload too large: a batch has at most {MOST_BYTES} bytes")
+        yield RuleViolation(CODE, f"A batch has at most {MOST_EVENTS} events")
+    if sum(len(event["message"].encode()) + EVENT_BYTES for event in events) > MOST_BYTES:
+        yield RuleViolation(CODE, f"Upload too large: a batch has at most {MOST_BYTES} bytes")
     if times != sorted(times):
-        yield Broken(CODE, "Log events in a single PutLogEvents request must be in order of time.")
+        yield RuleViolation(
+            CODE, "Log events in a single PutLogEvents request must be in order of time."
+        )
     if times and max(times) - min(times) > SPAN_MS:
-        yield Broken(CODE, "The batch of log events in a single request spans more than 24 hours.")
+        yield RuleViolation(
+            CODE, "The batch of log events in a single request spans more than 24 hours."
+        )
 
 
-def create_export_task(params: Mapping[str, Any]) -> Iterator[Broken]:
+def create_export_task(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """CreateExportTask."""
     if params["from"] < 0 or params["to"] < params["from"]:
-        yield Broken(CODE, "The specified time range is not valid: 'from' must not be after 'to'.")
+        yield RuleViolation(
+            CODE, "The specified time range is not valid: 'from' must not be after 'to'."
+        )
 
 
 RULES: dict[str, Rule] = {

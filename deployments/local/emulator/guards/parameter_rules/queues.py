@@ -10,17 +10,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Rule, RuleViolation
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
-# What a message may hold: "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to
-# #x10FFFF" (SendMessage).
+# Allowed characters of a message: "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000
+# to #x10FFFF" (SendMessage).
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MOST_BYTES = 1_048_576
 MOST_ENTRIES = 10
 MOST_ATTRIBUTES = 10
-# Seconds, bytes: least and most.
+# Minimum and maximum, in seconds or bytes.
 ATTRIBUTES = {
     "DelaySeconds": (0, 900),
     "MaximumMessageSize": (1024, MOST_BYTES),
@@ -31,12 +31,12 @@ ATTRIBUTES = {
 RECEIVES = (1, 1000)
 
 
-def wrong(text: str) -> Broken:
-    """A value that SQS does not take."""
-    return Broken("InvalidParameterValue", text)
+def wrong(text: str) -> RuleViolation:
+    """A value that SQS refuses."""
+    return RuleViolation("InvalidParameterValue", text)
 
 
-def create_queue(params: Mapping[str, Any]) -> Iterator[Broken]:
+def create_queue(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """CreateQueue."""
     if not NAME.fullmatch(params["QueueName"]):
         yield wrong(
@@ -45,19 +45,19 @@ def create_queue(params: Mapping[str, Any]) -> Iterator[Broken]:
     yield from set_attributes(params)
 
 
-def set_attributes(params: Mapping[str, Any]) -> Iterator[Broken]:
+def set_attributes(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """SetQueueAttributes, and the attributes of CreateQueue."""
-    given = params.get("Attributes", {})
+    attributes = params.get("Attributes", {})
     for name, (least, most) in ATTRIBUTES.items():
-        text = given.get(name)
+        text = attributes.get(name)
         if text is not None and not (text.isdecimal() and least <= int(text) <= most):
-            yield Broken("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
-    policy = given.get("RedrivePolicy")
+            yield RuleViolation("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+    policy = attributes.get("RedrivePolicy")
     if policy:
         yield from _redrive(policy)
 
 
-def _redrive(policy: str) -> Iterator[Broken]:
+def _redrive(policy: str) -> Iterator[RuleViolation]:
     try:
         read = json.loads(policy)
         receives, target = int(read["maxReceiveCount"]), read["deadLetterTargetArn"]
@@ -74,7 +74,7 @@ def _redrive(policy: str) -> Iterator[Broken]:
         yield wrong(f"Value {target} for deadLetterTargetArn is invalid.")
 
 
-def send_message(params: Mapping[str, Any]) -> Iterator[Broken]:
+def send_message(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """SendMessage."""
     yield from _message(params)
     if size(params) > MOST_BYTES:
@@ -84,75 +84,79 @@ def send_message(params: Mapping[str, Any]) -> Iterator[Broken]:
         )
 
 
-def _message(message: Mapping[str, Any]) -> Iterator[Broken]:
+def _message(message: Mapping[str, Any]) -> Iterator[RuleViolation]:
     body, attributes = message["MessageBody"], message.get("MessageAttributes", {})
     if not body:
-        yield Broken("MissingParameter", "The request must contain the parameter MessageBody.")
+        yield RuleViolation(
+            "MissingParameter", "The request must contain the parameter MessageBody."
+        )
     if FORBIDDEN.search(body):
-        yield Broken("InvalidMessageContents", "Invalid characters in the message body")
+        yield RuleViolation("InvalidMessageContents", "Invalid characters in the message body")
     yield from seconds("DelaySeconds", message.get("DelaySeconds"), ATTRIBUTES["DelaySeconds"])
     if len(attributes) > MOST_ATTRIBUTES:
         yield wrong(f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum")
-    for name, one in attributes.items():
-        kind = one["DataType"].partition(".")[0]
+    for name, attribute in attributes.items():
+        kind = attribute["DataType"].partition(".")[0]
         if kind not in ("String", "Number", "Binary"):
             yield wrong(f"The message attribute '{name}' has an invalid message attribute type")
-        if kind != "Binary" and not one.get("StringValue"):
+        if kind != "Binary" and not attribute.get("StringValue"):
             yield wrong(f"The message attribute '{name}' must contain a non-empty value")
 
 
 def size(message: Mapping[str, Any]) -> int:
-    """Bytes of a message: its body, and its attributes with their names and types."""
+    """Size of a message in bytes: body, and attributes with their names and types."""
     total = len(message["MessageBody"].encode(errors="surrogatepass"))
-    for name, one in message.get("MessageAttributes", {}).items():
-        value = one.get("StringValue") or one.get("BinaryValue") or ""
-        total += len(name) + len(one["DataType"]) + len(value)
+    for name, message_attribute in message.get("MessageAttributes", {}).items():
+        value = message_attribute.get("StringValue") or message_attribute.get("BinaryValue") or ""
+        total += len(name) + len(message_attribute["DataType"]) + len(value)
     return total
 
 
-def batch(params: Mapping[str, Any]) -> Iterator[Broken]:
-    """What all batches have in common."""
-    ids = [one["Id"] for one in params["Entries"]]
+def batch(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
+    """Rules for all batches."""
+    ids = [entry["Id"] for entry in params["Entries"]]
     if not ids:
-        yield Broken("EmptyBatchRequest", "The batch request doesn't contain any entries.")
+        yield RuleViolation("EmptyBatchRequest", "The batch request doesn't contain any entries.")
     if len(ids) > MOST_ENTRIES:
         text = f"Maximum number of entries per request are {MOST_ENTRIES}. You have sent {len(ids)}"
-        yield Broken("TooManyEntriesInBatchRequest", text)
+        yield RuleViolation("TooManyEntriesInBatchRequest", text)
     if len(set(ids)) < len(ids):
-        yield Broken("BatchEntryIdsNotDistinct", "Two or more batch entries have the same Id.")
-    if not all(BATCH_ID.fullmatch(one) for one in ids):
+        yield RuleViolation(
+            "BatchEntryIdsNotDistinct", "Two or more batch entries have the same Id."
+        )
+    if not all(BATCH_ID.fullmatch(entry_id) for entry_id in ids):
         text = "A batch entry id can only contain alphanumeric characters, hyphens and underscores."
-        yield Broken("InvalidBatchEntryId", text)
+        yield RuleViolation("InvalidBatchEntryId", text)
 
 
-def send_batch(params: Mapping[str, Any]) -> Iterator[Broken]:
-    """SendMessageBatch: the limit of bytes is that of all its messages together."""
+def send_batch(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
+    """SendMessageBatch: the size limit applies to all its messages together."""
     yield from batch(params)
-    for one in params["Entries"]:
-        yield from _message(one)
-    total = sum(size(one) for one in params["Entries"])
+    for entry in params["Entries"]:
+        yield from _message(entry)
+    total = sum(size(entry) for entry in params["Entries"])
     if total > MOST_BYTES:
         text = f"Batch requests cannot be longer than {MOST_BYTES} bytes. You have sent {total}."
-        yield Broken("BatchRequestTooLong", text)
+        yield RuleViolation("BatchRequestTooLong", text)
 
 
-def seconds(name: str, given: int | None, limits: tuple[int, int]) -> Iterator[Broken]:
+def seconds(name: str, number: int | None, limits: tuple[int, int]) -> Iterator[RuleViolation]:
     """A number within limits."""
-    if given is not None and not limits[0] <= given <= limits[1]:
+    if number is not None and not limits[0] <= number <= limits[1]:
         yield wrong(
-            f"Value {given} for parameter {name} is invalid. Reason: Must be between {limits[0]} "
+            f"Value {number} for parameter {name} is invalid. Reason: Must be between {limits[0]} "
             f"and {limits[1]}, if provided."
         )
 
 
-def receive_message(params: Mapping[str, Any]) -> Iterator[Broken]:
+def receive_message(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """ReceiveMessage."""
     yield from seconds("MaxNumberOfMessages", params.get("MaxNumberOfMessages"), (1, MOST_ENTRIES))
     yield from seconds("WaitTimeSeconds", params.get("WaitTimeSeconds"), (0, 20))
     yield from change_visibility(params)
 
 
-def change_visibility(params: Mapping[str, Any]) -> Iterator[Broken]:
+def change_visibility(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """ChangeMessageVisibility."""
     limits = ATTRIBUTES["VisibilityTimeout"]
     yield from seconds("VisibilityTimeout", params.get("VisibilityTimeout"), limits)

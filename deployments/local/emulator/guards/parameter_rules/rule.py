@@ -1,4 +1,4 @@
-"""What a rule is."""
+"""The result of a rule."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Broken:
-    """What a rule found.
+class RuleViolation:
+    """A broken rule.
 
     Attributes:
-        code: The error's code, as the API reference has it.
+        code: The error code in the API reference.
         text: The message.
     """
 
@@ -18,4 +18,4 @@ class Broken:
     text: str
 
 
-Rule = Callable[[Mapping[str, Any]], Iterator[Broken]]
+Rule = Callable[[Mapping[str, Any]], Iterator[RuleViolation]]

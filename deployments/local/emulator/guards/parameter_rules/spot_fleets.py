@@ -16,73 +16,77 @@ from deployments.local.emulator.guards.parameter_rules.fleets import (
     templates,
     validity,
 )
-from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Rule, RuleViolation
 
 CODE = "InvalidSpotFleetRequestConfig"
 
 
-def request_spot_fleet(params: Mapping[str, Any]) -> Iterator[Broken]:
+def request_spot_fleet(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """RequestSpotFleet."""
     config = params["SpotFleetRequestConfig"]
     kind = config.get("Type", "maintain")
     if kind == "instant":
-        yield Broken(CODE, "Spot Fleets are of type request or maintain")
+        yield RuleViolation(CODE, "Spot Fleets are of type request or maintain")
     specifications = config.get("LaunchSpecifications", [])
     configs = config.get("LaunchTemplateConfigs", [])
     if bool(specifications) == bool(configs):
         text = "Exactly one of LaunchSpecifications and LaunchTemplateConfigs must be given"
-        yield Broken(CODE, text)
+        yield RuleViolation(CODE, text)
     if len(specifications) > MOST_TEMPLATES:
-        yield Broken(CODE, f"A Spot Fleet has at most {MOST_TEMPLATES} launch specifications")
+        yield RuleViolation(
+            CODE, f"A Spot Fleet has at most {MOST_TEMPLATES} launch specifications"
+        )
     yield from capacity(config)
     yield from validity(config)
     yield from price("SpotPrice", config.get("SpotPrice"))
     if configs:
         yield from templates(configs)
-    for one in specifications:
-        yield from _specification(one)
+    for specification in specifications:
+        yield from _specification(specification)
     strategies = config.get("SpotMaintenanceStrategies", {})
     yield from _rebalancing(kind, strategies.get("CapacityRebalance"))
 
 
-def modify_spot_fleet_request(params: Mapping[str, Any]) -> Iterator[Broken]:
+def modify_spot_fleet_request(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """ModifySpotFleetRequest."""
     if "TargetCapacity" in params:
         yield from capacity(params)
 
 
-def capacity(given: Mapping[str, Any]) -> Iterator[Broken]:
-    """The on-demand part is within the total."""
-    total, on_demand = given["TargetCapacity"], given.get("OnDemandTargetCapacity", 0)
+def capacity(config: Mapping[str, Any]) -> Iterator[RuleViolation]:
+    """The on-demand part must not exceed the total."""
+    total, on_demand = config["TargetCapacity"], config.get("OnDemandTargetCapacity", 0)
     if not 0 <= total <= MOST_CAPACITY:
-        yield Broken(CODE, f"TargetCapacity {total} must be from 0 to {MOST_CAPACITY}")
+        yield RuleViolation(CODE, f"TargetCapacity {total} must be from 0 to {MOST_CAPACITY}")
     if not 0 <= on_demand <= total:
         text = f"OnDemandTargetCapacity {on_demand} must be from 0 to TargetCapacity {total}"
-        yield Broken(CODE, text)
+        yield RuleViolation(CODE, text)
 
 
-def _specification(one: Mapping[str, Any]) -> Iterator[Broken]:
-    yield from price("SpotPrice", one.get("SpotPrice"))
-    interfaces = one.get("NetworkInterfaces", [])
-    if interfaces and (one.get("SubnetId") or one.get("SecurityGroups")):
+def _specification(specification: Mapping[str, Any]) -> Iterator[RuleViolation]:
+    yield from price("SpotPrice", specification.get("SpotPrice"))
+    interfaces = specification.get("NetworkInterfaces", [])
+    if interfaces and (specification.get("SubnetId") or specification.get("SecurityGroups")):
         text = "Subnet and security groups are given with the network interfaces when there are any"
-        yield Broken("InvalidParameterCombination", text)
+        yield RuleViolation("InvalidParameterCombination", text)
     for interface in interfaces:
         if "DeviceIndex" not in interface:
-            yield Broken("MissingParameter", "A network interface must have a DeviceIndex")
+            yield RuleViolation("MissingParameter", "A network interface must have a DeviceIndex")
 
 
-def _rebalancing(kind: str, given: Mapping[str, Any] | None) -> Iterator[Broken]:
-    if given is None:
+def _rebalancing(kind: str, strategies: Mapping[str, Any] | None) -> Iterator[RuleViolation]:
+    if strategies is None:
         return
     if kind != "maintain":
-        yield Broken(CODE, "Capacity rebalancing is supported only for fleets of type maintain")
-    delay = given.get("TerminationDelay")
-    if given.get("ReplacementStrategy") == "launch-before-terminate":
+        yield RuleViolation(
+            CODE, "Capacity rebalancing is supported only for fleets of type maintain"
+        )
+    delay = strategies.get("TerminationDelay")
+    if strategies.get("ReplacementStrategy") == "launch-before-terminate":
         if delay not in TERMINATION_DELAY:
-            yield Broken(CODE, f"TerminationDelay {delay} must be from 120 to 7200 seconds")
+            yield RuleViolation(CODE, f"TerminationDelay {delay} must be from 120 to 7200 seconds")
     elif delay is not None:
-        yield Broken(CODE, "TerminationDelay is not valid with the strategy launch")
+        yield RuleViolation(CODE, "TerminationDelay is not valid with the strategy launch")
 
 
 RULES: dict[str, Rule] = {

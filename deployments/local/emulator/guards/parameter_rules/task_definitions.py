@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.local.emulator.guards.parameter_rules.rule import Broken, Rule
+from deployments.local.emulator.guards.parameter_rules.rule import Rule, RuleViolation
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 LEAST_MEMORY = 6  # MiB, of Docker 20.10 and later
@@ -26,81 +26,83 @@ AWSLOGS = {
 }
 
 
-def wrong(text: str) -> Broken:
-    """What ECS tells of a task definition that it does not take."""
-    return Broken("ClientException", text)
+def wrong(text: str) -> RuleViolation:
+    """ECS's error for an invalid task definition."""
+    return RuleViolation("ClientException", text)
 
 
-def register_task_definition(params: Mapping[str, Any]) -> Iterator[Broken]:
+def register_task_definition(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     """RegisterTaskDefinition."""
     containers = params["containerDefinitions"]
     if not NAME.fullmatch(params["family"]):
         yield wrong(f"Family {params['family']!r}: up to 255 letters, numbers, - and _")
     if not containers:
         yield wrong("Container list cannot be empty.")
-    names = [one.get("name", "") for one in containers]
+    names = [container.get("name", "") for container in containers]
     if len(set(names)) < len(names):
         yield wrong(f"Container names must be unique: {names}")
-    if containers and not any(one.get("essential", True) for one in containers):
+    if containers and not any(container.get("essential", True) for container in containers):
         yield wrong("TaskDefinition must have at least one essential container")
     yield from _fargate(params)
-    for one in containers:
-        yield from _container(one, params)
+    for container in containers:
+        yield from _container(container, params)
 
 
-def _fargate(params: Mapping[str, Any]) -> Iterator[Broken]:
+def _fargate(params: Mapping[str, Any]) -> Iterator[RuleViolation]:
     if "FARGATE" not in params.get("requiresCompatibilities", []):
         return
     if params.get("networkMode") != "awsvpc":
         yield wrong("Fargate only supports network mode 'awsvpc'.")
     if not params.get("cpu") or not params.get("memory"):
         yield wrong("Fargate requires that 'cpu' and 'memory' be defined at the task level.")
-    for one in params["containerDefinitions"]:
-        if one.get("privileged"):
+    for container_definition in params["containerDefinitions"]:
+        if container_definition.get("privileged"):
             yield wrong("Fargate does not support privileged containers.")
-        if one.get("stopTimeout", 0) not in FARGATE_STOP:
+        if container_definition.get("stopTimeout", 0) not in FARGATE_STOP:
             yield wrong("Fargate's stopTimeout is at most 120 seconds.")
 
 
-def _container(one: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Broken]:
-    if not NAME.fullmatch(one.get("name", "")):
-        yield wrong(f"Container.name {one.get('name')!r}: up to 255 letters, numbers, - and _")
-    if not one.get("image"):
+def _container(container: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[RuleViolation]:
+    if not NAME.fullmatch(container.get("name", "")):
+        yield wrong(
+            f"Container.name {container.get('name')!r}: up to 255 letters, numbers, - and _"
+        )
+    if not container.get("image"):
         yield wrong("Container.image should not be null or empty.")
-    yield from _memory(one, params.get("memory"))
-    if one.get("cpu", 0) < 0 or one.get("stopTimeout", 0) < 0:
+    yield from _memory(container, params.get("memory"))
+    if container.get("cpu", 0) < 0 or container.get("stopTimeout", 0) < 0:
         yield wrong("cpu and stopTimeout are not below 0")
-    yield from _ports(one.get("portMappings", []), params.get("networkMode", "bridge"))
-    yield from _secrets(one, params)
-    yield from _logs(one.get("logConfiguration"))
+    yield from _ports(container.get("portMappings", []), params.get("networkMode", "bridge"))
+    yield from _secrets(container, params)
+    yield from _logs(container.get("logConfiguration"))
 
 
-def _memory(one: Mapping[str, Any], of_task: str | None) -> Iterator[Broken]:
-    memory, reservation = one.get("memory"), one.get("memoryReservation")
+def _memory(container: Mapping[str, Any], of_task: str | None) -> Iterator[RuleViolation]:
+    memory, reservation = container.get("memory"), container.get("memoryReservation")
     if not memory and not reservation and not of_task:
         yield wrong(
             "Invalid setting for container. At least one of 'memory' or 'memoryReservation' must "
             "be specified."
         )
-    for given in (memory, reservation):
-        if given is not None and given < LEAST_MEMORY:
-            yield wrong(f"The memory of a container is at least {LEAST_MEMORY} MiB, not {given}")
+    for limit in (memory, reservation):
+        if limit is not None and limit < LEAST_MEMORY:
+            yield wrong(f"The memory of a container is at least {LEAST_MEMORY} MiB, not {limit}")
     if memory and reservation and memory < reservation:
         yield wrong("'memory' must be greater than 'memoryReservation'")
 
 
-def _ports(mappings: list[Mapping[str, Any]], mode: str) -> Iterator[Broken]:
+def _ports(mappings: list[Mapping[str, Any]], mode: str) -> Iterator[RuleViolation]:
     if mode == "none" and mappings:
         yield wrong("Port mappings are not valid with network mode 'none'.")
-    for one in mappings:
-        host, container = one.get("hostPort"), one.get("containerPort")
-        if mode in ("awsvpc", "host") and host not in (None, container):
+    for mapping in mappings:
+        host, container_port = mapping.get("hostPort"), mapping.get("containerPort")
+        if mode in ("awsvpc", "host") and host not in (None, container_port):
             yield wrong(f"With network mode '{mode}', hostPort and containerPort must match.")
 
 
-def _secrets(one: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Broken]:
-    secrets = [given["name"] for given in one.get("secrets", [])]
-    shared = set(secrets) & {given.get("name") for given in one.get("environment", [])}
+def _secrets(container: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[RuleViolation]:
+    secrets = [variable["name"] for variable in container.get("secrets", [])]
+    shared = set(secrets) & {variable.get("name") for variable in container.get("environment", [])}
     if shared:
         yield wrong(
             "The secret name must be unique and not shared with any new or existing environment "
@@ -113,11 +115,11 @@ def _secrets(one: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Brok
         )
 
 
-def _logs(given: Mapping[str, Any] | None) -> Iterator[Broken]:
-    if given is None:
+def _logs(configuration: Mapping[str, Any] | None) -> Iterator[RuleViolation]:
+    if configuration is None:
         return
-    options = given.get("options", {})
-    if given["logDriver"] == "awslogs":
+    options = configuration.get("options", {})
+    if configuration["logDriver"] == "awslogs":
         for name in ("awslogs-group", "awslogs-region"):
             if not options.get(name):
                 yield wrong(f"Log driver awslogs requires option: {name}")

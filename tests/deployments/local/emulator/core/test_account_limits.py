@@ -1,4 +1,4 @@
-"""What the emulated account refuses, has and pays: in each protocol's form, over HTTP."""
+"""Permissions, quotas and prices of the emulated account, in each protocol's format."""
 
 import json
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def test_each_service_refuses_in_its_own_words(
         assert code_of(getattr(service, method), **parameters) == code, action
 
 
-def test_what_is_not_refused_goes_on(emulator: Emulator, client: Callable[[str], Any]) -> None:
+def test_other_actions_are_allowed(emulator: Emulator, client: Callable[[str], Any]) -> None:
     emulator.set_account(refused=["sqs:Delete*", "s3:*"])
     url = client("sqs").create_queue(QueueName="goes-on")["QueueUrl"]
     assert code_of(client("sqs").delete_queue, QueueUrl=url) == "AccessDenied"
@@ -89,7 +89,7 @@ def test_a_dry_run_makes_nothing(emulator: Emulator, client: Callable[[str], Any
     assert code_of(ec2.create_launch_template, **request) == "UnauthorizedOperation"
 
 
-def test_policies_are_simulated_by_what_is_refused(
+def test_simulated_policies_deny_the_refused_actions(
     emulator: Emulator, client: Callable[[str], Any]
 ) -> None:
     emulator.set_account(refused=["iam:PassRole arn:aws:iam::*:role/other", "sqs:CreateQueue"])
@@ -99,9 +99,12 @@ def test_policies_are_simulated_by_what_is_refused(
         ResourceArns=["arn:aws:iam::123456789012:role/own", "arn:aws:iam::123456789012:role/other"],
     )
     denied = {
-        (one["EvalActionName"], one["EvalResourceName"].rpartition("/")[2])
-        for one in answer["EvaluationResults"]
-        if one["EvalDecision"] != "allowed"
+        (
+            evaluation_result["EvalActionName"],
+            evaluation_result["EvalResourceName"].rpartition("/")[2],
+        )
+        for evaluation_result in answer["EvaluationResults"]
+        if evaluation_result["EvalDecision"] != "allowed"
     }
     both = {("sqs:CreateQueue", "own"), ("sqs:CreateQueue", "other")}
     assert denied == both | {("iam:PassRole", "other")}
@@ -116,12 +119,12 @@ def test_roles_are_there_unless_missing(emulator: Emulator, client: Callable[[st
     assert iam.get_role(RoleName="other")["Role"]["Arn"].endswith(":role/other")
 
 
-def test_there_are_no_prices_unless_told(emulator: Emulator, client: Callable[[str], Any]) -> None:
+def test_there_are_no_prices_unless_set(emulator: Emulator, client: Callable[[str], Any]) -> None:
     def spot() -> list[tuple[str, float]]:
         answer = client("ec2").describe_spot_price_history(
             InstanceTypes=["m5.large"], StartTime=NOW - timedelta(hours=2), EndTime=NOW
         )
-        return [(one["SpotPrice"], one["Timestamp"]) for one in answer["SpotPriceHistory"]]
+        return [(price["SpotPrice"], price["Timestamp"]) for price in answer["SpotPriceHistory"]]
 
     def products() -> list[Any]:
         filters = [
@@ -129,7 +132,7 @@ def test_there_are_no_prices_unless_told(emulator: Emulator, client: Callable[[s
             {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "us-east-1"},
         ]
         answer = client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)
-        return [json.loads(one) for one in answer["PriceList"]]
+        return [json.loads(product) for product in answer["PriceList"]]
 
     assert (spot(), products()) == ([], [])
     changes = [(5, 0.01), (3, 0.02), (1, 0.03), (-1, 0.04)]
@@ -143,9 +146,11 @@ def test_there_are_no_prices_unless_told(emulator: Emulator, client: Callable[[s
         for hours, usd in changes
     ]
     emulator.set_account(spot=table, on_demand={"m5.large": 0.096, "c5.large": 0.085})
-    # The last change before the window is the price at its beginning; what comes is not told.
+    # The last change before the window is the price at its start; later changes are not returned.
     assert [float(usd) for usd, _ in spot()] == [0.03, 0.02]
-    assert [one["product"]["attributes"]["instanceType"] for one in products()] == ["m5.large"]
+    assert [product["product"]["attributes"]["instanceType"] for product in products()] == [
+        "m5.large"
+    ]
 
 
 def test_quotas_are_as_set(emulator: Emulator, client: Callable[[str], Any]) -> None:

@@ -1,4 +1,4 @@
-"""The switches: read, refused with the allowed range, set while the emulator runs, repeatable."""
+"""The switches: parsing, allowed ranges, changes at run time, repeatability."""
 
 import math
 import urllib.error
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[5] / "docs" / "local.md"
 
 
 @pytest.mark.parametrize(
-    ("given", "values"),
+    ("options", "values"),
     [
         ((), {}),
         (("late=30", "errors=0.05,seed=7"), {"late": {"*": 30}, "errors": 0.05, "seed": 7}),
@@ -31,12 +31,12 @@ PAGE = Path(__file__).parents[5] / "docs" / "local.md"
         (("vcpus=8",), {"vcpus": 8}),
     ],
 )
-def test_options_are_read(given: tuple[str, ...], values: dict[str, object]) -> None:
-    assert parse_chaos(given).model_dump(exclude_defaults=True) == values
+def test_options_are_read(options: tuple[str, ...], values: dict[str, object]) -> None:
+    assert parse_chaos(options).model_dump(exclude_defaults=True) == values
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("option", "expected"),
     [
         ("erors=1", ("erors", "errors")),
         ("errors=2", ("errors", "2", "from 0 to 1")),
@@ -49,12 +49,12 @@ def test_options_are_read(given: tuple[str, ...], values: dict[str, object]) -> 
         ("seed=1,seed=2", ("seed", "twice")),
     ],
 )
-def test_what_is_wrong_is_named_with_the_value_and_the_range(
-    given: str, told: tuple[str, ...]
+def test_wrong_switches_are_reported_with_value_and_range(
+    option: str, expected: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigError) as raised:
-        parse_chaos([given])
-    assert all(part in str(raised.value) for part in ("--chaos", *told))
+        parse_chaos([option])
+    assert all(part in str(raised.value) for part in ("--chaos", *expected))
 
 
 def test_switches_change_while_it_runs(emulator: Emulator) -> None:
@@ -85,15 +85,15 @@ def test_a_seed_repeats_itself(seed: int, number: int, share: float) -> None:
 def test_shares_and_rates_are_kept() -> None:
     chaos = Chaos(errors=0.2, kills=10, exits={1: 0.3, 2: 0.1})
     numbers = range(4000)
-    assert sum(chaos.happens("errors", one) for one in numbers) == pytest.approx(800, rel=0.1)
-    waits = [chaos.seconds_until("kills", one) for one in numbers]
+    assert sum(chaos.happens("errors", number) for number in numbers) == pytest.approx(800, rel=0.1)
+    waits = [chaos.seconds_until("kills", number) for number in numbers]
     assert sum(waits) / len(waits) == pytest.approx(DAY_SECONDS / 10, rel=0.1)
     assert chaos.seconds_until("oom", 1) == math.inf
-    chosen = [chaos.chosen("exits", one) for one in numbers]
-    assert chosen.count("1") == pytest.approx(1200, rel=0.1)
-    assert chosen.count("2") == pytest.approx(400, rel=0.2)
-    assert not any(Chaos().happens("errors", one) for one in numbers)
-    assert all(Chaos(errors=1).happens("errors", one) for one in numbers)
+    fault_name = [chaos.fault_name("exits", number) for number in numbers]
+    assert fault_name.count("1") == pytest.approx(1200, rel=0.1)
+    assert fault_name.count("2") == pytest.approx(400, rel=0.2)
+    assert not any(Chaos().happens("errors", number) for number in numbers)
+    assert all(Chaos(errors=1).happens("errors", number) for number in numbers)
 
 
 @pytest.mark.parametrize("pattern", ["*", "m5.large", "us-east-1a", "m5.*/us-east-1a", "m5.*"])
@@ -102,8 +102,8 @@ def test_pools(pattern: str) -> None:
     assert pattern == "*" or not in_pool(pattern, "c5.large", "us-east-1b")
 
 
-def test_the_page_tells_every_switch() -> None:
+def test_the_page_describes_every_switch() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    told = {row.split("`")[1]: row for row in rows}
+    rows_by_switch = {row.split("`")[1]: row for row in rows}
     for name, field in Chaos.model_fields.items():
-        assert str(field.description) in told[name]
+        assert str(field.description) in rows_by_switch[name]

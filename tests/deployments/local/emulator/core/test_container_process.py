@@ -1,4 +1,4 @@
-"""A container is a process with exactly its environment, and nothing of it outlives it."""
+"""A container is a process with exactly its environment, and leaves nothing behind."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from emulated_app import App
 from stand_in_worker import STAND_IN
 from waiting import wait_for
 
-from deployments.local.emulator.core.container_process import Container, ContainerError
+from deployments.local.emulator.core.container_process import ContainerError, ContainerProcess
 from deployments.local.emulator_client import EmulatorError, start_emulator
 
 pytestmark = pytest.mark.e2e
@@ -46,12 +46,12 @@ def start_one(app: App, mode: str) -> dict[str, Any]:
     return found
 
 
-def test_environment_is_the_task_definition_and_what_aws_adds(
+def test_environment_is_the_task_definition_and_the_additions_of_aws(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container = start_one(app, "environment")
-    seen = json.loads(app.lines(container["task_arn"])[0])
-    environment = seen["environment"]
+    reported = json.loads(app.lines(container["task_arn"])[0])
+    environment = reported["environment"]
     base = f"{app.emulator.endpoint_url}/_dcp"
     task = container["task_id"]
     java_home = {"JAVA_HOME": os.environ["JAVA_HOME"]} if "JAVA_HOME" in os.environ else {}
@@ -59,8 +59,8 @@ def test_environment_is_the_task_definition_and_what_aws_adds(
         "MODE": "environment",
         "APP_NAME": app.name,
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": seen["cwd"],
-        "TMPDIR": f"{seen['cwd']}/tmp",
+        "HOME": reported["cwd"],
+        "TMPDIR": f"{reported['cwd']}/tmp",
         "LANG": "C.UTF-8",
         "ECS_CONTAINER_METADATA_URI_V4": f"{base}/task/{task}/v4/{task}",
         "ECS_AGENT_URI": f"{base}/task/{task}/api",
@@ -69,7 +69,7 @@ def test_environment_is_the_task_definition_and_what_aws_adds(
         "AWS_ENDPOINT_URL": app.emulator.endpoint_url,
         **java_home,
     }
-    assert Path(seen["cwd"]).is_relative_to(app.emulator.root)
+    assert Path(reported["cwd"]).is_relative_to(app.emulator.root)
 
 
 def test_sigkill_takes_everything_in_the_container(app: App) -> None:
@@ -95,7 +95,7 @@ def test_end_of_the_machine_takes_the_container_at_once(app: App) -> None:
 def test_command_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "task"
     with pytest.raises(ContainerError, match="CannotStartContainerError"):
-        Container(["/no/such/python"], {}, folder, log=lambda line: None)
+        ContainerProcess(["/no/such/python"], {}, folder, log=lambda line: None)
     assert not folder.exists()
 
 
@@ -103,7 +103,7 @@ def test_first_process_killed_from_outside_takes_the_command_along(app: App) -> 
     container = start_one(app, "deaf")
     stat = Path(f"/proc/{container['pid']}/stat")
     if not stat.exists():
-        pytest.skip("only Linux tells a process that its parent died")
+        pytest.skip("only Linux notifies a process of its parent's death")
     init = int(stat.read_text().rpartition(")")[2].split()[1])
     os.kill(init, signal.SIGKILL)
     wait_for(lambda: not alive(container["pid"]), "command dead")
@@ -153,7 +153,7 @@ def start_orphans(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
         text=True,
     )
     assert process.stdout is not None
-    pids = [int(one) for one in process.stdout.readline().split()]
+    pids = [int(part) for part in process.stdout.readline().split()]
     assert len(pids) == 4
     return process, pids
 
@@ -168,7 +168,7 @@ def test_killed_parent_takes_emulator_and_containers_along(tmp_path: Path) -> No
 def test_killed_emulator_takes_its_containers_along(tmp_path: Path) -> None:
     process, pids = start_orphans(tmp_path)
     os.kill(pids[0], signal.SIGKILL)
-    # The emulator itself is a zombie until its parent ends.
+    # The emulator itself is a zombie until its parent exits.
     wait_for(lambda: not any(map(alive, pids[1:])), "containers dead")
     # The container's first process removes its folder after it has killed the others.
     wait_for(lambda: not [*(tmp_path / "containers").iterdir()], "folders removed")

@@ -1,4 +1,4 @@
-"""Capacity that comes late, in part or not at all; prices, quotas; launches that fail."""
+"""Late, partial or missing capacity; prices, quotas; failing launches."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,8 @@ PROGRESS_ERROR = ("error", "allLaunchSpecsTemporarilyBlacklisted")
 
 
 def template(app: App, *overrides: dict[str, Any]) -> list[dict[str, Any]]:
-    named = {"LaunchTemplateName": app.name, "Version": "$Latest"}
-    return [{"LaunchTemplateSpecification": named, "Overrides": list(overrides)}]
+    template_ref = {"LaunchTemplateName": app.name, "Version": "$Latest"}
+    return [{"LaunchTemplateSpecification": template_ref, "Overrides": list(overrides)}]
 
 
 def machines(app: App, fleet: str, count: int) -> list[str]:
@@ -44,14 +44,14 @@ def spot_fleet(app: App, target: int, **more: Any) -> str:
     return request
 
 
-def test_no_capacity_is_told_and_tried_again(app: App, chaos: Chaos) -> None:
+def test_missing_capacity_is_reported_and_retried(app: App, chaos: Chaos) -> None:
     chaos(no_capacity=["m5.large"])
     fleet = app.fleet(2)
     wait_for(lambda: PROGRESS_ERROR in app.subtypes(fleet), "an error in the history")
-    [told, *_] = [one for one in app.told(fleet) if one["type"] == "information"]
-    assert told["EventSubType"] == "launchSpecTemporarilyBlacklisted"
-    assert "Error Code: InsufficientInstanceCapacity" in told["EventDescription"]
-    assert "m5.large" in told["EventDescription"]
+    [reported, *_] = [event for event in app.fleet_history(fleet) if event["type"] == "information"]
+    assert reported["EventSubType"] == "launchSpecTemporarilyBlacklisted"
+    assert "Error Code: InsufficientInstanceCapacity" in reported["EventDescription"]
+    assert "m5.large" in reported["EventDescription"]
     assert app.fleet_instances(fleet) == []
     assert activity(app, fleet) == "error"
     chaos(no_capacity=[])
@@ -59,7 +59,7 @@ def test_no_capacity_is_told_and_tried_again(app: App, chaos: Chaos) -> None:
     assert activity(app, fleet) == "fulfilled"
 
 
-def test_a_spot_fleet_tells_the_same(app: App, chaos: Chaos) -> None:
+def test_a_spot_fleet_reports_the_same(app: App, chaos: Chaos) -> None:
     chaos(no_capacity=["m5.large"])
     request = spot_fleet(app, 1)
     wait_for(lambda: PROGRESS_ERROR in app.subtypes(request), "an error in the history")
@@ -72,16 +72,18 @@ def test_late_capacity_comes_by_itself(app: App, chaos: Chaos) -> None:
     fleet = app.fleet(1)
     wait_for(lambda: PROGRESS_ERROR in app.subtypes(fleet), "an error in the history")
     [machine] = machines(app, fleet, 1)
-    asked = app.ec2.describe_fleets(FleetIds=[fleet])["Fleets"][0]["CreateTime"]
-    assert app.instance(machine)["LaunchTime"] - asked >= timedelta(seconds=0.5)  # whole seconds
+    requested_at = app.ec2.describe_fleets(FleetIds=[fleet])["Fleets"][0]["CreateTime"]
+    assert app.instance(machine)["LaunchTime"] - requested_at >= timedelta(
+        seconds=0.5
+    )  # whole seconds
 
 
-def test_a_fleet_takes_what_there_is_of_a_type_and_the_rest_of_others(
+def test_a_fleet_takes_the_available_machines_of_a_type_and_then_others(
     app: App, chaos: Chaos
 ) -> None:
     chaos(at_most={"m5.large": 1}, no_capacity=["c5.large"])
     app.fleet(0)
-    types = [{"InstanceType": one} for one in ("m5.large", "c5.large", "m5.xlarge")]
+    types = [{"InstanceType": name} for name in ("m5.large", "c5.large", "m5.xlarge")]
     fleet = app.ec2.create_fleet(
         Type="maintain",
         LaunchTemplateConfigs=template(app, *types),
@@ -90,7 +92,7 @@ def test_a_fleet_takes_what_there_is_of_a_type_and_the_rest_of_others(
             "DefaultTargetCapacityType": "spot",
         },
     )["FleetId"]
-    found = [app.instance(one)["InstanceType"] for one in machines(app, fleet, 3)]
+    found = [app.instance(machine)["InstanceType"] for machine in machines(app, fleet, 3)]
     assert sorted(found) == ["m5.large", "m5.xlarge", "m5.xlarge"]
     assert PROGRESS_ERROR not in app.subtypes(fleet)
 
@@ -115,8 +117,8 @@ def test_a_zone_without_capacity_is_passed_over(app: App, chaos: Chaos) -> None:
     chaos(no_capacity=[zone])
     fleet, other = started()
     assert other != zone
-    [told] = [one for one in app.told(fleet) if one["type"] == "information"]
-    assert zone in told["EventDescription"]
+    [reported] = [event for event in app.fleet_history(fleet) if event["type"] == "information"]
+    assert zone in reported["EventDescription"]
 
 
 def test_a_price_below_the_spot_price_halts_the_fleet(app: App, chaos: Chaos) -> None:
@@ -125,11 +127,15 @@ def test_a_price_below_the_spot_price_halts_the_fleet(app: App, chaos: Chaos) ->
     wait_for(
         lambda: ("information", "fleetProgressHalted") in app.subtypes(request), "a halted fleet"
     )
-    told = [one for one in app.told(request) if one["EventSubType"] == "launchSpecUnusable"]
-    assert "less than Spot market price $0.2000" in told[0]["EventDescription"]
-    assert not {one for one in app.subtypes(request) if one[0] == "error"}
+    reported = [
+        event
+        for event in app.fleet_history(request)
+        if event["EventSubType"] == "launchSpecUnusable"
+    ]
+    assert "less than Spot market price $0.2000" in reported[0]["EventDescription"]
+    assert not {subtype for subtype in app.subtypes(request) if subtype[0] == "error"}
     history = app.ec2.describe_spot_price_history(InstanceTypes=["m5.large"])["SpotPriceHistory"]
-    assert {float(one["SpotPrice"]) for one in history} == {0.2}
+    assert {float(price["SpotPrice"]) for price in history} == {0.2}
     chaos(spot_price={})
     wait_for(lambda: ("instanceChange", "launched") in app.subtypes(request), "a machine")
     app.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[request], TerminateInstances=True)
@@ -166,7 +172,9 @@ def test_more_vcpus_than_the_quota_are_refused(app: App, chaos: Chaos, by_quota:
     else:
         chaos(vcpus=5)
     wait_for(
-        lambda: not [one for one in running(app) if one["InstanceType"] == "m5.large"],
+        lambda: (
+            not [instance for instance in running(app) if instance["InstanceType"] == "m5.large"]
+        ),
         "machines of other tests to be gone",
     )
     fleet = app.fleet(3)
@@ -177,9 +185,9 @@ def test_more_vcpus_than_the_quota_are_refused(app: App, chaos: Chaos, by_quota:
 
 
 def running(app: App) -> list[dict[str, Any]]:
-    wanted = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    found = app.ec2.describe_instances(Filters=wanted)["Reservations"]
-    return [one for part in found for one in part["Instances"]]
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    reservations = app.ec2.describe_instances(Filters=filters)["Reservations"]
+    return [instance for part in reservations for instance in part["Instances"]]
 
 
 def test_an_instance_that_cannot_start_says_why(app: App, chaos: Chaos) -> None:
@@ -187,7 +195,9 @@ def test_an_instance_that_cannot_start_says_why(app: App, chaos: Chaos) -> None:
     app.cluster()
     fleet = app.fleet(1)
     first = wait_for(
-        lambda: [one for one in app.told(fleet) if one["EventSubType"] == "terminated"],
+        lambda: [
+            event for event in app.fleet_history(fleet) if event["EventSubType"] == "terminated"
+        ],
         "a machine that ends at once",
     )[0]["InstanceId"]
     found = app.instance(first)
@@ -230,7 +240,7 @@ def test_ended_machines_keep_their_reason_and_time(app: App) -> None:
     assert app.instance(other)["StateTransitionReason"].endswith(" GMT)")
 
 
-def test_the_on_demand_part_is_told_as_such(app: App, chaos: Chaos) -> None:
+def test_the_on_demand_part_is_reported_as_such(app: App, chaos: Chaos) -> None:
     chaos(no_capacity=["m5.large"])
     fleet = app.fleet(
         1,
@@ -241,9 +251,9 @@ def test_the_on_demand_part_is_told_as_such(app: App, chaos: Chaos) -> None:
         },
     )
     wait_for(lambda: PROGRESS_ERROR in app.subtypes(fleet), "an error in the history")
-    [told, *_] = [one for one in app.told(fleet) if one["type"] == "information"]
-    assert "launching on-demand instance" in told["EventDescription"]
-    assert "sufficient m5.large capacity" in told["EventDescription"]
+    [reported, *_] = [event for event in app.fleet_history(fleet) if event["type"] == "information"]
+    assert "launching on-demand instance" in reported["EventDescription"]
+    assert "sufficient m5.large capacity" in reported["EventDescription"]
 
 
 def test_a_quota_of_one_kind_does_not_hold_the_other_back(app: App) -> None:
@@ -256,17 +266,21 @@ def test_a_quota_of_one_kind_does_not_hold_the_other_back(app: App) -> None:
             "DefaultTargetCapacityType": "spot",
         },
     )
-    found = [app.instance(one)["InstanceLifecycle"] for one in machines(app, fleet, 2)]
+    found = [app.instance(machine)["InstanceLifecycle"] for machine in machines(app, fleet, 2)]
     assert found == ["spot", "spot"]
     wait_for(
-        lambda: [one for one in app.told(fleet) if "VcpuLimit" in one.get("EventDescription", "")],
+        lambda: [
+            event
+            for event in app.fleet_history(fleet)
+            if "VcpuLimit" in event.get("EventDescription", "")
+        ],
         "the quota",
     )
     app.emulator.set_account(quotas={})
     machines(app, fleet, 3)
 
 
-def test_a_history_is_asked_by_kind_of_event(app: App) -> None:
+def test_a_history_is_filtered_by_event_type(app: App) -> None:
     fleet = app.fleet(1)
     machines(app, fleet, 1)
     page = app.ec2.describe_fleet_history(
@@ -274,12 +288,13 @@ def test_a_history_is_asked_by_kind_of_event(app: App) -> None:
         StartTime=datetime.now(UTC) - timedelta(hours=1),
         EventType="instance-change",
     )
-    assert {one["EventInformation"]["EventSubType"] for one in page["HistoryRecords"]} == {
-        "launched"
-    }
+    assert {
+        history_record["EventInformation"]["EventSubType"]
+        for history_record in page["HistoryRecords"]
+    } == {"launched"}
 
 
-def test_price_history_is_asked_by_time_type_and_zone(app: App) -> None:
+def test_price_history_is_filtered_by_time_type_and_zone(app: App) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     ago = [now - timedelta(hours=hours) for hours in (24 * 100, 6, 4, 2)]
     app.emulator.set_account(
@@ -290,10 +305,10 @@ def test_price_history_is_asked_by_time_type_and_zone(app: App) -> None:
         ]
     )
 
-    def prices(**asked: Any) -> list[float]:
-        wanted = {"InstanceTypes": ["m5.large"], **asked}
-        found = app.ec2.describe_spot_price_history(**wanted)["SpotPriceHistory"]
-        return [float(one["SpotPrice"]) for one in found]
+    def prices(**filters: Any) -> list[float]:
+        parameters = {"InstanceTypes": ["m5.large"], **filters}
+        history = app.ec2.describe_spot_price_history(**parameters)["SpotPriceHistory"]
+        return [float(price["SpotPrice"]) for price in history]
 
     assert prices() == [4, 3, 2, 1]
     assert prices(StartTime=now - timedelta(hours=5)) == [4, 3, 2]

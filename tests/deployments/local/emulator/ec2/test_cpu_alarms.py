@@ -1,4 +1,4 @@
-"""The alarm on a machine's CPU: it ends the one that hangs, and leaves the one that works."""
+"""The alarm on a machine's CPU terminates an idle machine, and keeps a busy one."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,10 +29,10 @@ def put_alarm(app: App, instance_id: str, action: str, **more: Any) -> None:
 
 
 def state_of(app: App, instance_id: str) -> str:
-    named = [f"{app.name}_{instance_id}"]
-    found = client_of(app.emulator, "cloudwatch").describe_alarms(AlarmNames=named)
-    [alarm] = found["MetricAlarms"]
-    assert alarm["AlarmName"] == named[0]
+    names = [f"{app.name}_{instance_id}"]
+    answer = client_of(app.emulator, "cloudwatch").describe_alarms(AlarmNames=names)
+    [alarm] = answer["MetricAlarms"]
+    assert alarm["AlarmName"] == names[0]
     state: str = alarm["StateValue"]
     return state
 
@@ -42,17 +42,17 @@ def test_a_machine_that_hangs_is_ended_and_one_that_works_is_not(app: App) -> No
     fleet = app.fleet(2)
     app.service(2, mode="busy", cpu=1500)
     app.running(2)
-    hangs, works = (one["instance_id"] for one in app.containers())
-    for one in (hangs, works):
-        put_alarm(app, one, "terminate")
+    hangs, works = (container["instance_id"] for container in app.containers())
+    for instance_id in (hangs, works):
+        put_alarm(app, instance_id, "terminate")
     assert state_of(app, works) == "INSUFFICIENT_DATA"
-    wait_for(lambda: state_of(app, works) == state_of(app, hangs) == "OK", "both at work")
+    wait_for(lambda: state_of(app, works) == state_of(app, hangs) == "OK", "both to be busy")
     app.emulator.hang(hangs)
     wait_for(lambda: app.instance(hangs)["State"]["Name"] == "terminated", "its end")
     assert state_of(app, hangs) == "ALARM"
     assert app.instance(works)["State"]["Name"] == "running"
     assert state_of(app, works) == "OK"
-    # The fleet replaces what its alarm ended, and the service its container.
+    # The fleet replaces the terminated machine, and the service its container.
     wait_for(lambda: len(app.fleet_instances(fleet)) == 2, "a replacement")
     app.running(2)
 
@@ -66,7 +66,9 @@ def test_a_machine_is_rebooted_and_works_again(app: App) -> None:
     put_alarm(app, container["instance_id"], "reboot")
     wait_for(lambda: app.tasks("STOPPED"), "the container killed")
     app.running(1)
-    assert [one["instance_id"] for one in app.containers()] == [container["instance_id"]]
+    assert [container["instance_id"] for container in app.containers()] == [
+        container["instance_id"]
+    ]
     assert app.tasks("STOPPED")[0]["containers"][0]["exitCode"] == 137
 
 
@@ -74,10 +76,10 @@ def test_an_alarm_without_actions_does_nothing(app: App) -> None:
     app.cluster()
     app.fleet(1)
     [host] = wait_for(app.hosts, "a machine")
-    one = host["ec2InstanceId"]
-    put_alarm(app, one, "terminate", ActionsEnabled=False)
-    wait_for(lambda: state_of(app, one) == "ALARM", "the alarm")
-    assert app.instance(one)["State"]["Name"] == "running"
+    instance_id = host["ec2InstanceId"]
+    put_alarm(app, instance_id, "terminate", ActionsEnabled=False)
+    wait_for(lambda: state_of(app, instance_id) == "ALARM", "the alarm")
+    assert app.instance(instance_id)["State"]["Name"] == "running"
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Alarm:
 
 
 @pytest.mark.parametrize(
-    ("alarm", "datapoints", "found"),
+    ("alarm", "datapoints", "expected"),
     [
         (Alarm(), [0.0, 0.0], None),
         (Alarm(), [50.0, 0.0, 0.0, 0.9], True),
@@ -102,12 +104,12 @@ class Alarm:
         (Alarm(period=60, evaluation_periods=1), [0.5], True),
     ],
 )
-def test_evaluation(alarm: Alarm, datapoints: list[float], found: bool | None) -> None:
-    assert breached(alarm, datapoints) is found
+def test_evaluation(alarm: Alarm, datapoints: list[float], expected: bool | None) -> None:
+    assert breached(alarm, datapoints) is expected
 
 
 @given(st.lists(st.floats(0, 100), max_size=8))
 def test_only_the_last_periods_count(datapoints: list[float]) -> None:
     last = datapoints[-3:]
-    wanted = None if len(last) < 3 else all(one < 1.0 for one in last)
-    assert breached(Alarm(), datapoints) is wanted
+    expected = None if len(last) < 3 else all(datapoint < 1.0 for datapoint in last)
+    assert breached(Alarm(), datapoints) is expected

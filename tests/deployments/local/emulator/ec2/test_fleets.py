@@ -1,4 +1,4 @@
-"""Fleets are kept at their target, come down as their policy says, and tell their history."""
+"""Fleets maintain their target, scale in by their policy, and record their history."""
 
 import urllib.error
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from waiting import wait_for
 def fleet_events(app: App, fleet_id: str) -> list[tuple[str, str]]:
     start = datetime.now(UTC) - timedelta(hours=1)
     records = app.ec2.describe_fleet_history(FleetId=fleet_id, StartTime=start)["HistoryRecords"]
-    return [(one["EventType"], one["EventInformation"]["EventSubType"]) for one in records]
+    return [(record["EventType"], record["EventInformation"]["EventSubType"]) for record in records]
 
 
 def spot_events(app: App, request_id: str) -> list[tuple[str, str]]:
@@ -21,12 +21,12 @@ def spot_events(app: App, request_id: str) -> list[tuple[str, str]]:
     records = app.ec2.describe_spot_fleet_request_history(
         SpotFleetRequestId=request_id, StartTime=start
     )["HistoryRecords"]
-    return [(one["EventType"], one["EventInformation"]["EventSubType"]) for one in records]
+    return [(record["EventType"], record["EventInformation"]["EventSubType"]) for record in records]
 
 
 def spot_instances(app: App, request_id: str) -> list[str]:
     found = app.ec2.describe_spot_fleet_instances(SpotFleetRequestId=request_id)
-    return [one["InstanceId"] for one in found["ActiveInstances"]]
+    return [active_instance["InstanceId"] for active_instance in found["ActiveInstances"]]
 
 
 def modify(app: App, fleet_id: str, target: int, policy: str) -> None:
@@ -52,7 +52,14 @@ def test_fleet_replaces_a_terminated_instance(app: App) -> None:
     first = wait_for(lambda: two(app.fleet_instances(fleet)), "two instances")
     app.ec2.terminate_instances(InstanceIds=[first[0]])
     second = wait_for(
-        lambda: two([one for one in app.fleet_instances(fleet) if one != first[0]]), "replaced"
+        lambda: two(
+            [
+                fleet_instance
+                for fleet_instance in app.fleet_instances(fleet)
+                if fleet_instance != first[0]
+            ]
+        ),
+        "replaced",
     )
     assert first[1] in second
     events = fleet_events(app, fleet)
@@ -61,8 +68,8 @@ def test_fleet_replaces_a_terminated_instance(app: App) -> None:
     assert events.count(("instanceChange", "terminated")) == 1
 
 
-def two(found: list[str]) -> list[str] | None:
-    return found if len(found) == 2 else None
+def two(instances: list[str]) -> list[str] | None:
+    return instances if len(instances) == 2 else None
 
 
 def test_fleet_lowered_without_termination_keeps_and_does_not_replace(app: App) -> None:
@@ -109,13 +116,13 @@ def test_fleet_launches_its_on_demand_part(app: App) -> None:
     )
     instances = wait_for(lambda: two(app.fleet_instances(fleet)), "two instances")
     found = app.ec2.describe_instances(InstanceIds=instances)["Reservations"]
-    kinds = [one.get("InstanceLifecycle") for part in found for one in part["Instances"]]
+    kinds = [instance.get("InstanceLifecycle") for part in found for instance in part["Instances"]]
     assert sorted(map(str, kinds)) == ["None", "spot"]
     on_demand = next(
-        one["InstanceId"]
+        instance["InstanceId"]
         for part in found
-        for one in part["Instances"]
-        if "InstanceLifecycle" not in one
+        for instance in part["Instances"]
+        if "InstanceLifecycle" not in instance
     )
     with pytest.raises(urllib.error.HTTPError, match="409"):
         app.emulator.interrupt(on_demand)
@@ -125,7 +132,10 @@ def test_deleted_fleet_terminates_or_leaves_its_instances(app: App) -> None:
     fleet = app.fleet(1)
     [instance] = wait_for(lambda: app.fleet_instances(fleet), "an instance")
     done = app.ec2.delete_fleets(FleetIds=[fleet, "fleet-unknown"], TerminateInstances=False)
-    assert [one["FleetId"] for one in done["SuccessfulFleetDeletions"]] == [fleet]
+    assert [
+        successful_fleet_deletion["FleetId"]
+        for successful_fleet_deletion in done["SuccessfulFleetDeletions"]
+    ] == [fleet]
     [failed] = done["UnsuccessfulFleetDeletions"]
     assert failed["Error"]["Code"] == "fleetIdDoesNotExist"
     assert state_of(app, instance) in ("pending", "running")
@@ -147,7 +157,7 @@ def test_expired_fleet_terminates_its_instances(app: App) -> None:
         modify(app, fleet, 1, "termination")
 
 
-def test_fleet_of_an_unknown_type_tells_why_and_launches_nothing(app: App) -> None:
+def test_fleet_of_an_unknown_type_reports_it_and_launches_nothing(app: App) -> None:
     fleet = app.fleet(1, instance_type="m9.enormous")
     wait_for(
         lambda: ("error", "spotFleetRequestConfigurationInvalid") in fleet_events(app, fleet),
@@ -163,7 +173,14 @@ def test_spot_fleet_is_kept_lowered_and_cancelled(app: App) -> None:
     first = wait_for(lambda: two(spot_instances(app, request)), "two instances")
     app.ec2.terminate_instances(InstanceIds=[first[0]])
     wait_for(
-        lambda: two([one for one in spot_instances(app, request) if one != first[0]]), "replaced"
+        lambda: two(
+            [
+                spot_instance
+                for spot_instance in spot_instances(app, request)
+                if spot_instance != first[0]
+            ]
+        ),
+        "replaced",
     )
     app.ec2.modify_spot_fleet_request(
         SpotFleetRequestId=request,
@@ -219,7 +236,7 @@ def test_unknown_fleet_is_refused(app: App) -> None:
 def test_regions_do_not_see_each_other(app: App) -> None:
     fleet = app.fleet(1)
     elsewhere = client_of(app.emulator, "ec2", region="eu-west-1")
-    assert fleet not in [one["FleetId"] for one in elsewhere.describe_fleets()["Fleets"]]
+    assert fleet not in [fleet["FleetId"] for fleet in elsewhere.describe_fleets()["Fleets"]]
 
 
 def test_tags_given_later_are_the_fleets_tags(app: App) -> None:

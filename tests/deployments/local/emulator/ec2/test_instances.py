@@ -1,4 +1,4 @@
-"""Machines that never register, are cut off, hang, are interrupted, and how they are forgotten."""
+"""Machines that never register, lose their connection, hang, are interrupted, and disappear."""
 
 import json
 import sys
@@ -24,13 +24,15 @@ Chaos = Callable[..., None]
 
 
 def events(app: App, kind: str, instance_id: str) -> list[dict[str, Any]]:
-    told = app.emulator.events()
-    return [one for one in told if one["kind"] == kind and one["instance_id"] == instance_id]
+    recorded = app.emulator.events()
+    return [
+        event for event in recorded if event["kind"] == kind and event["instance_id"] == instance_id
+    ]
 
 
 def machine(app: App, fleet: str) -> str:
-    [found] = wait_for(lambda: app.fleet_instances(fleet), "a machine")
-    return str(found)
+    [instance_id] = wait_for(lambda: app.fleet_instances(fleet), "a machine")
+    return str(instance_id)
 
 
 def served(app: App) -> tuple[str, dict[str, Any]]:
@@ -64,7 +66,7 @@ def test_a_machine_without_a_route_runs_and_never_registers(app: App, chaos: Cha
     app.service(1)
     one = machine(app, fleet)
     wait_for(lambda: app.instance(one)["State"]["Name"] == "running", "running")
-    wait_for(lambda: "No Container Instances were found" in str(app.state()["events"]), "told")
+    wait_for(lambda: "No Container Instances were found" in str(app.state()["events"]), "an event")
     assert app.hosts() == []
     chaos(unregistered=0)
     wait_for(app.hosts, "the route")
@@ -82,7 +84,7 @@ def test_a_machine_registers_late(app: App, chaos: Chaos) -> None:
     assert registered["time"] - launched["time"] >= 10
 
 
-def test_a_machine_that_is_cut_off_takes_no_tasks_and_tells_nothing(app: App) -> None:
+def test_a_disconnected_machine_gets_no_tasks_and_reports_nothing(app: App) -> None:
     _, container = served(app)
     app.emulator.disconnect(container["instance_id"])
     [host] = app.hosts()
@@ -94,7 +96,7 @@ def test_a_machine_that_is_cut_off_takes_no_tasks_and_tells_nothing(app: App) ->
     assert (task["lastStatus"], task["connectivity"]) == ("RUNNING", "DISCONNECTED")
     app.emulator.connect(container["instance_id"])
     app.running(2)
-    assert container["task_arn"] in [one["taskArn"] for one in app.tasks("STOPPED")]
+    assert container["task_arn"] in [task["taskArn"] for task in app.tasks("STOPPED")]
 
 
 def test_a_stop_reaches_a_machine_when_it_is_connected_again(app: App) -> None:
@@ -127,11 +129,13 @@ def test_a_machine_that_ends_cut_off_stays_until_it_is_deregistered(app: App) ->
     )
     [left] = app.hosts()
     assert (left["agentConnected"], left["runningTasksCount"]) == (False, 1)
-    named = {"cluster": app.name, "containerInstance": host["containerInstanceArn"]}
+    reference = {"cluster": app.name, "containerInstance": host["containerInstanceArn"]}
     with pytest.raises(ClientError, match="running tasks"):
-        app.ecs.deregister_container_instance(**named)
-    done = app.ecs.deregister_container_instance(**named, force=True)["containerInstance"]
-    assert done["status"] == "INACTIVE"
+        app.ecs.deregister_container_instance(**reference)
+    deregistered = app.ecs.deregister_container_instance(**reference, force=True)[
+        "containerInstance"
+    ]
+    assert deregistered["status"] == "INACTIVE"
     assert app.hosts() == []
     assert "forced by user" in app.tasks("STOPPED")[0]["stoppedReason"]
 
@@ -145,8 +149,8 @@ def test_interruptions_come_at_a_rate_with_a_recommendation_before(app: App, cha
     wait_for(lambda: events(app, "interruption-notice", one), "a notice")
     [recommended] = events(app, "rebalance-recommendation", one)
     assert recommended["time"] <= events(app, "interruption-notice", one)[0]["time"]
-    told = json.loads(metadata(app, one, "meta-data/events/recommendations/rebalance") or "")
-    notice = datetime.fromisoformat(told["noticeTime"])
+    reported = json.loads(metadata(app, one, "meta-data/events/recommendations/rebalance") or "")
+    notice = datetime.fromisoformat(reported["noticeTime"])
     assert abs(datetime.now(UTC) - notice) < timedelta(minutes=1)
     action = json.loads(metadata(app, one, "meta-data/spot/instance-action") or "")
     assert action["action"] == "terminate"
@@ -156,7 +160,7 @@ def test_interruptions_come_at_a_rate_with_a_recommendation_before(app: App, cha
 
 
 def rebalancing(app: App, strategy: dict[str, Any]) -> tuple[str, str]:
-    """A fleet with Capacity Rebalancing, one machine of it recommended to be replaced."""
+    """A fleet with Capacity Rebalancing, with a rebalance recommendation for one machine."""
     options = {
         "AllocationStrategy": "price-capacity-optimized",
         "MaintenanceStrategies": {"CapacityRebalance": strategy},
@@ -177,7 +181,7 @@ def test_a_replacement_is_launched_ahead_and_both_go_on(app: App) -> None:
     assert (found["FulfilledCapacity"], found["ActivityStatus"]) == (2, "pending_termination")
     app.emulator.interrupt(one, 0)
     wait_for(lambda: app.fleet_instances(fleet) == [both[1]], "the old one gone")
-    launched = [one for one in app.told(fleet) if one["EventSubType"] == "launched"]
+    launched = [event for event in app.fleet_history(fleet) if event["EventSubType"] == "launched"]
     assert len(launched) == 2
 
 
@@ -190,8 +194,8 @@ def test_a_replaced_machine_is_ended_after_the_delay(app: App) -> None:
     assert one in both
     wait_for(lambda: app.fleet_instances(fleet) == [both[1]], "the old one gone")
     [launched] = events(app, "instance-launched", both[1])
-    [told] = [each for each in app.told(fleet) if each["EventSubType"] == "terminated"]
-    assert told["InstanceId"] == one
+    [reported] = [each for each in app.fleet_history(fleet) if each["EventSubType"] == "terminated"]
+    assert reported["InstanceId"] == one
     assert time.time() - launched["time"] >= 1.2
 
 
@@ -210,7 +214,7 @@ def test_a_spot_fleet_replaces_ahead_as_well(app: App) -> None:
 
     def there() -> list[str]:
         found = app.ec2.describe_spot_fleet_instances(SpotFleetRequestId=request)
-        return [one["InstanceId"] for one in found["ActiveInstances"]]
+        return [active_instance["InstanceId"] for active_instance in found["ActiveInstances"]]
 
     [one] = wait_for(there, "a machine")
     app.emulator.recommend_rebalance(one)
@@ -227,7 +231,8 @@ def test_without_capacity_the_machine_at_risk_is_not_given_up(app: App, chaos: C
     chaos(no_capacity=["m5.large"])
     app.emulator.recommend_rebalance(one)
     wait_for(
-        lambda: ("error", "allLaunchSpecsTemporarilyBlacklisted") in app.subtypes(fleet), "told"
+        lambda: ("error", "allLaunchSpecsTemporarilyBlacklisted") in app.subtypes(fleet),
+        "an error in the history",
     )
     assert app.fleet_instances(fleet) == [one]
 

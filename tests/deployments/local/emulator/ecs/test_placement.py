@@ -1,11 +1,11 @@
-"""Placement decisions alone."""
+"""Placement decisions, without an emulator."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.local.emulator.ecs.container_instances import ecs_config, resources
-from deployments.local.emulator.ecs.placement import Host, Wish, allows, place
+from deployments.local.emulator.ecs.placement import Host, PlacementRequest, allows, place
 
 APP = {"dcp.app": "A-1", "ecs.instance-type": "m5.large"}
 
@@ -31,7 +31,7 @@ def test_constraints(expression: str, allowed: bool) -> None:
 hosts = st.lists(
     st.builds(
         Host,
-        arn=st.uuids().map(lambda one: f"arn:aws:ecs:us-east-1:1:container-instance/c/{one}"),
+        arn=st.uuids().map(lambda uuid: f"arn:aws:ecs:us-east-1:1:container-instance/c/{uuid}"),
         cpu=st.integers(0, 4096),
         memory=st.integers(0, 8000),
         attributes=st.sampled_from([APP, {"dcp.app": "B"}, {}]),
@@ -46,7 +46,7 @@ hosts = st.lists(
 def test_a_task_goes_only_where_it_fits_and_may_go(
     found: list[Host], cpu: int, memory: int, distinct: bool
 ) -> None:
-    wish = Wish(cpu, memory, ("attribute:dcp.app == A-1",), distinct)
+    placement_request = PlacementRequest(cpu, memory, ("attribute:dcp.app == A-1",), distinct)
     good = {
         host.arn
         for host in found
@@ -55,7 +55,7 @@ def test_a_task_goes_only_where_it_fits_and_may_go(
         and host.attributes.get("dcp.app") == "A-1"
         and not (distinct and host.tasks)
     }
-    arn, reason = place(wish, found)
+    arn, reason = place(placement_request, found)
     assert bool(arn) is bool(good)
     assert bool(arn) is not bool(reason)
     assert not arn or arn in good
@@ -64,8 +64,8 @@ def test_a_task_goes_only_where_it_fits_and_may_go(
 def test_tasks_are_spread_or_packed() -> None:
     empty = Host("empty", 4096, 8000, {}, tasks=0)
     busy = Host("busy", 2048, 4000, {}, tasks=2)
-    assert place(Wish(100, 100), [busy, empty])[0] == "empty"
-    assert place(Wish(100, 100, binpack="memory"), [empty, busy])[0] == "busy"
+    assert place(PlacementRequest(100, 100), [busy, empty])[0] == "empty"
+    assert place(PlacementRequest(100, 100, binpack="memory"), [empty, busy])[0] == "busy"
 
 
 def test_ecs_config_is_read_from_a_here_document() -> None:

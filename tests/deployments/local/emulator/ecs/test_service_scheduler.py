@@ -1,4 +1,4 @@
-"""ECS: tasks only where they fit and may be, true counts, restarts, protection, deletion."""
+"""ECS: placement, exact counts, restarts, protection, deletion."""
 
 import base64
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from waiting import wait_for
 
 
 def messages(app: App) -> str:
-    return "\n".join(one["message"] for one in app.state()["events"])
+    return "\n".join(event["message"] for event in app.state()["events"])
 
 
 def test_tasks_are_placed_where_they_fit(app: App) -> None:
@@ -20,7 +20,7 @@ def test_tasks_are_placed_where_they_fit(app: App) -> None:
     state = app.running(4)
     assert state["desiredCount"] == 5
     wait_for(lambda: "insufficient CPU units" in messages(app), "an event that says why")
-    assert {one["runningTasksCount"] for one in app.hosts()} == {2}
+    assert {host["runningTasksCount"] for host in app.hosts()} == {2}
     left = [
         resource["integerValue"]
         for host in app.hosts()
@@ -88,8 +88,8 @@ def test_exited_container_is_replaced_without_a_growing_delay(app: App) -> None:
     stopped = wait_for(
         lambda: found if len(found := app.tasks("STOPPED")) >= 6 else None, "six ended tasks"
     )
-    assert {one["stopCode"] for one in stopped} == {"EssentialContainerExited"}
-    assert {one["containers"][0]["exitCode"] for one in stopped} == {3}
+    assert {task["stopCode"] for task in stopped} == {"EssentialContainerExited"}
+    assert {task["containers"][0]["exitCode"] for task in stopped} == {3}
     assert "unable to consistently start" not in messages(app)
 
 
@@ -101,13 +101,13 @@ def test_image_that_cannot_be_pulled_stops_the_start_with_a_growing_delay(
     app.fleet(1)
     app.service(1)
     wait_for(lambda: "unable to consistently start tasks" in messages(app), "a service event")
-    stopped = sorted(app.tasks("STOPPED"), key=lambda one: one["createdAt"])
-    assert {one["stopCode"] for one in stopped} == {"TaskFailedToStart"}
+    stopped = sorted(app.tasks("STOPPED"), key=lambda task: task["createdAt"])
+    assert {task["stopCode"] for task in stopped} == {"TaskFailedToStart"}
     for reason in (stopped[0]["stoppedReason"], stopped[0]["containers"][0]["reason"]):
         assert reason.startswith("CannotPullContainerError: ")
         assert "dcp/worker" in reason
     assert "startedAt" not in stopped[0]
-    made = [one["createdAt"] for one in stopped]
+    made = [task["createdAt"] for task in stopped]
     assert made[2] - made[1] > made[1] - made[0]
     chaos(unpullable=[])
     app.running(1)
@@ -146,7 +146,7 @@ def test_killed_container_is_replaced(app: App) -> None:
     [container] = app.containers()
     app.emulator.kill_container(container["task_id"])
     wait_for(
-        lambda: [one for one in app.containers() if one["task_id"] != container["task_id"]],
+        lambda: [other for other in app.containers() if other["task_id"] != container["task_id"]],
         "another container",
     )
     [task] = app.tasks("STOPPED")
@@ -159,22 +159,22 @@ def test_scale_in_spares_protected_tasks(app: App) -> None:
     app.fleet(1)
     app.service(2)
     app.running(2)
-    tasks = sorted(app.tasks(), key=lambda one: one["createdAt"])
+    tasks = sorted(app.tasks(), key=lambda task: task["createdAt"])
     newest = tasks[-1]["taskArn"]
-    # A program that has not begun knows no SIGTERM yet.
-    wait_for(lambda: all(app.lines(one["taskArn"]) for one in tasks), "both to have begun")
+    # A program handles SIGTERM only once it has started.
+    wait_for(lambda: all(app.lines(task["taskArn"]) for task in tasks), "both to have begun")
     done = app.ecs.update_task_protection(
         cluster=app.name, tasks=[newest], protectionEnabled=True, expiresInMinutes=5
     )
     assert done["protectedTasks"][0]["protectionEnabled"] is True
     app.scale(0)
     app.running(1)
-    assert [one["taskArn"] for one in app.tasks()] == [newest]
+    assert [task["taskArn"] for task in app.tasks()] == [newest]
     app.ecs.update_task_protection(cluster=app.name, tasks=[newest], protectionEnabled=False)
     app.running(0)
     stopped = app.tasks("STOPPED")
-    assert {one["stopCode"] for one in stopped} == {"ServiceSchedulerInitiated"}
-    assert {one["containers"][0]["exitCode"] for one in stopped} == {0}
+    assert {task["stopCode"] for task in stopped} == {"ServiceSchedulerInitiated"}
+    assert {task["containers"][0]["exitCode"] for task in stopped} == {0}
 
 
 def test_deaf_container_is_killed_after_its_stop_timeout(app: App) -> None:
@@ -186,7 +186,8 @@ def test_deaf_container_is_killed_after_its_stop_timeout(app: App) -> None:
     wait_for(lambda: "started deaf" in app.lines(task["taskArn"]), "its first line")
     app.ecs.stop_task(cluster=app.name, task=task["taskArn"], reason="enough")
     found = wait_for(
-        lambda: [one for one in app.tasks("STOPPED") if one["lastStatus"] == "STOPPED"], "stopped"
+        lambda: [task for task in app.tasks("STOPPED") if task["lastStatus"] == "STOPPED"],
+        "stopped",
     )[0]
     assert found["stopCode"] == "UserInitiated"
     assert found["stoppedReason"] == "enough"
@@ -202,7 +203,7 @@ def test_missing_log_group_stops_the_start(app: App) -> None:
     app.logs.delete_log_group(logGroupName=f"{app.name}_perInstance")
     app.emulator.kill_container(app.containers()[0]["task_id"])
     failed = wait_for(
-        lambda: [one for one in app.tasks("STOPPED") if one["stopCode"] == "TaskFailedToStart"],
+        lambda: [task for task in app.tasks("STOPPED") if task["stopCode"] == "TaskFailedToStart"],
         "a failed start",
     )[0]
     assert "log group does not exist" in failed["stoppedReason"]
@@ -218,7 +219,7 @@ def test_new_task_definition_replaces_the_tasks(app: App) -> None:
         cluster=app.name, service=f"{app.name}Service", taskDefinition=definition
     )
     wait_for(
-        lambda: [one["taskDefinitionArn"] for one in app.tasks()] == [definition], "a new task"
+        lambda: [task["taskDefinitionArn"] for task in app.tasks()] == [definition], "a new task"
     )
 
 
@@ -230,10 +231,14 @@ def test_lost_machine_ends_its_tasks_and_leaves_the_cluster(app: App) -> None:
     [host] = app.hosts()
     app.ec2.terminate_instances(InstanceIds=[host["ec2InstanceId"]])
     wait_for(
-        lambda: [one for one in app.containers() if one["instance_id"] != host["ec2InstanceId"]],
+        lambda: [
+            container
+            for container in app.containers()
+            if container["instance_id"] != host["ec2InstanceId"]
+        ],
         "the task on the replacement",
     )
-    assert host["ec2InstanceId"] not in [one["ec2InstanceId"] for one in app.hosts()]
+    assert host["ec2InstanceId"] not in [host["ec2InstanceId"] for host in app.hosts()]
     assert host["ec2InstanceId"] in app.tasks("STOPPED")[0]["stoppedReason"]
 
 
@@ -249,9 +254,9 @@ def test_draining_machine_hands_its_tasks_over(app: App) -> None:
     )
     moved = wait_for(
         lambda: [
-            one
-            for one in app.tasks()
-            if one["containerInstanceArn"] != task["containerInstanceArn"]
+            other
+            for other in app.tasks()
+            if other["containerInstanceArn"] != task["containerInstanceArn"]
         ],
         "a task elsewhere",
     )
@@ -311,7 +316,10 @@ def test_registration_reads_a_mime_archive(app: App) -> None:
     )["Instances"]
     [host] = wait_for(app.hosts, "a registered machine")
     assert host["ec2InstanceId"] == instance["InstanceId"]
-    registered = {one["name"]: one["integerValue"] for one in host["registeredResources"]}
+    registered = {
+        registered_resource["name"]: registered_resource["integerValue"]
+        for registered_resource in host["registeredResources"]
+    }
     assert registered == {"CPU": 4096, "MEMORY": 7577}
     app.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
 

@@ -1,4 +1,4 @@
-"""A request that is sent again with its client token makes nothing new."""
+"""A repeated request with the same client token creates nothing new."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ def target(machines: int) -> dict[str, Any]:
 
 def test_a_fleet_is_made_once(app: App) -> None:
     first = app.fleet(1, ClientToken=app.name)
-    named = {"LaunchTemplateName": app.name, "Version": "$Latest"}
+    template_ref = {"LaunchTemplateName": app.name, "Version": "$Latest"}
     again: dict[str, Any] = {
         "Type": "maintain",
-        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": named}],
+        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": template_ref}],
         "ClientToken": app.name,
     }
     same = app.ec2.create_fleet(**again, TargetCapacitySpecification=target(1))
@@ -29,11 +29,11 @@ def test_a_fleet_is_made_once(app: App) -> None:
 
 
 def test_a_refused_request_keeps_no_token(app: App) -> None:
-    named = {"LaunchTemplateName": app.name, "Version": "$Latest"}
+    template_ref = {"LaunchTemplateName": app.name, "Version": "$Latest"}
     with pytest.raises(ClientError):
         app.ec2.create_fleet(
             Type="maintain",
-            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": named}],
+            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template_ref}],
             TargetCapacitySpecification=target(1),
             ClientToken=app.name,
         )

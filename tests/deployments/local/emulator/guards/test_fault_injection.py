@@ -1,4 +1,4 @@
-"""Faults of AWS itself: at the set rate, in each service's words, some after the deed was done."""
+"""Faults of AWS: at the set rate, in each service's format, some after carrying out the request."""
 
 from collections import Counter
 from typing import Any
@@ -44,30 +44,30 @@ def test_each_service_fails_in_its_own_words(emulator: Emulator) -> None:
     emulator.set_chaos(errors=1.0)
     for service, method, parameters, codes in CALLS:
         client = client_of(emulator, service)
-        expected, seen = codes | {RESET}, set[str]()
-        # Drawn by chance, and the rarest is one in ten: 40 requests missed it now and then.
+        expected, outcomes = codes | {RESET}, set[str]()
+        # The faults are random, and the rarest is one in ten: 40 requests sometimes missed it.
         for _ in range(400):
-            seen.add(outcome(getattr(client, method), **parameters))
-            if seen >= expected:
+            outcomes.add(outcome(getattr(client, method), **parameters))
+            if outcomes >= expected:
                 break
-        assert seen == expected, service
+        assert outcomes == expected, service
 
 
-def test_what_failed_may_have_been_done(emulator: Emulator) -> None:
+def test_a_failed_request_may_have_been_carried_out(emulator: Emulator) -> None:
     emulator.record()
     emulator.set_chaos(errors=1.0)
     sqs = client_of(emulator, "sqs")
     for number in range(40):
         assert outcome(sqs.create_queue, QueueName=f"emulator-{number}")
     emulator.set_chaos(errors=0.0)
-    made = sqs.list_queues(QueueNamePrefix="emulator-").get("QueueUrls", [])
-    told = [one for one in emulator.requests() if one["operation"] == "CreateQueue"]
-    done = [one for one in told if one["carried_out"]]
-    assert {url.rpartition("/")[2] for url in made} == {
-        one["parameters"]["QueueName"] for one in done
+    urls = sqs.list_queues(QueueNamePrefix="emulator-").get("QueueUrls", [])
+    requests = [request for request in emulator.requests() if request["operation"] == "CreateQueue"]
+    done = [request for request in requests if request["carried_out"]]
+    assert {url.rpartition("/")[2] for url in urls} == {
+        request["parameters"]["QueueName"] for request in done
     }
     assert 0 < len(done) < 40
-    assert all(one["code"] != "RequestThrottled" for one in done)
+    assert all(request["code"] != "RequestThrottled" for request in done)
 
 
 def test_a_client_that_tries_again_gets_through(emulator: Emulator) -> None:
@@ -86,10 +86,12 @@ def test_faults_come_at_their_rate_and_by_their_seed(share: float, seed: int, se
     chaos = Chaos(errors=share, seed=seed)
     found = [fault(chaos, number, service) for number in range(1000)]
     assert found == [fault(chaos, number, service) for number in range(1000)]
-    hit = [one for one in found if one is not None]
+    hit = [each for each in found if each is not None]
     assert abs(len(hit) / 1000 - share) < 0.08
-    assert not any(one.carried_out for one in hit if one.code == CODES.get(service, [["x"]])[0][0])
-    assert Counter(one.status >= 400 or one.code == RESET for one in hit)[False] == 0
+    assert not any(
+        each.carried_out for each in hit if each.code == CODES.get(service, [["x"]])[0][0]
+    )
+    assert Counter(each.status >= 400 or each.code == RESET for each in hit)[False] == 0
 
 
 def test_nothing_fails_unless_it_is_switched_on() -> None:

@@ -1,4 +1,4 @@
-"""Policies as IAM evaluates them."""
+"""Policies are evaluated like in IAM."""
 
 from typing import Any
 
@@ -12,7 +12,9 @@ QUEUE = "arn:aws:sqs:us-east-1:123456789012:LabQueue"
 
 
 def policy(*statements: dict[str, Any]) -> list[dict[str, Any]]:
-    whole = [{"Effect": "Allow", "Action": "*", "Resource": "*", **one} for one in statements]
+    whole = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*", **statement} for statement in statements
+    ]
     return [{"Version": "2012-10-17", "Statement": whole}]
 
 
@@ -86,7 +88,7 @@ def test_conditions(condition: dict[str, Any], holds: bool) -> None:
     assert allows(policy({"Condition": condition}), "a:B", "*", CONTEXT) == holds
 
 
-def test_an_operator_that_is_not_known_is_told() -> None:
+def test_an_unknown_operator_is_an_error() -> None:
     with pytest.raises(ValueError, match="IpAddress"):
         allows(policy({"Condition": {"IpAddress": {"aws:SourceIp": "::1"}}}), "a:B", "*", {})
 
@@ -99,13 +101,13 @@ statements = st.lists(
 
 @given(statements, statements)
 def test_more_denials_never_allow_and_more_allowances_never_deny(
-    one: list[dict[str, Any]], other: list[dict[str, Any]]
+    first: list[dict[str, Any]], second: list[dict[str, Any]]
 ) -> None:
-    before = allows(policy(*one), "sqs:SendMessage", QUEUE, {})
-    denials = [{**each, "Effect": "Deny"} for each in other]
-    assert allows(policy(*one, *denials), "sqs:SendMessage", QUEUE, {}) <= before
-    grants = [{**each, "Effect": "Allow"} for each in other]
-    assert allows(policy(*one, *grants), "sqs:SendMessage", QUEUE, {}) >= before
-    assert allows([*policy(*one), *policy(*other)], "sqs:SendMessage", QUEUE, {}) == allows(
-        policy(*one, *other), "sqs:SendMessage", QUEUE, {}
+    before = allows(policy(*first), "sqs:SendMessage", QUEUE, {})
+    denials = [{**each, "Effect": "Deny"} for each in second]
+    assert allows(policy(*first, *denials), "sqs:SendMessage", QUEUE, {}) <= before
+    grants = [{**each, "Effect": "Allow"} for each in second]
+    assert allows(policy(*first, *grants), "sqs:SendMessage", QUEUE, {}) >= before
+    assert allows([*policy(*first), *policy(*second)], "sqs:SendMessage", QUEUE, {}) == allows(
+        policy(*first, *second), "sqs:SendMessage", QUEUE, {}
     )

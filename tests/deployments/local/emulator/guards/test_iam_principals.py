@@ -1,4 +1,4 @@
-"""Roles that were made may do what their policies say, and nothing else."""
+"""Created roles may do what their policies allow, and nothing else."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,26 +17,31 @@ TAGGED = {"Null": {"aws:ResourceTag/dcp:app": "false"}}
 
 @pytest.fixture
 def as_role(emulator: Emulator) -> Iterator[Callable[..., Callable[[str], Any]]]:
-    """Makes a role of a policy; returns what makes clients with its credentials."""
+    """Creates a role with a policy; returns a factory of clients with its credentials."""
     iam, sts = client_of(emulator, "iam"), client_of(emulator, "sts")
-    made: list[str] = []
+    names: list[str] = []
 
     def make(name: str, *statements: dict[str, Any]) -> Callable[[str], Any]:
         document = {
             "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Resource": "*", **one} for one in statements],
+            "Statement": [
+                {"Effect": "Allow", "Resource": "*", **statement} for statement in statements
+            ],
         }
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
-        made.append(name)
+        names.append(name)
         iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(document))
-        given = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        credentials = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
         session = boto3.Session(
-            given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], "us-east-1"
+            credentials["AccessKeyId"],
+            credentials["SecretAccessKey"],
+            credentials["SessionToken"],
+            "us-east-1",
         )
         return lambda service: session.client(service, endpoint_url=emulator.endpoint_url)
 
     yield make
-    for name in made:
+    for name in names:
         iam.delete_role_policy(RoleName=name, PolicyName="p")
         iam.delete_role(RoleName=name)
 
@@ -56,10 +61,10 @@ def test_a_queue_by_its_name(as_role: Callable[..., Callable[[str], Any]]) -> No
     sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "x"}])
     assert code_of(sqs.create_queue, QueueName="OtherQueue") == "AccessDenied"
     assert code_of(client("s3").list_buckets) == "AccessDenied"
-    client("sts").get_caller_identity()  # needs no right
+    client("sts").get_caller_identity()  # requires no permission
 
 
-def test_a_deny_stands_above_an_allow(as_role: Callable[..., Callable[[str], Any]]) -> None:
+def test_a_deny_overrides_an_allow(as_role: Callable[..., Callable[[str], Any]]) -> None:
     denied = {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::denied/*"}
     s3 = as_role("buckets", {"Action": "s3:*"}, denied)("s3")
     s3.create_bucket(Bucket="denied")
@@ -68,7 +73,9 @@ def test_a_deny_stands_above_an_allow(as_role: Callable[..., Callable[[str], Any
     assert code_of(s3.delete_objects, Bucket="denied", Delete=deletion) == "AccessDenied"
 
 
-def test_only_what_carries_the_tag(app: App, as_role: Callable[..., Callable[[str], Any]]) -> None:
+def test_only_resources_with_the_tag(
+    app: App, as_role: Callable[..., Callable[[str], Any]]
+) -> None:
     tagging = [{"ResourceType": "fleet", "Tags": [{"Key": "dcp:app", "Value": app.name}]}]
     tagged = app.fleet(1, TagSpecifications=tagging)
     ec2 = as_role("fleets", {"Action": "ec2:DeleteFleets", "Condition": TAGGED})("ec2")
@@ -79,7 +86,7 @@ def test_only_what_carries_the_tag(app: App, as_role: Callable[..., Callable[[st
     ec2.delete_fleets(FleetIds=[tagged], TerminateInstances=True)
 
 
-def test_a_role_is_passed_only_to_whom_it_may(
+def test_a_role_is_passed_only_to_allowed_services(
     as_role: Callable[..., Callable[[str], Any]],
 ) -> None:
     role = "arn:aws:iam::123456789012:role/worker"
@@ -107,8 +114,10 @@ def test_a_container_has_the_rights_of_its_role(app: App, emulator: Emulator) ->
     app.running(1)
     [container] = app.containers()
     emulator.record()
-    given = container_credentials(emulator, container["task_id"])
-    session = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["Token"])
+    credentials = container_credentials(emulator, container["task_id"])
+    session = boto3.Session(
+        credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["Token"]
+    )
     s3 = session.client("s3", "us-east-1", endpoint_url=emulator.endpoint_url)
     s3.list_buckets()
     iam.create_role(RoleName="worker", AssumeRolePolicyDocument=TRUST)
@@ -128,7 +137,7 @@ def test_a_container_has_the_rights_of_its_role(app: App, emulator: Emulator) ->
 
 
 def container_credentials(emulator: Emulator, task_id: str) -> dict[str, str]:
-    found: dict[str, str] = emulator._ask(f"task/{task_id}/credentials")
+    found: dict[str, str] = emulator._call(f"task/{task_id}/credentials")
     return found
 
 
@@ -141,7 +150,9 @@ def test_simulation_is_by_the_policies_of_a_role(
         ActionNames=["sqs:SendMessage", "sqs:CreateQueue"],
         ResourceArns=["arn:aws:sqs:us-east-1:123456789012:Mine"],
     )
-    decisions = [one["EvalDecision"] for one in answer["EvaluationResults"]]
+    decisions = [
+        evaluation_result["EvalDecision"] for evaluation_result in answer["EvaluationResults"]
+    ]
     assert decisions == ["allowed", "implicitDeny"]
 
 

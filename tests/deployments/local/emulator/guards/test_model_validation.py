@@ -1,4 +1,4 @@
-"""What no AWS service takes is refused, though the client checks nothing; all else is recorded."""
+"""Requests that violate a service's model are refused without client checks; all are recorded."""
 
 import urllib.error
 import urllib.parse
@@ -25,7 +25,7 @@ CONTAINER = {"name": "worker", "image": "a/b:1", "memory": 100}
 TARGET = {"TotalTargetCapacity": 1}
 TEMPLATE = {"LaunchTemplateSpecification": {"LaunchTemplateName": "t", "Version": "$Latest"}}
 
-# Service, operation, parameters, and the code that AWS answers.
+# Service, operation, parameters, and AWS's error code.
 BAD: list[tuple[str, str, dict[str, Any], str]] = [
     ("ec2", "CreateFleet", {"LaunchTemplateConfigs": [TEMPLATE]}, "MissingParameter"),
     (
@@ -86,7 +86,7 @@ BAD: list[tuple[str, str, dict[str, Any], str]] = [
 
 @pytest.fixture
 def send(emulator: Emulator) -> Callable[..., Any]:
-    """Calls an operation with a client that checks nothing."""
+    """Calls an operation with a client that does not validate."""
 
     def call(service: str, operation: str, **parameters: Any) -> Any:
         client = boto3.client(
@@ -103,7 +103,7 @@ def send(emulator: Emulator) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("service", "operation", "parameters", "code"), BAD)
-def test_what_a_model_does_not_allow_is_refused(
+def test_requests_that_violate_the_model_are_refused(
     send: Callable[..., Any], service: str, operation: str, parameters: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(ClientError) as raised:
@@ -111,20 +111,20 @@ def test_what_a_model_does_not_allow_is_refused(
     assert raised.value.response["Error"]["Code"] == code
 
 
-def test_ec2_refuses_what_it_does_not_know(emulator: Emulator) -> None:
+def test_ec2_refuses_unknown_parameters(emulator: Emulator) -> None:
     form = {"Action": "DescribeFleets", "Version": "2016-11-15", "Colour": "red"}
     body = urllib.parse.urlencode(form)
     request = AWSRequest("POST", emulator.endpoint_url, data=body)
     request.headers["Content-Type"] = "application/x-www-form-urlencoded"
     SigV4Auth(Credentials("key", "secret"), "ec2", "us-east-1").add_auth(request)
     headers = dict(request.headers)
-    asked = urllib.request.Request(emulator.endpoint_url, body.encode(), headers)
+    http_request = urllib.request.Request(emulator.endpoint_url, body.encode(), headers)
     with pytest.raises(urllib.error.HTTPError) as raised:
-        urllib.request.urlopen(asked, timeout=10)
+        urllib.request.urlopen(http_request, timeout=10)
     assert b"<Code>UnknownParameter</Code>" in raised.value.read()
 
 
-def test_the_json_services_ignore_what_they_do_not_know() -> None:
+def test_the_json_services_ignore_unknown_parameters() -> None:
     assert list(violations({"colour": "red"}, shape("ecs", "ListClusters"))) == []
 
 
@@ -136,8 +136,10 @@ def test_null_is_not_given(emulator: Emulator) -> None:
     target = "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition"
     request.headers["X-Amz-Target"] = target
     SigV4Auth(Credentials("key", "secret"), "ecs", "us-east-1").add_auth(request)
-    asked = urllib.request.Request(emulator.endpoint_url, body.encode(), dict(request.headers))
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    http_request = urllib.request.Request(
+        emulator.endpoint_url, body.encode(), dict(request.headers)
+    )
+    with urllib.request.urlopen(http_request, timeout=10) as answer:
         assert b'"nulls"' in answer.read()
 
 
@@ -186,12 +188,14 @@ def test_requests_are_recorded_as_botocore_was_given_them(
     for service, operation, parameters in sent:
         send(service, operation, **parameters)
     found = recording.requests()
-    assert [(one["service"], one["operation"]) for one in found] == [one[:2] for one in sent]
-    for one, (_, _, parameters) in zip(found, sent, strict=True):
-        assert one["parameters"].items() >= parameters.items()
-        assert (one["who"], one["status"], one["unknown"]) == ("caller", 200, [])
-        model = shape(one["service"], one["operation"])
-        assert not ParamValidator().validate(one["parameters"], model).has_errors()
+    assert [(request["service"], request["operation"]) for request in found] == [
+        request[:2] for request in sent
+    ]
+    for request, (_, _, parameters) in zip(found, sent, strict=True):
+        assert request["parameters"].items() >= parameters.items()
+        assert (request["who"], request["status"], request["unknown"]) == ("caller", 200, [])
+        model = shape(request["service"], request["operation"])
+        assert not ParamValidator().validate(request["parameters"], model).has_errors()
     assert recording.request_counts()["s3:ListObjectsV2"] == 1
 
 
@@ -205,7 +209,7 @@ def test_a_refused_request_is_recorded_with_its_code(
     ]:
         with pytest.raises(ClientError):
             send(service, name, **parameters)
-    codes = [one["code"] for one in recording.requests()]
+    codes = [request["code"] for request in recording.requests()]
     assert "QueueDoesNotExist" in codes[0]
     assert codes[1:] == ["InvalidFleetId.NotFound", "404"]
 
@@ -227,9 +231,9 @@ entries = st.lists(
 def test_a_request_without_violations_has_all_it_must_have(parameters: dict[str, Any]) -> None:
     found = list(violations(parameters, shape("sqs", "SendMessageBatch")))
     sound = "Entries" in parameters and all(
-        isinstance(one.get("Id"), str)
-        and isinstance(one.get("MessageBody"), str)
-        and isinstance(one.get("DelaySeconds") or 0, int)
-        for one in parameters["Entries"]
+        isinstance(entry.get("Id"), str)
+        and isinstance(entry.get("MessageBody"), str)
+        and isinstance(entry.get("DelaySeconds") or 0, int)
+        for entry in parameters["Entries"]
     )
     assert (not found) == sound

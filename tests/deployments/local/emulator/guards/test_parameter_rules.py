@@ -1,4 +1,4 @@
-"""The rules between parameters: what AWS refuses though each parameter alone is allowed."""
+"""The rules between parameters: combinations that AWS refuses although each value is valid."""
 
 import base64
 import json
@@ -35,14 +35,16 @@ def rebalance(**strategy: Any) -> dict[str, Any]:
 
 
 def container(**changes: Any) -> dict[str, Any]:
-    one = {"name": "worker", "image": "lab/worker:1", "memory": 1000, "stopTimeout": 120}
-    return {"containerDefinitions": [{**one, **changes}]}
+    definition = {"name": "worker", "image": "lab/worker:1", "memory": 1000, "stopTimeout": 120}
+    return {"containerDefinitions": [{**definition, **changes}]}
 
 
 def logs(**options: str) -> dict[str, Any]:
     region = {"awslogs-group": "g", "awslogs-region": "us-east-1"}
-    given = {key.replace("_", "-"): value for key, value in options.items()}
-    return container(logConfiguration={"logDriver": "awslogs", "options": {**region, **given}})
+    given_options = {key.replace("_", "-"): value for key, value in options.items()}
+    return container(
+        logConfiguration={"logDriver": "awslogs", "options": {**region, **given_options}}
+    )
 
 
 def volume(**ebs: Any) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def entries(*bodies: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-# A good request of each operation; the bad ones are changes of it.
+# A valid request of each operation; the invalid ones are changes of it.
 GOOD: dict[tuple[str, str], dict[str, Any]] = {
     ("ec2", "CreateFleet"): {
         "Type": "maintain",
@@ -360,29 +362,31 @@ def test_a_bad_request_is_refused_by_its_code(
     service: str, operation: str, change: dict[str, Any], code: str
 ) -> None:
     found = codes(service, operation, {**GOOD[(service, operation)], **change})
-    assert any(code in one for one in found), found
+    assert any(code in found_code for found_code in found), found
 
 
 def test_every_rule_has_a_bad_request() -> None:
     batches = {("sqs", f"{name}MessageBatch") for name in ("Delete",)}
     batches.add(("sqs", "ChangeMessageVisibilityBatch"))
     same = {("ec2", "CreateLaunchTemplateVersion")}
-    assert RULES.keys() - batches - same == {one[:2] for one in BAD}
+    assert RULES.keys() - batches - same == {bad[:2] for bad in BAD}
 
 
 parts = st.one_of(st.none(), st.integers(-2, 12))
 
 
 @given(st.integers(0, 10), parts, parts)
-def test_a_capacity_is_taken_when_its_parts_come_to_the_total(
+def test_a_capacity_is_valid_if_its_parts_add_up_to_the_total(
     total: int, spot: int | None, on_demand: int | None
 ) -> None:
-    given = {"TotalTargetCapacity": total}
-    given |= {} if spot is None else {"SpotTargetCapacity": spot}
-    given |= {} if on_demand is None else {"OnDemandTargetCapacity": on_demand}
-    named = [part for part in (spot, on_demand) if part is not None]
-    sound = all(0 <= part <= total for part in named) and (len(named) < 2 or sum(named) == total)
-    assert (not list(capacity(given))) == sound
+    specification = {"TotalTargetCapacity": total}
+    specification |= {} if spot is None else {"SpotTargetCapacity": spot}
+    specification |= {} if on_demand is None else {"OnDemandTargetCapacity": on_demand}
+    parts_given = [part for part in (spot, on_demand) if part is not None]
+    sound = all(0 <= part <= total for part in parts_given) and (
+        len(parts_given) < 2 or sum(parts_given) == total
+    )
+    assert (not list(capacity(specification))) == sound
 
 
 def test_rules_hold_over_http(emulator: Emulator) -> None:
@@ -392,7 +396,7 @@ def test_rules_hold_over_http(emulator: Emulator) -> None:
         return str(raised.value.response["Error"]["Code"])
 
     ec2, sqs = client_of(emulator, "ec2"), client_of(emulator, "sqs")
-    named = {"LaunchTemplateSpecification": {"LaunchTemplateName": "none", "Version": "1"}}
-    code = code_of(ec2.create_fleet, LaunchTemplateConfigs=[named], **target(10_001))
+    template_ref = {"LaunchTemplateSpecification": {"LaunchTemplateName": "none", "Version": "1"}}
+    code = code_of(ec2.create_fleet, LaunchTemplateConfigs=[template_ref], **target(10_001))
     assert code == "InvalidParameterValue"
     assert code_of(sqs.create_queue, QueueName="a b") == "InvalidParameterValue"

@@ -1,4 +1,4 @@
-"""Lambda functions run as processes with their role, when called and on their schedule."""
+"""Lambda functions run as processes with their role, on invocation and on their schedule."""
 
 import io
 import json
@@ -22,12 +22,12 @@ def handler(event, context):
     who = boto3.client("sts").get_caller_identity()
     queues = boto3.client("sqs").list_queues()
     if event.get("fail"):
-        raise RuntimeError("told to fail")
+        raise RuntimeError("this call must fail")
     return {"event": event, "name": os.environ["NAME"], "queues": len(queues.get("QueueUrls", []))}
 """
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 
-# One process: what its tests stand on is made once.
+# One process: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("functions")]
 
 
@@ -70,19 +70,19 @@ def test_a_function_is_called_with_its_role(fast: Emulator) -> None:
     assert json.load(answer["Payload"]) == {"event": {"a": 1}, "name": "called", "queues": 0}
     failed = invoke(FunctionName="called", Payload=b'{"fail": true}')
     assert failed["FunctionError"] == "Unhandled"
-    assert "told to fail" in json.load(failed["Payload"])["errorMessage"]
+    assert "this call must fail" in json.load(failed["Payload"])["errorMessage"]
     events = client_of(fast, "logs").filter_log_events(logGroupName="/aws/lambda/called")["events"]
-    assert "called" in [one["message"] for one in events]
+    assert "called" in [event["message"] for event in events]
 
 
-def test_a_function_may_do_what_its_role_may(fast: Emulator) -> None:
+def test_a_function_has_the_permissions_of_its_role(fast: Emulator) -> None:
     fast.record()
     make(fast, "refused", [{"Effect": "Deny", "Action": "*", "Resource": "*"}])
     answer = client_of(fast, "lambda").invoke(FunctionName="refused")
     assert "AccessDenied" in json.load(answer["Payload"])["errorMessage"]
-    asked = [one for one in fast.requests() if one["who"] == "function"]
-    assert [one["operation"] for one in asked] == ["GetCallerIdentity", "ListQueues"]
-    assert asked[1]["code"] == "AccessDenied"
+    requests = [request for request in fast.requests() if request["who"] == "function"]
+    assert [request["operation"] for request in requests] == ["GetCallerIdentity", "ListQueues"]
+    assert requests[1]["code"] == "AccessDenied"
 
 
 def test_a_function_runs_on_its_schedule(fast: Emulator) -> None:
@@ -99,27 +99,29 @@ def test_a_function_runs_on_its_schedule(fast: Emulator) -> None:
         },
     )
 
-    def told(kind: str) -> list[dict[str, Any]]:
-        return [one for one in fast.events() if one["kind"] == kind]
+    def events_of(kind: str) -> list[dict[str, Any]]:
+        return [event for event in fast.events() if event["kind"] == kind]
 
     fast.set_account(enforce=True)
-    wait_for(lambda: told("schedule-failed"), "the schedule whose role is not there")
+    wait_for(lambda: events_of("schedule-failed"), "the schedule with a missing role")
     iam.create_role(RoleName="schedule", AssumeRolePolicyDocument=TRUST)
-    wait_for(lambda: len(told("schedule-failed")) >= 2, "the schedule whose role may not call")
+    wait_for(lambda: len(events_of("schedule-failed")) >= 2, "the schedule without permission")
     fast.set_account(enforce=False)
     allowed = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     iam.put_role_policy(RoleName="schedule", PolicyName="p", PolicyDocument=policy)
 
     def calls() -> list[dict[str, Any]]:
-        return [one for one in told("function-invoked") if one["function"] == "scheduled"]
+        return [
+            event for event in events_of("function-invoked") if event["function"] == "scheduled"
+        ]
 
     def a_minute_apart() -> bool:
-        # Calls run side by side, and a later one may have ended before an earlier one.
-        answers = [json.loads(one["answer"])["event"]["due"] for one in calls()]
+        # Calls overlap, and a later one may finish before an earlier one.
+        answers = [json.loads(call["answer"])["event"]["due"] for call in calls()]
         due = {datetime.fromisoformat(answer) for answer in answers}
         return any(moment + timedelta(minutes=1) in due for moment in due)
 
-    wait_for(a_minute_apart, "two calls by the schedule, of two minutes that follow each other")
+    wait_for(a_minute_apart, "two scheduled calls in consecutive minutes")
     scheduler.delete_schedule(Name="often")
-    assert not any(one["failed"] for one in calls())
+    assert not any(call["failed"] for call in calls())

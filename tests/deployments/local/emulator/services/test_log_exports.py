@@ -1,4 +1,4 @@
-"""Exports of logs: one at a time, into a bucket that lets them, as objects; and names of queues."""
+"""Log exports, one at a time, into a bucket that allows them; names of deleted queues."""
 
 import json
 import sys
@@ -14,13 +14,13 @@ from waiting import wait_for
 from deployments.local.bucket_folders import make_bucket
 from deployments.local.emulator_client import Emulator, start_emulator
 
-# One process: what its tests stand on is made once.
+# One process: the fixtures are created once.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("log-exports")]
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An emulator whose exports take their time, and that keeps the names of deleted queues."""
+    """An emulator with slow exports, which blocks the names of deleted queues."""
     folder = tmp_path_factory.mktemp("slow")
     with start_emulator(
         folder, Path(sys.executable), export_seconds=5, deleted_seconds=5
@@ -53,15 +53,15 @@ def test_exports_are_one_at_a_time_and_need_the_buckets_policy(slow: Emulator) -
     task = export(slow, "open-bucket")
 
     def code() -> str:
-        told = logs.describe_export_tasks(taskId=task)["exportTasks"][0]["status"]["code"]
-        return str(told)
+        status = logs.describe_export_tasks(taskId=task)["exportTasks"][0]["status"]["code"]
+        return str(status)
 
     assert code() == "RUNNING"
     with pytest.raises(ClientError, match="LimitExceededException"):
         export(slow, "open-bucket")
     wait_for(lambda: code() == "COMPLETED", "export done")
     found = s3.list_objects_v2(Bucket="open-bucket")["Contents"]
-    keys = [one["Key"] for one in found if one["Key"].startswith("exportedlogs/lab/")]
+    keys = [item["Key"] for item in found if item["Key"].startswith("exportedlogs/lab/")]
     assert [key.endswith("000000.gz") for key in keys] == [True]
     other = json.loads(s3.get_bucket_policy(Bucket="open-bucket")["Policy"])
     other["Statement"][0]["Principal"]["Service"] = "logs.eu-west-1.amazonaws.com"
@@ -70,7 +70,7 @@ def test_exports_are_one_at_a_time_and_need_the_buckets_policy(slow: Emulator) -
         export(slow, "open-bucket")
 
 
-def test_the_name_of_a_deleted_queue_rests(slow: Emulator) -> None:
+def test_the_name_of_a_deleted_queue_is_blocked_for_a_time(slow: Emulator) -> None:
     sqs = client_of(slow, "sqs")
     sqs.delete_queue(QueueUrl=sqs.create_queue(QueueName="rests")["QueueUrl"])
     with pytest.raises(ClientError, match="QueueDeletedRecently"):

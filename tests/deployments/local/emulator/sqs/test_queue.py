@@ -1,4 +1,4 @@
-"""SQS as the worker and the monitor need it: visibility, counts, dead letters, stale handles."""
+"""SQS for the worker and the monitor: visibility, counts, dead letters, old handles."""
 
 import json
 import threading
@@ -106,7 +106,7 @@ def test_long_poll_returns_as_soon_as_a_message_comes(app: App) -> None:
     poll.start()
     app.sqs.send_message(QueueUrl=url, MessageBody="a")
     poll.join(600)
-    assert [one["Body"] for one in found] == ["a"]
+    assert [message["Body"] for message in found] == ["a"]
 
 
 def test_invisible_message_comes_back_to_a_long_poll(app: App) -> None:
@@ -120,13 +120,15 @@ def test_invisible_message_comes_back_to_a_long_poll(app: App) -> None:
 def test_no_message_is_received_twice_by_parallel_consumers(app: App) -> None:
     url = queue(app)
     for start in range(0, 200, 10):
-        batch = [{"Id": str(one), "MessageBody": str(one)} for one in range(start, start + 10)]
+        batch = [
+            {"Id": str(number), "MessageBody": str(number)} for number in range(start, start + 10)
+        ]
         app.sqs.send_message_batch(QueueUrl=url, Entries=batch)
     bodies: list[str] = []
 
     def consume() -> None:
         while found := receive(app, url, MaxNumberOfMessages=10):
-            bodies.extend(one["Body"] for one in found)
+            bodies.extend(message["Body"] for message in found)
 
     threads = [threading.Thread(target=consume) for _ in range(4)]
     for thread in threads:
@@ -148,8 +150,8 @@ def test_batch_changes_fail_one_by_one(app: App) -> None:
             {"Id": "b", "ReceiptHandle": "none", "VisibilityTimeout": 0},
         ],
     )
-    assert [one["Id"] for one in done["Successful"]] == ["a"]
-    assert [one["Id"] for one in done["Failed"]] == ["b"]
+    assert [entry["Id"] for entry in done["Successful"]] == ["a"]
+    assert [entry["Id"] for entry in done["Failed"]] == ["b"]
     assert counts(app, url) == (1, 0, 0)
 
 
@@ -202,7 +204,7 @@ def test_no_message_is_lost_or_in_two_places(done: list[tuple[str, Any]]) -> Non
             added += 1
         elif step == "receive":
             received, _ = store.receive(2, value, None)
-            handles += [one.receipt_handle for one in received]
+            handles += [message.receipt_handle for message in received]
         elif step == "pass":
             time[0] += value
         elif handles and step == "delete":
@@ -222,7 +224,7 @@ def test_no_message_is_lost_or_in_two_places(done: list[tuple[str, Any]]) -> Non
     assert len(store.visible) == added - deleted
 
 
-def test_counts_are_metrics_that_alarms_can_look_at(app: App) -> None:
+def test_counts_are_metrics_for_alarms(app: App) -> None:
     app.cluster()
     app.sqs.send_message(QueueUrl=queue(app), MessageBody="a")
     cloudwatch = client_of(app.emulator, "cloudwatch")
@@ -259,7 +261,7 @@ def test_counts_lag_behind_while_receives_are_exact(app: App, chaos: Callable[..
     wait_for(lambda: counts(app, url) == (0, 0, 0), "the count of none")
 
 
-def test_a_lag_that_begins_shows_what_was_there(app: App, chaos: Callable[..., None]) -> None:
+def test_a_new_lag_shows_the_earlier_count(app: App, chaos: Callable[..., None]) -> None:
     url = queue(app)
     app.sqs.send_message(QueueUrl=url, MessageBody="a")
     chaos(count_lag=60)
@@ -281,7 +283,9 @@ def test_counts_are_too_low_at_times(app: App, chaos: Callable[..., None]) -> No
     assert max(counts(app, url)[0] for _ in range(10)) < 5
 
 
-def test_short_polls_miss_what_long_polls_find(app: App, chaos: Callable[..., None]) -> None:
+def test_short_polls_miss_messages_that_long_polls_return(
+    app: App, chaos: Callable[..., None]
+) -> None:
     url = queue(app)
     app.sqs.send_message(QueueUrl=url, MessageBody="a")
     chaos(empty_receives=1)
@@ -299,16 +303,16 @@ def test_a_message_is_delivered_once_more(app: App, chaos: Callable[..., None]) 
     assert first["MessageId"] == second["MessageId"] == sent
     assert first["ReceiptHandle"] != second["ReceiptHandle"]
     assert receive(app, url) == []
-    for one in (first, second):
+    for message in (first, second):
         app.sqs.change_message_visibility(
-            QueueUrl=url, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=30
+            QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=30
         )
-        app.sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        app.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     assert counts(app, url) == (0, 0, 0)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1), st.integers(0, 9))
-def test_history_tells_what_was_there_then(noted: list[int], lag: int) -> None:
+def test_history_has_the_count_of_that_time(noted: list[int], lag: int) -> None:
     history = CountHistory()
     for at, count in enumerate(noted):
         history.note(at, (count, 0, 0))

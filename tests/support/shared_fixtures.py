@@ -1,8 +1,8 @@
-"""What the tests of the main environment stand on: an emulator, and a Prefect server.
+"""Shared fixtures of the tests of the main environment: an emulator, and a Prefect server.
 
-Of each there is one for all tests of a session, in however many processes they run. Whoever
-switches what holds for the whole account (rights, prices, chaos) takes `switched`, and whoever
-needs an account with nothing in it starts an emulator of its own.
+There is one of each for all tests of a session, in any number of processes. Tests that change
+settings of the whole account (permissions, prices, chaos) use `switched`; tests that need an empty
+account start their own emulator.
 """
 
 import sys
@@ -20,26 +20,26 @@ from prefect_site import prefect_server, prefect_worker
 from shared import shared
 from stand_in_worker import STAND_IN
 
-from deployments.local.emulator.core.account_limits import Account
+from deployments.local.emulator.core.account_limits import AccountLimits
 from deployments.local.emulator.core.chaos_switches import Chaos
 from deployments.local.emulator_client import LOG_NAME, Emulator, start_emulator
 from deployments.local.environment import worker_python
 
 generate_once()
 
-SLOW = {"prefect", "own_emulator", "worker_emulator"}  # fixtures that take seconds
+SLOW = {"prefect", "process_emulator", "worker_emulator"}  # fixtures that take seconds
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep out of the fast tests what stands on a server or an account of its own."""
+    """Exclude tests with their own server or account from the fast tests."""
     for item in items:
         if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.e2e)
 
 
 def start(root: Path, speed: float = 1) -> AbstractContextManager[Emulator]:
-    """Start an emulator with a stand-in for the worker, whose machines are fast."""
+    """Start an emulator with a stand-in for the worker, and fast machines."""
     return start_emulator(
         root,
         Path(sys.executable),
@@ -55,7 +55,7 @@ def start(root: Path, speed: float = 1) -> AbstractContextManager[Emulator]:
 
 @pytest.fixture(scope="session")
 def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """The account of all tests."""
+    """The shared account."""
     with shared(request, "emulator", start) as running:
         yield running
         assert_nothing_failed(running)
@@ -63,14 +63,14 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def worker_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The account of the tests of this process whose containers are the worker itself."""
+    """An account for this process's tests whose containers run the worker itself."""
     with start_emulator(tmp_path_factory.mktemp("aws"), worker_python()) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def own_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The account of the tests of this process, for `switched`; a quarter of an hour is 9 s."""
+def process_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The account of this process's tests, for `switched`; a quarter of an hour takes 9 s."""
     with start(tmp_path_factory.mktemp("aws"), speed=100) as running:
         yield running
         assert_nothing_failed(running)
@@ -82,17 +82,17 @@ def assert_nothing_failed(emulator: Emulator) -> None:
 
 
 @pytest.fixture
-def switched(own_emulator: Emulator) -> Iterator[Emulator]:
-    """An account in which a test may switch what it likes; all is switched back after it."""
-    yield own_emulator
-    own_emulator.set_chaos(**Chaos().model_dump())
-    own_emulator.set_account(**asdict(Account()))
-    own_emulator.record(False)
+def switched(process_emulator: Emulator) -> Iterator[Emulator]:
+    """An account whose settings a test may change; they are reset afterwards."""
+    yield process_emulator
+    process_emulator.set_chaos(**Chaos().model_dump())
+    process_emulator.set_account(**asdict(AccountLimits()))
+    process_emulator.record(False)
 
 
 @pytest.fixture
 def app_name(request: pytest.FixtureRequest) -> str:
-    """A name that is the test's own, whoever else uses the account: words of it, and a number."""
+    """A unique name for the test in a shared account: words of its name, and a number."""
     words = request.node.name.removeprefix("test_").replace("[", "_").split("_")
     name = "".join(filter(str.isalnum, "".join(word.title() for word in words)))
     return f"{name[:21]}{zlib.crc32(request.node.nodeid.encode()):08x}"
@@ -100,7 +100,7 @@ def app_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def prefect(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The Prefect server of all tests, for every thread and for the processes that they start."""
+    """The shared Prefect server, for every thread and child process."""
     with shared(request, "prefect", prefect_server) as api, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", api)
         refresh_global_settings_context()
@@ -110,7 +110,7 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def pool(request: pytest.FixtureRequest, prefect: None) -> Iterator[None]:
-    """All deployments on that server, and a worker that runs them in processes of their own."""
+    """All deployments on that server, and a worker that runs them in separate processes."""
     api = str(get_current_settings().api.url)
     with shared(request, "pool", lambda folder: prefect_worker(folder, api)):
         yield

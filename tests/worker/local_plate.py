@@ -1,4 +1,4 @@
-"""A plate on this computer, and the folder of one job after the other: no cloud."""
+"""A plate on the local disk, and the folder of one job after the other: no cloud."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcp_worker.cellprofiler.command_line import Call, Ended
+from dcp_worker.cellprofiler.command_line import CellProfilerCall, CellProfilerEnd
 from dcp_worker.diagnosis.diagnose import Evidence, diagnose
 
 import plate
@@ -51,13 +51,13 @@ def never() -> None:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """The plate lies in `root`; every job gets the same folder, emptied, as names in a slot do."""
+class LocalPlate:
+    """The plate is in `root`; all jobs use the same folder, emptied for each, as in a slot."""
 
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> Desk:
+    def make(cls, root: Path) -> LocalPlate:
         """Write the plate, and the plugin RunPython."""
         plate.write_below(root)
         (root / "plugins").mkdir()
@@ -77,7 +77,7 @@ class Desk:
         return self.job / "tmp"
 
     def rows(self) -> list[dict[str, str]]:
-        """Of the plate's CSV."""
+        """Rows of the plate's CSV."""
         return plate.load_data_rows(f"{self.root}/")
 
     def call(
@@ -87,15 +87,15 @@ class Desk:
         data: str | None = None,
         given: Path | None = None,
         **changes: object,
-    ) -> Call:
-        """Put a job on the desk: its folder is new.
+    ) -> CellProfilerCall:
+        """Prepare a job in a new folder.
 
         Args:
             group: Its group.
             pipeline: Text of its pipeline, if not the plate's.
             data: Text of its CSV, if not the plate's.
             given: File to use as its pipeline instead.
-            changes: Of the call.
+            changes: Changed arguments of the call.
         """
         shutil.rmtree(self.job, ignore_errors=True)
         for name in ("input", "output", "tmp"):
@@ -113,22 +113,22 @@ class Desk:
             "plugins": self.plugins,
             **changes,
         }
-        return Call(**values)
+        return CellProfilerCall(**values)
 
-    def python(self, code: str, **changes: object) -> Call:
-        """Put a job on the desk that runs Python code after its export of each image set."""
+    def python(self, code: str, **changes: object) -> CellProfilerCall:
+        """Prepare a job that runs Python code after its export of each image set."""
         file = self.root / "code.py"
         file.write_text(code)
         text = plate.pipeline().replace("ModuleCount:4", "ModuleCount:5")
         return self.call(pipeline=text + _MODULE.format(file=file), **changes)
 
     def done(self) -> str | None:
-        """What the done file of the job says."""
+        """Content of the job's done file."""
         path = self.job / "done"
         return path.read_text().strip() if path.exists() else None
 
-    def code(self, ended: Ended) -> str | None:
-        """The reason that the worker finds in what a run has left; None: it has succeeded."""
+    def code(self, ended: CellProfilerEnd) -> str | None:
+        """The reason that the worker finds for a run; None: it succeeded."""
         diagnosis = diagnose(
             Evidence(
                 exit_status=ended.exit_status,
@@ -143,7 +143,7 @@ class Desk:
         return diagnosis.code if diagnosis else None
 
     def outputs(self) -> dict[str, object]:
-        """Content of the files of the job, by name, without what is a run's own."""
+        """Comparable content of the job's output files, by name."""
         folder = self.job / "output"
         return {
             path.relative_to(folder).as_posix(): comparable(path)
@@ -153,17 +153,17 @@ class Desk:
 
 
 def comparable(path: Path) -> object:
-    """Of a CSV the cells that are the same in every run; of other files all bytes."""
+    """The cells of a CSV that are the same in every run; all bytes of other files."""
     if path.suffix != ".csv":
         return path.read_bytes()
     rows = list(csv.reader(io.StringIO(path.read_bytes().decode())))
-    own = {
+    varying = {
         column
         for column in range(len(rows[0]))
         if any(rows[0][column].startswith(name) for name in OWN)
     }
     return [
-        [cell for column, cell in enumerate(row) if column not in own]
+        [cell for column, cell in enumerate(row) if column not in varying]
         for row in rows
         if not any(name in cell for cell in row[:1] for name in OWN)
     ]

@@ -1,4 +1,4 @@
-"""The order to finish, as it lies in S3."""
+"""The drain order in S3."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import boto3
 import pytest
 from botocore.config import Config
 from dcp_worker.common.settings import Settings
-from dcp_worker.jobs import finish_order
-from dcp_worker.jobs.finish_order import Finish
+from dcp_worker.jobs import drain_order
+from dcp_worker.jobs.drain_order import DrainOrder
 
 from cloud import REGION, RUN, Cloud
 
 
 @pytest.fixture
-def looks(cloud: Cloud) -> list[float]:
-    """When S3 was asked."""
-    asked: list[float] = []
+def polls(cloud: Cloud) -> list[float]:
+    """The times of all requests to S3."""
+    times: list[float] = []
     cloud.s3.meta.events.register(
-        "before-send.s3.HeadObject", lambda **_: asked.append(time.monotonic())
+        "before-send.s3.HeadObject", lambda **_: times.append(time.monotonic())
     )
-    return asked
+    return times
 
 
 def settings(cloud: Cloud) -> Settings:
@@ -34,7 +34,7 @@ def order(cloud: Cloud) -> None:
 
 
 def refuse(cloud: Cloud, status: int) -> None:
-    """Let S3 answer each HEAD with a status and, as S3 does, no body."""
+    """Let S3 answer each HEAD request with a status and, like S3, without a body."""
 
     def answer(request: Any, **_: Any) -> Any:
         from botocore.awsrequest import AWSResponse
@@ -47,61 +47,61 @@ def refuse(cloud: Cloud, status: int) -> None:
 def test_the_order_of_this_run_is_noticed_and_its_withdrawal(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
-    looked = Finish(cloud.s3, settings(cloud))
+    monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)
+    watcher = DrainOrder(cloud.s3, settings(cloud))
     cloud.put({f"dcp/{cloud.name}/another/finish.json": b"{}"})
-    looked.look()
-    assert not looked.ordered
+    watcher.poll()
+    assert not watcher.ordered
     order(cloud)
-    looked.look()
-    assert looked.ordered
-    cloud.s3.delete_object(Bucket=cloud.bucket, Key=finish_order.key(cloud.name, RUN))
-    looked.look()
-    assert not looked.ordered
+    watcher.poll()
+    assert watcher.ordered
+    cloud.s3.delete_object(Bucket=cloud.bucket, Key=drain_order.key(cloud.name, RUN))
+    watcher.poll()
+    assert not watcher.ordered
 
 
-def test_s3_is_asked_no_more_than_every_thirty_seconds(
-    cloud: Cloud, looks: list[float], monkeypatch: pytest.MonkeyPatch
+def test_s3_is_polled_at_most_every_thirty_seconds(
+    cloud: Cloud, polls: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(finish_order.time, "monotonic", lambda: now)
-    looked = Finish(cloud.s3, settings(cloud))
+    monkeypatch.setattr(drain_order.time, "monotonic", lambda: now)
+    watcher = DrainOrder(cloud.s3, settings(cloud))
     for _ in range(241):
-        looked.look()
+        watcher.poll()
         now += 0.5
-    assert [at - looks[0] for at in looks] == [0, 30, 60, 90, 120]
+    assert [at - polls[0] for at in polls] == [0, 30, 60, 90, 120]
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_an_order_that_is_not_there_or_may_not_be_seen_is_none(
+def test_a_missing_or_inaccessible_order_does_not_count(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     order(cloud)
     refuse(cloud, status)
-    looked = Finish(cloud.s3, settings(cloud))
-    looked.look()
-    assert not looked.ordered
+    watcher = DrainOrder(cloud.s3, settings(cloud))
+    watcher.poll()
+    assert not watcher.ordered
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_what_s3_does_not_answer_changes_nothing_and_is_told_once(
+def test_a_failed_poll_changes_nothing_and_is_logged_once(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    monkeypatch.setattr(finish_order, "LOOK_SECONDS", 0.0)
-    looked = Finish(cloud.s3, settings(cloud))
+    monkeypatch.setattr(drain_order, "POLL_SECONDS", 0.0)
+    watcher = DrainOrder(cloud.s3, settings(cloud))
     if before:
         order(cloud)
-    looked.look()
-    assert looked.ordered is before
-    nobody = boto3.client(
+    watcher.poll()
+    assert watcher.ordered is before
+    unreachable = boto3.client(
         "s3",
         region_name=REGION,
         endpoint_url="http://127.0.0.1:1",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    monkeypatch.setattr(looked, "_s3", nobody)
+    monkeypatch.setattr(watcher, "_s3", unreachable)
     for _ in range(3):
-        looked.look()
-    assert looked.ordered is before
+        watcher.poll()
+    assert watcher.ordered is before
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -1,7 +1,7 @@
-"""The order to finish: the run is to end with jobs left over, so nothing new is begun.
+"""The drain order: the run ends with jobs still queued, so the workers start no new jobs.
 
-Whoever ends a run in an orderly way writes it beside the run's results, and takes it away when the
-run is continued.
+The flow that stops a run gracefully writes the order beside the run's results. The flow that
+continues the run deletes it.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0
+POLL_SECONDS = 30.0
 
 
 def key(app_name: str, run_id: str) -> str:
-    """Where the order lies; that it is there is all that counts."""
+    """Key of the order; only the object's existence counts, not its content."""
     return f"dcp/{app_name}/{run_id}/finish.json"
 
 
-class Finish:
-    """Whether the run is to finish, as far as it was looked at.
+class DrainOrder:
+    """Watches for the drain order of the run.
 
     Attributes:
-        ordered: The order was there at the last look that S3 answered.
+        ordered: The order existed at the last successful poll.
     """
 
     def __init__(self, s3: S3Client, settings: Settings) -> None:
         self._s3 = s3
         self._bucket = settings.aws_bucket
         self._key = key(settings.app_name, settings.run_id)
-        self._next_look = -math.inf
+        self._next_poll = -math.inf
         self._answered = True
         self.ordered = False
 
-    def look(self) -> None:
-        """Look for the order, unless it is less than `LOOK_SECONDS` since the last look."""
+    def poll(self) -> None:
+        """Poll for the order, unless the last poll was less than `POLL_SECONDS` ago."""
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_poll:
             return
-        self._next_look = now + LOOK_SECONDS
+        self._next_poll = now + POLL_SECONDS
         try:
             self.ordered = exists(self._s3, self._bucket, self._key)
             self._answered = True
         except (BotoCoreError, ClientError) as error:
             if self._answered:
-                log.warning("An order to finish would not be noticed: %s", error)
+                log.warning("Cannot watch for the drain order: %s", error)
             self._answered = False

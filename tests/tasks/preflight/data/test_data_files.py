@@ -11,7 +11,7 @@ from good_project import BATCH, CSV, IMAGES, PIPELINE, PIPELINE_TEXT, ROOT, WELL
 
 from deployments.local.emulator_client import Emulator
 from tasks.preflight.data import images
-from tasks.preflight.data.csv_index import Wanted
+from tasks.preflight.data.csv_index import ImageReference
 from tasks.preflight.pipeline.parser import Pipeline, parse_pipeline
 
 LIST = f"{BATCH}/files.txt"
@@ -21,7 +21,7 @@ INPUT_MODULES = Path(__file__).parents[3] / "support" / "file_list.cppipe"
 
 @pytest.fixture
 def emulator(switched: Emulator) -> Emulator:
-    """Tests of this module switch what holds for the whole account."""
+    """Tests of this module change settings of the whole account."""
     return switched
 
 
@@ -29,7 +29,7 @@ def emulator(switched: Emulator) -> Emulator:
 def find(emulator: Emulator, tmp_path: Path) -> Callable[[Project], list[tuple[str, str, str]]]:
     aws = connect(emulator.endpoint_url)
 
-    def found(project: Project) -> list[tuple[str, str, str]]:
+    def check(project: Project) -> list[tuple[str, str, str]]:
         emulator.set_account(**project.account)
         bucket = f"lab-{uuid4().hex[:12]}"
         return [
@@ -38,7 +38,7 @@ def find(emulator: Emulator, tmp_path: Path) -> Callable[[Project], list[tuple[s
             if finding.code != "cost"
         ]
 
-    return found
+    return check
 
 
 def of_list(*lines: str) -> Project:
@@ -57,7 +57,7 @@ def of_list(*lines: str) -> Project:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "findings"),
     [
         ("", []),
         ("https://example.org/a.tif", []),
@@ -68,9 +68,9 @@ def of_list(*lines: str) -> Project:
     ],
 )
 def test_a_list_of_files(
-    find: Callable[[Project], Any], line: str, found: list[tuple[str, str, str]]
+    find: Callable[[Project], Any], line: str, findings: list[tuple[str, str, str]]
 ) -> None:
-    assert find(of_list(line)) == found
+    assert find(of_list(line)) == findings
 
 
 def test_a_list_of_files_needs_the_input_modules(find: Callable[[Project], Any]) -> None:
@@ -96,20 +96,20 @@ def test_a_batch_file(find: Callable[[Project], Any], content: bytes, codes: lis
     assert [code for code, *_ in find(project)] == codes
 
 
-def test_images_in_a_bucket_that_is_not_there(find: Callable[[Project], Any]) -> None:
+def test_images_in_a_missing_bucket(find: Callable[[Project], Any]) -> None:
     project = Project()
     project.rows[0]["PathName_OrigDNA"] = f"s3://no-such-bucket-of-the-lab/{IMAGES}"
     assert find(project) == [("bucket_missing", CSV, "line 2")]
 
 
-def test_images_that_may_not_be_listed(emulator: Emulator) -> None:
+def test_images_without_permission_to_list(emulator: Emulator) -> None:
     emulator.set_account(refused=["s3:ListBucket"])
     s3 = connect(emulator.endpoint_url).s3
-    tally = images.look([Wanted("lab", "images/a.tif", 2)], lambda _: s3)
+    tally = images.check_images([ImageReference("lab", "images/a.tif", 2)], lambda _: s3)
     (finding,) = images.findings(tally, CSV)
     assert (finding.level, finding.code, finding.problem.key) == (
         "warning",
-        "not_looked_at",
+        "not_checked",
         "line 2",
     )
 
@@ -124,8 +124,8 @@ def as_json(pipeline: Pipeline) -> str:
                 "variable_revision_number": module.revision,
             },
             "settings": [
-                {"name": "x.Setting", "text": one.label, "value": one.value}
-                for one in module.settings
+                {"name": "x.Setting", "text": setting.label, "value": setting.value}
+                for setting in module.settings
             ],
         }
         for module in pipeline.modules

@@ -1,4 +1,4 @@
-"""The decisions behind the look before a run, for any images, folders, groups and pipelines."""
+"""The decisions of the checks before a run, for any images, folders, groups and pipelines."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from blocks import RunConfig
 from tasks.preflight.data import csv_structure, groups, images, outputs
-from tasks.preflight.data.csv_index import Wanted, index_of
-from tasks.preflight.data.image_locations import NoPlace, Places
-from tasks.preflight.data.images import Stored, Tally, compare, parts
-from tasks.preflight.data.outputs import Folders, Rule, outputs_of
+from tasks.preflight.data.csv_index import ImageReference, new_index
+from tasks.preflight.data.image_locations import ImageLocator, NotInS3
+from tasks.preflight.data.images import ListedObject, Tally, compare, folder_batches
+from tasks.preflight.data.outputs import FolderCounts, SkipRule, output_folders
 from tasks.preflight.pipeline import cellprofiler_modules, channels, pipeline_checks
 from tasks.preflight.pipeline.expected_outputs import files_of_a_job
 from tasks.preflight.pipeline.parser import PipelineError, parse_pipeline
@@ -26,85 +26,93 @@ def in_order(keys: Sequence[str]) -> list[str]:
 
 
 class Bucket:
-    """A listing as S3 gives it, in pages of a few keys."""
+    """A listing like S3's, in pages of a few keys."""
 
     def __init__(self, sizes: dict[str, int], page: int) -> None:
         self.keys, self.sizes, self.page = in_order(list(sizes)), sizes, page
         self.requests = 0
 
-    def __call__(self, after: str) -> tuple[list[Stored], bool]:
+    def __call__(self, after: str) -> tuple[list[ListedObject], bool]:
         self.requests += 1
         rest = [key for key in self.keys if key.encode() > after.encode()]
-        found = [Stored(key, self.sizes[key]) for key in rest[: self.page]]
-        return found, len(rest) > self.page
+        objects = [ListedObject(key, self.sizes[key]) for key in rest[: self.page]]
+        return objects, len(rest) > self.page
 
 
 @given(st.dictionaries(NAMES, st.integers(0, 2)), st.lists(NAMES), st.integers(1, 4))
-def test_each_image_that_is_missing_or_empty_is_counted(
-    there: dict[str, int], asked: list[str], page: int
+def test_missing_and_empty_images_are_counted(
+    existing: dict[str, int], needed: list[str], page: int
 ) -> None:
-    wanted = [Wanted("b", key, line) for line, key in enumerate(in_order(asked))]
-    bucket = Bucket(there, page)
+    wanted = [ImageReference("b", key, line) for line, key in enumerate(in_order(needed))]
+    bucket = Bucket(existing, page)
     tally = compare(wanted, bucket)
-    missing = [one for one in wanted if one.key not in there]
-    empty = [one for one in wanted if there.get(one.key) == 0]
+    missing = [image for image in wanted if image.key not in existing]
+    empty = [image for image in wanted if existing.get(image.key) == 0]
     flaws = {"image_missing": missing, "image_empty": empty}
     assert tally.flaws == {
-        code: (len(ones), ones[: images.NAMED]) for code, ones in flaws.items() if ones
+        code: (len(affected), affected[: images.NAMED])
+        for code, affected in flaws.items()
+        if affected
     }
-    assert tally.size == sum(there.get(one.key, 0) for one in wanted)
-    assert bucket.requests <= len(there) // page + len(wanted) + 1
+    assert tally.size == sum(existing.get(image.key, 0) for image in wanted)
+    assert bucket.requests <= len(existing) // page + len(wanted) + 1
 
 
-def test_a_few_images_of_a_large_folder_take_a_few_requests() -> None:
+def test_a_few_images_in_a_large_folder_need_few_requests() -> None:
     bucket = Bucket({f"p/{number:05}.tif": 1 for number in range(20_000)}, 1000)
-    tally = compare([Wanted("b", f"p/{number:05}.tif", 2) for number in (3, 9_999, 19_999)], bucket)
-    assert tally == Tally(looked_for=3, size=3)
+    tally = compare(
+        [ImageReference("b", f"p/{number:05}.tif", 2) for number in (3, 9_999, 19_999)], bucket
+    )
+    assert tally == Tally(checked=3, size=3)
     assert bucket.requests == 3
 
 
-def test_a_plate_takes_a_request_for_each_thousand_images() -> None:
+def test_a_plate_needs_one_request_per_thousand_images() -> None:
     keys = [f"p/{number:05}.tif" for number in range(17_280)]
     bucket = Bucket(dict.fromkeys(keys, 1), 1000)
-    assert not compare([Wanted("b", key, 2) for key in keys], bucket).flaws
+    assert not compare([ImageReference("b", key, 2) for key in keys], bucket).flaws
     assert bucket.requests == 18
 
 
 @given(st.lists(NAMES))
-def test_parts_are_of_one_folder_and_leave_none_out(keys: list[str]) -> None:
-    wanted = [Wanted("b", key, 1) for key in in_order(keys)]
-    found = list(parts(wanted))
-    assert sorted((one for part in found for one in part), key=wanted.index) == wanted
-    for part in found:
-        assert len({one.key.rpartition("/")[0] for one in part}) == 1
+def test_folder_batches_have_one_folder_each_and_are_complete(keys: list[str]) -> None:
+    wanted = [ImageReference("b", key, 1) for key in in_order(keys)]
+    batches = list(folder_batches(wanted))
+    assert sorted((image for batch in batches for image in batch), key=wanted.index) == wanted
+    for batch in batches:
+        assert len({image.key.rpartition("/")[0] for image in batch}) == 1
 
 
 FOLDER = st.lists(st.sampled_from(["A01-1", "A01-10", "A1", "B", "B-2"]), min_size=1, max_size=2)
 
 
 @given(st.lists(FOLDER), st.lists(st.tuples(FOLDER, st.sampled_from("xy"), st.integers(0, 3))))
-def test_what_folders_hold_is_counted(
+def test_files_in_folders_are_counted(
     jobs: list[list[str]], files: list[tuple[list[str], str, int]]
 ) -> None:
-    rule = Rule(files=1, size=1, text="x")
+    rule = SkipRule(files=1, size=1, text="x")
     prefixes = {f"out/{'/'.join(parts)}/" for parts in jobs}
-    # A job's folder within another's is no plate that is made; skipping looks at prefixes, too.
+    # No plate has a job's folder within another's, and skipping checks prefixes, too.
     prefixes = {
-        one for one in prefixes if not any(o != one and one.startswith(o) for o in prefixes)
+        prefix
+        for prefix in prefixes
+        if not any(o != prefix and prefix.startswith(o) for o in prefixes)
     }
     objects = {f"out/{'/'.join(parts)}/{name}": size for parts, name, size in files}
-    with outputs_of(rule) as folders:
+    with output_folders(rule) as folders:
         for prefix in prefixes:
             folders.add("out/", prefix)
         keys = in_order(list(objects))
-        seen = folders.look(lambda top: ((k, objects[k]) for k in keys if k.startswith(top)))
+        counts = folders.count_files(
+            lambda top: ((k, objects[k]) for k in keys if k.startswith(top))
+        )
     held = {p: [key for key in objects if key.startswith(p)] for p in prefixes}
     counted = [
         sum(rule.counts(key, objects[key]) for key in keys) for keys in held.values() if keys
     ]
-    assert seen.started == len(counted)
-    assert sorted(seen.held.elements()) == sorted(counted)
-    assert seen.done(2) == sum(number >= 2 for number in counted)
+    assert counts.started == len(counted)
+    assert sorted(counts.held.elements()) == sorted(counted)
+    assert counts.done(2) == sum(number >= 2 for number in counted)
 
 
 CONFIG = RunConfig(
@@ -126,29 +134,29 @@ CONFIG = RunConfig(
 def test_the_right_number_of_files_is_proposed(
     held: list[int], expected: int | None, code: str
 ) -> None:
-    folders = Folders(jobs=9, started=len(held))
+    folders = FolderCounts(jobs=9, started=len(held))
     folders.held.update(held)
-    found = outputs.findings(folders, CONFIG, "job.yaml", expected)
-    codes = [one.code for one in found if one.code != "outputs_skipped"]
+    findings = outputs.findings(folders, CONFIG, "job.yaml", expected)
+    codes = [finding.code for finding in findings if finding.code != "outputs_skipped"]
     assert codes == ([code] if code else [])
 
 
 @given(st.sets(st.tuples(NAMES, NAMES)), st.sets(st.tuples(NAMES, NAMES)))
 def test_jobs_without_rows_and_groups_without_jobs(
-    jobs: set[tuple[str, str]], found: set[tuple[str, str]]
+    jobs: set[tuple[str, str]], rows: set[tuple[str, str]]
 ) -> None:
-    with index_of(["P", "W"]) as index:
+    with new_index(["P", "W"]) as index:
         assert index.add_jobs((("P", p), ("W", w)) for p, w in jobs) == len(jobs)
-        index.add_rows([*found, *found])
+        index.add_rows([*rows, *rows])
         count, some = index.jobs_without_rows(100)
-        assert {(group[0][1], group[1][1]) for group in some} == jobs - found
-        assert count == len(jobs - found)
-        assert index.groups_without_job(1)[0] == len(found - jobs)
-        assert index.rows_of_jobs() == ((2, 2) if jobs & found else (0, 0))
+        assert {(group[0][1], group[1][1]) for group in some} == jobs - rows
+        assert count == len(jobs - rows)
+        assert index.groups_without_job(1)[0] == len(rows - jobs)
+        assert index.rows_of_jobs() == ((2, 2) if jobs & rows else (0, 0))
 
 
 @pytest.mark.parametrize(
-    ("given", "values", "near"),
+    ("value", "values", "near"),
     [
         ("A1", ["A01", "A02"], ["A01"]),
         ("a01", ["A01", "B01"], ["A01"]),
@@ -159,8 +167,8 @@ def test_jobs_without_rows_and_groups_without_jobs(
         ("BR0117035", ["BR00117035", "X"], ["BR00117035"]),
     ],
 )
-def test_the_nearest_value_is_told(given: str, values: list[str], near: list[str]) -> None:
-    assert groups.nearest(given, values)[:1] == near
+def test_the_nearest_value_is_reported(value: str, values: list[str], near: list[str]) -> None:
+    assert groups.nearest(value, values)[:1] == near
 
 
 @pytest.mark.parametrize(
@@ -177,30 +185,32 @@ def test_the_nearest_value_is_told(given: str, values: list[str], near: list[str
         ("\\\\server\\images", None),
     ],
 )
-def test_where_an_image_lies(path: str, place: tuple[str, str] | str | None) -> None:
-    places = Places(("PathName_DNA", "FileName_DNA"), "images")
+def test_the_location_of_an_image(path: str, place: tuple[str, str] | str | None) -> None:
+    locator = ImageLocator(("PathName_DNA", "FileName_DNA"), "images")
     if place is None:
-        with pytest.raises(NoPlace):
-            list(places.of([path, "x.tif"]))
+        with pytest.raises(NotInS3):
+            list(locator.locate_row([path, "x.tif"]))
     else:
-        assert list(places.of([path, "x.tif"])) == [place]
+        assert list(locator.locate_row([path, "x.tif"])) == [place]
 
 
 GOOD = parse_pipeline(PIPELINE_TEXT)
 CHANNELS = {
-    f"{kind}{one}" for kind in ("Orig", "Illum") for one in ("DNA", "ER", "RNA", "AGP", "Mito")
+    f"{kind}{channel}"
+    for kind in ("Orig", "Illum")
+    for channel in ("DNA", "ER", "RNA", "AGP", "Mito")
 }
 
 
 @pytest.mark.parametrize("sign", [";", "\t"])
-def test_a_csv_of_other_signs_than_commas_is_told_as_that_alone(sign: str) -> None:
+def test_a_csv_without_commas_has_only_this_finding(sign: str) -> None:
     header = sign.join(["Metadata_Plate", "FileName_DNA", "PathName_DNA"])
-    found = list(csv_structure.of_header([header], [], "load_data.csv", KEYS))
-    assert [one.code for one in found] == ["csv_unreadable"]
-    assert repr(sign) in found[0].problem.got
+    (finding,) = csv_structure.header_findings([header], [], "load_data.csv", KEYS)
+    assert finding.code == "csv_unreadable"
+    assert repr(sign) in finding.problem.got
 
 
-def test_a_pipeline_is_read_with_any_end_of_line() -> None:
+def test_a_pipeline_may_have_any_line_ending() -> None:
     assert parse_pipeline(PIPELINE_TEXT.replace("\n", "\r\n")) == GOOD
     assert parse_pipeline(PIPELINE_TEXT.replace("\n\n", "\n  \n")) == GOOD
 
@@ -214,14 +224,16 @@ def test_a_pipeline_is_read_with_any_end_of_line() -> None:
     ],
     ids=["byte order mark", "blank line", "no revision"],
 )
-def test_a_pipeline_that_cellprofiler_does_not_load_is_none(text: str) -> None:
+def test_a_pipeline_that_cellprofiler_cannot_load_is_rejected(text: str) -> None:
     with pytest.raises(PipelineError):
         parse_pipeline(text)
 
 
-def found_in(text: str, use_plugins: bool = False) -> list[str]:
-    read = parse_pipeline(text)
-    return [one.code for one in pipeline_checks.findings(read, "p", KEYS, ".csv", use_plugins)]
+def codes_in(text: str, use_plugins: bool = False) -> list[str]:
+    parsed = parse_pipeline(text)
+    return [
+        finding.code for finding in pipeline_checks.findings(parsed, "p", KEYS, ".csv", use_plugins)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -241,10 +253,10 @@ def found_in(text: str, use_plugins: bool = False) -> list[str]:
     ],
     ids=["threshold", "output", "base", "question", "tags", "utf-16 yes", "utf-16 image"],
 )
-def test_what_older_cellprofilers_wrote_is_no_mistake(now: str, then: str) -> None:
+def test_pipelines_of_older_versions_have_no_findings(now: str, then: str) -> None:
     text = PIPELINE_TEXT.replace(now, then)
     assert text != PIPELINE_TEXT
-    assert not found_in(text)
+    assert not codes_in(text)
     assert not channels.missing(parse_pipeline(text), CHANNELS)
 
 
@@ -255,54 +267,56 @@ def test_load_data_before_its_fourth_revision() -> None:
     values = [line.strip().partition(":")[2] for line in lines]
     csv, name, images, base, *others = values
     old = [csv, ".", name, images, base.strip("|"), ".", *others[:4]]
-    asked = "".join(f"\n    Question {number}:{value}" for number, value in enumerate(old))
+    settings = "".join(f"\n    Question {number}:{value}" for number, value in enumerate(old))
     first = first.replace("revision_number:6", "revision_number:3")
-    assert not found_in(f"{head}LoadData:{first}{asked}\n\n{rest}")
+    assert not codes_in(f"{head}LoadData:{first}{settings}\n\n{rest}")
 
 
 @pytest.mark.parametrize(
     ("name", "code"), [("NoSuchModule", "unknown_module"), ("RunCellpose", "plugin_module")]
 )
-def test_a_module_that_is_switched_off_must_be_known_too(name: str, code: str) -> None:
-    # CellProfiler stops reading the pipeline at it.
+def test_a_disabled_module_must_also_be_known(name: str, code: str) -> None:
+    # CellProfiler stops loading the pipeline existing.
     module = PIPELINE_TEXT[PIPELINE_TEXT.index("GrayToColor:[") :].partition("\n\n")[0]
     off = module.replace("GrayToColor:[", f"{name}:[").replace("enabled:True", "enabled:False")
-    assert code in found_in(PIPELINE_TEXT.replace(module, off))
+    assert code in codes_in(PIPELINE_TEXT.replace(module, off))
 
 
 @given(st.text() | st.integers(1, len(PIPELINE_TEXT)).map(lambda left: PIPELINE_TEXT[:-left]))
-def test_no_text_but_a_whole_pipeline_passes(text: str) -> None:
+def test_truncated_pipelines_and_other_texts_are_rejected(text: str) -> None:
     try:
-        read = parse_pipeline(text)
+        parsed = parse_pipeline(text)
     except PipelineError:
         return
-    found = list(pipeline_checks.findings(read, "p", KEYS, ".csv", False))
-    # Where the last answer should have ended, nobody can tell.
-    assert found or len(read.modules[-1].settings) == len(GOOD.modules[-1].settings)
+    findings = list(pipeline_checks.findings(parsed, "p", KEYS, ".csv", False))
+    # The end of the last value is unknown.
+    assert findings or len(parsed.modules[-1].settings) == len(GOOD.modules[-1].settings)
 
 
-def test_an_image_that_a_module_does_not_use_is_not_asked_for() -> None:
+def test_images_of_hidden_settings_are_not_needed() -> None:
     text = PIPELINE_TEXT.replace(
         "Select the image to be colored cyan:Leave this black",
         "Select the image to be colored cyan:Gone",
     )
     assert text != PIPELINE_TEXT
-    read = parse_pipeline(text)
-    assert not channels.missing(read, CHANNELS)
+    parsed = parse_pipeline(text)
+    assert not channels.missing(parsed, CHANNELS)
     cmyk = parse_pipeline(text.replace("color scheme:RGB", "color scheme:CMYK"))
     assert list(channels.missing(cmyk, CHANNELS)) == ["Gone"]
 
 
-def test_how_many_files_a_job_writes() -> None:
+def test_the_number_of_files_that_a_job_writes() -> None:
     assert files_of_a_job(GOOD, rows=1) == 7
     assert files_of_a_job(GOOD, rows=9) == 15
     plugin = parse_pipeline(PIPELINE_TEXT.replace("MeasureTexture:[", "RunCellpose:["))
     assert files_of_a_job(plugin, rows=1) is None
 
 
-def test_a_plugin_that_is_used_may_make_any_image() -> None:
+def test_a_plugin_may_create_any_image() -> None:
     text = PIPELINE_TEXT.replace("GrayToColor:[", "RunCellpose:[", 1)
-    read = parse_pipeline(text)
-    assert not channels.missing(read, CHANNELS)
-    assert [cellprofiler_modules.kind(module) for module in read.active()].count("plugin") == 1
-    assert [one.code for one in pipeline_checks.findings(read, "p", KEYS, ".csv", True)] == []
+    parsed = parse_pipeline(text)
+    assert not channels.missing(parsed, CHANNELS)
+    assert [cellprofiler_modules.kind(module) for module in parsed.active()].count("plugin") == 1
+    assert [
+        finding.code for finding in pipeline_checks.findings(parsed, "p", KEYS, ".csv", True)
+    ] == []

@@ -1,4 +1,4 @@
-"""A run that has begun, as its flows begin it: service, queues, fleet, containers asked for."""
+"""A started run: service, queues, fleet and requested containers, created as by its flows."""
 
 from collections.abc import Mapping
 
@@ -16,13 +16,13 @@ from tasks.resources.log_groups import ensure_log_groups
 from tasks.runs.run import Run
 
 
-def begin(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:
-    """Set-up and fleet, as their flows do it, with a container for each machine.
+def start_run(run: Run, machines: int = 1, more: Mapping[str, str] | None = None) -> None:
+    """Set up a run and its fleet like the flows, with one container per machine.
 
     Args:
         run: The run.
-        machines: How many machines.
-        more: Added to the environment of the containers.
+        machines: Number of machines.
+        more: Additional environment variables of the containers.
     """
     ensure_cluster(run)
     ensure_log_groups(run)
